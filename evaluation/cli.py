@@ -1,0 +1,91 @@
+"""The command `pointtrack eval`, also `python -m evaluation`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from evaluation.datasets import load_examples
+from evaluation.example import Example
+from evaluation.methods import OWN, build_methods
+from evaluation.metrics import QueryMode
+from evaluation.report import Result, describe, evaluate, format_table, read_finished, summarise, write_report
+
+
+def eval_command(
+    datasets: str = "bundled",
+    methods: str = "pointtrack,dis,lk",
+    tracker: str | None = None,
+    out: Path | None = None,
+    subset: int | None = None,
+    mode: QueryMode = "first",
+    threshold: float = 0.5,
+    resume: bool = False,
+) -> None:
+    """Measure trackers on datasets with known tracks and print one table.
+
+    Args:
+        datasets: comma-separated: bundled, badja, warp, tapvid:FILE.pkl. badja and warp need the folder
+            $POINTTRACK_DATA.
+        methods: comma-separated: pointtrack, dis, lk, static.
+        tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.
+        out: JSON file for the value of every video, written after each one.
+        subset: only the first so many videos of each dataset.
+        mode: TAP-Vid query mode. first: each point on its first frame, later frames count. strided: on
+            every fifth frame, all other frames count.
+        threshold: a point counts as visible above this visibility (AJ, OA).
+        resume: take finished videos from the file given as out, and add to it.
+
+    Raises:
+        ValueError: an unknown name, or a file to resume that was made with other settings.
+        FileNotFoundError: a dataset is missing.
+    """
+    if subset is not None and subset < 1:
+        raise ValueError(f"subset: expected at least 1 video, got {subset}")
+    if resume and out is None:
+        raise ValueError("resume: expected the report's file too; give it with --out")
+    names = _split(methods)
+    settings = {"mode": mode, "threshold": threshold, "tracker": _identity(tracker if OWN in names else None)}
+    done = read_finished(out, settings) if resume and out is not None else []
+
+    def keep(results: list[Result]) -> None:
+        if out is not None:
+            write_report(out, _with_earlier(results, done), settings)
+
+    results = evaluate(
+        build_methods(names, tracker, mode),
+        _all_examples(_split(datasets), subset, mode),
+        threshold,
+        done,
+        keep,
+    )
+    print(describe(results, settings), end="\n\n")
+    print(format_table(summarise(results)))
+    if out is not None:
+        keep(results)
+        print(f"\nvalues of every video: {out}")
+
+
+def _all_examples(datasets: Sequence[str], subset: int | None, mode: QueryMode) -> Iterator[Example]:
+    for dataset in datasets:
+        yield from islice(load_examples(dataset, mode), subset)
+
+
+def _with_earlier(results: list[Result], done: list[Result]) -> list[Result]:
+    """Results, then those of an earlier run that this one did not come to."""
+    covered = {(result["method"], result["example"]) for result in results}
+    return results + [result for result in done if (result["method"], result["example"]) not in covered]
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _identity(tracker: str | None) -> str | None:
+    """A tracker's name; for a file also what is in it, so that a resumed report never mixes two of them."""
+    if tracker is None or not Path(tracker).is_file():
+        return tracker
+    with Path(tracker).open("rb") as file:
+        return f"{tracker} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"

@@ -1,0 +1,169 @@
+"""Point metrics: TAP-Vid (AJ, δ, OA) with its query samplers, and PCK-T of BADJA.
+
+Arrays are (t, n) as everywhere in pointtrack. TAP-Vid distances are in pixels of a 256 x 256 image,
+whatever the size of the video: `to_metric_pixels` goes there.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pointtrack.checks import check_shape
+from pointtrack.geometry import rescale_points
+
+QueryMode = Literal["first", "strided"]
+
+THRESHOLDS_PX = (1, 2, 4, 8, 16)
+METRIC_WH = (256, 256)
+STRIDE = 5
+PCK_SHARE = 0.2
+
+
+def to_metric_pixels(xy: Tensor, wh: tuple[int, int]) -> Tensor:
+    """(..., 2) pixels of a video of size `wh` -> (..., 2) float64 pixels of the 256 x 256 metric image.
+
+    Outer edges map onto outer edges (factor 256 / w), as in tapnet; CoTracker uses 255 / (w - 1).
+    """
+    return rescale_points(xy.double(), wh, METRIC_WH, rule="edges")
+
+
+def evaluated_frames(query_frame: Tensor, frames: int, mode: QueryMode) -> Tensor:
+    """(n,) query frames -> (t, n) bool, which frames count.
+
+    "first": those after the query frame. "strided": all but the query frame.
+
+    Raises:
+        ValueError: an unknown mode.
+
+    >>> evaluated_frames(torch.tensor([1]), 4, "first").flatten().tolist()
+    [False, False, True, True]
+    """
+    _check_mode(mode)
+    frame = torch.arange(frames)[:, None]
+    query_frame = torch.as_tensor(query_frame)[None]
+    return frame > query_frame if mode == "first" else frame != query_frame
+
+
+def sample_queries(visible: Tensor, mode: QueryMode, stride: int = STRIDE) -> tuple[Tensor, Tensor]:
+    """Choose on which frames annotated points are asked for.
+
+    Args:
+        visible: (t, n) bool, whether each annotated point is in view.
+        mode: "first": every point on the first frame it is visible; points that never are, are left out.
+            "strided": on frames 0, stride, 2 * stride, ... every point that is visible there, so points
+            come up several times.
+        stride: frames between two query frames of "strided".
+
+    Returns:
+        frame: (q,) query frames; point: (q,) index of the annotated point each query is about.
+
+    Raises:
+        ValueError: an unknown mode, or a stride below 1.
+
+    Source: TAP-Vid (Doersch et al., 2022), both query modes.
+    """
+    _check_mode(mode)
+    if stride < 1:
+        raise ValueError(f"stride: expected at least 1 frame, got {stride}")
+    visible = torch.as_tensor(visible, dtype=torch.bool)
+    check_shape(visible, "t n", "visible")
+    if mode == "first":
+        point = visible.any(dim=0).nonzero().flatten()
+        # argmax gives the first of equal maxima on the CPU only for integers, hence the cast.
+        return visible[:, point].int().argmax(dim=0), point
+    row, point = visible[::stride].nonzero(as_tuple=True)
+    return row * stride, point
+
+
+def tapvid_metrics(
+    xy: Tensor,
+    visible: Tensor,
+    truth_xy: Tensor,
+    truth_visible: Tensor,
+    evaluated: Tensor,
+    per_track: bool = False,
+) -> dict[str, Tensor]:
+    """TAP-Vid metrics of one video.
+
+    Args:
+        xy, truth_xy: (t, n, 2) predicted and true positions in 256 x 256 pixels. A NaN prediction is as
+            far away as can be. NaN truth is allowed where it is not both evaluated and visible.
+        visible, truth_visible: (t, n) bool.
+        evaluated: (t, n) bool, frames that count; see `evaluated_frames`.
+        per_track: one value per point in place of one for the video.
+
+    Returns:
+        float64 values in [0, 1], scalars or (n,); NaN where nothing could be counted:
+        "occlusion_accuracy"; for x in 1, 2, 4, 8, 16 px "pts_within_x" (visible truth nearer than x) and
+        "jaccard_x"; their means "average_pts_within_thresh" (δavg) and "average_jaccard" (AJ).
+
+    Raises:
+        ValueError: shapes that do not fit together.
+
+    Source: TAP-Vid (Doersch et al., 2022); distances are compared with a strict <.
+    """
+    shape = check_shape(xy, "t n 2", "xy")
+    check_shape(truth_xy, f"{shape['t']} {shape['n']} 2", "truth xy")
+    flags = {"visible": visible, "truth visible": truth_visible, "evaluated": evaluated}
+    for name, flag in flags.items():
+        check_shape(flag, f"{shape['t']} {shape['n']}", name)
+    visible, truth_visible, evaluated = (torch.as_tensor(flag, dtype=torch.bool) for flag in flags.values())
+
+    def count(flag: Tensor) -> Tensor:
+        counted = flag & evaluated
+        return counted.sum(dim=0).double() if per_track else counted.sum().double()
+
+    squared_px = (xy.double() - truth_xy.double()).square().sum(dim=-1)
+    seen = count(truth_visible)
+    metrics = {"occlusion_accuracy": count(visible == truth_visible) / count(evaluated)}
+    for threshold in THRESHOLDS_PX:
+        near = squared_px < threshold**2
+        metrics[f"pts_within_{threshold}"] = count(near & truth_visible) / seen
+        hit = count(near & truth_visible & visible)
+        false_alarm = count(visible & ~(near & truth_visible))
+        metrics[f"jaccard_{threshold}"] = hit / (seen + false_alarm)
+    metrics["average_jaccard"] = _mean(metrics, "jaccard")
+    metrics["average_pts_within_thresh"] = _mean(metrics, "pts_within")
+    return metrics
+
+
+def pck_t(xy: Tensor, truth_xy: Tensor, evaluated: Tensor, area: Tensor) -> float:
+    """Share of annotated joints that are found, over all frames and joints of one video (BADJA).
+
+    Args:
+        xy, truth_xy: (t, n, 2) pixels of the image in which `area` was counted.
+        evaluated: (t, n) bool, annotated visible joints on frames after their query.
+        area: (t,) pixels of the animal's mask; NaN where unknown.
+
+    Returns:
+        Share in [0, 1] nearer than 0.2 * sqrt(area of that frame), strictly; NaN when nothing is evaluated.
+
+    Raises:
+        ValueError: shapes that do not fit, or an evaluated frame without an area.
+
+    Source: BADJA (Biggs et al., 2018), with the mask radius of its PCK.
+    """
+    shape = check_shape(xy, "t n 2", "xy")
+    check_shape(truth_xy, f"{shape['t']} {shape['n']} 2", "truth xy")
+    check_shape(evaluated, f"{shape['t']} {shape['n']}", "evaluated")
+    check_shape(area, f"{shape['t']}", "area")
+    unknown = evaluated.any(dim=1) & ~torch.isfinite(area)
+    if unknown.any():
+        raise ValueError(
+            f"area: expected pixels on every evaluated frame, got NaN on frame {int(unknown.nonzero()[0])}"
+        )
+    distance_px = (xy.double() - truth_xy.double()).square().sum(dim=-1).sqrt()
+    found = distance_px < PCK_SHARE * area.double().sqrt()[:, None]
+    return float((found & evaluated).sum().double() / evaluated.sum().double())
+
+
+def _mean(metrics: dict[str, Tensor], name: str) -> Tensor:
+    return torch.stack([metrics[f"{name}_{threshold}"] for threshold in THRESHOLDS_PX]).mean(dim=0)
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in ("first", "strided"):
+        raise ValueError(f"query mode: expected 'first' or 'strided', got {mode!r}")

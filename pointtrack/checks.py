@@ -1,0 +1,37 @@
+"""Shape checks with names: `check_shape(xy, "t n 2", "xy")` says what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
+    """Compare the shape of `x` with a pattern of axis names and numbers.
+
+    Args:
+        x: anything with a `.shape` (torch tensor, numpy array).
+        pattern: axes separated by spaces. A number must match exactly, a name binds to the size
+            found and must bind to the same size again, `_` matches anything.
+        name: how the error message calls `x`.
+
+    Returns:
+        The size of every named axis.
+
+    Raises:
+        ValueError: `x` has another number of axes or another size.
+
+    >>> import torch
+    >>> check_shape(torch.zeros(5, 3, 2), "t n 2", "xy")
+    {'t': 5, 'n': 3}
+    """
+    shape = tuple(int(size) for size in x.shape)
+    axes = pattern.split()
+    sizes: dict[str, int] = {}
+    fits = len(axes) == len(shape)
+    for axis, size in zip(axes, shape, strict=False):
+        if axis == "_":
+            continue
+        fits = fits and (int(axis) if axis.isdigit() else sizes.setdefault(axis, size)) == size
+    if not fits:
+        raise ValueError(f"{name}: expected shape ({', '.join(axes)}), got {shape}")
+    return sizes

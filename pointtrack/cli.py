@@ -1,0 +1,372 @@
+"""The command `pointtrack`: `track`, `doctor`, and what is registered as an entry point `pointtrack.commands`.
+
+A command is a function, or a dataclass with a method `run`; its parameters become its options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import platform
+import sys
+import time
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+from jsonargparse import ArgumentParser
+from tqdm import tqdm
+
+import pointtrack
+from pointtrack.draw import TrackStyle, contact_sheet, draw_tracks
+from pointtrack.export import TRACK_SUFFIXES, save_tracks
+from pointtrack.models.tracker import PointTracker
+from pointtrack.models.zoo import load_tracker
+from pointtrack.predict import track
+from pointtrack.queries import corner_queries, grid_queries, read_queries
+from pointtrack.types import Queries, Tracks, Video
+from pointtrack.video import VIDEO_CODECS, read_video, write_image, write_video
+
+GROUP = "pointtrack.commands"
+DEBUG = "POINTTRACK_DEBUG"
+USER_ERRORS = (ValueError, OSError, argparse.ArgumentError, ModuleNotFoundError)
+
+
+@dataclass(frozen=True)
+class TrackCommand:
+    """Track points through a video; write the video with the tracks, a contact sheet and the numbers.
+
+    The whole video is held in memory. Without any points a grid of 20 x 20 is tracked.
+
+    Args:
+        video: a video file, a folder of pictures, or a URL.
+        grid: track a grid of this many points per side.
+        points: single points, each as frame,x,y in pixels: --points 0,120,80 10,300.5,210
+        queries: CSV or JSON file of points.
+        corners: track this many of the strongest corners.
+        mask: picture as large as the video; grid and corners lie where it is not black.
+        frame: frame of grid, corners and mask.
+        tracker: name of a tracker, or its .safetensors file.
+        device: cpu, cuda, mps, or auto.
+        out: folder, or video file with the other results beside it.
+        start: second of the video at which to begin.
+        stop: second before which to end.
+        max_frames: end after this many frames.
+        backward: also track from each point's frame back to the first one.
+        export: more files of the tracks besides .npz: csv, json, or csv,json.
+        style: how the tracks are drawn.
+    """
+
+    video: str
+    grid: int | None = None
+    points: list[str] | None = None
+    queries: str | None = None
+    corners: int | None = None
+    mask: str | None = None
+    frame: int = 0
+    tracker: str = "small"
+    device: str = "auto"
+    out: str = "outputs"
+    start: float = 0.0
+    stop: float | None = None
+    max_frames: int | None = None
+    backward: bool = True
+    export: str | None = None
+    style: TrackStyle = field(default_factory=TrackStyle)
+
+    def run(self) -> None:
+        """Do it, and print where the results are."""
+        suffixes = [".npz", *("." + name.strip().lstrip(".") for name in (self.export or "").split(",") if name)]
+        unknown = [suffix for suffix in suffixes if suffix not in TRACK_SUFFIXES]
+        if unknown:
+            raise ValueError(f"export: expected csv, json or csv,json, got {self.export!r}")
+        target = _video_target(self.out, Path(self.video).stem or "video")
+        video = read_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
+        queries = self.choose_queries(video)
+        queries.check_inside(len(video), video.wh)
+        tracker = load_tracker(self.tracker, device=self.device)
+        tracks = track_and_report(tracker, video, queries, backward=self.backward)
+        write_results(video, tracks, target, [target.with_suffix(suffix) for suffix in suffixes], self.style)
+
+    def choose_queries(self, video: Video) -> Queries:
+        """All points that were asked for; a grid of 20 x 20 where none were."""
+        mask = None if self.mask is None else read_mask(self.mask)
+        parts = []
+        if self.points:
+            parts.append(parse_points(self.points))
+        if self.queries is not None:
+            parts.append(read_queries(self.queries))
+        if self.corners is not None:
+            parts.append(corner_queries(video, self.corners, self.frame, mask))
+        if self.grid is not None or not parts:
+            parts.append(grid_queries(video, 20 if self.grid is None else self.grid, self.frame, mask))
+        return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
+
+
+def parse_points(points: Sequence[str]) -> Queries:
+    """Texts like "0,120,80.5" (frame, x, y) -> Queries.
+
+    Raises:
+        ValueError: a text of another form.
+
+    >>> parse_points(["0,120,80.5"]).xy
+    tensor([[120.0000,  80.5000]])
+    """
+    rows = []
+    for text in points:
+        try:
+            frame, x, y = (float(number) for number in text.split(","))
+        except ValueError as error:
+            raise ValueError(f"points: expected frame,x,y as in 0,120,80.5, got {text!r}") from error
+        rows.append([frame, x, y])
+    return Queries.from_txy(rows)
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """A picture -> (h, w) bool, true where it is not black.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a picture.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
+    data = np.fromfile(path, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if picture is None:
+        raise ValueError(f"mask: expected a picture, but {path} cannot be decoded")
+    return picture.any(axis=-1)
+
+
+def track_and_report(
+    tracker: PointTracker, video: Video, queries: Queries, *, backward: bool = True
+) -> Tracks:
+    """`pointtrack.track` with a progress bar on a terminal; prints what was done and how fast."""
+    late = int(queries.frame.max()) if len(queries) else 0
+    total = len(video) + (late + 1 if backward and late else 0)
+    began = time.perf_counter()
+    with tqdm(total=total, desc="tracking", unit="frame", disable=None, leave=False) as bar:
+        tracks = track(tracker, video, queries, backward=backward, progress=lambda done: bar.update(done) and None)
+    seconds = time.perf_counter() - began
+    device = next(tracker.parameters()).device
+    print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
+    print(
+        f"tracked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]} in "
+        f"{seconds:.1f} s: {len(video) / seconds:.1f} frames per second"
+    )
+    return tracks
+
+
+def write_results(
+    video: Video, tracks: Tracks, target: Path, files: Sequence[Path], style: TrackStyle | None = None
+) -> None:
+    """Write the video with its tracks to `target`, a contact sheet beside it, and the tracks to `files`."""
+    drawn = draw_tracks(video, tracks, style)
+    print(f"video     {write_video(target, drawn)}")
+    print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
+    for path in files:
+        print(f"tracks    {save_tracks(path, tracks)}")
+
+
+def _video_target(out: str, stem: str) -> Path:
+    """The video file to write: `out` itself, or out/stem.mp4 where `out` is a folder."""
+    path = Path(out)
+    if path.suffix.lower() in VIDEO_CODECS and not path.is_dir():
+        return path
+    if path.suffix and not path.is_dir():
+        raise ValueError(f"out: expected a folder or a file in {', '.join(VIDEO_CODECS)}, got {out!r}")
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"out: expected a folder or a video file, but {out} is a file of another kind")
+    return path / f"{stem}.mp4"
+
+
+def doctor(tracker: str = "small", device: str = "auto") -> int:
+    """Say what this installation consists of, and whether it can track.
+
+    Args:
+        tracker: name of a tracker, or its .safetensors file.
+        device: cpu, cuda, mps, or auto.
+    """
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+    print(f"pointtrack {pointtrack.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads, {cuda}")
+    print(f"OpenCV     {cv2.__version__}, PyAV {av.__version__}, {os.cpu_count()} cores")
+    for name, entry in _entry_points().items():
+        try:
+            entry.load()
+        except ImportError as error:
+            print(f"command    {name} cannot be used: {error}")
+    try:
+        model = load_tracker(tracker, device=device)
+        parameters = sum(p.numel() for p in model.parameters())
+        print(f"tracker    {model.config.name}, {parameters / 1e6:.1f} million parameters, {model.config.licence}")
+        error_px, seconds = _track_known_motion(model)
+    except Exception as error:  # whatever it is, the doctor is there to say it
+        print(f"PROBLEM    {type(error).__name__}: {_one_line(error)}")
+        return 1
+    print(f"self-test  a moving texture of 12 frames tracked in {seconds:.1f} s, {error_px:.2f} pixels off")
+    if not error_px < 4:
+        print("PROBLEM    the tracker loses an easy texture (expected less than 4 pixels): broken weights?")
+        return 1
+    print("ok")
+    return 0
+
+
+def _track_known_motion(tracker: PointTracker) -> tuple[float, float]:
+    """Mean error in pixels on a texture that moves by a known step, and the seconds it took."""
+    step = np.array([3, 2])
+    noise = np.random.default_rng(0).normal(size=(300, 400, 3)).astype(np.float32)
+    picture = cv2.GaussianBlur(noise, (0, 0), 1.5) + 2 * cv2.GaussianBlur(noise, (0, 0), 4)
+    picture = np.clip(128 + 40 * picture / picture.std(), 0, 255).astype(np.uint8)
+    corners = [33 - step * t for t in range(12)] + np.array([0, 0])
+    video = Video(np.stack([picture[y : y + 192, x : x + 256] for x, y in corners]))
+    queries = Queries(frame=[0] * 4, xy=[[60, 50], [160, 50], [60, 120], [160, 120]])  # type: ignore[arg-type]
+    began = time.perf_counter()
+    tracks = track(tracker, video, queries)
+    truth = queries.xy + torch.arange(len(video))[:, None, None] * torch.from_numpy(step)
+    return float((tracks.xy - truth).norm(dim=-1).mean()), time.perf_counter() - began
+
+
+COMMANDS: Mapping[str, Callable[..., Any]] = {"doctor": doctor, "track": TrackCommand}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `pointtrack` with the given arguments (by default those of the process); returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    entries = _entry_points()
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview(entries))
+        return 0
+    if arguments[0] == "--version":
+        print(f"pointtrack {pointtrack.__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS and name not in entries:
+        known = ", ".join(sorted({*COMMANDS, *entries}))
+        print(f"pointtrack: error: expected one of the commands {known}, got {name!r}", file=sys.stderr)
+        return 2
+    return run_command(lambda: COMMANDS.get(name) or entries[name].load(), rest, f"pointtrack {name}")
+
+
+def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str], prog: str) -> int:
+    """Parse the arguments of a command, call it, and turn a user's mistake into one line and exit code 2.
+
+    Args:
+        load: gives the command, a function or a dataclass with `run`.
+        arguments: what the user typed behind the command's name. --debug, or the environment variable
+            POINTTRACK_DEBUG, shows the traceback of a mistake.
+        prog: name of the command in help texts; its first word stands before error messages.
+    """
+    debug = "--debug" in arguments or bool(os.environ.get(DEBUG))
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    name = prog.split()[0]
+    logging.basicConfig(format=f"{name}: %(message)s")
+    try:
+        command = load()
+        parser = build_parser(command, prog)
+        values = parser.instantiate(parser.parse_args(spell_out(arguments, command, parser)))
+        values.pop("config", None)
+        result = command(**vars(values))
+        code = result.run() if dataclasses.is_dataclass(result) else result
+    except USER_ERRORS as error:
+        if debug:
+            raise
+        print(f"{name}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
+    """The parser of one command: its parameters, and --config for a preset file."""
+    about = (command.__doc__ or "").strip().split("\n\nArgs:")[0]
+    parser = ArgumentParser(prog=prog, description=about, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options; later ones win")
+    add = parser.add_class_arguments if isinstance(command, type) else parser.add_function_arguments
+    add(command, as_positional=True)
+    return parser
+
+
+def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: ArgumentParser) -> list[str]:
+    """What people type -> what jsonargparse reads.
+
+    --max-frames is --max_frames, --trail is --style.trail, a bare --resume is true, and an option that takes
+    a list takes all values up to the next option.
+    """
+    defaults = dict(parser.get_defaults().items())
+    short = {key.rpartition(".")[2]: key for key in defaults}
+    short = {name: name if name in defaults else key for name, key in short.items()}
+    hints = typing.get_type_hints(command)
+    lists = {name for name, hint in hints.items() if _is_list(hint)}
+    spelled: list[str] = []
+    listing = None
+    for i, argument in enumerate(arguments):
+        if not argument.startswith("--"):
+            spelled.append(f"--{listing}+={argument}" if listing else argument)
+            continue
+        option, equals, value = argument[2:].partition("=")
+        key = option.replace("-", "_")
+        key = short.get(key, key)
+        if key not in defaults:
+            spelled.append(argument)
+            listing = None
+            continue
+        following = arguments[i + 1] if i + 1 < len(arguments) else "--"
+        if isinstance(defaults[key], bool) and not equals and following not in ("true", "false"):
+            equals, value = "=", "true"
+        listing = key if key in lists and not equals else None
+        if listing is None:
+            spelled.append(f"--{key}{equals}{value}")
+    return spelled
+
+
+def _is_list(hint: Any) -> bool:
+    return any(typing.get_origin(part) is list for part in (hint, *typing.get_args(hint)))
+
+
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    """Commands of other packages by name."""
+    return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
+
+
+def _overview(entries: Mapping[str, metadata.EntryPoint]) -> str:
+    lines = ["usage: pointtrack COMMAND ...", "", "Track any point through any video.", "", "commands:"]
+    for name in sorted({*COMMANDS, *entries}):
+        try:
+            command = COMMANDS.get(name) or entries[name].load()
+            about = (command.__doc__ or "").strip().partition("\n")[0]
+        except ImportError as error:
+            about = f"(cannot be used: {error}; try pip install 'pointtrack[{name}]')"
+        lines.append(f"  {name:10}{about}")
+    lines += ["", "pointtrack COMMAND --help shows its options; --debug, or POINTTRACK_DEBUG=1, full error reports."]
+    return "\n".join(lines)
+
+
+def _one_line(error: BaseException) -> str:
+    """The message of an error without line breaks; those of jsonargparse shortened to what matters."""
+    text = str(error)
+    if isinstance(error, argparse.ArgumentError) and text.startswith("Parser key"):
+        lines = [line.strip() for line in text.splitlines()]
+        key = lines[0].split('"')[1]
+        given = next((line[len("Given value:") :].strip() for line in lines if line.startswith("Given value:")), None)
+        reasons = [line.removeprefix("- ").removeprefix("Expected a ") for line in lines if "Expected a" in line]
+        reasons = [reason for reason in reasons if "NoneType" not in reason]
+        if given is not None and reasons:
+            kinds = " or ".join(reason.replace("<class '", "").replace("'>", "") for reason in reasons)
+            return f"{key}: expected {kinds}, got {given}"
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Every setting of a tracker, as frozen dataclasses that go to and from plain dicts (JSON in checkpoints).
+
+Variants of the model are values of these fields, not classes: see `models/zoo.py` for the rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Convolutional encoder, always stride 4 (`layers/encoder.py`).
+
+    Attributes:
+        stem_channels: width of the first convolution, which halves the image.
+        stage_channels, stage_strides: one entry per stage of residual blocks.
+        blocks_per_stage: residual blocks in each stage.
+        channels: features per cell of the output.
+        fusion: how the stages are brought together.
+        unit_length: divide every feature by its length.
+    """
+
+    stem_channels: int = 32
+    stage_channels: tuple[int, ...] = (64, 96, 128)
+    stage_strides: tuple[int, ...] = (2, 2, 2)
+    blocks_per_stage: int = 2
+    channels: int = 64
+    fusion: Literal["concat", "sum"] = "sum"
+    unit_length: bool = True
+
+
+@dataclass(frozen=True)
+class CorrelationConfig:
+    """What is compared around a point's estimate (`layers/correlation.py`).
+
+    Attributes:
+        levels: pyramid levels; level l has cells of 4 * 2**l pixels.
+        radius: the target patch is (2 * radius + 1) cells wide.
+        support_radius: so is the patch around the query that it is compared with.
+        hidden, channels: widths of the MLP that digests one level's products.
+    """
+
+    levels: int = 3
+    radius: int = 3
+    support_radius: int = 1
+    hidden: int = 128
+    channels: int = 64
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Attention over time and over points through proxy tokens (`models/updater.py`).
+
+    Attributes:
+        width, heads: of every block.
+        depth: pairs of a time block and a space block.
+        proxies: tokens per frame through which the points of that frame talk to each other.
+    """
+
+    width: int = 128
+    heads: int = 4
+    depth: int = 3
+    proxies: int = 32
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """How a video is cut into windows (`models/window.py`).
+
+    Attributes:
+        length: frames per window; None is one window over the whole video.
+        step: frames by which the window moves on.
+        iterations: rounds of refinement per window.
+        start: where a window's new frames start from: the last known position, or a match of features.
+        search_radius: cells around the last position in which the match looks first.
+    """
+
+    length: int | None = 16
+    step: int = 8
+    iterations: int = 3
+    start: Literal["repeat", "match"] = "match"
+    search_radius: int = 7
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """A whole tracker.
+
+    Attributes:
+        input_area: frames are resized, shape kept, to about this many pixels before they are encoded.
+        name, licence: shown when the model loads.
+    """
+
+    name: str = "pointtrack-small"
+    licence: str = "Apache-2.0"
+    input_area: int = 512 * 288
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    window: WindowConfig = field(default_factory=WindowConfig)
+
+    def __post_init__(self) -> None:
+        length, step = self.window.length, self.window.step
+        if length is not None and not 1 <= step <= length:
+            raise ValueError(f"window step: expected 1..{length} (the window's length), got {step}")
+        if self.transformer.width % self.transformer.heads:
+            raise ValueError(
+                f"transformer width: expected a multiple of the {self.transformer.heads} heads, "
+                f"got {self.transformer.width}"
+            )
+
+
+def from_dict(cls: type[C], data: dict[str, Any], where: str = "config") -> C:
+    """Build a (nested) config dataclass from plain dicts.
+
+    Raises:
+        ValueError: a key that the config does not have; the message names it and the known ones.
+
+    >>> from_dict(CorrelationConfig, {"radius": 2}).radius
+    2
+    """
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(data) - set(hints))
+    if unknown:
+        raise ValueError(f"{where}: unknown setting {', '.join(unknown)}; expected some of {', '.join(hints)}")
+    values = {}
+    for name, value in data.items():
+        if dataclasses.is_dataclass(hints[name]):
+            value = from_dict(hints[name], value, f"{where}.{name}")  # type: ignore[arg-type]
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**values)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The config as plain dicts and lists, ready for JSON."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,68 @@
+"""Transformer blocks: self-attention along one axis, and attention to other tokens."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries to a context (b, k, c); to itself where no context is given."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width)
+        self.to_kv = nn.Linear(width, 2 * width)
+        self.to_out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """(b, n, c), (b, k, c) -> (b, n, c)."""
+        q = rearrange(self.to_q(x), "b n (h c) -> b h n c", h=self.heads)
+        k, v = rearrange(self.to_kv(context), "b k (two h c) -> two b h k c", two=2, h=self.heads)
+        return self.to_out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h n c -> b n (h c)"))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU (tanh form) between."""
+
+    def __init__(self, width: int, ratio: int = 4):
+        super().__init__()
+        self.fc1 = nn.Linear(width, ratio * width)
+        self.fc2 = nn.Linear(ratio * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+class SelfBlock(nn.Module):
+    """Tokens look at each other: pre-norm attention and MLP, both residual."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.mlp = Mlp(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, n, c) -> (b, n, c)."""
+        normed = self.norm(x)
+        x = x + self.attn(normed, normed)
+        return x + self.mlp(self.norm(x))
+
+
+class CrossBlock(nn.Module):
+    """Tokens read other tokens: pre-norm attention to the context and MLP, both residual."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.norm_context = nn.LayerNorm(width, eps=1e-5)
+        self.attn = Attention(width, heads)
+        self.mlp = Mlp(width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """(b, n, c), (b, k, c) -> (b, n, c)."""
+        x = x + self.attn(self.norm(x), self.norm_context(context))
+        return x + self.mlp(self.norm(x))

@@ -1,0 +1,124 @@
+"""Convolutional encoder: one image -> one feature map at stride 4, then a pyramid of it.
+
+Its shape comes from `EncoderConfig`: the published CoTracker encoder and our small one are two rows of
+numbers and two ways to fuse the stages.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointtrack.config import EncoderConfig
+
+
+def instance_norm(x: Tensor) -> Tensor:
+    """Zero mean and unit variance per image and channel, without learned scale. (b, c, h, w) -> same.
+
+    One group per channel is the same thing as F.instance_norm, and several times as fast on a CPU.
+    """
+    return F.group_norm(x, x.shape[1], eps=1e-5)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut; the shortcut is a 1x1 convolution where the shape changes."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        same = stride == 1 and channels_in == channels_out
+        self.shortcut = None if same else nn.Conv2d(channels_in, channels_out, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, c', h / stride, w / stride)."""
+        y = F.relu(instance_norm(self.conv1(x)))
+        y = F.relu(instance_norm(self.conv2(y)))
+        return F.relu(y + (x if self.shortcut is None else instance_norm(self.shortcut(x))))
+
+
+class ConcatFusion(nn.Module):
+    """Stages resized to the output size, stacked, and mixed by a 3x3 and a 1x1 convolution (CoTracker)."""
+
+    def __init__(self, stage_channels: list[int], channels: int):
+        super().__init__()
+        self.mix = nn.Conv2d(sum(stage_channels), 2 * channels, 3, padding=1)
+        self.project = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, stages: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """List of (b, c_i, h_i, w_i) -> (b, channels, *size)."""
+        resized = [F.interpolate(x, size, mode="bilinear", align_corners=True) for x in stages]
+        return self.project(F.relu(instance_norm(self.mix(torch.cat(resized, dim=1)))))
+
+
+class SumFusion(nn.Module):
+    """Every stage projected to the output channels first, then resized and added: a fraction of the work."""
+
+    def __init__(self, stage_channels: list[int], channels: int):
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in stage_channels)
+        self.mix = nn.Conv2d(channels, channels, 3, padding=1)
+        self.project = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, stages: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """List of (b, c_i, h_i, w_i) -> (b, channels, *size)."""
+        total: Tensor | float = 0.0
+        for lateral, x in zip(self.laterals, stages, strict=True):
+            total = total + F.interpolate(lateral(x), size, mode="bilinear", align_corners=True)
+        return self.project(F.relu(instance_norm(self.mix(total))))
+
+
+FUSIONS = {"concat": ConcatFusion, "sum": SumFusion}
+
+
+class Encoder(nn.Module):
+    """RGB frames -> feature maps at stride 4. Each frame by itself.
+
+    The first convolution halves the image; every stage is a row of residual blocks of one width, and the
+    last maps of all stages are fused at a quarter of the image size.
+
+    Source: the encoders of PIPs (Harley et al. 2022) and CoTracker (Karaev et al. 2023), by their papers.
+    """
+
+    stride = 4
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.unit_length = config.unit_length
+        self.stem = nn.Conv2d(3, config.stem_channels, 7, stride=2, padding=3)
+        self.stages = nn.ModuleList()
+        channels = config.stem_channels
+        for width, stride in zip(config.stage_channels, config.stage_strides, strict=True):
+            strides = [stride] + [1] * (config.blocks_per_stage - 1)
+            widths = [channels] + [width] * (config.blocks_per_stage - 1)
+            self.stages.append(
+                nn.Sequential(*(ResidualBlock(c, width, s) for c, s in zip(widths, strides, strict=True)))
+            )
+            channels = width
+        self.fusion = FUSIONS[config.fusion](list(config.stage_channels), config.channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(b, 3, h, w) float RGB 0..255 -> (b, c, h // 4, w // 4) float features."""
+        size = (frames.shape[-2] // self.stride, frames.shape[-1] // self.stride)
+        x = 2 * (frames / 255.0) - 1
+        x = F.relu(instance_norm(self.stem(x)))
+        stages = []
+        for stage in self.stages:
+            x = stage(x)
+            stages.append(x)
+        features = self.fusion(stages, size).float()
+        if not self.unit_length:
+            return features
+        return features * torch.rsqrt(features.square().sum(dim=1, keepdim=True).clamp(min=1e-12))
+
+
+def build_pyramid(features: Tensor, levels: int) -> list[Tensor]:
+    """(b, c, h, w) -> `levels` maps, each the 2x2 average of the one before (an odd last row is dropped)."""
+    pyramid = [features]
+    for _ in range(levels - 1):
+        pyramid.append(F.avg_pool2d(pyramid[-1], 2, stride=2))
+    return pyramid

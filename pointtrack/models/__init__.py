@@ -1,0 +1,1 @@
+"""The tracker network and its windows (floor 2)."""

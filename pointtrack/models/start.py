@@ -1,0 +1,113 @@
+"""Where a window starts from: every point is first looked for by its feature, frame after frame.
+
+The best cell of a small search area around the last position wins; a point whose best product there is
+poor is looked for over the whole frame. This first guess needs no transformer, and the refinement is
+always measured against it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pointtrack.layers.correlation import read_block, read_patch
+from pointtrack.models.window import Templates
+
+QUERY_SHARE = 0.6  # of the query's feature in the template; the rest is the point's latest look
+SEEN = 0.6  # cosine above which a match renews the latest look
+LOST = 0.45  # cosine below which the whole frame is searched
+REGAINED = 0.75  # cosine that a find elsewhere in the frame needs
+
+
+def match_through(
+    level: Tensor,
+    templates: Templates,
+    latest: Tensor,
+    anchor_frame: Tensor,
+    known: Tensor,
+    radius: int,
+    sharpness: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Match every point through the frames of a window, away from the frames where it is known.
+
+    Args:
+        level: (b, t, h, w, c) unit-length features.
+        templates: what the points look like.
+        latest: (b, n, c) latest look of every point.
+        anchor_frame: (b, n) the last frame with a known position; frames after it are matched forward.
+        known: (b, t, n, 2) cells; known at the anchor, and at all frames before it unless NaN there:
+            those are matched backward.
+        radius: of the search area in cells.
+        sharpness: factor on the products for the sub-cell position.
+
+    Returns:
+        Positions (b, t, n, 2) in cells, cosines (b, t, n), and the latest look (b, n, c) after the window.
+    """
+    frames = level.shape[1]
+    xy, score = known.clone(), torch.ones_like(known[..., 0])
+    look = latest
+    for frame in range(int(anchor_frame.min()) + 1, frames):
+        due = frame > anchor_frame
+        position, cosine, feature = match_frame(level, frame, xy[:, frame - 1], templates, look, radius, sharpness)
+        xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
+        score[:, frame] = torch.where(due, cosine, score[:, frame])
+        look = torch.where((due & (cosine > SEEN))[..., None], feature, look)
+    missing = torch.isnan(known[..., 0])
+    backward = latest
+    for frame in range(int(anchor_frame.max()) - 1, -1, -1):
+        due = (frame < anchor_frame) & missing[:, frame]
+        if not bool(due.any()):
+            continue
+        position, cosine, feature = match_frame(level, frame, xy[:, frame + 1], templates, backward, radius, sharpness)
+        xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
+        score[:, frame] = torch.where(due, cosine, score[:, frame])
+        backward = torch.where((due & (cosine > SEEN))[..., None], feature, backward)
+    return xy, score, look
+
+
+def match_frame(
+    level: Tensor,
+    frame: int,
+    last: Tensor,
+    templates: Templates,
+    look: Tensor,
+    radius: int,
+    sharpness: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find all points on one frame.
+
+    Args:
+        last: (b, n, 2) cells where the points were; NaN is allowed for points whose answer is not used.
+        (others as in `match_through`)
+
+    Returns:
+        (b, n, 2) cells, (b, n) cosines, (b, n, c) unit-length features found there.
+    """
+    b, _, h, w, c = level.shape
+    template = F.normalize(QUERY_SHARE * templates.feature + (1 - QUERY_SHARE) * look, dim=-1)
+    # A point outside the image is looked for along the border: that is where it would come back.
+    limit = last.new_tensor([w - 1, h - 1])
+    last = torch.minimum(torch.nan_to_num(last).clamp(min=0), limit)
+    which = torch.full(last.shape[:2], frame, device=last.device)
+    block = read_block(level, which, last.round(), radius)
+    product = torch.einsum("bnxyc,bnc->bnxy", block.cells, template)
+    side = product.shape[-1]
+    best = product.flatten(2).argmax(-1)
+    offset = torch.stack([best // side, best % side], dim=-1) - radius
+    cell = torch.minimum((last.round() + offset).clamp(min=0), limit)
+    cosine = product.flatten(2).amax(-1)
+
+    lost = cosine < LOST
+    if bool(lost.any()):
+        everywhere = torch.einsum("nc,nhwc->nhw", template[lost], level[:, frame][lost.nonzero()[:, 0]])
+        top, index = everywhere.flatten(1).max(-1)
+        found = torch.stack([index % w, index // w], dim=-1).to(cell.dtype)
+        cell[lost] = torch.where((top > REGAINED)[:, None], found, cell[lost])
+    patch = read_patch(level, which, cell, 1)
+    near = torch.softmax(torch.einsum("bnpc,bnc->bnp", patch, template) * sharpness, dim=-1)
+    reach = torch.arange(-1, 2, device=last.device, dtype=last.dtype)
+    steps = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), dim=-1).reshape(-1, 2)
+    position = cell + near @ steps
+    feature = F.normalize(read_patch(level, which, position, 0)[..., 0, :], dim=-1)
+    return position, (feature * template).sum(-1), feature

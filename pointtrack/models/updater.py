@@ -1,0 +1,44 @@
+"""The transformer that looks along time and, through proxy tokens, across points."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from pointtrack.config import TransformerConfig
+from pointtrack.layers.attention import CrossBlock, SelfBlock
+
+
+class Updater(nn.Module):
+    """Tokens of all points on all frames of a window -> what the transformer makes of them.
+
+    Every point looks along its own track; then, frame by frame, a fixed number of proxy tokens read the
+    points, talk to each other, and are read by the points. Work grows linearly with the points.
+
+    Source: CoTracker (Karaev et al. 2023), section "virtual tracks".
+    """
+
+    def __init__(self, config: TransformerConfig, token_width: int):
+        super().__init__()
+        width, heads, depth = config.width, config.heads, config.depth
+        self.project = nn.Linear(token_width, width)
+        self.proxies = nn.Parameter(torch.randn(config.proxies, width))
+        self.time_blocks = nn.ModuleList(SelfBlock(width, heads) for _ in range(depth))
+        self.read_blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(depth))
+        self.proxy_blocks = nn.ModuleList(SelfBlock(width, heads) for _ in range(depth))
+        self.write_blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(depth))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(b, t, n, token_width) -> (b, t, n, width)."""
+        b, t, n, _ = tokens.shape
+        proxies = repeat(self.proxies, "k c -> b t k c", b=b, t=t)
+        x = torch.cat([self.project(tokens), proxies.to(tokens.dtype)], dim=2)
+        blocks = zip(self.time_blocks, self.read_blocks, self.proxy_blocks, self.write_blocks, strict=True)
+        for along_time, read, among_proxies, write in blocks:
+            x = rearrange(along_time(rearrange(x, "b t n c -> (b n) t c")), "(b n) t c -> (b t) n c", b=b)
+            points, proxies = x[:, :n], x[:, n:]
+            proxies = among_proxies(read(proxies, points))
+            points = write(points, proxies)
+            x = rearrange(torch.cat([points, proxies], dim=1), "(b t) n c -> b t n c", b=b)
+        return x[:, :, :n]

@@ -1,0 +1,44 @@
+"""Shape checks."""
+
+import doctest
+
+import numpy as np
+import pytest
+import torch
+
+import pointtrack.checks
+from pointtrack.checks import check_shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "pattern", "expected"),
+    [
+        ((5, 3, 2), "t n 2", {"t": 5, "n": 3}),
+        ((5, 3, 2), "t n _", {"t": 5, "n": 3}),
+        ((4, 4), "n n", {"n": 4}),
+        ((), "", {}),
+        ((0, 2), "n 2", {"n": 0}),
+    ],
+)
+def test_shapes_that_fit(shape, pattern, expected):
+    assert check_shape(torch.zeros(shape), pattern, "x") == expected
+    assert check_shape(np.zeros(shape), pattern, "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "pattern", "message"),
+    [
+        ((5, 3), "t n 2", r"x: expected shape \(t, n, 2\), got \(5, 3\)"),
+        ((5, 3, 3), "t n 2", r"got \(5, 3, 3\)"),
+        ((5, 3, 2, 1), "t n 2", r"got \(5, 3, 2, 1\)"),
+        ((4, 5), "n n", r"expected shape \(n, n\), got \(4, 5\)"),
+        ((), "n", r"expected shape \(n\), got \(\)"),
+    ],
+)
+def test_shapes_that_do_not_fit(shape, pattern, message):
+    with pytest.raises(ValueError, match=message):
+        check_shape(torch.zeros(shape), pattern, "x")
+
+
+def test_doctests():
+    assert doctest.testmod(pointtrack.checks).failed == 0

@@ -1,0 +1,193 @@
+"""Video, Queries, Tracks: what they accept, what they refuse, how they are cut and joined."""
+
+import numpy as np
+import pytest
+import torch
+
+from pointtrack.types import Queries, Tracks, Video
+
+NAN = float("nan")
+WH = (12, 8)
+
+
+def pixels(frames=5):
+    return np.arange(frames * 8 * 12 * 3, dtype=np.uint32).reshape(frames, 8, 12, 3).astype(np.uint8)
+
+
+def made_up_tracks(frames=5, ids=(0, 1, 2), first_frame=0):
+    n = len(ids)
+    xy = torch.arange(frames * n * 2, dtype=torch.float32).reshape(frames, n, 2) + 100 * first_frame
+    queries = Queries([first_frame] * n, torch.ones(n, 2), list(ids))
+    return Tracks(xy, torch.full((frames, n), 0.75), torch.full((frames, n), 0.5), queries, WH, first_frame)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"frames": pixels()[0]}, r"expected shape \(t, h, w, 3\), RGB last, got \(8, 12, 3\)"),
+        ({"frames": pixels()[..., :1]}, r"got \(5, 8, 12, 1\)"),
+        ({"frames": pixels().astype(np.float32)}, "expected uint8 values 0..255, got float32"),
+        ({"frames": pixels()[:0]}, "at least one frame and one pixel"),
+        ({"frames": pixels(), "fps": 0}, "fps: expected a positive number, got 0"),
+        ({"frames": pixels(), "fps": NAN}, "fps: expected a positive number, got nan"),
+        ({"frames": pixels(), "times": [0, 1]}, r"one per frame \(5,\), got shape \(2,\)"),
+        ({"frames": pixels(), "times": [0, 1, 1, 2, 3]}, "increasing seconds"),
+    ],
+)
+def test_videos_that_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Video(**settings)
+
+
+def test_video():
+    video = Video(pixels(), fps=10)
+    assert (len(video), video.wh, video.fps) == (5, WH, 10.0)
+    np.testing.assert_allclose(video.times, [0, 0.1, 0.2, 0.3, 0.4])
+    clip = video.clip(2, 4)
+    np.testing.assert_allclose(clip.times, [0.2, 0.3])
+    assert np.shares_memory(clip.frames, video.frames)
+    assert Video(torch.from_numpy(pixels())).wh == WH
+
+
+@pytest.mark.parametrize(("chunk", "lengths"), [(1, [1] * 5), (2, [2, 2, 1]), (5, [5]), (9, [5])])
+def test_video_is_split(chunk, lengths):
+    pieces = list(Video(pixels()).split(chunk))
+    assert [len(piece) for piece in pieces] == lengths
+    np.testing.assert_array_equal(np.concatenate(pieces), pixels())
+
+
+def test_video_is_not_split_into_nothing():
+    with pytest.raises(ValueError, match="chunk: expected at least 1 frame, got 0"):
+        list(Video(pixels()).split(0))
+
+
+@pytest.mark.parametrize(
+    ("frame", "xy", "ids", "message"),
+    [
+        ([0, 1], [[1, 2]], None, r"query frame: expected one per point \(1,\), got shape \(2,\)"),
+        ([0], [[1, 2, 3]], None, r"query xy: expected shape \(n, 2\)"),
+        ([0], [1, 2], None, r"query xy: expected shape \(n, 2\)"),
+        ([0.5], [[1, 2]], None, "query frame: expected whole numbers"),
+        ([-1], [[1, 2]], None, "query frame: expected 0 or later, got -1"),
+        ([0, 0], [[1, 2], [NAN, 3]], None, "expected finite pixels, .* for point 1"),
+        ([0, 0], [[1, 2], [3, 4]], [5, 5], "expected distinct ids"),
+        ([0, 0], [[1, 2], [3, 4]], [5], r"query ids: expected one per point \(2,\)"),
+        ([0], [[1, 2]], [0.5], "query ids: expected whole numbers"),
+    ],
+)
+def test_queries_that_are_refused(frame, xy, ids, message):
+    with pytest.raises(ValueError, match=message):
+        Queries(frame, xy, ids)
+
+
+def test_queries():
+    queries = Queries.from_txy([[3, 1.5, 2.5], [0, 4, 5]])
+    assert queries.frame.tolist() == [3, 0]
+    assert queries.xy.tolist() == [[1.5, 2.5], [4, 5]]
+    assert queries.ids.tolist() == [0, 1]
+    assert queries.moved(2).frame.tolist() == [5, 2]
+    for index in ([1], torch.tensor([False, True]), slice(1, 2)):
+        assert queries.select(index).ids.tolist() == [1]
+    with pytest.raises(ValueError, match="distinct ids"):
+        Queries.concat([queries, queries])
+    assert Queries.concat([queries, queries], renumber=True).ids.tolist() == [0, 1, 2, 3]
+    assert len(Queries([], np.zeros((0, 2)))) == 0
+
+
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        ([5, 1, 1], r"query point 0: expected a frame in 0\.\.4, got 5; the video has 5 frames"),
+        ([0, 12, 1], r"inside the 12 x 8 image, got \(12, 1\)"),
+        ([0, 1, 9], r"inside the 12 x 8 image, got \(1, 9\)"),
+    ],
+)
+def test_queries_outside_the_video(point, message):
+    with pytest.raises(ValueError, match=message):
+        Queries.from_txy([point]).check_inside(5, WH)
+    Queries.from_txy([[4, 11.5, 7.5]]).check_inside(5, WH)
+    Queries.from_txy([[99, 1, 1]]).check_inside(None, WH)  # a stream: nobody knows its length
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"xy": torch.zeros(5, 3)}, r"tracks xy: expected shape \(t, n, 2\)"),
+        ({"visibility": torch.zeros(5, 2)}, r"tracks visibility: expected \(5, 3\), got \(5, 2\)"),
+        ({"confidence": torch.full((5, 3), 1.5)}, r"tracks confidence: expected probabilities in \[0, 1\]"),
+        ({"visibility": torch.full((5, 3), NAN)}, r"tracks visibility: expected probabilities in \[0, 1\]"),
+        ({"queries": Queries([0], [[1, 1]])}, "expected 1 points as queried, got 3"),
+    ],
+)
+def test_tracks_that_are_refused(changes, message):
+    tracks = made_up_tracks()
+    fields = {"xy": tracks.xy, "visibility": tracks.visibility, "confidence": tracks.confidence}
+    with pytest.raises(ValueError, match=message):
+        Tracks(**{**fields, "queries": tracks.queries, **changes}, wh=WH)
+
+
+def test_what_tracks_know():
+    xy = torch.tensor([[[1.0, 2.0], [NAN, NAN]], [[-3.0, 2.0], [11.0, 7.0]]])
+    visibility = torch.tensor([[0.9, 0.0], [0.4, 0.6]])
+    tracks = Tracks(xy, visibility, visibility, Queries([0, 1], [[1, 2], [11, 7]], [4, 9]), WH)
+    assert tracks.tracked().tolist() == [[True, False], [True, True]]
+    assert tracks.in_frame().tolist() == [[True, False], [False, True]]
+    assert tracks.visible().tolist() == [[True, False], [False, True]]
+    assert tracks.visible(0.7).tolist() == [[True, False], [False, False]]
+    assert tracks.ids.tolist() == [4, 9]
+    one = tracks.select([1])
+    assert (one.ids.tolist(), one.xy.shape) == ([9], (2, 1, 2))
+
+
+@pytest.mark.parametrize("cuts", [(2,), (1, 4), (0, 5), ()])
+def test_pieces_of_a_stream_are_joined_again(cuts):
+    tracks = made_up_tracks(first_frame=7)
+    edges = [0, *cuts, 5]
+    pieces = [tracks.clip(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+    joined = Tracks.concat(pieces)
+    assert joined.first_frame == 7
+    for name in ("xy", "visibility", "confidence"):
+        assert torch.equal(getattr(joined, name), getattr(tracks, name))
+    assert torch.equal(joined.ids, tracks.ids)
+
+
+def test_points_that_come_and_go_are_matched_by_id():
+    joined = Tracks.concat([made_up_tracks(2, (5, 8)), made_up_tracks(3, (8, 1), first_frame=2)])
+    assert joined.ids.tolist() == [5, 8, 1]
+    assert joined.tracked().tolist() == [[True, True, False]] * 2 + [[False, True, True]] * 3
+    assert joined.xy[2, 1].tolist() == [200, 201]
+    assert joined.visibility[0].tolist() == [0.75, 0.75, 0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: [], "at least one piece, got none"),
+        (lambda: [made_up_tracks(2), made_up_tracks(2, first_frame=3)], "a piece from frame 2, got 3"),
+        (
+            lambda: [made_up_tracks(2), Tracks(torch.zeros(1, 0, 2), torch.zeros(1, 0), torch.zeros(1, 0),
+                                               Queries([], torch.zeros(0, 2)), (8, 12), 2)],
+            r"pieces of one size, got \(12, 8\) and \(8, 12\)",
+        ),
+    ],
+)  # fmt: skip
+def test_pieces_that_do_not_fit(make, message):
+    with pytest.raises(ValueError, match=message):
+        Tracks.concat(make())
+
+
+def test_values_are_frozen():
+    with pytest.raises(AttributeError):
+        Video(pixels()).fps = 3
+    with pytest.raises(AttributeError):
+        made_up_tracks().wh = (1, 1)
+
+
+def test_saved_tracks(tmp_path):
+    tracks = made_up_tracks(first_frame=3)
+    assert tracks.save(tmp_path / "t") == tmp_path / "t.npz"
+    again = Tracks.load(tmp_path / "t.npz")
+    assert torch.equal(again.xy, tracks.xy)
+    assert (again.wh, again.first_frame, again.fps) == (WH, 3, 30.0)
+    with pytest.raises(FileNotFoundError, match="found nothing at"):
+        Tracks.load(tmp_path / "none.npz")

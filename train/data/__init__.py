@@ -1,0 +1,1 @@
+"""Training clips: what a batch is, and where batches come from."""

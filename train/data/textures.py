@@ -1,0 +1,149 @@
+"""Where synthetic clips get their looks: photographs with people's outlines, or procedural patterns.
+
+A bank is a stack of equally sized RGB pictures and a list of regions, each an outline of something in
+one picture. It lives on any device as two uint8 tensors, so a GPU cuts layers out of it in one gather.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+PICTURE_HW = (320, 480)
+
+
+@dataclass
+class TextureBank:
+    """Pictures and outlines.
+
+    Attributes:
+        pictures: (p, 3, h, w) uint8 RGB.
+        labels: (m, h, w) uint8 region maps.
+        label_picture: (m,) which picture each map belongs to.
+        regions: (r, 6) int64 rows (map, region id, x0, y0, x1, y1): an outline and its box in pixels.
+    """
+
+    pictures: Tensor
+    labels: Tensor
+    label_picture: Tensor
+    regions: Tensor
+
+    def to(self, device: torch.device | str) -> TextureBank:
+        return TextureBank(*(x.to(device) for x in (self.pictures, self.labels, self.label_picture, self.regions)))
+
+    @classmethod
+    def join(cls, banks: list[TextureBank]) -> TextureBank:
+        """One bank that holds everything of several."""
+        regions, label_picture, maps, pictures = [], [], 0, 0
+        for bank in banks:
+            moved = bank.regions.clone()
+            moved[:, 0] += maps
+            regions.append(moved)
+            label_picture.append(bank.label_picture + pictures)
+            maps, pictures = maps + len(bank.labels), pictures + len(bank.pictures)
+        return cls(
+            torch.cat([bank.pictures for bank in banks]),
+            torch.cat([bank.labels for bank in banks]),
+            torch.cat(label_picture),
+            torch.cat(regions),
+        )
+
+
+def photo_bank(folder: str | Path, splits: tuple[str, ...] = ("train",)) -> TextureBank:
+    """Photographs `<split>/*.jpg` with human outlines `<split>_segments.npz` (the layout of BSDS500 here).
+
+    Portraits are turned on their side. Raises FileNotFoundError where the folder lacks a split.
+    """
+    pictures, labels, label_picture = [], [], []
+    for split in splits:
+        paths = sorted(Path(folder, split).glob("*.jpg"))
+        if not paths:
+            raise FileNotFoundError(f"textures: expected photographs in {Path(folder, split)}, found none")
+        with np.load(Path(folder, f"{split}_segments.npz")) as segments:
+            for path in paths:
+                picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+                maps = segments[path.stem]
+                if picture.shape[0] > picture.shape[1]:
+                    picture, maps = np.rot90(picture).copy(), np.rot90(maps, axes=(1, 2)).copy()
+                h, w = PICTURE_HW
+                pictures.append(picture[:h, :w])
+                # Two of the people who outlined each picture are enough: the others largely agree.
+                for one in maps[:2, :h, :w]:
+                    labels.append(one.astype(np.uint8))
+                    label_picture.append(len(pictures) - 1)
+    label_stack = torch.from_numpy(np.stack(labels))
+    return TextureBank(
+        torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
+        label_stack,
+        torch.tensor(label_picture),
+        find_regions(label_stack),
+    )
+
+
+def procedural_bank(count: int, generator: torch.Generator) -> TextureBank:
+    """Pictures made from nothing: layered noise, cells and stripes in random colours, with blob outlines."""
+    h, w = PICTURE_HW
+    pictures, labels = [], []
+    for i in range(count):
+        pictures.append(_pattern(("noise", "cells", "stripes")[i % 3], generator))
+        # Outlines: level sets of smooth noise; every connected value band is a region of its own.
+        smooth = _noise((4, 6), generator)[0]
+        labels.append((smooth * 5).floor().clamp(0, 4).to(torch.uint8) + 1)
+    label_stack = torch.stack(labels)
+    return TextureBank(torch.stack(pictures), label_stack, torch.arange(count), find_regions(label_stack))
+
+
+def find_regions(labels: Tensor, smallest: float = 0.01, largest: float = 0.6) -> Tensor:
+    """(m, h, w) region maps -> (r, 6) rows (map, region id, x0, y0, x1, y1) of the usable regions.
+
+    Usable: between `smallest` and `largest` of the picture, and at least 28 pixels wide and high, so that
+    a layer made of it is not a blur.
+    """
+    rows = []
+    for m, one in enumerate(labels.numpy()):
+        for region in np.unique(one):
+            mask = one == region
+            share = mask.mean()
+            if region == 0 or not smallest < share < largest:
+                continue
+            ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            box = (xs[0], ys[0], xs[-1] + 1, ys[-1] + 1)
+            if box[2] - box[0] >= 28 and box[3] - box[1] >= 28:
+                rows.append((m, int(region), *map(int, box)))
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 6)
+
+
+def _noise(cells: tuple[int, int], generator: torch.Generator, channels: int = 1) -> Tensor:
+    """(channels, h, w) smooth noise in [0, 1] with the given number of bumps per side."""
+    coarse = torch.rand(1, channels, *cells, generator=generator)
+    fine = F.interpolate(coarse, PICTURE_HW, mode="bicubic", align_corners=True)[0]
+    low, high = fine.amin(dim=(1, 2), keepdim=True), fine.amax(dim=(1, 2), keepdim=True)
+    return (fine - low) / (high - low).clamp(min=1e-6)
+
+
+def _pattern(kind: str, generator: torch.Generator) -> Tensor:
+    """One (3, h, w) uint8 picture."""
+    h, w = PICTURE_HW
+    y, x = torch.meshgrid(torch.arange(h).float(), torch.arange(w).float(), indexing="ij")
+    octaves = [_noise((2 + 2**k, 3 + 2**k), generator, 3) / 1.6**k for k in range(2, 8)]
+    picture = sum(octaves) / sum(1 / 1.6**k for k in range(2, 8))
+    if kind == "cells":
+        seeds = torch.rand(60, 2, generator=generator) * torch.tensor([w, h])
+        nearest = ((x[..., None] - seeds[:, 0]) ** 2 + (y[..., None] - seeds[:, 1]) ** 2).argmin(-1)
+        colours = torch.rand(60, 3, generator=generator)
+        picture = 0.5 * picture + 0.5 * colours[nearest].permute(2, 0, 1)
+    if kind == "stripes":
+        angle, period = torch.rand(2, generator=generator).tolist()
+        wave = torch.sin((x * np.cos(3.14 * angle) + y * np.sin(3.14 * angle)) * (0.1 + 0.6 * period))
+        picture = picture * (0.75 + 0.25 * torch.sign(wave + _noise((5, 7), generator) - 0.5))
+    contrast = (picture - picture.mean(dim=(1, 2), keepdim=True)) * 1.8 + torch.rand(3, 1, 1, generator=generator)
+    return (contrast.clamp(0, 1) * 255).to(torch.uint8)

@@ -1,0 +1,220 @@
+"""The one training loop: any task, on Lightning Fabric, from a laptop's CPU to several GPUs.
+
+Batch `i` of a run is a function of the seed and `i` alone, and a checkpoint holds weights, their running
+average, optimizer and step; so a run that was stopped goes on exactly where it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from train.data.batch import ClipBatch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long and how fast to learn.
+
+    Attributes:
+        steps: optimizer steps of the whole run; the learning rate falls to zero along them (cosine).
+        learning_rate: the highest learning rate.
+        warmup: steps over which it rises to that.
+        weight_decay: of AdamW.
+        accumulate: batches per optimizer step.
+        clip_norm: largest norm of the gradient.
+        average: decay of the running average of the weights; the average is what gets validated and shipped.
+        log_every, validate_every, save_every: in steps.
+        workers: processes that make clips; 0 makes them in the loop, which is right on a GPU.
+        bf16: run matrix products and convolutions in bfloat16 (weights and coordinates stay float32).
+        accelerator, devices, nodes: of Fabric.
+        seed: of data and initial weights.
+    """
+
+    steps: int = 10_000
+    learning_rate: float = 5e-4
+    warmup: int = 200
+    weight_decay: float = 1e-4
+    accumulate: int = 1
+    clip_norm: float = 1.0
+    average: float = 0.999
+    log_every: int = 20
+    validate_every: int = 500
+    save_every: int = 250
+    workers: int = 1
+    bf16: bool = True
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    seed: int = 0
+
+
+class Task(nn.Module):
+    """What is learnt: a module whose forward gives a loss, and which can say how well it does."""
+
+    def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and figures for the log."""
+        raise NotImplementedError
+
+    def validate(self, folder: Path) -> dict[str, float]:
+        """Figures on held-out clips; pictures may go to `folder`."""
+        raise NotImplementedError
+
+    def save(self, path: Path) -> None:
+        """Write what a user of the library would load."""
+        raise NotImplementedError
+
+
+def make_fabric(config: LoopConfig) -> Fabric:
+    """A launched Fabric for this machine. Call it before anything is put on a device."""
+    # Fabric's own mixed precision would round every float input to bfloat16, coordinates included (an error
+    # of a pixel at x = 256); hence float32 here, and autocast around the forward pass in `run`.
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, num_nodes=config.nodes)
+    fabric.launch()
+    return fabric
+
+
+def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabric | None = None) -> Task:
+    """Train `task` on `clips` until `config.steps`, going on from `out/last.ckpt` if that exists.
+
+    Returns the running average of the task, which is also written to `out/model.safetensors`.
+    """
+    fabric = fabric or make_fabric(config)
+    out.mkdir(parents=True, exist_ok=True)
+    averaged = fabric.to_device(copy.deepcopy(task)).eval().requires_grad_(False)
+    learnt = [p for p in task.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
+    model, optimizer = fabric.setup(task, optimizer)
+    state = {"model": model, "averaged": averaged, "optimizer": optimizer, "step": 0}
+    checkpoint = out / "last.ckpt"
+    if checkpoint.exists():
+        fabric.load(checkpoint, state)
+        log.info("going on from step %d of %s", state["step"], checkpoint)
+    start = int(state["step"])
+
+    batches = numbered_batches(clips, start * config.accumulate, config, fabric)
+    journal = _Journal(out / "log.csv", fabric)
+    for step in range(start, config.steps):
+        rate = learning_rate(step, config)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        for part in range(config.accumulate):
+            batch = journal.timed(lambda: next(batches))
+            with fabric.no_backward_sync(model, enabled=part + 1 < config.accumulate):
+                with torch.autocast(fabric.device.type, torch.bfloat16, enabled=config.bf16):
+                    loss, figures = model(batch)
+                fabric.backward(loss / config.accumulate)
+            journal.add(len(batch) * fabric.world_size, {"loss": loss.detach(), **figures})
+        norm = fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        if torch.isfinite(norm):  # one broken batch must not cost the run
+            optimizer.step()
+            update_average(averaged, task, min(config.average, (step + 1) / (step + 10)))
+        else:
+            log.warning("step %d: the gradient is not finite, step left out", step)
+        optimizer.zero_grad(set_to_none=True)
+        done = state["step"] = step + 1
+        if done % config.log_every == 0:
+            journal.write(done, rate)
+        if done % config.validate_every == 0 or done == config.steps:
+            if fabric.is_global_zero:
+                journal.write(done, rate, averaged.validate(out))
+            fabric.barrier()
+        if done % config.save_every == 0 or done == config.steps:
+            fabric.save(checkpoint, state)
+            if fabric.is_global_zero:
+                averaged.save(out / "model.safetensors")
+    return averaged
+
+
+def learning_rate(step: int, config: LoopConfig) -> float:
+    """Straight up during the warm-up, then half a cosine down to a hundredth at the last step."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * progress)).item())
+    return config.learning_rate * (0.01 + 0.99 * fall)
+
+
+@torch.no_grad()
+def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """averaged = decay * averaged + (1 - decay) * model, buffers copied."""
+    for old, new in zip(averaged.parameters(), model.parameters(), strict=True):
+        old.lerp_(new.detach().to(old.dtype), 1 - decay)
+    for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
+        old.copy_(new)
+
+
+def numbered_batches(clips: Dataset, first: int, config: LoopConfig, fabric: Fabric) -> Iterator[ClipBatch]:
+    """Batches first, first + 1, ... ; with several processes each takes its share of the numbers."""
+    numbers = range(first * fabric.world_size + fabric.global_rank, 2**40, fabric.world_size)
+    loader = DataLoader(
+        clips,
+        batch_size=None,
+        sampler=numbers,  # type: ignore[arg-type]
+        num_workers=config.workers,
+        prefetch_factor=4 if config.workers else None,
+        worker_init_fn=_one_thread if config.workers else None,
+    )
+    for batch in loader:
+        yield batch.to(fabric.device)
+
+
+def _one_thread(_: int) -> None:
+    """Workers share the cores: one thread each."""
+    torch.set_num_threads(1)
+
+
+class _Journal:
+    """Means of the figures since the last line, clips per second and the share of time spent waiting for data."""
+
+    def __init__(self, path: Path, fabric: Fabric):
+        self.path, self.fabric = path, fabric
+        self._reset()
+
+    def _reset(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.batches, self.clips, self.waited, self.since = 0, 0, 0.0, time.perf_counter()
+
+    def timed(self, get):
+        """Call `get` and count its time as waiting for data."""
+        start = time.perf_counter()
+        result = get()
+        self.waited += time.perf_counter() - start
+        return result
+
+    def add(self, clips: int, figures: dict[str, Tensor]) -> None:
+        """Take in the figures of one batch; no synchronisation with the device here."""
+        self.batches, self.clips = self.batches + 1, self.clips + clips
+        for name, value in figures.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+
+    def write(self, step: int, rate: float, validation: dict[str, float] | None = None) -> None:
+        """One line to the log and to log.csv (on the first process)."""
+        if self.fabric.is_global_zero:
+            seconds = max(time.perf_counter() - self.since, 1e-9)
+            if validation is None:
+                figures = {name: float(value) / max(self.batches, 1) for name, value in self.sums.items()}
+                figures |= {"rate": rate, "clips_per_s": self.clips / seconds, "data_share": self.waited / seconds}
+            else:
+                figures = {f"val_{name}": value for name, value in validation.items()}
+            log.info("step %d  %s", step, "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+            new = not self.path.exists()
+            with self.path.open("a", newline="") as file:
+                writer = csv.writer(file)
+                if new:
+                    writer.writerow(["step", "unix_time", "name", "value"])
+                writer.writerows([step, f"{time.time():.0f}", k, f"{v:.6g}"] for k, v in figures.items())
+        if validation is None:
+            self._reset()
