@@ -87,5 +87,4 @@ def _identity(tracker: str | None) -> str | None:
     """A tracker's name; for a file also what is in it, so that a resumed report never mixes two of them."""
     if tracker is None or not Path(tracker).is_file():
         return tracker
-    with Path(tracker).open("rb") as file:
-        return f"{tracker} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+    return f"{tracker} sha256:{hashlib.sha256(Path(tracker).read_bytes()).hexdigest()[:12]}"

@@ -6,10 +6,13 @@ A command is a function, or a dataclass with a method `run`; its parameters beco
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import contextlib
+import ctypes
+import inspect
 import logging
 import os
 import platform
+import re
 import sys
 import time
 import typing
@@ -38,7 +41,7 @@ from pointtrack.video import VIDEO_CODECS, read_video, write_image, write_video
 
 GROUP = "pointtrack.commands"
 DEBUG = "POINTTRACK_DEBUG"
-USER_ERRORS = (ValueError, OSError, argparse.ArgumentError, ModuleNotFoundError)
+USER_ERRORS = (ValueError, OSError, argparse.ArgumentError)
 
 
 @dataclass(frozen=True)
@@ -85,26 +88,31 @@ class TrackCommand:
 
     def run(self) -> None:
         """Do it, and print where the results are."""
-        suffixes = [".npz", *("." + name.strip().lstrip(".") for name in (self.export or "").split(",") if name)]
+        suffixes = [
+            ".npz",
+            *("." + name.strip().lstrip(".") for name in (self.export or "").split(",") if name),
+        ]
         unknown = [suffix for suffix in suffixes if suffix not in TRACK_SUFFIXES]
         if unknown:
             raise ValueError(f"export: expected csv, json or csv,json, got {self.export!r}")
         target = _video_target(self.out, Path(self.video).stem or "video")
+        given = self.given_queries()
         video = read_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
-        queries = self.choose_queries(video)
+        queries = self.choose_queries(video, given)
         queries.check_inside(len(video), video.wh)
         tracker = load_tracker(self.tracker, device=self.device)
         tracks = track_and_report(tracker, video, queries, backward=self.backward)
         write_results(video, tracks, target, [target.with_suffix(suffix) for suffix in suffixes], self.style)
 
-    def choose_queries(self, video: Video) -> Queries:
-        """All points that were asked for; a grid of 20 x 20 where none were."""
+    def given_queries(self) -> list[Queries]:
+        """The points that are known without the video."""
+        parts = [parse_points(self.points)] if self.points else []
+        return parts if self.queries is None else [*parts, read_queries(self.queries)]
+
+    def choose_queries(self, video: Video, given: Sequence[Queries] = ()) -> Queries:
+        """The given points, and those chosen on the video; a grid of 20 x 20 where there are none at all."""
         mask = None if self.mask is None else read_mask(self.mask)
-        parts = []
-        if self.points:
-            parts.append(parse_points(self.points))
-        if self.queries is not None:
-            parts.append(read_queries(self.queries))
+        parts = list(given)
         if self.corners is not None:
             parts.append(corner_queries(video, self.corners, self.frame, mask))
         if self.grid is not None or not parts:
@@ -144,7 +152,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if picture is None:
         raise ValueError(f"mask: expected a picture, but {path} cannot be decoded")
-    return picture.any(axis=-1)
+    return np.asarray(picture.any(axis=-1))
 
 
 def track_and_report(
@@ -155,7 +163,9 @@ def track_and_report(
     total = len(video) + (late + 1 if backward and late else 0)
     began = time.perf_counter()
     with tqdm(total=total, desc="tracking", unit="frame", disable=None, leave=False) as bar:
-        tracks = track(tracker, video, queries, backward=backward, progress=lambda done: bar.update(done) and None)
+        tracks = track(
+            tracker, video, queries, backward=backward, progress=lambda done: bar.update(done) and None
+        )
     seconds = time.perf_counter() - began
     device = next(tracker.parameters()).device
     print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
@@ -200,15 +210,18 @@ def doctor(tracker: str = "small", device: str = "auto") -> int:
     print(f"pointtrack {pointtrack.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads, {cuda}")
     print(f"OpenCV     {cv2.__version__}, PyAV {av.__version__}, {os.cpu_count()} cores")
-    for name, entry in _entry_points().items():
+    entries = _entry_points()
+    for name in entries:
         try:
-            entry.load()
-        except ImportError as error:
-            print(f"command    {name} cannot be used: {error}")
+            _load(name, entries)
+        except ValueError as error:
+            print(f"command    {error}")
     try:
         model = load_tracker(tracker, device=device)
         parameters = sum(p.numel() for p in model.parameters())
-        print(f"tracker    {model.config.name}, {parameters / 1e6:.1f} million parameters, {model.config.licence}")
+        print(
+            f"tracker    {model.config.name}, {parameters / 1e6:.1f} million parameters, {model.config.licence}"
+        )
         error_px, seconds = _track_known_motion(model)
     except Exception as error:  # whatever it is, the doctor is there to say it
         print(f"PROBLEM    {type(error).__name__}: {_one_line(error)}")
@@ -254,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = ", ".join(sorted({*COMMANDS, *entries}))
         print(f"pointtrack: error: expected one of the commands {known}, got {name!r}", file=sys.stderr)
         return 2
-    return run_command(lambda: COMMANDS.get(name) or entries[name].load(), rest, f"pointtrack {name}")
+    return run_command(lambda: _load(name, entries), rest, f"pointtrack {name}")
 
 
 def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str], prog: str) -> int:
@@ -270,13 +283,15 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
     arguments = [argument for argument in arguments if argument != "--debug"]
     name = prog.split()[0]
     logging.basicConfig(format=f"{name}: %(message)s")
+    keep_freed_memory()
     try:
         command = load()
         parser = build_parser(command, prog)
         values = parser.instantiate(parser.parse_args(spell_out(arguments, command, parser)))
         values.pop("config", None)
         result = command(**vars(values))
-        code = result.run() if dataclasses.is_dataclass(result) else result
+        run = getattr(result, "run", None)
+        code = run() if run is not None else result
     except USER_ERRORS as error:
         if debug:
             raise
@@ -288,11 +303,25 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
     return code if isinstance(code, int) else 0
 
 
+def keep_freed_memory() -> None:
+    """Keep freed memory for the next tensors instead of giving it back to the system, where glibc allows it.
+
+    Torch frees and asks for the same tens of megabytes again and again; fresh pages cost up to 40 % of the time
+    on a CPU. It is a setting of the whole process, hence for commands to make and not for the library.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX: no block gets pages of its own
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: no trimming below 2 GB of free memory
+
+
 def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
     """The parser of one command: its parameters, and --config for a preset file."""
-    about = (command.__doc__ or "").strip().split("\n\nArgs:")[0]
+    about = (inspect.getdoc(command) or "").split("\n\nArgs:")[0]
     parser = ArgumentParser(prog=prog, description=about, exit_on_error=False)
-    parser.add_argument("--config", action="config", help="YAML file with any of these options; later ones win")
+    parser.add_argument(
+        "--config", action="config", help="YAML file with any of these options; later ones win"
+    )
     add = parser.add_class_arguments if isinstance(command, type) else parser.add_function_arguments
     add(command, as_positional=True)
     return parser
@@ -301,33 +330,34 @@ def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
 def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: ArgumentParser) -> list[str]:
     """What people type -> what jsonargparse reads.
 
-    --max-frames is --max_frames, --trail is --style.trail, a bare --resume is true, and an option that takes
-    a list takes all values up to the next option.
+    --max-frames is --max_frames, --trail is --style.trail, a bare --resume is true, an option that takes a
+    list takes all values up to the next option, and a first parameter with a default may stand without name.
     """
     defaults = dict(parser.get_defaults().items())
-    short = {key.rpartition(".")[2]: key for key in defaults}
-    short = {name: name if name in defaults else key for name, key in short.items()}
-    hints = typing.get_type_hints(command)
-    lists = {name for name, hint in hints.items() if _is_list(hint)}
+    short = {key.rpartition(".")[2]: key for key in defaults} | {key: key for key in defaults}
+    lists = {name for name, hint in typing.get_type_hints(command).items() if _is_list(hint)}
+    first = next(iter(inspect.signature(command).parameters.values()), None)
+    unnamed = first.name if first is not None and first.default is not first.empty else None
     spelled: list[str] = []
-    listing = None
+    listing, value_due = None, False
     for i, argument in enumerate(arguments):
         if not argument.startswith("--"):
-            spelled.append(f"--{listing}+={argument}" if listing else argument)
+            if listing:
+                argument = f"--{listing}+={argument}"
+            elif unnamed and not value_due and not argument.startswith("-"):
+                argument, unnamed = f"--{unnamed}={argument}", None
+            spelled.append(argument)
+            value_due = False
             continue
         option, equals, value = argument[2:].partition("=")
-        key = option.replace("-", "_")
-        key = short.get(key, key)
-        if key not in defaults:
-            spelled.append(argument)
-            listing = None
-            continue
-        following = arguments[i + 1] if i + 1 < len(arguments) else "--"
-        if isinstance(defaults[key], bool) and not equals and following not in ("true", "false"):
-            equals, value = "=", "true"
+        key = short.get(option.replace("-", "_"))
         listing = key if key in lists and not equals else None
-        if listing is None:
-            spelled.append(f"--{key}{equals}{value}")
+        following = arguments[i + 1] if i + 1 < len(arguments) else "--"
+        if key and isinstance(defaults[key], bool) and not equals and following not in ("true", "false"):
+            equals, value = "=", "true"
+        if not listing:
+            spelled.append(f"--{key}{equals}{value}" if key else argument)
+        value_due = not equals
     return spelled
 
 
@@ -340,32 +370,39 @@ def _entry_points() -> dict[str, metadata.EntryPoint]:
     return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
 
 
+def _load(name: str, entries: Mapping[str, metadata.EntryPoint]) -> Callable[..., Any]:
+    """The command of that name; ValueError where a package that it needs is not installed."""
+    try:
+        return COMMANDS.get(name) or entries[name].load()
+    except ImportError as error:
+        raise ValueError(f"{name} cannot be used: {error}; try pip install 'pointtrack[{name}]'") from error
+
+
 def _overview(entries: Mapping[str, metadata.EntryPoint]) -> str:
     lines = ["usage: pointtrack COMMAND ...", "", "Track any point through any video.", "", "commands:"]
     for name in sorted({*COMMANDS, *entries}):
         try:
-            command = COMMANDS.get(name) or entries[name].load()
-            about = (command.__doc__ or "").strip().partition("\n")[0]
-        except ImportError as error:
-            about = f"(cannot be used: {error}; try pip install 'pointtrack[{name}]')"
+            about = (_load(name, entries).__doc__ or "").strip().partition("\n")[0]
+        except ValueError as error:
+            about = f"({error})"
         lines.append(f"  {name:10}{about}")
-    lines += ["", "pointtrack COMMAND --help shows its options; --debug, or POINTTRACK_DEBUG=1, full error reports."]
+    lines += [
+        "",
+        "pointtrack COMMAND --help shows its options; --debug, or POINTTRACK_DEBUG=1, full error reports.",
+    ]
     return "\n".join(lines)
 
 
 def _one_line(error: BaseException) -> str:
     """The message of an error without line breaks; those of jsonargparse shortened to what matters."""
-    text = str(error)
+    text = " ".join(str(error).split())
     if isinstance(error, argparse.ArgumentError) and text.startswith("Parser key"):
-        lines = [line.strip() for line in text.splitlines()]
-        key = lines[0].split('"')[1]
-        given = next((line[len("Given value:") :].strip() for line in lines if line.startswith("Given value:")), None)
-        reasons = [line.removeprefix("- ").removeprefix("Expected a ") for line in lines if "Expected a" in line]
-        reasons = [reason for reason in reasons if "NoneType" not in reason]
-        if given is not None and reasons:
-            kinds = " or ".join(reason.replace("<class '", "").replace("'>", "") for reason in reasons)
-            return f"{key}: expected {kinds}, got {given}"
-    return " ".join(text.split())
+        key, given = text.split('"')[1], re.search("Given value: (.*)", text)
+        kinds = dict.fromkeys(re.findall(r"Expected (?:an? )?<class '(\w+)'>", text))
+        kinds.pop("NoneType", None)
+        if given and kinds:
+            return f"{key}: expected {' or '.join(kinds)}, got {given[1]}"
+    return text
 
 
 if __name__ == "__main__":

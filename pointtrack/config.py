@@ -60,13 +60,15 @@ class TransformerConfig:
     Attributes:
         width, heads: of every block.
         depth: pairs of a time block and a space block.
+        mlp_ratio: hidden width of the MLPs as a multiple of the width.
         proxies: tokens per frame through which the points of that frame talk to each other.
     """
 
     width: int = 128
     heads: int = 4
-    depth: int = 3
-    proxies: int = 32
+    depth: int = 2
+    mlp_ratio: int = 2
+    proxies: int = 16
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,9 @@ def from_dict(cls: type[C], data: dict[str, Any], where: str = "config") -> C:
     hints = typing.get_type_hints(cls)
     unknown = sorted(set(data) - set(hints))
     if unknown:
-        raise ValueError(f"{where}: unknown setting {', '.join(unknown)}; expected some of {', '.join(hints)}")
+        raise ValueError(
+            f"{where}: unknown setting {', '.join(unknown)}; expected some of {', '.join(hints)}"
+        )
     values = {}
     for name, value in data.items():
         if dataclasses.is_dataclass(hints[name]):

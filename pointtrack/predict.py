@@ -53,7 +53,8 @@ class StreamTracker:
 
     def __init__(self, tracker: PointTracker, queries: Queries, image_wh: tuple[int, int], fps: float = 30.0):
         queries.check_inside(None, image_wh)
-        self.tracker, self.queries, self.image_wh, self.fps = tracker, queries, tuple(image_wh), fps
+        self.tracker, self.queries, self.fps = tracker, queries, fps
+        self.image_wh = (int(image_wh[0]), int(image_wh[1]))
         self.device = next(tracker.parameters()).device
         self.wh = model_wh(self.image_wh, tracker.config.input_area)
         self._xy = rescale_points(queries.xy, self.image_wh, self.wh, RESIZE_RULE).to(self.device)
@@ -84,9 +85,13 @@ class StreamTracker:
             ValueError: another size or type than expected, or a stream that was finished.
         """
         if self._finished:
-            raise ValueError("StreamTracker: expected push before finish; make a new StreamTracker for a new video")
+            raise ValueError(
+                "StreamTracker: expected push before finish; make a new StreamTracker for a new video"
+            )
         for frame in self._checked(frames):
-            resized = resize_frames(rearrange(frame, "h w c -> 1 c h w").to(self.device), self.wh, RESIZE_RULE)
+            resized = resize_frames(
+                rearrange(frame, "h w c -> 1 c h w").to(self.device), self.wh, RESIZE_RULE
+            )
             self._waiting.append(resized)
         length, step = self.tracker.config.window.length, self.tracker.config.window.step
         parts = []
@@ -114,6 +119,8 @@ class StreamTracker:
         return rows
 
     def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
+        if isinstance(frames, np.ndarray) and min(frames.strides, default=0) < 0:
+            frames = frames.copy()  # torch takes no reversed views
         frames = torch.as_tensor(frames)
         frames = frames[None] if frames.ndim == 3 else frames
         expected = (self.image_wh[1], self.image_wh[0], 3)
@@ -130,17 +137,19 @@ class StreamTracker:
         self._waiting = self._waiting[new:]
         fresh = self.tracker.encode(frames)
         shared = self._pyramid
-        pyramid = fresh if shared is None else [torch.cat(pair, dim=1) for pair in zip(shared, fresh, strict=True)]
+        pyramid = (
+            fresh if shared is None else [torch.cat(pair, dim=1) for pair in zip(shared, fresh, strict=True)]
+        )
         length = pyramid[0].shape[1]
         self._welcome(pyramid, self._start + length)
         step = min(self.tracker.config.window.step, length)
         # Copies, so that the frames left behind are freed.
         self._pyramid = [level[:, step:].clone() for level in pyramid]
-        if len(self._alive):
+        if self._templates is not None:
             queries = WindowQueries(
                 (self._frame[self._alive] - self._start)[None], self._xy[self._alive][None], self._templates
             )  # type: ignore[arg-type]
-            estimates, self._state = self.tracker(pyramid, queries, self._state)
+            estimates, self._state = self.tracker(pyramid, queries, self._state, step)
             self._last = estimates[-1]
         else:
             none = torch.zeros(1, length, 0, device=self.device)
@@ -149,7 +158,9 @@ class StreamTracker:
 
     def _welcome(self, pyramid: list[Tensor], end: int) -> None:
         """Remember the looks of points whose query frame has come, and make room for them in the state."""
-        new = ((self._frame < end) & ~torch.isin(torch.arange(len(self._frame), device=self.device), self._alive)).nonzero()
+        new = (
+            (self._frame < end) & ~torch.isin(torch.arange(len(self._frame), device=self.device), self._alive)
+        ).nonzero()
         new = new[:, 0]
         if not len(new):
             return
@@ -233,7 +244,9 @@ def track(
             where = before if ahead.ndim == 2 else before[..., None]
             return torch.cat([torch.where(where, reverse, ahead[: late + 1]), ahead[late + 1 :]])
 
-        tracks = replace(tracks, **{name: joined(name) for name in ("xy", "visibility", "confidence")})
+        tracks = replace(
+            tracks, xy=joined("xy"), visibility=joined("visibility"), confidence=joined("confidence")
+        )
     return tracks.select(slice(0, len(queries)))
 
 
@@ -254,8 +267,7 @@ def _track_pass(
     parts = []
     chunk = tracker.config.window.step
     for start in range(0, len(frames), chunk):
-        # A copy only of this piece: a reversed view has negative strides, which torch does not take.
-        piece = np.ascontiguousarray(frames[start : start + chunk])
+        piece = frames[start : start + chunk]
         parts.append(stream.push(piece))
         if progress is not None:
             progress(len(piece))

@@ -7,7 +7,7 @@ torch tensors on the CPU. A value of these types is always valid: whoever receiv
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Video:
 
     frames: np.ndarray
     fps: float = 30.0
-    times: np.ndarray = field(default=None)  # type: ignore[assignment]
+    times: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         frames = np.asarray(self.frames)
@@ -53,7 +53,9 @@ class Video:
         if times.shape != (len(frames),):
             raise ValueError(f"times: expected one per frame ({len(frames)},), got shape {times.shape}")
         if np.any(np.diff(times) <= 0):
-            raise ValueError("times: expected increasing seconds, got a frame that is not later than the last")
+            raise ValueError(
+                "times: expected increasing seconds, got a frame that is not later than the last"
+            )
         object.__setattr__(self, "frames", frames)
         object.__setattr__(self, "fps", float(self.fps))
         object.__setattr__(self, "times", times)
@@ -96,7 +98,7 @@ class Queries:
 
     frame: Tensor
     xy: Tensor
-    ids: Tensor = field(default=None)  # type: ignore[assignment]
+    ids: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         xy = torch.as_tensor(self.xy, dtype=torch.float32).detach().cpu()
@@ -140,7 +142,7 @@ class Queries:
         """All points of all parts in order; ids must differ, or are counted anew with `renumber`."""
         frame = torch.cat([part.frame for part in parts])
         xy = torch.cat([part.xy for part in parts])
-        return cls(frame, xy, None if renumber else torch.cat([part.ids for part in parts]))
+        return cls(frame, xy) if renumber else cls(frame, xy, torch.cat([part.ids for part in parts]))
 
     def check_inside(self, frames: int | None, wh: tuple[int, int]) -> None:
         """Raise ValueError when a point lies outside the image or after the last frame."""
@@ -191,7 +193,9 @@ class Tracks:
         for name in ("visibility", "confidence"):
             value = getattr(self, name)
             if value.shape != (sizes["t"], sizes["n"]):
-                raise ValueError(f"tracks {name}: expected {tuple(self.xy.shape[:2])}, got {tuple(value.shape)}")
+                raise ValueError(
+                    f"tracks {name}: expected {tuple(self.xy.shape[:2])}, got {tuple(value.shape)}"
+                )
             if value.numel() and not bool(((value >= 0) & (value <= 1)).all()):
                 raise ValueError(f"tracks {name}: expected probabilities in [0, 1]")
         if len(self.queries) != sizes["n"]:
@@ -250,7 +254,9 @@ class Tracks:
         ids: dict[int, tuple[Tracks, int]] = {}
         for part in parts:
             if part.wh != parts[0].wh:
-                raise ValueError(f"Tracks.concat: expected pieces of one size, got {parts[0].wh} and {part.wh}")
+                raise ValueError(
+                    f"Tracks.concat: expected pieces of one size, got {parts[0].wh} and {part.wh}"
+                )
             if part.first_frame != end:
                 raise ValueError(f"Tracks.concat: expected a piece from frame {end}, got {part.first_frame}")
             end += len(part)
@@ -264,7 +270,11 @@ class Tracks:
         for part in parts:
             rows = slice(row, row := row + len(part))
             here = torch.tensor([columns[point] for point in part.ids.tolist()], dtype=torch.int64)
-            xy[rows, here], visibility[rows, here], confidence[rows, here] = part.xy, part.visibility, part.confidence
+            xy[rows, here], visibility[rows, here], confidence[rows, here] = (
+                part.xy,
+                part.visibility,
+                part.confidence,
+            )
         empty = parts[0].queries.select(slice(0, 0))
         queries = Queries.concat([empty, *(part.queries.select([at]) for part, at in ids.values())])
         return replace(parts[0], xy=xy, visibility=visibility, confidence=confidence, queries=queries)
@@ -297,9 +307,13 @@ class Tracks:
         if not Path(path).is_file():
             raise FileNotFoundError(f"tracks file: expected an .npz file, found nothing at {path}")
         with np.load(path) as data:
-            missing = {"xy", "visibility", "confidence", "query_frame", "query_xy", "ids", "wh"} - set(data.files)
+            missing = {"xy", "visibility", "confidence", "query_frame", "query_xy", "ids", "wh"} - set(
+                data.files
+            )
             if missing:
-                raise ValueError(f"{path}: expected tracks saved by pointtrack, but it lacks {sorted(missing)}")
+                raise ValueError(
+                    f"{path}: expected tracks saved by pointtrack, but it lacks {sorted(missing)}"
+                )
             return cls(
                 xy=torch.from_numpy(data["xy"]),
                 visibility=torch.from_numpy(data["visibility"]),

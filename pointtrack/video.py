@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import av
 import cv2
@@ -57,7 +57,7 @@ class VideoStream:
         self.wh: tuple[int, int] = (self._first[0].shape[1], self._first[0].shape[0])
         self.fps, self.frame_count, self.name = float(fps), frame_count, name
 
-    def __iter__(self) -> Self:
+    def __iter__(self) -> VideoStream:
         return self
 
     def __next__(self) -> TimedFrame:
@@ -66,7 +66,7 @@ class VideoStream:
             return first
         return next(self._frames)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> VideoStream:
         return self
 
     def __exit__(

@@ -206,7 +206,11 @@ class _Journal:
             seconds = max(time.perf_counter() - self.since, 1e-9)
             if validation is None:
                 figures = {name: float(value) / max(self.batches, 1) for name, value in self.sums.items()}
-                figures |= {"rate": rate, "clips_per_s": self.clips / seconds, "data_share": self.waited / seconds}
+                figures |= {
+                    "rate": rate,
+                    "clips_per_s": self.clips / seconds,
+                    "data_share": self.waited / seconds,
+                }
             else:
                 figures = {f"val_{name}": value for name, value in validation.items()}
             log.info("step %d  %s", step, "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))

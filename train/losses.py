@@ -32,7 +32,9 @@ def matching_loss(pyramid: list[Tensor], batch: ClipBatch, temperature: Tensor) 
     for level, features in enumerate(pyramid):
         h, w = features.shape[-2:]
         cells = batch.xy / (4 * 2**level)
-        asked = sample_features(rearrange(features, "b t c h w -> (b t) c h w"), rearrange(cells, "b t n xy -> (b t) n xy"))
+        asked = sample_features(
+            rearrange(features, "b t c h w -> (b t) c h w"), rearrange(cells, "b t n xy -> (b t) n xy")
+        )
         asked = rearrange(asked, "(b t) n c -> b t n c", b=b)
         template = asked.gather(1, query_frame[..., None].expand(-1, 1, -1, asked.shape[-1]))[:, 0]
         # Sampling is linear, so the product at the true position is that with the feature sampled there.

@@ -6,49 +6,55 @@ from pathlib import Path
 
 import torch
 from einops import rearrange
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pointtrack.layers.encoder import Encoder, build_pyramid
+from pointtrack.layers.encoder import build_pyramid
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.tracker import PointTracker
 from train.data.batch import ClipBatch
 from train.loop import Task
 from train.losses import matching_loss
 
 
 class MatchingTask(Task):
-    """Soft-max matching of query features over whole frames, at the strides 4, 8 and 16.
+    """Soft-max matching of query features over whole frames, at every level of the pyramid.
+
+    Only the encoder of the tracker learns; its refinement stays as it is (none at all in a new tracker),
+    so what is saved is a tracker that works by its first guess.
 
     Args:
-        encoder: the encoder to train.
+        tracker: whose encoder is trained.
         held_out: batches for validation.
     """
 
-    LEVELS = 3
-
-    def __init__(self, encoder: Encoder, held_out: list[ClipBatch]):
+    def __init__(self, tracker: PointTracker, held_out: list[ClipBatch]):
         super().__init__()
-        self.encoder = encoder
-        self.log_temperature = nn.Parameter(torch.full((self.LEVELS,), 2.5))
+        self.tracker = tracker.requires_grad_(False)
+        self.tracker.encoder.requires_grad_(True)
+        self.log_sharpness = nn.Parameter(torch.full((tracker.config.correlation.levels,), 2.5))
         self.held_out = held_out
 
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and share of hits within 6 px."""
         b = len(batch)
-        features = self.encoder(rearrange(batch.frames, "b t c h w -> (b t) c h w").float())
-        pyramid = [rearrange(x, "(b t) c h w -> b t c h w", b=b) for x in build_pyramid(features, self.LEVELS)]
-        loss, hits = matching_loss(pyramid, batch, self.log_temperature.exp())
+        features = self.tracker.encoder(rearrange(batch.frames, "b t c h w -> (b t) c h w").float())
+        pyramid = build_pyramid(features, len(self.log_sharpness))
+        maps = [rearrange(x, "(b t) c h w -> b t c h w", b=b) for x in pyramid]
+        loss, hits = matching_loss(maps, batch, self.log_sharpness.exp())
         return loss, {"hits": hits}
 
     @torch.no_grad()
     def validate(self, folder: Path) -> dict[str, float]:
         """Mean loss and hits over the held-out batches."""
-        device = self.log_temperature.device
+        device = self.log_sharpness.device
         results = [self(batch.to(device)) for batch in self.held_out]
         return {
             "loss": sum(float(loss) for loss, _ in results) / len(results),
             "hits": sum(float(figures["hits"]) for _, figures in results) / len(results),
         }
 
+    @torch.no_grad()
     def save(self, path: Path) -> None:
-        """Encoder weights as safetensors."""
-        save_file({name: x.contiguous() for name, x in self.encoder.state_dict().items()}, path)
+        """The tracker, with the sharpness that matching learnt."""
+        self.tracker.match_sharpness.copy_(self.log_sharpness[0].exp())
+        save_checkpoint(path, self.tracker)

@@ -27,7 +27,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers with a GELU (tanh form) between."""
 
-    def __init__(self, width: int, ratio: int = 4):
+    def __init__(self, width: int, ratio: int):
         super().__init__()
         self.fc1 = nn.Linear(width, ratio * width)
         self.fc2 = nn.Linear(ratio * width, width)
@@ -39,11 +39,11 @@ class Mlp(nn.Module):
 class SelfBlock(nn.Module):
     """Tokens look at each other: pre-norm attention and MLP, both residual."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, mlp_ratio: int):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.attn = Attention(width, heads)
-        self.mlp = Mlp(width)
+        self.mlp = Mlp(width, mlp_ratio)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, n, c) -> (b, n, c)."""
@@ -55,12 +55,12 @@ class SelfBlock(nn.Module):
 class CrossBlock(nn.Module):
     """Tokens read other tokens: pre-norm attention to the context and MLP, both residual."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, mlp_ratio: int):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.norm_context = nn.LayerNorm(width, eps=1e-5)
         self.attn = Attention(width, heads)
-        self.mlp = Mlp(width)
+        self.mlp = Mlp(width, mlp_ratio)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """(b, n, c), (b, k, c) -> (b, n, c)."""

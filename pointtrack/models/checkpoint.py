@@ -38,17 +38,27 @@ def load_checkpoint(path: str | Path) -> PointTracker:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path}: expected a safetensors file, but it cannot be read as one ({error})") from error
+        raise ValueError(
+            f"{path}: expected a safetensors file, but it cannot be read as one ({error})"
+        ) from error
     if "pointtrack_config" not in metadata:
-        raise ValueError(f"{path}: expected weights saved by pointtrack, but the file carries no pointtrack_config")
+        raise ValueError(
+            f"{path}: expected weights saved by pointtrack, but the file carries no pointtrack_config"
+        )
     config = from_dict(TrackerConfig, json.loads(metadata["pointtrack_config"]), f"{path.name} config")
     tracker = PointTracker(config)
     wanted = {name: tuple(x.shape) for name, x in tracker.state_dict().items()}
     found = {name: tuple(x.shape) for name, x in tensors.items()}
     if wanted != found:
         missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-        shapes = [f"{k} is {found[k]}, not {wanted[k]}" for k in sorted(wanted.keys() & found.keys()) if wanted[k] != found[k]]
-        raise ValueError(f"{path}: weights do not fit their config; missing {missing}, unexpected {extra}, shapes {shapes}")
+        shapes = [
+            f"{k} is {found[k]}, not {wanted[k]}"
+            for k in sorted(wanted.keys() & found.keys())
+            if wanted[k] != found[k]
+        ]
+        raise ValueError(
+            f"{path}: weights do not fit their config; missing {missing}, unexpected {extra}, shapes {shapes}"
+        )
     tracker.load_state_dict(tensors)
     log.info("loaded %s (%s) from %s", config.name, config.licence, path)
     return tracker.eval().requires_grad_(False)

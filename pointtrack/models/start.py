@@ -20,6 +20,7 @@ LOST = 0.45  # cosine below which the whole frame is searched
 REGAINED = 0.75  # cosine that a find elsewhere in the frame needs
 
 
+@torch.no_grad()
 def match_through(
     level: Tensor,
     templates: Templates,
@@ -49,7 +50,9 @@ def match_through(
     look = latest
     for frame in range(int(anchor_frame.min()) + 1, frames):
         due = frame > anchor_frame
-        position, cosine, feature = match_frame(level, frame, xy[:, frame - 1], templates, look, radius, sharpness)
+        position, cosine, feature = match_frame(
+            level, frame, xy[:, frame - 1], templates, look, radius, sharpness
+        )
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
         look = torch.where((due & (cosine > SEEN))[..., None], feature, look)
@@ -59,7 +62,9 @@ def match_through(
         due = (frame < anchor_frame) & missing[:, frame]
         if not bool(due.any()):
             continue
-        position, cosine, feature = match_frame(level, frame, xy[:, frame + 1], templates, backward, radius, sharpness)
+        position, cosine, feature = match_frame(
+            level, frame, xy[:, frame + 1], templates, backward, radius, sharpness
+        )
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
         backward = torch.where((due & (cosine > SEEN))[..., None], feature, backward)

@@ -40,13 +40,17 @@ class PointTracker(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.sharpness = nn.Parameter(torch.full((levels,), 12.0))
+        # Factor on cosines before a soft-max over cells; learnt by matching, and used for the first guess only.
+        self.match_sharpness = nn.Parameter(torch.tensor(12.0))
         # How the cosine of a match turns into a first logit: (factor, bias) of visibility and confidence.
         self.score_to_logit = nn.Parameter(torch.tensor([[6.0, -3.0], [6.0, -4.0]]))
 
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c)."""
         features = self.encoder(rearrange(frames, "b t c h w -> (b t) c h w").float())
-        return [channels_last(x, len(frames)) for x in build_pyramid(features, self.config.correlation.levels)]
+        return [
+            channels_last(x, len(frames)) for x in build_pyramid(features, self.config.correlation.levels)
+        ]
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
         """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
@@ -54,7 +58,7 @@ class PointTracker(nn.Module):
         return Templates(self.correlation.remember(pyramid, frame, xy / CELL), F.normalize(feature, dim=-1))
 
     def forward(
-        self, pyramid: list[Tensor], queries: WindowQueries, state: WindowState | None
+        self, pyramid: list[Tensor], queries: WindowQueries, state: WindowState | None, step: int
     ) -> tuple[list[Estimate], WindowState]:
         """Track the points through one window.
 
@@ -62,17 +66,18 @@ class PointTracker(nn.Module):
             pyramid: features of the t frames of the window, from `encode`.
             queries: the n points; every one has its query frame in this window or before it.
             state: what the window before handed on, None for the first.
+            step: by how many frames the next window begins later; it shares the frames from there on.
 
         Returns:
             The first guess and then the estimate after each round of refinement, and the state for the
-            next window (which shares the last length - step frames).
+            next window.
         """
         estimate, latest = self.first_guess(pyramid, queries, state)
         estimates = [estimate]
         for _ in range(self.config.window.iterations):
             estimate = self.refine(pyramid, queries, state, estimate)
             estimates.append(estimate)
-        return estimates, WindowState(estimate.frames(self.config.window.step), latest)
+        return estimates, WindowState(estimate.frames(step), latest)
 
     def first_guess(
         self, pyramid: list[Tensor], queries: WindowQueries, state: WindowState | None
@@ -90,7 +95,7 @@ class PointTracker(nn.Module):
             latest = torch.where(old[..., None], state.latest, latest)
         xy, score, latest = match_through(
             pyramid[0].detach(), queries.templates, latest, anchor, known,
-            self.config.window.search_radius, self.sharpness[0].detach(),
+            self.config.window.search_radius, self.match_sharpness.detach(),
         )  # fmt: skip
         (factor, bias), (factor_c, bias_c) = self.score_to_logit
         visibility, confidence = factor * score + bias, factor_c * score + bias_c

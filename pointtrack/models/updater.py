@@ -21,13 +21,14 @@ class Updater(nn.Module):
 
     def __init__(self, config: TransformerConfig, token_width: int):
         super().__init__()
-        width, heads, depth = config.width, config.heads, config.depth
+        width, depth = config.width, config.depth
+        shape = (width, config.heads, config.mlp_ratio)
         self.project = nn.Linear(token_width, width)
         self.proxies = nn.Parameter(torch.randn(config.proxies, width))
-        self.time_blocks = nn.ModuleList(SelfBlock(width, heads) for _ in range(depth))
-        self.read_blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(depth))
-        self.proxy_blocks = nn.ModuleList(SelfBlock(width, heads) for _ in range(depth))
-        self.write_blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(depth))
+        self.time_blocks = nn.ModuleList(SelfBlock(*shape) for _ in range(depth))
+        self.read_blocks = nn.ModuleList(CrossBlock(*shape) for _ in range(depth))
+        self.proxy_blocks = nn.ModuleList(SelfBlock(*shape) for _ in range(depth))
+        self.write_blocks = nn.ModuleList(CrossBlock(*shape) for _ in range(depth))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(b, t, n, token_width) -> (b, t, n, width)."""

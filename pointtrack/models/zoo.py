@@ -39,4 +39,6 @@ def pick_device(device: str | torch.device) -> torch.device:
     try:
         return torch.zeros((), device=device).device
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: expected cpu, cuda, mps or auto as this machine has it, got {device!r}") from error
+        raise ValueError(
+            f"device: expected cpu, cuda, mps or auto as this machine has it, got {device!r}"
+        ) from error

@@ -131,7 +131,9 @@ def random_motion(
     z = depth[..., None] * torch.exp(0.22 * smooth_curves((layers,), moving, generator))
     z[:, 0] = depth[:, :1]
     aspect = torch.tensor([1.0, wh[1] / wh[0]], device=times.device)[:, None]
-    centre = torch.cat([place * aspect * (unit * depth)[:, :, None, None], z[:, :, None]], dim=2)  # (b, l, 3, t)
+    centre = torch.cat(
+        [place * aspect * (unit * depth)[:, :, None, None], z[:, :, None]], dim=2
+    )  # (b, l, 3, t)
 
     still = 0.7 * (2 * _rand((b, layers, 1), generator, times) - 1)
     roll = 3 * still + 1.0 * smooth_curves((layers,), moving, generator)
@@ -165,7 +167,11 @@ def random_motion(
     direction = 2 * math.pi * _rand(waves, generator, times)
     pitch = 1.0 + 4.0 * _rand(waves, generator, times)
     vector = torch.stack([direction.cos(), direction.sin()], dim=-1) * pitch[..., None]
-    limit = LARGEST_BEND * _rand((b, layers, 1), generator, times) * (_rand((b, layers, 1), generator, times) < 0.6)
+    limit = (
+        LARGEST_BEND
+        * _rand((b, layers, 1), generator, times)
+        * (_rand((b, layers, 1), generator, times) < 0.6)
+    )
     limit[:, 0] *= 0.2
     share = _rand(waves, generator, times) + 0.1
     amplitude = limit * share / share.sum(-1, keepdim=True) / pitch

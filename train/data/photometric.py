@@ -23,7 +23,11 @@ def random_colour(pictures: Tensor, generator: torch.Generator) -> Tensor:
     grey = torch.full((3, 3), 1 / 3, device=pictures.device)
     eye = torch.eye(3, device=pictures.device)
     saturation = _uniform((m, 1, 1), 0.2, 1.6, generator)
-    mix = grey + saturation * (eye - grey) + 0.12 * torch.randn((m, 3, 3), generator=generator, device=pictures.device)
+    mix = (
+        grey
+        + saturation * (eye - grey)
+        + 0.12 * torch.randn((m, 3, 3), generator=generator, device=pictures.device)
+    )
     contrast = _uniform((m, 1, 1), 0.6, 1.4, generator)
     offset = _uniform((m, 3, 1), -0.12, 0.12, generator)
     flat = rearrange(pictures, "m c h w -> m c (h w)") - 0.5

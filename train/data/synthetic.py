@@ -34,6 +34,7 @@ class SceneConfig:
         duration: scene time that a clip covers at most; in a time of 1 things move about their own size.
         speed: range of the factor on all motion.
         motion_blur: share of batches rendered with an open shutter (three sub-frames, thrice the cost).
+        query_frames: points are asked for on one of the first so many frames; all frames where 0.
         shuffled: take the frames at random times instead of evenly spaced ones (for learning to match).
     """
 
@@ -44,6 +45,7 @@ class SceneConfig:
     duration: float = 1.0
     speed: tuple[float, float] = (0.3, 1.2)
     motion_blur: float = 0.15
+    query_frames: int = 0
     shuffled: bool = False
 
 
@@ -72,7 +74,10 @@ class Scene:
         at = self.box[:, :, None, None, :2] + u * self.box[:, :, None, None, 2:]
         source = self.textures[:, 3:] if alpha_only else self.textures
         values = F.grid_sample(
-            source, rearrange(at, "b l t p xy -> (b l) t p xy"), align_corners=False, padding_mode="reflection"
+            source,
+            rearrange(at, "b l t p xy -> (b l) t p xy"),
+            align_corners=False,
+            padding_mode="reflection",
         )
         values = rearrange(values, "(b l) c t p -> b l t p c", b=b)
         # A card ends at its window; the background never does (it goes on as its own mirror image).
@@ -170,7 +175,9 @@ class _Draw:
         reach = reach * torch.stack([flip, torch.ones_like(flip)], dim=-1)
         # Sub-frames of motion blur ask for the same motion again: it has a generator of its own.
         self._motion = (half, speed, self._integer(0, 2**31))
-        scene = Scene(None, textures, torch.cat([centre, reach], dim=-1), light(times, layers, self.generator), wh)
+        scene = Scene(
+            None, textures, torch.cat([centre, reach], dim=-1), light(times, layers, self.generator), wh
+        )
         return self.at_times(scene, times)
 
     def at_times(self, scene: Scene, times: Tensor) -> Scene:
@@ -184,7 +191,7 @@ class _Draw:
         b, n = self.batch, self.config.points
         t = scene.brightness.shape[-1]
         many = 3 * n
-        frame = self._integers(t, b, many)
+        frame = self._integers(self.config.query_frames or t, b, many)
         w, h = scene.wh
         y = self._rand(b, many, 2) * torch.tensor([w - 1.0, h - 1.0], device=frame.device)
         # Every candidate is asked on its own frame only: motion with points in the place of frames.
@@ -201,7 +208,9 @@ class _Draw:
         layer, frame = layer.gather(1, keep), frame.gather(1, keep)
         pick = keep[:, None, :, None, None].expand(-1, layers, -1, 1, 2)
         u, _ = at_frame.pixel_to_card(spread)
-        u = u.gather(2, pick).gather(1, layer[:, None, :, None, None].expand(-1, 1, -1, 1, 2))  # (b, 1, n, 1, 2)
+        u = u.gather(2, pick).gather(
+            1, layer[:, None, :, None, None].expand(-1, 1, -1, 1, 2)
+        )  # (b, 1, n, 1, 2)
 
         along = scene.motion.of_layers(layer)
         card = rearrange(u, "b 1 n 1 xy -> b n 1 1 xy").expand(-1, -1, t, -1, -1)
@@ -256,5 +265,9 @@ def _at_frames(motion: Motion, frame: Tensor) -> Motion:
         return x.gather(2, index.expand(-1, x.shape[1], -1, *x.shape[3:]))
 
     return Motion(
-        pick(motion.homography), pick(motion.inverse), motion.wave_vector, pick(motion.wave_shift), pick(motion.wave_phase)
+        pick(motion.homography),
+        pick(motion.inverse),
+        motion.wave_vector,
+        pick(motion.wave_shift),
+        pick(motion.wave_phase),
     )

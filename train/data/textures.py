@@ -38,7 +38,9 @@ class TextureBank:
     regions: Tensor
 
     def to(self, device: torch.device | str) -> TextureBank:
-        return TextureBank(*(x.to(device) for x in (self.pictures, self.labels, self.label_picture, self.regions)))
+        return TextureBank(
+            *(x.to(device) for x in (self.pictures, self.labels, self.label_picture, self.regions))
+        )
 
     @classmethod
     def join(cls, banks: list[TextureBank]) -> TextureBank:
@@ -145,5 +147,7 @@ def _pattern(kind: str, generator: torch.Generator) -> Tensor:
         angle, period = torch.rand(2, generator=generator).tolist()
         wave = torch.sin((x * np.cos(3.14 * angle) + y * np.sin(3.14 * angle)) * (0.1 + 0.6 * period))
         picture = picture * (0.75 + 0.25 * torch.sign(wave + _noise((5, 7), generator) - 0.5))
-    contrast = (picture - picture.mean(dim=(1, 2), keepdim=True)) * 1.8 + torch.rand(3, 1, 1, generator=generator)
+    contrast = (picture - picture.mean(dim=(1, 2), keepdim=True)) * 1.8 + torch.rand(
+        3, 1, 1, generator=generator
+    )
     return (contrast.clamp(0, 1) * 255).to(torch.uint8)

@@ -1,0 +1,53 @@
+# make demo   track points through the bundled clip    make check   lint, format, types
+# make test   run the tests                            make bench   time the tracker
+PYTHON ?= python3
+TORCH  ?= 2.13.0
+JOBS   ?= 2
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check install -qq --retries 2
+
+# Options for pip when it gets torch; on Linux without a GPU the CPU build is gigabytes smaller:
+# make demo TORCH_INDEX="--index-url https://download.pytorch.org/whl/cpu"
+TORCH_INDEX ?=
+
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.ready
+	$(PY) demo.py
+
+# One torch thread per test process: two processes on two cores beat one process with two threads.
+test: $(VENV)/.ready-test
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS)
+
+check: $(VENV)/.ready-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/.ready
+	$(PY) -m benchmarks.track
+
+clean:
+	rm -rf build dist *.egg-info outputs .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(VENV)/.torch:
+	@echo "installing into $(VENV), once; this takes a few minutes"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -c "import torch" 2>/dev/null || $(PIP) --no-deps torch==$(TORCH) $(TORCH_INDEX) \
+		|| echo "torch $(TORCH) cannot be had; pip will choose one"
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.torch setup.cfg pyproject.toml
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready
+	@$(PIP) -e '.[test,train]'
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready-test
+	@$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,79 @@
+"""What many tests need: a tiny tracker and a tiny video. Tests marked `gpu` are skipped without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pointtrack.config import (
+    CorrelationConfig,
+    EncoderConfig,
+    TrackerConfig,
+    TransformerConfig,
+    WindowConfig,
+)
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.tracker import PointTracker
+from pointtrack.types import Video
+from pointtrack.video import write_video
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def tiny_config() -> TrackerConfig:
+    """Every part there, all of it small: windows of 8 frames that move on by 4."""
+    return TrackerConfig(
+        name="tiny",
+        input_area=96 * 64,
+        encoder=EncoderConfig(stem_channels=8, stage_channels=(8, 12, 16), blocks_per_stage=1, channels=16),
+        correlation=CorrelationConfig(levels=2, radius=2, support_radius=1, hidden=16, channels=8),
+        transformer=TransformerConfig(width=16, heads=2, depth=1, proxies=4),
+        window=WindowConfig(length=8, step=4, iterations=2, search_radius=3),
+    )
+
+
+@pytest.fixture
+def tiny_tracker(tiny_config: TrackerConfig) -> PointTracker:
+    """A tracker with random weights, also in the head, so that refinement moves points."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tracker = PointTracker(tiny_config)
+        nn.init.normal_(tracker.head.weight, std=0.02)
+        nn.init.normal_(tracker.head.bias, std=0.02)
+    return tracker.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def tiny_tracker_file(tiny_tracker: PointTracker, tmp_path: Path) -> Path:
+    """The same in a file, in full precision."""
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, tiny_tracker, half=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_video() -> Video:
+    """6 frames of 64 x 48: a smooth random texture that moves right by 2 and down by 1 pixel per frame."""
+    noise = np.random.default_rng(0).normal(size=(70, 90, 3)).astype(np.float32)
+    picture = cv2.GaussianBlur(noise, (0, 0), 2.0)
+    picture = np.clip(128 + 50 * picture / picture.std(), 0, 255).astype(np.uint8)
+    frames = [picture[10 - t : 58 - t, 20 - 2 * t : 84 - 2 * t] for t in range(6)]
+    return Video(np.stack(frames), fps=10)
+
+
+@pytest.fixture(scope="session")
+def tiny_video_file(tiny_video: Video, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as an .mp4 file."""
+    return write_video(tmp_path_factory.mktemp("video") / "tiny.mp4", tiny_video)

@@ -1,0 +1,68 @@
+"""What users import: the public names, and that importing them touches nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pointtrack
+
+# A name that goes from here breaks users: it needs an entry in CHANGELOG.md.
+PUBLIC = [
+    "Queries",
+    "StreamTracker",
+    "Tracks",
+    "Video",
+    "contact_sheet",
+    "corner_queries",
+    "draw_tracks",
+    "grid_queries",
+    "load_tracker",
+    "load_tracks",
+    "read_queries",
+    "read_video",
+    "save_tracks",
+    "stream_video",
+    "support_queries",
+    "track",
+    "write_video",
+]
+
+STATE = """
+import json, logging, random, sys
+import cv2, matplotlib, numpy, torch
+
+def state():
+    return [
+        str(torch.get_default_dtype()), torch.get_num_threads(), torch.get_num_interop_threads(),
+        torch.is_grad_enabled(), torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark,
+        torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().sum().item(),
+        str(numpy.random.get_state()), str(random.getstate()), str(numpy.get_printoptions()),
+        str(numpy.geterr()), cv2.getNumThreads(), matplotlib.get_backend(auto_select=False),
+        str(logging.root.handlers), logging.root.level,
+    ]
+
+before = state()
+import pointtrack, pointtrack.cli
+print(json.dumps([before, state(), [name for name in ("train", "evaluation") if name in sys.modules]]))
+"""
+
+
+def test_public_names():
+    assert sorted(pointtrack.__all__) == PUBLIC
+    assert not [name for name in PUBLIC if not hasattr(pointtrack, name)]
+
+
+def test_version_is_in_the_changelog():
+    changelog = Path(__file__).parents[1] / "CHANGELOG.md"
+    assert f"## {pointtrack.__version__}" in changelog.read_text(encoding="utf-8")
+
+
+def test_import_changes_no_global_state():
+    root = Path(__file__).parents[1]
+    run = subprocess.run([sys.executable, "-c", STATE], capture_output=True, text=True, check=True, cwd=root)
+    before, after, above = json.loads(run.stdout)
+    assert after == before
+    assert above == []  # neither train nor evaluation came along

@@ -1,0 +1,120 @@
+"""The training loop: it learns, it goes on where it stopped, and it survives a broken batch."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pointtrack.models.checkpoint import load_checkpoint
+from pointtrack.models.tracker import PointTracker
+from train.data.synthetic import SceneConfig, SyntheticClips
+from train.data.textures import procedural_bank
+from train.loop import LoopConfig, learning_rate, run
+from train.losses import matching_loss
+from train.matching import MatchingTask
+from train.tracking import TrackingTask, track_windows
+
+LOOP = LoopConfig(
+    steps=4, warmup=1, learning_rate=1e-3, log_every=1, validate_every=4, save_every=2, workers=0, bf16=False,
+    accelerator="cpu",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clips():
+    bank = procedural_bank(3, torch.Generator().manual_seed(0))
+    return SyntheticClips(bank, SceneConfig(frames=6, sizes=((96, 64),), points=12, query_frames=3), 2, 0)
+
+
+@pytest.fixture(scope="module")
+def held_out(clips):
+    one = SyntheticClips(clips.bank, clips.config, 1, 9)
+    return [one[0]]
+
+
+def tasks(config, held_out):
+    def fresh():
+        torch.manual_seed(0)
+        return PointTracker(config)
+
+    return {
+        "matching": lambda: MatchingTask(fresh(), held_out),
+        "tracking": lambda: TrackingTask(fresh(), held_out, windows=((4, 2), (6, 3))),
+    }
+
+
+@pytest.mark.parametrize("name", ["matching", "tracking"])
+def test_a_stopped_run_goes_on_as_if_it_had_not(name, tiny_tracker, clips, held_out, tmp_path):
+    make = tasks(tiny_tracker.config, held_out)[name]
+    whole = run(make(), clips, LOOP, tmp_path / "whole")
+
+    class Stopped(Exception):
+        pass
+
+    class Broken(SyntheticClips):
+        def __getitem__(self, index):
+            if index == 3:
+                raise Stopped
+            return super().__getitem__(index)
+
+    with pytest.raises(Stopped):
+        run(make(), Broken(clips.bank, clips.config, 2, 0), LOOP, tmp_path / "parts")
+    resumed = run(make(), clips, replace(LOOP, seed=0), tmp_path / "parts")
+    for (key, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6), key
+    rows = list(csv.DictReader((tmp_path / "whole" / "log.csv").open()))
+    names = {row["name"] for row in rows}
+    assert {"loss", "clips_per_s", "data_share", "rate"} <= names
+    assert any(row.startswith("val_") for row in names)
+    load_checkpoint(tmp_path / "whole" / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["matching", "tracking"])
+def test_learning_lowers_the_loss_on_one_batch(name, tiny_tracker, clips, held_out):
+    task = tasks(tiny_tracker.config, held_out)[name]()
+    batch = clips[0]
+    optimizer = torch.optim.Adam([p for p in task.parameters() if p.requires_grad], 3e-3)
+    losses = []
+    for _ in range(12):
+        loss, _ = task(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_frozen_encoder_stays_and_only_matching_moves_it(tiny_tracker, held_out):
+    made = tasks(tiny_tracker.config, held_out)
+    assert not any(p.requires_grad for p in made["tracking"]().tracker.encoder.parameters())
+    matching = made["matching"]()
+    assert all(p.requires_grad for p in matching.tracker.encoder.parameters())
+    assert not matching.tracker.head.weight.requires_grad
+
+
+def test_a_perfect_encoder_has_the_lowest_matching_loss(clips):
+    """One-hot features that name the card and place of every point leave nothing to guess."""
+    batch = clips[0]
+    b, t = batch.frames.shape[:2]
+    sharp = torch.full((1,), 50.0)
+    random = torch.nn.functional.normalize(torch.randn(b, t, 8, 16, 24), dim=2)
+    constant = torch.ones(b, t, 8, 16, 24) / 8**0.5
+    chance_level = torch.log(torch.tensor(16.0 * 24))
+    loss, _ = matching_loss([constant], batch, sharp)
+    assert torch.allclose(loss, chance_level, atol=1e-3)
+    assert matching_loss([random], batch, sharp)[0] > loss
+
+
+def test_windows_cover_every_frame(tiny_tracker, clips):
+    with torch.no_grad():
+        windows = track_windows(tiny_tracker, clips[0], 4, 2)
+    assert [start for start, _ in windows] == [0, 2]
+    assert [estimates[0].xy.shape[1] for _, estimates in windows] == [4, 4]
+
+
+def test_learning_rate_rises_then_falls():
+    config = LoopConfig(steps=100, warmup=10, learning_rate=1.0)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0)
+    assert rates[9] == 1.0 and rates[-1] < 0.02 and rates[50] < rates[20]

@@ -1,0 +1,77 @@
+"""The command `pointtrack train`, also `python -m train`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pointtrack.config import TrackerConfig
+from pointtrack.models.checkpoint import load_checkpoint
+from pointtrack.models.tracker import PointTracker
+from train.data.synthetic import SceneConfig, SyntheticClips
+from train.data.textures import TextureBank, photo_bank, procedural_bank
+from train.loop import LoopConfig, Task, make_fabric, run
+from train.matching import MatchingTask
+from train.tracking import TrackingTask
+
+PROCEDURAL = 30  # patterns beside the photographs, or alone where there are none
+
+
+def train_command(
+    task: Literal["matching", "tracking"],
+    out: Path,
+    scene: SceneConfig | None = None,
+    loop: LoopConfig | None = None,
+    tracker: TrackerConfig | None = None,
+    textures: Path | None = None,
+    init: Path | None = None,
+    batch: int = 4,
+) -> None:
+    """Train a tracker on synthetic clips; a run in `out` that was stopped goes on where it was.
+
+    Args:
+        task: matching teaches the encoder to find a point again; tracking teaches the whole tracker.
+        out: folder for log.csv, last.ckpt, model.safetensors (the running average) and validation pictures.
+        scene: what the clips are like.
+        loop: how long and how fast to learn, and on which device.
+        tracker: a new tracker's config; left out when init is given.
+        textures: folder with train, val and test photographs and their outlines; procedural patterns without.
+        init: tracker weights to begin with.
+        batch: clips per batch.
+
+    Raises:
+        ValueError: both a tracker config and weights to begin with.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if tracker is not None and init is not None:
+        raise ValueError(
+            "train: expected either a tracker config or --init weights (which carry theirs), got both"
+        )
+    scene, loop = scene or SceneConfig(), loop or LoopConfig()
+    fabric = make_fabric(loop)
+    torch.manual_seed(loop.seed)
+    model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
+    bank, held_out_bank = _banks(textures)
+    # A GPU makes its own clips; otherwise workers do, on the CPU.
+    device = "cpu" if loop.workers else fabric.device
+    clips = SyntheticClips(bank.to(device), scene, batch, loop.seed)
+    held_out = SyntheticClips(held_out_bank, scene, 1, seed=99)
+    learnt: Task
+    if task == "matching":
+        learnt = MatchingTask(model, [held_out[i] for i in range(32)])
+    else:
+        learnt = TrackingTask(model, [held_out[i] for i in range(24)])
+    run(learnt, clips, loop, out, fabric)
+
+
+def _banks(textures: Path | None) -> tuple[TextureBank, TextureBank]:
+    """Textures to train on, and others to validate on."""
+    patterns = procedural_bank(PROCEDURAL, torch.Generator().manual_seed(5))
+    if textures is None:
+        return patterns, procedural_bank(PROCEDURAL, torch.Generator().manual_seed(6))
+    return TextureBank.join([photo_bank(textures, ("train", "test")), patterns]), photo_bank(
+        textures, ("val",)
+    )
