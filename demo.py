@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 import pointtrack as pt
-from pointtrack.cli import run_command, track_and_report, write_results
+from pointtrack.cli import track_and_report, write_results
 from pointtrack.draw import TrackStyle
+from pointtrack.launch import run_command
 
 ASSETS = Path(pt.__file__).parent / "assets"
 

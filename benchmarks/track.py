@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import pointtrack as pt
-from pointtrack.cli import run_command
+from pointtrack.launch import run_command
 from pointtrack.models.tracker import PointTracker
 
 

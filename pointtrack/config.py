@@ -85,7 +85,7 @@ class WindowConfig:
 
     length: int | None = 16
     step: int = 8
-    iterations: int = 3
+    iterations: int = 2
     start: Literal["repeat", "match"] = "match"
     search_radius: int = 7
 

@@ -205,6 +205,7 @@ def track(
     *,
     backward: bool = True,
     support_grid: int = 5,
+    support_local: int = 0,
     progress: Progress | None = None,
 ) -> Tracks:
     """Track points through a whole video.
@@ -217,6 +218,8 @@ def track(
             is NaN before that.
         support_grid: side of a grid of helper points that is tracked along, and left out of the answer;
             0 for none. They tell the tracker how the rest of the scene moves.
+        support_local: the same around every query, on its frame, 50 pixels wide: they tell how the
+            surroundings of the point move. Costs support_local^2 points per query.
         progress: called with the number of frames that each step has done; 2 passes over part of the
             video when points are tracked backward.
 
@@ -230,7 +233,8 @@ def track(
     if not len(queries):
         empty = torch.zeros(len(video), 0)
         return Tracks(empty[..., None].expand(-1, -1, 2), empty, empty, queries, video.wh, fps=video.fps)
-    everyone = Queries.concat([queries, support_queries(queries, video.wh, global_size=support_grid)])
+    helpers = support_queries(queries, video.wh, global_size=support_grid, local_size=support_local)
+    everyone = Queries.concat([queries, helpers])
     tracks = _track_pass(tracker, video.frames, everyone, video.wh, video.fps, progress)
     late = int(everyone.frame.max())
     if backward and late > 0:

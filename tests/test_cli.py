@@ -12,12 +12,12 @@ import pytest
 
 import demo
 import pointtrack as pt
-from pointtrack import cli
+from pointtrack import cli, launch
 
 
 @pytest.fixture(autouse=True)
 def plain_environment(tmp_path, monkeypatch):
-    monkeypatch.delenv(cli.DEBUG, raising=False)
+    monkeypatch.delenv(launch.DEBUG, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -88,7 +88,7 @@ def test_mistakes_get_one_clear_line(arguments, message, files, capsys):
 def test_debug_shows_the_traceback(monkeypatch):
     with pytest.raises(FileNotFoundError):
         cli.main(["track", "none.mp4", "--debug"])
-    monkeypatch.setenv(cli.DEBUG, "1")
+    monkeypatch.setenv(launch.DEBUG, "1")
     with pytest.raises(FileNotFoundError):
         cli.main(["track", "none.mp4"])
 
@@ -172,8 +172,8 @@ def sample_command(
     ],
 )
 def test_options_as_people_type_them(typed, expected):
-    parser = cli.build_parser(sample_command, "sample")
-    values = parser.parse_args(cli.spell_out(typed.split(), sample_command, parser))
+    parser = launch.build_parser(sample_command, "sample")
+    values = parser.parse_args(launch.spell_out(typed.split(), sample_command, parser))
     defaults = {"names": None, "resume": False, "strict": True, "max_frames": 1}
     assert {name: values[name] for name in defaults} == defaults | expected
 

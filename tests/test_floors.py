@@ -15,7 +15,7 @@ FLOORS = [
     {"models"},
     {"predict", "segment"},
     {"objects", "edit"},
-    {"cli", "app"},
+    {"launch", "cli", "app"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # `import pointtrack` brings everything with it: only the top floor may do that.

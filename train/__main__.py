@@ -1,8 +1,9 @@
-"""`python -m train --config configs/small_matching.yaml --out runs/matching`."""
+"""`python -m train --config configs/small_matching.yaml --out runs/matching`: `pointtrack train` by itself."""
 
-from jsonargparse import auto_cli
+import sys
 
+from pointtrack.launch import run_command
 from train.cli import train_command
 
 if __name__ == "__main__":
-    auto_cli(train_command, as_positional=False)
+    sys.exit(run_command(lambda: train_command, sys.argv[1:], "train"))

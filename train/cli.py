@@ -51,7 +51,7 @@ def train_command(
             "train: expected either a tracker config or --init weights (which carry theirs), got both"
         )
     scene, loop = scene or SceneConfig(), loop or LoopConfig()
-    fabric = make_fabric(loop)
+    fabric = make_fabric(loop, out)
     torch.manual_seed(loop.seed)
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
     bank, held_out_bank = _banks(textures)
@@ -63,7 +63,7 @@ def train_command(
     if task == "matching":
         learnt = MatchingTask(model, [held_out[i] for i in range(32)])
     else:
-        learnt = TrackingTask(model, [held_out[i] for i in range(24)])
+        learnt = TrackingTask(model, [held_out[i] for i in range(16)])
     run(learnt, clips, loop, out, fabric)
 
 

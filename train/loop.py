@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import importlib.util
 import logging
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -77,11 +79,19 @@ class Task(nn.Module):
         raise NotImplementedError
 
 
-def make_fabric(config: LoopConfig) -> Fabric:
-    """A launched Fabric for this machine. Call it before anything is put on a device."""
+def make_fabric(config: LoopConfig, out: Path) -> Fabric:
+    """A launched Fabric for this machine. Call it before anything is put on a device.
+
+    Where tensorboard is installed, the figures of the log go to `out` for it too.
+    """
     # Fabric's own mixed precision would round every float input to bfloat16, coordinates included (an error
     # of a pixel at x = 256); hence float32 here, and autocast around the forward pass in `run`.
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, num_nodes=config.nodes)
+    loggers = []
+    if importlib.util.find_spec("tensorboard"):
+        loggers.append(TensorBoardLogger(out, name="tensorboard", version=""))
+    fabric = Fabric(
+        accelerator=config.accelerator, devices=config.devices, num_nodes=config.nodes, loggers=loggers
+    )
     fabric.launch()
     return fabric
 
@@ -91,8 +101,8 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
 
     Returns the running average of the task, which is also written to `out/model.safetensors`.
     """
-    fabric = fabric or make_fabric(config)
     out.mkdir(parents=True, exist_ok=True)
+    fabric = fabric or make_fabric(config, out)
     averaged = fabric.to_device(copy.deepcopy(task)).eval().requires_grad_(False)
     learnt = [p for p in task.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -213,6 +223,7 @@ class _Journal:
                 }
             else:
                 figures = {f"val_{name}": value for name, value in validation.items()}
+            self.fabric.log_dict(figures, step)
             log.info("step %d  %s", step, "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
             new = not self.path.exists()
             with self.path.open("a", newline="") as file:

@@ -109,7 +109,7 @@ class TrackingTask(Task):
         self,
         tracker: PointTracker,
         held_out: list[ClipBatch],
-        windows: tuple[tuple[int, int], ...] = ((16, 8), (8, 4)),
+        windows: tuple[tuple[int, int], ...] = ((16, 8), (12, 8)),
         freeze_encoder: bool = True,
     ):
         super().__init__()

@@ -15,9 +15,9 @@ from pointtrack.layers.correlation import read_block, read_patch
 from pointtrack.models.window import Templates
 
 QUERY_SHARE = 0.6  # of the query's feature in the template; the rest is the point's latest look
-SEEN = 0.6  # cosine above which a match renews the latest look
-LOST = 0.45  # cosine below which the whole frame is searched
-REGAINED = 0.75  # cosine that a find elsewhere in the frame needs
+SEEN = 0.8  # cosine above which a match renews the latest look
+LOST = 0.7  # cosine below which the whole frame is searched
+REGAINED = 0.8  # cosine that a find elsewhere in the frame needs
 
 
 @torch.no_grad()

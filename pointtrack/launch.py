@@ -1,0 +1,131 @@
+"""How a command is run: its parameters become options, and a user's mistake becomes one clear line.
+
+A command is a function, or a dataclass with a method `run`. The programs `pointtrack`, `demo.py`, the
+benchmarks, `python -m train` and `python -m evaluation` all go through `run_command`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import inspect
+import logging
+import os
+import re
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+DEBUG = "POINTTRACK_DEBUG"
+USER_ERRORS = (ValueError, OSError, argparse.ArgumentError)
+
+
+def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str], prog: str) -> int:
+    """Parse the arguments of a command, call it, and turn a user's mistake into one line and exit code 2.
+
+    Args:
+        load: gives the command, a function or a dataclass with `run`.
+        arguments: what the user typed behind the command's name. --debug, or the environment variable
+            POINTTRACK_DEBUG, shows the traceback of a mistake.
+        prog: name of the command in help texts; its first word stands before error messages.
+    """
+    debug = "--debug" in arguments or bool(os.environ.get(DEBUG))
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    name = prog.split()[0]
+    logging.basicConfig(format=f"{name}: %(message)s")
+    keep_freed_memory()
+    try:
+        command = load()
+        parser = build_parser(command, prog)
+        values = parser.instantiate(parser.parse_args(spell_out(arguments, command, parser)))
+        values.pop("config", None)
+        result = command(**vars(values))
+        run = getattr(result, "run", None)
+        code = run() if run is not None else result
+    except USER_ERRORS as error:
+        if debug:
+            raise
+        print(f"{name}: error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def keep_freed_memory() -> None:
+    """Keep freed memory for the next tensors instead of giving it back to the system, where glibc allows it.
+
+    Torch frees and asks for the same tens of megabytes again and again; fresh pages cost up to 40 % of the time
+    on a CPU. It is a setting of the whole process, hence for commands to make and not for the library.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX: no block gets pages of its own
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: no trimming below 2 GB of free memory
+
+
+def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
+    """The parser of one command: its parameters, and --config for a preset file."""
+    about = (inspect.getdoc(command) or "").split("\n\nArgs:")[0]
+    parser = ArgumentParser(prog=prog, description=about, exit_on_error=False)
+    parser.add_argument(
+        "--config", action="config", help="YAML file with any of these options; later ones win"
+    )
+    add = parser.add_class_arguments if isinstance(command, type) else parser.add_function_arguments
+    add(command, as_positional=True)
+    return parser
+
+
+def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: ArgumentParser) -> list[str]:
+    """What people type -> what jsonargparse reads.
+
+    --max-frames is --max_frames, --trail is --style.trail, a bare --resume is true, an option that takes a
+    list takes all values up to the next option, and a first parameter with a default may stand without name.
+    """
+    defaults = dict(parser.get_defaults().items())
+    short = {key.rpartition(".")[2]: key for key in defaults} | {key: key for key in defaults}
+    lists = {name for name, hint in typing.get_type_hints(command).items() if _is_list(hint)}
+    first = next(iter(inspect.signature(command).parameters.values()), None)
+    unnamed = first.name if first is not None and first.default is not first.empty else None
+    spelled: list[str] = []
+    listing, value_due = None, False
+    for i, argument in enumerate(arguments):
+        if not argument.startswith("--"):
+            if listing:
+                argument = f"--{listing}+={argument}"
+            elif unnamed and not value_due and not argument.startswith("-"):
+                argument, unnamed = f"--{unnamed}={argument}", None
+            spelled.append(argument)
+            value_due = False
+            continue
+        option, equals, value = argument[2:].partition("=")
+        key = short.get(option.replace("-", "_"))
+        listing = key if key in lists and not equals else None
+        following = arguments[i + 1] if i + 1 < len(arguments) else "--"
+        if key and isinstance(defaults[key], bool) and not equals and following not in ("true", "false"):
+            equals, value = "=", "true"
+        if not listing:
+            spelled.append(f"--{key}{equals}{value}" if key else argument)
+        value_due = not equals
+    return spelled
+
+
+def _is_list(hint: Any) -> bool:
+    return any(typing.get_origin(part) is list for part in (hint, *typing.get_args(hint)))
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks; those of jsonargparse shortened to what matters."""
+    text = " ".join(str(error).split())
+    if isinstance(error, argparse.ArgumentError) and text.startswith("Parser key"):
+        key, given = text.split('"')[1], re.search("Given value: (.*)", text)
+        kinds = dict.fromkeys(re.findall(r"Expected (?:an? )?<class '(\w+)'>", text))
+        kinds.pop("NoneType", None)
+        if given and kinds:
+            return f"{key}: expected {' or '.join(kinds)}, got {given[1]}"
+    return text
