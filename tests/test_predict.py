@@ -118,7 +118,9 @@ def test_a_batch_equals_its_clips_one_by_one(tiny_tracker):
         assert torch.allclose(together.visibility_logit[i], alone.visibility_logit[0], atol=1e-3)
 
 
-@pytest.mark.parametrize("support", [{"support_grid": 0}, {"support_grid": 3}, {"support_grid": 2, "support_local": 3}])
+@pytest.mark.parametrize(
+    "support", [{"support_grid": 0}, {"support_grid": 3}, {"support_grid": 2, "support_local": 3}]
+)
 def test_helper_points_do_not_show_in_the_answer(tiny_tracker, support):
     video = moving_video(9, (64, 48))
     queries = some_queries(9, video.wh)

@@ -18,11 +18,12 @@ from train.matching import MatchingTask
 from train.tracking import TrackingTask
 
 PROCEDURAL = 30  # patterns beside the photographs, or alone where there are none
+HELD_OUT = 16  # clips for validation
 
 
 def train_command(
-    task: Literal["matching", "tracking"],
-    out: Path,
+    task: Literal["matching", "tracking"] = "matching",
+    out: Path = Path("runs/train"),
     scene: SceneConfig | None = None,
     loop: LoopConfig | None = None,
     tracker: TrackerConfig | None = None,
@@ -59,11 +60,8 @@ def train_command(
     device = "cpu" if loop.workers else fabric.device
     clips = SyntheticClips(bank.to(device), scene, batch, loop.seed)
     held_out = SyntheticClips(held_out_bank, scene, 1, seed=99)
-    learnt: Task
-    if task == "matching":
-        learnt = MatchingTask(model, [held_out[i] for i in range(32)])
-    else:
-        learnt = TrackingTask(model, [held_out[i] for i in range(16)])
+    batches = [held_out[i] for i in range(HELD_OUT)]
+    learnt: Task = MatchingTask(model, batches) if task == "matching" else TrackingTask(model, batches)
     run(learnt, clips, loop, out, fabric)
 
 
