@@ -46,7 +46,7 @@ def train_command(
     Raises:
         ValueError: both a tracker config and weights to begin with.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if tracker is not None and init is not None:
         raise ValueError(
             "train: expected either a tracker config or --init weights (which carry theirs), got both"

@@ -20,6 +20,7 @@ from train.data.batch import ClipBatch
 from train.loop import Task
 
 ROUND_DECAY = 0.8  # weight of each round of refinement compared with the next
+POSITION_WEIGHT = 0.15
 HIDDEN_WEIGHT = 0.25  # of the position of a hidden point compared with a visible one
 CONFIDENT_PX = 8.0  # confidence means: the error is below this, in pixels of the model's input
 LARGEST_ERROR_PX = 64.0  # the loss grows no further: a lost point must not outweigh all others
@@ -92,7 +93,7 @@ def tracking_loss(
     mask = batch.visible[:, begin:]
     gap = (last.detach() - batch.xy[:, begin:]).norm(dim=-1)
     figures = {"position": position, "decision": decision, "within_4px": (gap < 4)[mask].float().mean()}
-    return 0.1 * position + decision, figures
+    return POSITION_WEIGHT * position + decision, figures
 
 
 class TrackingTask(Task):

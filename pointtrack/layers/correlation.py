@@ -105,28 +105,6 @@ class PatchCorrelation(nn.Module):
         return torch.cat([self.fc2(F.gelu(self.fc1(x.flatten(-2)))) for x in products], dim=-1)
 
 
-def peak(products: list[Tensor], radius: int, sharpness: Tensor) -> Tensor:
-    """What the products of the patch centres say by themselves, as plain numbers for the transformer.
-
-    Args:
-        products: per level (b, t, n, p, q).
-        radius: of the target patch.
-        sharpness: (levels,) factor on the products before the soft-max.
-
-    Returns:
-        (b, t, n, levels * 4): per level the soft-argmax offset (x, y) as a share of the radius, the
-        largest product, and the product at the estimate itself.
-    """
-    reach = torch.arange(-radius, radius + 1, device=products[0].device, dtype=products[0].dtype) / radius
-    offsets = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), dim=-1).reshape(-1, 2)
-    cues = []
-    for i, product in enumerate(products):
-        centre = product[..., product.shape[-1] // 2]  # (b, t, n, p)
-        weight = torch.softmax(centre * sharpness[i], dim=-1)
-        cues += [weight @ offsets, centre.amax(-1, keepdim=True), centre[..., centre.shape[-1] // 2, None]]
-    return torch.cat(cues, dim=-1)
-
-
 def channels_last(maps: Tensor, b: int) -> Tensor:
     """((b t), c, h, w) -> (b, t, h, w, c), contiguous."""
     return rearrange(maps, "(b t) c h w -> b t h w c", b=b).contiguous()

@@ -17,7 +17,17 @@ from pointtrack.models.window import Templates
 QUERY_SHARE = 0.6  # of the query's feature in the template; the rest is the point's latest look
 SEEN = 0.8  # cosine above which a match renews the latest look
 LOST = 0.7  # cosine below which the whole frame is searched
+PACE = 0.8  # share of its last step that a point is expected to repeat
+FAR = 0.006  # cosine that a match costs per squared cell from where the point is expected
 REGAINED = 0.8  # cosine that a find elsewhere in the frame needs
+
+
+def _expected(xy: Tensor, frame: int, side: int) -> Tensor:
+    """Where points should be on a frame, by those on one side of it: (b, t, n, 2) -> (b, n, 2)."""
+    last, before = frame + side, frame + 2 * side
+    if not 0 <= before < xy.shape[1]:
+        return xy[:, last]
+    return xy[:, last] + PACE * torch.nan_to_num(xy[:, last] - xy[:, before])
 
 
 @torch.no_grad()
@@ -51,7 +61,7 @@ def match_through(
     for frame in range(int(anchor_frame.min()) + 1, frames):
         due = frame > anchor_frame
         position, cosine, feature = match_frame(
-            level, frame, xy[:, frame - 1], templates, look, radius, sharpness
+            level, frame, _expected(xy, frame, -1), templates, look, radius, sharpness
         )
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
@@ -63,7 +73,7 @@ def match_through(
         if not bool(due.any()):
             continue
         position, cosine, feature = match_frame(
-            level, frame, xy[:, frame + 1], templates, backward, radius, sharpness
+            level, frame, _expected(xy, frame, 1), templates, backward, radius, sharpness
         )
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
@@ -83,7 +93,7 @@ def match_frame(
     """Find all points on one frame.
 
     Args:
-        last: (b, n, 2) cells where the points were; NaN is allowed for points whose answer is not used.
+        last: (b, n, 2) cells where the points are expected; NaN is allowed for points whose answer is not used.
         (others as in `match_through`)
 
     Returns:
@@ -98,10 +108,13 @@ def match_frame(
     block = read_block(level, which, last.round(), radius)
     product = torch.einsum("bnxyc,bnc->bnxy", block.cells, template)
     side = product.shape[-1]
-    best = product.flatten(2).argmax(-1)
+    reach = torch.arange(-radius, radius + 2, device=last.device, dtype=last.dtype)
+    away = reach - (last - last.round())[..., None]  # (b, n, xy, cells along it)
+    cost = FAR * (away[..., 0, :, None] ** 2 + away[..., 1, None, :] ** 2)
+    best = (product - cost).flatten(2).argmax(-1)
     offset = torch.stack([best // side, best % side], dim=-1) - radius
     cell = torch.minimum((last.round() + offset).clamp(min=0), limit)
-    cosine = product.flatten(2).amax(-1)
+    cosine = product.flatten(2).gather(-1, best[..., None])[..., 0]
 
     lost = cosine < LOST
     if bool(lost.any()):

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointtrack.config import TrackerConfig
-from pointtrack.layers.correlation import PatchCorrelation, channels_last, peak, read_patch
+from pointtrack.layers.correlation import PatchCorrelation, channels_last, read_patch
 from pointtrack.layers.embeddings import neighbour_motion, time_code
 from pointtrack.layers.encoder import Encoder, build_pyramid
+from pointtrack.models.moves import REACH, path_moves, peak_moves
 from pointtrack.models.start import match_through
 from pointtrack.models.updater import Updater
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
@@ -32,10 +33,12 @@ class PointTracker(nn.Module):
         self.encoder = Encoder(config.encoder)
         self.correlation = PatchCorrelation(config.correlation)
         levels = config.correlation.levels
-        width = self.correlation.width + 4 * levels + 4 + 8 * MOTION_OCTAVES + 6
+        moves = levels + len(REACH)
+        width = self.correlation.width + 2 * levels + 2 * moves + 4 + 8 * MOTION_OCTAVES + 6
         self.updater = Updater(config.transformer, width)
         self.token_width = width
-        self.head = nn.Linear(config.transformer.width, 4)
+        # A free move (x, y), changes of the two logits, and how much of each suggested move to make.
+        self.head = nn.Linear(config.transformer.width, 4 + moves)
         # Refinement starts as no change at all: the first guess is already good, and must not be lost.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -117,21 +120,25 @@ class PointTracker(nn.Module):
         shared = 0 if state is None else state.overlap.xy.shape[1]
         was_there = (torch.arange(t, device=xy.device) < shared).to(xy.dtype)[:, None].expand(b, t, n)
         place = xy / wh - 0.5
+        peaks, heights = peak_moves(products, self.correlation.radius, self.sharpness)
+        moves = torch.stack([*peaks, *path_moves(xy / CELL, now.visibility_logit.detach().sigmoid())], dim=-1)
         tokens = torch.cat(
             [
                 torch.stack([now.visibility_logit / 4, now.confidence_logit / 4, age, was_there], dim=-1),
                 place.clamp(-1, 1),
                 self.correlation(products),
-                peak(products, self.correlation.radius, self.sharpness),
+                heights,
+                (moves / 4).flatten(-2),
                 neighbour_motion(place, MOTION_OCTAVES),
             ],
             dim=-1,
         )
         code = time_code(t, self.token_width + self.token_width % 2)[:, : self.token_width].to(tokens)
         change = self.head(self.updater(tokens + code[:, None])).float()
+        step = change[..., :2] + (moves @ change[..., 4:, None])[..., 0]
         return self._hold(
             Estimate(
-                xy + change[..., :2] * CELL,
+                xy + step * CELL,
                 now.visibility_logit + change[..., 2],
                 now.confidence_logit + change[..., 3],
             ),
