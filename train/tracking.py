@@ -20,10 +20,10 @@ from train.data.batch import ClipBatch
 from train.loop import Task
 
 ROUND_DECAY = 0.8  # weight of each round of refinement compared with the next
-POSITION_WEIGHT = 0.15
+POSITION_WEIGHT = 1.5
 HIDDEN_WEIGHT = 0.25  # of the position of a hidden point compared with a visible one
 CONFIDENT_PX = 8.0  # confidence means: the error is below this, in pixels of the model's input
-LARGEST_ERROR_PX = 64.0  # the loss grows no further: a lost point must not outweigh all others
+LARGEST_ERROR_PX = 64.0  # beyond it only the logarithm of the error counts
 
 
 def track_windows(
@@ -52,6 +52,16 @@ def track_windows(
     return windows
 
 
+def position_loss(error: Tensor) -> Tensor:
+    """(..., 2) errors in pixels -> (...) loss: as the logarithm of the distance, with a little of its length.
+
+    Length alone (L1) pays for bringing a lost point from 40 to 30 px with the last pixel of ten good ones; what
+    counts in use, and in TAP-Vid's thresholds that double from 1 to 16 px, is the ratio.
+    """
+    distance = torch.sqrt(error.square().sum(-1) + 1e-2)
+    return torch.log1p(distance) + 0.01 * distance.clamp(max=LARGEST_ERROR_PX)
+
+
 def tracking_loss(
     windows: list[tuple[int, list[Estimate]]], batch: ClipBatch
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -69,21 +79,8 @@ def tracking_loss(
         rounds = len(estimates) - 1
         for i, estimate in enumerate(estimates):
             decay = ROUND_DECAY ** (rounds - i) / len(windows)
-            error = (estimate.xy - truth).abs()
-            # Straight (L1) but for the last half pixel; a logarithm beyond the largest error.
-            bounded = torch.where(
-                error < LARGEST_ERROR_PX,
-                error,
-                LARGEST_ERROR_PX + torch.log1p(error - LARGEST_ERROR_PX).nan_to_num(),
-            )
-            position = (
-                position
-                + decay
-                * (
-                    weight
-                    * F.huber_loss(bounded, torch.zeros_like(bounded), reduction="none", delta=0.5).sum(-1)
-                ).sum()
-            )
+            loss = position_loss(estimate.xy - truth)
+            position = position + decay * (weight * loss).sum()
             close = ((estimate.xy.detach() - truth).norm(dim=-1) < CONFIDENT_PX).float()
             seen = F.binary_cross_entropy_with_logits(estimate.visibility_logit, visible)
             sure = F.binary_cross_entropy_with_logits(estimate.confidence_logit, close)

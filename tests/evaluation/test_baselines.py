@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from evaluation import baselines
-from evaluation.methods import both_ways, build_methods
-from pointtrack.types import Queries, Tracks
+from evaluation.methods import build_methods
+from pointtrack.types import Queries
 
 SHIFT = (3, -2)
 QUERIES = Queries([0, 6, 3, 5], [[60.0, 40.0], [50.0, 50.0], [64.0, 48.0], [70.0, 41.0]])
@@ -63,17 +63,13 @@ def test_flow_is_computed_once_per_pair_and_direction(monkeypatch, panning):
     assert len(calls) == len(set(calls)) == 2 * 6
 
 
-def test_both_ways_mirrors_time(panning):
-    def forward_only(video, queries):
-        tracks = baselines.lk(video, queries)
-        early = torch.arange(len(video))[:, None] < queries.frame
-        xy = tracks.xy.masked_fill(early[..., None], float("nan"))
-        hidden = tracks.visibility.masked_fill(early, 0)
-        return Tracks(xy, hidden, hidden, queries, video.wh)
-
-    tracks = both_ways(forward_only)(panning(7, (128, 96), SHIFT), QUERIES)
-    assert float((tracks.xy - true_xy(7)).abs().max()) < 0.5
-    assert tracks.visible().all()
+@pytest.mark.parametrize("mode", ["first", "strided"])
+def test_own_tracker_goes_backward_only_where_that_counts(mode, panning, monkeypatch):
+    asked = []
+    monkeypatch.setattr("pointtrack.load_tracker", lambda: "tracker")
+    monkeypatch.setattr("pointtrack.track", lambda *args, backward: asked.append((args[0], backward)))
+    build_methods(["pointtrack"], mode=mode)["pointtrack"](panning(3, (64, 48), SHIFT), QUERIES)
+    assert asked == [("tracker", mode == "strided")]
 
 
 @pytest.mark.parametrize("names", [["raft"], []])
