@@ -18,6 +18,7 @@ def eval_command(
     datasets: str = "bundled",
     methods: str = "pointtrack,dis,lk",
     tracker: str | None = None,
+    iterations: int | None = None,
     out: Path | None = None,
     subset: int | None = None,
     mode: QueryMode = "first",
@@ -31,6 +32,7 @@ def eval_command(
             $POINTTRACK_DATA.
         methods: comma-separated: pointtrack, dis, lk, static.
         tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.
+        iterations: rounds of refinement of that tracker; 0 measures its first guess, matching alone.
         out: JSON file for the value of every video, written after each one.
         subset: only the first so many videos of each dataset.
         mode: TAP-Vid query mode. first: each point on its first frame, later frames count. strided: on
@@ -48,6 +50,8 @@ def eval_command(
         raise ValueError("resume: expected the report's file too; give it with --out")
     names = _split(methods)
     settings = {"mode": mode, "threshold": threshold, "tracker": _identity(tracker if OWN in names else None)}
+    if iterations is not None:
+        settings["iterations"] = iterations
     done = read_finished(out, settings) if resume and out is not None else []
 
     def keep(results: list[Result]) -> None:
@@ -55,7 +59,7 @@ def eval_command(
             write_report(out, _with_earlier(results, done), settings)
 
     results = evaluate(
-        build_methods(names, tracker, mode),
+        build_methods(names, tracker, mode, iterations),
         _all_examples(_split(datasets), subset, mode),
         threshold,
         done,

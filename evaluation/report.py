@@ -170,7 +170,7 @@ def describe(results: Sequence[Result], settings: dict[str, Any]) -> str:
         "metric size: 256x256 for δ, AJ, OA (factor 256/w); PCK-T in video pixels, radius 0.2 sqrt(area)",
         "query mode: badja first visible annotation; others " + settings["mode"],
         f"visible above: {settings['threshold']:g}; all queries of a video at once; pointtrack adds its own 5x5 support grid",
-        f"tracker: {settings['tracker'] or 'default'}",
+        f"tracker: {settings['tracker'] or 'default'}, iterations: {settings.get('iterations', 'its own')}",
         "versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()),
     ]
     return "\n".join(lines)

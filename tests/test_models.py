@@ -83,6 +83,12 @@ def test_shipped_weights_are_small_and_load():
         assert not any(p.requires_grad for p in load_tracker(path, device="cpu").parameters())
 
 
+def test_rounds_of_refinement_can_be_chosen(tiny_tracker_file):
+    assert load_tracker(tiny_tracker_file, iterations=0).config.window.iterations == 0
+    with pytest.raises(ValueError, match="expected 0 or more"):
+        load_tracker(tiny_tracker_file, iterations=-1)
+
+
 def test_new_tracker_refines_nothing_yet():
     torch.manual_seed(0)
     tracker = PointTracker(TrackerConfig())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,12 +14,16 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 SHIPPED = {"small": WEIGHTS / "pointtrack_small.safetensors"}
 
 
-def load_tracker(name: str | Path = "small", *, device: str | torch.device = "auto") -> PointTracker:
+def load_tracker(
+    name: str | Path = "small", *, device: str | torch.device = "auto", iterations: int | None = None
+) -> PointTracker:
     """Load a tracker, ready to use.
 
     Args:
         name: "small", the model that ships with the package, or the path of a .safetensors file.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+        iterations: rounds of refinement per window, where they should differ from the model's own; with 0
+            the first guess, matching alone, is the answer.
 
     Raises:
         FileNotFoundError: neither a known name nor a file.
@@ -29,7 +34,13 @@ def load_tracker(name: str | Path = "small", *, device: str | torch.device = "au
         raise FileNotFoundError(
             f"tracker {str(name)!r}: expected one of {', '.join(SHIPPED)} or the path of a .safetensors file"
         )
-    return load_checkpoint(path).to(pick_device(device))
+    tracker = load_checkpoint(path).to(pick_device(device))
+    if iterations is not None:
+        if iterations < 0:
+            raise ValueError(f"iterations: expected 0 or more, got {iterations}")
+        window = replace(tracker.config.window, iterations=iterations)
+        tracker.config = replace(tracker.config, window=window)
+    return tracker
 
 
 def pick_device(device: str | torch.device) -> torch.device:

@@ -66,7 +66,7 @@ def test_flow_is_computed_once_per_pair_and_direction(monkeypatch, panning):
 @pytest.mark.parametrize("mode", ["first", "strided"])
 def test_own_tracker_goes_backward_only_where_that_counts(mode, panning, monkeypatch):
     asked = []
-    monkeypatch.setattr("pointtrack.load_tracker", lambda: "tracker")
+    monkeypatch.setattr("pointtrack.load_tracker", lambda iterations: "tracker")
     monkeypatch.setattr("pointtrack.track", lambda *args, backward: asked.append((args[0], backward)))
     build_methods(["pointtrack"], mode=mode)["pointtrack"](panning(3, (64, 48), SHIFT), QUERIES)
     assert asked == [("tracker", mode == "strided")]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from evaluation import cli
-from evaluation.__main__ import main
 from evaluation.baselines import static
 from evaluation.cli import eval_command
 from evaluation.example import Example
 from evaluation.report import evaluate, format_table, summarise
+from pointtrack.launch import run_command
 from pointtrack.types import Queries
 
 SHIFT = (2, 0)
@@ -111,8 +111,8 @@ def test_changed_input_is_run_again(example):
 def test_own_tracker_is_loaded_by_name(tmp_path, monkeypatch, two_videos):
     asked = []
     own = SimpleNamespace(
-        load_tracker=lambda name="default": asked.append(name) or "tracker",
-        track=lambda tracker, video, queries: static(video, queries),
+        load_tracker=lambda name="default", iterations=None: asked.append(name) or "tracker",
+        track=lambda tracker, video, queries, backward: static(video, queries),
     )
     monkeypatch.setitem(sys.modules, "pointtrack", own)
     weights = tmp_path / "mine.safetensors"
@@ -144,6 +144,6 @@ def test_a_file_that_is_no_report_is_not_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--resume"], ["--resume", "--subset", "1"], ["--resume", "true"]])
-def test_program_explains_mistakes_in_one_line(arguments):
-    with pytest.raises(SystemExit, match="error: resume: .* --out"):
-        main(["--methods", "static", *arguments])
+def test_program_explains_mistakes_in_one_line(arguments, capsys):
+    assert run_command(lambda: eval_command, ["--methods", "static", *arguments], "evaluation") == 2
+    assert "error: resume: expected" in capsys.readouterr().err
