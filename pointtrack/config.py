@@ -101,7 +101,7 @@ class TrackerConfig:
 
     name: str = "pointtrack-small"
     licence: str = "Apache-2.0"
-    input_area: int = 512 * 288
+    input_area: int = 768 * 432
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
