@@ -76,7 +76,7 @@ def test_learning_lowers_the_loss_on_one_batch(name, tiny_tracker, clips, held_o
     batch = clips[0]
     optimizer = torch.optim.Adam([p for p in task.parameters() if p.requires_grad], 3e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(40):
         loss, _ = task(batch)
         optimizer.zero_grad()
         loss.backward()
