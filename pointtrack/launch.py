@@ -60,8 +60,8 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
 def keep_freed_memory() -> None:
     """Keep freed memory for the next tensors instead of giving it back to the system, where glibc allows it.
 
-    Torch frees and asks for the same tens of megabytes again and again; fresh pages cost up to 40 % of the time
-    on a CPU. It is a setting of the whole process, hence for commands to make and not for the library.
+    Torch frees and asks for the same tens of megabytes again and again, and on a CPU fresh pages cost a good
+    part of the time. It is a setting of the whole process, hence for commands to make and not for the library.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt

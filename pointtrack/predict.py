@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -66,12 +65,13 @@ class StreamTracker:
         self._templates: Templates | None = None
         self._state: WindowState | None = None
         self._last: Estimate | None = None  # of the last window, over all its frames
+        self._pushed = 0
         self._finished = False
 
     @property
     def frames_pushed(self) -> int:
         """Number of frames taken in so far."""
-        return self._start + self._shared + len(self._waiting)
+        return self._pushed
 
     @property
     def _shared(self) -> int:
@@ -93,6 +93,7 @@ class StreamTracker:
                 rearrange(frame, "h w c -> 1 c h w").to(self.device), self.wh, RESIZE_RULE
             )
             self._waiting.append(resized)
+            self._pushed += 1
         length, step = self.tracker.config.window.length, self.tracker.config.window.step
         parts = []
         while length is not None and self._shared + len(self._waiting) >= length:
@@ -238,25 +239,18 @@ def track(
     tracks = _track_pass(tracker, video.frames, everyone, video.wh, video.fps, progress)
     late = int(everyone.frame.max())
     if backward and late > 0:
-        # The same forward tracking, through the frames 0..late in reverse order.
-        flipped = replace_frames(everyone, late - everyone.frame)
+        # The same forward tracking, through the frames late..0, of those points that have frames before theirs.
+        asked_later = everyone.frame > 0
+        points = everyone.select(asked_later)
+        flipped = Queries(late - points.frame, points.xy, points.ids)
         back = _track_pass(tracker, video.frames[late::-1], flipped, video.wh, video.fps, progress)
-        before = torch.arange(late + 1)[:, None] < everyone.frame
-
-        def joined(name: str) -> Tensor:
+        before = torch.arange(late + 1)[:, None] < points.frame
+        for name in ("xy", "visibility", "confidence"):
             ahead, reverse = getattr(tracks, name), getattr(back, name).flip(0)
             where = before if ahead.ndim == 2 else before[..., None]
-            return torch.cat([torch.where(where, reverse, ahead[: late + 1]), ahead[late + 1 :]])
-
-        tracks = replace(
-            tracks, xy=joined("xy"), visibility=joined("visibility"), confidence=joined("confidence")
-        )
+            # In place: these tensors were made a few lines above, and nobody else holds them.
+            ahead[: late + 1, asked_later] = torch.where(where, reverse, ahead[: late + 1, asked_later])
     return tracks.select(slice(0, len(queries)))
-
-
-def replace_frames(queries: Queries, frame: Tensor) -> Queries:
-    """The same points asked for on other frames."""
-    return Queries(frame, queries.xy, queries.ids)
 
 
 def _track_pass(

@@ -71,7 +71,7 @@ def tracking_loss(
     for start, estimates in windows:
         stop = start + estimates[0].xy.shape[1]
         truth, visible = batch.xy[:, start:stop], batch.visible[:, start:stop].float()
-        # The query frame is given, not predicted; far outside the image nothing can be known.
+        # Far outside the image nothing can be known. (The query frame is given: it adds a constant only.)
         wh = truth.new_tensor(batch.wh)
         counted = ((truth > -0.5 * wh) & (truth < 1.5 * wh)).all(-1).float()
         weight = counted * (HIDDEN_WEIGHT + (1 - HIDDEN_WEIGHT) * visible)
@@ -85,11 +85,10 @@ def tracking_loss(
             seen = F.binary_cross_entropy_with_logits(estimate.visibility_logit, visible)
             sure = F.binary_cross_entropy_with_logits(estimate.confidence_logit, close)
             decision = decision + decay * (seen + sure)
-    last = torch.cat([estimates[-1].xy for _, estimates in windows[-1:]], dim=1)
-    begin = windows[-1][0]
-    mask = batch.visible[:, begin:]
-    gap = (last.detach() - batch.xy[:, begin:]).norm(dim=-1)
-    figures = {"position": position, "decision": decision, "within_4px": (gap < 4)[mask].float().mean()}
+    begin, estimates = windows[-1]
+    gap = (estimates[-1].xy.detach() - batch.xy[:, begin:]).norm(dim=-1)
+    near = (gap < 4)[batch.visible[:, begin:]].float().mean()
+    figures = {"position": position, "decision": decision, "within_4px": near}
     return POSITION_WEIGHT * position + decision, figures
 
 

@@ -16,7 +16,7 @@ from pointtrack.config import EncoderConfig
 def instance_norm(x: Tensor) -> Tensor:
     """Zero mean and unit variance per image and channel, without learned scale. (b, c, h, w) -> same.
 
-    One group per channel is the same thing as F.instance_norm, and several times as fast on a CPU.
+    One group per channel is the same thing as F.instance_norm, and faster on a CPU.
     """
     return F.group_norm(x, x.shape[1], eps=1e-5)
 
