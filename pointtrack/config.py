@@ -40,17 +40,45 @@ class CorrelationConfig:
     """What is compared around a point's estimate (`layers/correlation.py`).
 
     Attributes:
+        kind: what the cells around the estimate are compared with: "patch", all cells around the query, once
+            and for all; "feature", one feature per frame that every round of refinement renews.
         levels: pyramid levels; level l has cells of 4 * 2**l pixels.
         radius: the target patch is (2 * radius + 1) cells wide.
-        support_radius: so is the patch around the query that it is compared with.
+        support_radius: so is the patch around the query ("patch" only, as the next two).
         hidden, channels: widths of the MLP that digests one level's products.
     """
 
+    kind: Literal["patch", "feature"] = "patch"
     levels: int = 3
     radius: int = 3
     support_radius: int = 1
     hidden: int = 128
     channels: int = 64
+
+
+@dataclass(frozen=True)
+class TokenConfig:
+    """What the transformer is told about a point on a frame (`models/tokens.py`).
+
+    Attributes:
+        parts: names of what is put side by side, in order; with "moves" among them, the tracker also answers
+            how much of each suggested move to make.
+        octaves: of the waves that "motion" is coded in.
+        unit_wh: pixels that count as 1 in motion and place; None for the size of the frames.
+        logit_scale: factor on the logits.
+        time_table: frames of a stored table of time codes, resampled to windows of other lengths; None for
+            codes computed for every length.
+        place_table_wh: cells of a stored table of codes of where a point starts in a window; None for none.
+    """
+
+    parts: tuple[str, ...] = (
+        "logits", "age", "overlap", "place", "correlation", "heights", "moves", "motion",
+    )  # fmt: skip
+    octaves: int = 8
+    unit_wh: tuple[int, int] | None = None
+    logit_scale: float = 0.25
+    time_table: int | None = None
+    place_table_wh: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +109,11 @@ class WindowConfig:
         iterations: rounds of refinement per window.
         start: where a window's new frames start from: the last known position, or a match of features.
         search_radius: cells around the last position in which the match looks first.
+        start_logit: visibility and confidence logit that "repeat" starts new points from.
+        pad: fill the last window up to its length with copies of the last frame.
+        late: points whose query frame is in a later window are "absent", or "present" with empty looks, or
+            present but "masked" in the attention to other points.
+        hold: points stay where they were asked for on their own frame.
     """
 
     length: int | None = 16
@@ -88,6 +121,10 @@ class WindowConfig:
     iterations: int = 2
     start: Literal["repeat", "match"] = "match"
     search_radius: int = 7
+    start_logit: float = 0.0
+    pad: bool = False
+    late: Literal["absent", "present", "masked"] = "absent"
+    hold: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,15 +132,22 @@ class TrackerConfig:
     """A whole tracker.
 
     Attributes:
-        input_area: frames are resized, shape kept, to about this many pixels before they are encoded.
         name, licence: shown when the model loads.
+        input_area: frames are resized, shape kept, to about this many pixels before they are encoded.
+        input_wh: frames are resized to exactly this size instead, whatever their shape.
+        resize_rule: what that resize keeps in place, see `geometry.rescale_points`.
+        strict_parity: repeat a fault of the published code that changes numbers (`docs/differences.md`).
     """
 
     name: str = "pointtrack-small"
     licence: str = "Apache-2.0"
     input_area: int = 768 * 432
+    input_wh: tuple[int, int] | None = None
+    resize_rule: Literal["corners", "edges"] = "edges"
+    strict_parity: bool = False
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
+    tokens: TokenConfig = field(default_factory=TokenConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
 

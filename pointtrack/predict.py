@@ -7,29 +7,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from pointtrack.config import TrackerConfig
 from pointtrack.geometry import rescale_points, resize_frames
+from pointtrack.models.loop import TrackedWindow, WindowLoop
 from pointtrack.models.tracker import PointTracker
-from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 from pointtrack.queries import support_queries
 from pointtrack.types import Queries, Tracks, Video
 
-RESIZE_RULE = "edges"
 Progress = Callable[[int], None]
 
 
-def model_wh(image_wh: tuple[int, int], area: int) -> tuple[int, int]:
-    """Size at which a video is tracked: its own shape, about `area` pixels, sides multiples of 16.
+def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int]:
+    """Size at which a video is tracked: the config's own, or the video's shape with about the config's area.
 
-    >>> model_wh((854, 480), 512 * 288)
+    In the second case the sides are multiples of 16.
+
+    >>> model_wh((854, 480), TrackerConfig(input_area=512 * 288))
     (512, 288)
     """
-    scale = math.sqrt(area / (image_wh[0] * image_wh[1]))
+    if config.input_wh is not None:
+        return config.input_wh
+    scale = math.sqrt(config.input_area / (image_wh[0] * image_wh[1]))
     return tuple(max(64, 16 * round(side * scale / 16)) for side in image_wh)  # type: ignore[return-value]
 
 
@@ -42,7 +47,8 @@ class StreamTracker:
     Args:
         tracker: from `load_tracker`.
         queries: points to track; frames are counted from the first frame pushed. A point exists from its
-            query frame on: before it, its track is NaN.
+            query frame on: before it, its track is NaN. (A tracker whose one window is the whole video
+            answers for the frames before it as well.)
         image_wh: size of the frames as (width, height).
         fps: only noted in the tracks.
 
@@ -55,16 +61,13 @@ class StreamTracker:
         self.tracker, self.queries, self.fps = tracker, queries, fps
         self.image_wh = (int(image_wh[0]), int(image_wh[1]))
         self.device = next(tracker.parameters()).device
-        self.wh = model_wh(self.image_wh, tracker.config.input_area)
-        self._xy = rescale_points(queries.xy, self.image_wh, self.wh, RESIZE_RULE).to(self.device)
-        self._frame = queries.frame.to(self.device)
-        self._waiting: list[Tensor] = []  # resized frames (1, 3, h, w) uint8 that are not encoded yet
-        self._pyramid: list[Tensor] | None = None  # features of the frames that the next window shares
-        self._start = 0  # first frame of the next window
-        self._alive = torch.zeros(0, dtype=torch.int64, device=self.device)  # points tracked so far
-        self._templates: Templates | None = None
-        self._state: WindowState | None = None
-        self._last: Estimate | None = None  # of the last window, over all its frames
+        self.wh = model_wh(self.image_wh, tracker.config)
+        self.rule = tracker.config.resize_rule
+        xy = rescale_points(queries.xy, self.image_wh, self.wh, self.rule)
+        self._loop = WindowLoop(tracker, queries.frame[None].to(self.device), xy[None].to(self.device))
+        self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) that are not encoded yet
+        self._last: TrackedWindow | None = None
+        self._returned = 0  # frames
         self._pushed = 0
         self._finished = False
 
@@ -72,10 +75,6 @@ class StreamTracker:
     def frames_pushed(self) -> int:
         """Number of frames taken in so far."""
         return self._pushed
-
-    @property
-    def _shared(self) -> int:
-        return 0 if self._pyramid is None else self._pyramid[0].shape[1]
 
     @torch.inference_mode()
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -88,19 +87,14 @@ class StreamTracker:
             raise ValueError(
                 "StreamTracker: expected push before finish; make a new StreamTracker for a new video"
             )
+        parts = [self._rows(None, 0)]
         for frame in self._checked(frames):
-            resized = resize_frames(
-                rearrange(frame, "h w c -> 1 c h w").to(self.device), self.wh, RESIZE_RULE
-            )
-            self._waiting.append(resized)
+            pixels = rearrange(frame, "h w c -> 1 c h w").to(self.device)
+            self._waiting.append(resize_frames(pixels, self.wh, self.rule)[None])
             self._pushed += 1
-        length, step = self.tracker.config.window.length, self.tracker.config.window.step
-        parts = []
-        while length is not None and self._shared + len(self._waiting) >= length:
-            estimate = self._window(length - self._shared)
-            parts.append(self._rows(estimate, 0, step))
-            self._start += step
-        return Tracks.concat(parts) if parts else self._rows(None, 0, 0)
+            if len(self._waiting) == self._group():
+                parts += [self._rows(window, self._loop.step) for window in self._encode()]
+        return Tracks.concat(parts)
 
     @torch.inference_mode()
     def finish(self) -> Tracks:
@@ -109,15 +103,26 @@ class StreamTracker:
             raise ValueError("StreamTracker: expected finish once")
         self._finished = True
         if self._waiting:
-            estimate = self._window(len(self._waiting))
-            rows = self._rows(estimate, 0, estimate.xy.shape[1])
-        elif self._last is not None:
-            step = self.tracker.config.window.step
-            rows = self._rows(self._last.frames(step), 0, self._shared)
-        else:
-            rows = self._rows(None, 0, 0)
-        self._waiting, self._pyramid, self._state, self._last = [], None, None, None
+            self._encode()
+        self._keep_last(self._loop.finish())
+        rows = self._rows(self._last, self._pushed - self._returned)
+        self._last = None
         return rows
+
+    def _group(self) -> int:
+        """Frames to encode together: always the same ones, however they are pushed."""
+        step, length = self._loop.step, self._loop.length
+        return step if length is None else min(step, length - self._loop.held)
+
+    def _encode(self) -> list[TrackedWindow]:
+        """Encode the waiting frames, and track the windows that they complete."""
+        frames = torch.cat(self._waiting, dim=1)
+        self._waiting = []
+        return self._keep_last(self._loop.push(self.tracker.encode(frames)))
+
+    def _keep_last(self, windows: list[TrackedWindow]) -> list[TrackedWindow]:
+        self._last = windows[-1] if windows else self._last
+        return windows
 
     def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
         if isinstance(frames, np.ndarray) and min(frames.strides, default=0) < 0:
@@ -132,71 +137,27 @@ class StreamTracker:
             )
         return frames
 
-    def _window(self, new: int) -> Estimate:
-        """Encode the first `new` waiting frames and track the window that they complete."""
-        frames = torch.cat(self._waiting[:new])[None]
-        self._waiting = self._waiting[new:]
-        fresh = self.tracker.encode(frames)
-        shared = self._pyramid
-        pyramid = (
-            fresh if shared is None else [torch.cat(pair, dim=1) for pair in zip(shared, fresh, strict=True)]
-        )
-        length = pyramid[0].shape[1]
-        self._welcome(pyramid, self._start + length)
-        step = min(self.tracker.config.window.step, length)
-        # Copies, so that the frames left behind are freed.
-        self._pyramid = [level[:, step:].clone() for level in pyramid]
-        if self._templates is not None:
-            queries = WindowQueries(
-                (self._frame[self._alive] - self._start)[None], self._xy[self._alive][None], self._templates
-            )  # type: ignore[arg-type]
-            estimates, self._state = self.tracker(pyramid, queries, self._state, step)
-            self._last = estimates[-1]
-        else:
-            none = torch.zeros(1, length, 0, device=self.device)
-            self._last = Estimate(none[..., None].expand(-1, -1, -1, 2), none, none)
-        return self._last
-
-    def _welcome(self, pyramid: list[Tensor], end: int) -> None:
-        """Remember the looks of points whose query frame has come, and make room for them in the state."""
-        new = (
-            (self._frame < end) & ~torch.isin(torch.arange(len(self._frame), device=self.device), self._alive)
-        ).nonzero()
-        new = new[:, 0]
-        if not len(new):
-            return
-        looks = self.tracker.remember(pyramid, (self._frame[new] - self._start)[None], self._xy[new][None])
-        self._templates = looks if self._templates is None else Templates.concat([self._templates, looks])
-        self._alive = torch.cat([self._alive, new])
-        if self._state is not None:
-            old = self._state
-            pad = torch.full((1, old.overlap.xy.shape[1], len(new)), torch.nan, device=self.device)
-            overlap = Estimate(
-                torch.cat([old.overlap.xy, pad[..., None].expand(-1, -1, -1, 2)], dim=2),
-                torch.cat([old.overlap.visibility_logit, pad], dim=2),
-                torch.cat([old.overlap.confidence_logit, pad], dim=2),
-            )
-            unseen = torch.full((1, len(new), old.latest.shape[-1]), torch.nan, device=self.device)
-            self._state = WindowState(overlap, torch.cat([old.latest, unseen], dim=1))
-
-    def _rows(self, estimate: Estimate | None, start: int, stop: int) -> Tracks:
-        """Frames start..stop-1 of a window as tracks of all points, in pixels of the video."""
-        count, n = stop - start, len(self.queries)
+    def _rows(self, window: TrackedWindow | None, count: int) -> Tracks:
+        """The next `count` frames, which lie in `window`, as tracks of all points in pixels of the video."""
+        first, n = self._returned, len(self.queries)
+        self._returned += count
         xy = torch.full((count, n, 2), torch.nan)
         visibility, confidence = torch.zeros(count, n), torch.zeros(count, n)
-        if estimate is not None:
-            alive = self._alive[: estimate.xy.shape[2]].cpu()
-            part = estimate.frames(start, stop)
-            xy[:, alive] = rescale_points(part.xy[0].float().cpu(), self.wh, self.image_wh, RESIZE_RULE)
-            visibility[:, alive] = part.visibility_logit[0].float().sigmoid().cpu()
-            confidence[:, alive] = part.confidence_logit[0].float().sigmoid().cpu()
-        number = torch.arange(count)[:, None] + self._start
+        if window is not None:
+            points = window.points.cpu()
+            part = window.estimates[-1].frames(first - window.start, first - window.start + count)
+            xy[:, points] = rescale_points(part.xy[0].float().cpu(), self.wh, self.image_wh, self.rule)
+            visibility[:, points] = part.visibility_logit[0].float().sigmoid().cpu()
+            confidence[:, points] = part.confidence_logit[0].float().sigmoid().cpu()
+        number = torch.arange(count)[:, None] + first
         early, asked = number < self.queries.frame, number == self.queries.frame
+        if self._loop.length is None:
+            early = torch.zeros_like(early)
         xy = torch.where(early[..., None], torch.nan, xy)
         xy = torch.where(asked[..., None], self.queries.xy, xy)
         visibility = torch.where(early, 0.0, torch.where(asked, 1.0, visibility))
         confidence = torch.where(early, 0.0, torch.where(asked, 1.0, confidence))
-        return Tracks(xy, visibility, confidence, self.queries, self.image_wh, self._start, self.fps)
+        return Tracks(xy, visibility, confidence, self.queries, self.image_wh, first, self.fps)
 
 
 def track(
@@ -238,7 +199,8 @@ def track(
     everyone = Queries.concat([queries, helpers])
     tracks = _track_pass(tracker, video.frames, everyone, video.wh, video.fps, progress)
     late = int(everyone.frame.max())
-    if backward and late > 0:
+    one_window = tracker.config.window.length is None  # tracks both ways at once
+    if backward and late > 0 and not one_window:
         # The same forward tracking, through the frames late..0, of those points that have frames before theirs.
         asked_later = everyone.frame > 0
         points = everyone.select(asked_later)
@@ -250,7 +212,19 @@ def track(
             where = before if ahead.ndim == 2 else before[..., None]
             # In place: these tensors were made a few lines above, and nobody else holds them.
             ahead[: late + 1, asked_later] = torch.where(where, reverse, ahead[: late + 1, asked_later])
-    return tracks.select(slice(0, len(queries)))
+    tracks = tracks.select(slice(0, len(queries)))
+    return tracks if backward else _from_query_on(tracks)
+
+
+def _from_query_on(tracks: Tracks) -> Tracks:
+    """The same, with nothing known before the points' query frames."""
+    early = torch.arange(len(tracks))[:, None] < tracks.queries.frame
+    return replace(
+        tracks,
+        xy=tracks.xy.masked_fill(early[..., None], torch.nan),
+        visibility=tracks.visibility.masked_fill(early, 0.0),
+        confidence=tracks.confidence.masked_fill(early, 0.0),
+    )
 
 
 def _track_pass(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pointtrack.config import TrackerConfig
 from pointtrack.models.window import WindowQueries
 from pointtrack.predict import StreamTracker, model_wh, track
 from pointtrack.types import Queries, Tracks, Video
@@ -171,6 +172,8 @@ def test_wrong_use_is_refused(tiny_tracker):
 
 
 def test_the_model_keeps_the_shape_of_the_video():
-    assert model_wh((854, 480), 512 * 288) == (512, 288)
-    assert model_wh((480, 854), 512 * 288) == (288, 512)
-    assert model_wh((1920, 1080), 512 * 288) == (512, 288)
+    config = TrackerConfig(input_area=512 * 288)
+    assert model_wh((854, 480), config) == (512, 288)
+    assert model_wh((480, 854), config) == (288, 512)
+    assert model_wh((1920, 1080), config) == (512, 288)
+    assert model_wh((1920, 1080), TrackerConfig(input_wh=(512, 384))) == (512, 384)

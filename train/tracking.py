@@ -13,8 +13,9 @@ from torch import Tensor
 from evaluation.metrics import evaluated_frames, tapvid_metrics, to_metric_pixels
 from pointtrack.draw import contact_sheet, draw_tracks
 from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.loop import WindowLoop
 from pointtrack.models.tracker import PointTracker
-from pointtrack.models.window import Estimate, WindowQueries, WindowState
+from pointtrack.models.window import Estimate
 from pointtrack.types import Queries, Tracks, Video
 from train.data.batch import ClipBatch
 from train.loop import Task
@@ -34,22 +35,11 @@ def track_windows(
     Every query frame must lie in the first window. Returns per window its first frame and its estimates.
     """
     pyramid = tracker.encode(batch.frames)
-    xy = batch.query_xy()
-    state: WindowState | None = None
-    windows = []
-    frames = batch.frames.shape[1]
+    loop = WindowLoop(tracker, batch.query_frame, batch.query_xy(), length=length, step=step)
     # On a CPU the many small products of the refinement gain nothing from bfloat16, and its casts cost time.
     with torch.autocast("cpu", enabled=False):
-        templates = tracker.remember(pyramid, batch.query_frame, xy)
-        for start in range(0, max(frames - length, 0) + step, step):
-            stop = min(start + length, frames)
-            part = [level[:, start:stop] for level in pyramid]
-            queries = WindowQueries(batch.query_frame - start, xy, templates)
-            estimates, state = tracker(part, queries, state, step)
-            windows.append((start, estimates))
-            if stop == frames:
-                break
-    return windows
+        windows = [*loop.push(pyramid), *loop.finish()]
+    return [(window.start, window.estimates) for window in windows]
 
 
 def position_loss(error: Tensor) -> Tensor:

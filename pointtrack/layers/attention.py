@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,11 +18,20 @@ class Attention(nn.Module):
         self.to_kv = nn.Linear(width, 2 * width)
         self.to_out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """(b, n, c), (b, k, c) -> (b, n, c)."""
+    def forward(self, x: Tensor, context: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(b, n, c), (b, k, c) -> (b, n, c).
+
+        `hidden`, bool and broadcast to (b, n, k): pairs that do not see each other. A row that sees nothing
+        looks at everything alike, as if all its scores were equal.
+        """
         q = rearrange(self.to_q(x), "b n (h c) -> b h n c", h=self.heads)
         k, v = rearrange(self.to_kv(context), "b k (two h c) -> two b h k c", two=2, h=self.heads)
-        return self.to_out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h n c -> b n (h c)"))
+        bias = None
+        if hidden is not None:
+            # The lowest finite number, not -inf: in a row of nothing else the soft-max must not be NaN.
+            full = hidden.expand(len(x), q.shape[2], k.shape[2])[:, None]
+            bias = torch.zeros_like(full, dtype=q.dtype).masked_fill_(full, torch.finfo(q.dtype).min)
+        return self.to_out(rearrange(F.scaled_dot_product_attention(q, k, v, bias), "b h n c -> b n (h c)"))
 
 
 class Mlp(nn.Module):
@@ -62,7 +72,7 @@ class CrossBlock(nn.Module):
         self.attn = Attention(width, heads)
         self.mlp = Mlp(width, mlp_ratio)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """(b, n, c), (b, k, c) -> (b, n, c)."""
-        x = x + self.attn(self.norm(x), self.norm_context(context))
+    def forward(self, x: Tensor, context: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(b, n, c), (b, k, c) -> (b, n, c); `hidden` as in `Attention`."""
+        x = x + self.attn(self.norm(x), self.norm_context(context), hidden)
         return x + self.mlp(self.norm(x))

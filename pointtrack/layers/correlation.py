@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -71,6 +71,8 @@ def read_patch(level: Tensor, frame: Tensor, xy: Tensor, radius: int) -> Tensor:
 class PatchCorrelation(nn.Module):
     """All products of a patch around the query with a patch around the estimate, per level, through one MLP.
 
+    What a round compares with, the `support` of `begin`, stays the same in all rounds.
+
     Source: the local 4-D correlation of LocoTrack (Cho et al. 2024) as used by CoTracker3 (Karaev et al. 2024).
     """
 
@@ -89,13 +91,15 @@ class PatchCorrelation(nn.Module):
             for i, level in enumerate(pyramid[: self.levels])
         ]
 
+    def begin(self, support: list[Tensor], frames: int) -> list[Tensor]:
+        """What the first round on so many frames compares with."""
+        return support
+
     def products(self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor) -> list[Tensor]:
         """Positions (b, t, n, 2) in level-0 cells -> per level (b, t, n, p, q) products of the patches."""
-        b, t, n, _ = cells.shape
-        frame = torch.arange(t, device=cells.device)[:, None].expand(b, t, n)
         result = []
         for i, (level, patch) in enumerate(zip(pyramid, support, strict=False)):
-            block = read_block(level, frame, cells / 2**i, self.radius)
+            block = read_block(level, every_frame(cells), cells / 2**i, self.radius)
             product = torch.einsum("btnxyc,bnqc->btnxyq", block.cells, patch)
             result.append(blend(product, block.fraction))
         return result
@@ -103,6 +107,50 @@ class PatchCorrelation(nn.Module):
     def forward(self, products: list[Tensor]) -> Tensor:
         """Per level (b, t, n, p, q) -> (b, t, n, levels * channels)."""
         return torch.cat([self.fc2(F.gelu(self.fc1(x.flatten(-2)))) for x in products], dim=-1)
+
+
+class FeatureCorrelation(nn.Module):
+    """Products of one feature per point and frame with a patch around the estimate, per level.
+
+    Source: the local correlation of RAFT (Teed and Deng 2020) as used by PIPs and CoTracker.
+    """
+
+    def __init__(self, config: CorrelationConfig):
+        super().__init__()
+        self.radius = config.radius
+        self.width = config.levels * (2 * config.radius + 1) ** 2
+
+    def remember(self, pyramid: list[Tensor], frame: Tensor, cells: Tensor) -> list[Tensor]:
+        """Features of queries: (b, n) frames and (b, n, 2) level-0 cells -> [(b, n, c)]."""
+        return [read_patch(pyramid[0], frame, cells, 0)[..., 0, :]]
+
+    def begin(self, support: list[Tensor], frames: int) -> list[Tensor]:
+        """What the first round compares with: the query's feature on each of so many frames, [(b, t, n, c)]."""
+        return [repeat(support[0], "b n c -> b t n c", t=frames)]
+
+    def products(self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor) -> list[Tensor]:
+        """Positions (b, t, n, 2) in level-0 cells -> per level (b, t, n, p) products, by the root of c."""
+        feature = support[0]
+        scale = feature.shape[-1] ** -0.5
+        result = []
+        for i, level in enumerate(pyramid):
+            block = read_block(level, every_frame(cells), cells / 2**i, self.radius)
+            product = torch.einsum("btnxyc,btnc->btnxy", block.cells, feature)[..., None] * scale
+            result.append(blend(product, block.fraction)[..., 0])
+        return result
+
+    def forward(self, products: list[Tensor]) -> Tensor:
+        """Per level (b, t, n, p) -> (b, t, n, levels * p)."""
+        return torch.cat(products, dim=-1)
+
+
+CORRELATIONS: dict[str, type[PatchCorrelation] | type[FeatureCorrelation]] = {"patch": PatchCorrelation, "feature": FeatureCorrelation}
+
+
+def every_frame(cells: Tensor) -> Tensor:
+    """(b, t, n, 2) positions -> (b, t, n) the frame that each lies on."""
+    b, t, n, _ = cells.shape
+    return torch.arange(t, device=cells.device)[:, None].expand(b, t, n)
 
 
 def channels_last(maps: Tensor, b: int) -> Tensor:

@@ -1,10 +1,11 @@
-"""Numbers turned into waves: codes of time and of motion."""
+"""Numbers turned into waves: codes of time, of place and of motion."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+from einops import repeat
 from torch import Tensor
 
 
@@ -16,6 +17,35 @@ def time_code(length: int, width: int) -> Tensor:
     frequency = 10000.0 ** (-torch.arange(width // 2, dtype=torch.float64) / (width / 2))
     angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=1).float()
+
+
+def place_code(wh: tuple[int, int], width: int) -> Tensor:
+    """(width, h, w) codes of every cell of a map: that of its column, then that of its row, half of the width each.
+
+    Source: the 2-D position code of CoTracker (Karaev et al. 2023).
+    """
+    columns, rows = time_code(wh[0], width // 2), time_code(wh[1], width // 2)
+    across = repeat(columns, "w c -> c h w", h=wh[1])
+    return torch.cat([across, repeat(rows, "h c -> c h w", w=wh[0])])
+
+
+def window_motion(cells: Tensor, waves: int = 32, highest: float = 1000.0) -> Tensor:
+    """How far a point is from where it was on the first frame, as waves of evenly spaced frequencies.
+
+    Args:
+        cells: (b, t, n, 2) positions in feature cells.
+        waves: number of frequencies 0, highest / waves, ... radians per cell.
+
+    Returns:
+        (b, t, n, 2 + 4 * waves): the difference, then the waves of its x, then of its y; sine and cosine of a
+        frequency side by side.
+
+    Source: the flow embedding of PIPs (Harley et al. 2022) and CoTracker (Karaev et al. 2023).
+    """
+    motion = cells - cells[:, :1]
+    frequency = torch.arange(waves, device=cells.device, dtype=cells.dtype) * (highest / waves)
+    angle = motion[..., None] * frequency
+    return torch.cat([motion, torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-3)], dim=-1)
 
 
 def neighbour_motion(xy: Tensor, octaves: int = 10) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tracker weights on disk: one safetensors file that carries its own config."""
+"""Tracker weights on disk: our own safetensors files, which carry their config, and published checkpoints."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import logging
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from pointtrack.config import TrackerConfig, from_dict, to_dict
+from pointtrack.models.files import WeightsFile, compare_shapes, read_weights
+from pointtrack.models.published import PUBLISHED, from_published, recognise
 from pointtrack.models.tracker import PointTracker
 
 log = logging.getLogger(__name__)
@@ -23,42 +24,49 @@ def save_checkpoint(path: str | Path, tracker: PointTracker, half: bool = True) 
     save_file(tensors, path, metadata={"pointtrack_config": json.dumps(to_dict(tracker.config))})
 
 
-def load_checkpoint(path: str | Path) -> PointTracker:
-    """Build the tracker that a file written by `save_checkpoint` describes, with its weights, for inference.
+def load_checkpoint(path: str | Path, name: str | None = None) -> PointTracker:
+    """Build the tracker whose weights a file holds, for inference.
+
+    Args:
+        path: a file of `save_checkpoint`, or of a published CoTracker model (.pth or .safetensors).
+        name: of the published model that the file must be of; None to find out.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a safetensors file, no pointtrack config in it, or tensors that do not fit it.
+        ValueError: not a file of weights, of another model, or tensors that do not fit.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"tracker weights: expected a .safetensors file, found nothing at {path}")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: expected a safetensors file, but it cannot be read as one ({error})"
-        ) from error
-    if "pointtrack_config" not in metadata:
-        raise ValueError(
-            f"{path}: expected weights saved by pointtrack, but the file carries no pointtrack_config"
+    file = read_weights(path)
+    config = _config_of(file, name)
+    with torch.device("meta"):  # no time for random weights that are replaced at once
+        tracker = PointTracker(config)
+    if "pointtrack_config" in file.metadata:
+        wanted = {key: tuple(x.shape) for key, x in tracker.state_dict().items()}
+        compare_shapes(
+            wanted, {key: tuple(x.shape) for key, x in file.tensors.items()}, file.path, config.name
         )
-    config = from_dict(TrackerConfig, json.loads(metadata["pointtrack_config"]), f"{path.name} config")
-    tracker = PointTracker(config)
-    wanted = {name: tuple(x.shape) for name, x in tracker.state_dict().items()}
-    found = {name: tuple(x.shape) for name, x in tensors.items()}
-    if wanted != found:
-        missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-        shapes = [
-            f"{k} is {found[k]}, not {wanted[k]}"
-            for k in sorted(wanted.keys() & found.keys())
-            if wanted[k] != found[k]
-        ]
-        raise ValueError(
-            f"{path}: weights do not fit their config; missing {missing}, unexpected {extra}, shapes {shapes}"
-        )
-    tracker.load_state_dict(tensors)
+        tensors = file.tensors
+    else:
+        tensors = from_published(file.tensors, tracker, file.path)
+    # Copies: what was read may be a view of the file.
+    tensors = {key: x.to(torch.float32, copy=True) for key, x in tensors.items()}
+    tracker.load_state_dict(tensors, assign=True)
     log.info("loaded %s (%s) from %s", config.name, config.licence, path)
     return tracker.eval().requires_grad_(False)
+
+
+def _config_of(file: WeightsFile, name: str | None) -> TrackerConfig:
+    """What tracker a file is of. Raises ValueError where it is of none, or of another than `name`."""
+    if "pointtrack_config" in file.metadata:
+        config = from_dict(
+            TrackerConfig, json.loads(file.metadata["pointtrack_config"]), f"{file.path.name} config"
+        )
+        if name is not None and config.name != PUBLISHED[name].config.name:
+            raise ValueError(f"{file.path}: expected the weights of {name}, got those of {config.name}")
+        return config
+    found = name or recognise(file.tensors)
+    if found is None:
+        raise ValueError(
+            f"{file.path}: expected weights saved by pointtrack (with a pointtrack_config), or of "
+            f"{', '.join(PUBLISHED)}; its tensors are of neither"
+        )
+    return PUBLISHED[found].config

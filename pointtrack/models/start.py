@@ -1,6 +1,6 @@
-"""Where a window starts from: every point is first looked for by its feature, frame after frame.
+"""Where a window starts from: where points were last, or where a search for their features finds them.
 
-The best cell of a small search area around the last position wins; a point whose best product there is
+In the search every point is looked for frame after frame. The best cell of a small search area around the last position wins; a point whose best product there is
 poor is looked for over the whole frame. This first guess needs no transformer, and the refinement is
 always measured against it.
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import repeat
 from torch import Tensor
 
 from pointtrack.layers.correlation import read_block, read_patch
-from pointtrack.models.window import Templates
+from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
 QUERY_SHARE = 0.6  # of the query's feature in the template; the rest is the point's latest look
 SEEN = 0.8  # cosine above which a match renews the latest look
@@ -20,6 +21,23 @@ LOST = 0.7  # cosine below which the whole frame is searched
 PACE = 0.8  # share of its last step that a point is expected to repeat
 FAR = 0.006  # cosine that a match costs per squared cell from where the point is expected
 REGAINED = 0.8  # cosine that a find elsewhere in the frame needs
+
+
+def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, logit: float) -> Estimate:
+    """Start all frames of a window from what is known: the query, or the last estimate of the window before.
+
+    Args:
+        queries: the n points.
+        state: of the window before, None for the first.
+        frames: length of the window.
+        logit: visibility and confidence logit of points that the window before did not know.
+
+    Source: CoTracker (Karaev et al. 2023), windowed inference.
+    """
+    xy = repeat(queries.xy, "b n xy -> b t n xy", t=frames)
+    unknown = torch.full_like(xy[..., 0], logit)
+    asked = Estimate(xy, unknown, unknown)
+    return asked if state is None else state.overlap.extended(frames).where(state.known(queries), asked)
 
 
 def _expected(xy: Tensor, frame: int, side: int) -> Tensor:

@@ -30,16 +30,28 @@ class Updater(nn.Module):
         self.proxy_blocks = nn.ModuleList(SelfBlock(*shape) for _ in range(depth))
         self.write_blocks = nn.ModuleList(CrossBlock(*shape) for _ in range(depth))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(b, t, n, token_width) -> (b, t, n, width)."""
+    def forward(self, tokens: Tensor, hidden: Tensor | None = None, by_proxy: bool = False) -> Tensor:
+        """(b, t, n, token_width) -> (b, t, n, width).
+
+        Args:
+            hidden: (b, n) bool, points that proxy tokens do not read, and that read all proxy tokens alike.
+            by_proxy: with as many points as proxy tokens, take `hidden` for proxy tokens that read all
+                points alike instead, as the published CoTracker2 does by mistake.
+        """
         b, t, n, _ = tokens.shape
+        reading = writing = None
+        if hidden is not None:
+            per_frame = repeat(hidden, "b n -> (b t) n", t=t)
+            reading, writing = per_frame[:, None, :], per_frame[:, :, None]
+            if by_proxy and n == len(self.proxies):
+                reading = writing
         proxies = repeat(self.proxies, "k c -> b t k c", b=b, t=t)
         x = torch.cat([self.project(tokens), proxies.to(tokens.dtype)], dim=2)
         blocks = zip(self.time_blocks, self.read_blocks, self.proxy_blocks, self.write_blocks, strict=True)
         for along_time, read, among_proxies, write in blocks:
             x = rearrange(along_time(rearrange(x, "b t n c -> (b n) t c")), "(b n) t c -> (b t) n c", b=b)
             points, proxies = x[:, :n], x[:, n:]
-            proxies = among_proxies(read(proxies, points))
-            points = write(points, proxies)
+            proxies = among_proxies(read(proxies, points, reading))
+            points = write(points, proxies, writing)
             x = rearrange(torch.cat([points, proxies], dim=1), "(b t) n c -> b t n c", b=b)
         return x[:, :, :n]

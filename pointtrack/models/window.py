@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass
 class Templates:
-    """What is remembered of every queried point, read on its query frame.
+    """What is remembered of every queried point, read on its query frame; zeros before that was seen.
 
     Attributes:
-        support: per pyramid level (b, n, q, c) patch around the query.
+        support: what the correlation compares with, see its `remember`: a list of (b, n, ...).
         feature: (b, n, c) unit-length feature of the point itself.
     """
 
@@ -23,6 +23,22 @@ class Templates:
     def select(self, index: Tensor) -> Templates:
         """The points at the given positions."""
         return Templates([x[:, index] for x in self.support], self.feature[:, index])
+
+    def put(self, index: Tensor, new: Templates, where: Tensor) -> Templates:
+        """These, with `new` (b, k, ...) at positions `index` (k,) wherever `where` (b, k) says so."""
+
+        def placed(old: Tensor, values: Tensor) -> Tensor:
+            chosen = where.reshape(*where.shape, *[1] * (values.ndim - 2))
+            result = old.clone()
+            result[:, index] = torch.where(chosen, values, old[:, index])
+            return result
+
+        support = [placed(old, values) for old, values in zip(self.support, new.support, strict=True)]
+        return Templates(support, placed(self.feature, new.feature))
+
+    def zeros(self, points: int) -> Templates:
+        """Empty looks of so many points."""
+        return Templates([_empty(x, points) for x in self.support], _empty(self.feature, points))
 
     @classmethod
     def concat(cls, parts: list[Templates]) -> Templates:
@@ -48,12 +64,57 @@ class WindowQueries:
 
 
 @dataclass
+class Window:
+    """What stays the same in all rounds of refinement of a window.
+
+    Attributes:
+        pyramid: per level (b, t, h, w, c) features.
+        queries: the n points.
+        begin: (b, n, 2) pixels, where the first guess puts the points on the first frame.
+        shared: the first so many frames were tracked by the window before.
+    """
+
+    pyramid: list[Tensor]
+    queries: WindowQueries
+    begin: Tensor
+    shared: int
+
+    @property
+    def frames(self) -> int:
+        """t, the number of frames."""
+        return self.pyramid[0].shape[1]
+
+    def numbers(self) -> Tensor:
+        """(t, 1) numbers of the frames, to compare with (n) frames of queries."""
+        return torch.arange(self.frames, device=self.begin.device)[:, None]
+
+    def to_come(self) -> Tensor | None:
+        """(b, n) bool: the query frame is in a later window; None if there are no such points."""
+        later = self.queries.frame >= self.frames
+        return later if bool(later.any()) else None
+
+
+@dataclass
 class Estimate:
     """Positions in model pixels (b, t, n, 2), logits of visibility and of confidence (b, t, n)."""
 
     xy: Tensor
     visibility_logit: Tensor
     confidence_logit: Tensor
+
+    def extended(self, frames: int) -> Estimate:
+        """The same, and its last frame again up to so many frames."""
+        index = torch.arange(frames, device=self.xy.device).clamp(max=self.xy.shape[1] - 1)
+        return Estimate(*(getattr(self, f.name)[:, index] for f in fields(self)))
+
+    def where(self, condition: Tensor, other: Estimate) -> Estimate:
+        """This where a (b, n) or (b, t, n) condition holds, `other` elsewhere."""
+        full = condition if condition.ndim == 3 else condition[:, None]
+        return Estimate(
+            torch.where(full[..., None], self.xy, other.xy),
+            torch.where(full, self.visibility_logit, other.visibility_logit),
+            torch.where(full, self.confidence_logit, other.confidence_logit),
+        )
 
     def frames(self, start: int, stop: int | None = None) -> Estimate:
         """Frames start..stop-1."""
@@ -72,6 +133,22 @@ class WindowState:
     overlap: Estimate
     latest: Tensor
 
-    def known(self) -> Tensor:
-        """(b, n) bool: the point was tracked by the window before."""
-        return torch.isfinite(self.overlap.xy).all(-1).all(1) & torch.isfinite(self.latest).all(-1)
+    def known(self, queries: WindowQueries) -> Tensor:
+        """(b, n) bool: the point was tracked by the window before, and not only as one that is yet to come."""
+        shared = self.overlap.xy.shape[1]
+        return torch.isfinite(self.overlap.xy).all(-1).all(1) & (queries.frame < shared)
+
+    def joined_by(self, points: int) -> WindowState:
+        """The same with room for so many more points, of which nothing is known."""
+
+        def wider(x: Tensor, axis: int) -> Tensor:
+            shape = list(x.shape)
+            shape[axis] = points
+            return torch.cat([x, x.new_full(shape, torch.nan)], dim=axis)
+
+        overlap = Estimate(*(wider(getattr(self.overlap, f.name), 2) for f in fields(Estimate)))
+        return WindowState(overlap, wider(self.latest, 1))
+
+
+def _empty(x: Tensor, points: int) -> Tensor:
+    return x.new_zeros(x.shape[0], points, *x.shape[2:])

@@ -2,45 +2,106 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from pointtrack.config import TrackerConfig
 from pointtrack.models.checkpoint import load_checkpoint
+from pointtrack.models.files import check_sha256, file_sha256
+from pointtrack.models.hub import fetch
+from pointtrack.models.published import PUBLISHED
 from pointtrack.models.tracker import PointTracker
+
+log = logging.getLogger(__name__)
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 SHIPPED = {"small": WEIGHTS / "pointtrack_small.safetensors"}
+# How the published models are called elsewhere.
+ALIASES = {
+    "cotracker2v1": "cotracker2.1",
+    "cotracker3_offline": "cotracker3-offline",
+    "cotracker3_online": "cotracker3-online",
+}
+_told: set[str] = set()  # licences that were already told of
 
 
 def load_tracker(
-    name: str | Path = "small", *, device: str | torch.device = "auto", iterations: int | None = None
+    name: str | Path = "small",
+    *,
+    checkpoint: str | Path | None = None,
+    sha256: str | None = None,
+    device: str | torch.device = "auto",
+    iterations: int | None = None,
+    strict_parity: bool = False,
 ) -> PointTracker:
     """Load a tracker, ready to use.
 
     Args:
-        name: "small", the model that ships with the package, or the path of a .safetensors file.
+        name: "small", the model that ships with the package; a published model, whose weights come from the
+            Hugging Face hub unless `checkpoint` is given: "cotracker2", "cotracker2.1",
+            "cotracker3-offline", "cotracker3-online" (and the last two with "-baseline"); or the path of
+            a .safetensors or .pth file of any of them.
+        checkpoint: file with the weights of the published model, instead of the hub.
+        sha256: digest that the file of weights must have.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
         iterations: rounds of refinement per window, where they should differ from the model's own; with 0
-            the first guess, matching alone, is the answer.
+            the first guess is the answer.
+        strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
+            points, see `docs/differences.md`.
 
     Raises:
         FileNotFoundError: neither a known name nor a file.
-        ValueError: a file that does not hold a tracker, or a device that this machine does not have.
+        ConnectionError, PermissionError: the hub cannot be reached, or does not give the file.
+        ValueError: a file that does not hold that tracker, or a device that this machine does not have.
     """
-    path = SHIPPED.get(str(name), Path(name))
-    if not path.is_file() and not path.suffix:
-        raise FileNotFoundError(
-            f"tracker {str(name)!r}: expected one of {', '.join(SHIPPED)} or the path of a .safetensors file"
-        )
-    tracker = load_checkpoint(path).to(pick_device(device))
+    key = ALIASES.get(str(name), str(name))
+    path = _find(key, checkpoint)
+    if sha256 is not None:
+        check_sha256(path, sha256)
+    tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
+    _tell_licence(tracker.config, path)
+    tracker.config = replace(tracker.config, strict_parity=strict_parity)
     if iterations is not None:
         if iterations < 0:
             raise ValueError(f"iterations: expected 0 or more, got {iterations}")
         window = replace(tracker.config.window, iterations=iterations)
         tracker.config = replace(tracker.config, window=window)
     return tracker
+
+
+def _find(name: str, checkpoint: str | Path | None) -> Path:
+    """The file with the weights."""
+    if checkpoint is not None:
+        if name not in PUBLISHED:
+            raise ValueError(
+                f"checkpoint: expected with one of {', '.join(PUBLISHED)}, got it with {name!r}; "
+                "pass the file in the place of the name"
+            )
+        return Path(checkpoint)
+    if name in PUBLISHED:
+        row = PUBLISHED[name]
+        return fetch(row.repo, row.filename, sha256=row.sha256)
+    path = SHIPPED.get(name, Path(name))
+    if not path.is_file() and not path.suffix:
+        raise FileNotFoundError(
+            f"tracker {name!r}: expected one of {', '.join([*SHIPPED, *PUBLISHED])}, or the path of a "
+            ".safetensors or .pth file"
+        )
+    return path
+
+
+def _tell_licence(config: TrackerConfig, path: Path) -> None:
+    """Once per process and model: weights that are not free to use must not pass unnoticed."""
+    if config.licence == TrackerConfig.licence or config.name in _told:
+        return
+    _told.add(config.name)
+    log.warning(
+        "%s: these weights are under %s, not under this package's licence (%s, SHA-256 %s)",
+        config.name, config.licence, path, file_sha256(path),
+    )  # fmt: skip
 
 
 def pick_device(device: str | torch.device) -> torch.device:

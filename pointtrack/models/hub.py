@@ -1,0 +1,114 @@
+"""Weights from the Hugging Face hub, through its own cache."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pointtrack.models.files import check_sha256, file_sha256
+
+log = logging.getLogger(__name__)
+
+
+def fetch(repo: str, filename: str, *, revision: str | None = None, sha256: str | None = None) -> Path:
+    """Path of a file of a model repository, downloaded unless the cache has it.
+
+    The cache is the one that all programs share which use the hub; HF_HOME, HF_HUB_CACHE, HF_ENDPOINT,
+    HF_TOKEN and HF_HUB_OFFLINE work as everywhere. All but HF_TOKEN are read once, when huggingface_hub is
+    first imported: here, at the first call, unless the program imported it before.
+
+    Args:
+        repo: "owner/name".
+        filename: path of the file in the repository.
+        revision: branch, tag or commit, the main branch if None. A file of a full commit hash that is in the
+            cache needs no connection; for a branch or tag the hub is asked for news, and without an answer
+            the cached file serves.
+        sha256: the digest that the file must have.
+
+    Raises:
+        ConnectionError: offline, or no usable answer from the hub, and the file is not in the cache. A hub
+            that cannot be reached is tried for about half a minute first.
+        FileNotFoundError: no such repository, revision or file.
+        PermissionError: the repository asks for a login or for consent to its terms.
+        ValueError: a name that no repository can have, or a file with another digest than `sha256`.
+    """
+    # Here and not above: who loads a local file does not wait for it, and variables can still be set.
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        HTTPError,  # of the HTTP library it uses, which was requests, then httpx, then httpx2
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    at = f" at revision {revision}" if revision else ""
+    what = f"{filename} of {repo}{at}"
+    by_hand = (
+        f"download https://huggingface.co/{repo}/resolve/{revision or 'main'}/{filename} by hand "
+        "and pass it as checkpoint=..."
+    )
+    # From the special to the general: a gated repository is also "not found", a local entry also an "entry".
+    try:
+        path = Path(hf_hub_download(repo, filename, revision=revision))
+    except HFValidationError as error:
+        raise ValueError(
+            f"repository: expected a hub name like owner/name, got {repo!r} ({error})"
+        ) from error
+    except GatedRepoError as error:
+        raise _no_access(what, repo, by_hand) from error
+    except RepositoryNotFoundError as error:
+        raise FileNotFoundError(
+            f"{what}: expected a public repository, the hub knows none of this name; check the name, "
+            f"log in with `hf auth login` if it is private, or {by_hand}"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise FileNotFoundError(
+            f"{what}: the repository has no such revision; pass another, or {by_hand}"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        if _status(error.__cause__) in (401, 403):
+            raise _no_access(what, repo, by_hand) from error
+        raise _no_answer(what, error.__cause__ or error, by_hand) from error
+    except EntryNotFoundError as error:
+        raise FileNotFoundError(f"{what}: the repository has no such file; {by_hand}") from error
+    except (HTTPError, OSError, RuntimeError) as error:
+        # RuntimeError: without a connection, most releases 1.x ask again through a client they have closed.
+        if getattr(error, "errno", None) is not None:  # the disk of the cache: it speaks for itself
+            raise
+        if _status(error) in (401, 403):
+            raise _no_access(what, repo, by_hand) from error
+        raise _no_answer(what, error, by_hand) from error
+    if sha256 is not None:
+        check_sha256(path, sha256)
+    if log.isEnabledFor(logging.INFO):  # reading the file for a line that nobody sees takes time
+        log.info("%s is %s, SHA-256 %s", what, path, sha256 or file_sha256(path))
+    return path
+
+
+def _no_access(what: str, repo: str, by_hand: str) -> PermissionError:
+    return PermissionError(
+        f"{what}: the hub does not give access; accept the terms at https://huggingface.co/{repo}, "
+        f"log in with `hf auth login` or HF_TOKEN, or {by_hand}"
+    )
+
+
+def _no_answer(what: str, reason: BaseException, by_hand: str) -> ConnectionError:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    if isinstance(reason, OfflineModeIsEnabled):
+        return ConnectionError(
+            f"{what}: not in the cache, and HF_HUB_OFFLINE forbids to download it; unset that, or {by_hand}"
+        )
+    first_line = (str(reason).strip() or type(reason).__name__).splitlines()[0]
+    return ConnectionError(
+        f"{what}: not in the cache, and the download failed ({first_line}); "
+        f"check the connection, or {by_hand}"
+    )
+
+
+def _status(error: BaseException | None) -> int | None:
+    """Status code of the answer that an error tells of, if there was one."""
+    return getattr(getattr(error, "response", None), "status_code", None)

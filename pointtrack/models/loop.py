@@ -1,0 +1,131 @@
+"""Cuts a stream of features into overlapping windows and tracks the points through each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pointtrack.models.tracker import PointTracker
+from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
+
+
+@dataclass
+class TrackedWindow:
+    """The answer of one window.
+
+    Attributes:
+        start: number of its first frame, counted from the first frame of the stream.
+        estimates: of the first guess and each round, over the frames of the window that really exist.
+        points: (k,) which of the n points the estimates are of, in this order.
+    """
+
+    start: int
+    estimates: list[Estimate]
+    points: Tensor
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return self.estimates[-1].xy.shape[1]
+
+
+class WindowLoop:
+    """Tracks points through features that arrive in pieces of any size.
+
+    The one driver of the network: for files, cameras and training alike. It keeps one window of features.
+
+    Args:
+        tracker: the network.
+        frame: (b, n) int64 query frames, counted from the first frame of the stream.
+        xy: (b, n, 2) query positions in pixels of the model's input.
+        length, step: of the windows; by default those of the tracker. `length` None is one window at the end.
+    """
+
+    def __init__(
+        self,
+        tracker: PointTracker,
+        frame: Tensor,
+        xy: Tensor,
+        *,
+        length: int | None = None,
+        step: int | None = None,
+    ):
+        window = tracker.config.window
+        self.tracker, self.frame, self.xy = tracker, frame, xy
+        self.length, self.step = length or window.length, step or window.step
+        self.start = 0  # first frame of the next window
+        self._shared = 0  # frames at the front of `_pieces` that the last window tracked too
+        self._pieces: list[list[Tensor]] = []  # pyramids of the frames from `start` on
+        self._seen = torch.zeros_like(frame, dtype=torch.bool)  # (b, n) the query frame has come
+        self._points = torch.zeros(
+            0, dtype=torch.int64, device=xy.device
+        )  # those with a place in what follows
+        self._templates: Templates | None = None
+        self._state: WindowState | None = None
+
+    @property
+    def held(self) -> int:
+        """Number of frames whose features are kept now."""
+        return sum(piece[0].shape[1] for piece in self._pieces)
+
+    def push(self, pyramid: list[Tensor]) -> list[TrackedWindow]:
+        """Take in features (b, t, h, w, c) per level; track every window that they complete."""
+        self._pieces.append(pyramid)
+        windows = []
+        while self.length is not None and self.held >= self.length:
+            windows.append(self._track(self.length))
+        return windows
+
+    def finish(self) -> list[TrackedWindow]:
+        """Track the frames that no window covered, if there are any, together with those it shares."""
+        return [self._track(self.held)] if self.held > self._shared else []
+
+    def _track(self, length: int) -> TrackedWindow:
+        held = [torch.cat(level, dim=1) for level in zip(*self._pieces, strict=True)]
+        pyramid = [level[:, :length] for level in held]
+        if self.tracker.config.window.pad and self.length is not None:
+            last = torch.arange(self.length, device=self.xy.device).clamp(max=length - 1)
+            pyramid = [level[:, last] for level in pyramid]
+        self._welcome(pyramid, length)
+        # Copies, so that the frames left behind are freed.
+        self._pieces = [[level[:, self.step :].clone() for level in held]]
+        window = TrackedWindow(self.start, [self._nothing(length)], self._points)
+        if self._templates is not None and len(self._points):
+            queries = WindowQueries(
+                self.frame[:, self._points] - self.start, self.xy[:, self._points], self._templates
+            )
+            estimates, self._state = self.tracker(pyramid, queries, self._state, self.step)
+            window.estimates = [estimate.frames(0, length) for estimate in estimates]
+        self.start += self.step
+        self._shared = max(length - self.step, 0)
+        return window
+
+    def _welcome(self, pyramid: list[Tensor], length: int) -> None:
+        """Remember the looks of points whose query frame has come, and make room for points that join."""
+        due = (self.frame < self.start + length) & ~self._seen
+        new = due.any(0).nonzero()[:, 0]
+        # A query from before the stream is read on its first frame.
+        inside = (self.frame[:, new] - self.start).clamp(min=0)
+        looks = self.tracker.remember(pyramid, inside, self.xy[:, new])
+        joining = new
+        if self.tracker.config.window.late == "absent":
+            assert bool(due[:, new].all()), "clips of a batch must have the same points late"
+        else:
+            joining = torch.arange(self.frame.shape[1], device=self.xy.device)[len(self._points) :]
+        if len(joining):
+            room = looks.zeros(len(joining))
+            self._templates = room if self._templates is None else Templates.concat([self._templates, room])
+            self._points = torch.cat([self._points, joining])
+            self._state = None if self._state is None else self._state.joined_by(len(joining))
+        if len(new) and self._templates is not None:
+            places = torch.isin(self._points, new).nonzero()[:, 0]
+            order = torch.searchsorted(new, self._points[places])
+            self._templates = self._templates.put(places, looks.select(order), due[:, new[order]])
+        self._seen |= due
+
+    def _nothing(self, length: int) -> Estimate:
+        """The estimate of no points."""
+        none = self.xy.new_zeros(len(self.xy), length, 0)
+        return Estimate(none[..., None].expand(-1, -1, -1, 2), none, none)
