@@ -6,11 +6,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from evaluation.ask import AskedTracker
 from evaluation.datasets import load_examples
 from evaluation.example import Example
 from evaluation.methods import OWN, build_methods
 from evaluation.metrics import QueryMode
+from evaluation.protocol import OWN_WAY, Protocol
 from evaluation.report import Result, describe, evaluate, format_table, read_finished, summarise, write_report
 
 
@@ -22,8 +25,9 @@ def eval_command(
     out: Path | None = None,
     subset: int | None = None,
     mode: QueryMode = "first",
-    threshold: float = 0.5,
+    threshold: float | None = None,
     resume: bool = False,
+    protocol: Protocol = OWN_WAY,
 ) -> None:
     """Measure trackers on datasets with known tracks and print one table.
 
@@ -32,16 +36,20 @@ def eval_command(
             $POINTTRACK_DATA.
         methods: comma-separated: pointtrack, dis, lk, static.
         tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.
-        iterations: rounds of refinement of that tracker; 0 measures its first guess, matching alone.
+        iterations: rounds of refinement of that tracker; 0 measures its first guess, matching alone. By
+            default its own number; 6 under the protocol preset cotracker.
         out: JSON file for the value of every video, written after each one.
         subset: only the first so many videos of each dataset.
         mode: TAP-Vid query mode. first: each point on its first frame, later frames count. strided: on
             every fifth frame, all other frames count.
-        threshold: a point counts as visible above this visibility (AJ, OA).
+        threshold: a point counts as visible above this visibility (AJ, OA), with all methods. By default
+            0.5; 0.6 under the protocol preset cotracker.
         resume: take finished videos from the file given as out, and add to it.
+        protocol: how that tracker is asked for the points.
 
     Raises:
-        ValueError: an unknown name, or a file to resume that was made with other settings.
+        ValueError: an unknown name, a protocol that the tracker cannot follow, or a file to resume that was
+            made with other settings.
         FileNotFoundError: a dataset is missing.
     """
     if subset is not None and subset < 1:
@@ -49,22 +57,22 @@ def eval_command(
     if resume and out is None:
         raise ValueError("resume: expected the report's file too; give it with --out")
     names = _split(methods)
-    settings = {"mode": mode, "threshold": threshold, "tracker": _identity(tracker if OWN in names else None)}
-    if iterations is not None:
-        settings["iterations"] = iterations
-    done = read_finished(out, settings) if resume and out is not None else []
+    threshold = protocol.threshold if threshold is None else threshold
+    built = build_methods(names, tracker, mode, iterations, protocol)
+    settings: dict[str, Any] = {"mode": mode, "threshold": threshold, OWN: None}
+    own = built.get(OWN)
+    if isinstance(own, AskedTracker):
+        settings[OWN] = {"tracker": _identity(tracker), **own.settings()}
+    done: list[Result] = []
+    if resume and out is not None:
+        done, settings = read_finished(out, settings)
 
     def keep(results: list[Result]) -> None:
         if out is not None:
             write_report(out, _with_earlier(results, done), settings)
 
-    results = evaluate(
-        build_methods(names, tracker, mode, iterations),
-        _all_examples(_split(datasets), subset, mode),
-        threshold,
-        done,
-        keep,
-    )
+    examples = _all_examples(_split(datasets), subset, mode)
+    results = evaluate(built, examples, threshold, done, keep)
     print(describe(results, settings), end="\n\n")
     print(format_table(summarise(results)))
     if out is not None:

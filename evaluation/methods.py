@@ -1,11 +1,14 @@
-"""The methods by name: the baselines, and our own tracker by its public calls only."""
+"""The methods by name: the baselines, and our own tracker."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pointtrack
+from evaluation.ask import AskedTracker
 from evaluation.baselines import BASELINES, Method
 from evaluation.metrics import QueryMode
+from evaluation.protocol import OWN_WAY, Protocol
 
 OWN = "pointtrack"
 
@@ -15,30 +18,34 @@ def build_methods(
     tracker: str | None = None,
     mode: QueryMode = "first",
     iterations: int | None = None,
+    protocol: Protocol = OWN_WAY,
 ) -> dict[str, Method]:
     """Name -> callable (Video, Queries) -> Tracks.
 
     Args:
         names: of "pointtrack" and the baselines.
         tracker: which tracker "pointtrack" loads, a name or a checkpoint file; None for its default.
-        iterations: its rounds of refinement per window; None for its own number.
+        iterations: its rounds of refinement per window; None for the protocol's, or its own number.
         mode: with "strided", pointtrack also tracks backward, as the frames before a query count there.
+        protocol: how pointtrack is asked; "cotracker" never asks it to track backward.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a protocol that the tracker cannot follow.
     """
     known = [OWN, *BASELINES]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         raise ValueError(f"methods: expected some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
     return {
-        name: _own_tracker(tracker, mode, iterations) if name == OWN else BASELINES[name] for name in names
+        name: _own_tracker(tracker, mode, iterations, protocol) if name == OWN else BASELINES[name]
+        for name in names
     }
 
 
-def _own_tracker(name: str | None, mode: QueryMode, iterations: int | None) -> Method:
-    import pointtrack  # the models take long to import, and the baselines need none of them
-
-    tracker = pointtrack.load_tracker(*([] if name is None else [name]), iterations=iterations)
+def _own_tracker(
+    name: str | None, mode: QueryMode, iterations: int | None, protocol: Protocol
+) -> AskedTracker:
+    rounds = protocol.iterations if iterations is None else iterations
+    tracker = pointtrack.load_tracker(*([] if name is None else [name]), iterations=rounds)
     # In the query mode "first" no frame before a query counts: half of the work can be saved.
-    return lambda video, queries: pointtrack.track(tracker, video, queries, backward=mode == "strided")
+    return AskedTracker.by(tracker, protocol, backward=mode == "strided")

@@ -18,6 +18,7 @@ import torch
 from evaluation.baselines import Method
 from evaluation.example import Example
 from evaluation.metrics import THRESHOLDS_PX, pck_t, tapvid_metrics, to_metric_pixels
+from evaluation.protocol import protocol_lines
 from pointtrack.types import Tracks
 
 Result = dict[str, Any]
@@ -158,7 +159,13 @@ def format_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def describe(results: Sequence[Result], settings: dict[str, Any]) -> str:
-    """What a reader must know to compare the table: sizes, query mode, threshold, versions."""
+    """What a reader must know to compare the table: sizes, query mode, threshold, protocol, versions.
+
+    Args:
+        results: of `evaluate`.
+        settings: "mode", "threshold", and under "pointtrack" what `AskedTracker.settings` says, or None where
+            pointtrack was not measured.
+    """
     sizes: dict[str, list[str]] = {}
     for result in results:
         size = f"{result['wh'][0]}x{result['wh'][1]}"
@@ -169,8 +176,8 @@ def describe(results: Sequence[Result], settings: dict[str, Any]) -> str:
         f"video size: {shown}",
         "metric size: 256x256 for δ, AJ, OA (factor 256/w); PCK-T in video pixels, radius 0.2 sqrt(area)",
         "query mode: badja first visible annotation; others " + settings["mode"],
-        f"visible above: {settings['threshold']:g}; all queries of a video at once; pointtrack adds its own 5x5 support grid",
-        f"tracker: {settings['tracker'] or 'default'}, iterations: {settings.get('iterations', 'its own')}",
+        f"visible above: {settings['threshold']:g}",
+        *(protocol_lines(settings["pointtrack"], settings["mode"]) if settings["pointtrack"] else []),
         "versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()),
     ]
     return "\n".join(lines)
@@ -201,28 +208,36 @@ def write_report(path: str | Path, results: Sequence[Result], settings: dict[str
     return path
 
 
-def read_finished(path: str | Path, settings: dict[str, Any]) -> list[Result]:
-    """Results of an earlier run with the same settings; none where there is no file yet.
+def read_finished(path: str | Path, settings: dict[str, Any]) -> tuple[list[Result], dict[str, Any]]:
+    """An earlier report to go on with.
+
+    Args:
+        path: file of the report; there need not be one yet.
+        settings: of this run; None for what it does not use, as those of a tracker that it does not run.
+
+    Returns:
+        The results of the earlier run, and the settings with what only that run used.
 
     Raises:
         ValueError: the file is not a report, or was made with other settings.
     """
     path = Path(path)
     if not path.is_file():
-        return []
+        return [], settings
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        earlier, results = content["settings"], content["results"]
+        earlier, results = dict(content["settings"]), content["results"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: expected a report of an earlier evaluation to resume, got {error!r}"
         ) from error
-    if earlier != settings:
+    both = {name: earlier.get(name) if value is None else value for name, value in settings.items()}
+    if {name: both.get(name) if value is None else value for name, value in earlier.items()} != both:
         raise ValueError(
             f"{path}: expected a report made with {settings}, got {earlier}; "
             "choose another file, or leave out --resume to start anew"
         )
-    return results
+    return results, both
 
 
 def fingerprint(example: Example) -> str:

@@ -144,7 +144,10 @@ class FeatureCorrelation(nn.Module):
         return torch.cat(products, dim=-1)
 
 
-CORRELATIONS: dict[str, type[PatchCorrelation] | type[FeatureCorrelation]] = {"patch": PatchCorrelation, "feature": FeatureCorrelation}
+CORRELATIONS: dict[str, type[PatchCorrelation] | type[FeatureCorrelation]] = {
+    "patch": PatchCorrelation,
+    "feature": FeatureCorrelation,
+}
 
 
 def every_frame(cells: Tensor) -> Tensor:
