@@ -83,7 +83,8 @@ class AskedTracker:
             ValueError: a protocol that the tracker cannot follow.
         """
         protocol = protocol.settled(tracker)
-        tracker.config = replace(tracker.config, input_wh=protocol.input_wh)
+        wh = protocol.input_wh
+        tracker.config = replace(tracker.config, input_wh=None if wh is None else (wh[0], wh[1]))
         return cls(tracker, protocol, backward and not protocol.of_papers)
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The command `pointtrack`: `track`, `doctor`, and what is registered as an entry point `pointtrack.commands`.
+"""The command `pointtrack`: `track`, `convert`, `doctor`, and what is registered as an entry point `pointtrack.commands`.
 
 How they are run is in `launch.py`.
 """
@@ -25,6 +25,8 @@ import pointtrack
 from pointtrack.draw import TrackStyle, contact_sheet, draw_tracks
 from pointtrack.export import TRACK_SUFFIXES, save_tracks
 from pointtrack.launch import one_line, run_command
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.files import file_sha256
 from pointtrack.models.tracker import PointTracker
 from pointtrack.models.zoo import load_tracker
 from pointtrack.predict import track
@@ -49,7 +51,7 @@ class TrackCommand:
         corners: track this many of the strongest corners.
         mask: picture as large as the video; grid and corners lie where it is not black.
         frame: frame of grid, corners and mask.
-        tracker: name of a tracker, or its .safetensors file.
+        tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
         device: cpu, cuda, mps, or auto.
         out: folder, or video file with the other results beside it.
         start: second of the video at which to begin.
@@ -194,7 +196,7 @@ def doctor(tracker: str = "small", device: str = "auto") -> int:
     """Say what this installation consists of, and whether it can track.
 
     Args:
-        tracker: name of a tracker, or its .safetensors file.
+        tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
         device: cpu, cuda, mps, or auto.
     """
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
@@ -225,6 +227,25 @@ def doctor(tracker: str = "small", device: str = "auto") -> int:
     return 0
 
 
+def convert(weights: str, out: str, half: bool = False, sha256: str | None = None) -> None:
+    """Write the weights of a published tracker as one .safetensors file that needs no name beside it.
+
+    Args:
+        weights: a .pth or .safetensors file, or the name of a published tracker, downloaded if need be.
+        out: the .safetensors file to write.
+        half: in half precision: half as large, and no longer exactly the same answers.
+        sha256: digest that the file of weights must have.
+    """
+    path = Path(out)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"out: expected a .safetensors file, got {out!r}")
+    tracker = load_tracker(weights, device="cpu", sha256=sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, tracker, half=half)
+    print(f"tracker   {tracker.config.name}, under {tracker.config.licence}")
+    print(f"weights   {path}, {path.stat().st_size / 1e6:.1f} MB, SHA-256 {file_sha256(path)}")
+
+
 def _track_known_motion(tracker: PointTracker) -> tuple[float, float]:
     """Mean error in pixels on a texture that moves by a known step, and the seconds it took."""
     step = np.array([3, 2])
@@ -240,7 +261,7 @@ def _track_known_motion(tracker: PointTracker) -> tuple[float, float]:
     return float((tracks.xy - truth).norm(dim=-1).mean()), time.perf_counter() - began
 
 
-COMMANDS: Mapping[str, Callable[..., Any]] = {"doctor": doctor, "track": TrackCommand}
+COMMANDS: Mapping[str, Callable[..., Any]] = {"convert": convert, "doctor": doctor, "track": TrackCommand}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

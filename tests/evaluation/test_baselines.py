@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import pointtrack
 from evaluation import baselines
 from evaluation.methods import build_methods
 from pointtrack.types import Queries
@@ -64,12 +65,16 @@ def test_flow_is_computed_once_per_pair_and_direction(monkeypatch, panning):
 
 
 @pytest.mark.parametrize("mode", ["first", "strided"])
-def test_own_tracker_goes_backward_only_where_that_counts(mode, panning, monkeypatch):
-    asked = []
-    monkeypatch.setattr("pointtrack.load_tracker", lambda iterations: "tracker")
-    monkeypatch.setattr("pointtrack.track", lambda *args, backward: asked.append((args[0], backward)))
-    build_methods(["pointtrack"], mode=mode)["pointtrack"](panning(3, (64, 48), SHIFT), QUERIES)
-    assert asked == [("tracker", mode == "strided")]
+def test_own_tracker_goes_backward_only_where_that_counts(mode, panning, monkeypatch, tiny_tracker):
+    asked, track = [], pointtrack.track
+    monkeypatch.setattr("pointtrack.load_tracker", lambda iterations: tiny_tracker)
+    monkeypatch.setattr(
+        "pointtrack.track", lambda *args, **options: asked.append(options) or track(*args, **options)
+    )
+    build_methods(["pointtrack"], mode=mode)["pointtrack"](
+        panning(7, (64, 48), SHIFT), Queries([2], [[9.0, 9.0]])
+    )
+    assert asked == [{"backward": mode == "strided", "support_grid": 5, "support_local": 0}]
 
 
 @pytest.mark.parametrize("names", [["raft"], []])

@@ -1,8 +1,6 @@
 """The report: values, table, file, and resuming."""
 
 import json
-import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -108,19 +106,19 @@ def test_changed_input_is_run_again(example):
     assert again[0]["frames"] == 3
 
 
-def test_own_tracker_is_loaded_by_name(tmp_path, monkeypatch, two_videos):
+def test_own_tracker_is_loaded_by_name(tmp_path, monkeypatch, two_videos, tiny_tracker):
     asked = []
-    own = SimpleNamespace(
-        load_tracker=lambda name="default", iterations=None: asked.append(name) or "tracker",
-        track=lambda tracker, video, queries, backward: static(video, queries),
+    monkeypatch.setattr(
+        "pointtrack.load_tracker", lambda name="default", iterations=None: asked.append(name) or tiny_tracker
     )
-    monkeypatch.setitem(sys.modules, "pointtrack", own)
+    monkeypatch.setattr("pointtrack.track", lambda tracker, video, queries, **_: static(video, queries))
     weights = tmp_path / "mine.safetensors"
     weights.write_bytes(b"weights")
     eval_command("warp", "pointtrack", tracker=str(weights), out=tmp_path / "r.json")
     eval_command("warp", "pointtrack", mode="strided")
     assert asked == [str(weights), "default"]
-    assert "sha256:" in json.loads((tmp_path / "r.json").read_text())["settings"]["tracker"]
+    settings = json.loads((tmp_path / "r.json").read_text())["settings"]
+    assert "mine.safetensors sha256:" in settings["pointtrack"]["tracker"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,17 @@
+"""The published models still give the answers that were stored after they agreed with the published code."""
+
+import numpy as np
+import pytest
+
+from tests.regression import MODELS, PATH, answer, points
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_answers_are_as_they_were(name):
+    ours = answer(name)
+    with np.load(PATH) as stored:
+        assert np.abs(ours["tracks"] - stored[f"{name}/tracks"]).max() < 1e-4
+        for key in ("visibility", "confidence"):
+            assert np.abs(ours[key] - stored[f"{name}/{key}"]).max() < 1e-4
+    _, asked = points()
+    assert np.abs(ours["tracks"] - asked[0].numpy()).max() > 0.5, "points that stand still would test nothing"
