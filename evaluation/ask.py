@@ -8,6 +8,7 @@ with one query at a time the frames must not be encoded again for each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +33,7 @@ LOCAL_WH = (50.0, 50.0)  # pixels of the input that the papers' local grid exten
 
 @dataclass
 class Answer:
-    """Positions in pixels of the input (t, n, 2), visibility and confidence (t, n) in [0, 1]; NaN and 0 at first."""
+    """Positions in pixels of the input (t, n, 2), visibility and confidence (t, n) in [0, 1]; NaN and 0 if unknown."""
 
     xy: Tensor
     visibility: Tensor
@@ -77,12 +78,12 @@ class AskedTracker:
 
     @classmethod
     def by(cls, tracker: PointTracker, protocol: Protocol, *, backward: bool = False) -> AskedTracker:
-        """Settle the protocol for the tracker, and set the tracker to its size of input.
+        """Settle the protocol for the tracker, and set a copy of the tracker (same weights) to its size of input.
 
         Raises:
             ValueError: a protocol that the tracker cannot follow.
         """
-        protocol = protocol.settled(tracker)
+        protocol, tracker = protocol.settled(tracker), copy(tracker)
         wh = protocol.input_wh
         tracker.config = replace(tracker.config, input_wh=None if wh is None else (wh[0], wh[1]))
         return cls(tracker, protocol, backward and not protocol.of_papers)

@@ -47,7 +47,7 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
         ("track {video} --start 2 --stop 1", "expected 0 <= start < stop"),
         ("track {video} --max-frames 0", "max_frames: expected at least 1, got 0"),
         ("track {video} --tracker huge", "tracker 'huge': expected one of small"),
-        ("track {video} --tracker {dir}/weights.safetensors", "expected a safetensors file"),
+        ("track {video} --tracker {dir}/weights.safetensors", "expected a file of weights"),
         ("track {video} --tracker {tracker} --device toaster", "device: expected cpu, cuda"),
         ("track {video} --points 0;1;2", "points: expected frame,x,y as in .* got '0;1;2'"),
         ("track {video} --points 0,5,5 0.5,1,2", "query frame: expected whole numbers|whole"),

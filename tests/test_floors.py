@@ -10,10 +10,21 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"types", "config", "checks", "geometry"},
-    {"layers", "video", "sources", "colors", "draw", "plot", "export", "queries"},
+    {"types", "masks", "config", "checks", "geometry"},
+    {
+        "layers",
+        "video",
+        "sources",
+        "colors",
+        "draw",
+        "draw_masks",
+        "plot",
+        "export",
+        "export_masks",
+        "queries",
+    },
     {"models"},
-    {"predict", "segment"},
+    {"predict", "predictor", "segment"},
     {"objects", "edit"},
     {"launch", "cli", "app"},
 ]

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 import pointtrack.geometry
-from pointtrack.geometry import grid_points, inside_image, rescale_points, resize_frames, sample_features
+from pointtrack.geometry import (
+    grid_points,
+    inside_image,
+    published_grid,
+    rescale_points,
+    resize_frames,
+    sample_features,
+)
 
 NAN = float("nan")
 
@@ -117,3 +124,11 @@ def test_inside_image(xy, expected):
 
 def test_doctests():
     assert doctest.testmod(pointtrack.geometry).failed == 0
+
+
+def test_the_grid_is_the_published_one():
+    grid = published_grid(3, (512, 384))
+    assert grid[:4].tolist() == [[8, 8], [256, 8], [504, 8], [8, 192]] and grid[-1].tolist() == [504, 376]
+    assert published_grid(1, (512, 384), centre=(3, 4)).tolist() == [[256, 192]]
+    local = published_grid(8, (50, 50), centre=(10, 20))
+    assert torch.allclose(local[0], torch.tensor([10 - 25 + 50 / 64, 20 - 25 + 50 / 64]))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pointtrack.models.published import PUBLISHED
 from pointtrack.models.tracker import PointTracker
-from pointtrack.predictor import CoTrackerOnlinePredictor, CoTrackerPredictor, published_grid
+from pointtrack.predictor import CoTrackerOnlinePredictor, CoTrackerPredictor
 from tests.test_predict import moving_video
 
 NAMES = ("cotracker2", "cotracker2.1", "cotracker3-offline", "cotracker3-online")
@@ -157,14 +157,6 @@ def test_backward_tracking_is_forward_tracking_of_the_reversed_video():
     back, _ = predictor(video, queries=query, backward_tracking=True, grid_size=1)
     flipped, _ = predictor(video.flip(1), queries=torch.tensor([[[0.0, 30.0, 20.0]]]), grid_size=1)
     assert torch.allclose(back.flip(1), flipped, atol=1e-4)
-
-
-def test_the_grid_is_the_published_one():
-    grid = published_grid(3, (512, 384))
-    assert grid[:4].tolist() == [[8, 8], [256, 8], [504, 8], [8, 192]] and grid[-1].tolist() == [504, 376]
-    assert published_grid(1, (512, 384), centre=(3, 4)).tolist() == [[256, 192]]
-    local = published_grid(8, (50, 50), centre=(10, 20))
-    assert torch.allclose(local[0], torch.tensor([10 - 25 + 50 / 64, 20 - 25 + 50 / 64]))
 
 
 def test_a_mask_chooses_points_of_the_grid():

@@ -59,7 +59,8 @@ class PointTracker(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         if self.suggests_moves:
-            self.sharpness = nn.Parameter(torch.full((levels,), 12.0))
+            # Logarithm of the factor on products before a soft-max over a patch: as a plain factor it hardly learns.
+            self.log_sharpness = nn.Parameter(torch.full((levels,), 3.0))
         if config.window.start == "match":
             # Factor on cosines before a soft-max over cells; learnt by matching, used for the first guess only.
             self.match_sharpness = nn.Parameter(torch.tensor(12.0))
@@ -159,7 +160,7 @@ class PointTracker(nn.Module):
             view.feature = support[0]
         if self.suggests_moves:
             believed = now.visibility_logit.detach().sigmoid()
-            peaks, view.heights = peak_moves(products, self.correlation.radius, self.sharpness)
+            peaks, view.heights = peak_moves(products, self.correlation.radius, self.log_sharpness.exp())
             view.moves = torch.stack([*peaks, *path_moves(cells, believed)], dim=-1)
 
         hidden = window.to_come() if self.config.window.late == "masked" else None

@@ -20,7 +20,7 @@ from pointtrack.models.loop import WindowLoop
 from pointtrack.models.published import PUBLISHED
 from pointtrack.models.tracker import PointTracker
 from pointtrack.types import Queries, Tracks
-from tests.test_parity import PREDICTOR_PX, cases, meta_of, tracker_of
+from tests.test_parity import PREDICTOR_PX, cases, meta_of, tracker_of, with_rounds
 
 WH = (80, 56)
 INPUT_WH = (128, 64)  # smaller than that of the papers, and of another shape than the video
@@ -32,11 +32,10 @@ QUERIES = Queries([0, 5, 13], [[40.0, 30.0], [2.0, 1.0], [60.5, 20.25]])
 def tiny_published(name: str) -> PointTracker:
     """A published model with random weights and everything small but its windows."""
     config = PUBLISHED[name].config
-    correlation = replace(config.correlation, levels=4, hidden=16, channels=8)
     config = replace(
         config,
         encoder=replace(config.encoder, stem_channels=8, stage_channels=(8, 8, 12, 12), channels=16),
-        correlation=correlation,
+        correlation=replace(config.correlation, hidden=16, channels=8),
         transformer=replace(config.transformer, width=16, heads=2, depth=1, proxies=4),
         window=replace(config.window, iterations=2),
     )
@@ -183,6 +182,17 @@ def test_papers_answer_is_the_trackers_own(one_by_one, clip, published):
     assert not (tracks.visibility == 1).any()
 
 
+def test_papers_way_of_asking_our_own_tracker(clip, tiny_tracker):
+    """Whose points join when their frames come, so not in the order in which they were asked for."""
+    queries = QUERIES.select([2, 0, 1])
+    method = papers(tiny_tracker, support_grid=0, score="visibility")
+    tracks = method(clip, queries)
+    public = pointtrack.track(method.tracker, clip, queries, backward=False, support_grid=0)
+    torch.testing.assert_close(tracks.xy, public.xy, atol=2e-4, rtol=0, equal_nan=True)
+    elsewhere = torch.arange(14)[:, None] != queries.frame
+    torch.testing.assert_close(tracks.visibility[elsewhere], public.visibility[elsewhere], atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("length", [8, None])
 @pytest.mark.parametrize("backward", [False, True])
 def test_own_way_one_by_one_is_the_public_call_for_each_query_alone(length, backward, clip, tiny_tracker):
@@ -249,8 +259,6 @@ def test_score_of_a_tracker_without_confidence():
 
 def test_settled_values(tiny_tracker):
     def settled(**options):
-        # Settling sets the tracker's size of input, so each gets the tracker as it was.
-        tiny_tracker.config = replace(tiny_tracker.config, input_wh=None)
         return AskedTracker.by(tiny_tracker, Protocol(**options), backward=True).settings()
 
     own = settled()
@@ -263,6 +271,7 @@ def test_settled_values(tiny_tracker):
     assert (alone["support_local"], alone["support_grid"]) == (8, 3)
     assert settled(preset="cotracker", one_by_one=True, support_local=0)["support_local"] == 0
     assert settled(input_wh=INPUT_WH)["input_wh"] == [128, 64]
+    assert tiny_tracker.config.input_wh is None  # the caller's tracker stays as it was
     offline = papers(tiny_published("cotracker3-offline")).settings()
     assert offline["before_query"] == "tracked in the same pass"
 
@@ -284,7 +293,7 @@ def test_queries_outside_are_refused(protocol, clip, tiny_tracker):
     [param for param in cases("predictor") if param.values[1] in (None, "online_queries_support")],
 )
 def test_joint_run_gives_the_published_answer(path, case):
-    tracker = tracker_of(meta_of(path))
+    tracker = with_rounds(tracker_of(meta_of(path)), 6)  # other tests share it
     with np.load(path) as file:
         video = pointtrack.Video(file["videos/online"])
         golden = {

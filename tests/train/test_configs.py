@@ -34,7 +34,7 @@ def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch):
     [
         (["--task", "matching", "--out", "x", "--loop.stepz", "3"], "stepz"),
         (["--task", "knitting", "--out", "x"], "knitting"),
-        (["--task", "matching", "--out", "x", "--init", "none.safetensors"], "found nothing at"),
+        (["--task", "matching", "--out", "x", "--init", "none.safetensors"], "found nothing there"),
         (["--task", "matching", "--out", "x", "--textures", "nowhere"], "expected photographs"),
     ],
 )
