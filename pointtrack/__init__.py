@@ -1,31 +1,48 @@
 """pointtrack: track any point through any video."""
 
 from pointtrack.draw import contact_sheet, draw_tracks
+from pointtrack.draw_masks import draw_masks
 from pointtrack.export import load_tracks, save_tracks
+from pointtrack.export_masks import load_masks, save_masks, write_cutout
+from pointtrack.masks import Masks
 from pointtrack.models.zoo import load_tracker
+from pointtrack.objects.densify import segment_tracks
+from pointtrack.objects.follow import ObjectPrompt, follow_objects
 from pointtrack.predict import StreamTracker, track
 from pointtrack.queries import corner_queries, grid_queries, read_queries, support_queries
+from pointtrack.segment.base import Prompt
+from pointtrack.segment.zoo import load_segmenter
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.video import read_video, stream_video, write_video
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Masks",
+    "ObjectPrompt",
+    "Prompt",
     "Queries",
     "StreamTracker",
     "Tracks",
     "Video",
     "contact_sheet",
     "corner_queries",
+    "draw_masks",
     "draw_tracks",
+    "follow_objects",
     "grid_queries",
+    "load_masks",
+    "load_segmenter",
     "load_tracker",
     "load_tracks",
     "read_queries",
     "read_video",
+    "save_masks",
     "save_tracks",
+    "segment_tracks",
     "stream_video",
     "support_queries",
     "track",
+    "write_cutout",
     "write_video",
 ]

@@ -1,4 +1,4 @@
-"""The command `pointtrack`: `track`, `convert`, `doctor`, and what is registered as an entry point `pointtrack.commands`.
+"""The command `pointtrack`: `track`, `segment`, `convert`, `doctor`, and what is registered as an entry point `pointtrack.commands`.
 
 How they are run is in `launch.py`.
 """
@@ -22,6 +22,7 @@ import torch
 from tqdm import tqdm
 
 import pointtrack
+from pointtrack.cli_segment import SegmentCommand
 from pointtrack.draw import TrackStyle, contact_sheet, draw_tracks
 from pointtrack.export import TRACK_SUFFIXES, save_tracks
 from pointtrack.launch import one_line, run_command
@@ -32,7 +33,7 @@ from pointtrack.models.zoo import load_tracker
 from pointtrack.predict import track
 from pointtrack.queries import corner_queries, grid_queries, read_queries
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.video import VIDEO_CODECS, read_video, write_image, write_video
+from pointtrack.video import VIDEO_CODECS, read_mask, read_video, write_image, write_video
 
 GROUP = "pointtrack.commands"
 
@@ -130,22 +131,6 @@ def parse_points(points: Sequence[str]) -> Queries:
             raise ValueError(f"points: expected frame,x,y as in 0,120,80.5, got {text!r}") from error
         rows.append([frame, x, y])
     return Queries.from_txy(rows)
-
-
-def read_mask(path: str | Path) -> np.ndarray:
-    """A picture -> (h, w) bool, true where it is not black.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a picture.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if picture is None:
-        raise ValueError(f"mask: expected a picture, but {path} cannot be decoded")
-    return np.asarray(picture.any(axis=-1))
 
 
 def track_and_report(
@@ -261,7 +246,12 @@ def _track_known_motion(tracker: PointTracker) -> tuple[float, float]:
     return float((tracks.xy - truth).norm(dim=-1).mean()), time.perf_counter() - began
 
 
-COMMANDS: Mapping[str, Callable[..., Any]] = {"convert": convert, "doctor": doctor, "track": TrackCommand}
+COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "convert": convert,
+    "doctor": doctor,
+    "segment": SegmentCommand,
+    "track": TrackCommand,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -302,7 +292,7 @@ def _overview(entries: Mapping[str, metadata.EntryPoint]) -> str:
             about = (_load(name, entries).__doc__ or "").strip().partition("\n")[0]
         except ValueError as error:
             about = f"({error})"
-        lines.append(f"  {name:10}{about}")
+        lines.append(f"  {name:12}{about}")
     lines += [
         "",
         "pointtrack COMMAND --help shows its options; --debug, or POINTTRACK_DEBUG=1, full error reports.",

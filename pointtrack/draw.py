@@ -141,7 +141,7 @@ def draw_frame(
             pen.signs(sign, xy[-1, chosen], colors[chosen])
     if style.legend:
         _draw_legend(pen.image(), style)
-    return _lay_over(frame, pen.image())
+    return lay_over(frame, pen.image())
 
 
 def contact_sheet(video: Video, count: int = 8, columns: int = 4, width: int = 1280) -> np.ndarray:
@@ -179,7 +179,7 @@ def contact_sheet(video: Video, count: int = 8, columns: int = 4, width: int = 1
         size = max(tile_w // 24, 9)
         _draw_label(layer, f"frame {t} · {video.times[t]:.2f} s", (size // 2, size // 2), size)
         top, left = gap + place // columns * (tile_h + gap), gap + place % columns * (tile_w + gap)
-        sheet[top : top + tile_h, left : left + tile_w] = _lay_over(tile, layer)
+        sheet[top : top + tile_h, left : left + tile_w] = lay_over(tile, layer)
     return sheet
 
 
@@ -287,9 +287,9 @@ def _draw_trails(
             for n in np.flatnonzero(shown):
                 opacity = freshness**1.3 * (0.85 if visible[i + 1, n] else 0.4)
                 if under:
-                    ink, wide = _ink(DARK, 0.35 * opacity), width + 2
+                    ink, wide = ink_of(DARK, 0.35 * opacity), width + 2
                 else:
-                    ink, wide = _ink(inks[n], opacity), width
+                    ink, wide = ink_of(inks[n], opacity), width
                 cv2.line(pen.layer, places[i][n], places[i + 1][n], ink, wide, cv2.LINE_AA, SHIFT)
 
 
@@ -300,15 +300,15 @@ def _draw_legend(layer: np.ndarray, style: TrackStyle) -> None:
     entries += [(style.lost, "lost")] if style.lost_below and style.lost != "none" else []
     height, width = layer.shape[:2]
     size = max(round(min(height, width) / 34), 9)
-    texts = [_text_mask(text, size) for _, text in entries]
+    texts = [text_mask(text, size) for _, text in entries]
     plate_wh = (sum(text.shape[1] for text in texts) + round(size * 2.2 * len(entries)), round(size * 2))
     left, top = round(size * 0.8), height - plate_wh[1] - round(size * 0.8)
-    _draw_plate(layer, (left, top), plate_wh)
+    draw_plate(layer, (left, top), plate_wh)
     pen = _Pen.for_image(plate_wh, size * 0.36)
     x, y = size * 1.1, (plate_wh[1] - 1) / 2
     for (sign, _), text in zip(entries, texts, strict=True):
         pen.signs(sign, np.array([[x, y]]), np.array([LIGHT]))
-        _stamp(layer, text, (left + round(x + size * 0.7), top + round(y - text.shape[0] * 0.44)))
+        stamp(layer, text, (left + round(x + size * 0.7), top + round(y - text.shape[0] * 0.44)))
         x += text.shape[1] + size * 2.2
     place = layer[max(top, 0) : top + plate_wh[1], left : left + plate_wh[0]]
     signs = pen.image()[: place.shape[0], : place.shape[1]]
@@ -317,18 +317,18 @@ def _draw_legend(layer: np.ndarray, style: TrackStyle) -> None:
 
 def _draw_label(layer: np.ndarray, text: str, corner: tuple[int, int], size: int) -> None:
     """Text on a dark plate."""
-    mask = _text_mask(text, size)
+    mask = text_mask(text, size)
     pad = max(size // 3, 2)
-    _draw_plate(layer, corner, (mask.shape[1] + 2 * pad, mask.shape[0] + pad))
-    _stamp(layer, mask, (corner[0] + pad, corner[1] + pad // 2))
+    draw_plate(layer, corner, (mask.shape[1] + 2 * pad, mask.shape[0] + pad))
+    stamp(layer, mask, (corner[0] + pad, corner[1] + pad // 2))
 
 
-def _draw_plate(layer: np.ndarray, corner: tuple[int, int], wh: tuple[int, int]) -> None:
+def draw_plate(layer: np.ndarray, corner: tuple[int, int], wh: tuple[int, int]) -> None:
     left, top = corner
-    layer[max(top, 0) : top + wh[1], max(left, 0) : left + wh[0]] = _ink(DARK, 0.6)
+    layer[max(top, 0) : top + wh[1], max(left, 0) : left + wh[0]] = ink_of(DARK, 0.6)
 
 
-def _stamp(layer: np.ndarray, mask: np.ndarray, corner: tuple[int, int]) -> None:
+def stamp(layer: np.ndarray, mask: np.ndarray, corner: tuple[int, int]) -> None:
     """Lay light text over the layer; what does not fit is cut off."""
     left, top = corner
     place = layer[max(top, 0) : top + mask.shape[0], max(left, 0) : left + mask.shape[1]]
@@ -337,7 +337,7 @@ def _stamp(layer: np.ndarray, mask: np.ndarray, corner: tuple[int, int]) -> None
 
 
 @lru_cache(maxsize=256)
-def _text_mask(text: str, size: int) -> np.ndarray:
+def text_mask(text: str, size: int) -> np.ndarray:
     """(h, w) uint8 coverage of a line of text, `size` the height of the letters in pixels."""
     from PIL import Image, ImageDraw, ImageFont  # only here: plain drawing runs without Pillow
 
@@ -349,14 +349,14 @@ def _text_mask(text: str, size: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _lay_over(frame: np.ndarray, layer: np.ndarray) -> np.ndarray:
+def lay_over(frame: np.ndarray, layer: np.ndarray) -> np.ndarray:
     """The layer over the frame, as a new array."""
     colors, opacity = cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), cv2.extractChannel(layer, 3)
     under = cv2.multiply(frame, cv2.cvtColor(255 - opacity, cv2.COLOR_GRAY2RGB), scale=1 / 255)
     return cv2.add(under, colors)
 
 
-def _ink(color: Any, opacity: float) -> tuple[float, float, float, float]:
+def ink_of(color: Any, opacity: float) -> tuple[float, float, float, float]:
     """A colour multiplied by its opacity, and the opacity, as the layer holds them."""
     red, green, blue = (float(channel) * opacity for channel in color)
     return red, green, blue, 255.0 * opacity

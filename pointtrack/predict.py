@@ -42,7 +42,8 @@ class StreamTracker:
     """Tracks points through frames that arrive in pieces of any size.
 
     Every `push` returns what has become final; `finish` returns the rest. However the frames are cut into
-    pieces, the answer is the same. Memory does not grow with the video: one window of frames and features.
+    pieces, the answer is the same. Memory does not grow with the video: one window of frames and features. (A
+    tracker whose one window is the whole video keeps the features of all frames until `finish`.)
 
     Args:
         tracker: from `load_tracker`.

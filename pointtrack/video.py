@@ -320,3 +320,19 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     first = next(pictures)
     pause = max(round(100 / fps), 2) * 10
     first.save(path, save_all=True, append_images=itertools.chain(pictures), duration=pause, loop=0)
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """A picture -> (h, w) bool, true where it is not black.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a picture.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
+    data = np.fromfile(path, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if picture is None:
+        raise ValueError(f"mask: expected a picture, but {path} cannot be decoded")
+    return np.asarray(picture.any(axis=-1))

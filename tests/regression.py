@@ -77,7 +77,11 @@ def answer(name: str) -> dict[str, np.ndarray]:
             rows, last = slice(window.start, window.start + window.frames), window.estimates[-1]
             tracks[:, rows] = last.xy
             logits[:, :, rows] = torch.stack([last.visibility_logit, last.confidence_logit])
-    return {"tracks": tracks[0].numpy(), "visibility": logits[0, 0].numpy(), "confidence": logits[1, 0].numpy()}
+    return {
+        "tracks": tracks[0].numpy(),
+        "visibility": logits[0, 0].numpy(),
+        "confidence": logits[1, 0].numpy(),
+    }
 
 
 def main() -> None:

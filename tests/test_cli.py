@@ -186,7 +186,7 @@ def test_commands_of_other_packages(monkeypatch, capsys):
     monkeypatch.setattr(cli.metadata, "entry_points", lambda group: entries if group == cli.GROUP else [])
     assert cli.main([]) == 0
     overview = capsys.readouterr().out
-    assert "eval      Measure trackers" in overview
+    assert "eval        Measure trackers" in overview
     assert "train cannot be used: No module named 'no_such_package'; try pip install" in overview
     assert cli.main(["train"]) == 2
     assert "pip install 'pointtrack[train]'" in capsys.readouterr().err

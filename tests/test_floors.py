@@ -26,7 +26,7 @@ FLOORS = [
     {"models"},
     {"predict", "predictor", "segment"},
     {"objects", "edit"},
-    {"launch", "cli", "app"},
+    {"launch", "cli", "cli_segment", "app"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # `import pointtrack` brings everything with it: only the top floor may do that.

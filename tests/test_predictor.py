@@ -83,7 +83,9 @@ def test_online_equals_offline_from_the_query_on(name, frames):
     tracker, video = tiny_published(name), video_of(frames)
     queries = QUERIES.clone()
     queries[..., 0].clamp_(max=frames - 1)
-    online, _ = stream(CoTrackerOnlinePredictor(tracker=tracker), video, queries=queries, add_support_grid=True)[-1]
+    online, _ = stream(
+        CoTrackerOnlinePredictor(tracker=tracker), video, queries=queries, add_support_grid=True
+    )[-1]
     offline, _ = CoTrackerPredictor(tracker=tracker)(video, queries=queries)
     assert torch.allclose(online, offline, atol=1e-3)
 
@@ -92,7 +94,9 @@ def test_online_equals_offline_from_the_query_on(name, frames):
 def test_online_queries_come_back_exactly(name):
     """The published online predictor returns the model's own opinion of the query point."""
     video = video_of(20)
-    tracks, visible = stream(CoTrackerOnlinePredictor(tracker=tiny_published(name)), video, queries=QUERIES)[-1]
+    tracks, visible = stream(CoTrackerOnlinePredictor(tracker=tiny_published(name)), video, queries=QUERIES)[
+        -1
+    ]
     assert torch.allclose(at_query(tracks), QUERIES[0, :, 1:], atol=1e-4) and at_query(visible).all()
     strict = CoTrackerOnlinePredictor(tracker=tiny_published(name, strict_parity=True))
     tracks, _ = stream(strict, video, queries=QUERIES)[-1]
@@ -129,8 +133,12 @@ def test_64_points_collide_with_nothing():
     late = queries.clone()
     late[:, 40:, 1:] += 9  # where points of later windows are asked for is nobody's business before
     first = slice(0, 4)  # frames that only the first window saw
-    assert torch.allclose(tracks(False, queries)[:, first, :40], tracks(False, late)[:, first, :40], atol=1e-4)
-    assert not torch.allclose(tracks(True, queries)[:, first, :40], tracks(True, late)[:, first, :40], atol=1e-4)
+    assert torch.allclose(
+        tracks(False, queries)[:, first, :40], tracks(False, late)[:, first, :40], atol=1e-4
+    )
+    assert not torch.allclose(
+        tracks(True, queries)[:, first, :40], tracks(True, late)[:, first, :40], atol=1e-4
+    )
 
 
 def test_support_points_never_show():
@@ -144,7 +152,9 @@ def test_support_points_never_show():
 
 def test_every_pixel_can_be_tracked():
     video = video_of(5, (170, 20))
-    tracks, visible = CoTrackerPredictor(tracker=tiny_published("cotracker3-offline"))(video, grid_query_frame=2)
+    tracks, visible = CoTrackerPredictor(tracker=tiny_published("cotracker3-offline"))(
+        video, grid_query_frame=2
+    )
     assert tracks.shape == (1, 5, 170 * 20, 2) and visible[:, 2].all()
     pixels = {tuple(point) for point in tracks[0, 2].round().long().tolist()}
     assert pixels == {(x, y) for x in range(170) for y in range(20)}
@@ -174,7 +184,9 @@ def test_our_own_model_serves_as_well(tiny_tracker):
     queries = QUERIES + torch.tensor([[[0.0], [0.0], [9.0]]]) * torch.tensor([1.0, 0.0, 0.0])
     offline, visible = CoTrackerPredictor(tracker=tiny_tracker)(video, queries=queries)
     assert torch.isnan(offline[0, 0, 2]).all() and not visible[0, 0, 2], "unknown before its first window"
-    online, _ = stream(CoTrackerOnlinePredictor(tracker=tiny_tracker), video, queries=queries, add_support_grid=True)[-1]
+    online, _ = stream(
+        CoTrackerOnlinePredictor(tracker=tiny_tracker), video, queries=queries, add_support_grid=True
+    )[-1]
     assert torch.allclose(at_query(online, queries), queries[0, :, 1:], atol=1e-4)
     assert torch.allclose(online.nan_to_num(-9), offline.nan_to_num(-9), atol=1e-3)
 

@@ -11,22 +11,32 @@ import pointtrack
 
 # A name that goes from here breaks users: it needs an entry in CHANGELOG.md.
 PUBLIC = [
+    "Masks",
+    "ObjectPrompt",
+    "Prompt",
     "Queries",
     "StreamTracker",
     "Tracks",
     "Video",
     "contact_sheet",
     "corner_queries",
+    "draw_masks",
     "draw_tracks",
+    "follow_objects",
     "grid_queries",
+    "load_masks",
+    "load_segmenter",
     "load_tracker",
     "load_tracks",
     "read_queries",
     "read_video",
+    "save_masks",
     "save_tracks",
+    "segment_tracks",
     "stream_video",
     "support_queries",
     "track",
+    "write_cutout",
     "write_video",
 ]
 

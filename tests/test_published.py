@@ -178,7 +178,9 @@ def test_convert_writes_a_file_that_needs_nothing_else(checkpoint, tmp_path, cap
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
     assert load_tracker("cotracker3-online", checkpoint=out, device="cpu").config == one.config
-    with pytest.raises(ValueError, match="expected the weights of cotracker2, got those of cotracker3-online"):
+    with pytest.raises(
+        ValueError, match="expected the weights of cotracker2, got those of cotracker3-online"
+    ):
         load_tracker("cotracker2", checkpoint=out, device="cpu")
 
 

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from lightning_fabric import Fabric
 
 from pointtrack.config import TrackerConfig
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.tracker import PointTracker
+from pointtrack.segment.network import SegmenterConfig
+from pointtrack.segment.small import SmallSegmenter
+from train.data.segments import SegmentImages, read_photos
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import TextureBank, photo_bank, procedural_bank
 from train.loop import LoopConfig, Task, make_fabric, run
 from train.matching import MatchingTask
+from train.segmenting import SegmentingTask, new_segmenter
 from train.tracking import TrackingTask
 
 PROCEDURAL = 30  # patterns beside the photographs, or alone where there are none
@@ -22,25 +27,29 @@ HELD_OUT = 16  # clips for validation
 
 
 def train_command(
-    task: Literal["matching", "tracking"] = "matching",
+    task: Literal["matching", "tracking", "segmenting"] = "matching",
     out: Path = Path("runs/train"),
     scene: SceneConfig | None = None,
     loop: LoopConfig | None = None,
     tracker: TrackerConfig | None = None,
+    segmenter: SegmenterConfig | None = None,
     textures: Path | None = None,
     init: Path | None = None,
     batch: int = 4,
 ) -> None:
-    """Train a tracker on synthetic clips; a run in `out` that was stopped goes on where it was.
+    """Train a tracker or a segmenter; a run in `out` that was stopped goes on where it was.
 
     Args:
-        task: matching teaches the encoder to find a point again; tracking teaches the whole tracker.
+        task: matching teaches the encoder to find a point again; tracking teaches the whole tracker;
+            segmenting teaches the small segmenter, on photographs and on first frames of clips.
         out: folder for log.csv, last.ckpt, model.safetensors (the running average) and validation pictures.
         scene: what the clips are like.
         loop: how long and how fast to learn, and on which device.
         tracker: a new tracker's config; left out when init is given.
+        segmenter: a new segmenter's config (task segmenting).
         textures: folder with train, val and test photographs and their outlines; procedural patterns without.
-        init: tracker weights to begin with.
+        init: weights to begin with: a tracker's, or a segmenter's; a segmenter may begin with a tracker's
+            encoder.
         batch: clips per batch.
 
     Raises:
@@ -54,6 +63,9 @@ def train_command(
     scene, loop = scene or SceneConfig(), loop or LoopConfig()
     fabric = make_fabric(loop, out)
     torch.manual_seed(loop.seed)
+    if task == "segmenting":
+        _segment(out, scene, loop, new_segmenter(segmenter, init), textures, batch, fabric)
+        return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
     bank, held_out_bank = _banks(textures)
     # A GPU makes its own clips; otherwise workers do, on the CPU.
@@ -63,6 +75,24 @@ def train_command(
     batches = [held_out[i] for i in range(HELD_OUT)]
     learnt: Task = MatchingTask(model, batches) if task == "matching" else TrackingTask(model, batches)
     run(learnt, clips, loop, out, fabric)
+
+
+def _segment(
+    out: Path,
+    scene: SceneConfig,
+    loop: LoopConfig,
+    segmenter: SmallSegmenter,
+    textures: Path | None,
+    batch: int,
+    fabric: Fabric,
+) -> None:
+    """Task segmenting: photographs of the val split are held out."""
+    bank, held_out_bank = _banks(textures)
+    photos = read_photos(textures, ("train", "test")) if textures is not None else []
+    others = read_photos(textures, ("val",)) if textures is not None else []
+    images = SegmentImages(photos, SyntheticClips(bank, scene, batch, loop.seed))
+    held_out = SegmentImages(others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0)
+    run(SegmentingTask(segmenter, [held_out[i] for i in range(HELD_OUT)]), images, loop, out, fabric)
 
 
 def _banks(textures: Path | None) -> tuple[TextureBank, TextureBank]:

@@ -90,7 +90,8 @@ class WindowLoop:
             pyramid = [level[:, last] for level in pyramid]
         self._welcome(pyramid, length)
         # Copies, so that the frames left behind are freed.
-        self._pieces = [[level[:, self.step :].clone() for level in held]]
+        once = self.length is None
+        self._pieces = [] if once else [[level[:, self.step :].clone() for level in held]]
         window = TrackedWindow(self.start, [self._nothing(length)], self._points)
         if self._templates is not None and len(self._points):
             queries = WindowQueries(

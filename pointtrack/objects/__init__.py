@@ -1,0 +1,1 @@
+"""Objects through a video: masks from tracked points (floor 4)."""

@@ -1,0 +1,198 @@
+"""Space-time memory of objects: what their surroundings looked like, cell by cell, in frames whose masks are known.
+
+A frame is remembered as keys, features of its cells, and values, which object each cell shows. To read the memory
+with a new frame's keys is to ask of every cell which remembered cells look most like it, and what those showed.
+The memory is bounded, however long the video: frames that a person gave stay for ever, the newest few stay
+until newer ones come, every few frames one stays longer, and of those that must go the cells that were read
+most are kept one by one.
+
+Source: the ideas of STM (Oh et al. 2019), STCN (Cheng et al. 2021) and XMem (Cheng and Schwing 2022), from the papers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from pointtrack.checks import check_shape
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """How much is remembered, and how it is read.
+
+    Attributes:
+        recent: the newest frames that are kept.
+        every: one in so many frames is kept as a working frame beyond that.
+        working: the most working frames.
+        prototypes: the most single cells kept of working frames that had to go.
+        top: remembered cells that answer for a cell.
+        sharpness: factor on likenesses before the soft-max over them.
+        place: weight of where a cell lies in the frame, beside what it looks like, which counts 1: objects
+            rarely jump, and look-alikes are elsewhere.
+    """
+
+    recent: int = 2
+    every: int = 5
+    working: int = 8
+    prototypes: int = 2048
+    top: int = 8
+    sharpness: float = 20.0
+    place: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("recent", "every", "working", "top"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"memory {name}: expected at least 1, got {getattr(self, name)}")
+
+
+@dataclass
+class _Cells:
+    """Remembered cells: keys (m, c), values (m, o), and how much each was read (m,)."""
+
+    keys: Tensor
+    values: Tensor
+    used: Tensor
+
+    @classmethod
+    def concat(cls, parts: list[_Cells]) -> _Cells:
+        return cls(
+            *(torch.cat([getattr(part, name) for part in parts]) for name in ("keys", "values", "used"))
+        )
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """What the memory says of a frame.
+
+    Attributes:
+        share: (o, h, w) in [0, 1], how much of what each cell resembles was the object.
+        likeness: (h, w) cosine of the looks of each cell and of the remembered cell that is most like it: low
+            where the frame shows what was never seen.
+    """
+
+    share: Tensor
+    likeness: Tensor
+
+
+class ObjectMemory:
+    """Remembers frames with masks of a fixed number of objects; see the module.
+
+    Args:
+        objects: number of objects.
+        config: sizes.
+    """
+
+    def __init__(self, objects: int, config: MemoryConfig | None = None):
+        if objects < 1:
+            raise ValueError(f"memory: expected at least 1 object, got {objects}")
+        self.objects, self.config = objects, config or MemoryConfig()
+        self._given: list[_Cells] = []
+        self._recent: list[tuple[int, _Cells]] = []
+        self._working: list[_Cells] = []
+        self._prototypes: _Cells | None = None
+        self._newest_working: int | None = None
+
+    def __len__(self) -> int:
+        """Number of remembered cells."""
+        return sum(len(part.keys) for part in self._parts())
+
+    def add(self, frame: int, features: Tensor, masks: Tensor, *, given: bool = False) -> None:
+        """Remember a frame.
+
+        Args:
+            frame: its number.
+            features: (c, h, w) of its cells.
+            masks: (o, H, W) of the objects, any size; averaged over each cell.
+            given: by a person: it is never forgotten.
+
+        Raises:
+            ValueError: another number of objects than promised, or wrong shapes.
+        """
+        check_shape(features, "c h w", "memory features")
+        if masks.ndim != 3 or len(masks) != self.objects:
+            raise ValueError(f"memory masks: expected ({self.objects}, h, w), got {tuple(masks.shape)}")
+        h, w = features.shape[1:]
+        share = F.adaptive_avg_pool2d(masks.float()[None], (h, w))[0]
+        keys = _keys(features, self.config.place)
+        values = rearrange(share, "o h w -> (h w) o").to(keys)
+        cells = _Cells(keys, values, keys.new_zeros(len(keys)))
+        if given:
+            self._given.append(cells)
+            return
+        self._recent.append((frame, cells))
+        while len(self._recent) > self.config.recent:
+            self._retire(*self._recent.pop(0))
+
+    def read(self, features: Tensor) -> Recollection:
+        """What the memory says of the frame with these (c, h, w) features.
+
+        Raises:
+            ValueError: nothing was remembered yet.
+        """
+        check_shape(features, "c h w", "memory features")
+        parts = self._parts()
+        if not parts:
+            raise ValueError("memory: expected a remembered frame before the first read; add one")
+        cells = _Cells.concat(parts)
+        looks = features.shape[0]
+        keys = _keys(features, self.config.place)
+        near, which = (keys @ cells.keys.T).topk(min(self.config.top, len(cells.keys)), dim=1)
+        weight = torch.softmax(near * self.config.sharpness, dim=1)
+        share = torch.einsum("pk,pko->po", weight, cells.values[which])
+        self._note_use(parts, which, weight)
+        h, w = features.shape[1:]
+        likeness = (keys[:, :looks] * cells.keys[which[:, 0], :looks]).sum(1)
+        return Recollection(
+            rearrange(share, "(h w) o -> o h w", h=h), rearrange(likeness, "(h w) -> h w", w=w)
+        )
+
+    def _parts(self) -> list[_Cells]:
+        prototypes = [] if self._prototypes is None else [self._prototypes]
+        return [*self._given, *prototypes, *self._working, *(cells for _, cells in self._recent)]
+
+    def _note_use(self, parts: list[_Cells], which: Tensor, weight: Tensor) -> None:
+        total = sum(len(part.keys) for part in parts)
+        used = weight.new_zeros(total).index_add_(0, which.flatten(), weight.flatten())
+        for part, share in zip(parts, used.split([len(part.keys) for part in parts]), strict=True):
+            part.used = part.used + share
+
+    def _retire(self, frame: int, cells: _Cells) -> None:
+        """A frame is no longer among the newest: keep it as a working frame if it is far enough from the last one."""
+        if self._newest_working is not None and abs(frame - self._newest_working) < self.config.every:
+            return
+        self._newest_working = frame
+        self._working.append(cells)
+        if len(self._working) > self.config.working:
+            self._condense(self._working.pop(0))
+
+    def _condense(self, cells: _Cells) -> None:
+        """Keep the most used cells of a frame that goes, in the place of prototypes that were used less."""
+        if not self.config.prototypes:
+            return
+        pool = cells if self._prototypes is None else _Cells.concat([self._prototypes, cells])
+        # Of each object and of the background alike, or the background would crowd out small objects.
+        kind = torch.cat([(1 - pool.values.sum(1, keepdim=True)).clamp(min=0), pool.values], dim=1).argmax(1)
+        share = self.config.prototypes // (self.objects + 1)
+        kept = []
+        for number in range(self.objects + 1):
+            mine = (kind == number).nonzero()[:, 0]
+            kept.append(mine[pool.used[mine].argsort(descending=True, stable=True)[:share]])
+        index = torch.cat(kept)
+        self._prototypes = _Cells(pool.keys[index], pool.values[index], pool.used[index])
+
+
+def _keys(features: Tensor, place: float) -> Tensor:
+    """(c, h, w) -> (h * w, c + 4): looks of unit length, then the place as waves, near for near places."""
+    looks = F.normalize(rearrange(features.float(), "c h w -> (h w) c"), dim=1)
+    h, w = features.shape[1:]
+    # One unit is half the longer side, so that the frame's shape does not matter.
+    rows = (torch.arange(h, device=looks.device) - (h - 1) / 2) * 2 / max(h, w)
+    columns = (torch.arange(w, device=looks.device) - (w - 1) / 2) * 2 / max(h, w)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    waves = torch.stack([y.sin(), y.cos(), x.sin(), x.cos()], dim=-1).reshape(h * w, 4)
+    return torch.cat([looks, place * waves], dim=1)

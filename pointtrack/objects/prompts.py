@@ -1,0 +1,108 @@
+"""Which of the tracked points to prompt a segmenter with, and how well a mask agrees with the points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pointtrack.types import Video
+
+
+@dataclass(frozen=True, eq=False)
+class GivenMask:
+    """Where an object starts.
+
+    Attributes:
+        frame: number of the frame.
+        mask: (h, w) bool, of the video's size and not empty.
+    """
+
+    frame: int
+    mask: Tensor
+
+    def check(self, video: Video, number: int) -> None:
+        """Raises ValueError where the object's number is below 1, or frame or mask do not fit the video."""
+        if number < 1 or not 0 <= self.frame < len(video):
+            raise ValueError(
+                f"object {number}: expected an id from 1 on and a frame in 0..{len(video) - 1}, "
+                f"got frame {self.frame}; the video has {len(video)} frames"
+            )
+        size = (video.wh[1], video.wh[0])
+        if tuple(self.mask.shape) != size or self.mask.dtype != torch.bool:
+            raise ValueError(
+                f"object {number}: expected a bool mask of shape (h, w) = {size}, "
+                f"got {self.mask.dtype} {tuple(self.mask.shape)}"
+            )
+        if not self.mask.any():
+            raise ValueError(f"object {number}: expected some pixel in its mask, got an empty one")
+
+
+def spread_points(xy: Tensor, count: int) -> Tensor:
+    """Choose points that cover their set: the most central one first, then always the one farthest from all chosen.
+
+    Args:
+        xy: (n, 2) points.
+        count: how many to choose; all, if there are no more.
+
+    Returns:
+        (min(count, n),) int64 indices, in the order chosen. The order of the points given decides between ties only.
+
+    Source: farthest point sampling (Gonzalez 1985), as SAM-PT (Rajič et al. 2023) compares with k-medoids.
+    """
+    if not len(xy) or count < 1:
+        return torch.zeros(0, dtype=torch.int64)
+    distance = torch.cdist(xy.double(), xy.double())
+    chosen = [int(distance.sum(1).argmin())]
+    nearest = distance[chosen[0]]
+    while len(chosen) < min(count, len(xy)):
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, distance[chosen[-1]])
+    return torch.tensor(chosen)
+
+
+def nearest_others(own: Tensor, others: Tensor, count: int) -> Tensor:
+    """The points of others that lie closest to one's own: they say where the object ends.
+
+    Args:
+        own: (n, 2) points of the object, at least one.
+        others: (m, 2) points of other objects and the background.
+        count: how many to choose.
+
+    Returns:
+        (min(count, m),) int64 indices into `others`, spread over those among the 4 * count closest.
+    """
+    if not len(others) or count < 1:
+        return torch.zeros(0, dtype=torch.int64)
+    gap = torch.cdist(others.double(), own.double()).amin(1)
+    close = gap.argsort()[: 4 * count]
+    # The closest few alone may all lie on one side.
+    return close[spread_points(others[close], count)]
+
+
+def read_mask(mask: Tensor, xy: Tensor) -> Tensor:
+    """(h, w) mask at (n, 2) points in pixels -> (n,) bool; points outside the frame are outside the mask."""
+    h, w = mask.shape
+    x, y = xy.round().long().unbind(-1)
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    return inside & mask[y.clamp(0, h - 1), x.clamp(0, w - 1)]
+
+
+def agreement(mask: Tensor, own: Tensor, others: Tensor) -> float:
+    """How well a mask fits the points, in -1..1: the share of own points in it, minus that of others' points.
+
+    Args:
+        mask: (h, w) bool.
+        own: (n, 2) points that should be inside; without any, that share is 0.
+        others: (m, 2) points that should be outside.
+    """
+    inside = float(read_mask(mask, own).float().mean()) if len(own) else 0.0
+    wrong = float(read_mask(mask, others).float().mean()) if len(others) else 0.0
+    return inside - wrong
+
+
+def overlap(a: Tensor, b: Tensor) -> float:
+    """Intersection over union of two (h, w) bool masks; 1 if both are empty."""
+    union = int((a | b).sum())
+    return int((a & b).sum()) / union if union else 1.0

@@ -1,0 +1,241 @@
+"""What every segmenter speaks: `Prompt` in, `Candidates` out, and the frame in between as `Embedding`.
+
+A segmenter looks at a frame once (`encode`) and answers any number of prompts on it (`decode`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointtrack.checks import check_shape
+from pointtrack.geometry import inside_image
+
+# A box may reach this far out of the frame: some tools give the last pixel, some the one behind it.
+BOX_SLACK_PX = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What is asked for on one frame: points, a box, a former answer, or several of these.
+
+    Args:
+        points: (k, 2) points as (x, y) in pixels of the frame; (0, 0) is the centre of the top-left pixel.
+        labels: (k,) whether each point is on the object (True) or beside it (False); all on it if None.
+        box: (4,) corners x0, y0, x1, y1 around the object, in pixels of the frame.
+        mask_logits: (h', w') `Candidates.low` of a former answer of the same segmenter.
+
+    Lists and arrays are taken too.
+
+    Raises:
+        ValueError: nothing given, shapes that do not fit, coordinates or logits that are not finite, labels
+            other than 0 and 1, or a box without area.
+
+    >>> len(Prompt(points=[[10, 20], [30, 20]], labels=[1, 0]).points)
+    2
+    """
+
+    points: Tensor = None  # type: ignore[assignment]
+    labels: Tensor = None  # type: ignore[assignment]
+    box: Tensor | None = None
+    mask_logits: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        points = _floats([] if self.points is None else self.points, "prompt points").cpu()
+        if points.numel() == 0:
+            points = points.new_zeros(0, 2)
+        k = check_shape(points, "k 2", "prompt points")["k"]
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "labels", _labels(self.labels, k))
+        if self.box is not None:
+            object.__setattr__(self, "box", _box(self.box))
+        if self.mask_logits is not None:
+            mask_logits = _floats(self.mask_logits, "prompt mask_logits")
+            check_shape(mask_logits, "h w", "prompt mask_logits")
+            object.__setattr__(self, "mask_logits", mask_logits)
+        if k == 0 and self.box is None and self.mask_logits is None:
+            raise ValueError("prompt: expected points, a box or mask_logits, got none of them")
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A frame as a segmenter sees it; made by `encode`, for `decode` of the same segmenter.
+
+    Attributes:
+        wh: size of the frame in pixels.
+        features: (c, h', w') one feature per cell of a grid over the frame, from its top-left corner.
+        extent_wh: (width, height) in pixels of the frame that the whole grid spans: `wh`, or up to one cell
+            more where the cells do not end with the frame.
+        made_by: name of the segmenter.
+        parts: what else the segmenter's decoder needs; its own matter.
+    """
+
+    wh: tuple[int, int]
+    features: Tensor
+    extent_wh: tuple[float, float] = None  # type: ignore[assignment]
+    made_by: str = ""
+    parts: tuple[Tensor, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_shape(self.features, "c h w", "embedding features")
+        if self.extent_wh is None:
+            object.__setattr__(self, "extent_wh", (float(self.wh[0]), float(self.wh[1])))
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Masks that may be meant by one prompt, on the segmenter's device.
+
+    Args:
+        logits: (m, h, w) at the size of the frame; the mask is where they are above 0.
+        scores: (m,) predicted overlap (IoU) of each mask with what is meant.
+        low: (m, h', w') the same logits at the decoder's own size, to prompt with again.
+
+    Raises:
+        ValueError: no candidate, or shapes that do not fit.
+    """
+
+    logits: Tensor
+    scores: Tensor
+    low: Tensor
+
+    def __post_init__(self) -> None:
+        m = check_shape(self.logits, "m h w", "candidate logits")["m"]
+        check_shape(self.scores, f"{m}", "candidate scores")
+        check_shape(self.low, f"{m} _ _", "candidate low logits")
+        if m == 0:
+            raise ValueError("candidates: expected at least one, got none")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def masks(self) -> Tensor:
+        """(m, h, w) bool."""
+        return self.logits > 0
+
+    def best(self) -> int:
+        """Position of the candidate with the highest score."""
+        return int(self.scores.argmax())
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Encode a frame once, ask about it often.
+
+    Attributes:
+        name: which model it is.
+        licence: SPDX name of the licence of its weights.
+        device: where it runs; embeddings and candidates are there too.
+    """
+
+    name: str
+    licence: str
+    device: torch.device
+
+    def encode(self, frame: np.ndarray) -> Embedding:
+        """(h, w, 3) uint8 RGB -> embedding. Raises ValueError for anything else."""
+        ...
+
+    def decode(self, embedding: Embedding, prompt: Prompt, *, several: bool = True) -> Candidates:
+        """Masks for a prompt on an encoded frame; the frame is not encoded again.
+
+        Args:
+            embedding: from `encode` of this segmenter.
+            prompt: what is asked for.
+            several: three candidates for a prompt that may mean more than one thing, such as a single
+                click (a part, an object, a group); one where False.
+
+        Raises:
+            ValueError: a prompt outside the frame, mask_logits of another size, or an embedding that
+                another segmenter made.
+        """
+        ...
+
+
+def check_frame(frame: Any) -> tuple[int, int]:
+    """Make sure that a frame is (h, w, 3) uint8 RGB; its (width, height). Raises ValueError otherwise."""
+    if not isinstance(frame, np.ndarray):
+        raise ValueError(  # noqa: TRY004
+            f"frame: expected a numpy array (h, w, 3) uint8 RGB, got {type(frame).__name__}; "
+            "convert with np.asarray(frame)"
+        )
+    if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
+        raise ValueError(f"frame: expected one frame of shape (h, w, 3), RGB last, got {frame.shape}")
+    if frame.dtype != np.uint8:
+        raise ValueError(
+            f"frame: expected uint8 values 0..255, got {frame.dtype}; "
+            "convert with (frame * 255).round().astype('uint8') if they are in 0..1"
+        )
+    return frame.shape[1], frame.shape[0]
+
+
+def check_prompt(prompt: Prompt, embedding: Embedding, made_by: str, low_wh: tuple[int, int]) -> None:
+    """Make sure that a segmenter can answer a prompt on a frame.
+
+    Args:
+        prompt, embedding: what `decode` was given.
+        made_by: name of the segmenter that is to answer.
+        low_wh: size of the mask_logits that it takes.
+
+    Raises:
+        ValueError: a point or a box outside the frame, mask_logits of another size, or an embedding that
+            another segmenter made.
+    """
+    if embedding.made_by != made_by:
+        raise ValueError(
+            f"embedding: expected one that {made_by} made, got one of {embedding.made_by or 'unknown origin'}; "
+            "encode the frame with the segmenter that decodes it"
+        )
+    w, h = embedding.wh
+    outside = ~inside_image(prompt.points, embedding.wh)
+    if outside.any():
+        at = int(outside.nonzero()[0])
+        raise ValueError(
+            f"prompt points: expected (x, y) within the {w} x {h} frame, got {prompt.points[at].tolist()} "
+            f"for point {at}; leave it out"
+        )
+    if prompt.box is not None:
+        limit = prompt.box.new_tensor([w, h, w, h]) - 1 + BOX_SLACK_PX
+        if ((prompt.box < -BOX_SLACK_PX) | (prompt.box > limit)).any():
+            raise ValueError(
+                f"prompt box: expected x0, y0, x1, y1 within the {w} x {h} frame, got {prompt.box.tolist()}; "
+                "clip it to the frame"
+            )
+    if prompt.mask_logits is not None:
+        got_h, got_w = prompt.mask_logits.shape
+        if (got_w, got_h) != tuple(low_wh):
+            raise ValueError(
+                f"prompt mask_logits: expected ({low_wh[1]}, {low_wh[0]}), which {made_by} answers with in "
+                f"Candidates.low, got ({got_h}, {got_w})"
+            )
+
+
+def _floats(values: Any, name: str) -> Tensor:
+    values = torch.as_tensor(values, dtype=torch.float32).detach()
+    if not torch.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    return values
+
+
+def _labels(labels: Any, k: int) -> Tensor:
+    """(k,) bool. Numbers other than 0 and 1 have other meanings elsewhere, so they are refused."""
+    labels = torch.ones(k) if labels is None else torch.as_tensor(labels).detach().cpu()
+    if labels.shape != (k,):
+        raise ValueError(f"prompt labels: expected one per point ({k},), got shape {tuple(labels.shape)}")
+    if not ((labels == 0) | (labels == 1)).all():
+        raise ValueError(f"prompt labels: expected 1 (on the object) or 0 (beside it), got {labels.tolist()}")
+    return labels.bool()
+
+
+def _box(box: Any) -> Tensor:
+    box = _floats(box, "prompt box").cpu()
+    check_shape(box, "4", "prompt box")
+    x0, y0, x1, y1 = box.tolist()
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"prompt box: expected x0 < x1 and y0 < y1, got {box.tolist()}")
+    return box

@@ -1,0 +1,149 @@
+"""Our own small segmenter: it ships with the package, needs no network, and runs on a CPU."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from safetensors.torch import save_file
+
+from pointtrack.config import from_dict, to_dict
+from pointtrack.geometry import resize_frames
+from pointtrack.models.files import compare_shapes, read_weights
+from pointtrack.models.zoo import WEIGHTS, pick_device
+from pointtrack.segment.base import Candidates, Embedding, Prompt, check_frame, check_prompt
+from pointtrack.segment.network import (
+    BOX_END,
+    BOX_START,
+    LOW_STRIDE,
+    MASK_STRIDE,
+    STRIDE,
+    Asked,
+    FrameMaps,
+    SegmenterConfig,
+    SegmenterNetwork,
+)
+
+log = logging.getLogger(__name__)
+
+SHIPPED = WEIGHTS / "pointtrack_segmenter.safetensors"
+CONFIG_KEY = "pointtrack_segmenter_config"
+
+
+def load_small(path: str | Path = SHIPPED, *, device: str | torch.device = "auto") -> SmallSegmenter:
+    """Load the segmenter that ships with the package, or a file of one that was trained with it.
+
+    Args:
+        path: a file of `SmallSegmenter.save`.
+        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that holds no segmenter of ours, or a device that this machine does not have.
+    """
+    if Path(path) == SHIPPED and not SHIPPED.is_file():
+        raise FileNotFoundError(
+            f"{SHIPPED}: expected the segmenter that ships with pointtrack, found nothing there; install the "
+            "package again, or train one with `pointtrack train --task segmenting` and pass its path"
+        )
+    return SmallSegmenter.load(path, device=device)
+
+
+class SmallSegmenter:
+    """Masks from clicks, boxes and former masks; see `segment.base.Segmenter`.
+
+    Attributes:
+        network: the trained parts.
+        name, licence: of the weights.
+        device: where it runs.
+    """
+
+    def __init__(self, network: SegmenterNetwork):
+        self.network = network
+        self.name, self.licence = network.config.name, network.config.licence
+        self.device = next(network.parameters()).device
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> SmallSegmenter:
+        """Build the segmenter whose weights and config a file of `save` holds. Errors as of `load_small`."""
+        file = read_weights(path)
+        if CONFIG_KEY not in file.metadata:
+            raise ValueError(
+                f"{path}: expected a segmenter saved by pointtrack (with a {CONFIG_KEY}), got other weights; "
+                "pass the file of a segmenter"
+            )
+        config = from_dict(SegmenterConfig, json.loads(file.metadata[CONFIG_KEY]), f"{file.path.name} config")
+        with torch.device("meta"):  # no time for random weights that are replaced at once
+            network = SegmenterNetwork(config)
+        wanted = {name: tuple(x.shape) for name, x in network.state_dict().items()}
+        found = {name: tuple(x.shape) for name, x in file.tensors.items()}
+        compare_shapes(wanted, found, file.path, config.name)
+        # Copies: what was read may be a view of the file.
+        tensors = {name: x.to(torch.float32, copy=True) for name, x in file.tensors.items()}
+        network.load_state_dict(tensors, assign=True)
+        log.info("loaded %s (%s) from %s", config.name, config.licence, path)
+        return cls(network.eval().requires_grad_(False).to(pick_device(device)))
+
+    def save(self, path: str | Path, half: bool = True) -> None:
+        """Write weights and config to a .safetensors file, in float16 unless `half` is false."""
+        dtype = torch.float16 if half else torch.float32
+        tensors = {
+            name: x.detach().to("cpu", dtype).contiguous() for name, x in self.network.state_dict().items()
+        }
+        save_file(tensors, path, metadata={CONFIG_KEY: json.dumps(to_dict(self.network.config))})
+
+    @torch.no_grad()
+    def encode(self, frame: np.ndarray) -> Embedding:
+        """(h, w, 3) uint8 RGB -> embedding; its features are those at stride 16. Raises ValueError for else."""
+        wh = check_frame(frame)
+        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        small = resize_frames(rearrange(pixels, "h w c -> 1 c h w"), self._inner_wh(wh), rule="edges")
+        maps = self.network.encoder(small.float())
+        return Embedding(
+            wh, maps.context[0], made_by=self.name, parts=(*(x[0] for x in maps.skips), maps.looks[0])
+        )
+
+    @torch.no_grad()
+    def decode(self, embedding: Embedding, prompt: Prompt, *, several: bool = True) -> Candidates:
+        """Masks for a prompt on an encoded frame; see `segment.base.Segmenter.decode`."""
+        w, h = self._inner_wh(embedding.wh)
+        low_wh = (w // LOW_STRIDE, h // LOW_STRIDE)
+        check_prompt(prompt, embedding, self.name, low_wh)
+        eight, four, two, looks = (x[None] for x in embedding.parts)
+        maps = FrameMaps(embedding.features[None], (eight, four, two), looks)
+        logits, overlap_logit = self.network.decoder(maps, self._asked(prompt, embedding.wh))
+        which = slice(1, None) if several else slice(0, 1)
+        logits, scores = logits[0, which], overlap_logit[0, which].sigmoid()
+        full = F.interpolate(logits[None], embedding.wh[::-1], mode="bilinear")[0]
+        return Candidates(full, scores, F.avg_pool2d(logits, LOW_STRIDE // MASK_STRIDE))
+
+    def _inner_wh(self, wh: tuple[int, int]) -> tuple[int, int]:
+        """The size at which the network looks at a frame: about its shape, in whole cells."""
+        scale = self.network.config.input_side / max(wh)
+        across, down = (max(STRIDE, STRIDE * round(side * scale / STRIDE)) for side in wh)
+        return across, down
+
+    def _asked(self, prompt: Prompt, wh: tuple[int, int]) -> Asked:
+        """A prompt as the network takes it."""
+        w, h = self._inner_wh(wh)
+        points, kinds = prompt.points, prompt.labels.long()
+        if prompt.box is not None:
+            points = torch.cat([points, rearrange(prompt.box, "(k xy) -> k xy", xy=2)])
+            kinds = torch.cat([kinds, torch.tensor([BOX_START, BOX_END])])
+        points = (points + 0.5) * points.new_tensor([w / wh[0], h / wh[1]]) - 0.5
+        former = prompt.mask_logits
+        if former is None:
+            former = torch.zeros(h // LOW_STRIDE, w // LOW_STRIDE)
+        device = self.device
+        return Asked(
+            torch.zeros(1, dtype=torch.int64, device=device),
+            points[None].to(device),
+            kinds[None].to(device),
+            former[None].to(device),
+            torch.tensor([prompt.mask_logits is not None], device=device),
+        )

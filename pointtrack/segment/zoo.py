@@ -1,0 +1,222 @@
+"""Segmenters by name."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pointtrack.models.hub import fetch
+from pointtrack.models.zoo import pick_device
+from pointtrack.segment.base import Segmenter
+from pointtrack.segment.sam import SamHqSegmenter, SamSegmenter
+from pointtrack.segment.sam2 import Sam2Segmenter
+
+log = logging.getLogger(__name__)
+
+SHIPPED = "small"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+OLDEST_TRANSFORMERS = "4.56"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published segmenter.
+
+    Attributes:
+        kind: `model_type` of its config.json.
+        repo: where it lies on the Hugging Face hub.
+        licence: SPDX name of the licence of its weights.
+    """
+
+    kind: str
+    repo: str
+    licence: str = "Apache-2.0"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How models of a `model_type` are loaded: names of their classes in `transformers`, and our adapter."""
+
+    config: str
+    model: str
+    adapter: type[SamSegmenter]
+
+
+PUBLISHED = {
+    "sam-vit-b": Published("sam", "facebook/sam-vit-base"),
+    "sam-vit-l": Published("sam", "facebook/sam-vit-large"),
+    "sam-vit-h": Published("sam", "facebook/sam-vit-huge"),
+    "sam-hq-vit-b": Published("sam_hq", "syscv-community/sam-hq-vit-base"),
+    "sam-hq-vit-l": Published("sam_hq", "syscv-community/sam-hq-vit-large"),
+    "sam-hq-vit-h": Published("sam_hq", "syscv-community/sam-hq-vit-huge"),
+    **{
+        f"{version}-hiera-{size}": Published("sam2", f"facebook/{version}-hiera-{size}")
+        for version in ("sam2", "sam2.1")
+        for size in ("tiny", "small", "base-plus", "large")
+    },
+}
+BY_REPO = {row.repo: name for name, row in PUBLISHED.items()}
+KINDS = {
+    "sam": Kind("SamConfig", "SamModel", SamSegmenter),
+    "sam_hq": Kind("SamHQConfig", "SamHQModel", SamHqSegmenter),
+    "sam2": Kind("Sam2Config", "Sam2Model", Sam2Segmenter),
+}
+# The published SAM 2 files hold the video model, of which the image model is a part.
+PART_OF = {"sam2_video": "sam2"}
+
+
+def load_segmenter(
+    name: str | Path = SHIPPED,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "auto",
+) -> Segmenter:
+    """Load a segmenter, ready to use.
+
+    Args:
+        name: "small", the model that ships with the package; a published model, whose weights come from the
+            Hugging Face hub unless `checkpoint` is given: "sam-vit-b", "-l", "-h", "sam-hq-vit-b", "-l",
+            "-h", "sam2-hiera-tiny", "-small", "-base-plus", "-large" and the same of "sam2.1"; the folder,
+            or the "owner/name" on the hub, of another SAM, SAM-HQ or SAM 2 in the format of `transformers`;
+            or the .safetensors file of another model like "small". All SAMs need the extra `sam`.
+        checkpoint: with a published model, the folder that holds its config.json and model.safetensors (or
+            one of these two files), instead of the hub; with "small", the file with other weights for it.
+        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+
+    Raises:
+        FileNotFoundError: neither a known name nor a folder, or a folder without one of the two files.
+        ConnectionError, PermissionError: the hub cannot be reached, or does not give the files.
+        ImportError: the extra `sam` is not installed, or too old.
+        ValueError: files that do not hold that segmenter, or a device that this machine does not have.
+    """
+    name = BY_REPO.get(str(name), str(name))
+    where = pick_device(device)
+    if name == SHIPPED:
+        return _load_small(checkpoint, where)
+    if name.endswith(".safetensors") and checkpoint is None:
+        return _load_small(name, where)
+    folder = _find(name, checkpoint)
+    row = PUBLISHED.get(name)
+    kind = _kind_of(folder)
+    if row is not None and kind != row.kind:
+        raise ValueError(
+            f"{folder}: expected {name}, a model of type {row.kind}, got one of type {kind}; "
+            "pass the folder of that model, or the folder in the place of the name"
+        )
+    licence = row.licence if row else "unknown"
+    called = name if row else Path(name).name or folder.resolve().name
+    segmenter = KINDS[kind].adapter(_load_model(folder, kind), called, licence, where)
+    log.info("segmenter %s from %s, licence %s, on %s", segmenter.name, folder, segmenter.licence, where)
+    return segmenter
+
+
+def _load_small(checkpoint: str | Path | None, device: torch.device) -> Segmenter:
+    from pointtrack.segment.small import load_small  # here: whoever loads a SAM does not need it
+
+    return load_small(device=device) if checkpoint is None else load_small(checkpoint, device=device)
+
+
+def _find(name: str, checkpoint: str | Path | None) -> Path:
+    """The folder with the config and the weights."""
+    if checkpoint is not None:
+        if name not in PUBLISHED:
+            raise ValueError(
+                f"checkpoint: expected with {SHIPPED} or one of {', '.join(PUBLISHED)}, got it with {name!r}; "
+                "pass the folder in the place of the name"
+            )
+        path = Path(checkpoint)
+        return _complete(path.parent if path.is_file() else path)
+    if name in PUBLISHED:
+        return _download(PUBLISHED[name].repo)
+    if Path(name).is_dir():
+        return _complete(Path(name))
+    if re.fullmatch(r"[\w.-]*[\w-]/[\w.-]+", name):
+        return _download(name)
+    raise FileNotFoundError(
+        f"segmenter {name!r}: expected {SHIPPED}, one of {', '.join(PUBLISHED)}, a folder with {CONFIG} and "
+        f"{WEIGHTS}, or owner/name of a model on the Hugging Face hub"
+    )
+
+
+def _download(repo: str) -> Path:
+    """Both files of a repository, which the hub's cache keeps in one folder."""
+    _transformers()  # better told before gigabytes are fetched than after
+    fetch(repo, CONFIG)
+    return fetch(repo, WEIGHTS).parent
+
+
+def _complete(folder: Path) -> Path:
+    missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found no {' and no '.join(missing)}; "
+            "copy the files of the model's page on the Hugging Face hub there"
+        )
+    return folder
+
+
+def _kind_of(folder: Path) -> str:
+    """Key of KINDS."""
+    try:
+        kind = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{folder / CONFIG}: expected a JSON object, got something else ({error}); copy the file again"
+        ) from error
+    kind = PART_OF.get(kind, kind)
+    if kind not in KINDS:
+        raise ValueError(
+            f"{folder / CONFIG}: expected a model_type of {', '.join([*KINDS, *PART_OF])}, got {kind!r}; "
+            "pass the folder of a SAM, SAM-HQ or SAM 2"
+        )
+    return kind
+
+
+def _load_model(folder: Path, kind: str) -> Any:
+    """The library's model with the weights of a folder."""
+    transformers = _transformers()
+    settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    try:
+        # The config is made here so that a video model's is taken for its part without a warning.
+        config = getattr(transformers, KINDS[kind].config).from_dict(settings)
+        model, told = getattr(transformers, KINDS[kind].model).from_pretrained(
+            folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:  # the library has no error of its own for files that do not fit
+        raise _not_those_weights(folder, kind, str(error)) from error
+    # The library only warns of these, and leaves such weights random.
+    missing = sorted(told.get("missing_keys", ()))
+    if missing:
+        raise _not_those_weights(folder, kind, f"{len(missing)} tensors are missing, such as {missing[0]}")
+    return model
+
+
+def _not_those_weights(folder: Path, kind: str, reason: str) -> ValueError:
+    first_lines = "\n  ".join(reason.strip().splitlines()[:8])
+    return ValueError(
+        f"{folder}: expected the config and the weights of a model of type {kind}, got others; "
+        f"copy both files of one model again\n  {first_lines}"
+    )
+
+
+def _transformers() -> Any:
+    """The library, imported only where one of its models is asked for: it takes seconds."""
+    how = f'install it with: pip install "pointtrack[sam]" (transformers {OLDEST_TRANSFORMERS} or later)'
+    try:
+        import transformers
+    except ImportError as error:
+        raise ImportError(
+            f"SAM models need the transformers library, which is not installed; {how}"
+        ) from error
+    missing = [kind.model for kind in KINDS.values() if not hasattr(transformers, kind.model)]
+    if missing:
+        raise ImportError(
+            f"SAM models: expected a transformers with {', '.join(missing)}, got {transformers.__version__}; {how}"
+        )
+    return transformers

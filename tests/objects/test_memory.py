@@ -1,0 +1,157 @@
+"""The memory: what it says of frames it knows, how it forgets, and masks carried by it alone."""
+
+import pytest
+import torch
+
+from pointtrack.objects.memory import MemoryConfig, ObjectMemory
+from pointtrack.objects.propagate import GivenMask, propagate_masks, tracker_features
+from pointtrack.types import Video
+from tests.objects.scenes import WH, squares
+
+LOOKS_ONLY = MemoryConfig(recent=1, working=1, place=0.0)
+
+
+def world(seed: int = 0, c: int = 16, h: int = 6, w: int = 8) -> torch.Tensor:
+    return torch.randn(c, h, w, generator=torch.Generator().manual_seed(seed))
+
+
+def half(h: int = 6, w: int = 8) -> torch.Tensor:
+    mask = torch.zeros(1, h, w)
+    mask[..., : w // 2] = 1
+    return mask
+
+
+def test_a_frame_that_is_remembered_is_recognised():
+    memory = ObjectMemory(1)
+    memory.add(0, world(), half(), given=True)
+    told = memory.read(world())
+    assert torch.equal(told.share > 0.5, half() > 0) and (told.likeness > 0.999).all()
+
+
+def test_an_object_is_found_where_it_has_moved_to():
+    memory = ObjectMemory(1, LOOKS_ONLY)
+    memory.add(0, world(), half(), given=True)
+    told = memory.read(world().roll(3, dims=2))
+    assert torch.equal(told.share > 0.5, half().roll(3, dims=2) > 0)
+
+
+def test_place_decides_between_look_alikes():
+    """Two places look the same; the object is the left one."""
+    looks = world()
+    looks[:, 3, 6] = looks[:, 3, 1]
+    mask = torch.zeros(1, 6, 8)
+    mask[0, 3, 1] = 1
+    memory = ObjectMemory(1, MemoryConfig(place=1.0, top=1))
+    memory.add(0, looks, mask, given=True)
+    share = memory.read(looks).share[0]
+    assert share[3, 1] == 1 and share[3, 6] == 0
+
+
+def test_what_was_never_seen_is_unlike():
+    memory = ObjectMemory(1)
+    memory.add(0, world(), half(), given=True)
+    assert memory.read(world(seed=1)).likeness.mean() < 0.7
+
+
+def test_memory_is_bounded_and_keeps_what_was_given():
+    config = MemoryConfig(recent=2, every=2, working=3, prototypes=40)
+    memory = ObjectMemory(1, config)
+    memory.add(0, world(), half(), given=True)
+    sizes = []
+    for frame in range(1, 60):
+        memory.add(frame, world(seed=frame), half())
+        memory.read(world(seed=frame))
+        sizes.append(len(memory))
+    assert max(sizes) == sizes[-1] == sizes[20] <= 48 * (1 + 2 + 3) + 40
+    assert (memory.read(world()).likeness > 0.999).all()
+
+
+def test_what_was_read_most_is_kept_longest():
+    """Frame 1 is looked up again and again, frames 2, 3, ... never: of those that must go it leaves its cells."""
+    memory = ObjectMemory(1, MemoryConfig(recent=1, every=1, working=1, prototypes=96, place=0.0))
+    memory.add(0, world(seed=99), half(), given=True)
+    memory.add(1, world(seed=1), half())
+    for frame in range(2, 12):
+        memory.read(world(seed=1))
+        memory.add(frame, world(seed=frame), half())
+    assert (memory.read(world(seed=1)).likeness > 0.999).all()
+    assert memory.read(world(seed=4)).likeness.mean() < 0.8
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda m: m.read(world()), "expected a remembered frame before the first read"),
+        (lambda m: m.add(0, world(), torch.zeros(2, 6, 8)), r"expected \(1, h, w\), got \(2, 6, 8\)"),
+        (lambda m: m.add(0, world()[0], half()), "memory features"),
+    ],
+)
+def test_mistakes_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(ObjectMemory(1))
+
+
+def test_sizes_are_checked():
+    with pytest.raises(ValueError, match="memory working: expected at least 1"):
+        MemoryConfig(working=0)
+    with pytest.raises(ValueError, match="at least 1 object"):
+        ObjectMemory(0)
+
+
+def colours(frame) -> torch.Tensor:
+    return torch.from_numpy(frame).permute(2, 0, 1).float() - 60
+
+
+PATHS = [[(5 + 3 * t, 10) for t in range(8)], [(55 - 3 * t, 34) for t in range(8)]]
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_masks_are_carried_by_memory_alone(start):
+    scene = squares(PATHS)
+    given = {i + 1: GivenMask(start, scene.truth[start, i]) for i in range(2)}
+    masks = propagate_masks(scene.video, given, colours, backward=True, config=LOOKS_ONLY)
+    assert torch.equal(masks.masks, scene.truth) and (masks.scores > 0.99).all()
+    forward = propagate_masks(scene.video, given, colours, config=LOOKS_ONLY)
+    assert torch.equal(forward.masks[start:], scene.truth[start:])
+    assert not forward.masks[:start].any() and (forward.scores[:start] == 0).all()
+
+
+def test_an_object_that_comes_back_is_found():
+    path = [(20, 20), (22, 20), None, None, None, (50, 30)]
+    scene = squares([path])
+    masks = propagate_masks(scene.video, {1: GivenMask(0, scene.truth[0, 0])}, colours, config=LOOKS_ONLY)
+    assert torch.equal(masks.masks, scene.truth)
+    assert masks.scores[:, 0].round().tolist() == [1, 1, 0, 0, 0, 1]
+
+
+def test_an_object_may_start_later():
+    scene = squares(PATHS)
+    given = {4: GivenMask(0, scene.truth[0, 0]), 9: GivenMask(5, scene.truth[5, 1])}
+    masks = propagate_masks(scene.video, given, colours, config=LOOKS_ONLY)
+    assert masks.object_ids.tolist() == [4, 9]
+    assert torch.equal(masks.masks[:, 0], scene.truth[:, 0])
+    assert not masks.masks[:5, 1].any() and torch.equal(masks.masks[5:, 1], scene.truth[5:, 1])
+
+
+def test_a_tracker_gives_features(tiny_tracker):
+    frame = squares(PATHS).video.frames[0]
+    fine, coarse = (tracker_features(tiny_tracker, level)(frame) for level in (0, 1))
+    assert fine.shape[0] == coarse.shape[0] == 16 and fine.shape[1] == 2 * coarse.shape[1]
+    with pytest.raises(ValueError, match=r"level: expected 0\.\.1, got 2"):
+        tracker_features(tiny_tracker, 2)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({}, "at least one object"),
+        ({0: GivenMask(0, torch.ones(WH[1], WH[0], dtype=torch.bool))}, "an id from 1 on"),
+        ({1: GivenMask(8, torch.ones(WH[1], WH[0], dtype=torch.bool))}, r"frame in 0\.\.7, got frame 8"),
+        ({1: GivenMask(0, torch.ones(WH, dtype=torch.bool))}, r"\(h, w\) = \(60, 80\)"),
+        ({1: GivenMask(0, torch.ones(WH[1], WH[0]))}, "got torch.float32"),
+        ({1: GivenMask(0, torch.zeros(WH[1], WH[0], dtype=torch.bool))}, "got an empty one"),
+    ],
+)
+def test_wrong_masks_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        propagate_masks(Video(squares(PATHS).video.frames), given, colours)

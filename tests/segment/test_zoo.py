@@ -1,0 +1,221 @@
+"""Segmenters by name: what is loaded from where, and what is said when it cannot be."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pointtrack.segment import Prompt, load_segmenter, zoo
+from pointtrack.segment.sam import SamHqSegmenter, SamSegmenter
+from pointtrack.segment.sam2 import Sam2Segmenter
+
+ADAPTERS = {"sam": SamSegmenter, "sam_hq": SamHqSegmenter, "sam2": Sam2Segmenter, "sam2_video": Sam2Segmenter}
+
+
+@pytest.fixture
+def folder(tiny_sam, tmp_path):
+    """A tiny SAM that may be spoiled."""
+    return shutil.copytree(tiny_sam["sam"].folder, tmp_path / "my_sam")
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_folder(tiny_sam, frame_of, kind, monkeypatch):
+    monkeypatch.setattr(zoo, "fetch", None)  # a folder needs no hub
+    segmenter = load_segmenter(tiny_sam[kind].folder, device="cpu")
+    assert type(segmenter) is ADAPTERS[kind]
+    assert (segmenter.name, segmenter.licence) == (kind, "unknown")
+    theirs = tiny_sam[kind].model.state_dict()
+    for name, tensor in segmenter.model.state_dict().items():
+        assert torch.equal(tensor, theirs[name]), name
+    embedding = segmenter.encode(frame_of((50, 36)))
+    assert segmenter.decode(embedding, Prompt(points=[[5, 5]])).logits.shape == (3, 36, 50)
+
+
+def test_video_model_is_taken_for_its_part_silently(tiny_sam):
+    heard = []
+    handler = logging.Handler()
+    handler.emit = heard.append
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        load_segmenter(tiny_sam["sam2_video"].folder, device="cpu")
+    finally:
+        logger.removeHandler(handler)
+    assert [record.getMessage() for record in heard] == []
+
+
+@pytest.mark.parametrize("given", [".", "config.json", "model.safetensors"])
+def test_published_model_from_a_folder(folder, given):
+    segmenter = load_segmenter("sam-vit-h", checkpoint=folder / given, device="cpu")
+    assert (segmenter.name, segmenter.licence) == ("sam-vit-h", "Apache-2.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "repo", "called", "licence"),
+    [
+        ("sam-vit-l", "sam", "facebook/sam-vit-large", "sam-vit-l", "Apache-2.0"),
+        ("sam-hq-vit-b", "sam_hq", "syscv-community/sam-hq-vit-base", "sam-hq-vit-b", "Apache-2.0"),
+        ("sam2-hiera-tiny", "sam2", "facebook/sam2-hiera-tiny", "sam2-hiera-tiny", "Apache-2.0"),
+        (
+            "sam2.1-hiera-base-plus", "sam2_video", "facebook/sam2.1-hiera-base-plus", "sam2.1-hiera-base-plus",
+            "Apache-2.0",
+        ),
+        ("facebook/sam-vit-huge", "sam", "facebook/sam-vit-huge", "sam-vit-h", "Apache-2.0"),
+        ("some-one/tiny.sam", "sam", "some-one/tiny.sam", "tiny.sam", "unknown"),
+    ],
+)  # fmt: skip
+def test_hub(tiny_sam, monkeypatch, name, kind, repo, called, licence):
+    asked = []
+
+    def fetch(repo, filename):
+        asked.append((repo, filename))
+        return tiny_sam[kind].folder / filename
+
+    monkeypatch.setattr(zoo, "fetch", fetch)
+    segmenter = load_segmenter(name, device="cpu")
+    assert asked == [(repo, "config.json"), (repo, "model.safetensors")]
+    assert (segmenter.name, segmenter.licence) == (called, licence)
+
+
+def test_every_published_row_can_be_loaded():
+    assert len(zoo.PUBLISHED) == 14
+    for name, row in zoo.PUBLISHED.items():
+        assert row.kind in zoo.KINDS and row.repo.count("/") == 1 and row.licence, name
+
+
+def test_import_is_fast_and_offline_is_said(tmp_path):
+    """In a new process: what SAM needs is imported when a SAM is loaded, and the empty cache gives nothing."""
+    program = """
+import sys
+import pointtrack
+from pointtrack.segment import load_segmenter, zoo
+assert "transformers" not in sys.modules and "huggingface_hub" not in sys.modules
+zoo._transformers = lambda: None
+try:
+    load_segmenter("sam2.1-hiera-tiny", device="cpu")
+except ConnectionError as error:
+    print(error)
+"""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    environment.pop("HF_HUB_CACHE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert "config.json of facebook/sam2.1-hiera-tiny: not in the cache, and HF_HUB_OFFLINE" in done.stdout
+    assert "by hand and pass it as checkpoint=" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["sam-vit-b", "someone/sam"])
+def test_extra_is_missing(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setattr(zoo, "fetch", None)  # gigabytes are not fetched before it is said
+    with pytest.raises(ImportError, match=r'not installed; .* pip install "pointtrack\[sam\]"'):
+        load_segmenter(name, device="cpu")
+
+
+def test_extra_is_missing_for_a_folder(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"pointtrack\[sam\]"):
+        load_segmenter(folder, device="cpu")
+
+
+def test_extra_is_too_old(folder, monkeypatch):
+    old = SimpleNamespace(__version__="4.40.0", SamModel=None)
+    monkeypatch.setitem(sys.modules, "transformers", old)
+    with pytest.raises(ImportError, match=r"with SamHQModel, Sam2Model, got 4\.40\.0; .*pointtrack\[sam\]"):
+        load_segmenter(folder, device="cpu")
+
+
+def test_small_is_loaded_by_its_module(monkeypatch):
+    calls = []
+    small = ModuleType("small")
+    small.load_small = lambda *path, device: calls.append((*path, str(device)))
+    monkeypatch.setitem(sys.modules, "pointtrack.segment.small", small)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    load_segmenter(device="cpu")
+    load_segmenter("small", checkpoint="other.safetensors", device="cpu")
+    load_segmenter("mine.safetensors", device="cpu")
+    assert calls == [("cpu",), ("other.safetensors", "cpu"), ("mine.safetensors", "cpu")]
+
+
+@pytest.mark.parametrize("name", ["sam-vit-x", "a/b/c", "/nowhere/at/all", "../sam"])
+def test_unknown_name(name):
+    with pytest.raises(
+        FileNotFoundError, match="expected small, one of sam-vit-b, .* a folder with config.json"
+    ):
+        load_segmenter(name, device="cpu")
+
+
+def test_checkpoint_goes_with_a_published_name(folder):
+    with pytest.raises(ValueError, match="checkpoint: expected with small or one of sam-vit-b"):
+        load_segmenter(folder, checkpoint=folder, device="cpu")
+
+
+def test_device_that_is_not_there(folder):
+    with pytest.raises(ValueError, match="device: expected"):
+        load_segmenter(folder, device="nonsense")
+
+
+def test_folder_of_another_model(tiny_sam):
+    with pytest.raises(ValueError, match="expected sam-vit-b, a model of type sam, got one of type sam2"):
+        load_segmenter("sam-vit-b", checkpoint=tiny_sam["sam2_video"].folder, device="cpu")
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors"])
+def test_folder_lacks_a_file(folder, lost):
+    (folder / lost).unlink()
+    for given in ({"name": folder}, {"name": "sam-vit-b", "checkpoint": folder}):
+        with pytest.raises(FileNotFoundError, match=f"found no {lost}; copy"):
+            load_segmenter(**given, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<html>", "expected a JSON object, got something else"),
+        ("[1]", "expected a JSON object, got something else"),
+        ('{"model_type": "bert"}', "expected a model_type of sam, sam_hq, sam2, sam2_video, got 'bert'"),
+        ("{}", "got None"),
+    ],
+)
+def test_config_that_is_none(folder, text, message):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_segmenter(folder, device="cpu")
+
+
+def test_weights_with_a_tensor_missing(folder):
+    weights = load_file(folder / "model.safetensors")
+    gone = "mask_decoder.iou_token.weight"
+    weights.pop(gone)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ValueError, match=f"(?s)model of type sam, got others.*1 tensors are missing, such as {gone}"
+    ):
+        load_segmenter(folder, device="cpu")
+
+
+def test_weights_of_another_size(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["mask_decoder_config"]["iou_head_hidden_dim"] = 48
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        ValueError, match=f"{folder}: expected the config and the weights of a model of type sam"
+    ):
+        load_segmenter(folder, device="cpu")
+
+
+def test_weights_cut_short(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(
+        ValueError, match=f"{folder}: expected the config and the weights of a model of type sam"
+    ):
+        load_segmenter(folder, device="cpu")

@@ -1,0 +1,222 @@
+"""Training images with object masks: photographs with people's outlines, and frames of synthetic clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pointtrack.checks import check_shape
+from train.data.photometric import degrade, random_colour
+from train.data.synthetic import SyntheticClips
+
+# Objects are between these shares of the picture.
+SHARES = (0.004, 0.7)
+LARGEST_UNION = 5
+
+
+@dataclass
+class SegmentBatch:
+    """Images of one size and one object per prompt.
+
+    Attributes:
+        frames: (b, 3, h, w) uint8 RGB.
+        masks: (m, h, w) bool.
+        frame: (m,) int64 which image each mask is of.
+        seed: of the prompts that are drawn for it.
+    """
+
+    frames: Tensor
+    masks: Tensor
+    frame: Tensor
+    seed: int
+
+    def __post_init__(self) -> None:
+        sizes = check_shape(self.frames, "b 3 h w", "batch frames")
+        found = check_shape(self.masks, f"m {sizes['h']} {sizes['w']}", "batch masks")
+        check_shape(self.frame, f"{found['m']}", "batch frame")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def to(self, device: torch.device | str) -> SegmentBatch:
+        """The same batch on another device."""
+        return SegmentBatch(self.frames.to(device), self.masks.to(device), self.frame.to(device), self.seed)
+
+
+@dataclass
+class Photo:
+    """A picture (h, w, 3) uint8 RGB and people's region maps of it (k, h, w) uint8, ids from 1."""
+
+    picture: np.ndarray
+    maps: np.ndarray
+
+
+def read_photos(folder: str | Path, splits: tuple[str, ...]) -> list[Photo]:
+    """Photographs `<split>/*.jpg` with outlines `<split>_segments.npz` (the layout of BSDS500 here).
+
+    Raises FileNotFoundError where the folder lacks a split.
+    """
+    photos = []
+    for split in splits:
+        paths = sorted(Path(folder, split).glob("*.jpg"))
+        if not paths:
+            raise FileNotFoundError(f"textures: expected photographs in {Path(folder, split)}, found none")
+        with np.load(Path(folder, f"{split}_segments.npz")) as segments:
+            photos += [
+                Photo(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), segments[path.stem])
+                for path in paths
+            ]
+    return photos
+
+
+def pick_object(regions: np.ndarray, random: np.random.Generator) -> np.ndarray | None:
+    """An object of a region map: one region, or it and neighbours; (h, w) bool, or None where none will do.
+
+    Regions along the picture's border are mostly what is behind things, so they are seldom chosen, and a
+    region grows by neighbours that it nearly encloses rather than by others.
+    """
+    ids, area = np.unique(regions, return_counts=True)
+    position = np.searchsorted(ids, regions)
+    n = len(ids)
+    border = np.concatenate([position[0], position[-1], position[:, 0], position[:, -1]])
+    on_border = np.bincount(border, minlength=n) / np.sqrt(area)
+    share = area / regions.size
+    weight = np.sqrt(area) * np.exp(-1.5 * on_border) * (share > SHARES[0] / 2) * (share < SHARES[1])
+    if weight.sum() == 0:
+        return None
+    chosen = [int(random.choice(n, p=weight / weight.sum()))]
+    contact = _contact(position, n)
+    if random.random() < 0.5:
+        edge = contact.sum(axis=1) + np.bincount(border, minlength=n)
+        for _ in range(int(random.integers(1, LARGEST_UNION))):
+            touching = contact[chosen].sum(axis=0)
+            touching[chosen] = 0
+            pull = (touching / np.maximum(edge, 1)) * np.exp(-1.5 * on_border)
+            if pull.sum() <= 0:
+                break
+            chosen.append(int(random.choice(n, p=pull / pull.sum())))
+    mask = np.isin(position, chosen)
+    return mask if SHARES[0] < mask.mean() < SHARES[1] else None
+
+
+def _contact(position: np.ndarray, n: int) -> np.ndarray:
+    """(n, n) pixels of border between every two regions."""
+    pairs = [(position[:, :-1], position[:, 1:]), (position[:-1], position[1:])]
+    joined = np.concatenate([(a[a != b] * n + b[a != b]).ravel() for a, b in pairs])
+    counts = np.bincount(joined, minlength=n * n).reshape(n, n)
+    return counts + counts.T
+
+
+class SegmentImages(Dataset):
+    """Endless numbered batches of images with objects: batch `i` of a seed is always the same, on any worker.
+
+    Some are photographs with objects that people outlined, the others are frames of synthetic clips, where
+    things are cut out exactly and cover each other.
+
+    Args:
+        photos: to take outlined objects from; synthetic frames alone where there are none.
+        clips: to take first frames from; the images have their size, number per batch and seed.
+        objects: most masks per image.
+        synthetic: share of synthetic batches.
+    """
+
+    def __init__(self, photos: list[Photo], clips: SyntheticClips, objects: int = 4, synthetic: float = 0.25):
+        self.photos, self.clips, self.objects = photos, clips, objects
+        self.synthetic = synthetic if photos else 1.0
+
+    @torch.no_grad()
+    def __getitem__(self, index: int) -> SegmentBatch:
+        random = np.random.default_rng([self.clips.seed, index])
+        if random.random() < self.synthetic:
+            frames, masks = self._synthetic(index, random)
+        else:
+            frames, masks = self._photographs(random)
+        frame = torch.tensor([i for i, many in enumerate(masks) for _ in many])
+        stack = torch.from_numpy(np.stack([one for many in masks for one in many]))
+        return SegmentBatch(frames, stack, frame, self.clips.seed * 1_000_003 + index)
+
+    def _synthetic(self, index: int, random: np.random.Generator) -> tuple[Tensor, list[list[np.ndarray]]]:
+        clip = self.clips[index]
+        assert clip.objects is not None
+        masks = []
+        for labels in clip.objects[:, 0].numpy():
+            ids, area = np.unique(labels, return_counts=True)
+            good = ids[(ids > 0) & (area > SHARES[0] * labels.size)]
+            # An empty scene: its background is the object, which is better than none.
+            good = good if len(good) else ids[:1]
+            chosen = random.permutation(good)[: self.objects]
+            masks.append([labels == one for one in chosen])
+        return clip.frames[:, 0], masks
+
+    def _photographs(self, random: np.random.Generator) -> tuple[Tensor, list[list[np.ndarray]]]:
+        sizes = self.clips.config.sizes
+        wh = sizes[int(random.integers(len(sizes)))]
+        pictures: list[np.ndarray] = []
+        masks: list[list[np.ndarray]] = []
+        while len(pictures) < self.clips.batch:
+            photo = self.photos[int(random.integers(len(self.photos)))]
+            found = [self._object(photo, random) for _ in range(self.objects)]
+            objects = [one for one in found if one is not None]
+            if not objects:
+                continue
+            view = random_view(photo.picture.shape[:2], objects[0], wh, random)
+            seen = [
+                cv2.warpAffine(one.astype(np.uint8), view, wh, flags=cv2.INTER_AREA) > 0 for one in objects
+            ]
+            large = [one for one in seen if SHARES[0] < one.mean() < 0.9]
+            if large:
+                picture = cv2.warpAffine(
+                    _smooth(photo.picture, view),
+                    view,
+                    wh,
+                    flags=cv2.INTER_LINEAR,
+                    borderMode=cv2.BORDER_REFLECT_101,
+                )
+                pictures.append(picture)
+                masks.append(large)
+        generator = torch.Generator().manual_seed(int(random.integers(2**31)))
+        stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+        if random.random() < 0.6:
+            stack = random_colour(stack, generator)
+        return degrade(stack[:, None], generator)[:, 0], masks
+
+    def _object(self, photo: Photo, random: np.random.Generator) -> np.ndarray | None:
+        # Who drew few regions drew whole objects.
+        few = 1 / np.array([one.max() for one in photo.maps], dtype=float)
+        regions = photo.maps[int(random.choice(len(few), p=few / few.sum()))]
+        return pick_object(regions, random)
+
+
+def random_view(
+    hw: tuple[int, int], mask: np.ndarray, wh: tuple[int, int], random: np.random.Generator
+) -> np.ndarray:
+    """(2, 3) affine map from a photograph to an image of size `wh` that shows an object of it.
+
+    Scaled between as much of the picture as fills the image and a close view, mirrored and turned a little.
+    """
+    cover = max(wh[0] / hw[1], wh[1] / hw[0])
+    scale = cover * float(np.exp(random.uniform(np.log(1.0), np.log(2.2))))
+    ys, xs = np.nonzero(mask)
+    centre = np.array([xs.mean(), ys.mean()]) if random.random() < 0.5 else np.array([hw[1], hw[0]]) / 2
+    centre = centre + random.uniform(-0.2, 0.2, 2) * np.array(wh) / scale
+    # As much of the picture as the view can hold: its mirrored border teaches nothing.
+    reach = 0.5 * np.array(wh) / scale
+    size = np.array([hw[1], hw[0]])
+    centre = np.clip(centre, np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
+    angle = np.deg2rad(random.normal(0, 6))
+    mirror = -1.0 if random.random() < 0.5 else 1.0
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = linear @ np.diag([mirror, 1.0])
+    return np.concatenate([linear, (np.array(wh) / 2 - linear @ centre)[:, None]], axis=1)
+
+
+def _smooth(picture: np.ndarray, view: np.ndarray) -> np.ndarray:
+    """Blur before shrinking, so that fine texture does not alias."""
+    scale = float(np.sqrt(abs(np.linalg.det(view[:, :2]))))
+    return cv2.GaussianBlur(picture, (0, 0), 0.45 / scale) if scale < 0.8 else picture
