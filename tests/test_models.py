@@ -11,6 +11,7 @@ from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.tracker import PointTracker
 from pointtrack.models.window import WindowQueries
 from pointtrack.models.zoo import SHIPPED, load_tracker
+from pointtrack.segment.small import SHIPPED as SEGMENTER
 
 
 def test_config_goes_to_json_and_back():
@@ -69,9 +70,10 @@ def test_broken_checkpoints_are_refused(tiny_tracker, tmp_path):
 
 
 def test_shipped_weights_are_small_and_load():
-    for path in SHIPPED.values():
+    for path in (*SHIPPED.values(), SEGMENTER):
         assert path.stat().st_size < 20e6
         assert path.with_suffix(".md").is_file(), "every shipped weight has a model card"
+    for path in SHIPPED.values():
         assert not any(p.requires_grad for p in load_tracker(path, device="cpu").parameters())
 
 

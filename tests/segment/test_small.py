@@ -190,3 +190,18 @@ def test_prompts_of_several_frames_do_not_mix(segmenter):
     one, _ = segmenter.network.decoder(alone, asked([[20, 8]], [POSITIVE]))
     assert torch.allclose(both[1], one[0], atol=1e-4) and torch.equal(both[1], both[2])
     assert (both[0] - both[1]).abs().max() > 1e-3
+
+
+def test_the_shipped_segmenter_finds_a_clear_thing():
+    """A bright square with an outline on a dark ground, from a box: what it learnt must show on something so easy."""
+    picture = np.full((240, 320, 3), 60, np.uint8)
+    picture[80:160, 100:200] = (220, 180, 60)
+    segmenter = load_small(device="cpu")
+    embedding = segmenter.encode(picture)
+    answer = segmenter.decode(
+        embedding, Prompt(points=[[150, 120], [115, 95], [185, 145]], box=[99, 79, 201, 161])
+    )
+    mask = answer.masks[answer.best()].numpy()
+    truth = np.zeros((240, 320), bool)
+    truth[80:160, 100:200] = True
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.8
