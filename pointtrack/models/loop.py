@@ -59,9 +59,8 @@ class WindowLoop:
         self._shared = 0  # frames at the front of `_pieces` that the last window tracked too
         self._pieces: list[list[Tensor]] = []  # pyramids of the frames from `start` on
         self._seen = torch.zeros_like(frame, dtype=torch.bool)  # (b, n) the query frame has come
-        self._points = torch.zeros(
-            0, dtype=torch.int64, device=xy.device
-        )  # those with a place in what follows
+        # Which points have a place in the templates and the state, in that order.
+        self._points = torch.zeros(0, dtype=torch.int64, device=xy.device)
         self._templates: Templates | None = None
         self._state: WindowState | None = None
 

@@ -83,9 +83,9 @@ def segment_tracks(
 ) -> Masks:
     """Masks of objects from points tracked on them.
 
-    Frame by frame, starting where most points are seen: some points of the object that cover it, and some of others around
-    it, prompt the segmenter; of its candidates the one is kept that agrees best with all points and with the
-    mask before.
+    Frame by frame, starting where most points are seen: some points of the object that cover it, and some of
+    others around it, prompt the segmenter; a memory of the object's looks corrects its candidates, and the one is
+    kept that agrees best with all points and with the mask before.
 
     Args:
         video: the frames.
@@ -99,12 +99,12 @@ def segment_tracks(
         progress: called with the number of frames done since the last call.
 
     Returns:
-        Masks (t, o, h, w), objects in the order of their numbers. Where no point of an object is seen, or no mask agrees with
-        the points, the object is absent: an empty mask and score 0.
+        Masks (t, o, h, w), objects in the order of their numbers. Where no point of an object is seen, or no mask
+        agrees with the points, the object is absent: an empty mask and score 0.
 
     Raises:
-        ValueError: tracks of another length or frame size than the video, not one object number per point,
-            or no object at all.
+        ValueError: tracks of another length or frame size than the video, not one object number per point, no
+            object at all, or a given mask that does not fit the video or the objects.
     """
     if len(tracks) != len(video) or tracks.wh != video.wh:
         raise ValueError(
