@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from evaluation.mask_datasets import MaskExample, load_mask_examples
-from evaluation.mask_methods import build_mask_methods
+from evaluation.mask_methods import MASK_SESSIONS, build_mask_methods
 from evaluation.mask_protocol import MaskProtocol
 from evaluation.mask_report import (
     Asking,
@@ -67,7 +67,7 @@ def eval_masks_command(
             write_mask_report(out, _with_earlier(results, done), settings)
 
     examples = _all_examples(_split(datasets), subset)
-    results = evaluate_masks(built, examples, asking, done, keep)
+    results = evaluate_masks(built, examples, asking, done, keep, MASK_SESSIONS)
     print(describe_masks(results, settings), end="\n\n")
     print(format_mask_table(summarise_masks(results)))
     if out is not None:

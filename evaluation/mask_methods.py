@@ -8,14 +8,15 @@ from functools import cache
 import torch
 
 from evaluation.mask_baselines import MASK_BASELINES, mask_of_prompt
+from evaluation.mask_clicks import Click
 from evaluation.mask_protocol import FirstPrompt, MaskMethod
 from pointtrack.masks import Masks
 from pointtrack.models.tracker import PointTracker
 from pointtrack.models.zoo import load_tracker
-from pointtrack.objects.follow import ObjectPrompt, follow_objects
 from pointtrack.objects.prompts import GivenMask
 from pointtrack.objects.propagate import propagate_masks, tracker_features
-from pointtrack.segment.base import Prompt, Segmenter
+from pointtrack.objects.session import ObjectSession
+from pointtrack.segment.base import Segmenter
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.types import Video
 
@@ -39,18 +40,51 @@ def memory(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
     return propagate_masks(video, given, tracker_features(_tracker()))
 
 
+class PointsSession:
+    """Our own `ObjectSession` as a method that takes clicks on any frame; see `mask_protocol.MaskSession`.
+
+    Args:
+        video: the frames.
+    """
+
+    def __init__(self, video: Video) -> None:
+        self.session = ObjectSession(video, tracker=_tracker(), segmenter=_segmenter())
+
+    def tell(self, object_id: int, prompt: FirstPrompt) -> None:
+        """Take a mask or all clicks on one frame."""
+        self._known(object_id)
+        if prompt.mask is not None:
+            self.session.prompt(object_id, prompt.frame, mask=torch.from_numpy(prompt.mask))
+            return
+        assert prompt.points is not None and prompt.labels is not None  # the prompt checks this
+        for point, label in zip(prompt.points, prompt.labels, strict=True):  # one by one, as people click
+            self.session.prompt(object_id, prompt.frame, points=point[None], labels=label[None])
+
+    def click(self, object_id: int, frame: int, clicks: Sequence[Click]) -> None:
+        """Take a click, the last of those on its frame."""
+        self._known(object_id)
+        last = clicks[-1]
+        self.session.prompt(object_id, frame, points=[[last.x, last.y]], labels=[last.positive])
+
+    def masks(self) -> Masks:
+        """All frames."""
+        return self.session.propagate()
+
+    def _known(self, object_id: int) -> None:
+        if object_id not in self.session.objects:
+            self.session.add_object(object_id=object_id)
+
+
 def points(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
     """Points tracked from the first mask or clicks prompt the shipped segmenter, corrected by memory."""
-    asked = {
-        number: ObjectPrompt(prompt.frame, mask=torch.from_numpy(prompt.mask))
-        if prompt.mask is not None
-        else ObjectPrompt(prompt.frame, Prompt(prompt.points, prompt.labels))
-        for number, prompt in prompts.items()
-    }
-    return follow_objects(video, asked, _tracker(), _segmenter())
+    session = PointsSession(video)
+    for number, prompt in prompts.items():
+        session.tell(number, prompt)
+    return session.masks()
 
 
 MASK_METHODS: dict[str, MaskMethod] = {**MASK_BASELINES, "memory": memory, "points": points}
+MASK_SESSIONS = {"points": PointsSession}
 
 
 def build_mask_methods(names: Sequence[str]) -> dict[str, MaskMethod]:

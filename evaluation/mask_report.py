@@ -15,11 +15,13 @@ import numpy as np
 
 from evaluation.jf import mean_of, mean_summary, score_masks
 from evaluation.mask_baselines import RestartedSession
+from evaluation.mask_clicks import Click
 from evaluation.mask_datasets import MaskExample
 from evaluation.mask_protocol import (
     FirstPrompt,
     MaskMethod,
     MaskProtocol,
+    MaskSession,
     first_click_prompts,
     first_mask_prompts,
     interact,
@@ -42,6 +44,7 @@ COLUMNS = {
     "reached": "reached",
     "s/frame": "seconds_per_frame",
 }
+Sessions = Mapping[str, Callable[[Video], MaskSession]]
 OF_VIDEOS = ("seconds_per_frame", "reached", "clicks")
 MOST_CLICKS = {"first-click": 3, "interactive": 8}
 TARGET = 0.85
@@ -90,6 +93,7 @@ def evaluate_masks(
     asking: Asking | None = None,
     done: Sequence[Result] = (),
     on_result: Callable[[list[Result]], None] | None = None,
+    sessions: Sessions | None = None,
 ) -> list[Result]:
     """Score every method on every example.
 
@@ -100,6 +104,8 @@ def evaluate_masks(
         done: results of an earlier call; those of the same method on the same frames and truth are taken over
             instead of run again.
         on_result: called with all results so far, after every new one.
+        sessions: name -> what makes a session of a video, for the methods that have one of their own. In the
+            interactive protocol the others start again from every corrected frame.
 
     Returns:
         One dict per method and example: "method", "dataset", "example", "frames", "wh", "fingerprint" of the
@@ -133,7 +139,7 @@ def evaluate_masks(
                     "frames": len(example.video),
                     "wh": list(example.video.wh),
                     "fingerprint": input_digest,
-                    **run_example(method, example, asking),
+                    **run_example(method, example, asking, (sessions or {}).get(name)),
                 }
             )
             if on_result is not None:
@@ -143,14 +149,21 @@ def evaluate_masks(
     return results
 
 
-def run_example(method: MaskMethod, example: MaskExample, asking: Asking) -> Result:
+def run_example(
+    method: MaskMethod,
+    example: MaskExample,
+    asking: Asking,
+    open_session: Callable[[Video], MaskSession] | None = None,
+) -> Result:
     """Ask a method for the objects of one video, and score what it answers; see `evaluate_masks`."""
     timed = _Timed(method)
     counted, reached, clicks = example.counted(), None, None
     if asking.protocol == "interactive":
         assert asking.clicks is not None and asking.target is not None
-        session = RestartedSession(timed, example.video)
+        own = None if open_session is None else _TimedSession(open_session, example.video)
+        session: MaskSession = RestartedSession(timed, example.video) if own is None else own
         rounds, masks = interact(example, session, asking.target, asking.clicks)
+        timed.seconds += 0.0 if own is None else own.seconds
         counted, reached = looked_at(example), float(rounds[-1].jf >= asking.target)
         clicks = rounds[-1].clicks / len(example.truth.object_ids)
     else:
@@ -183,6 +196,26 @@ class _Timed:
         masks = self.method(video, prompts)
         self.seconds += time.perf_counter() - start
         return masks
+
+
+class _TimedSession:
+    """A session that knows how long it has worked."""
+
+    def __init__(self, open_session: Callable[[Video], MaskSession], video: Video) -> None:
+        self.seconds = 0.0
+        self.session = self._timed(lambda: open_session(video))
+
+    def click(self, object_id: int, frame: int, clicks: Sequence[Click]) -> None:
+        self._timed(lambda: self.session.click(object_id, frame, clicks))
+
+    def masks(self) -> Masks:
+        return self._timed(self.session.masks)
+
+    def _timed(self, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
+        self.seconds += time.perf_counter() - start
+        return result
 
 
 def summarise_masks(results: Sequence[Result]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pointtrack.masks import Masks
 from pointtrack.models.zoo import load_tracker
 from pointtrack.objects.densify import segment_tracks
 from pointtrack.objects.follow import ObjectPrompt, follow_objects
+from pointtrack.objects.session import ObjectSession
 from pointtrack.predict import StreamTracker, track
 from pointtrack.queries import corner_queries, grid_queries, read_queries, support_queries
 from pointtrack.segment.base import Prompt
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Masks",
     "ObjectPrompt",
+    "ObjectSession",
     "Prompt",
     "Queries",
     "StreamTracker",

@@ -6,46 +6,53 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
+from pointtrack.cli_prompts import Told, parse_prompts
 from pointtrack.draw import contact_sheet
 from pointtrack.draw_masks import MaskStyle, draw_masks
 from pointtrack.export import load_tracks
 from pointtrack.export_masks import save_masks, write_cutout
 from pointtrack.masks import Masks
 from pointtrack.models.zoo import load_tracker
-from pointtrack.objects.densify import segment_tracks
-from pointtrack.objects.follow import ObjectPrompt, follow_objects
-from pointtrack.segment.base import Prompt
+from pointtrack.objects.densify import Progress, segment_tracks
+from pointtrack.objects.engine import Engine
+from pointtrack.objects.points import PointEngine
+from pointtrack.objects.sam2_video import load_sam2_video
+from pointtrack.objects.session import ObjectSession
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.types import Video
-from pointtrack.video import read_mask, read_video, write_image, write_video
+from pointtrack.video import read_video, write_image, write_video
 
 EXPORTS = ("davis", "ytvos", "coco", "npz", "cutout")
 
 
 @dataclass(frozen=True)
 class SegmentCommand:
-    """Follow objects through a video from clicks, a box or a mask; write the video with the masks, and the masks.
+    """Follow objects through a video from clicks, boxes or masks; write the video with the masks, and the masks.
 
-    Every object is given on one frame. Several objects: put a number and a colon before what is given of each,
-    as in 2:0,310,250.
+    Several objects: put a number and a colon before what is given of each, as in 2:0,310,250. An object may be given
+    on several frames: each of them is kept as it is, and those between follow from both.
 
     Args:
         video: a video file, a folder of pictures, or a URL.
         click: clicks as frame,x,y, with ,- behind for one beside the object: --click 0,310,250 0,40,40,-
         box: boxes as frame,x0,y0,x1,y1 in pixels.
         mask: pictures as large as the video, not black where the object is, as frame,FILE.
+        absent: frames on which an object is not there.
         tracks: .npz, .csv or .json file of tracks, all on one object, instead of prompts.
+        session: .npz file to go on from, if it exists, and to keep all that was said and computed in: the next call adds
+            to it, and computes only what changed.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
+        video_segmenter: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
         tracker: name of a tracker, or its file.
         device: cpu, cuda, mps, or auto.
         out: folder of the results.
-        start: second of the video at which to begin.
+        start: second of the video at which to begin; frames of prompts count from there.
         stop: second before which to end.
         max_frames: end after this many frames.
         export: what to write besides the drawn video: davis, ytvos, coco, npz, cutout, comma-separated.
+        overlap: objects may overlap; otherwise every pixel belongs to one at most.
         style: how the masks are drawn.
     """
 
@@ -53,8 +60,11 @@ class SegmentCommand:
     click: list[str] | None = None
     box: list[str] | None = None
     mask: list[str] | None = None
+    absent: list[str] | None = None
     tracks: str | None = None
+    session: str | None = None
     segmenter: str = "small"
+    video_segmenter: str | None = None
     tracker: str = "small"
     device: str = "auto"
     out: str = "outputs"
@@ -62,6 +72,7 @@ class SegmentCommand:
     stop: float | None = None
     max_frames: int | None = None
     export: str = "npz"
+    overlap: bool = False
     style: MaskStyle = field(default_factory=MaskStyle)
 
     def run(self) -> None:
@@ -70,33 +81,79 @@ class SegmentCommand:
         unknown = [name for name in exports if name not in EXPORTS]
         if unknown:
             raise ValueError(f"export: expected some of {', '.join(EXPORTS)}, got {', '.join(unknown)}")
-        asked = parse_prompts(self.click or (), self.box or (), self.mask or ())
-        if bool(asked) == (self.tracks is not None):
-            raise ValueError("segment: expected clicks, boxes or masks, or else tracks; got both or neither")
+        told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
+        goes_on = self.session is not None and Path(self.session).exists()
+        if (bool(told) or goes_on) == (self.tracks is not None):
+            raise ValueError(
+                "segment: expected clicks, boxes or masks (or a session that has some), or else tracks; "
+                "got both or neither"
+            )
+        if self.tracks is not None and self.video_segmenter is not None:
+            raise ValueError(
+                "video_segmenter: expected prompts, as it follows objects without points; got tracks"
+            )
         try:
-            segmenter = load_segmenter(self.segmenter, device=self.device)
+            engine = self._engine()
         except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
             raise ValueError(str(error)) from error
-        tracker = load_tracker(self.tracker, device=self.device)
         video = read_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
         began = time.perf_counter()
-        with tqdm(total=len(video), desc="masks", unit="frame", disable=None, leave=False) as bar:
+        with tqdm(desc="masks", unit="frame", disable=None, leave=False) as bar:
 
             def progress(done: int) -> None:
                 bar.update(done)
 
             if self.tracks is not None:
+                assert isinstance(engine, PointEngine)
                 tracks = load_tracks(self.tracks)
-                masks = segment_tracks(video, tracks, segmenter, tracker=tracker, progress=progress)
+                masks = segment_tracks(
+                    video, tracks, engine.segmenter, tracker=engine.tracker, progress=progress
+                )
             else:
-                masks = follow_objects(video, asked, tracker, segmenter, progress=progress)
+                masks = self._follow(video, engine, told, progress)
         seconds = time.perf_counter() - began
-        print(f"segmenter {segmenter.name} ({segmenter.licence}), tracker {tracker.config.name}")
+        print(f"with {engine.name}")
         print(
             f"segmented {len(masks.object_ids)} objects in {len(video)} frames of {video.wh[0]} x {video.wh[1]} "
             f"in {seconds:.1f} s; each is there in {masks.present().float().mean(0).mul(100).round().tolist()} %"
         )
         self._write(video, masks, exports)
+
+    def _engine(self) -> Engine:
+        if self.video_segmenter is not None:
+            return load_sam2_video(self.video_segmenter, device=self.device)
+        segmenter = load_segmenter(self.segmenter, device=self.device)
+        return PointEngine(load_tracker(self.tracker, device=self.device), segmenter)
+
+    def _follow(self, video: Video, engine: Engine, told: list[Told], progress: Progress) -> Masks:
+        """Say all that was told in a session, and propagate."""
+        session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
+        if self.session is not None and Path(self.session).exists():
+            session.load(self.session)
+        for one in told:
+            if one.object_id not in session.objects:
+                session.add_object(object_id=one.object_id)
+            if one.absent:
+                session.absent(one.object_id, one.frame)
+            elif one.mask is not None:
+                session.prompt(one.object_id, one.frame, mask=one.mask)
+            else:
+                asked = one.prompt()
+                session.prompt(
+                    one.object_id,
+                    one.frame,
+                    points=asked.points,
+                    labels=asked.labels,
+                    box=asked.box,
+                )
+        masks = session.propagate(progress=progress)
+        if self.session is not None:
+            print(f"session   {session.save(self.session)}")
+        for doubt in session.worth_correcting(3):
+            print(
+                f"worth a look: object {doubt.object_id} on frame {doubt.frame} (quality {doubt.quality:.2f})"
+            )
+        return masks
 
     def _write(self, video: Video, masks: Masks, exports: list[str]) -> None:
         folder, stem = Path(self.out), Path(self.video).stem or "video"
@@ -113,76 +170,6 @@ class SegmentCommand:
             if name == "cutout":
                 print(f"cutout    {write_cutout(folder / f'{stem}_cutout.webm', video, masks)}")
             else:
+                # Pictures of labels cannot hold overlaps.
                 tidy = masks.exclusive() if name in ("davis", "ytvos") else masks
                 print(f"masks     {save_masks(targets[name], tidy, format=name)}")
-
-
-def parse_prompts(
-    clicks: list[str] | tuple[str, ...],
-    boxes: list[str] | tuple[str, ...],
-    masks: list[str] | tuple[str, ...],
-) -> dict[int, ObjectPrompt]:
-    """Texts as the command takes them -> object id -> where it is.
-
-    Raises:
-        ValueError: a text of another form, an object that is given on several frames, or by a mask and more.
-        FileNotFoundError: no such picture.
-
-    >>> parse_prompts(["0,31,25", "0,4,4,-"], [], [])[1].prompt.labels
-    tensor([ True, False])
-    """
-    points: dict[int, list[tuple[float, float, bool]]] = {}
-    areas: dict[int, list[float]] = {}
-    drawn: dict[int, torch.Tensor] = {}
-    frames: dict[int, int] = {}
-
-    def place(text: str, form: str) -> tuple[int, list[str]]:
-        """Object id and the fields behind the frame."""
-        number, colon, rest = text.partition(":")
-        fields = (rest if colon and number.isdigit() else text).split(",")
-        owner = int(number) if colon and number.isdigit() else 1
-        if not fields[0].strip().isdigit():
-            raise ValueError(f"expected {form}, got {text!r}")
-        frame = int(fields[0])
-        if frames.setdefault(owner, frame) != frame:
-            raise ValueError(
-                f"object {owner}: expected everything on one frame, got {frames[owner]} and {frame}"
-            )
-        return owner, fields[1:]
-
-    for text in clicks:
-        owner, fields = place(text, "a click frame,x,y or frame,x,y,-")
-        sign = fields.pop().strip() if len(fields) == 3 else "+"
-        if sign not in ("+", "-"):
-            raise ValueError(f"expected a click frame,x,y or frame,x,y,-, got {text!r}")
-        x, y = _numbers(fields, 2, f"a click frame,x,y or frame,x,y,-, got {text!r}")
-        points.setdefault(owner, []).append((x, y, sign == "+"))
-    for text in boxes:
-        owner, fields = place(text, "a box frame,x0,y0,x1,y1")
-        areas[owner] = _numbers(fields, 4, f"a box frame,x0,y0,x1,y1, got {text!r}")
-    for text in masks:
-        owner, fields = place(text, "a mask frame,FILE")
-        drawn[owner] = torch.from_numpy(read_mask(",".join(fields)))
-    both = sorted(drawn.keys() & (points.keys() | areas.keys()))
-    if both:
-        raise ValueError(f"object {both[0]}: expected either a mask, or clicks and a box, got both")
-    prompts = {owner: ObjectPrompt(frames[owner], mask=mask) for owner, mask in drawn.items()}
-    for owner in sorted(points.keys() | areas.keys()):
-        given = points.get(owner, [])
-        prompt = Prompt(
-            torch.tensor([[x, y] for x, y, _ in given]).reshape(-1, 2),
-            torch.tensor([on for _, _, on in given], dtype=torch.bool),
-            torch.tensor(areas[owner]) if owner in areas else None,
-        )
-        prompts[owner] = ObjectPrompt(frames[owner], prompt)
-    return prompts
-
-
-def _numbers(fields: list[str], count: int, expected: str) -> list[float]:
-    try:
-        values = [float(field) for field in fields]
-    except ValueError as error:
-        raise ValueError(f"expected {expected}") from error
-    if len(values) != count:
-        raise ValueError(f"expected {expected}")
-    return values

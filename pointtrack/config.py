@@ -136,6 +136,7 @@ class TrackerConfig:
         input_area: frames are resized, shape kept, to about this many pixels before they are encoded.
         input_wh: frames are resized to exactly this size instead, whatever their shape.
         resize_rule: what that resize keeps in place, see `geometry.rescale_points`.
+        bf16_encoder: convolutions of the encoder in bfloat16, for processors that do this faster; set when loaded.
         strict_parity: repeat a fault of the published code that changes numbers (`docs/differences.md`).
     """
 
@@ -144,6 +145,7 @@ class TrackerConfig:
     input_area: int = 768 * 432
     input_wh: tuple[int, int] | None = None
     resize_rule: Literal["corners", "edges"] = "edges"
+    bf16_encoder: bool = False
     strict_parity: bool = False
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)

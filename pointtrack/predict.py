@@ -6,8 +6,8 @@ The only place that resizes frames to the model's size, adds the batch axis, cut
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,28 @@ def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int
     return tuple(max(64, 16 * round(side * scale / 16)) for side in image_wh)  # type: ignore[return-value]
 
 
+@dataclass
+class _Group:
+    """Points that are tracked together, and see nothing of the points of other groups.
+
+    Attributes:
+        queries: those of them that are still wanted.
+        places: (k,) where these are among the points of the loop.
+        loop: tracks them.
+        last: the newest window of the loop.
+    """
+
+    queries: Queries
+    places: Tensor
+    loop: WindowLoop
+    last: TrackedWindow | None = None
+
+    def keep(self, windows: list[TrackedWindow]) -> list[TrackedWindow]:
+        """Note the newest of some windows; all of them."""
+        self.last = windows[-1] if windows else self.last
+        return windows
+
+
 class StreamTracker:
     """Tracks points through frames that arrive in pieces of any size.
 
@@ -59,23 +81,42 @@ class StreamTracker:
 
     def __init__(self, tracker: PointTracker, queries: Queries, image_wh: tuple[int, int], fps: float = 30.0):
         queries.check_inside(None, image_wh)
-        self.tracker, self.queries, self.fps = tracker, queries, fps
+        self.tracker, self.fps = tracker, fps
         self.image_wh = (int(image_wh[0]), int(image_wh[1]))
         self.device = next(tracker.parameters()).device
         self.wh = model_wh(self.image_wh, tracker.config)
         self.rule = tracker.config.resize_rule
-        xy = rescale_points(queries.xy, self.image_wh, self.wh, self.rule)
-        self._loop = WindowLoop(tracker, queries.frame[None].to(self.device), xy[None].to(self.device))
+        # The first group leads: it is there from the first frame on, with or without points.
+        self._groups = [
+            _Group(queries, torch.arange(len(queries)), WindowLoop(tracker, *self._asked(queries)))
+        ]
         self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) that are not encoded yet
-        self._last: TrackedWindow | None = None
         self._returned = 0  # frames
         self._pushed = 0
         self._finished = False
 
     @property
+    def queries(self) -> Queries:
+        """The points that are tracked now, in the order of the tracks."""
+        return Queries.concat([group.queries for group in self._groups])
+
+    @property
     def frames_pushed(self) -> int:
         """Number of frames taken in so far."""
         return self._pushed
+
+    @property
+    def earliest(self) -> int:
+        """The first frame on which points can still be added."""
+        return self._groups[0].loop.earliest
+
+    def features(self, frame: int, level: int) -> Tensor:
+        """(c, h, w) what the tracker saw of a frame, at a level of its pyramid.
+
+        Raises:
+            ValueError: a frame before `earliest`, or one that is not encoded yet.
+        """
+        return rearrange(self._groups[0].loop.features(frame)[level], "1 1 h w c -> c h w")
 
     @torch.inference_mode()
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -88,13 +129,13 @@ class StreamTracker:
             raise ValueError(
                 "StreamTracker: expected push before finish; make a new StreamTracker for a new video"
             )
-        parts = [self._rows(None, 0)]
+        parts = [self._rows([(group, None) for group in self._groups], 0)]
         for frame in self._checked(frames):
             pixels = rearrange(frame, "h w c -> 1 c h w").to(self.device)
             self._waiting.append(resize_frames(pixels, self.wh, self.rule)[None])
             self._pushed += 1
-            if len(self._waiting) == self._group():
-                parts += [self._rows(window, self._loop.step) for window in self._encode()]
+            if len(self._waiting) == self._group_size():
+                parts += self._encode()
         return Tracks.concat(parts)
 
     @torch.inference_mode()
@@ -103,27 +144,90 @@ class StreamTracker:
         if self._finished:
             raise ValueError("StreamTracker: expected finish once")
         self._finished = True
-        if self._waiting:
-            self._encode()
-        self._keep_last(self._loop.finish())
-        rows = self._rows(self._last, self._pushed - self._returned)
-        self._last = None
+        early = self._encode() if self._waiting else []
+        for group in self._groups:
+            group.keep(group.loop.finish())
+        rest = self._rows([(group, group.last) for group in self._groups], self._pushed - self._returned)
+        for group in self._groups:
+            group.last = None
+        return Tracks.concat([*early, rest])
+
+    @torch.inference_mode()
+    def add(self, queries: Queries) -> Tracks:
+        """Track more points from now on, as a group of their own: the other points do not notice.
+
+        Args:
+            queries: with ids that no other point has or had; on the frame `earliest`, which lies up to one step of
+                the tracker's windows before the frames that are not final yet, or later.
+
+        Returns:
+            The new points alone, on those frames from `earliest` on that were returned before. From now on the pieces
+            that `push` returns have the new points too, behind the others.
+
+        Raises:
+            ValueError: a frame before `earliest`, a point outside the image, an id that is taken, or a stream that was
+                finished.
+        """
+        if self._finished:
+            raise ValueError("StreamTracker: expected points to be added before finish")
+        queries.check_inside(None, self.image_wh)
+        first = self.earliest
+        if len(queries) and int(queries.frame.min()) < first:
+            raise ValueError(
+                f"StreamTracker: expected points on frame {first} or later, got frame {int(queries.frame.min())}; "
+                "the frames before are gone"
+            )
+        Queries.concat([self.queries, queries])  # refuses an id that is taken
+        loop, windows = self._groups[0].loop.branch(*self._asked(queries))
+        group = _Group(queries, torch.arange(len(queries)), loop)
+        group.keep(windows)
+        self._groups.append(group)
+        returned, self._returned = self._returned, first
+        rows = self._rows([(group, group.last)], returned - first)
+        assert self._returned == returned
         return rows
 
-    def _group(self) -> int:
+    def remove(self, ids: Tensor | Sequence[int]) -> None:
+        """Stop to track some points. Those that were asked for together with them keep their tracks exactly.
+
+        A group of which no point is left costs nothing more.
+
+        Raises:
+            ValueError: an id that no point has.
+        """
+        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
+        unknown = ids[~torch.isin(ids, self.queries.ids)]
+        if len(unknown):
+            raise ValueError(f"StreamTracker: expected ids of tracked points, got {unknown.tolist()[:5]}")
+        for group in self._groups:
+            kept = ~torch.isin(group.queries.ids, ids)
+            group.queries, group.places = group.queries.select(kept), group.places[kept]
+        leader = self._groups[0]
+        if not len(leader.queries) and leader.loop.frame.shape[1]:
+            leader.loop, windows = leader.loop.branch(*self._asked(leader.queries))
+            leader.keep(windows)
+        self._groups = [leader, *(group for group in self._groups[1:] if len(group.queries))]
+
+    def _asked(self, queries: Queries) -> tuple[Tensor, Tensor]:
+        """Frames and places as a loop takes them."""
+        xy = rescale_points(queries.xy, self.image_wh, self.wh, self.rule)
+        return queries.frame[None].to(self.device), xy[None].to(self.device)
+
+    def _group_size(self) -> int:
         """Frames to encode together: always the same ones, however they are pushed."""
-        step, length = self._loop.step, self._loop.length
-        return step if length is None else min(step, length - self._loop.held)
+        loop = self._groups[0].loop
+        return loop.step if loop.length is None else min(loop.step, loop.length - loop.held)
 
-    def _encode(self) -> list[TrackedWindow]:
-        """Encode the waiting frames, and track the windows that they complete."""
-        frames = torch.cat(self._waiting, dim=1)
+    def _encode(self) -> list[Tracks]:
+        """Encode the waiting frames, and track the windows that they complete; the rows that are final then."""
+        pyramid = self.tracker.encode(torch.cat(self._waiting, dim=1))
         self._waiting = []
-        return self._keep_last(self._loop.push(self.tracker.encode(frames)))
-
-    def _keep_last(self, windows: list[TrackedWindow]) -> list[TrackedWindow]:
-        self._last = windows[-1] if windows else self._last
-        return windows
+        found = [group.keep(group.loop.push(pyramid)) for group in self._groups]
+        step = self._groups[0].loop.step
+        return [
+            self._rows(list(zip(self._groups, windows, strict=True)), step)
+            for windows in zip(*found, strict=True)
+        ]
 
     def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
         if isinstance(frames, np.ndarray) and min(frames.strides, default=0) < 0:
@@ -138,10 +242,28 @@ class StreamTracker:
             )
         return frames
 
-    def _rows(self, window: TrackedWindow | None, count: int) -> Tracks:
-        """The next `count` frames, which lie in `window`, as tracks of all points in pixels of the video."""
-        first, n = self._returned, len(self.queries)
+    def _rows(self, windows: Sequence[tuple[_Group, TrackedWindow | None]], count: int) -> Tracks:
+        """The next `count` frames, which lie in the windows, as tracks of the groups' points in pixels of the video."""
+        first = self._returned
         self._returned += count
+        queries = Queries.concat([group.queries for group, _ in windows])
+        parts = [self._rows_of(group, window, first, count) for group, window in windows]
+        xy, visibility, confidence = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
+        number = torch.arange(count)[:, None] + first
+        early, asked = number < queries.frame, number == queries.frame
+        if self._groups[0].loop.length is None:
+            early = torch.zeros_like(early)
+        xy = torch.where(early[..., None], torch.nan, xy)
+        xy = torch.where(asked[..., None], queries.xy, xy)
+        visibility = torch.where(early, 0.0, torch.where(asked, 1.0, visibility))
+        confidence = torch.where(early, 0.0, torch.where(asked, 1.0, confidence))
+        return Tracks(xy, visibility, confidence, queries, self.image_wh, first, self.fps)
+
+    def _rows_of(
+        self, group: _Group, window: TrackedWindow | None, first: int, count: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """xy (count, k, 2), visibility and confidence (count, k) of a group; NaN and 0 where its window has none."""
+        n = group.loop.frame.shape[1]
         xy = torch.full((count, n, 2), torch.nan)
         visibility, confidence = torch.zeros(count, n), torch.zeros(count, n)
         if window is not None:
@@ -150,15 +272,7 @@ class StreamTracker:
             xy[:, points] = rescale_points(part.xy[0].float().cpu(), self.wh, self.image_wh, self.rule)
             visibility[:, points] = part.visibility_logit[0].float().sigmoid().cpu()
             confidence[:, points] = part.confidence_logit[0].float().sigmoid().cpu()
-        number = torch.arange(count)[:, None] + first
-        early, asked = number < self.queries.frame, number == self.queries.frame
-        if self._loop.length is None:
-            early = torch.zeros_like(early)
-        xy = torch.where(early[..., None], torch.nan, xy)
-        xy = torch.where(asked[..., None], self.queries.xy, xy)
-        visibility = torch.where(early, 0.0, torch.where(asked, 1.0, visibility))
-        confidence = torch.where(early, 0.0, torch.where(asked, 1.0, confidence))
-        return Tracks(xy, visibility, confidence, self.queries, self.image_wh, first, self.fps)
+        return xy[:, group.places], visibility[:, group.places], confidence[:, group.places]
 
 
 def track(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pointtrack import cli, cli_segment
-from pointtrack.cli_segment import parse_prompts
+from pointtrack.cli_prompts import parse_prompts
 from pointtrack.export import save_tracks
 from pointtrack.export_masks import load_masks
 from pointtrack.masks import Masks
@@ -74,16 +74,18 @@ def test_saved_tracks_become_masks(files):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ("", "expected clicks, boxes or masks, or else tracks"),
-        ("--click 0,28,28 --tracks {dir}/tracks.npz", "expected clicks, boxes or masks, or else tracks"),
+        ("", "expected clicks, boxes or masks (or a session that has some)"),
+        ("--click 0,28,28 --tracks {dir}/tracks.npz", "expected clicks, boxes or masks (or a session that has some)"),
         ("--click 0,28", "expected a click frame,x,y or frame,x,y,-, got '0,28'"),
         ("--click 0,28,28,*", "expected a click frame,x,y"),
         ("--click here", "expected a click frame,x,y"),
         ("--box 0,1,2,3", "expected a box frame,x0,y0,x1,y1"),
-        ("--click 0,28,28 1,30,30", "object 1: expected everything on one frame, got 0 and 1"),
-        ("--click 0,28,28 --mask 0,{dir}/mask.png", "expected either a mask, or clicks and a box"),
+        ("--click 0,28,28 --mask 0,{dir}/mask.png", "frame 0: expected clicks and a box, or a mask"),
+        ("--absent x", "expected an absence frame, got 'x'"),
+        ("--tracks {dir}/tracks.npz --video_segmenter sam2.1-hiera-tiny", "expected prompts"),
+        ("--click 0,200,28", "within the 80 x 60 frame"),
         ("--mask 0,{dir}/none.png", "found nothing at"),
-        ("--click 9,28,28", "expected a frame in 0..5, got 9"),
+        ("--click 9,28,28", "expected a whole number in 0..5, got 9"),
         ("--click 0,28,28 --export gif", "export: expected some of davis"),
     ],
 )
@@ -104,8 +106,23 @@ def test_a_missing_extra_is_said(files, monkeypatch, capsys):
 
 
 def test_texts_become_prompts():
-    prompts = parse_prompts(["3:4,10,20", "3:4,11.5,21,-", "0,1,2"], ["3:4,5,6,70,80"], [])
-    assert sorted(prompts) == [1, 3] and prompts[3].frame == 4 and prompts[1].frame == 0
-    assert prompts[3].prompt.points.tolist() == [[10, 20], [11.5, 21]]
-    assert prompts[3].prompt.labels.tolist() == [True, False]
-    assert prompts[3].prompt.box.tolist() == [5, 6, 70, 80]
+    first, third, later = parse_prompts(
+        ["3:4,10,20", "3:4,11.5,21,-", "0,1,2"], ["3:4,5,6,70,80"], [], ["3:7"]
+    )
+    assert (first.object_id, first.frame) == (1, 0) and (third.object_id, third.frame) == (3, 4)
+    prompt = third.prompt()
+    assert prompt.points.tolist() == [[10, 20], [11.5, 21]] and prompt.labels.tolist() == [True, False]
+    assert prompt.box.tolist() == [5, 6, 70, 80]
+    assert (later.frame, later.absent) == (7, True)
+
+
+def test_several_frames_and_a_session_that_goes_on(files, capsys):
+    assert run("--click 0,28,28 --absent 5 --session {dir}/session.npz", files) == 0
+    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0]) and not masks.masks[5].any()
+    assert run("--click 2:3,58,42 --session {dir}/session.npz", files) == 0
+    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    assert masks.object_ids.tolist() == [1, 2]
+    assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0]) and not masks.masks[5, 0].any()
+    assert torch.equal(masks.masks[3, 1], SCENE.truth[3, 1])
+    assert "session" in capsys.readouterr().out

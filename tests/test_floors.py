@@ -20,13 +20,15 @@ FLOORS = [
         "draw_masks",
         "plot",
         "export",
+        "exports",
+        "smooth",
         "export_masks",
         "queries",
     },
-    {"models"},
+    {"models", "data"},
     {"predict", "predictor", "segment"},
     {"objects", "edit"},
-    {"launch", "cli", "cli_segment", "app"},
+    {"launch", "cli", "cli_data", "cli_prompts", "cli_segment", "app"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # `import pointtrack` brings everything with it: only the top floor may do that.

@@ -34,7 +34,8 @@ class TrackedWindow:
 class WindowLoop:
     """Tracks points through features that arrive in pieces of any size.
 
-    The one driver of the network: for files, cameras and training alike. It keeps one window of features.
+    The one driver of the network: for files, cameras and training alike. It keeps one window of features, and one
+    step before it, so that points can still be added on the frames that became final last (`branch`).
 
     Args:
         tracker: the network.
@@ -58,6 +59,7 @@ class WindowLoop:
         self.start = 0  # first frame of the next window
         self._shared = 0  # frames at the front of `_pieces` that the last window tracked too
         self._pieces: list[list[Tensor]] = []  # pyramids of the frames from `start` on
+        self._former: list[Tensor] | None = None  # pyramid of the step before `start`
         self._seen = torch.zeros_like(frame, dtype=torch.bool)  # (b, n) the query frame has come
         # Which points have a place in the templates and the state, in that order.
         self._points = torch.zeros(0, dtype=torch.int64, device=xy.device)
@@ -68,6 +70,39 @@ class WindowLoop:
     def held(self) -> int:
         """Number of frames whose features are kept now."""
         return sum(piece[0].shape[1] for piece in self._pieces)
+
+    @property
+    def earliest(self) -> int:
+        """The first frame whose features are still kept."""
+        return self.start - (self._former[0].shape[1] if self._former else 0)
+
+    def features(self, frame: int) -> list[Tensor]:
+        """The pyramid (b, 1, h, w, c) per level of a frame that is still kept. Raises ValueError for another one."""
+        first = self.earliest
+        for piece in self._held():
+            if first <= frame < first + piece[0].shape[1]:
+                return [level[:, frame - first : frame - first + 1] for level in piece]
+            first += piece[0].shape[1]
+        raise ValueError(
+            f"frame: expected one of {self.earliest}..{first - 1}, got {frame}; others are not kept"
+        )
+
+    def branch(self, frame: Tensor, xy: Tensor) -> tuple[WindowLoop, list[TrackedWindow]]:
+        """Other points on the same features, in a loop of their own that goes on in step with this one.
+
+        Args:
+            frame, xy: (b, n) and (b, n, 2) as in the constructor; `earliest` or later.
+
+        Returns:
+            The loop, and the window that is already complete, if there is one. From now on both loops are to be pushed
+            the same pieces.
+        """
+        loop = WindowLoop(self.tracker, frame, xy, length=self.length, step=self.step)
+        loop.start = self.earliest
+        return loop, [window for piece in self._held() for window in loop.push(piece)]
+
+    def _held(self) -> list[list[Tensor]]:
+        return [*([self._former] if self._former else []), *self._pieces]
 
     def push(self, pyramid: list[Tensor]) -> list[TrackedWindow]:
         """Take in features (b, t, h, w, c) per level; track every window that they complete."""
@@ -91,6 +126,7 @@ class WindowLoop:
         # Copies, so that the frames left behind are freed.
         once = self.length is None
         self._pieces = [] if once else [[level[:, self.step :].clone() for level in held]]
+        self._former = None if once else [level[:, : self.step].clone() for level in held]
         window = TrackedWindow(self.start, [self._nothing(length)], self._points)
         if self._templates is not None and len(self._points):
             queries = WindowQueries(

@@ -74,7 +74,9 @@ class PointTracker(nn.Module):
 
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c)."""
-        features = self.encoder(rearrange(frames, "b t c h w -> (b t) c h w").float())
+        pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.config.bf16_encoder):
+            features = self.encoder(pixels)
         return [
             channels_last(x, len(frames)) for x in build_pyramid(features, self.config.correlation.levels)
         ]

@@ -35,6 +35,7 @@ def load_tracker(
     sha256: str | None = None,
     device: str | torch.device = "auto",
     iterations: int | None = None,
+    precision: str = "float32",
     strict_parity: bool = False,
 ) -> PointTracker:
     """Load a tracker, ready to use.
@@ -49,6 +50,8 @@ def load_tracker(
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
         iterations: rounds of refinement per window, where they should differ from the model's own; with 0
             the first guess is the answer.
+        precision: "float32", or "bfloat16" for the encoder's convolutions: about twice as fast on processors made
+            for it, and positions differ by hundredths of a pixel.
         strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
             points, see `docs/differences.md`.
 
@@ -63,7 +66,12 @@ def load_tracker(
         check_sha256(path, sha256)
     tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
     _tell_licence(tracker.config, path)
-    tracker.config = replace(tracker.config, strict_parity=strict_parity)
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision: expected float32 or bfloat16, got {precision!r}")
+    tracker.config = replace(
+        tracker.config, strict_parity=strict_parity, bf16_encoder=precision == "bfloat16"
+    )
+    tracker.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
     if iterations is not None:
         if iterations < 0:
             raise ValueError(f"iterations: expected 0 or more, got {iterations}")

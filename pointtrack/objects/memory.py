@@ -128,8 +128,11 @@ class ObjectMemory:
         while len(self._recent) > self.config.recent:
             self._retire(*self._recent.pop(0))
 
-    def read(self, features: Tensor) -> Recollection:
+    def read(self, features: Tensor, *, anywhere: bool = False) -> Recollection:
         """What the memory says of the frame with these (c, h, w) features.
+
+        Args:
+            anywhere: go by looks alone, not by places: for an object that was gone, or after a cut.
 
         Raises:
             ValueError: nothing was remembered yet.
@@ -141,15 +144,15 @@ class ObjectMemory:
         cells = _Cells.concat(parts)
         looks = features.shape[0]
         keys = _keys(features, self.config.place)
-        near, which = (keys @ cells.keys.T).topk(min(self.config.top, len(cells.keys)), dim=1)
+        compared = slice(0, looks) if anywhere else slice(None)
+        likeness = keys[:, compared] @ cells.keys[:, compared].T
+        near, which = likeness.topk(min(self.config.top, len(cells.keys)), dim=1)
         weight = torch.softmax(near * self.config.sharpness, dim=1)
         share = torch.einsum("pk,pko->po", weight, cells.values[which])
         self._note_use(parts, which, weight)
         h, w = features.shape[1:]
-        likeness = (keys[:, :looks] * cells.keys[which[:, 0], :looks]).sum(1)
-        return Recollection(
-            rearrange(share, "(h w) o -> o h w", h=h), rearrange(likeness, "(h w) -> h w", w=w)
-        )
+        best = (keys[:, :looks] * cells.keys[which[:, 0], :looks]).sum(1)
+        return Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", w=w))
 
     def _parts(self) -> list[_Cells]:
         prototypes = [] if self._prototypes is None else [self._prototypes]

@@ -156,6 +156,14 @@ class Segmenter(Protocol):
         """
         ...
 
+    def as_low(self, mask: Tensor) -> Tensor:
+        """A (h, w) bool mask of a frame as (h', w') `mask_logits`, as if it had been answered there."""
+        ...
+
+
+# Logits of pixels that are certain, in a mask that a segmenter is told of.
+CERTAIN_LOGIT = 4.0
+
 
 def check_frame(frame: Any) -> tuple[int, int]:
     """Make sure that a frame is (h, w, 3) uint8 RGB; its (width, height). Raises ValueError otherwise."""
@@ -172,6 +180,25 @@ def check_frame(frame: Any) -> tuple[int, int]:
             "convert with (frame * 255).round().astype('uint8') if they are in 0..1"
         )
     return frame.shape[1], frame.shape[0]
+
+
+def check_inside(prompt: Prompt, wh: tuple[int, int]) -> None:
+    """Raise ValueError when a point or the box of a prompt lies outside a frame of size `wh`."""
+    w, h = wh
+    outside = ~inside_image(prompt.points, wh)
+    if outside.any():
+        at = int(outside.nonzero()[0])
+        raise ValueError(
+            f"prompt points: expected (x, y) within the {w} x {h} frame, got {prompt.points[at].tolist()} "
+            f"for point {at}; leave it out"
+        )
+    if prompt.box is not None:
+        limit = prompt.box.new_tensor([w, h, w, h]) - 1 + BOX_SLACK_PX
+        if ((prompt.box < -BOX_SLACK_PX) | (prompt.box > limit)).any():
+            raise ValueError(
+                f"prompt box: expected x0, y0, x1, y1 within the {w} x {h} frame, got {prompt.box.tolist()}; "
+                "clip it to the frame"
+            )
 
 
 def check_prompt(prompt: Prompt, embedding: Embedding, made_by: str, low_wh: tuple[int, int]) -> None:
@@ -191,21 +218,7 @@ def check_prompt(prompt: Prompt, embedding: Embedding, made_by: str, low_wh: tup
             f"embedding: expected one that {made_by} made, got one of {embedding.made_by or 'unknown origin'}; "
             "encode the frame with the segmenter that decodes it"
         )
-    w, h = embedding.wh
-    outside = ~inside_image(prompt.points, embedding.wh)
-    if outside.any():
-        at = int(outside.nonzero()[0])
-        raise ValueError(
-            f"prompt points: expected (x, y) within the {w} x {h} frame, got {prompt.points[at].tolist()} "
-            f"for point {at}; leave it out"
-        )
-    if prompt.box is not None:
-        limit = prompt.box.new_tensor([w, h, w, h]) - 1 + BOX_SLACK_PX
-        if ((prompt.box < -BOX_SLACK_PX) | (prompt.box > limit)).any():
-            raise ValueError(
-                f"prompt box: expected x0, y0, x1, y1 within the {w} x {h} frame, got {prompt.box.tolist()}; "
-                "clip it to the frame"
-            )
+    check_inside(prompt, embedding.wh)
     if prompt.mask_logits is not None:
         got_h, got_w = prompt.mask_logits.shape
         if (got_w, got_h) != tuple(low_wh):

@@ -16,7 +16,7 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from pointtrack.segment.base import Candidates, Embedding, Prompt, check_frame, check_prompt
+from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
 
 # Mean and deviation of the channels R, G, B in 0..1, with which all these models were trained.
 MEAN = (0.485, 0.456, 0.406)
@@ -78,6 +78,15 @@ class SamSegmenter:
         low = answer.pred_masks[0].float()
         logits = self._to_frame(low, embedding.wh)
         return Candidates(logits[0], answer.iou_scores[0, 0].float(), low[0])
+
+    def as_low(self, mask: Tensor) -> Tensor:
+        """A mask of a frame as mask logits, as `Segmenter.as_low` says."""
+        fitted_w, fitted_h = self._fitted_wh((mask.shape[1], mask.shape[0]))
+        w, h = self.low_wh
+        columns, rows = max(1, round(fitted_w * w / self.side)), max(1, round(fitted_h * h / self.side))
+        share = F.interpolate(mask[None, None].float(), (rows, columns), mode="area")[0, 0]
+        # The margin is no part of any object.
+        return CERTAIN_LOGIT * (2 * F.pad(share, (0, w - columns, 0, h - rows)) - 1)
 
     def _fitted_wh(self, wh: tuple[int, int]) -> tuple[int, int]:
         """Size of a frame within the model's input."""

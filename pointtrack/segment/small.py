@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from safetensors.torch import save_file
+from torch import Tensor
 
 from pointtrack.config import from_dict, to_dict
 from pointtrack.geometry import resize_frames
 from pointtrack.models.files import compare_shapes, read_weights
 from pointtrack.models.zoo import WEIGHTS, pick_device
-from pointtrack.segment.base import Candidates, Embedding, Prompt, check_frame, check_prompt
+from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
 from pointtrack.segment.network import (
     BOX_END,
     BOX_START,
@@ -121,6 +122,12 @@ class SmallSegmenter:
         logits, scores = logits[0, which], overlap_logit[0, which].sigmoid()
         full = F.interpolate(logits[None], embedding.wh[::-1], mode="bilinear")[0]
         return Candidates(full, scores, F.avg_pool2d(logits, LOW_STRIDE // MASK_STRIDE))
+
+    def as_low(self, mask: Tensor) -> Tensor:
+        """A mask of a frame as mask logits; see `segment.base.Segmenter.as_low`."""
+        w, h = self._inner_wh((mask.shape[1], mask.shape[0]))
+        share = F.interpolate(mask[None, None].float(), (h // LOW_STRIDE, w // LOW_STRIDE), mode="area")[0, 0]
+        return CERTAIN_LOGIT * (2 * share - 1)
 
     def _inner_wh(self, wh: tuple[int, int]) -> tuple[int, int]:
         """The size at which the network looks at a frame: about its shape, in whole cells."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,25 @@ KINDS = {
 }
 # The published SAM 2 files hold the video model, of which the image model is a part.
 PART_OF = {"sam2_video": "sam2"}
+VIDEO_KIND, VIDEO_CONFIG, VIDEO_MODEL = "sam2_video", "Sam2VideoConfig", "Sam2VideoModel"
+
+
+@dataclass(frozen=True, eq=False)
+class VideoModel:
+    """SAM 2 as published: the model for video, and the one for single frames over the same weights.
+
+    Attributes:
+        video: a `transformers.Sam2VideoModel`, on `device` and set to evaluate.
+        image: a `transformers.Sam2Model` whose weights are those of `video`, not a copy.
+        name, licence: as those of a segmenter.
+        device: where both are.
+    """
+
+    video: Any
+    image: Any
+    name: str
+    licence: str
+    device: torch.device
 
 
 def load_segmenter(
@@ -102,18 +122,77 @@ def load_segmenter(
     if name.endswith(".safetensors") and checkpoint is None:
         return _load_small(name, where)
     folder = _find(name, checkpoint)
-    row = PUBLISHED.get(name)
     kind = _kind_of(folder)
+    kind = PART_OF.get(kind, kind)
+    row = PUBLISHED.get(name)
     if row is not None and kind != row.kind:
-        raise ValueError(
-            f"{folder}: expected {name}, a model of type {row.kind}, got one of type {kind}; "
-            "pass the folder of that model, or the folder in the place of the name"
-        )
-    licence = row.licence if row else "unknown"
-    called = name if row else Path(name).name or folder.resolve().name
-    segmenter = KINDS[kind].adapter(_load_model(folder, kind), called, licence, where)
+        raise _not_that_kind(folder, name, row.kind, kind)
+    model = _load_model(folder, kind, KINDS[kind].config, KINDS[kind].model)
+    segmenter = KINDS[kind].adapter(model, *_called(name, folder), where)
     log.info("segmenter %s from %s, licence %s, on %s", segmenter.name, folder, segmenter.licence, where)
     return segmenter
+
+
+def load_video_model(
+    name: str | Path, *, checkpoint: str | Path | None = None, device: str | torch.device = "auto"
+) -> VideoModel:
+    """Load a SAM 2 that follows objects through a video; `pointtrack.objects.load_sam2_video` is its user.
+
+    Args:
+        name: of the published models of `load_segmenter` those of SAM 2, or the folder, or the "owner/name" on
+            the hub, of another SAM 2 for video in the format of `transformers`.
+        checkpoint, device: as for `load_segmenter`.
+
+    Raises:
+        FileNotFoundError, ConnectionError, PermissionError, ImportError: as `load_segmenter`.
+        ValueError: a model that does not follow objects, files that do not hold that model, or a device that this
+            machine does not have.
+    """
+    name = BY_REPO.get(str(name), str(name))
+    row = PUBLISHED.get(name)
+    if name == SHIPPED or (row is not None and row.kind != PART_OF[VIDEO_KIND]):
+        able = [other for other, row in PUBLISHED.items() if row.kind == PART_OF[VIDEO_KIND]]
+        raise ValueError(
+            f"{name}: expected a model that follows objects, got one for single frames; "
+            f"choose one of {', '.join(able)}"
+        )
+    where = pick_device(device)
+    transformers = _transformers([VIDEO_MODEL])
+    folder = _find(name, checkpoint)
+    kind = _kind_of(folder)
+    if kind != VIDEO_KIND:
+        raise _not_that_kind(folder, name if row else "SAM 2 for video", VIDEO_KIND, kind)
+    video = _load_model(folder, kind, VIDEO_CONFIG, VIDEO_MODEL)
+    video = video.float().eval().requires_grad_(False).to(where)
+    model = VideoModel(video, _image_part(transformers, video), *_called(name, folder), where)
+    log.info("video model %s from %s, licence %s, on %s", model.name, folder, model.licence, where)
+    return model
+
+
+def _image_part(transformers: Any, video: Any) -> Any:
+    """The model for single frames over the tensors of the one for video."""
+    part = KINDS[PART_OF[VIDEO_KIND]]
+    with torch.device("meta"):  # without storage: all of it is given below
+        image = getattr(transformers, part.model)(
+            getattr(transformers, part.config).from_dict(video.config.to_dict())
+        )
+    own = image.state_dict().keys()
+    image.load_state_dict({key: x for key, x in video.state_dict().items() if key in own}, assign=True)
+    return image.eval().requires_grad_(False)
+
+
+def _called(name: str, folder: Path) -> tuple[str, str]:
+    """Name and licence of a model that was asked for by `name` and found in `folder`."""
+    if name in PUBLISHED:
+        return name, PUBLISHED[name].licence
+    return Path(name).name or folder.resolve().name, "unknown"
+
+
+def _not_that_kind(folder: Path, expected: str, kind: str, got: str) -> ValueError:
+    return ValueError(
+        f"{folder}: expected {expected}, a model of type {kind}, got one of type {got}; "
+        "pass the folder of that model, or the folder in the place of the name"
+    )
 
 
 def _load_small(checkpoint: str | Path | None, device: torch.device) -> Segmenter:
@@ -162,15 +241,14 @@ def _complete(folder: Path) -> Path:
 
 
 def _kind_of(folder: Path) -> str:
-    """Key of KINDS."""
+    """Key of KINDS or of PART_OF."""
     try:
         kind = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:
         raise ValueError(
             f"{folder / CONFIG}: expected a JSON object, got something else ({error}); copy the file again"
         ) from error
-    kind = PART_OF.get(kind, kind)
-    if kind not in KINDS:
+    if kind not in (*KINDS, *PART_OF):
         raise ValueError(
             f"{folder / CONFIG}: expected a model_type of {', '.join([*KINDS, *PART_OF])}, got {kind!r}; "
             "pass the folder of a SAM, SAM-HQ or SAM 2"
@@ -178,14 +256,14 @@ def _kind_of(folder: Path) -> str:
     return kind
 
 
-def _load_model(folder: Path, kind: str) -> Any:
-    """The library's model with the weights of a folder."""
-    transformers = _transformers()
+def _load_model(folder: Path, kind: str, config_class: str, model_class: str) -> Any:
+    """The library's model of that class with the weights of a folder."""
+    transformers = _transformers([model_class])
     settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     try:
         # The config is made here so that a video model's is taken for its part without a warning.
-        config = getattr(transformers, KINDS[kind].config).from_dict(settings)
-        model, told = getattr(transformers, KINDS[kind].model).from_pretrained(
+        config = getattr(transformers, config_class).from_dict(settings)
+        model, told = getattr(transformers, model_class).from_pretrained(
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # the library has no error of its own for files that do not fit
@@ -205,8 +283,12 @@ def _not_those_weights(folder: Path, kind: str, reason: str) -> ValueError:
     )
 
 
-def _transformers() -> Any:
-    """The library, imported only where one of its models is asked for: it takes seconds."""
+def _transformers(needed: Iterable[str] = ()) -> Any:
+    """The library, imported only where one of its models is asked for: it takes seconds.
+
+    Args:
+        needed: names of the classes that it must have, besides those of KINDS.
+    """
     how = f'install it with: pip install "pointtrack[sam]" (transformers {OLDEST_TRANSFORMERS} or later)'
     try:
         import transformers
@@ -214,7 +296,8 @@ def _transformers() -> Any:
         raise ImportError(
             f"SAM models need the transformers library, which is not installed; {how}"
         ) from error
-    missing = [kind.model for kind in KINDS.values() if not hasattr(transformers, kind.model)]
+    named = dict.fromkeys([*(kind.model for kind in KINDS.values()), *needed])
+    missing = [model for model in named if not hasattr(transformers, model)]
     if missing:
         raise ImportError(
             f"SAM models: expected a transformers with {', '.join(missing)}, got {transformers.__version__}; {how}"

@@ -91,8 +91,11 @@ class ColourSegmenter:
             colour = picture[:, point[1], point[0], None, None]
             like |= (picture - colour).abs().amax(0) < 20
         part = like.clone()
-        part[:, int(prompt.points[0, 0]) :] = False
+        part[:, int(prompt.points[0, 0]) if len(prompt.points) else 0 :] = False
         masks = torch.stack([part, like, torch.ones_like(like)])
         logits = masks.float() * 10 - 5
         scores, given = torch.tensor([0.9, 0.8, 0.95]), list(self.answers)
         return Candidates(logits[given], scores[given], logits[given][:, ::4, ::4])
+
+    def as_low(self, mask: Tensor) -> Tensor:
+        return mask[::4, ::4].float() * 10 - 5

@@ -5,14 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pointtrack.objects.densify import (
-    DensifyConfig,
-    _Densifier,
-    pieces_with,
-    points_inside,
-    segment_tracks,
-)
+from pointtrack.objects.answer import DensifyConfig, pieces_with, points_inside
+from pointtrack.objects.densify import segment_tracks
+from pointtrack.objects.feed import PointFeed
 from pointtrack.objects.prompts import GivenMask, overlap
+from pointtrack.objects.walker import ObjectState, Walker
 from pointtrack.types import Video
 from tests.objects.scenes import COLOURS, ColourSegmenter, squares
 
@@ -74,11 +71,17 @@ def test_points_that_leave_the_mask_are_dropped():
     xy[2:, 0] = torch.tensor([70.0, 40.0])
     slid = replace(scene.tracks, xy=xy)
     segmenter = ColourSegmenter()
-    run = _Densifier(scene.video, slid, scene.objects, segmenter, None, DensifyConfig(positives=20))
-    masks = run.run(torch.tensor([1]), {}, lambda done: None)
+    config = DensifyConfig(positives=20)
+    masks = segment_tracks(scene.video, slid, segmenter, objects=scene.objects, config=config)
     assert torch.equal(masks.masks, scene.truth), "the point that slides never spoils a prompt"
-    assert run.usable[:4, 0].all() and not run.usable[5:, 0].any(), "and is dropped after three frames"
-    assert run.usable[:, 1:9].all()
+    # The same walk, with a look at the points after every step.
+    feed = PointFeed(scene.video, range(12), config.rules, tracks=slid, owner=scene.objects)
+    walker = Walker(scene.video, segmenter, feed, {1: ObjectState()}, config, rivals=True)
+    for frame in range(12):
+        walker.step(frame)
+        known = feed.on(frame).ids.tolist()
+        assert (0 in known) == (frame < 4), "it is dropped after three frames outside"
+        assert set(range(1, 9)) <= set(known)
 
 
 def test_new_points_come_from_the_mask_when_few_are_left(tiny_tracker):

@@ -3,29 +3,18 @@
 import pytest
 import torch
 
-from pointtrack.objects import follow
 from pointtrack.objects.follow import ObjectPrompt, follow_objects
 from pointtrack.segment.base import Prompt
-from pointtrack.types import Tracks
+from tests.objects.exact import TRACKER, use_exact_tracks
 from tests.objects.scenes import ColourSegmenter, squares
 
-STEP = torch.tensor([3.0, 1.0])
 SCENE = squares([[(5 + 3 * t, 10 + t) for t in range(8)], [(30 + 3 * t, 34 + t) for t in range(8)]])
 
 
 @pytest.fixture(autouse=True)
 def exact_tracks(monkeypatch):
     """Every point on a square moves with it; the ground stands still."""
-
-    def track(tracker, video, queries, **options):
-        t = torch.arange(len(video))[:, None]
-        on_square = SCENE.truth.any(1)[queries.frame, queries.xy[:, 1].long(), queries.xy[:, 0].long()]
-        moved = queries.xy + (t - queries.frame)[..., None] * STEP
-        xy = torch.where(on_square[:, None], moved, queries.xy.expand_as(moved))
-        seen = torch.ones(xy.shape[:2])
-        return Tracks(xy, seen, seen, queries, video.wh)
-
-    monkeypatch.setattr(follow, "track", track)
+    use_exact_tracks(monkeypatch, SCENE)
 
 
 @pytest.mark.parametrize("frame", [0, 4])
@@ -37,7 +26,7 @@ def test_a_drawn_and_a_clicked_object_are_followed_both_ways(frame):
     }
     segmenter = ColourSegmenter()
     segmenter.answers = (1,)  # a click's best candidate is the square
-    masks = follow_objects(SCENE.video, prompts, None, segmenter)
+    masks = follow_objects(SCENE.video, prompts, TRACKER, segmenter)
     assert masks.object_ids.tolist() == [3, 7]
     assert torch.equal(masks.masks, SCENE.truth)
     assert (masks.scores[frame] == 1).all()
@@ -46,7 +35,7 @@ def test_a_drawn_and_a_clicked_object_are_followed_both_ways(frame):
 def test_the_mask_given_is_kept_as_it_is():
     drawn = SCENE.truth[2, 0].clone()
     drawn[:14] = False
-    masks = follow_objects(SCENE.video, {1: ObjectPrompt(2, mask=drawn)}, None, ColourSegmenter())
+    masks = follow_objects(SCENE.video, {1: ObjectPrompt(2, mask=drawn)}, TRACKER, ColourSegmenter())
     assert torch.equal(masks.masks[2, 0], drawn)
     assert torch.equal(masks.masks[5, 0], SCENE.truth[5, 0])
 
@@ -56,14 +45,14 @@ def test_the_mask_given_is_kept_as_it_is():
     [
         ({}, "expected objects with ids from 1 on"),
         ({0: ObjectPrompt(0, mask=SCENE.truth[0, 0])}, "expected objects with ids from 1 on"),
-        ({1: ObjectPrompt(8, mask=SCENE.truth[0, 0])}, r"frame in 0\.\.7, got frame 8"),
+        ({1: ObjectPrompt(8, mask=SCENE.truth[0, 0])}, r"number in 0\.\.7, got 8"),
         ({1: ObjectPrompt(0, mask=SCENE.truth[0, 0, :5])}, r"\(h, w\) = \(60, 80\)"),
-        ({1: ObjectPrompt(0, mask=SCENE.truth[0, 0] & False)}, "got an empty one"),
+        ({1: ObjectPrompt(0, mask=SCENE.truth[0, 0] & False)}, "got an empty mask"),
     ],
 )
 def test_mistakes_are_refused(prompts, message):
     with pytest.raises(ValueError, match=message):
-        follow_objects(SCENE.video, prompts, None, ColourSegmenter())
+        follow_objects(SCENE.video, prompts, TRACKER, ColourSegmenter())
 
 
 def test_a_prompt_is_one_thing():

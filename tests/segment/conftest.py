@@ -1,58 +1,11 @@
-"""SAM, SAM-HQ and SAM 2 from tiny configs with random weights, in folders as on the hub.
-
-A library's own start leaves logits near 1e-5, where any two answers agree; so all weights are drawn anew.
-"""
+"""SAM, SAM-HQ and SAM 2 from tiny configs with random weights, in folders as on the hub."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
-SIDE = 64
-LOW = 16
-KINDS = ("sam", "sam_hq", "sam2")
-
-
-def _vit(**decoder):
-    vision = {
-        "hidden_size": 32, "output_channels": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "mlp_dim": 64,
-        "image_size": SIDE, "patch_size": 16, "window_size": 2, "global_attn_indexes": [1, 2], "num_pos_feats": 16,
-    }  # fmt: skip
-    prompts = {"hidden_size": 32, "image_size": SIDE, "patch_size": 16, "image_embedding_size": SIDE // 16}
-    return {
-        "vision_config": vision,
-        "prompt_encoder_config": prompts,
-        "mask_decoder_config": {**SMALL_DECODER, **decoder},
-    }
-
-
-def _hiera(**more):
-    backbone = {
-        "model_type": "sam2_hiera_det_model", "hidden_size": 16, "image_size": [SIDE, SIDE], "num_attention_heads": 1,
-        "blocks_per_stage": [1, 1, 2, 1], "embed_dim_per_stage": [16, 32, 64, 128],
-        "num_attention_heads_per_stage": [1, 2, 4, 8], "window_size_per_stage": [8, 4, 2, 2],
-        "global_attention_blocks": [3], "window_positional_embedding_background_size": [4, 4],
-    }  # fmt: skip
-    vision = {
-        "backbone_config": backbone, "backbone_channel_list": [128, 64, 32, 16], "fpn_hidden_size": 32,
-        "backbone_feature_sizes": [[SIDE // cell] * 2 for cell in (4, 8, 16)],
-    }  # fmt: skip
-    prompts = {"hidden_size": 32, "image_size": SIDE, "patch_size": 16}
-    return {
-        "vision_config": vision,
-        "prompt_encoder_config": prompts,
-        "mask_decoder_config": SMALL_DECODER,
-        **more,
-    }
-
-
-SMALL_DECODER = {"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32}
-SMALL_MEMORY = {
-    "memory_attention_hidden_size": 32, "memory_attention_num_layers": 1, "memory_attention_feed_forward_hidden_size": 64,
-    "memory_encoder_hidden_size": 32, "memory_encoder_output_channels": 16, "memory_fuser_embed_dim": 32,
-    "image_size": SIDE,
-}  # fmt: skip
+from tests.tiny_sam import LOW, SIDE, draw_weights, hiera_settings, video_settings, vit_settings
 
 
 @pytest.fixture(scope="session")
@@ -65,24 +18,16 @@ def tiny_sam(transformers, tmp_path_factory):
     """Kind -> the library's model and processor, and the folder with its weights."""
     root = tmp_path_factory.mktemp("sam")
     rows = {
-        "sam": ("Sam", _vit()),
-        "sam_hq": ("SamHQ", _vit(vit_dim=32)),
-        "sam2": ("Sam2", _hiera()),
-        "sam2_video": ("Sam2Video", _hiera(**SMALL_MEMORY)),
+        "sam": ("Sam", vit_settings()),
+        "sam_hq": ("SamHQ", vit_settings(vit_dim=32)),
+        "sam2": ("Sam2", hiera_settings()),
+        "sam2_video": ("Sam2Video", video_settings()),
     }
     made = {}
     for kind, (prefix, settings) in rows.items():
         config = getattr(transformers, f"{prefix}Config")(**settings)
         model = getattr(transformers, f"{prefix}Model")(config).eval()
-        generator = torch.Generator().manual_seed(len(made))
-        for name, weight in model.named_parameters():
-            if weight.ndim > 1:
-                # Wide enough that points, boxes and pixels all matter to the answer.
-                gain = 1.5 if name.startswith("mask_decoder") else 1.0
-                fan = 1 if "point_embed" in name else weight[0].numel()
-                weight.data.normal_(std=gain / fan**0.5, generator=generator)
-            elif name.endswith("bias"):
-                weight.data.normal_(std=0.2, generator=generator)
+        draw_weights(model, seed=len(made))
         model.save_pretrained(root / kind)
         made[kind] = SimpleNamespace(
             model=model, folder=root / kind, processor=_processor(transformers, prefix)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from pointtrack.segment import Prompt, load_segmenter, zoo
 from pointtrack.segment.sam import SamHqSegmenter, SamSegmenter
 from pointtrack.segment.sam2 import Sam2Segmenter
+from pointtrack.segment.zoo import load_video_model
 
 ADAPTERS = {"sam": SamSegmenter, "sam_hq": SamHqSegmenter, "sam2": Sam2Segmenter, "sam2_video": Sam2Segmenter}
 
@@ -219,3 +220,70 @@ def test_weights_cut_short(folder):
         ValueError, match=f"{folder}: expected the config and the weights of a model of type sam"
     ):
         load_segmenter(folder, device="cpu")
+
+
+def test_video_model(tiny_sam):
+    model = load_video_model(tiny_sam["sam2_video"].folder, device="cpu")
+    assert (model.name, model.licence, model.device) == ("sam2_video", "unknown", torch.device("cpu"))
+    theirs = tiny_sam["sam2_video"].model.state_dict()
+    assert theirs.keys() == model.video.state_dict().keys() > model.image.state_dict().keys()
+    for part in (model.video, model.image):
+        for name, tensor in part.state_dict().items():
+            assert torch.equal(tensor, theirs[name]), name
+        assert not part.training
+
+
+@pytest.mark.parametrize("name", ["sam2-hiera-small", "facebook/sam2-hiera-small"])
+def test_published_video_model(tiny_sam, monkeypatch, name):
+    asked = []
+
+    def fetch(repo, filename):
+        asked.append((repo, filename))
+        return tiny_sam["sam2_video"].folder / filename
+
+    monkeypatch.setattr(zoo, "fetch", fetch)
+    model = load_video_model(name, device="cpu")
+    assert asked == [("facebook/sam2-hiera-small", file) for file in ("config.json", "model.safetensors")]
+    assert (model.name, model.licence) == ("sam2-hiera-small", "Apache-2.0")
+
+
+@pytest.mark.parametrize("name", ["small", "sam-vit-b", "sam-hq-vit-l", "facebook/sam-vit-huge"])
+def test_video_model_that_is_for_single_frames(name):
+    with pytest.raises(
+        ValueError, match="got one for single frames; choose one of sam2-hiera-tiny, .*sam2.1"
+    ):
+        load_video_model(name, device="cpu")
+
+
+def test_video_model_of_another_type(tiny_sam):
+    with pytest.raises(
+        ValueError, match="expected SAM 2 for video, a model of type sam2_video, got one of type sam2;"
+    ):
+        load_video_model(tiny_sam["sam2"].folder, device="cpu")
+    with pytest.raises(
+        ValueError, match="expected sam2-hiera-tiny, a model of type sam2_video, got one of type sam;"
+    ):
+        load_video_model("sam2-hiera-tiny", checkpoint=tiny_sam["sam"].folder, device="cpu")
+
+
+def test_video_model_with_a_tensor_missing(tiny_sam, tmp_path):
+    folder = shutil.copytree(tiny_sam["sam2_video"].folder, tmp_path / "cut")
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("memory_encoder.projection.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    load_segmenter(folder, device="cpu")  # does without
+    with pytest.raises(
+        ValueError, match="(?s)of type sam2_video, got others.*such as memory_encoder.projection.weight"
+    ):
+        load_video_model(folder, device="cpu")
+
+
+def test_video_model_without_the_extra(tiny_sam, monkeypatch):
+    monkeypatch.setattr(zoo, "fetch", None)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"not installed; .*pointtrack\[sam\]"):
+        load_video_model("sam2.1-hiera-tiny", device="cpu")
+    old = SimpleNamespace(__version__="4.56.0.dev", **{kind.model: None for kind in zoo.KINDS.values()})
+    monkeypatch.setitem(sys.modules, "transformers", old)
+    with pytest.raises(ImportError, match=r"with Sam2VideoModel, got 4\.56\.0\.dev; .*pointtrack\[sam\]"):
+        load_video_model(tiny_sam["sam2_video"].folder, device="cpu")

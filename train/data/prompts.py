@@ -10,15 +10,15 @@ from torch import Tensor
 
 from pointtrack.segment.network import BOX_END, BOX_START, LOW_STRIDE, NEGATIVE, NOTHING, POSITIVE, Asked
 
-# Points that a first prompt has room for: clicks, then the two corners of a box.
-FIRST_POINTS = 4
+# The most clicks of a first prompt that a person makes, and the most points that a tracker gives.
+FIRST_CLICKS, FIRST_POINTS = 4, 16
 BOX_JITTER = 0.08
 LARGEST_JITTER_PX = 16.0
 NEAR_CELL_PX = 8  # what is near is told by cells of so many pixels: pooling over pixels is slow
 
 
 def first_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Asked:
-    """Draw how each object is first asked for: 1 to 4 clicks, a box, a bad mask, or a mask and clicks.
+    """Draw how each object is first asked for: 1 to 4 clicks, many points, a box, a bad mask, or a mask and clicks.
 
     Args:
         masks: (m, h, w) bool.
@@ -30,10 +30,13 @@ def first_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> A
     boxed = (draw[:, 0] >= 0.55) & (draw[:, 0] < 0.75)
     told = draw[:, 0] >= 0.75  # a former mask, with clicks from 0.85 on
     points, kinds = [], []
-    count = torch.where(draw[:, 1] < 0.5, 1, 1 + (draw[:, 2] * FIRST_POINTS).long())
+    few = torch.where(draw[:, 1] < 0.25, 1, 1 + (draw[:, 2] * FIRST_CLICKS).long())
+    count = torch.where(draw[:, 1] < 0.6, few, 1 + (draw[:, 2] * FIRST_POINTS).long())
+    most = int(count.max())  # room for no more than are drawn
+    share = torch.where(count > FIRST_CLICKS, 0.5, 0.7)  # positive ones
     inside, beside = inner_weight(masks), near_weight(masks)
-    for i in range(FIRST_POINTS):
-        positive = torch.rand(m, generator=generator) < (1.0 if i == 0 else 0.7)
+    for i in range(most):
+        positive = torch.rand(m, generator=generator) < (1.0 if i == 0 else share)
         weight = torch.where(positive.to(masks.device)[:, None, None], inside, beside)
         points.append(draw_points(weight, generator))
         kind = torch.where(positive, POSITIVE, NEGATIVE)

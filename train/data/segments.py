@@ -124,10 +124,18 @@ class SegmentImages(Dataset):
         clips: to take first frames from; the images have their size, number per batch and seed.
         objects: most masks per image.
         synthetic: share of synthetic batches.
+        pasted: share of the photographs into which an object of another one is put.
     """
 
-    def __init__(self, photos: list[Photo], clips: SyntheticClips, objects: int = 4, synthetic: float = 0.25):
-        self.photos, self.clips, self.objects = photos, clips, objects
+    def __init__(
+        self,
+        photos: list[Photo],
+        clips: SyntheticClips,
+        objects: int = 4,
+        synthetic: float = 0.25,
+        pasted: float = 0.5,
+    ):
+        self.photos, self.clips, self.objects, self.pasted = photos, clips, objects, pasted
         self.synthetic = synthetic if photos else 1.0
 
     @torch.no_grad()
@@ -166,25 +174,37 @@ class SegmentImages(Dataset):
             if not objects:
                 continue
             view = random_view(photo.picture.shape[:2], objects[0], wh, random)
-            seen = [
-                cv2.warpAffine(one.astype(np.uint8), view, wh, flags=cv2.INTER_AREA) > 0 for one in objects
-            ]
+            seen = [_seen_mask(one, view, wh) for one in objects]
+            picture = _seen(photo.picture, view, wh)
+            if random.random() < self.pasted:
+                picture, seen = self._paste(picture, seen, random)
             large = [one for one in seen if SHARES[0] < one.mean() < 0.9]
             if large:
-                picture = cv2.warpAffine(
-                    _smooth(photo.picture, view),
-                    view,
-                    wh,
-                    flags=cv2.INTER_LINEAR,
-                    borderMode=cv2.BORDER_REFLECT_101,
-                )
                 pictures.append(picture)
-                masks.append(large)
+                masks.append(large[-self.objects :])
         generator = torch.Generator().manual_seed(int(random.integers(2**31)))
         stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
         if random.random() < 0.6:
             stack = random_colour(stack, generator)
         return degrade(stack[:, None], generator)[:, 0], masks
+
+    def _paste(
+        self, picture: np.ndarray, masks: list[np.ndarray], random: np.random.Generator
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """An object of another photograph in front: where it ends is beyond doubt, unlike people's outlines."""
+        photo = self.photos[int(random.integers(len(self.photos)))]
+        mask = self._object(photo, random)
+        if mask is None:
+            return picture, masks
+        wh = (picture.shape[1], picture.shape[0])
+        view = random_view(photo.picture.shape[:2], mask, wh, random)
+        view[:, 2] += random.uniform(-0.3, 0.3, 2) * wh
+        in_front = _seen_mask(mask, view, wh)
+        soft = cv2.GaussianBlur(in_front.astype(np.float32), (0, 0), float(random.uniform(0.4, 1.2)))[
+            ..., None
+        ]
+        mixed = soft * _seen(photo.picture, view, wh) + (1 - soft) * picture
+        return mixed.astype(np.uint8), [*(one & ~in_front for one in masks), in_front]
 
     def _object(self, photo: Photo, random: np.random.Generator) -> np.ndarray | None:
         # Who drew few regions drew whole objects.
@@ -214,6 +234,18 @@ def random_view(
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = linear @ np.diag([mirror, 1.0])
     return np.concatenate([linear, (np.array(wh) / 2 - linear @ centre)[:, None]], axis=1)
+
+
+def _seen(picture: np.ndarray, view: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) what a view shows of a picture."""
+    return cv2.warpAffine(
+        _smooth(picture, view), view, wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def _seen_mask(mask: np.ndarray, view: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
+    """(h, w) bool what a view shows of a mask."""
+    return cv2.warpAffine(mask.astype(np.uint8), view, wh, flags=cv2.INTER_AREA) > 0
 
 
 def _smooth(picture: np.ndarray, view: np.ndarray) -> np.ndarray:

@@ -1,0 +1,300 @@
+"""One object on one frame: points, memory and the mask before prompt a segmenter and judge what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pointtrack.objects.engine import Found
+from pointtrack.objects.feed import PointRules
+from pointtrack.objects.memory import Recollection
+from pointtrack.objects.prompts import agreement, nearest_others, overlap, read_mask, spread_points
+from pointtrack.segment.base import Embedding, Prompt, Segmenter
+
+# How far the correction of a click reaches that the segmenter did not follow.
+CLICK_REACH_PX = 12.0
+# How far out of a box an object may reach, in the box's sides.
+BOX_SLACK = 0.08
+
+
+@dataclass(frozen=True)
+class DensifyConfig:
+    """How points become masks.
+
+    Attributes:
+        positives, negatives: the most points of the object, and of others, in a prompt.
+        rounds: of prompting; every one after the first also gives the mask of the one before.
+        visible, confident: a point counts on a frame above these.
+        present: the agreement of mask and points (`prompts.agreement`) from which an object counts as there.
+        steady: weight of the overlap with the mask before, moved along with the points, when choosing
+            among a segmenter's candidates.
+        strikes: frames in a row on which a visible point may be outside the mask of its object before it is
+            dropped for good.
+        reseed_below: with fewer usable points, new ones are taken from the mask (needs a tracker).
+        reseed_to: number of points after that.
+        reseed_every: least number of frames between two times that happens, as it costs a pass of the tracker.
+        sure: agreement from which a mask may drop points, give new ones, and be remembered.
+        prior: weight of what the memory says of each pixel (`memory.ObjectMemory` on the segmenter's
+            features, or the tracker's where there is one), as logits added to the segmenter's.
+        alike: likeness to what is remembered from which a cell can hardly be anything else.
+        cells: so many of these a place needs for an object without points to be found again there.
+        similar: likeness that the other cells of the place need.
+        found: overlap of the mask and the place from which the object counts as found.
+    """
+
+    positives: int = 8
+    negatives: int = 8
+    rounds: int = 2
+    visible: float = 0.5
+    confident: float = 0.25
+    present: float = 0.4
+    steady: float = 0.5
+    strikes: int = 3
+    reseed_below: int = 5
+    reseed_to: int = 12
+    reseed_every: int = 4
+    sure: float = 0.7
+    prior: float = 1.0
+    alike: float = 0.8
+    cells: int = 4
+    similar: float = 0.65
+    found: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("positives", 1),
+            ("negatives", 0),
+            ("rounds", 1),
+            ("strikes", 1),
+            ("reseed_every", 1),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"densify {name}: expected {least} or more, got {getattr(self, name)}")
+
+    @property
+    def rules(self) -> PointRules:
+        """Which points count."""
+        return PointRules(self.visible, self.confident)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of an object on a frame before the segmenter is asked.
+
+    Attributes:
+        own, beside: (n, 2), (m, 2) pixels on it, and not on it.
+        prior: (h, w) logits of every pixel by the memory; 0 where it says nothing.
+        before: (h, w) bool, the last mask moved to where it should be now, or None.
+    """
+
+    own: Tensor
+    beside: Tensor
+    prior: Tensor
+    before: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """(h, w) bool mask, not empty, and how well it agrees with the evidence, at most 1."""
+
+    mask: Tensor
+    agrees: float
+
+
+def answer_points(
+    segmenter: Segmenter, embedding: Embedding, evidence: Evidence, config: DensifyConfig
+) -> Answer | None:
+    """The mask that agrees best with points, memory and the mask before; None where none agrees enough.
+
+    Args:
+        segmenter, embedding: of the frame.
+        evidence: with at least one own point.
+        config: how.
+    """
+    own, before = evidence.own, evidence.before
+    beside = evidence.beside[nearest_others(own, evidence.beside, config.negatives)]
+    asked = own if before is None else _believed(own, before)
+    points = torch.cat([asked[spread_points(asked, config.positives)], beside])
+    labels = torch.arange(len(points)) < len(points) - len(beside)
+    low = None
+    best: tuple[float, Answer] | None = None
+    for _ in range(config.rounds):
+        candidates = segmenter.decode(embedding, Prompt(points, labels, None, low), several=True)
+        for i, logits in enumerate(candidates.logits.float().cpu() + evidence.prior):
+            mask = pieces_with(logits > 0, asked)
+            agrees = agreement(mask, own, beside)
+            value = agrees + 0.5 * float(candidates.scores[i])
+            if before is not None:
+                value += config.steady * overlap(mask, before)
+            if mask.any() and (best is None or value > best[0]):
+                best, low = (value, Answer(mask, min(agrees, 1.0))), candidates.low[i]
+    return best[1] if best is not None and best[1].agrees >= config.present else None
+
+
+def find_again(
+    segmenter: Segmenter,
+    embedding: Embedding,
+    grid: Embedding,
+    recalled: Recollection,
+    config: DensifyConfig,
+) -> Answer | None:
+    """An object of which no point is seen, by its looks; None where the memory is not sure.
+
+    Args:
+        segmenter, embedding: of the frame.
+        grid: the cells that the memory was asked about.
+        recalled: what the memory of this one object says of them, read `anywhere`.
+        config: how.
+    """
+    known = recalled.share[0] > 0.5
+    h, w = known.shape
+    count, pieces = cv2.connectedComponents(
+        (known & (recalled.likeness > config.similar)).cpu().numpy().astype(np.uint8)
+    )
+    sure = (known & (recalled.likeness > config.alike)).cpu().numpy()
+    # Of the places that resemble it, the one with most cells that can hardly be anything else.
+    certain = np.bincount(pieces[sure], minlength=count)
+    certain[0] = 0
+    if certain.max() < config.cells:
+        return None
+    piece = torch.from_numpy(pieces == certain.argmax())
+    rows, columns = piece.nonzero().unbind(1)
+    cell = torch.tensor([grid.extent_wh[0] / w, grid.extent_wh[1] / h])
+    centres = (torch.stack([columns, rows], dim=1) + 0.5) * cell - 0.5
+    centres = torch.minimum(centres, torch.tensor(embedding.wh) - 1.0)
+    points = centres[spread_points(centres, config.positives)]
+    candidates = segmenter.decode(embedding, Prompt(points), several=True)
+    prior = config.prior * as_logits(recalled.share[0], grid)
+    expected = as_logits(piece.float(), grid) > 0
+    best = None
+    for logits in candidates.logits.float().cpu() + prior:
+        mask = pieces_with(logits > 0, points)
+        agrees = overlap(mask, expected)
+        if mask.any() and (best is None or agrees > best.agrees):
+            best = Answer(mask, agrees)
+    return best if best is not None and best.agrees >= config.found else None
+
+
+def answer_prompt(
+    segmenter: Segmenter, embedding: Embedding, prompt: Prompt, before: Tensor | None = None
+) -> Found:
+    """What a person's prompt means on a frame; every click is honoured.
+
+    Args:
+        segmenter, embedding: of the frame.
+        prompt: points or a box.
+        before: (h, w) bool mask that the prompt corrects.
+    """
+    if before is not None:
+        prompt = replace(prompt, mask_logits=segmenter.as_low(before))
+    # A single click may mean a part, an object or a group; anything more is clear.
+    several = len(prompt.points) == 1 and prompt.box is None and before is None
+    candidates = segmenter.decode(embedding, prompt, several=several)
+    inside, beside = prompt.points[prompt.labels], prompt.points[~prompt.labels]
+    values = [
+        agreement(mask, inside, beside) + float(score)
+        for mask, score in zip(candidates.masks.cpu(), candidates.scores, strict=True)
+    ]
+    best = int(np.argmax(values))
+    logits = candidates.logits[best].float().cpu()
+    if prompt.box is not None:
+        logits = torch.where(around_box(prompt.box, embedding.wh), logits, logits.clamp(max=-1))
+    mask = honour_clicks(logits, prompt.points, prompt.labels) > 0
+    score = float(candidates.scores[best].clamp(0, 1)) * bool(mask.any())
+    return Found(mask, score, score)
+
+
+def around_box(box: Tensor, wh: tuple[int, int]) -> Tensor:
+    """(h, w) bool: in a box x0, y0, x1, y1 or close to it; people draw boxes a little off, and mean what is in them."""
+    x0, y0, x1, y1 = box.tolist()
+    slack_x, slack_y = (2 + BOX_SLACK * side for side in (x1 - x0, y1 - y0))
+    x, y = torch.arange(wh[0]), torch.arange(wh[1])[:, None]
+    return (x >= x0 - slack_x) & (x <= x1 + slack_x) & (y >= y0 - slack_y) & (y <= y1 + slack_y)
+
+
+def honour_clicks(logits: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+    """Bend logits around clicks that they contradict, so that each of these lies on its own side.
+
+    Args:
+        logits: (h, w).
+        points, labels: (k, 2) pixels and (k,) bool.
+
+    Returns:
+        (h, w) logits; the same where no click is contradicted. Of a click in the object and one beside it on the
+        same pixel the later one counts.
+    """
+    h, w = logits.shape
+    y, x = torch.arange(h)[:, None], torch.arange(w)[None, :]
+    bent = logits.clone()
+    # Bending for one click may push another one over: those are seen to again, each in a smaller circle.
+    for radius in (CLICK_REACH_PX, CLICK_REACH_PX / 2, CLICK_REACH_PX / 4, 0.5):
+        for point, positive in zip(points, labels.tolist(), strict=True):
+            column, row = point.round().long().clamp(min=0).tolist()
+            here = float(bent[min(row, h - 1), min(column, w - 1)])
+            if (here > 0) != positive:
+                near = torch.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * radius**2))
+                bent += near * ((1.0 if positive else -1.0) - here)
+    return bent
+
+
+def as_logits(share: Tensor, grid: Embedding) -> Tensor:
+    """(h', w') shares in [0, 1] of a grid's cells -> (h, w) logits of the frame's pixels, on the CPU."""
+    size = (round(grid.extent_wh[1]), round(grid.extent_wh[0]))
+    whole = F.interpolate(share[None, None].float().cpu(), size, mode="bilinear")[0, 0]
+    return torch.logit(whole[: grid.wh[1], : grid.wh[0]].clamp(0.02, 0.98))
+
+
+def as_cells(mask: Tensor, grid: Embedding) -> Tensor:
+    """(h, w) mask -> (h*, w*) of the area that a grid's cells span, which may reach beyond the frame."""
+    right = round(grid.extent_wh[0]) - mask.shape[1]
+    below = round(grid.extent_wh[1]) - mask.shape[0]
+    return F.pad(mask.float(), (0, max(right, 0), 0, max(below, 0)))
+
+
+def pieces_with(mask: Tensor, xy: Tensor) -> Tensor:
+    """The connected pieces of a mask that hold a point: (h, w) bool, (n, 2) points -> (h, w) bool."""
+    count, pieces = cv2.connectedComponents(mask.numpy().astype(np.uint8), connectivity=4)
+    inside = xy[read_mask(mask, xy)].round().long()
+    kept = np.zeros(count, bool)
+    kept[pieces[inside[:, 1].numpy(), inside[:, 0].numpy()]] = True
+    kept[0] = False
+    return torch.from_numpy(kept[pieces])
+
+
+def points_inside(mask: Tensor, count: int) -> Tensor:
+    """Points of a mask that lie well inside it and cover it: (h, w) bool, not empty -> (k, 2) float32, k <= count."""
+    depth = cv2.distanceTransform(np.pad(mask.numpy().astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    rows, columns = np.nonzero(depth >= 0.3 * depth.max())
+    # A few hundred of the pixels cover it as well as all of them.
+    every = max(len(rows) // 400, 1)
+    xy = torch.from_numpy(np.stack([columns, rows], axis=-1)[::every]).float()
+    return xy[spread_points(xy, count)]
+
+
+def belt_around(mask: Tensor, width: float) -> Tensor:
+    """What lies close around a mask, but not on its outline.
+
+    Args:
+        mask: (h, w) bool.
+        width: in square roots of the mask's area.
+    """
+    pixels = max(int(width * float(mask.sum()) ** 0.5), 4)
+    picture = mask.numpy().astype(np.uint8)
+    return grown(picture, pixels) & ~grown(picture, max(pixels // 4, 2))
+
+
+def grown(mask: Tensor | np.ndarray, pixels: int) -> Tensor:
+    """(h, w) bool: the mask and a rim of so many pixels."""
+    picture = np.asarray(mask).astype(np.uint8)
+    return torch.from_numpy(cv2.dilate(picture, np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0)
+
+
+def _believed(own: Tensor, before: Tensor) -> Tensor:
+    """The points that lie where the object should be by its last mask; all of them if that is less than half."""
+    inside = read_mask(grown(before, 2), own)
+    return own[inside] if 2 * int(inside.sum()) >= len(own) else own

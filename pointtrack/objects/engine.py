@@ -1,0 +1,77 @@
+"""What a session asks of whatever follows objects for it: an answer on one frame, and a walk away from known ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from pointtrack.objects.prompts import GivenMask
+from pointtrack.segment.base import Prompt
+from pointtrack.types import Video
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An object on a frame.
+
+    Attributes:
+        mask: (h, w) bool of the video's size, on the CPU; empty where the object is absent.
+        score: in [0, 1], how sure it is that the object is there as drawn; 0 where it is absent.
+        quality: in [0, 1], how likely a person would leave the frame as it is. For an object that is there that is
+            the score; an absence has a quality too.
+    """
+
+    mask: Tensor
+    score: float
+    quality: float
+
+
+class Engine(Protocol):
+    """Follows objects through a video. It holds models and caches, but nothing of what a person asked for.
+
+    Attributes:
+        name: of the models in it.
+    """
+
+    name: str
+
+    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> Found:
+        """What a prompt means on its frame, at once and without a look at other frames.
+
+        Args:
+            video, frame: where it is given.
+            prompt: points or a box, without mask logits.
+            before: (h, w) bool mask of the frame that the prompt corrects.
+
+        Raises:
+            ValueError: a prompt outside the frame.
+        """
+        ...
+
+    def walk(
+        self,
+        video: Video,
+        known: Mapping[int, Sequence[GivenMask]],
+        frames: range,
+        cuts: Sequence[int] = (),
+    ) -> Iterator[dict[int, Found]]:
+        """Follow objects along some frames, forward or backward, as far as the caller asks for the next frame.
+
+        What comes for a frame does not depend on how many more are asked for.
+
+        Args:
+            video: all frames.
+            known: object id (1 or more) -> its masks on frames that are settled. The walk starts beside one of them,
+                on frame `frames.start - frames.step`, and every object has a mask there, which is empty where
+                it is known to be absent; the others, on any frames, also tell what the object looks like.
+            frames: to walk, of step 1 or -1.
+            cuts: frames on which a new shot begins. Nothing moves across a cut: there an object has to be
+                found again by its looks, or it is absent.
+
+        Returns:
+            Per frame, in the order of `frames`, what was found of every object.
+        """
+        ...

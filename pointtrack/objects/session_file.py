@@ -1,0 +1,140 @@
+"""Sessions as files: one .npz with what was said (all of the history) and what was computed."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointtrack.objects.engine import Found
+from pointtrack.objects.keyframes import Keyframe, SessionObject, Side
+from pointtrack.objects.results import Packed, Results
+from pointtrack.types import Video
+
+FORMAT = "pointtrack session 1"
+History = list[tuple[SessionObject, ...]]
+
+
+def write_session(path: str | Path, video: Video, history: History, now: int, results: Results) -> Path:
+    """Write a session; the suffix .npz is added where it is missing. The file is never half written."""
+    path = Path(path)
+    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    keys = {key.serial: key for state in history for one in state for key in one.keys}
+    masks = [mask for key in keys.values() for mask in (key.mask, key.base) if mask is not None]
+    packed = [Packed.of(Found(mask, 1.0, 1.0)).counts for mask in masks]
+    rows = [row for rows in results.sides.values() for row in rows]
+    told = {
+        "format": FORMAT,
+        "video": _fingerprint(video),
+        "now": now,
+        "keys": [
+            {
+                "serial": key.serial,
+                "frame": key.frame,
+                "points": key.points.tolist(),
+                "labels": key.labels.tolist(),
+                "box": None if key.box is None else key.box.tolist(),
+                "corrects": key.base is not None,
+            }
+            for key in keys.values()
+        ],
+        "history": [
+            [{"id": one.id, "name": one.name, "keys": [key.serial for key in one.keys]} for one in state]
+            for state in history
+        ],
+        "sides": [
+            {
+                "object_id": side.object_id,
+                "start": side.start,
+                "other": side.other,
+                "frames": [side.frames.start, side.frames.stop, side.frames.step],
+                "done": len(found),
+            }
+            for side, found in results.sides.items()
+        ],
+    }
+    counts = [*packed, *(row.counts for row in rows)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    with scratch.open("wb") as file:
+        np.savez_compressed(
+            file,
+            told=np.array(json.dumps(told)),
+            counts=np.frombuffer(b"".join(counts), np.uint8),
+            lengths=np.array([len(one) for one in counts], np.int64),
+            scores=np.array([[row.score, row.quality] for row in rows]).reshape(-1, 2),
+        )
+    scratch.replace(path)
+    return path
+
+
+def read_session(path: str | Path, video: Video) -> tuple[History, int, Results]:
+    """History, position in it and results, as `write_session` wrote them.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that is no session, or the session of another video.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"session file: expected an .npz file, found nothing at {path}")
+    try:
+        with np.load(path) as data:
+            told: dict[str, Any] = json.loads(str(data["told"]))
+            ends = np.cumsum(data["lengths"])[:-1]
+            counts = [one.tobytes() for one in np.split(data["counts"], ends)]
+            scores = data["scores"].tolist()
+        if told["format"] != FORMAT:
+            raise KeyError(told["format"])
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected a session saved by pointtrack, got another file ({error})"
+        ) from error
+    if told["video"] != _fingerprint(video):
+        raise ValueError(
+            f"{path}: expected the video that the session was made with, got another one: "
+            f"{told['video']['frames']} frames of {told['video']['wh']} were saved, here are {len(video)} of "
+            f"{list(video.wh)}" + (" with other pixels" if told["video"]["wh"] == list(video.wh) else "")
+        )
+    size = (video.wh[1], video.wh[0])
+    next_counts = iter(counts)
+
+    def next_mask() -> torch.Tensor:
+        return Packed(next(next_counts), size, 1.0, 1.0).found().mask
+
+    keys = {}
+    for row in told["keys"]:
+        mask = next_mask()
+        keys[row["serial"]] = Keyframe(
+            row["frame"],
+            row["serial"],
+            mask,
+            torch.tensor(row["points"], dtype=torch.float32).reshape(-1, 2),
+            torch.tensor(row["labels"], dtype=torch.bool),
+            None if row["box"] is None else torch.tensor(row["box"]),
+            next_mask() if row["corrects"] else None,
+        )
+    history = [
+        tuple(SessionObject(one["id"], one["name"], tuple(keys[k] for k in one["keys"])) for one in state)
+        for state in told["history"]
+    ]
+    next_scores = iter(scores)
+    results = Results()
+    for row in told["sides"]:
+        side = Side(row["object_id"], row["start"], row["other"], range(*row["frames"]))
+        results.sides[side] = [
+            Packed(next(next_counts), size, *next(next_scores)) for _ in range(row["done"])
+        ]
+    return history, int(told["now"]), results
+
+
+def _fingerprint(video: Video) -> dict[str, Any]:
+    """Tells a video from others without reading all of it."""
+    some = (0, len(video) // 2, len(video) - 1)
+    digest = 0
+    for frame in some:
+        digest = zlib.crc32(np.ascontiguousarray(video.frames[frame]).data, digest)
+    return {"frames": len(video), "wh": list(video.wh), "digest": f"{digest:08x}"}

@@ -1,0 +1,90 @@
+"""Where one shot of a video ends and the next begins: points and masks must not be carried across a cut.
+
+How much a frame differs from the one before is what PySceneDetect measures. A cut is more than that: it differs
+much more than the frames just before it did, so that a fast camera is not taken for one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from scenedetect import ContentDetector, FrameTimecode, StatsManager
+
+from pointtrack.segment.base import check_frame
+from pointtrack.types import Video
+
+LOOK_WH = (256, 144)  # frames are compared at this size
+THRESHOLD = 15.0
+RECENT = 4  # differences between the latest frames that a cut must stand out from
+FEWEST = 2  # with fewer of them known, nothing is called a cut
+JUMP = 1.7  # how many times the largest of these a cut is
+
+
+class CutFinder:
+    """Finds cuts frame by frame, at once and without a look ahead.
+
+    A single bright flash counts as a cut where it begins, not where it ends, and so does a picture that stood
+    still and jumps; a fade or a dissolve does not. A cut on
+    frame 1 or 2 is not seen, as nothing is known of the motion yet, nor is one within 4 frames of another.
+
+    Args:
+        threshold: the least difference of a cut from the frame before, as the mean over all pixels of the
+            change of hue, saturation and brightness, each on OpenCV's scale for bytes. Lower it for dim videos.
+
+    Raises:
+        ValueError: a threshold that is not positive.
+
+    Source: the difference is `content_val` of PySceneDetect's ContentDetector, the default threshold that of its
+    AdaptiveDetector, which compares with frames on both sides and so has to wait for them.
+
+    >>> finder = CutFinder()
+    >>> dark, light = (np.full((90, 160, 3), value, np.uint8) for value in (20, 230))
+    >>> [finder.push(frame) for frame in (dark, dark, dark, light, light)]
+    [False, False, False, True, False]
+    """
+
+    def __init__(self, *, threshold: float = THRESHOLD) -> None:
+        if not threshold > 0:
+            raise ValueError(f"threshold: expected a difference above 0, got {threshold}")
+        self.threshold = threshold
+        self._detector = ContentDetector(min_scene_len=0)
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._frames = 0
+
+    def push(self, frame: np.ndarray) -> bool:
+        """Whether a new shot begins with this frame, (h, w, 3) uint8 RGB. Raises ValueError for anything else."""
+        check_frame(frame)
+        small = cv2.resize(frame, LOOK_WH, interpolation=cv2.INTER_AREA)
+        now = FrameTimecode(self._frames, fps=1.0)
+        # Its statistics are the detector's public way to tell the difference; new ones, as they would grow with the video.
+        self._detector.stats_manager = statistics = StatsManager()
+        self._detector.process_frame(now, cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        self._frames += 1
+        if self._frames == 1:
+            return False
+        difference = float(statistics.get_metrics(now, [ContentDetector.FRAME_SCORE_KEY])[0])
+        cut = (
+            len(self._recent) >= FEWEST
+            and difference >= self.threshold
+            and difference > JUMP * max(self._recent)
+        )
+        self._recent.append(difference)
+        return cut
+
+
+def find_cuts(video: Video | Iterable[np.ndarray], *, threshold: float = THRESHOLD) -> list[int]:
+    """Frames on which a new shot begins, in order; the first frame of a video is not one of them.
+
+    Args:
+        video: a video, or frames (h, w, 3) uint8 RGB one after the other.
+        threshold: see `CutFinder`.
+
+    Raises:
+        ValueError: a threshold that is not positive, or frames of another kind.
+    """
+    finder = CutFinder(threshold=threshold)
+    frames = video.frames if isinstance(video, Video) else video
+    return [number for number, frame in enumerate(frames) if finder.push(frame)]

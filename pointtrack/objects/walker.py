@@ -1,0 +1,239 @@
+"""Objects frame by frame: what is known of each as the frames go by, and one step of the walk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointtrack.objects.answer import (
+    Answer,
+    DensifyConfig,
+    Evidence,
+    answer_points,
+    as_cells,
+    as_logits,
+    belt_around,
+    find_again,
+    grown,
+    points_inside,
+)
+from pointtrack.objects.engine import Found
+from pointtrack.objects.feed import FramePoints, PointFeed
+from pointtrack.objects.memory import ObjectMemory
+from pointtrack.objects.prompts import GivenMask, read_mask
+from pointtrack.objects.propagate import Features
+from pointtrack.segment.base import Embedding, Segmenter
+from pointtrack.types import Video
+
+INSIDE, AROUND = 16, 16  # points that are seeded on an object, and on what lies close around it
+BELT = 0.3  # width of that belt, in square roots of the object's area
+
+
+@dataclass
+class ObjectState:
+    """What is known of an object as the frames go by.
+
+    Attributes:
+        memory: what it and its surroundings looked like.
+        mask, frame: the last mask that was believed and its frame.
+        points: (ids, xy) of its points there.
+        strikes: id -> frames in a row that the point was outside the mask.
+        seeded: frame on which points were last taken from the mask.
+    """
+
+    memory: ObjectMemory = field(default_factory=lambda: ObjectMemory(1))
+    mask: Tensor | None = None
+    frame: int = -1
+    points: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0, 2)))
+    strikes: dict[int, int] = field(default_factory=dict)
+    seeded: int | None = None
+
+    def place(self) -> tuple[Tensor | None, int, tuple[Tensor, Tensor]]:
+        """Where it was last."""
+        return self.mask, self.frame, self.points
+
+    def resume(self, place: tuple[Tensor | None, int, tuple[Tensor, Tensor]]) -> None:
+        """Begin anew at a place, as `place` gave it."""
+        self.lose()
+        self.mask, self.frame, self.points = place
+
+    def lose(self) -> None:
+        """Nothing is known of where it is any more; what it looks like stays known."""
+        self.mask, self.frame, self.seeded = None, -1, None
+        self.points, self.strikes = (torch.zeros(0), torch.zeros(0, 2)), {}
+
+
+class Walker:
+    """Steps along the frames of a feed.
+
+    Args:
+        video: the frames.
+        segmenter: from `load_segmenter`.
+        feed: the points; new ones are seeded there if it has a tracker.
+        states: object number -> what is known of it so far; changed on the way.
+        config: how points become masks.
+        look: (h, w, 3) uint8 RGB frame -> (c, h', w') what the memory knows objects by. The features of the segmenter
+            where not given; these do not tell objects apart well enough to find one again.
+        rivals: the points of other objects say where an object is not. Without that no object depends on another.
+    """
+
+    def __init__(
+        self,
+        video: Video,
+        segmenter: Segmenter,
+        feed: PointFeed,
+        states: Mapping[int, ObjectState],
+        config: DensifyConfig,
+        *,
+        rivals: bool,
+        look: Features | None = None,
+    ):
+        self.video, self.segmenter, self.feed = video, segmenter, feed
+        self.states, self.config, self.rivals, self.look = states, config, rivals, look
+
+    def start(self, frame: int, given: Mapping[int, Tensor], embedding: Embedding) -> None:
+        """Take the masks (h, w) of objects on a frame for certain, and seed points on and around each.
+
+        An empty mask says that the object is absent there.
+        """
+        grid = self._grid(frame, embedding)
+        for number, mask in given.items():
+            self._remember(number, frame, grid, mask, given=True)
+            if self.feed.tracker is not None and mask.any():
+                self._seed(frame, number, mask)
+        points = self.feed.on(frame)
+        for number, mask in given.items():
+            if mask.any():
+                self._learn(frame, number, points, mask, 0.0)
+
+    def learn(self, given: Mapping[int, Iterable[GivenMask]]) -> None:
+        """Remember masks of objects on any frames, without going there."""
+        for number, masks in given.items():
+            for one in masks:
+                embedding = self.segmenter.encode(self.video.frames[one.frame])
+                self._remember(number, one.frame, self._grid(one.frame, embedding), one.mask, given=True)
+
+    def step(self, frame: int, known: Mapping[int, Tensor] | None = None) -> dict[int, Found]:
+        """Find every object on the next frame. Masks that are known are taken for certain."""
+        embedding = self.segmenter.encode(self.video.frames[frame])
+        points = self.feed.on(frame)
+        grid = self._grid(frame, embedding)
+        found: dict[int, Found] = {}
+        for number in self.states:
+            if known and number in known:
+                mask = known[number]
+                self._remember(number, frame, grid, mask, given=True)
+                found[number] = Found(mask, 1.0, 1.0)
+                self._learn(frame, number, points, mask, 1.0)
+                continue
+            answer, doubt = self._find(frame, number, points, embedding, grid)
+            if answer is None:
+                found[number] = Found(
+                    torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool), 0.0, 1 - doubt
+                )
+                continue
+            score = min(max(answer.agrees, 0.0), 1.0)
+            found[number] = Found(answer.mask, score, score)
+            if score >= self.config.sure:
+                self._remember(number, frame, grid, answer.mask)
+            self._learn(frame, number, points, answer.mask, score)
+        return found
+
+    def cut(self) -> None:
+        """The next frame begins another shot: points end, and where objects are is not known."""
+        self.feed.forget()
+        for state in self.states.values():
+            state.lose()
+
+    def _find(
+        self, frame: int, number: int, points: FramePoints, embedding: Embedding, grid: Embedding
+    ) -> tuple[Answer | None, float]:
+        """The object, and if it is absent, in [0, 1] how much speaks for its being there all the same."""
+        state = self.states[number]
+        own = points.of(number)
+        if own.any():
+            prior = torch.zeros(self.video.wh[1], self.video.wh[0])
+            if len(state.memory) and self.config.prior:
+                share = state.memory.read(grid.features).share[0]
+                prior = self.config.prior * as_logits(share, grid)
+            beside = points.xy[points.beside(number, self.rivals)]
+            evidence = Evidence(points.xy[own], beside, prior, self._moved(points, state))
+            answer = answer_points(self.segmenter, embedding, evidence, self.config)
+            if answer is not None:
+                return answer, 0.0
+        answer = None
+        if len(state.memory) and self.look is not None:
+            recalled = state.memory.read(grid.features, anywhere=True)
+            answer = find_again(self.segmenter, embedding, grid, recalled, self.config)
+        if answer is not None:
+            # What its points say is wrong, if there are any: they begin anew on the mask.
+            self.feed.drop(points.ids[own])
+            if self.feed.tracker is not None:
+                state.lose()
+                self._seed(frame, number, answer.mask)
+        return answer, 0.5 * float(own.any())
+
+    def _grid(self, frame: int, embedding: Embedding) -> Embedding:
+        """What the memory is told of the frame: its cells, as the tracker or else the segmenter sees them."""
+        if self.look is None:
+            return embedding
+        seen = self.feed.features(frame)  # the same, where the tracker has looked at the frame anyway
+        return Embedding(embedding.wh, self.look(self.video.frames[frame]) if seen is None else seen)
+
+    def _remember(
+        self, number: int, frame: int, grid: Embedding, mask: Tensor, *, given: bool = False
+    ) -> None:
+        self.states[number].memory.add(frame, grid.features, as_cells(mask, grid)[None], given=given)
+
+    def _moved(self, points: FramePoints, state: ObjectState) -> Tensor | None:
+        """The last mask, moved as its points have moved since."""
+        if state.mask is None:
+            return None
+        ids, xy = state.points
+        here = torch.isin(points.ids, ids)
+        if not here.any():
+            return None
+        order = torch.searchsorted(ids, points.ids[here])
+        dx, dy = (points.xy[here] - xy[order]).median(dim=0).values.tolist()
+        shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+        moved = cv2.warpAffine(
+            state.mask.numpy().astype(np.uint8), shift, self.video.wh, flags=cv2.INTER_NEAREST
+        )
+        return torch.from_numpy(moved > 0)
+
+    def _learn(self, frame: int, number: int, points: FramePoints, mask: Tensor, score: float) -> None:
+        """Take a mask as the last one; if it is sure, drop points that keep leaving it, add points if few are left."""
+        state, config = self.states[number], self.config
+        own = points.of(number)
+        ids, xy = points.ids[own], points.xy[own]
+        order = ids.argsort()
+        state.mask, state.frame, state.points = mask, frame, (ids[order], xy[order])
+        if score < config.sure:
+            return
+        outside = ~read_mask(grown(mask, 2), xy)
+        strikes = {
+            point: state.strikes.get(point, 0) + 1 if out else 0
+            for point, out in zip(ids.tolist(), outside.tolist(), strict=True)
+        }
+        state.strikes |= strikes
+        gone = [point for point, count in strikes.items() if count >= config.strikes]
+        if gone:
+            self.feed.drop(torch.tensor(gone))
+        few = len(ids) - len(gone) < config.reseed_below
+        rested = state.seeded is None or abs(frame - state.seeded) >= config.reseed_every
+        if few and rested and self.feed.tracker is not None:
+            self._seed(frame, number, mask)
+
+    def _seed(self, frame: int, number: int, mask: Tensor) -> None:
+        """Track points on a mask and close around it from this frame on."""
+        points = {number: points_inside(mask, INSIDE)}
+        belt = belt_around(mask, BELT)
+        if belt.any():
+            points[-number] = points_inside(belt, AROUND)
+        self.feed.seed(frame, points)
+        self.states[number].seeded = frame
