@@ -8,6 +8,7 @@ from pointtrack.masks import Masks
 from pointtrack.models.zoo import load_tracker
 from pointtrack.objects.densify import segment_tracks
 from pointtrack.objects.follow import ObjectPrompt, follow_objects
+from pointtrack.objects.sam2_video import load_sam2_video
 from pointtrack.objects.session import ObjectSession
 from pointtrack.predict import StreamTracker, track
 from pointtrack.queries import corner_queries, grid_queries, read_queries, support_queries
@@ -34,6 +35,7 @@ __all__ = [
     "follow_objects",
     "grid_queries",
     "load_masks",
+    "load_sam2_video",
     "load_segmenter",
     "load_tracker",
     "load_tracks",

@@ -92,6 +92,7 @@ class StreamTracker:
         ]
         self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) that are not encoded yet
         self._returned = 0  # frames
+        self._ready: list[Tracks] = []  # final rows that the next push will return
         self._pushed = 0
         self._finished = False
 
@@ -129,7 +130,8 @@ class StreamTracker:
             raise ValueError(
                 "StreamTracker: expected push before finish; make a new StreamTracker for a new video"
             )
-        parts = [self._rows([(group, None) for group in self._groups], 0)]
+        parts = [self._rows([(group, None) for group in self._groups], 0), *self._ready]
+        self._ready = []
         for frame in self._checked(frames):
             pixels = rearrange(frame, "h w c -> 1 c h w").to(self.device)
             self._waiting.append(resize_frames(pixels, self.wh, self.rule)[None])
@@ -138,13 +140,34 @@ class StreamTracker:
                 parts += self._encode()
         return Tracks.concat(parts)
 
+    @property
+    def lag(self) -> int:
+        """Number of frames pushed of which no final answer was given yet."""
+        return self._pushed - self._returned + sum(len(rows) for rows in self._ready)
+
+    @torch.inference_mode()
+    def newest(self) -> Tracks:
+        """A first answer for the frame pushed last, at once: it may change until that frame becomes final.
+
+        What `push` and `finish` return is, up to rounding, as without this; each call costs a window of tracking.
+
+        Raises:
+            ValueError: no frame was pushed yet, or the stream was finished.
+        """
+        if self._finished or not self._pushed:
+            raise ValueError("StreamTracker: expected newest after the first push and before finish")
+        if self._waiting:
+            self._ready += self._encode()
+        last = self._pushed - 1
+        return self._rows_at([(group, group.loop.peek() or group.last) for group in self._groups], last, 1)
+
     @torch.inference_mode()
     def finish(self) -> Tracks:
         """Track the frames that no full window covered, and return everything that was not yet returned."""
         if self._finished:
             raise ValueError("StreamTracker: expected finish once")
         self._finished = True
-        early = self._encode() if self._waiting else []
+        early = [*self._ready, *(self._encode() if self._waiting else [])]
         for group in self._groups:
             group.keep(group.loop.finish())
         rest = self._rows([(group, group.last) for group in self._groups], self._pushed - self._returned)
@@ -182,10 +205,7 @@ class StreamTracker:
         group = _Group(queries, torch.arange(len(queries)), loop)
         group.keep(windows)
         self._groups.append(group)
-        returned, self._returned = self._returned, first
-        rows = self._rows([(group, group.last)], returned - first)
-        assert self._returned == returned
-        return rows
+        return self._rows_at([(group, group.last)], first, self._returned - first)
 
     def remove(self, ids: Tensor | Sequence[int]) -> None:
         """Stop to track some points. Those that were asked for together with them keep their tracks exactly.
@@ -243,9 +263,15 @@ class StreamTracker:
         return frames
 
     def _rows(self, windows: Sequence[tuple[_Group, TrackedWindow | None]], count: int) -> Tracks:
-        """The next `count` frames, which lie in the windows, as tracks of the groups' points in pixels of the video."""
+        """The next `count` frames, which are final now."""
         first = self._returned
         self._returned += count
+        return self._rows_at(windows, first, count)
+
+    def _rows_at(
+        self, windows: Sequence[tuple[_Group, TrackedWindow | None]], first: int, count: int
+    ) -> Tracks:
+        """Frames that lie in the windows, as tracks of the groups' points in pixels of the video."""
         queries = Queries.concat([group.queries for group, _ in windows])
         parts = [self._rows_of(group, window, first, count) for group, window in windows]
         xy, visibility, confidence = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))

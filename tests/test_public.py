@@ -13,6 +13,7 @@ import pointtrack
 PUBLIC = [
     "Masks",
     "ObjectPrompt",
+    "ObjectSession",
     "Prompt",
     "Queries",
     "StreamTracker",
@@ -25,6 +26,7 @@ PUBLIC = [
     "follow_objects",
     "grid_queries",
     "load_masks",
+    "load_sam2_video",
     "load_segmenter",
     "load_tracker",
     "load_tracks",

@@ -127,3 +127,27 @@ def test_what_the_tracker_saw_of_the_latest_frames_can_be_asked_for(tiny_tracker
         torch.testing.assert_close(stream.features(frame, 1), seen, atol=1e-5, rtol=1e-5)
     with pytest.raises(ValueError, match=r"one of 8\.\.15, got 7"):
         stream.features(7, 1)
+
+
+def test_the_newest_frame_has_an_answer_at_once_and_the_final_ones_do_not_change(tiny_tracker):
+    queries = some_queries(1, WH)
+    plain, _ = run(tiny_tracker, queries, {})
+    stream = StreamTracker(tiny_tracker, queries, WH)
+    parts, first, lags = [], [], []
+    for frame in VIDEO.frames:
+        parts.append(stream.push(frame))
+        first.append(stream.newest())
+        lags.append(stream.lag)
+    parts.append(stream.finish())
+    final = Tracks.concat(parts)
+    torch.testing.assert_close(final.xy, plain.xy, atol=1e-3, rtol=0)
+    assert [rows.first_frame for rows in first] == list(range(30)) and all(len(rows) == 1 for rows in first)
+    assert torch.equal(first[0].xy[0], queries.xy), "where it was asked for"
+    # A stream that ends here would say the same of its last frame.
+    for end in (1, 5, 8, 19):
+        short = StreamTracker(tiny_tracker, queries, WH)
+        rows = Tracks.concat([short.push(VIDEO.frames[:end]), short.finish()])
+        torch.testing.assert_close(first[end - 1].xy[0], rows.xy[-1], atol=1e-3, rtol=0)
+    assert lags[0] == 1 and max(lags) <= tiny_tracker.config.window.length
+    with pytest.raises(ValueError, match="newest after the first push"):
+        StreamTracker(tiny_tracker, queries, WH).newest()

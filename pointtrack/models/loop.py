@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -111,6 +112,14 @@ class WindowLoop:
         while self.length is not None and self.held >= self.length:
             windows.append(self._track(self.length))
         return windows
+
+    def peek(self) -> TrackedWindow | None:
+        """What `finish` would say, without going on; None where the last window has said all."""
+        if self.held <= self._shared:
+            return None
+        ghost = copy.copy(self)
+        ghost._seen = self._seen.clone()  # all else is replaced, not changed
+        return ghost._track(self.held)
 
     def finish(self) -> list[TrackedWindow]:
         """Track the frames that no window covered, if there are any, together with those it shares."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from pointtrack.objects.engine import Found
 from pointtrack.objects.feed import PointRules
 from pointtrack.objects.memory import Recollection
+from pointtrack.objects.outline import refine_outline
 from pointtrack.objects.prompts import agreement, nearest_others, overlap, read_mask, spread_points
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 
@@ -41,6 +42,8 @@ class DensifyConfig:
         sure: agreement from which a mask may drop points, give new ones, and be remembered.
         prior: weight of what the memory says of each pixel (`memory.ObjectMemory` on the segmenter's
             features, or the tracker's where there is one), as logits added to the segmenter's.
+        sharpen: move outlines to where the object's colours end, those under its first known mask (`outline.py`); if
+            None where the segmenter is `rough`.
         alike: likeness to what is remembered from which a cell can hardly be anything else.
         cells: so many of these a place needs for an object without points to be found again there.
         similar: likeness that the other cells of the place need.
@@ -60,6 +63,7 @@ class DensifyConfig:
     reseed_every: int = 4
     sure: float = 0.7
     prior: float = 1.0
+    sharpen: bool | None = None
     alike: float = 0.8
     cells: int = 4
     similar: float = 0.65
@@ -181,12 +185,17 @@ def find_again(
 
 
 def answer_prompt(
-    segmenter: Segmenter, embedding: Embedding, prompt: Prompt, before: Tensor | None = None
+    segmenter: Segmenter,
+    frame: np.ndarray,
+    embedding: Embedding,
+    prompt: Prompt,
+    before: Tensor | None = None,
 ) -> Found:
     """What a person's prompt means on a frame; every click is honoured.
 
     Args:
-        segmenter, embedding: of the frame.
+        segmenter: answers.
+        frame, embedding: (h, w, 3) uint8 RGB, and what the segmenter sees of it.
         prompt: points or a box.
         before: (h, w) bool mask that the prompt corrects.
     """
@@ -202,8 +211,13 @@ def answer_prompt(
     ]
     best = int(np.argmax(values))
     logits = candidates.logits[best].float().cpu()
+    allowed = torch.ones_like(logits, dtype=torch.bool)
     if prompt.box is not None:
-        logits = torch.where(around_box(prompt.box, embedding.wh), logits, logits.clamp(max=-1))
+        allowed = around_box(prompt.box, embedding.wh)
+        logits = torch.where(allowed, logits, logits.clamp(max=-1))
+    if segmenter.rough:
+        sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside)
+        logits = torch.where(sharp, logits.clamp(min=1), logits.clamp(max=-1))
     mask = honour_clicks(logits, prompt.points, prompt.labels) > 0
     score = float(candidates.scores[best].clamp(0, 1)) * bool(mask.any())
     return Found(mask, score, score)

@@ -41,7 +41,8 @@ class PointEngine:
 
     def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> Found:
         """What the segmenter makes of a prompt; see `Engine.answer`."""
-        return answer_prompt(self.segmenter, self._embedding(video, frame), prompt, before)
+        embedding = self._embedding(video, frame)
+        return answer_prompt(self.segmenter, video.frames[frame], embedding, prompt, before)
 
     def walk(
         self,
@@ -57,9 +58,9 @@ class PointEngine:
         states = {number: ObjectState() for number in known}
         walker = Walker(video, self.segmenter, feed, states, self.config, rivals=False, look=self._look)
         elsewhere = {number: [one for one in masks if one.frame != begin] for number, masks in known.items()}
-        walker.learn(elsewhere)
         given = {number: one.mask for number, masks in known.items() for one in masks if one.frame == begin}
         walker.start(begin, given, self._embedding(video, begin))
+        walker.learn(elsewhere)
         # Of a cut the first frame of the later shot is named: backward the one before is across it.
         across = set(cuts) if frames.step > 0 else {cut - 1 for cut in cuts}
         for frame in frames:

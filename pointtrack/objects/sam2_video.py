@@ -86,7 +86,9 @@ class Sam2VideoEngine:
         """
         if not 0 <= frame < len(video):
             raise ValueError(f"prompt: expected a frame in 0..{len(video) - 1}, got {frame}")
-        return answer_prompt(self._segmenter, self._encoded(video, frame), prompt, before)
+        return answer_prompt(
+            self._segmenter, video.frames[frame], self._encoded(video, frame), prompt, before
+        )
 
     def walk(
         self,

@@ -25,6 +25,7 @@ from pointtrack.objects.answer import (
 from pointtrack.objects.engine import Found
 from pointtrack.objects.feed import FramePoints, PointFeed
 from pointtrack.objects.memory import ObjectMemory
+from pointtrack.objects.outline import ObjectColours, learn_colours, refine_outline
 from pointtrack.objects.prompts import GivenMask, read_mask
 from pointtrack.objects.propagate import Features
 from pointtrack.segment.base import Embedding, Segmenter
@@ -40,6 +41,7 @@ class ObjectState:
 
     Attributes:
         memory: what it and its surroundings looked like.
+        colours: those under the mask that was given first.
         mask, frame: the last mask that was believed and its frame.
         points: (ids, xy) of its points there.
         strikes: id -> frames in a row that the point was outside the mask.
@@ -47,6 +49,7 @@ class ObjectState:
     """
 
     memory: ObjectMemory = field(default_factory=lambda: ObjectMemory(1))
+    colours: ObjectColours | None = None
     mask: Tensor | None = None
     frame: int = -1
     points: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0, 2)))
@@ -165,7 +168,7 @@ class Walker:
             evidence = Evidence(points.xy[own], beside, prior, self._moved(points, state))
             answer = answer_points(self.segmenter, embedding, evidence, self.config)
             if answer is not None:
-                return answer, 0.0
+                return self._sharpened(frame, answer, evidence, state), 0.0
         answer = None
         if len(state.memory) and self.look is not None:
             recalled = state.memory.read(grid.features, anywhere=True)
@@ -178,6 +181,24 @@ class Walker:
                 self._seed(frame, number, answer.mask)
         return answer, 0.5 * float(own.any())
 
+    def _sharpened(self, frame: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:
+        """The same with its outline where the object's colours end.
+
+        The memory has no say in this: it learns from these masks, and what both got wrong would stay for good.
+        """
+        sharpen = self.segmenter.rough if self.config.sharpen is None else self.config.sharpen
+        if state.colours is None or not sharpen:
+            return answer
+        picture = self.video.frames[frame]
+        mask = refine_outline(
+            picture,
+            answer.mask,
+            state.colours,
+            inside=evidence.own,
+            outside=evidence.beside,
+        )
+        return Answer(mask, answer.agrees)
+
     def _grid(self, frame: int, embedding: Embedding) -> Embedding:
         """What the memory is told of the frame: its cells, as the tracker or else the segmenter sees them."""
         if self.look is None:
@@ -188,7 +209,10 @@ class Walker:
     def _remember(
         self, number: int, frame: int, grid: Embedding, mask: Tensor, *, given: bool = False
     ) -> None:
-        self.states[number].memory.add(frame, grid.features, as_cells(mask, grid)[None], given=given)
+        state = self.states[number]
+        state.memory.add(frame, grid.features, as_cells(mask, grid)[None], given=given)
+        if given and state.colours is None and mask.any():
+            state.colours = learn_colours(self.video.frames[frame], mask)
 
     def _moved(self, points: FramePoints, state: ObjectState) -> Tensor | None:
         """The last mask, moved as its points have moved since."""

@@ -131,11 +131,13 @@ class Segmenter(Protocol):
         name: which model it is.
         licence: SPDX name of the licence of its weights.
         device: where it runs; embeddings and candidates are there too.
+        rough: its outlines are so coarse that colours know better where an object ends.
     """
 
     name: str
     licence: str
     device: torch.device
+    rough: bool
 
     def encode(self, frame: np.ndarray) -> Embedding:
         """(h, w, 3) uint8 RGB -> embedding. Raises ValueError for anything else."""

@@ -38,6 +38,8 @@ class SamSegmenter:
     `transformers.SamProcessor`.
     """
 
+    rough = False
+
     def __init__(self, model: Any, name: str, licence: str, device: torch.device | str = "cpu") -> None:
         self.model = model.float().eval().requires_grad_(False).to(device)
         self.name = name

@@ -62,7 +62,10 @@ class SmallSegmenter:
         network: the trained parts.
         name, licence: of the weights.
         device: where it runs.
+        rough: it is small, and learnt little.
     """
+
+    rough = True
 
     def __init__(self, network: SegmenterNetwork):
         self.network = network

@@ -315,7 +315,7 @@ def test_masks_go_in_as_the_library_takes_them(engine, wh):
 @pytest.mark.parametrize("before", [None, LEFT])
 def test_answer_is_that_of_single_frames(folder, engine, video, prompt, before):
     segmenter = load_segmenter(folder, device="cpu")
-    expected = answer_prompt(segmenter, segmenter.encode(video.frames[5]), prompt, before)
+    expected = answer_prompt(segmenter, video.frames[5], segmenter.encode(video.frames[5]), prompt, before)
     found = engine.answer(video, 5, prompt, before)
     assert same(found, expected) and found.mask.any() and found.score > 0
     assert not torch.equal(found.mask, engine.answer(video, 6, prompt, before).mask)

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from pointtrack.objects.answer import DensifyConfig
 from pointtrack.objects.feed import HELPER, PointFeed, PointRules
 from pointtrack.objects.points import PointEngine
-from pointtrack.objects.prompts import GivenMask
+from pointtrack.objects.prompts import GivenMask, overlap
+from pointtrack.segment.base import Candidates, Prompt
 from pointtrack.types import Video
 from tests.objects.exact import TRACKER, ExactStream, use_exact_tracks
 from tests.objects.scenes import ColourSegmenter, Scene, squares
@@ -121,3 +124,29 @@ def test_a_cut_ends_all_points(monkeypatch):
     points.on(3)
     points.forget()
     assert len(points.on(4).ids) == 0
+
+
+class RoughSegmenter(ColourSegmenter):
+    """The same, but its masks reach two pixels too far."""
+
+    rough = True
+
+    def decode(self, embedding, prompt, *, several=True):
+        exact = super().decode(embedding, prompt, several=several)
+        wide = F.max_pool2d(exact.logits[None], 5, 1, 2)[0]
+        return Candidates(wide, exact.scores, wide[:, ::4, ::4])
+
+
+@pytest.mark.parametrize("sharpen, good", [(None, True), (False, False)])
+def test_rough_outlines_are_moved_to_where_the_colours_end(monkeypatch, sharpen, good):
+    scene = distinct(squares([[(6 + 3 * t, 8 + t) for t in range(8)]]))
+    use_exact_tracks(monkeypatch, scene)
+    segmenter = RoughSegmenter()
+    segmenter.answers = (1,)
+    engine = PointEngine(TRACKER, segmenter, DensifyConfig(sharpen=sharpen))
+    known = {1: [GivenMask(0, scene.truth[0, 0])]}
+    masks = [step[1].mask for step in engine.walk(scene.video, known, range(1, 8))]
+    overlaps = [overlap(mask, scene.truth[t, 0]) for t, mask in enumerate(masks, 1)]
+    assert (min(overlaps) > 0.9) if good else (max(overlaps) < 0.7)
+    answered = engine.answer(scene.video, 3, Prompt(points=[[20, 18]]))
+    assert overlap(answered.mask, scene.truth[3, 0]) > 0.9, "and so are those of prompts"
