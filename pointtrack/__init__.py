@@ -14,6 +14,7 @@ from pointtrack.predict import StreamTracker, track
 from pointtrack.queries import corner_queries, grid_queries, read_queries, support_queries
 from pointtrack.segment.base import Prompt
 from pointtrack.segment.zoo import load_segmenter
+from pointtrack.track_session import TrackSession
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.video import read_video, stream_video, write_video
 
@@ -26,6 +27,7 @@ __all__ = [
     "Prompt",
     "Queries",
     "StreamTracker",
+    "TrackSession",
     "Tracks",
     "Video",
     "contact_sheet",

@@ -17,6 +17,7 @@ PUBLIC = [
     "Prompt",
     "Queries",
     "StreamTracker",
+    "TrackSession",
     "Tracks",
     "Video",
     "contact_sheet",

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pointtrack.history import History
 from pointtrack.masks import Masks
 from pointtrack.models.tracker import PointTracker
 from pointtrack.objects.densify import Progress
@@ -79,9 +80,8 @@ class ObjectSession:
         self._cuts = None if cuts is None else sorted(set(cuts))
         if self._cuts and not 0 < self._cuts[0] <= self._cuts[-1] < len(video):
             raise ValueError(f"cuts: expected frames in 1..{len(video) - 1}, got {self._cuts}")
-        # What a person said, before and after every action; all else follows from the state at `_now`.
-        self._history: list[tuple[SessionObject, ...]] = [()]
-        self._now = 0
+        # What a person said, before and after every action; all else follows from the state that counts.
+        self._history: History[tuple[SessionObject, ...]] = History([()])
         self._serial = itertools.count(1)
         self._schedule = Schedule(video, engine)
 
@@ -93,7 +93,7 @@ class ObjectSession:
         Raises:
             ValueError: an id below 1, or one that another object has or had.
         """
-        used = {one.id for state in self._history for one in state}
+        used = {one.id for state in self._history.states for one in state}
         number = 1 + max(used, default=0) if object_id is None else object_id
         if number < 1 or number in used:
             raise ValueError(
@@ -176,14 +176,11 @@ class ObjectSession:
 
         What was computed before it counts again; nothing is computed twice.
         """
-        self._now, moved = max(self._now - 1, 0), self._now > 0
-        return moved
+        return self._history.undo()
 
     def redo(self) -> bool:
         """Do again what was undone; False if there is nothing."""
-        last = len(self._history) - 1
-        self._now, moved = min(self._now + 1, last), self._now < last
-        return moved
+        return self._history.redo()
 
     # What follows from it.
 
@@ -286,7 +283,7 @@ class ObjectSession:
 
         sides = {side for one in self._state for side in sides_of(one, len(self.video))}
         results = self._schedule.results.select(sides)
-        return write_session(path, self.video, self._history, self._now, results)
+        return write_session(path, self.video, self._history, results)
 
     def load(self, path: str | Path) -> None:
         """Go on with a saved session of the same video, in the place of this one.
@@ -297,9 +294,9 @@ class ObjectSession:
         """
         from pointtrack.objects.session_file import read_session
 
-        history, now, results = read_session(path, self.video)
-        serials = [key.serial for state in history for one in state for key in one.keys]
-        self._history, self._now = history, now
+        history, results = read_session(path, self.video)
+        serials = [key.serial for state in history.states for one in state for key in one.keys]
+        self._history = history
         self._schedule = Schedule(self.video, self.engine, results)
         self._serial = itertools.count(1 + max(serials, default=0))
 
@@ -307,15 +304,14 @@ class ObjectSession:
 
     @property
     def _state(self) -> tuple[SessionObject, ...]:
-        return self._history[self._now]
+        return self._history.state
 
     def _do(self, state: tuple[SessionObject, ...]) -> None:
         """A new state; what was undone is gone, and with it the results that no state can reach any more."""
-        self._history = [*self._history[: self._now + 1], state]
-        self._now += 1
+        self._history.do(state)
         length = len(self.video)
         self._schedule.keep(
-            {side for known in self._history for one in known for side in sides_of(one, length)}
+            {side for known in self._history.states for one in known for side in sides_of(one, length)}
         )
 
     def _answered(self, one: SessionObject, frame: int, asked: Prompt) -> Keyframe:

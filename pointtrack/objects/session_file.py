@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pointtrack.history import History
 from pointtrack.objects.engine import Found
 from pointtrack.objects.keyframes import Keyframe, SessionObject, Side
 from pointtrack.objects.results import Packed, Results
 from pointtrack.types import Video
 
 FORMAT = "pointtrack session 1"
-History = list[tuple[SessionObject, ...]]
+Said = History[tuple[SessionObject, ...]]
 
 
-def write_session(path: str | Path, video: Video, history: History, now: int, results: Results) -> Path:
+def write_session(path: str | Path, video: Video, history: Said, results: Results) -> Path:
     """Write a session; the suffix .npz is added where it is missing. The file is never half written."""
     path = Path(path)
     path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-    keys = {key.serial: key for state in history for one in state for key in one.keys}
+    keys = {key.serial: key for state in history.states for one in state for key in one.keys}
     masks = [mask for key in keys.values() for mask in (key.mask, key.base) if mask is not None]
     packed = [Packed.of(Found(mask, 1.0, 1.0)).counts for mask in masks]
     rows = [row for rows in results.sides.values() for row in rows]
     told = {
         "format": FORMAT,
-        "video": _fingerprint(video),
-        "now": now,
+        "video": video.fingerprint(),
+        "now": history.now,
         "keys": [
             {
                 "serial": key.serial,
@@ -44,7 +44,7 @@ def write_session(path: str | Path, video: Video, history: History, now: int, re
         ],
         "history": [
             [{"id": one.id, "name": one.name, "keys": [key.serial for key in one.keys]} for one in state]
-            for state in history
+            for state in history.states
         ],
         "sides": [
             {
@@ -72,8 +72,8 @@ def write_session(path: str | Path, video: Video, history: History, now: int, re
     return path
 
 
-def read_session(path: str | Path, video: Video) -> tuple[History, int, Results]:
-    """History, position in it and results, as `write_session` wrote them.
+def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
+    """History and results, as `write_session` wrote them.
 
     Raises:
         FileNotFoundError: no such file.
@@ -93,11 +93,10 @@ def read_session(path: str | Path, video: Video) -> tuple[History, int, Results]
         raise ValueError(
             f"{path}: expected a session saved by pointtrack, got another file ({error})"
         ) from error
-    if told["video"] != _fingerprint(video):
+    if told["video"] != video.fingerprint():
         raise ValueError(
-            f"{path}: expected the video that the session was made with, got another one: "
-            f"{told['video']['frames']} frames of {told['video']['wh']} were saved, here are {len(video)} of "
-            f"{list(video.wh)}" + (" with other pixels" if told["video"]["wh"] == list(video.wh) else "")
+            f"{path}: expected the video that the session was made with ({told['video']}), got another one "
+            f"({video.fingerprint()})"
         )
     size = (video.wh[1], video.wh[0])
     next_counts = iter(counts)
@@ -117,7 +116,7 @@ def read_session(path: str | Path, video: Video) -> tuple[History, int, Results]
             None if row["box"] is None else torch.tensor(row["box"]),
             next_mask() if row["corrects"] else None,
         )
-    history = [
+    states = [
         tuple(SessionObject(one["id"], one["name"], tuple(keys[k] for k in one["keys"])) for one in state)
         for state in told["history"]
     ]
@@ -128,13 +127,4 @@ def read_session(path: str | Path, video: Video) -> tuple[History, int, Results]
         results.sides[side] = [
             Packed(next(next_counts), size, *next(next_scores)) for _ in range(row["done"])
         ]
-    return history, int(told["now"]), results
-
-
-def _fingerprint(video: Video) -> dict[str, Any]:
-    """Tells a video from others without reading all of it."""
-    some = (0, len(video) // 2, len(video) - 1)
-    digest = 0
-    for frame in some:
-        digest = zlib.crc32(np.ascontiguousarray(video.frames[frame]).data, digest)
-    return {"frames": len(video), "wh": list(video.wh), "digest": f"{digest:08x}"}
+    return History(states, int(told["now"])), results

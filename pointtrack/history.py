@@ -1,0 +1,53 @@
+"""States of a session one after the other, with undo and redo. A state never changes; an action makes a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+State = TypeVar("State")
+
+
+class History(Generic[State]):
+    """All states that undo and redo can reach.
+
+    Args:
+        states: at least one, in the order in which they came about.
+        now: position of the one that counts; the last one if not given.
+
+    Raises:
+        ValueError: no state, or a position that none has.
+
+    >>> history = History([()])
+    >>> history.do(("a point",))
+    >>> history.undo(), history.state, history.redo(), history.state
+    (True, (), True, ('a point',))
+    """
+
+    def __init__(self, states: Sequence[State], now: int | None = None):
+        now = len(states) - 1 if now is None else now
+        if not 0 <= now < len(states):
+            raise ValueError(f"history: expected a position among {len(states)} states, got {now}")
+        self.states, self.now = list(states), now
+
+    @property
+    def state(self) -> State:
+        """The one that counts."""
+        return self.states[self.now]
+
+    def do(self, state: State) -> None:
+        """A new state follows; what was undone before is gone."""
+        self.states = [*self.states[: self.now + 1], state]
+        self.now += 1
+
+    def undo(self) -> bool:
+        """One back; False where there is none before."""
+        moved = self.now > 0
+        self.now -= moved
+        return moved
+
+    def redo(self) -> bool:
+        """One on again; False where nothing was undone."""
+        moved = self.now < len(self.states) - 1
+        self.now += moved
+        return moved
