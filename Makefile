@@ -1,5 +1,6 @@
 # make demo   track points through the bundled clip    make check   lint, format, types
 # make test   run the tests                            make bench   time the tracker
+# make kubric-env   what rendering training clips needs (docs/kubric.md), apart from the rest: 1.5 GB
 PYTHON ?= python3
 TORCH  ?= 2.13.0
 JOBS   ?= 2
@@ -11,7 +12,12 @@ PIP    := $(PY) -m pip --disable-pip-version-check install -qq --retries 2
 # make demo TORCH_INDEX="--index-url https://download.pytorch.org/whl/cpu"
 TORCH_INDEX ?=
 
-.PHONY: demo test check bench clean
+# Blender from pip wants Python 3.11 exactly.
+KUBRIC_PYTHON ?= python3.11
+KUBRIC_VENV   ?= .venv-kubric
+KUBRIC_PIP    := $(KUBRIC_VENV)/bin/python -m pip --disable-pip-version-check install -qq --retries 2
+
+.PHONY: demo test check bench clean kubric-env
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -50,4 +56,17 @@ $(VENV)/.ready-test: $(VENV)/.ready
 
 $(VENV)/.ready-dev: $(VENV)/.ready-test
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+kubric-env: $(KUBRIC_VENV)/.ready
+	@echo "ready: python -m train.kubric render --out FOLDER --clips 20"
+
+# Kubric comes without its dependencies: its core does without tensorflow, apache-beam and google-cloud.
+$(KUBRIC_VENV)/.ready: train/kubric/requirements.txt
+	@$(KUBRIC_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "Blender from pip wants Python 3.11: make kubric-env KUBRIC_PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(KUBRIC_VENV)/bin/python || $(KUBRIC_PYTHON) -m venv $(KUBRIC_VENV)
+	@echo '*' > $(KUBRIC_VENV)/.gitignore
+	@$(KUBRIC_PIP) -r train/kubric/requirements.txt
+	@$(KUBRIC_PIP) --no-deps kubric-nightly==2023.12.27
 	@touch $@

@@ -107,6 +107,7 @@ def bench(
     threads: int | None = None,
     tracker: str = "small",
     segmenter: str = "small",
+    precision: str = "float32",
     device: str = "auto",
     out: Path = Path("outputs/bench_masks.json"),
 ) -> None:
@@ -118,6 +119,7 @@ def bench(
         wh: size of the video, width x height in pixels.
         threads: of torch and OpenCV; their own choice if left out.
         tracker, segmenter: names, or files.
+        precision: of the tracker's encoder, float32 or bfloat16.
         device: cpu, cuda, mps, or auto.
         out: JSON file for the figures.
     """
@@ -131,7 +133,8 @@ def bench(
     if threads is not None:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
-    engine = PointEngine(pt.load_tracker(tracker, device=device), pt.load_segmenter(segmenter, device=device))
+    model = pt.load_tracker(tracker, device=device, precision=precision)
+    engine = PointEngine(model, pt.load_segmenter(segmenter, device=device))
     with tempfile.TemporaryDirectory() as folder:
         video, centres = bouncing(Path(folder) / "frames.raw", frames, objects, (int(width), int(height)))
         first = disk_masks(centres[0], video.wh)
@@ -181,6 +184,7 @@ def bench(
         "objects": objects,
         "wh": list(video.wh),
         "engine": engine.name,
+        "precision": precision,
         "device": str(stopwatch.device),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),

@@ -32,7 +32,7 @@ def eval_command(
     """Measure trackers on datasets with known tracks and print one table.
 
     Args:
-        datasets: comma-separated: bundled, badja, warp, tapvid:FILE.pkl. badja and warp need the folder
+        datasets: comma-separated: bundled, badja, warp, tapvid:FILE.pkl, clips:FOLDER. badja and warp need the folder
             $POINTTRACK_DATA.
         methods: comma-separated: pointtrack, dis, lk, static.
         tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.

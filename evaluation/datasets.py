@@ -1,4 +1,4 @@
-"""The datasets by name: BADJA, warp clips, the bundled clip, TAP-Vid pickles."""
+"""The datasets by name: BADJA, warp clips, the bundled clip, TAP-Vid pickles, folders of clips."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from evaluation.example import Example, sampled_example
 from evaluation.metrics import QueryMode, evaluated_frames, sample_queries
 from evaluation.tapvid import tapvid_examples
 from evaluation.warp import make_clip
+from pointtrack.data.clip import Clip
+from pointtrack.data.format import TRACKS, list_clips, read_clip
 from pointtrack.types import Queries, Video
 from pointtrack.video import read_video
 
@@ -30,7 +32,8 @@ def load_examples(dataset: str, mode: QueryMode = "first") -> Iterator[Example]:
     """Yield the examples of one dataset.
 
     Args:
-        dataset: "badja", "warp", "bundled", or "tapvid:" and the path of a TAP-Vid pickle.
+        dataset: "badja", "warp", "bundled", "tapvid:" and the path of a TAP-Vid pickle, or "clips:" and a
+            folder of clips as docs/data-format.md describes them.
         mode: query mode. BADJA has its own rule and ignores it.
 
     Raises:
@@ -38,13 +41,17 @@ def load_examples(dataset: str, mode: QueryMode = "first") -> Iterator[Example]:
     """
     if dataset.startswith("tapvid:"):
         return tapvid_examples(dataset.removeprefix("tapvid:"), mode)
+    if dataset.startswith("clips:"):
+        return clip_examples(dataset.removeprefix("clips:"), mode)
     if dataset == "badja":
         return badja_examples()
     if dataset == "warp":
         return warp_examples(mode)
     if dataset == "bundled":
         return bundled_examples(mode)
-    raise ValueError(f"dataset: expected badja, warp, bundled or tapvid:FILE.pkl, got {dataset!r}")
+    raise ValueError(
+        f"dataset: expected badja, warp, bundled, tapvid:FILE.pkl or clips:FOLDER, got {dataset!r}"
+    )
 
 
 def data_root() -> Path:
@@ -159,6 +166,76 @@ def bundled_examples(
     queries = Queries(frame, xy[frame, torch.arange(len(frame))])
     evaluated = evaluated_frames(frame, len(video), mode)
     yield Example("bundled/clip", video, queries, xy, visible, evaluated)
+
+
+def clip_examples(folder: str | Path, mode: QueryMode = "first") -> Iterator[Example]:
+    """Those clips of a folder whose tracks are known; docs/data-format.md describes them.
+
+    Frames on which a point is not known do not count for it. With mode "first" points are asked for on their
+    query frames where the clip has such. PCK-T is measured where all points lie on one object with masks.
+    Clips in which no point is ever visible are left out.
+
+    Raises:
+        FileNotFoundError: no clips there. ValueError: none of them has tracks.
+    """
+    found = False
+    for path, name in named_clips(folder):
+        if (path / TRACKS).is_file():
+            found = True
+            example = clip_example(read_clip(path, name=name), mode)
+            if len(example.queries):
+                yield example
+    if not found:
+        raise ValueError(f"clips:{folder}: expected clips with tracks, got none; masks go with `eval-masks`")
+
+
+def clip_example(clip: Clip, mode: QueryMode = "first") -> Example:
+    """A clip whose tracks are known -> an example."""
+    tracks = clip.tracks
+    if tracks is None:
+        raise ValueError(f"{clip.name}: expected a clip with tracks, got one without")
+    if mode == "first" and tracks.query_frame is not None:
+        frame, point = tracks.query_frame, torch.arange(len(tracks.ids))
+    else:
+        frame, point = sample_queries(tracks.visible, mode)
+    visible, xy = tracks.visible[:, point], tracks.xy[:, point]
+    evaluated = evaluated_frames(frame, len(clip.video), mode) & tracks.valid[:, point]
+    if not clip.info.visibility_known:
+        evaluated &= visible
+    border = torch.tensor(clip.video.wh, dtype=xy.dtype) - 0.5
+    asked = torch.minimum(xy[frame, torch.arange(len(point))].clamp(min=-0.5), border)
+    ids = tracks.ids[point] if mode == "first" else None  # strided asks for a point several times
+    return Example(
+        clip.name,
+        clip.video,
+        Queries(frame, asked, ids=ids),  # type: ignore[arg-type]
+        xy,
+        visible,
+        evaluated,
+        _object_area(clip),
+        clip.info.visibility_known,
+    )
+
+
+def named_clips(folder: str | Path) -> Iterator[tuple[Path, str]]:
+    """The clips of a folder with their names in reports: folder/place-of-the-clip."""
+    root = Path(folder)
+    for path in list_clips(root):
+        place = "-".join(path.relative_to(root).parts) or path.name
+        yield path, f"{root.resolve().name}/{place}"
+
+
+def _object_area(clip: Clip) -> torch.Tensor | None:
+    """(t,) pixels of the one object that all points lie on, NaN where not known; None where there is no such."""
+    ids = None if clip.tracks is None else clip.tracks.object_ids
+    if clip.labels is None or clip.annotated is None or ids is None or not len(ids):
+        return None
+    number = int(ids[0])
+    if number < 1 or bool((ids != number).any()):
+        return None
+    area = torch.from_numpy((clip.labels == number).sum(axis=(1, 2))).double()
+    area[~torch.from_numpy(clip.annotated)] = float("nan")
+    return area
 
 
 def _file(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Point metrics: TAP-Vid (AJ, δ, OA) with its query samplers, and PCK-T of BADJA.
+"""Point metrics: TAP-Vid (AJ, δ, OA) with its query samplers, PCK-T of BADJA, and jitter.
 
 Arrays are (t, n) as everywhere in pointtrack. TAP-Vid distances are in pixels of a 256 x 256 image,
 whatever the size of the video: `to_metric_pixels` goes there.
@@ -158,6 +158,33 @@ def pck_t(xy: Tensor, truth_xy: Tensor, evaluated: Tensor, area: Tensor) -> floa
     distance_px = (xy.double() - truth_xy.double()).square().sum(dim=-1).sqrt()
     found = distance_px < PCK_SHARE * area.double().sqrt()[:, None]
     return float((found & evaluated).sum().double() / evaluated.sum().double())
+
+
+def jitter_px(xy: Tensor, visible: Tensor) -> float:
+    """How much tracks tremble: the mean length of the second difference of positions, p(t+1) - 2 p(t) + p(t-1).
+
+    Uniform motion has none, and what accelerates has some: compare with that of the truth, which is 0 where
+    nothing moves. A tremble of independent normal noise of s pixels in x and y comes out as 3.07 s.
+
+    Args:
+        xy: (t, n, 2) pixels, of the video or whatever the figure is to be in. visible: (t, n) bool.
+
+    Returns:
+        Pixels, over all points and all three frames in a row on which a point is visible and its position known;
+        NaN where there are none.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    >>> jitter_px(torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 0.0]]]), torch.ones(3, 1, dtype=torch.bool))
+    10.0
+    """
+    shape = check_shape(xy, "t n 2", "xy")
+    check_shape(visible, f"{shape['t']} {shape['n']}", "visible")
+    seen = torch.as_tensor(visible, dtype=torch.bool) & torch.isfinite(xy).all(dim=-1)
+    three = seen[2:] & seen[1:-1] & seen[:-2]
+    bend = xy[2:].double() - 2 * xy[1:-1].double() + xy[:-2].double()
+    return float(bend[three].norm(dim=-1).mean())
 
 
 def _mean(metrics: dict[str, Tensor], name: str) -> Tensor:

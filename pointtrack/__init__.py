@@ -4,6 +4,8 @@ from pointtrack.draw import contact_sheet, draw_tracks
 from pointtrack.draw_masks import draw_masks
 from pointtrack.export import load_tracks, save_tracks
 from pointtrack.export_masks import load_masks, save_masks, write_cutout
+from pointtrack.live import LiveTracker
+from pointtrack.long import track_long
 from pointtrack.masks import Masks
 from pointtrack.models.zoo import load_tracker
 from pointtrack.objects.densify import segment_tracks
@@ -12,8 +14,11 @@ from pointtrack.objects.sam2_video import load_sam2_video
 from pointtrack.objects.session import ObjectSession
 from pointtrack.predict import StreamTracker, track
 from pointtrack.queries import corner_queries, grid_queries, read_queries, support_queries
+from pointtrack.reader import FrameReader, LiveState
 from pointtrack.segment.base import Prompt
 from pointtrack.segment.zoo import load_segmenter
+from pointtrack.smooth import smooth_tracks
+from pointtrack.spill import TrackWriter, read_spilled
 from pointtrack.track_session import TrackSession
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.video import read_video, stream_video, write_video
@@ -21,6 +26,9 @@ from pointtrack.video import read_video, stream_video, write_video
 __version__ = "0.1.0"
 
 __all__ = [
+    "FrameReader",
+    "LiveState",
+    "LiveTracker",
     "Masks",
     "ObjectPrompt",
     "ObjectSession",
@@ -28,6 +36,7 @@ __all__ = [
     "Queries",
     "StreamTracker",
     "TrackSession",
+    "TrackWriter",
     "Tracks",
     "Video",
     "contact_sheet",
@@ -42,13 +51,16 @@ __all__ = [
     "load_tracker",
     "load_tracks",
     "read_queries",
+    "read_spilled",
     "read_video",
     "save_masks",
     "save_tracks",
     "segment_tracks",
+    "smooth_tracks",
     "stream_video",
     "support_queries",
     "track",
+    "track_long",
     "write_cutout",
     "write_video",
 ]

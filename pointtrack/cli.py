@@ -1,4 +1,4 @@
-"""The command `pointtrack`: `track`, `segment`, `convert`, `doctor`, and what is registered as an entry point `pointtrack.commands`.
+"""The command `pointtrack`: `track`, `live`, `segment`, `convert`, `doctor`, and what is registered as an entry point `pointtrack.commands`.
 
 How they are run is in `launch.py`.
 """
@@ -22,9 +22,14 @@ import torch
 from tqdm import tqdm
 
 import pointtrack
+from pointtrack.cli_data import DATA_COMMANDS
+from pointtrack.cli_dense import DenseCommand
+from pointtrack.cli_flat import does_not_fit, print_estimate, track_flat
+from pointtrack.cli_live import LiveCommand
+from pointtrack.cli_prompts import parse_points
 from pointtrack.cli_segment import SegmentCommand
 from pointtrack.draw import TrackStyle, contact_sheet, draw_tracks
-from pointtrack.export import TRACK_SUFFIXES, save_tracks
+from pointtrack.export import export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.launch import one_line, run_command
 from pointtrack.models.checkpoint import save_checkpoint
 from pointtrack.models.files import file_sha256
@@ -32,8 +37,17 @@ from pointtrack.models.tracker import PointTracker
 from pointtrack.models.zoo import load_tracker
 from pointtrack.predict import track
 from pointtrack.queries import corner_queries, grid_queries, read_queries
+from pointtrack.smooth import smooth_tracks
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.video import VIDEO_CODECS, read_mask, read_video, write_image, write_video
+from pointtrack.video import (
+    VIDEO_CODECS,
+    VideoStream,
+    read_mask,
+    read_video,
+    stream_video,
+    write_image,
+    write_video,
+)
 
 GROUP = "pointtrack.commands"
 
@@ -42,7 +56,9 @@ GROUP = "pointtrack.commands"
 class TrackCommand:
     """Track points through a video; write the video with the tracks, a contact sheet and the numbers.
 
-    The whole video is held in memory. Without any points a grid of 20 x 20 is tracked.
+    Without any points a grid of 20 x 20 is tracked. The whole video is held in memory, unless it would take most of it,
+    or --flat says so: then frames are read twice, one by one, memory does not grow with the length, and a run that was
+    killed goes on with --resume.
 
     Args:
         video: a video file, a folder of pictures, or a URL.
@@ -59,7 +75,11 @@ class TrackCommand:
         stop: second before which to end.
         max_frames: end after this many frames.
         backward: also track from each point's frame back to the first one.
-        export: more files of the tracks besides .npz: csv, json, or csv,json.
+        export: more files of the tracks besides .npz, comma-separated: csv, json, dlc, dlc-h5, napari, cvat, tapvid.
+        smooth: even out positions over so many frames on each side, in the video and the exports; 0: not. The
+            .npz keeps them as they were tracked, and a second one holds the smoothed ones.
+        flat: never hold more than a window of frames. Points have no tracks before their own frames then.
+        resume: go on with a flat run that was killed, given the same options; the result is the same.
         style: how the tracks are drawn.
     """
 
@@ -78,59 +98,94 @@ class TrackCommand:
     max_frames: int | None = None
     backward: bool = True
     export: str | None = None
+    smooth: int = 0
+    flat: bool = False
+    resume: bool = False
     style: TrackStyle = field(default_factory=TrackStyle)
 
     def run(self) -> None:
         """Do it, and print where the results are."""
-        suffixes = [
-            ".npz",
-            *("." + name.strip().lstrip(".") for name in (self.export or "").split(",") if name),
-        ]
-        unknown = [suffix for suffix in suffixes if suffix not in TRACK_SUFFIXES]
-        if unknown:
-            raise ValueError(f"export: expected csv, json or csv,json, got {self.export!r}")
+        exports = parse_exports(self.export)
+        if self.smooth < 0:
+            raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
         target = _video_target(self.out, Path(self.video).stem or "video")
         given = self.given_queries()
-        video = read_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
+        with self.opened() as stream:
+            too_large = does_not_fit(stream)
+            if too_large and not self.flat:
+                print(
+                    f"flat      {stream.frame_count} frames would take most of this machine's memory: --flat"
+                )
+            if self.flat or self.resume or too_large:
+                stream.close()
+                self.run_flat(target, given, exports)
+                return
+            video = read_video(stream)
         queries = self.choose_queries(video, given)
         queries.check_inside(len(video), video.wh)
         tracker = load_tracker(self.tracker, device=self.device)
+        print_estimate(tracker, queries, video.wh, len(video), flat=False)
         tracks = track_and_report(tracker, video, queries, backward=self.backward)
-        write_results(video, tracks, target, [target.with_suffix(suffix) for suffix in suffixes], self.style)
+        shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
+        write_results(video, shown, target, [], self.style)
+        print(f"tracks    {save_tracks(target.with_suffix('.npz'), tracks)}")
+        if self.smooth:
+            print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
+        for path in export_tracks(target.with_suffix(""), shown, exports, video):
+            print(f"tracks    {path}")
+
+    def run_flat(self, target: Path, given: Sequence[Queries], exports: Sequence[str]) -> None:
+        """The same with frames that are read one by one."""
+        if self.smooth:
+            raise ValueError("smooth: expected 0 with --flat; smooth_tracks does it with the .npz afterwards")
+        if self.video == "-":
+            raise ValueError("flat: expected a video that can be read twice, got standard input")
+        queries = self.choose_queries(self.picture(), given, self.frame)
+        if self.backward and len(queries) and int(queries.frame.max()):
+            raise ValueError(
+                f"flat: expected points on frame 0, as nothing is tracked backward, got one on frame "
+                f"{int(queries.frame.max())}; add --backward=false if tracks may begin there"
+            )
+        tracker = load_tracker(self.tracker, device=self.device)
+        with self.opened() as stream:
+            queries.check_inside(None, stream.wh)
+        saved = track_flat(self.opened, tracker, queries, target, resume=self.resume, style=self.style)
+        if exports:
+            for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
+                print(f"tracks    {path}")
+
+    def opened(self) -> VideoStream:
+        """The video from its first frame on."""
+        return stream_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
+
+    def picture(self) -> Video:
+        """The frame on which grid and corners lie, alone."""
+        count = 0
+        with self.opened() as stream:
+            for count, (frame, _) in enumerate(stream, 1):
+                if count - 1 == self.frame:
+                    return Video(frame[None])
+        raise ValueError(f"frame: expected 0..{count - 1}, got {self.frame}")
 
     def given_queries(self) -> list[Queries]:
         """The points that are known without the video."""
         parts = [parse_points(self.points)] if self.points else []
         return parts if self.queries is None else [*parts, read_queries(self.queries)]
 
-    def choose_queries(self, video: Video, given: Sequence[Queries] = ()) -> Queries:
-        """The given points, and those chosen on the video; a grid of 20 x 20 where there are none at all."""
+    def choose_queries(self, video: Video, given: Sequence[Queries] = (), first: int = 0) -> Queries:
+        """The given points, and those chosen on the video; a grid of 20 x 20 where there are none at all.
+
+        `first` is the number of the video's first frame.
+        """
+        frame = self.frame - first
         mask = None if self.mask is None else read_mask(self.mask)
         parts = list(given)
         if self.corners is not None:
-            parts.append(corner_queries(video, self.corners, self.frame, mask))
+            parts.append(corner_queries(video, self.corners, frame, mask).moved(first))
         if self.grid is not None or not parts:
-            parts.append(grid_queries(video, 20 if self.grid is None else self.grid, self.frame, mask))
+            size = 20 if self.grid is None else self.grid
+            parts.append(grid_queries(video, size, frame, mask).moved(first))
         return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
-
-
-def parse_points(points: Sequence[str]) -> Queries:
-    """Texts like "0,120,80.5" (frame, x, y) -> Queries.
-
-    Raises:
-        ValueError: a text of another form.
-
-    >>> parse_points(["0,120,80.5"]).xy
-    tensor([[120.0000,  80.5000]])
-    """
-    rows = []
-    for text in points:
-        try:
-            frame, x, y = (float(number) for number in text.split(","))
-        except ValueError as error:
-            raise ValueError(f"points: expected frame,x,y as in 0,120,80.5, got {text!r}") from error
-        rows.append([frame, x, y])
-    return Queries.from_txy(rows)
 
 
 def track_and_report(
@@ -249,14 +304,19 @@ def _track_known_motion(tracker: PointTracker) -> tuple[float, float]:
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "convert": convert,
     "doctor": doctor,
+    "dense": DenseCommand,
+    "live": LiveCommand,
     "segment": SegmentCommand,
     "track": TrackCommand,
+    **DATA_COMMANDS,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pointtrack` with the given arguments (by default those of the process); returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if " ".join(arguments[:2]) in DATA_COMMANDS:
+        arguments[:2] = [" ".join(arguments[:2])]
     entries = _entry_points()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview(entries))
@@ -292,7 +352,7 @@ def _overview(entries: Mapping[str, metadata.EntryPoint]) -> str:
             about = (_load(name, entries).__doc__ or "").strip().partition("\n")[0]
         except ValueError as error:
             about = f"({error})"
-        lines.append(f"  {name:12}{about}")
+        lines.append(f"  {name:14}{about}")
     lines += [
         "",
         "pointtrack COMMAND --help shows its options; --debug, or POINTTRACK_DEBUG=1, full error reports.",

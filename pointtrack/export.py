@@ -1,193 +1,168 @@
-"""Tracks in files that other tools read: .npz, .csv and .json, each of which comes back exactly."""
+"""Tracks in files: pointtrack's own .npz, .csv and .json, which come back exactly, and formats of other tools."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
-import torch
+from pointtrack.exports import cvat, dlc, napari, own, tapvid
+from pointtrack.types import Tracks, Video
 
-from pointtrack.types import Queries, Tracks
+# Format -> the suffixes of its files; the first format with a suffix is meant where none is named.
+TRACK_FORMATS: dict[str, tuple[str, ...]] = {
+    "pointtrack": (".npz", ".csv", ".json"),
+    "dlc": (".csv", ".h5"),
+    "napari": (".csv",),
+    "cvat": (".xml",),
+    "tapvid": (".npz", ".pkl"),
+}
+# Name of an export -> how its file's name ends behind that of the video, and the format.
+TRACK_EXPORTS: dict[str, tuple[str, str]] = {
+    "csv": (".csv", "pointtrack"),
+    "json": (".json", "pointtrack"),
+    "dlc": ("DLC_pointtrack.csv", "dlc"),
+    "dlc-h5": ("DLC_pointtrack.h5", "dlc"),
+    "napari": ("_napari.csv", "napari"),
+    "cvat": ("_cvat.xml", "cvat"),
+    "tapvid": ("_tapvid.npz", "tapvid"),
+}
 
-TRACK_SUFFIXES = (".npz", ".csv", ".json")
-CSV_COLUMNS = ["frame", "time", "id", "x", "y", "visibility", "confidence"]
-FORMAT = "pointtrack tracks 1"
 
+def save_tracks(
+    path: str | Path, tracks: Tracks, *, format: str | None = None, video: Video | None = None
+) -> Path:
+    """Write tracks; `load_tracks` reads every format back, and what a format has no place for is lost.
 
-def save_tracks(path: str | Path, tracks: Tracks) -> Path:
-    """Write tracks by suffix; `load_tracks` reads every one of them back exactly.
+    | format | is | lost |
+    |---|---|---|
+    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; a few lines `# key: value` before. .json: the same, null where not tracked | nothing |
+    | "dlc" | DeepLabCut's predictions of one animal, .csv or .h5 (extra `dlc`); body parts point0, ... by id, likelihood is the visibility | confidence, queries, size, fps |
+    | "napari" | .csv for a tracks layer: ID, t, y, x, and as features visibility and confidence; only frames on which a point is tracked | queries, size, fps; frames before and after all points |
+    | "cvat" | .xml, CVAT for video 1.1: a track of points for each; outside: left the image, or not tracked any more; occluded: visibility of at most 0.5 | confidence, queries, fps; visibility becomes 0 or 1, positions are rounded to 0.0001 pixels |
+    | "tapvid" | .npz of one video, or .pkl like TAP-Vid-DAVIS: positions in 0..1, occluded: visibility of at most 0.5, or outside the image; query points (t, y, x) in 0..1 | confidence, ids, fps, the first frame's number; visibility becomes 0 or 1; the size without `video` |
 
-    .npz: compressed arrays, the smallest. .csv: one line per frame and point with the columns frame, time
-    (seconds, frame / fps), id, x, y, visibility, confidence; an empty x and y where the point was not
-    tracked; first a few lines `# key: value` with what a table has no place for. .json: an object with the
-    same, arrays nested as (t, n), null where the point was not tracked.
+    Where the queries are lost, `load_tracks` takes the first frame on which a point is known; a point that is
+    known nowhere is then left out, with a warning in the log.
 
     Args:
         path: file to write; missing folders are made.
         tracks: the tracks.
+        format: one of the above; by default the first of them that has such a suffix.
+        video: the frames, which only "tapvid" keeps; a .pkl must have them.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: an unknown suffix.
+        ValueError: an unknown format, or a suffix that it does not have; an .h5 file without the extra; a .pkl
+            without the video, or a video that the tracks do not fit.
     """
     path = Path(path)
-    suffix = _checked_suffix(path)
+    format = _format_of(path, format)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if suffix == ".npz":
-        return tracks.save(path)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.writelines(_csv_lines(tracks) if suffix == ".csv" else _json_lines(tracks))
+    if format == "tapvid":
+        tapvid.write(path, tracks, video)
+    elif format == "pointtrack":
+        _write_own(path, tracks)
+    else:
+        {"dlc": dlc.write, "napari": napari.write, "cvat": cvat.write}[format](path, tracks)
     return path
 
 
-def load_tracks(path: str | Path) -> Tracks:
-    """Read tracks that `save_tracks` wrote.
+def load_tracks(
+    path: str | Path, *, format: str | None = None, wh: tuple[int, int] | None = None, fps: float = 30.0
+) -> Tracks:
+    """Read tracks that `save_tracks` wrote, or others of these formats that hold one point per track.
+
+    Where a format has one number for both, the confidence repeats the visibility.
+
+    Args:
+        path: the file.
+        format: as in `save_tracks`.
+        wh: size of the video as (width, height) in pixels, where the format does not say.
+        fps: frames per second, where the format does not say.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an unknown suffix, or a file that does not hold tracks of pointtrack.
+        ValueError: an unknown suffix or format, a file that does not hold such tracks, or a size that nobody says.
     """
     path = Path(path)
-    suffix = _checked_suffix(path)
+    format = _format_of(path, format)
     if not path.is_file():
-        raise FileNotFoundError(f"tracks file: expected {', '.join(TRACK_SUFFIXES)}, found nothing at {path}")
-    read = {".npz": Tracks.load, ".csv": _read_csv, ".json": _read_json}[suffix]
+        suffixes = ", ".join(TRACK_FORMATS[format])
+        raise FileNotFoundError(f"tracks file: expected {suffixes}, found nothing at {path}")
+    readers: dict[str, Callable[..., Tracks]] = {
+        "dlc": dlc.read,
+        "napari": napari.read,
+        "cvat": cvat.read,
+        "tapvid": tapvid.read,
+    }
     try:
-        return read(path)
+        return _read_own(path) if format == "pointtrack" else readers[format](path, wh, fps)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, BadZipFile) as error:
         if str(error).startswith(str(path)):
             raise
         reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path}: expected tracks saved by pointtrack, but {reason}") from error
+        whose = "saved by pointtrack" if format == "pointtrack" else f"in the format {format}"
+        raise ValueError(f"{path}: expected tracks {whose}, but {reason}") from error
 
 
-def _checked_suffix(path: Path) -> str:
+def parse_exports(names: str | None) -> list[str]:
+    """Comma-separated names among `TRACK_EXPORTS` -> a list of them.
+
+    Raises:
+        ValueError: an unknown name, or one that needs an extra which is not installed.
+    """
+    chosen = [name.strip().lstrip(".") for name in (names or "").split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in TRACK_EXPORTS]
+    if unknown:
+        raise ValueError(f"export: expected some of {', '.join(TRACK_EXPORTS)}, got {names!r}")
+    if "dlc-h5" in chosen:
+        dlc.require_h5()
+    return chosen
+
+
+def export_tracks(
+    stem: str | Path, tracks: Tracks, names: list[str], video: Video | None = None
+) -> list[Path]:
+    """Write tracks to a file for each name among `TRACK_EXPORTS`; the stem is a path without suffix.
+
+    Returns:
+        The paths.
+    """
+    paths = []
+    for name in names:
+        ending, format = TRACK_EXPORTS[name]
+        paths.append(save_tracks(f"{stem}{ending}", tracks, format=format, video=video))
+    return paths
+
+
+def _format_of(path: Path, format: str | None) -> str:
     suffix = path.suffix.lower()
-    if suffix not in TRACK_SUFFIXES:
-        raise ValueError(f"{path}: expected tracks in {', '.join(TRACK_SUFFIXES)}, got {path.suffix!r}")
-    return suffix
-
-
-def _header(tracks: Tracks) -> dict[str, str]:
-    """What both text formats say besides the arrays, each value as JSON text."""
-    queries = zip(
-        tracks.queries.ids.tolist(),
-        tracks.queries.frame.tolist(),
-        _texts(tracks.queries.xy.numpy()),
-        strict=True,
-    )
-    points = ", ".join(f"[{point}, {frame}, {x}, {y}]" for point, frame, (x, y) in queries)
-    return {
-        "format": json.dumps(FORMAT),
-        "wh": json.dumps(list(tracks.wh)),
-        "fps": repr(float(tracks.fps)),
-        "first_frame": str(tracks.first_frame),
-        "frames": str(len(tracks)),
-        "queries": f"[{points}]",
-    }
-
-
-def _csv_lines(tracks: Tracks) -> Iterator[str]:
-    notes = {"queries": " (id, frame, x, y)"}
-    for key, value in _header(tracks).items():
-        yield f"# {key}{notes.get(key, '')}: {value}\n"
-    yield ",".join(CSV_COLUMNS) + "\n"
-    ids = tracks.ids.tolist()
-    for t in range(len(tracks)):
-        frame = tracks.first_frame + t
-        start = f"{frame},{frame / tracks.fps:.6f}"
-        rows = zip(
-            ids, _texts(tracks.xy[t].numpy()), _texts(tracks.visibility[t].numpy()),
-            _texts(tracks.confidence[t].numpy()), strict=True,
-        )  # fmt: skip
-        for point, (x, y), visibility, confidence in rows:
-            yield f"{start},{point},{x},{y},{visibility},{confidence}\n".replace("nan", "")
-
-
-def _json_lines(tracks: Tracks) -> Iterator[str]:
-    yield "{\n"
-    for key, value in _header(tracks).items():
-        yield f'"{key}": {value},\n'
-    for name in ("xy", "visibility", "confidence"):
-        rows = [_json_row(row) for row in getattr(tracks, name).numpy()]
-        yield f'"{name}": [\n' + ",\n".join(rows) + ("\n]\n}\n" if name == "confidence" else "\n],\n")
-
-
-def _json_row(row: np.ndarray) -> str:
-    return json.dumps(_texts(row)).replace('"nan"', "null").replace("inf", "Infinity").replace('"', "")
-
-
-def _texts(values: np.ndarray) -> Any:
-    """Nested lists of the shortest decimals that read back as the same float32."""
-    # Not `.astype(str)`, which is slower; the str of a float32 is the shortest exact one.
-    flat = [str(value) for value in values.astype(np.float32).reshape(-1)]
-    if values.ndim == 1:
-        return flat
-    width = values.shape[-1]
-    return [flat[i : i + width] for i in range(0, len(flat), width)]
-
-
-def _read_csv(path: Path) -> Tracks:
-    header: dict[str, Any] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for line in file:
-            if not line.startswith("#"):
-                break
-            key, _, value = line[1:].partition(":")
-            header[key.split("(")[0].strip()] = json.loads(value)
-        else:
-            line = ""
-        columns = line.strip().split(",")
-        if columns != CSV_COLUMNS:
-            raise ValueError(f"its columns are {columns}, not {CSV_COLUMNS}")
-        queries, shape = _checked_header(header)
-        rows = [[float(field or "nan") for field in row] for row in csv.reader(file)]
-    table = np.array(rows).reshape(*shape, len(CSV_COLUMNS))
-    frames = header["first_frame"] + np.arange(shape[0])
-    if (table[:, :, 0] != frames[:, None]).any() or (table[:, :, 2] != queries.ids.numpy()).any():
-        raise ValueError("its lines are not ordered by frame and then by id as in the header")
-    return _tracks(header, queries, table[:, :, 3:5], table[:, :, 5], table[:, :, 6])
-
-
-def _read_json(path: Path) -> Tracks:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__}, not an object")  # noqa: TRY004
-    queries, shape = _checked_header(content)
-    arrays = [
-        np.array(content[name], float).reshape(*shape, *([2] if name == "xy" else []))
-        for name in ("xy", "visibility", "confidence")
-    ]
-    return _tracks(content, queries, *arrays)
-
-
-def _checked_header(header: dict[str, Any]) -> tuple[Queries, tuple[int, int]]:
-    """The queries, and the number of frames and points."""
-    if header["format"] != FORMAT:
+    if format is None:
+        format = next((name for name, suffixes in TRACK_FORMATS.items() if suffix in suffixes), None)
+    if format is None:
+        known = dict.fromkeys(chain.from_iterable(TRACK_FORMATS.values()))
+        raise ValueError(f"{path}: expected tracks in {', '.join(known)}, got {path.suffix!r}")
+    if format not in TRACK_FORMATS:
+        raise ValueError(f"format: expected one of {', '.join(TRACK_FORMATS)}, got {format!r}")
+    if suffix not in TRACK_FORMATS[format]:
         raise ValueError(
-            f"its format is {header['format']!r}, not {FORMAT!r}; a newer pointtrack may read it"
+            f"{path}: expected {' or '.join(TRACK_FORMATS[format])} for {format}, got {path.suffix!r}"
         )
-    points = torch.tensor(header["queries"], dtype=torch.float64).reshape(-1, 4)
-    ids = torch.tensor([int(row[0]) for row in header["queries"]], dtype=torch.int64)
-    return Queries(points[:, 1], points[:, 2:], ids), (header["frames"], len(points))
+    return format
 
 
-def _tracks(
-    header: dict[str, Any], queries: Queries, xy: np.ndarray, visibility: np.ndarray, confidence: np.ndarray
-) -> Tracks:
-    return Tracks(
-        xy=torch.from_numpy(xy.astype(np.float32)),
-        visibility=torch.from_numpy(visibility.astype(np.float32)),
-        confidence=torch.from_numpy(confidence.astype(np.float32)),
-        queries=queries,
-        wh=(int(header["wh"][0]), int(header["wh"][1])),
-        first_frame=int(header["first_frame"]),
-        fps=float(header["fps"]),
-    )
+def _write_own(path: Path, tracks: Tracks) -> None:
+    if path.suffix.lower() == ".npz":
+        tracks.save(path)
+        return
+    lines = own.csv_lines(tracks) if path.suffix.lower() == ".csv" else own.json_lines(tracks)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.writelines(lines)
+
+
+def _read_own(path: Path) -> Tracks:
+    return {".npz": Tracks.load, ".csv": own.read_csv, ".json": own.read_json}[path.suffix.lower()](path)

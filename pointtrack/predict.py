@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from pointtrack.config import TrackerConfig
 from pointtrack.geometry import rescale_points, resize_frames
+from pointtrack.groups import PointGroup
 from pointtrack.models.loop import TrackedWindow, WindowLoop
 from pointtrack.models.tracker import PointTracker
 from pointtrack.queries import support_queries
@@ -36,28 +38,6 @@ def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int
         return config.input_wh
     scale = math.sqrt(config.input_area / (image_wh[0] * image_wh[1]))
     return tuple(max(64, 16 * round(side * scale / 16)) for side in image_wh)  # type: ignore[return-value]
-
-
-@dataclass
-class _Group:
-    """Points that are tracked together, and see nothing of the points of other groups.
-
-    Attributes:
-        queries: those of them that are still wanted.
-        places: (k,) where these are among the points of the loop.
-        loop: tracks them.
-        last: the newest window of the loop.
-    """
-
-    queries: Queries
-    places: Tensor
-    loop: WindowLoop
-    last: TrackedWindow | None = None
-
-    def keep(self, windows: list[TrackedWindow]) -> list[TrackedWindow]:
-        """Note the newest of some windows; all of them."""
-        self.last = windows[-1] if windows else self.last
-        return windows
 
 
 class StreamTracker:
@@ -88,7 +68,7 @@ class StreamTracker:
         self.rule = tracker.config.resize_rule
         # The first group leads: it is there from the first frame on, with or without points.
         self._groups = [
-            _Group(queries, torch.arange(len(queries)), WindowLoop(tracker, *self._asked(queries)))
+            PointGroup(queries, torch.arange(len(queries)), WindowLoop(tracker, *self._asked(queries)))
         ]
         self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) that are not encoded yet
         self._returned = 0  # frames
@@ -202,7 +182,7 @@ class StreamTracker:
             )
         Queries.concat([self.queries, queries])  # refuses an id that is taken
         loop, windows = self._groups[0].loop.branch(*self._asked(queries))
-        group = _Group(queries, torch.arange(len(queries)), loop)
+        group = PointGroup(queries, torch.arange(len(queries)), loop)
         group.keep(windows)
         self._groups.append(group)
         return self._rows_at([(group, group.last)], first, self._returned - first)
@@ -227,6 +207,24 @@ class StreamTracker:
             leader.loop, windows = leader.loop.branch(*self._asked(leader.queries))
             leader.keep(windows)
         self._groups = [leader, *(group for group in self._groups[1:] if len(group.queries))]
+
+    def state(self) -> dict[str, Any]:
+        """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`."""
+        if self._finished:
+            raise ValueError("StreamTracker: expected its state to be asked for before finish")
+        kept = {name: getattr(self, name) for name in ("image_wh", "fps", "_returned", "_pushed")}
+        parts = {"ready": [asdict(rows) for rows in self._ready], "groups": [g.state() for g in self._groups]}
+        return {**kept, "_waiting": list(self._waiting), **parts}
+
+    @classmethod
+    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> StreamTracker:
+        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
+        rest = dict(state)
+        groups = [PointGroup.restored(tracker, saved) for saved in rest.pop("groups")]
+        ready = [Tracks(**{**rows, "queries": Queries(**rows["queries"])}) for rows in rest.pop("ready")]
+        stream = cls(tracker, groups[0].queries, rest["image_wh"], rest["fps"])
+        vars(stream).update(rest, _waiting=list(rest["_waiting"]), _groups=groups, _ready=ready)
+        return stream
 
     def _asked(self, queries: Queries) -> tuple[Tensor, Tensor]:
         """Frames and places as a loop takes them."""
@@ -262,14 +260,14 @@ class StreamTracker:
             )
         return frames
 
-    def _rows(self, windows: Sequence[tuple[_Group, TrackedWindow | None]], count: int) -> Tracks:
+    def _rows(self, windows: Sequence[tuple[PointGroup, TrackedWindow | None]], count: int) -> Tracks:
         """The next `count` frames, which are final now."""
         first = self._returned
         self._returned += count
         return self._rows_at(windows, first, count)
 
     def _rows_at(
-        self, windows: Sequence[tuple[_Group, TrackedWindow | None]], first: int, count: int
+        self, windows: Sequence[tuple[PointGroup, TrackedWindow | None]], first: int, count: int
     ) -> Tracks:
         """Frames that lie in the windows, as tracks of the groups' points in pixels of the video."""
         queries = Queries.concat([group.queries for group, _ in windows])
@@ -286,7 +284,7 @@ class StreamTracker:
         return Tracks(xy, visibility, confidence, queries, self.image_wh, first, self.fps)
 
     def _rows_of(
-        self, group: _Group, window: TrackedWindow | None, first: int, count: int
+        self, group: PointGroup, window: TrackedWindow | None, first: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """xy (count, k, 2), visibility and confidence (count, k) of a group; NaN and 0 where its window has none."""
         n = group.loop.frame.shape[1]

@@ -27,13 +27,14 @@ TimedFrame = tuple[np.ndarray, float]
 Opened = tuple[Iterator[TimedFrame], float, int | None, str]
 
 
-def open_source(source: Any, fps: float | None, start: float) -> Opened:
+def open_source(source: Any, fps: float | None, start: float, *, one_size: bool = True) -> Opened:
     """Open anything that `stream_video` takes, except a `VideoStream`.
 
     Args:
         source: see `stream_video`.
         fps: frames per second of a source without time stamps; None means 30.
         start: seconds from which frames are wanted; earlier ones may come all the same.
+        one_size: frames of a file or URL that changes its size on the way are resized to that of the first one.
 
     Returns:
         (frames, fps, frame count or None, name for messages). Frames are not checked yet.
@@ -54,7 +55,7 @@ def open_source(source: Any, fps: float | None, start: float) -> Opened:
         return _open_folder(Path(source), rate)
     if isinstance(source, str | Path) or hasattr(source, "read"):
         refuse_fps(fps, str(source))
-        return _open_file(source, start)
+        return _open_file(source, start, one_size)
     if hasattr(source, "shape"):
         source = np.asarray(source)
         if source.ndim != 4:
@@ -110,7 +111,7 @@ def _open_camera(index: int) -> Opened:
     return frames(), camera.get(cv2.CAP_PROP_FPS) or 30.0, None, f"camera {index}"
 
 
-def _open_file(source: Any, start: float) -> Opened:
+def _open_file(source: Any, start: float, one_size: bool) -> Opened:
     is_url = isinstance(source, str) and "://" in source
     name = "standard input" if source == "-" else str(source)
     if isinstance(source, str | Path) and source != "-" and not is_url and not Path(source).exists():
@@ -137,11 +138,12 @@ def _open_file(source: Any, start: float) -> Opened:
         count = round(stream.duration * stream.time_base * rate)
     elif count is None and container.duration and len(container.streams) == 1:
         count = round(Fraction(container.duration, av.time_base) * rate)
-    return _decode(container, stream, start, (float(rate), count, name)), float(rate), count, name
+    frames = _decode(container, stream, start, (float(rate), count, name), one_size)
+    return frames, float(rate), count, name
 
 
 def _decode(
-    container: Any, stream: Any, start: float, about: tuple[float, int | None, str]
+    container: Any, stream: Any, start: float, about: tuple[float, int | None, str], one_size: bool
 ) -> Iterator[TimedFrame]:
     """Upright frames of a file from `start` on, with increasing times."""
     fps, expected, name = about
@@ -175,8 +177,9 @@ def _decode(
             count += 1
             if seconds < start - 1e-6:
                 continue
-            if orientation is None:
+            if orientation is None or not one_size:
                 size = {"width": frame.width, "height": frame.height}
+            if orientation is None:
                 orientation = _display_matrix(frame)
             yield _upright(frame.to_ndarray(format="rgb24", **size), orientation), seconds
         short = expected is not None and start <= 2.0 and expected - count > max(1, expected // 50)

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.geometry import inside_image
+from pointtrack.geometry import grid_points, inside_image
 from pointtrack.history import History
 from pointtrack.models.tracker import PointTracker
-from pointtrack.predict import track
+from pointtrack.predict import StreamTracker, track
 from pointtrack.types import Queries, Tracks, Video
 
+SUPPORT_GRID = 5  # side of the grid of helper points that goes with every point
 FORMAT = "pointtrack track session 1"
 # Who says where a point is on a frame.
 NOBODY, MODEL, PERSON = 0, 1, 2
@@ -185,10 +186,9 @@ class TrackSession:
         frames, points = len(self.video), self._history.state
         xy = torch.full((frames, len(points), 2), torch.nan)
         visibility, confidence = torch.zeros(frames, len(points)), torch.zeros(frames, len(points))
+        self._track_missing()
         for column, point in enumerate(points):
             for span in spans_of(point, frames):
-                if span not in self._parts:
-                    self._parts[span] = self._tracked(point, span)
                 rows, part = slice(span.frames.start, span.frames.stop), self._parts[span]
                 xy[rows, column] = part.xy
                 visibility[rows, column], confidence[rows, column] = part.visibility, part.confidence
@@ -287,29 +287,56 @@ class TrackSession:
         reachable = {span for point in points for span in spans_of(point, length)}
         self._parts = {span: part for span, part in self._parts.items() if span in reachable}
 
-    def _tracked(self, point: FixedPoint, span: Span) -> Part:
-        """Track a span from its ends."""
-        fixes = {fix.serial: fix for fix in point.fixes}
-        ahead = None if span.left is None else self._from(fixes[span.left], span.frames)
-        back = None if span.right is None else self._from(fixes[span.right], span.frames[::-1])
-        if ahead is None or back is None:
-            part = ahead or back
-            assert part is not None  # a span has a fix at one end
-            return part if back is None else _reversed(part)
-        return join(ahead, _reversed(back))
+    def _track_missing(self) -> None:
+        """Track all spans that are not known yet, those on the same frames together."""
+        fixes = {fix.serial: fix for point in self._history.state for fix in point.fixes}
+        groups: dict[range, list[Span]] = {}
+        for point in self._history.state:
+            for span in spans_of(point, len(self.video)):
+                if span not in self._parts:
+                    groups.setdefault(span.frames, []).append(span)
+        for frames, spans in groups.items():
+            ahead = self._from({span: fixes[span.left] for span in spans if span.left is not None}, frames)
+            back = self._from(
+                {span: fixes[span.right] for span in spans if span.right is not None}, frames[::-1]
+            )
+            for span in spans:
+                if span in ahead and span in back:
+                    self._parts[span] = join(ahead[span], _reversed(back[span]))
+                else:
+                    self._parts[span] = ahead[span] if span in ahead else _reversed(back[span])
 
-    def _from(self, fix: Fix, frames: range) -> Part:
-        """Track a point from a fix along the frames next to it, in their order."""
-        order = np.array([fix.frame, *frames])
+    def _from(self, starts: dict[Span, Fix], frames: range) -> dict[Span, Part]:
+        """Track points from fixes on one frame along the frames next to it, in their order."""
+        if not starts:
+            return {}
+        places = torch.tensor([fix.xy for fix in starts.values()])
+        order = np.array([frames.start - frames.step, *frames])
         piece = Video(self.video.frames[order], self.video.fps)
-        found = track(self.tracker, piece, Queries([0], [fix.xy]), backward=False)
-        return Part(found.xy[1:, 0], found.visibility[1:, 0], found.confidence[1:, 0])
+        found = track_apart(self.tracker, piece, places)
+        return {
+            span: Part(found.xy[1:, i], found.visibility[1:, i], found.confidence[1:, i])
+            for i, span in enumerate(starts)
+        }
 
     def _point(self, point: int) -> FixedPoint:
         for one in self._history.state:
             if one.id == point:
                 return one
         raise ValueError(f"point: expected one of {list(self.points)[:20]}, got {point!r}")
+
+
+def track_apart(tracker: PointTracker, video: Video, xy: Tensor) -> Tracks:
+    """Track points (n, 2) from the first frame on, each as if it were alone: no one's track depends on the others."""
+    stream = StreamTracker(tracker, Queries(torch.zeros(0), torch.zeros(0, 2)), video.wh, video.fps)
+    helpers = grid_points(SUPPORT_GRID, video.wh)
+    group = 1 + len(helpers)
+    for i, place in enumerate(xy):
+        asked = torch.cat([place[None], helpers])
+        stream.add(Queries(torch.zeros(group), asked, group * i + torch.arange(group)))
+    rows = [stream.push(piece) for piece in video.split(tracker.config.window.step)]
+    tracks = Tracks.concat([*rows, stream.finish()])
+    return tracks.select(torch.arange(len(xy)) * group)
 
 
 def spans_of(point: FixedPoint, length: int) -> list[Span]:

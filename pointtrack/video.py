@@ -221,7 +221,7 @@ def write_image(path: str | Path, frame: np.ndarray) -> Path:
         raise ValueError(
             f"{path}: expected a picture suffix, one of {', '.join(PICTURE_SUFFIXES)}; got {path.suffix!r}"
         )
-    frame = _checked_frame(frame, "frame")
+    frame = checked_frame(frame, "frame")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(cv2.imencode(path.suffix.lower(), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1].tobytes())
     return path
@@ -243,7 +243,7 @@ def _cut(
                 continue
             if span[1] is not None and seconds >= span[1] - 1e-6:
                 return
-            frame = _checked_frame(frame, f"{name} frame {i}")
+            frame = checked_frame(frame, f"{name} frame {i}")
             size = size or frame.shape
             if frame.shape != size:
                 raise ValueError(
@@ -262,7 +262,8 @@ def _cut(
             frames.close()
 
 
-def _checked_frame(frame: Any, name: str) -> np.ndarray:
+def checked_frame(frame: Any, name: str) -> np.ndarray:
+    """The frame as (h, w, 3) uint8 array; ValueError, with the name in front, where it is something else."""
     frame = np.asarray(frame)
     if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
         raise ValueError(f"{name}: expected shape (h, w, 3), RGB last, got {frame.shape}")

@@ -13,6 +13,7 @@ import pytest
 import demo
 import pointtrack as pt
 from pointtrack import cli, launch
+from pointtrack.smooth import smooth_tracks
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +68,8 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
         ("track {video} --corners 0", "count: expected at least 1 corner"),
         ("track {video} --out {dir}/out.xyz", "out: expected a folder or a file in .mp4"),
         ("track {video} --out {dir}/bad.csv", "out: expected a folder or a file in .mp4"),
-        ("track {video} --export xml", "export: expected csv, json or csv,json, got 'xml'"),
+        ("track {video} --export xml", "export: expected some of csv, json, dlc, .*, got 'xml'"),
+        ("track {video} --smooth -1", "smooth: expected 0 or more frames on each side, got -1"),
         ("track {video} --hidden blink", "hidden: expected one of ring, dot, none, got 'blink'"),
         ("track {video} --trail -1", "expected trail >= 0"),
         ("track {video} --gird 3", "unrecognized arguments: --gird"),
@@ -135,6 +137,31 @@ def test_forward_only_into_a_folder(tiny_video_file, tiny_tracker_file, tmp_path
     assert tracks.tracked()[:, 0].tolist() == [False, False, False, True, True]
 
 
+def test_smoothed_tracks_are_exported_and_the_raw_ones_kept(
+    tiny_video_file, tiny_tracker_file, tmp_path, capsys
+):
+    arguments = [
+        "--grid",
+        "2",
+        "--smooth",
+        "2",
+        "--export",
+        "csv,napari,cvat,dlc,tapvid",
+        "--out",
+        str(tmp_path),
+    ]
+    assert cli.main(["track", str(tiny_video_file), *arguments, "--tracker", str(tiny_tracker_file)]) == 0
+    raw = pt.load_tracks(tmp_path / "tiny.npz")
+    smoothed = pt.load_tracks(tmp_path / "tiny_smooth.npz")
+    assert not raw.xy.equal(smoothed.xy)
+    assert smooth_tracks(raw, radius=2).xy.equal(smoothed.xy)
+    assert pt.load_tracks(tmp_path / "tiny.csv").xy.equal(smoothed.xy)
+    printed = capsys.readouterr().out
+    for name in ("tiny_napari.csv", "tiny_cvat.xml", "tinyDLC_pointtrack.csv", "tiny_tapvid.npz"):
+        assert str(tmp_path / name) in printed
+        assert (tmp_path / name).stat().st_size > 0
+
+
 def test_preset_file_and_mask(tiny_video_file, tiny_tracker_file, tmp_path):
     mask = np.zeros((48, 64), np.uint8)
     mask[10:30, 20:50] = 255
@@ -186,7 +213,7 @@ def test_commands_of_other_packages(monkeypatch, capsys):
     monkeypatch.setattr(cli.metadata, "entry_points", lambda group: entries if group == cli.GROUP else [])
     assert cli.main([]) == 0
     overview = capsys.readouterr().out
-    assert "eval        Measure trackers" in overview
+    assert re.search(r"^  eval +Measure trackers", overview, re.MULTILINE)
     assert "train cannot be used: No module named 'no_such_package'; try pip install" in overview
     assert cli.main(["train"]) == 2
     assert "pip install 'pointtrack[train]'" in capsys.readouterr().err

@@ -75,7 +75,10 @@ def test_saved_tracks_become_masks(files):
     "arguments, message",
     [
         ("", "expected clicks, boxes or masks (or a session that has some)"),
-        ("--click 0,28,28 --tracks {dir}/tracks.npz", "expected clicks, boxes or masks (or a session that has some)"),
+        (
+            "--click 0,28,28 --tracks {dir}/tracks.npz",
+            "expected clicks, boxes or masks (or a session that has some)",
+        ),
         ("--click 0,28", "expected a click frame,x,y or frame,x,y,-, got '0,28'"),
         ("--click 0,28,28,*", "expected a click frame,x,y"),
         ("--click here", "expected a click frame,x,y"),

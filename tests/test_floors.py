@@ -10,14 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"types", "masks", "config", "checks", "geometry"},
+    {"types", "masks", "config", "checks", "geometry", "history"},
     {
         "layers",
         "video",
         "sources",
+        "reader",
+        "spill",
         "colors",
         "draw",
+        "draw_dense",
         "draw_masks",
+        "dense_files",
         "plot",
         "export",
         "exports",
@@ -26,9 +30,9 @@ FLOORS = [
         "queries",
     },
     {"models", "data"},
-    {"predict", "predictor", "segment"},
-    {"objects", "edit"},
-    {"launch", "cli", "cli_data", "cli_prompts", "cli_segment", "app"},
+    {"predict", "groups", "dense", "batch", "predictor", "long", "estimate", "segment"},
+    {"objects", "edit", "live", "live_server", "track_session"},
+    {"launch", "cli", "cli_data", "cli_dense", "cli_flat", "cli_live", "cli_prompts", "cli_segment", "app"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # `import pointtrack` brings everything with it: only the top floor may do that.

@@ -11,6 +11,9 @@ import pointtrack
 
 # A name that goes from here breaks users: it needs an entry in CHANGELOG.md.
 PUBLIC = [
+    "FrameReader",
+    "LiveState",
+    "LiveTracker",
     "Masks",
     "ObjectPrompt",
     "ObjectSession",
@@ -18,6 +21,7 @@ PUBLIC = [
     "Queries",
     "StreamTracker",
     "TrackSession",
+    "TrackWriter",
     "Tracks",
     "Video",
     "contact_sheet",
@@ -32,13 +36,16 @@ PUBLIC = [
     "load_tracker",
     "load_tracks",
     "read_queries",
+    "read_spilled",
     "read_video",
     "save_masks",
     "save_tracks",
     "segment_tracks",
+    "smooth_tracks",
     "stream_video",
     "support_queries",
     "track",
+    "track_long",
     "write_cutout",
     "write_video",
 ]

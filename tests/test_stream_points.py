@@ -151,3 +151,33 @@ def test_the_newest_frame_has_an_answer_at_once_and_the_final_ones_do_not_change
     assert lags[0] == 1 and max(lags) <= tiny_tracker.config.window.length
     with pytest.raises(ValueError, match="newest after the first push"):
         StreamTracker(tiny_tracker, queries, WH).newest()
+
+
+@pytest.mark.parametrize("count", [3, 9, 14, 22])
+def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
+    """With points that came later, a first answer asked for, frames that wait: everything is in the state."""
+    stream = StreamTracker(tiny_tracker, some_queries(12, WH), WH)
+    for frame in VIDEO.frames[: count - 1]:
+        stream.push(frame)
+    if count > 9:
+        stream.add(new_points(count - 2))
+        stream.remove([2])
+    stream.newest()
+    stream.push(VIDEO.frames[count - 1])
+    torch.save(stream.state(), tmp_path / "state")
+    rest = Tracks.concat([stream.push(VIDEO.frames[count:]), stream.finish()])
+    again = StreamTracker.restored(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
+    assert again.frames_pushed == count and again.fps == stream.fps
+    other = Tracks.concat([again.push(VIDEO.frames[count:]), again.finish()])
+    assert other.first_frame == rest.first_frame and other.ids.equal(rest.ids) and same(other, rest)
+    with pytest.raises(ValueError, match="before finish"):
+        again.state()
+
+
+def test_a_stream_may_end_where_its_state_was_saved(tiny_tracker):
+    """The last window has said all: its answers are in the state too."""
+    stream = StreamTracker(tiny_tracker, some_queries(12, WH), WH)
+    stream.push(VIDEO.frames[:12])
+    again = StreamTracker.restored(tiny_tracker, stream.state())
+    rest = stream.finish()
+    assert len(rest) == 4 and torch.isfinite(rest.xy).all() and same(again.finish(), rest)

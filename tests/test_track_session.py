@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from pointtrack import track_session
-from pointtrack.track_session import Fix, FixedPoint, Part, TrackSession, join, spans_of
+from pointtrack.track_session import Fix, FixedPoint, Part, TrackSession, join, spans_of, track_apart
 from pointtrack.types import Queries, Tracks, Video
+from tests.test_predict import moving_video
 
 FRAMES, WH = 20, (100, 80)
 SPEED = torch.tensor([2.0, 1.0])  # of everything in the scene
@@ -36,7 +37,11 @@ def calls(monkeypatch) -> list[list[int]]:
             xy[away < 0], sure[away < 0] = torch.nan, 0.0
         return Tracks(xy, sure, sure, queries, video.wh)
 
+    def apart(tracker, video, xy):
+        return drifting(tracker, video, Queries(torch.zeros(len(xy)), xy), backward=False)
+
     monkeypatch.setattr(track_session, "track", drifting)
+    monkeypatch.setattr(track_session, "track_apart", apart)
     return asked
 
 
@@ -170,6 +175,16 @@ def test_the_surer_side_counts_more():
     assert 0 < middle < 2
     even = join(part(0.0, 0.5), part(10.0, 0.5)).xy[:, 0]
     assert even.tolist() == pytest.approx([1.5625, 5.0, 8.4375])
+
+
+def test_points_tracked_apart_do_not_see_each_other(tiny_tracker):
+    video = moving_video(21, (64, 48))
+    xy = torch.tensor([[20.0, 20.0], [40.0, 30.0], [50.0, 10.0]])
+    together = track_apart(tiny_tracker, video, xy)
+    for i in range(3):
+        alone = track_apart(tiny_tracker, video, xy[i : i + 1])
+        assert torch.equal(together.xy[:, i], alone.xy[:, 0])
+        assert torch.equal(together.confidence[:, i], alone.confidence[:, 0])
 
 
 def test_with_a_real_tracker(tiny_tracker, tiny_video):

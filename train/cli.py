@@ -8,12 +8,14 @@ from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from torch.utils.data import Dataset
 
 from pointtrack.config import TrackerConfig
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.tracker import PointTracker
 from pointtrack.segment.network import SegmenterConfig
 from pointtrack.segment.small import SmallSegmenter
+from train.data.clips import FolderClips, MixedClips
 from train.data.segments import SegmentImages, read_photos
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import TextureBank, photo_bank, procedural_bank
@@ -36,6 +38,8 @@ def train_command(
     textures: Path | None = None,
     init: Path | None = None,
     batch: int = 4,
+    clips: str | None = None,
+    clips_share: float = 0.5,
 ) -> None:
     """Train a tracker or a segmenter; a run in `out` that was stopped goes on where it was.
 
@@ -51,9 +55,12 @@ def train_command(
         init: weights to begin with: a tracker's, or a segmenter's; a segmenter may begin with a tracker's
             encoder.
         batch: clips per batch.
+        clips: comma-separated folders of clips with tracks (docs/data-format.md) to learn from too; their frames
+            are cut and resized to the sizes of the scene.
+        clips_share: share of the batches that come from them, the others are synthetic.
 
     Raises:
-        ValueError: both a tracker config and weights to begin with.
+        ValueError: both a tracker config and weights to begin with, or clips for a segmenter.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if tracker is not None and init is not None:
@@ -64,17 +71,22 @@ def train_command(
     fabric = make_fabric(loop, out)
     torch.manual_seed(loop.seed)
     if task == "segmenting":
+        if clips is not None:
+            raise ValueError("clips: expected task matching or tracking with them, got segmenting")
         _segment(out, scene, loop, new_segmenter(segmenter, init), textures, batch, fabric)
         return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
     bank, held_out_bank = _banks(textures)
     # A GPU makes its own clips; otherwise workers do, on the CPU.
     device = "cpu" if loop.workers else fabric.device
-    clips = SyntheticClips(bank.to(device), scene, batch, loop.seed)
+    source: Dataset = SyntheticClips(bank.to(device), scene, batch, loop.seed)
+    if clips is not None:
+        folders = [Path(folder.strip()) for folder in clips.split(",") if folder.strip()]
+        source = MixedClips(source, FolderClips(folders, scene, batch, loop.seed), clips_share, loop.seed)
     held_out = SyntheticClips(held_out_bank, scene, 1, seed=99)
     batches = [held_out[i] for i in range(HELD_OUT)]
     learnt: Task = MatchingTask(model, batches) if task == "matching" else TrackingTask(model, batches)
-    run(learnt, clips, loop, out, fabric)
+    run(learnt, source, loop, out, fabric)
 
 
 def _segment(
@@ -91,7 +103,9 @@ def _segment(
     photos = read_photos(textures, ("train", "test")) if textures is not None else []
     others = read_photos(textures, ("val",)) if textures is not None else []
     images = SegmentImages(photos, SyntheticClips(bank, scene, batch, loop.seed))
-    held_out = SegmentImages(others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0)
+    held_out = SegmentImages(
+        others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0, pasted=0.0
+    )
     run(SegmentingTask(segmenter, [held_out[i] for i in range(HELD_OUT)]), images, loop, out, fabric)
 
 

@@ -78,6 +78,10 @@ class Task(nn.Module):
         """Write what a user of the library would load."""
         raise NotImplementedError
 
+    def is_finished(self) -> bool:
+        """Whether to stop early; asked of the running average at the start and after every validation."""
+        return False
+
 
 def make_fabric(config: LoopConfig, out: Path) -> Fabric:
     """A launched Fabric for this machine. Call it before anything is put on a device.
@@ -97,7 +101,7 @@ def make_fabric(config: LoopConfig, out: Path) -> Fabric:
 
 
 def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabric | None = None) -> Task:
-    """Train `task` on `clips` until `config.steps`, going on from `out/last.ckpt` if that exists.
+    """Train `task` on `clips` until `config.steps` or `task.is_finished`, going on from `out/last.ckpt` if that exists.
 
     Returns the running average of the task, which is also written to `out/model.safetensors`.
     """
@@ -113,10 +117,11 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
         fabric.load(checkpoint, state)
         log.info("going on from step %d of %s", state["step"], checkpoint)
     start = int(state["step"])
+    finished = fabric.broadcast(averaged.is_finished())
 
     batches = numbered_batches(clips, start * config.accumulate, config, fabric)
     journal = _Journal(out / "log.csv", fabric)
-    for step in range(start, config.steps):
+    for step in range(start, start if finished else config.steps):
         rate = learning_rate(step, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -140,11 +145,14 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
         if done % config.validate_every == 0 or done == config.steps:
             if fabric.is_global_zero:
                 journal.write(done, rate, averaged.validate(out))
-            fabric.barrier()
-        if done % config.save_every == 0 or done == config.steps:
+            finished = fabric.broadcast(averaged.is_finished())  # only the first process validated
+        if done % config.save_every == 0 or done == config.steps or finished:
             fabric.save(checkpoint, state)
             if fabric.is_global_zero:
                 averaged.save(out / "model.safetensors")
+        if finished:
+            log.info("stopped after step %d", done)
+            break
     return averaged
 
 

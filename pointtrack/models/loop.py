@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,6 +103,27 @@ class WindowLoop:
         loop.start = self.earliest
         return loop, [window for piece in self._held() for window in loop.push(piece)]
 
+    def state(self) -> dict[str, Any]:
+        """Everything but the network that is kept between pieces, as tensors and plain values."""
+        kept = {name: value for name, value in vars(self).items() if name != "tracker"}
+        kept.update(_pieces=list(self._pieces), _seen=self._seen.clone())  # all else is replaced, not changed
+        for name in ("_templates", "_state"):
+            kept[name] = None if kept[name] is None else asdict(kept[name])
+        return kept
+
+    @classmethod
+    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> WindowLoop:
+        """The loop as it was when `state` was asked for; it goes on with the next piece."""
+        loop = cls(tracker, state["frame"], state["xy"], length=state["length"], step=state["step"])
+        templates, handed = state["_templates"], state["_state"]
+        if templates is not None:
+            templates = Templates(**templates)
+        if handed is not None:
+            handed = WindowState(Estimate(**handed["overlap"]), handed["latest"])
+        vars(loop).update({**state, "_pieces": list(state["_pieces"]), "_seen": state["_seen"].clone()})
+        loop._templates, loop._state = templates, handed
+        return loop
+
     def _held(self) -> list[list[Tensor]]:
         return [*([self._former] if self._former else []), *self._pieces]
 
@@ -132,10 +154,8 @@ class WindowLoop:
             last = torch.arange(self.length, device=self.xy.device).clamp(max=length - 1)
             pyramid = [level[:, last] for level in pyramid]
         self._welcome(pyramid, length)
-        # Copies, so that the frames left behind are freed.
         once = self.length is None
-        self._pieces = [] if once else [[level[:, self.step :].clone() for level in held]]
-        self._former = None if once else [level[:, : self.step].clone() for level in held]
+        self._former, self._pieces = (None, []) if once else _parted(self._pieces, self.step)
         window = TrackedWindow(self.start, [self._nothing(length)], self._points)
         if self._templates is not None and len(self._points):
             queries = WindowQueries(
@@ -174,3 +194,23 @@ class WindowLoop:
         """The estimate of no points."""
         none = self.xy.new_zeros(len(self.xy), length, 0)
         return Estimate(none[..., None].expand(-1, -1, -1, 2), none, none)
+
+
+def _parted(pieces: list[list[Tensor]], count: int) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """The first frames of some pieces as one pyramid, and the pieces that are left.
+
+    Whole pieces are passed on, not copied: loops with other points hold the same ones. Where a piece is cut both parts are
+    copies, so that frames left behind are freed.
+    """
+    first, rest = [], []
+    for piece in pieces:
+        frames = piece[0].shape[1]
+        taken = min(count, frames)
+        count -= taken
+        if 0 < taken < frames:
+            first.append([level[:, :taken].clone() for level in piece])
+            rest.append([level[:, taken:].clone() for level in piece])
+        else:
+            (first if taken else rest).append(piece)
+    joined = first[0] if len(first) == 1 else [torch.cat(level, dim=1) for level in zip(*first, strict=True)]
+    return joined, rest

@@ -136,7 +136,9 @@ def match_frame(
 
     lost = cosine < LOST
     if bool(lost.any()):
-        everywhere = torch.einsum("nc,nhwc->nhw", template[lost], level[:, frame][lost.nonzero()[:, 0]])
+        # One video after the other: a map per point would be gigabytes for many points.
+        parts = zip(template, lost, level[:, frame], strict=True)
+        everywhere = torch.cat([torch.einsum("nc,hwc->nhw", one[gone], seen) for one, gone, seen in parts])
         top, index = everywhere.flatten(1).max(-1)
         found = torch.stack([index % w, index // w], dim=-1).to(cell.dtype)
         cell[lost] = torch.where((top > REGAINED)[:, None], found, cell[lost])

@@ -17,6 +17,8 @@ from pointtrack.objects.outline import refine_outline
 from pointtrack.objects.prompts import agreement, nearest_others, overlap, read_mask, spread_points
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 
+# Points so far inside an outline are on the object, though it be a little off: thin parts get points too.
+EDGE_PX = 5.0
 # How far the correction of a click reaches that the segmenter did not follow.
 CLICK_REACH_PX = 12.0
 # How far out of a box an object may reach, in the box's sides.
@@ -123,11 +125,12 @@ def answer_points(
     own, before = evidence.own, evidence.before
     beside = evidence.beside[nearest_others(own, evidence.beside, config.negatives)]
     asked = own if before is None else _believed(own, before)
-    points = torch.cat([asked[spread_points(asked, config.positives)], beside])
-    labels = torch.arange(len(points)) < len(points) - len(beside)
     low = None
     best: tuple[float, Answer] | None = None
     for _ in range(config.rounds):
+        chosen = _to_ask(asked, None if best is None else best[1].mask, config.positives)
+        points = torch.cat([chosen, beside])
+        labels = torch.arange(len(points)) < len(chosen)
         candidates = segmenter.decode(embedding, Prompt(points, labels, None, low), several=True)
         for i, logits in enumerate(candidates.logits.float().cpu() + evidence.prior):
             mask = pieces_with(logits > 0, asked)
@@ -283,7 +286,7 @@ def pieces_with(mask: Tensor, xy: Tensor) -> Tensor:
 def points_inside(mask: Tensor, count: int) -> Tensor:
     """Points of a mask that lie well inside it and cover it: (h, w) bool, not empty -> (k, 2) float32, k <= count."""
     depth = cv2.distanceTransform(np.pad(mask.numpy().astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    rows, columns = np.nonzero(depth >= 0.3 * depth.max())
+    rows, columns = np.nonzero(depth >= min(0.3 * depth.max(), EDGE_PX))
     # A few hundred of the pixels cover it as well as all of them.
     every = max(len(rows) // 400, 1)
     xy = torch.from_numpy(np.stack([columns, rows], axis=-1)[::every]).float()
@@ -306,6 +309,16 @@ def grown(mask: Tensor | np.ndarray, pixels: int) -> Tensor:
     """(h, w) bool: the mask and a rim of so many pixels."""
     picture = np.asarray(mask).astype(np.uint8)
     return torch.from_numpy(cv2.dilate(picture, np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0)
+
+
+def _to_ask(own: Tensor, mask: Tensor | None, count: int) -> Tensor:
+    """At most `count` points that cover an object; first of all those that the mask so far leaves out."""
+    if mask is None:
+        return own[spread_points(own, count)]
+    inside = read_mask(mask, own)
+    missed, rest = own[~inside], own[inside]
+    missed = missed[spread_points(missed, count)]
+    return torch.cat([missed, rest[spread_points(rest, count - len(missed))]])
 
 
 def _believed(own: Tensor, before: Tensor) -> Tensor:

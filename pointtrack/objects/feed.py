@@ -16,6 +16,8 @@ from pointtrack.types import Queries, Tracks, Video
 # The owner of points that are tracked only to tell the tracker how the scene moves.
 HELPER = torch.iinfo(torch.int64).min
 SUPPORT_GRID = 5
+# The most groups of points of one object that are tracked at a time.
+MOST_GROUPS = 4
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class PointFeed:
         self._origin = 0  # position in `order` of the stream's first frame
         self._known = 0  # position up to which the stream has returned its points
         self._rows: dict[int, list[Tracks]] = {}  # position in `order` -> what streams returned for it
+        self._groups: list[tuple[int, range]] = []  # per call of `seed` the object, and the ids of its points
 
     def on(self, frame: int) -> FramePoints:
         """The points that count on a frame, which must not lie before the last one asked for."""
@@ -113,10 +116,10 @@ class PointFeed:
         return self._seeing.features(position - self._origin, level)
 
     def seed(self, frame: int, points: Mapping[int, Tensor]) -> None:
-        """Track new points from a frame on: owner -> (k, 2) pixels.
+        """Track new points of one object from a frame on: owner -> (k, 2) pixels.
 
         They go as a group of their own: the points that are there do not notice, so that one object's tracks do not
-        depend on another's.
+        depend on another's. Of the groups of an object the first and the newest few are tracked on.
         """
         assert self.tracker is not None
         xy = torch.cat(list(points.values()))
@@ -133,19 +136,34 @@ class PointFeed:
         since = torch.full((len(self._owner) - first,), position - self._origin)
         queries = Queries(since, torch.cat([xy, helpers]), torch.arange(first, len(self._owner)))
         self._take(self._stream.add(queries))
+        number = abs(next(iter(points)))
+        self._groups.append((number, range(first, len(self._owner))))
+        mine = [ids for one, ids in self._groups if one == number]
+        if len(mine) > MOST_GROUPS:
+            # Not the first ones: those were seeded on the mask that a person gave.
+            self.drop(torch.tensor(mine[1]))
 
     def drop(self, ids: Tensor) -> None:
         """These points count no more."""
         self._dropped[ids] = True
+        left = []
+        for number, group in self._groups:
+            own = self._owner[group.start : group.stop] != HELPER
+            if bool((own & ~self._dropped[group.start : group.stop]).any()):
+                left.append((number, group))
+            else:  # helpers alone are of no use
+                self._dropped[group.start : group.stop] = True
+        self._groups = left
         if self._stream is None:
             return
-        self._stream.remove(ids[torch.isin(ids, self._stream.queries.ids)])
-        if bool((self._owner[self._stream.queries.ids] == HELPER).all()):
-            self._stream = None  # helpers alone are of no use
+        here = self._stream.queries.ids
+        self._stream.remove(here[self._dropped[here]])
+        if not len(self._stream.queries):
+            self._stream = None
 
     def forget(self) -> None:
         """A cut: all seeded points end here."""
-        self._stream, self._seeing, self._rows = None, None, {}
+        self._stream, self._seeing, self._rows, self._groups = None, None, {}, []
 
     def _advance(self, position: int) -> None:
         """Push frames until the streamed points are final at this position of the order."""

@@ -60,7 +60,8 @@ class Side:
     """Frames that follow from a keyframe in one direction.
 
     What lies between two keyframes follows from both: each is responsible for the half next to it, and knows the
-    other. So a side is fully told by what it holds, and stays valid until one of its keyframes changes.
+    other. (Where one of them says that the object is absent, the other one has all frames: it knows where the object
+    was.) So a side is fully told by what it holds, and stays valid until one of its keyframes changes.
 
     Attributes:
         object_id: whose.
@@ -87,7 +88,7 @@ def sides_of(one: SessionObject, length: int) -> list[Side]:
     for left, right in zip(ends[:-1], ends[1:], strict=True):
         first = left.frame + 1 if left else 0
         stop = right.frame if right else length
-        middle = (first + stop + 1) // 2 if left and right else (stop if left else first)
+        middle = _middle(left, right, first, stop)
         if left and first < middle:
             other = right.serial if right else None
             sides.append(Side(one.id, left.serial, other, range(first, middle)))
@@ -95,6 +96,15 @@ def sides_of(one: SessionObject, length: int) -> list[Side]:
             other = left.serial if left else None
             sides.append(Side(one.id, right.serial, other, range(stop - 1, middle - 1, -1)))
     return sides
+
+
+def _middle(left: Keyframe | None, right: Keyframe | None, first: int, stop: int) -> int:
+    """The first of the frames first..stop-1 that follows from the right keyframe."""
+    if left is None or right is None:
+        return stop if left else first
+    if bool(left.mask.any()) == bool(right.mask.any()):
+        return (first + stop + 1) // 2
+    return stop if left.mask.any() else first
 
 
 def known_masks(one: SessionObject, side: Side) -> list[GivenMask]:

@@ -328,8 +328,8 @@ class ObjectSession:
             base = self.mask(one.id, frame)
             base = base if base is not None and base.any() else None
             points, labels, box = asked.points, asked.labels, None
-        before = base if key is None or not key.mask.any() or asked.box is not None else key.mask
-        found = self.engine.answer(self.video, frame, Prompt(points, labels, box), before)
+        # All clicks are asked at once: an answer that the former ones got would only hold the later ones back.
+        found = self.engine.answer(self.video, frame, Prompt(points, labels, box), base)
         if not found.mask.any():
             raise ValueError(
                 f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -32,6 +33,7 @@ from pointtrack.segment.base import Embedding, Segmenter
 from pointtrack.types import Video
 
 INSIDE, AROUND = 16, 16  # points that are seeded on an object, and on what lies close around it
+AREAS, MOST_GROWTH = 12, 1.6
 BELT = 0.3  # width of that belt, in square roots of the object's area
 
 
@@ -44,6 +46,7 @@ class ObjectState:
         colours: those under the mask that was given first.
         mask, frame: the last mask that was believed and its frame.
         points: (ids, xy) of its points there.
+        areas: pixels of its latest masks.
         strikes: id -> frames in a row that the point was outside the mask.
         seeded: frame on which points were last taken from the mask.
     """
@@ -53,8 +56,16 @@ class ObjectState:
     mask: Tensor | None = None
     frame: int = -1
     points: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0, 2)))
+    areas: deque[int] = field(default_factory=lambda: deque(maxlen=AREAS))
     strikes: dict[int, int] = field(default_factory=dict)
     seeded: int | None = None
+
+    def usual(self, mask: Tensor) -> bool:
+        """Whether a mask is about as large as the latest ones; one that grew or shrank at once has leaked or lost parts."""
+        if not self.areas:
+            return True
+        ratio = int(mask.sum()) / max(float(np.median(self.areas)), 1.0)
+        return 1 / MOST_GROWTH < ratio < MOST_GROWTH
 
     def place(self) -> tuple[Tensor | None, int, tuple[Tensor, Tensor]]:
         """Where it was last."""
@@ -68,6 +79,7 @@ class ObjectState:
     def lose(self) -> None:
         """Nothing is known of where it is any more; what it looks like stays known."""
         self.mask, self.frame, self.seeded = None, -1, None
+        self.areas.clear()
         self.points, self.strikes = (torch.zeros(0), torch.zeros(0, 2)), {}
 
 
@@ -112,7 +124,7 @@ class Walker:
         points = self.feed.on(frame)
         for number, mask in given.items():
             if mask.any():
-                self._learn(frame, number, points, mask, 0.0)
+                self._learn(frame, number, points, mask, False)
 
     def learn(self, given: Mapping[int, Iterable[GivenMask]]) -> None:
         """Remember masks of objects on any frames, without going there."""
@@ -132,7 +144,7 @@ class Walker:
                 mask = known[number]
                 self._remember(number, frame, grid, mask, given=True)
                 found[number] = Found(mask, 1.0, 1.0)
-                self._learn(frame, number, points, mask, 1.0)
+                self._learn(frame, number, points, mask, True)
                 continue
             answer, doubt = self._find(frame, number, points, embedding, grid)
             if answer is None:
@@ -142,9 +154,10 @@ class Walker:
                 continue
             score = min(max(answer.agrees, 0.0), 1.0)
             found[number] = Found(answer.mask, score, score)
-            if score >= self.config.sure:
+            sure = score >= self.config.sure and self.states[number].usual(answer.mask)
+            if sure:
                 self._remember(number, frame, grid, answer.mask)
-            self._learn(frame, number, points, answer.mask, score)
+            self._learn(frame, number, points, answer.mask, sure)
         return found
 
     def cut(self) -> None:
@@ -230,14 +243,15 @@ class Walker:
         )
         return torch.from_numpy(moved > 0)
 
-    def _learn(self, frame: int, number: int, points: FramePoints, mask: Tensor, score: float) -> None:
+    def _learn(self, frame: int, number: int, points: FramePoints, mask: Tensor, sure: bool) -> None:
         """Take a mask as the last one; if it is sure, drop points that keep leaving it, add points if few are left."""
         state, config = self.states[number], self.config
         own = points.of(number)
         ids, xy = points.ids[own], points.xy[own]
         order = ids.argsort()
         state.mask, state.frame, state.points = mask, frame, (ids[order], xy[order])
-        if score < config.sure:
+        state.areas.append(int(mask.sum()))
+        if not sure:
             return
         outside = ~read_mask(grown(mask, 2), xy)
         strikes = {

@@ -6,11 +6,22 @@ import torch
 from pointtrack.objects.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
 
 
-def thing(*frames: int) -> SessionObject:
+def thing(*frames: int, absent: tuple[int, ...] = ()) -> SessionObject:
     one = SessionObject(1, "thing")
     for serial, frame in enumerate(frames, 10):
-        one = one.with_key(Keyframe(frame, serial, torch.full((2, 3), frame % 2 == 0), *no_points()))
+        one = one.with_key(Keyframe(frame, serial, torch.full((2, 3), frame not in absent), *no_points()))
     return one
+
+
+def test_beside_an_absence_the_other_keyframe_has_all_frames():
+    sides = sides_of(thing(0, 4, 8, absent=(4,)), 10)
+    assert [(side.start, list(side.frames)) for side in sides] == [
+        (10, [1, 2, 3]),
+        (12, [7, 6, 5]),
+        (12, [9]),
+    ]
+    both = sides_of(thing(0, 4, absent=(0, 4)), 5)
+    assert [(side.start, list(side.frames)) for side in both] == [(10, [1, 2]), (11, [3])]
 
 
 @pytest.mark.parametrize(
@@ -60,8 +71,8 @@ def test_a_correction_on_the_same_frame_replaces_what_was_there():
 
 
 def test_a_side_knows_the_masks_of_both_ends_its_own_first():
-    one = thing(2, 9)
-    back = next(side for side in sides_of(one, 12) if side.start == 11 and side.other == 10)
+    one = thing(2, 9, absent=(9,))
+    back = next(side for side in sides_of(one, 12) if side.other is not None)
     masks = known_masks(one, back)
-    assert [mask.frame for mask in masks] == [9, 2]
-    assert not masks[0].mask.any() and masks[1].mask.all()
+    assert [mask.frame for mask in masks] == [2, 9]
+    assert masks[0].mask.all() and not masks[1].mask.any()

@@ -1,0 +1,113 @@
+"""Peak memory of tracking videos of several lengths in flat memory, each in a process of its own.
+
+python -m benchmarks.long --lengths 500 1000 2500 5000
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+import pointtrack as pt
+from pointtrack.estimate import peak_memory
+from pointtrack.launch import run_command
+from pointtrack.long import track_long
+from pointtrack.spill import read_spilled
+
+
+def drifting_texture(frames: int, wh: tuple[int, int]) -> Iterator[np.ndarray]:
+    """A smooth random texture that goes round and round; never more than one frame is held."""
+    noise = np.random.default_rng(0).normal(size=(wh[1] * 2, wh[0] * 2, 3)).astype(np.float32)
+    picture = cv2.GaussianBlur(noise, (0, 0), 2) + 2 * cv2.GaussianBlur(noise, (0, 0), 6)
+    picture = np.clip(128 + 45 * picture / picture.std(), 0, 255).astype(np.uint8)
+    for t in range(frames):
+        left, top = (round(side / 2 * (1 + 0.9 * np.sin(t / 40 + k))) for k, side in enumerate(wh))
+        yield picture[top : top + wh[1], left : left + wh[0]]
+
+
+def measure(frames: int, wh: tuple[int, int], grid: int, tracker: str) -> dict[str, float]:
+    """Track in this process; its peak memory in MB, and frames per second."""
+    model = pt.load_tracker(tracker, device="cpu")
+    # About the size of the frames, in multiples of 16, so that thousands of them take minutes.
+    model.config = replace(model.config, input_wh=(16 * round(wh[0] / 16), 16 * round(wh[1] / 16)))
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long.tracks"
+        # A state every two seconds: many of them also in the shortest run.
+        stream = pt.stream_video(drifting_texture(frames, wh))
+        track_long(model, stream, pt.grid_queries(wh, grid), path, state_seconds=2.0)
+        seconds, peak = time.perf_counter() - began, peak_memory()
+        tracks = read_spilled(path)  # behind the measurement
+    if len(tracks) != frames or not bool(tracks.tracked().all()):
+        raise RuntimeError(f"expected tracks of {frames} frames, got {len(tracks)}")
+    return {"peak_memory_mb": peak / 1e6, "frames_per_second": frames / seconds}
+
+
+def bench(
+    lengths: list[int] | None = None,
+    wh: str = "160x120",
+    grid: int = 5,
+    tracker: str = "small",
+    one: int | None = None,
+    out: Path = Path("outputs/bench_long.json"),
+) -> None:
+    """Track a moving texture of several lengths, and print the peak memory of each.
+
+    Args:
+        lengths: numbers of frames; 500, 1000, 2500 and 5000 by default. The first is what the others compare with.
+        wh: size of the frames, width x height in pixels.
+        grid: points per side of a grid.
+        tracker: name of a tracker, or its .safetensors file.
+        one: measure this length only, in this process, and print JSON.
+        out: JSON file for the figures.
+    """
+    width, cross, height = wh.partition("x")
+    if not (cross and width.isdigit() and height.isdigit()):
+        raise ValueError(f"wh: expected width x height as in 160x120, got {wh!r}")
+    if one is not None:
+        print(json.dumps(measure(one, (int(width), int(height)), grid, tracker)))
+        return
+    rows: dict[int, dict[str, float]] = {}
+    print(f"{'frames':>8}{'peak memory':>14}{'against first':>16}{'frames per second':>20}")
+    for length in lengths or [500, 1000, 2500, 5000]:
+        arguments = ["--one", str(length), "--wh", wh, "--grid", str(grid), "--tracker", tracker]
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.long", *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ValueError(f"{length} frames: {done.stderr.strip()}")
+        rows[length] = row = json.loads(done.stdout)
+        growth = row["peak_memory_mb"] / next(iter(rows.values()))["peak_memory_mb"] - 1
+        print(
+            f"{length:>8}{row['peak_memory_mb']:>11.0f} MB{100 * growth:>+14.1f} %{row['frames_per_second']:>20.1f}",
+            flush=True,
+        )
+    figures = {
+        "rows": rows,
+        "wh": wh,
+        "points": grid * grid,
+        "tracker": tracker,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "machine": platform.platform(),
+        "torch": torch.__version__,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(f"figures   {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: bench, sys.argv[1:], "benchmarks.long"))

@@ -1,0 +1,83 @@
+"""The command `pointtrack dense`: a whole frame of points, in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pointtrack.dense import stride_queries, track_dense
+from pointtrack.dense_files import open_dense
+from pointtrack.draw_dense import dense_picture
+from pointtrack.models.zoo import load_tracker
+from pointtrack.video import read_video, stream_video, write_image
+
+
+@dataclass(frozen=True)
+class DenseCommand:
+    """Track a dense grid of points, up to every pixel of a frame, in bounded memory.
+
+    The tracks go to a folder of .npy files, which `open_dense` reads without loading them; beside them is a picture,
+    motion.png. A run that was killed goes on with --resume, given the same options.
+
+    Args:
+        video: a video file, a folder of pictures, or a URL.
+        stride: pixels between neighbouring points; 1 is every pixel.
+        frame: the frame on which the points lie.
+        tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
+        device: cpu, cuda, mps, or auto.
+        out: folder of the results; outputs/NAME_dense where not given.
+        chunk: so many points are tracked together.
+        memory: gigabytes that features and points may take beside the network, the frames and Python itself.
+        start: second of the video at which to begin.
+        stop: second before which to end.
+        max_frames: end after this many frames.
+        resume: go on with a run that was killed.
+    """
+
+    video: str
+    stride: int = 4
+    frame: int = 0
+    tracker: str = "small"
+    device: str = "auto"
+    out: str | None = None
+    chunk: int = 1024
+    memory: float = 4.0
+    start: float = 0.0
+    stop: float | None = None
+    max_frames: int | None = None
+    resume: bool = False
+
+    def run(self) -> None:
+        """Do it, and print where the results are."""
+        folder = Path(self.out or f"outputs/{Path(self.video).stem or 'video'}_dense")
+        with stream_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames) as stream:
+            video = read_video(stream)
+        queries = stride_queries(video.wh, self.stride, self.frame)
+        queries.select(slice(0, 1)).check_inside(len(video), video.wh)
+        tracker = load_tracker(self.tracker, device=self.device)
+        began = time.perf_counter()
+        with tqdm(desc="tracking", unit="point-frame", unit_scale=True, disable=None, leave=False) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            track_dense(
+                tracker, video, queries, chunk=self.chunk, memory=1e9 * self.memory, out=folder,
+                resume=self.resume, progress=show,
+            )  # fmt: skip
+        seconds = time.perf_counter() - began
+        device = next(tracker.parameters()).device
+        print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
+        print(
+            f"tracked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]} in "
+            f"{seconds:.1f} s"
+        )
+        print(f"tracks    {folder}")
+        last = len(video) - 1
+        ends = open_dense(folder).read(frames=[self.frame, last])
+        picture = dense_picture(video.frames[self.frame], video.frames[last], ends, self.stride)
+        print(f"picture   {write_image(folder / 'motion.png', picture)}")

@@ -1,0 +1,130 @@
+"""How `pointtrack track` deals with videos that do not fit into memory, and what it says before it starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pointtrack.draw import TrackStyle
+from pointtrack.estimate import RunEstimate, estimate_run, machine_memory, video_bytes
+from pointtrack.long import draw_long, state_path, track_long
+from pointtrack.models.tracker import PointTracker
+from pointtrack.spill import spilled_to_npz
+from pointtrack.types import Queries
+from pointtrack.video import VideoStream, write_video
+
+SHARE = 0.6  # of the machine's memory that frames may take
+WORTH_TIMING = 10  # windows: timing one of them first must not take long beside the run
+
+
+def does_not_fit(stream: VideoStream) -> bool:
+    """The whole video, and a drawn copy of it, would take most of the machine's memory (as far as both are known)."""
+    memory = machine_memory()
+    if memory is None or stream.frame_count is None:
+        return False
+    return video_bytes(stream.frame_count, stream.wh) > SHARE * memory
+
+
+def print_estimate(
+    tracker: PointTracker,
+    queries: Queries,
+    wh: tuple[int, int],
+    frames: int | None,
+    *,
+    flat: bool,
+    passes: float = 1.0,
+) -> None:
+    """Say how long tracking will take and how much memory, measured on one window of this size.
+
+    Nothing for videos of less than ten windows, of which that would be a good part, and for trackers whose one window
+    is the whole video.
+    """
+    length = tracker.config.window.length
+    if length is None or (frames is not None and frames < WORTH_TIMING * length):
+        return
+    estimate = estimate_run(tracker, queries, wh)
+    print(f"estimate  {describe(estimate, frames, flat=flat, passes=passes)}", flush=True)
+
+
+def describe(estimate: RunEstimate, frames: int | None, *, flat: bool, passes: float = 1.0) -> str:
+    """The estimate in words."""
+    rate = f"{estimate.seconds_per_frame:.2g} seconds of tracking per frame"
+    if frames is None:
+        words = [f"{rate}, for a video of unknown length"]
+    else:
+        words = [f"{frames} frames, {_duration(passes * estimate.seconds(frames))} ({rate})"]
+    if estimate.base_bytes:
+        if flat or frames is None:
+            words.append(f"memory {_size(estimate.base_bytes)}, whatever the length")
+        else:
+            words.append(
+                f"memory {_size(estimate.whole_bytes(frames))} (--flat: {_size(estimate.base_bytes)})"
+            )
+    if flat and frames is not None:
+        words.append(f"tracks {_size(estimate.file_bytes(frames))}")
+    return "; ".join(words)
+
+
+def track_flat(
+    open_stream: Callable[[], VideoStream],
+    tracker: PointTracker,
+    queries: Queries,
+    target: Path,
+    *,
+    resume: bool,
+    style: TrackStyle,
+) -> Path:
+    """Track, draw and write without ever holding more than a window; the .npz file of the tracks.
+
+    While it runs the tracks are in a file beside `target`, with the ending .tracks.
+    """
+    spilled = target.with_suffix(".tracks")
+    began = time.perf_counter()
+    with open_stream() as stream:
+        wh, count = stream.wh, stream.frame_count
+        print_estimate(tracker, queries, wh, count, flat=True)
+        print(f"growing   {spilled}", flush=True)
+        with tqdm(total=count, desc="tracking", unit="frame", disable=None, leave=False) as bar:
+            frames = track_long(
+                tracker,
+                stream,
+                queries,
+                spilled,
+                resume=resume,
+                progress=lambda done: bar.update(done) and None,
+            )
+    seconds = time.perf_counter() - began
+    device = next(tracker.parameters()).device
+    print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
+    print(
+        f"tracked   {len(queries)} points through {frames} frames of {wh[0]} x {wh[1]} in "
+        f"{seconds:.1f} s: {frames / seconds:.1f} frames per second"
+    )
+    with open_stream() as stream:
+        bar = tqdm(
+            draw_long(stream, spilled, style),
+            total=frames,
+            desc="drawing",
+            unit="frame",
+            disable=None,
+            leave=False,
+        )
+        print(f"video     {write_video(target, VideoStream(iter(bar), stream.fps, frames, stream.name))}")
+    saved = spilled_to_npz(spilled, target.with_suffix(".npz"))
+    spilled.unlink()
+    state_path(spilled).unlink()
+    print(f"tracks    {saved}")
+    return saved
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 6000 else f"about {seconds / 3600:.1f} h"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

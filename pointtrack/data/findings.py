@@ -1,0 +1,29 @@
+"""What a check finds: `Finding`, one sentence each that says expected, got and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with a clip.
+
+    Args:
+        code: short name of the kind of mistake.
+        text: expected, got, and what to do.
+        level: "error" for what must be mended before the clip is used, "warning" for what should be looked at.
+    """
+
+    code: str
+    text: str
+    level: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.level} [{self.code}] {self.text}"
+
+
+def warning(code: str, text: str) -> Finding:
+    """A finding that is no error."""
+    return Finding(code, text, "warning")

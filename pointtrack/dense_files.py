@@ -1,0 +1,197 @@
+"""Where dense tracks are put: arrays in memory, or a folder of .npy files that are read without being loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+
+from pointtrack.types import Queries, Tracks, Video
+
+ABOUT = "dense.json"
+# By name: values per point and frame, and how they are stored. Probabilities need no more than half precision.
+ARRAYS = {"xy": ((2,), np.float32), "visibility": ((), np.float16), "confidence": ((), np.float16)}
+
+
+class DenseStore(Protocol):
+    """Takes tracks of many points piece by piece.
+
+    Attributes:
+        done: so many points, the first ones, are finished.
+    """
+
+    done: int
+
+    def write(self, row: int, columns: np.ndarray, tracks: Tracks) -> None:
+        """Put some frames from frame `row` on, of the points at `columns` (n,)."""
+
+    def finish(self, done: int) -> None:
+        """Note that the first `done` points are finished."""
+
+    def result(self) -> Tracks | Path:
+        """What `track_dense` returns."""
+
+
+class MemoryStore:
+    """Tracks in memory."""
+
+    def __init__(self, video: Video, queries: Queries):
+        self.done, self._video, self._queries = 0, video, queries
+        shape = (len(video), len(queries))
+        self._arrays = {name: np.zeros((*shape, *last), np.float32) for name, (last, _) in ARRAYS.items()}
+
+    def write(self, row: int, columns: np.ndarray, tracks: Tracks) -> None:
+        """As `DenseStore`."""
+        _put(self._arrays, row, columns, tracks)
+
+    def finish(self, done: int) -> None:
+        """As `DenseStore`."""
+        self.done = done
+
+    def result(self) -> Tracks:
+        """The tracks."""
+        xy, visibility, confidence = (torch.from_numpy(self._arrays[name]) for name in ARRAYS)
+        return Tracks(xy, visibility, confidence, self._queries, self._video.wh, fps=self._video.fps)
+
+
+class FileStore:
+    """Tracks in a folder that `open_dense` reads; it can be gone on with.
+
+    Args:
+        folder: is made; files of an earlier run in it are replaced, unless it is gone on with.
+        video, queries: what the tracks are of.
+        about: what must be the same for a run to go on.
+        resume: go on behind the points that are finished, if there are any.
+
+    Raises:
+        ValueError: a folder to go on in that is about something else.
+    """
+
+    def __init__(self, folder: Path, video: Video, queries: Queries, about: Mapping[str, str], resume: bool):
+        self.folder = folder
+        self._note: dict[str, Any] = {
+            "about": dict(about),
+            "wh": list(video.wh),
+            "fps": video.fps,
+            "frames": len(video),
+        }
+        if resume and (folder / ABOUT).exists():
+            found = _read_note(folder)
+            for name, value in about.items():
+                if found["about"].get(name) != value:
+                    raise ValueError(
+                        f"resume: expected the {name} of the run in {folder}, {found['about'].get(name)}, got {value}; "
+                        "run it as before, or anew without resume"
+                    )
+            self.done = int(found["done"])
+            return
+        self.done = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ABOUT).unlink(missing_ok=True)  # first: what it tells is no longer true
+        for name, (last, kind) in ARRAYS.items():
+            open_memmap(folder / f"{name}.npy", "w+", kind, (len(video), len(queries), *last))
+        np.save(folder / "query_frame.npy", queries.frame.numpy())
+        np.save(folder / "query_xy.npy", queries.xy.numpy())
+        np.save(folder / "ids.npy", queries.ids.numpy())
+        self.finish(0)
+
+    def write(self, row: int, columns: np.ndarray, tracks: Tracks) -> None:
+        """As `DenseStore`."""
+        # Opened anew every time: pages that were written to count as memory of the process as long as it is open.
+        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r+") for name in ARRAYS}
+        _put(arrays, row, columns, tracks)
+
+    def finish(self, done: int) -> None:
+        """As `DenseStore`."""
+        self.done = done
+        fresh = self.folder / f"{ABOUT}.new"
+        fresh.write_text(json.dumps({**self._note, "done": done}, indent=1), encoding="utf-8")
+        fresh.replace(self.folder / ABOUT)
+
+    def result(self) -> Path:
+        """The folder."""
+        return self.folder
+
+
+@dataclass(frozen=True, eq=False)
+class DenseTracks:
+    """Tracks of very many points that stay in their files; only what is asked for is read.
+
+    Attributes:
+        xy: (t, n, 2) float32 memory-mapped pixels of the video.
+        visibility, confidence: (t, n) float16 memory-mapped.
+        queries: the n points that are finished: the first ones of those that were asked for.
+        wh: size of the video as (width, height).
+        asked: number of points that were asked for.
+        fps: frames per second of the video.
+    """
+
+    xy: np.ndarray
+    visibility: np.ndarray
+    confidence: np.ndarray
+    queries: Queries
+    wh: tuple[int, int]
+    asked: int
+    fps: float
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.xy)
+
+    def read(self, points: Any = slice(None), frames: Sequence[int] | slice = slice(None)) -> Tracks:
+        """Some points on some frames.
+
+        Args:
+            points: positions: indices, a slice or a (n,) bool mask.
+            frames: a slice, or numbers of frames; the rows of the tracks are these, from the first one on.
+        """
+        where = points.numpy() if isinstance(points, torch.Tensor) else points
+        first = (np.arange(len(self))[frames].tolist() or [0])[0]
+        arrays = {
+            name: torch.from_numpy(np.array(getattr(self, name)[frames][:, where], np.float32))
+            for name in ARRAYS
+        }
+        return Tracks(
+            **arrays, queries=self.queries.select(points), wh=self.wh, first_frame=first, fps=self.fps
+        )
+
+
+def open_dense(folder: str | Path) -> DenseTracks:
+    """Open what `track_dense` wrote, or is still writing, without loading it.
+
+    Raises:
+        FileNotFoundError: no such folder, or not one of these.
+    """
+    folder = Path(folder)
+    note = _read_note(folder)
+    done = int(note["done"])
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    queries = [np.load(folder / f"{name}.npy")[:done] for name in ("query_frame", "query_xy", "ids")]
+    asked = arrays["xy"].shape[1]
+    finished = {name: array[:, :done] for name, array in arrays.items()}
+    return DenseTracks(
+        **finished,
+        queries=Queries(*queries),
+        wh=(note["wh"][0], note["wh"][1]),
+        asked=asked,
+        fps=float(note["fps"]),
+    )
+
+
+def _put(arrays: Mapping[str, np.ndarray], row: int, columns: np.ndarray, tracks: Tracks) -> None:
+    rows = slice(row, row + len(tracks))
+    for name, array in arrays.items():
+        array[rows, columns] = getattr(tracks, name).numpy()
+
+
+def _read_note(folder: Path) -> dict[str, Any]:
+    path = folder / ABOUT
+    if not path.is_file():
+        raise FileNotFoundError(f"dense tracks: expected a folder that track_dense wrote, found no {path}")
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,73 @@
+"""What the formats of other tools share: exact decimals, and tracks from files that name no queries."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointtrack.types import Queries, Tracks
+
+logger = logging.getLogger(__name__)
+
+
+def number_texts(values: np.ndarray) -> Any:
+    """Nested lists of the shortest decimals that read back as the same float32."""
+    # Not `.astype(str)`, which is slower; the str of a float32 is the shortest exact one.
+    flat = [str(value) for value in values.astype(np.float32).reshape(-1)]
+    if values.ndim == 1:
+        return flat
+    width = values.shape[-1]
+    return [flat[i : i + width] for i in range(0, len(flat), width)]
+
+
+def size_needed(wh: tuple[int, int] | None) -> tuple[int, int]:
+    """The size of the video, which the file does not say.
+
+    Raises:
+        ValueError: nobody said it.
+    """
+    if wh is None:
+        raise ValueError("it does not say how large the video is; give wh=(width, height)")
+    return int(wh[0]), int(wh[1])
+
+
+def tracks_of(
+    xy: np.ndarray,
+    visibility: np.ndarray,
+    confidence: np.ndarray,
+    *,
+    ids: list[int],
+    wh: tuple[int, int],
+    fps: float,
+    first_frame: int = 0,
+) -> Tracks:
+    """Tracks of a file that does not say where points were asked for: on the first frame where they are known.
+
+    Args:
+        xy: (t, n, 2) pixels, NaN where not tracked. visibility, confidence: (t, n); cut to [0, 1], and 0 where
+            a point is not tracked.
+        ids: n distinct names of the points. The others are as in `Tracks`.
+
+    Returns:
+        Tracks without the points that are tracked on no frame; a warning names them.
+    """
+    known = np.isfinite(xy).all(axis=-1)
+    ever = known.any(axis=0)
+    if not ever.all():
+        lost = [point for point, there in zip(ids, ever, strict=True) if not there]
+        logger.warning("points %s are tracked on no frame: left out", lost[:10])
+    xy, known = np.where(known[..., None], xy, np.nan)[:, ever], known[:, ever]
+    start = known.argmax(axis=0)
+    seen, sure = (
+        torch.from_numpy(np.where(known, np.clip(np.nan_to_num(values[:, ever]), 0, 1), 0))
+        for values in (visibility, confidence)
+    )
+    queries = Queries(
+        torch.from_numpy(first_frame + start),
+        torch.from_numpy(xy[start, np.arange(len(start))]),
+        torch.tensor([point for point, there in zip(ids, ever, strict=True) if there], dtype=torch.int64),
+    )
+    return Tracks(torch.from_numpy(xy), seen, sure, queries, wh, first_frame, fps)

@@ -1,0 +1,130 @@
+"""pointtrack's own text formats, .csv and .json: everything in them comes back exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointtrack.exports.numbers import number_texts
+from pointtrack.types import Queries, Tracks
+
+CSV_COLUMNS = ["frame", "time", "id", "x", "y", "visibility", "confidence"]
+FORMAT = "pointtrack tracks 1"
+
+
+def _header(tracks: Tracks) -> dict[str, str]:
+    """What both text formats say besides the arrays, each value as JSON text."""
+    queries = zip(
+        tracks.queries.ids.tolist(),
+        tracks.queries.frame.tolist(),
+        number_texts(tracks.queries.xy.numpy()),
+        strict=True,
+    )
+    points = ", ".join(f"[{point}, {frame}, {x}, {y}]" for point, frame, (x, y) in queries)
+    return {
+        "format": json.dumps(FORMAT),
+        "wh": json.dumps(list(tracks.wh)),
+        "fps": repr(float(tracks.fps)),
+        "first_frame": str(tracks.first_frame),
+        "frames": str(len(tracks)),
+        "queries": f"[{points}]",
+    }
+
+
+def csv_lines(tracks: Tracks) -> Iterator[str]:
+    """The lines of a .csv file: what a table has no place for as `# key: value`, then a line per frame and point."""
+    notes = {"queries": " (id, frame, x, y)"}
+    for key, value in _header(tracks).items():
+        yield f"# {key}{notes.get(key, '')}: {value}\n"
+    yield ",".join(CSV_COLUMNS) + "\n"
+    ids = tracks.ids.tolist()
+    for t in range(len(tracks)):
+        frame = tracks.first_frame + t
+        start = f"{frame},{frame / tracks.fps:.6f}"
+        rows = zip(
+            ids, number_texts(tracks.xy[t].numpy()), number_texts(tracks.visibility[t].numpy()),
+            number_texts(tracks.confidence[t].numpy()), strict=True,
+        )  # fmt: skip
+        for point, (x, y), visibility, confidence in rows:
+            yield f"{start},{point},{x},{y},{visibility},{confidence}\n".replace("nan", "")
+
+
+def json_lines(tracks: Tracks) -> Iterator[str]:
+    """The lines of a .json file: one object, arrays nested as (t, n)."""
+    yield "{\n"
+    for key, value in _header(tracks).items():
+        yield f'"{key}": {value},\n'
+    for name in ("xy", "visibility", "confidence"):
+        rows = [_json_row(row) for row in getattr(tracks, name).numpy()]
+        yield f'"{name}": [\n' + ",\n".join(rows) + ("\n]\n}\n" if name == "confidence" else "\n],\n")
+
+
+def _json_row(row: np.ndarray) -> str:
+    return json.dumps(number_texts(row)).replace('"nan"', "null").replace("inf", "Infinity").replace('"', "")
+
+
+def read_csv(path: Path) -> Tracks:
+    """What `csv_lines` wrote; ValueError or KeyError where it is something else."""
+    header: dict[str, Any] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for line in file:
+            if not line.startswith("#"):
+                break
+            key, _, value = line[1:].partition(":")
+            header[key.split("(")[0].strip()] = json.loads(value)
+        else:
+            line = ""
+        columns = line.strip().split(",")
+        if columns != CSV_COLUMNS:
+            raise ValueError(f"its columns are {columns}, not {CSV_COLUMNS}")
+        queries, shape = _checked_header(header)
+        rows = [[float(field or "nan") for field in row] for row in csv.reader(file)]
+    table = np.array(rows).reshape(*shape, len(CSV_COLUMNS))
+    frames = header["first_frame"] + np.arange(shape[0])
+    if (table[:, :, 0] != frames[:, None]).any() or (table[:, :, 2] != queries.ids.numpy()).any():
+        raise ValueError("its lines are not ordered by frame and then by id as in the header")
+    return _tracks(header, queries, table[:, :, 3:5], table[:, :, 5], table[:, :, 6])
+
+
+def read_json(path: Path) -> Tracks:
+    """What `json_lines` wrote; ValueError or KeyError where it is something else."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not an object")  # noqa: TRY004
+    queries, shape = _checked_header(content)
+    arrays = [
+        np.array(content[name], float).reshape(*shape, *([2] if name == "xy" else []))
+        for name in ("xy", "visibility", "confidence")
+    ]
+    return _tracks(content, queries, *arrays)
+
+
+def _checked_header(header: dict[str, Any]) -> tuple[Queries, tuple[int, int]]:
+    """The queries, and the number of frames and points."""
+    if header["format"] != FORMAT:
+        raise ValueError(
+            f"its format is {header['format']!r}, not {FORMAT!r}; a newer pointtrack may read it"
+        )
+    points = torch.tensor(header["queries"], dtype=torch.float64).reshape(-1, 4)
+    ids = torch.tensor([int(row[0]) for row in header["queries"]], dtype=torch.int64)
+    return Queries(points[:, 1], points[:, 2:], ids), (header["frames"], len(points))
+
+
+def _tracks(
+    header: dict[str, Any], queries: Queries, xy: np.ndarray, visibility: np.ndarray, confidence: np.ndarray
+) -> Tracks:
+    return Tracks(
+        xy=torch.from_numpy(xy.astype(np.float32)),
+        visibility=torch.from_numpy(visibility.astype(np.float32)),
+        confidence=torch.from_numpy(confidence.astype(np.float32)),
+        queries=queries,
+        wh=(int(header["wh"][0]), int(header["wh"][1])),
+        first_frame=int(header["first_frame"]),
+        fps=float(header["fps"]),
+    )

@@ -1,0 +1,176 @@
+"""Videos of any length in flat memory: frames come one by one, tracks go to a growing file, a killed run goes on exactly."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointtrack.config import to_dict
+from pointtrack.draw import TrackStyle, draw_frame
+from pointtrack.models.tracker import PointTracker
+from pointtrack.predict import StreamTracker
+from pointtrack.queries import support_queries
+from pointtrack.spill import TrackWriter, spilled_pieces
+from pointtrack.types import Queries, Tracks
+from pointtrack.video import VideoStream
+
+logger = logging.getLogger(__name__)
+
+STATE_SECONDS = 30.0
+
+
+def state_path(path: str | Path) -> Path:
+    """Where the state of a run lies that writes its tracks to `path`."""
+    return Path(f"{path}.state")
+
+
+def track_long(
+    tracker: PointTracker,
+    stream: VideoStream,
+    queries: Queries,
+    path: str | Path,
+    *,
+    support_grid: int = 5,
+    resume: bool = False,
+    state_seconds: float = STATE_SECONDS,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Track points through a video of any length; memory holds one window of it.
+
+    The tracks are those of `track(..., backward=False)`. They go to a file piece by piece, which `read_spilled` reads
+    at any time. Beside it lies PATH.state, from which a run that was killed goes on: features of one window, a
+    hundred megabytes or so.
+
+    Args:
+        tracker: from `load_tracker`; one that works in windows.
+        stream: the frames, from `stream_video`.
+        queries: points with their frames.
+        path: the file of the tracks.
+        support_grid: as in `track`.
+        resume: go on with what a killed run left at `path`, if there is anything. The stream must begin at the same
+            frame as then; the frames that are done are decoded and passed over. The result is the same to the last bit.
+        state_seconds: time between two states. What was tracked since the last one is tracked again after a crash.
+        progress: called with the number of frames that each step has done.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ValueError: a tracker whose one window is the whole video, a query outside the image, or a run to go on with
+            that had another tracker, other points or another size of frames.
+    """
+    if tracker.config.window.length is None:
+        raise ValueError(
+            f"{tracker.config.name} needs the whole video at once: expected a tracker of windows, such as small"
+        )
+    states = state_path(path)
+    everyone = Queries.concat([queries, support_queries(queries, stream.wh, global_size=support_grid)])
+    about = _about(tracker, everyone, stream)
+    device = next(tracker.parameters()).device
+    state = _read_state(states, about, device) if resume and states.exists() else None
+    if state is not None and state["finished"]:
+        return state["frames"]
+    if state is None:
+        states.unlink(missing_ok=True)  # of another run: it must not be gone on with
+        tracks = StreamTracker(tracker, everyone, stream.wh, stream.fps)
+    else:
+        tracks = StreamTracker.restored(tracker, state["stream"])
+        logger.info("%s: going on behind frame %d", path, tracks.frames_pushed)
+    done = tracks.frames_pushed
+    wanted = slice(0, len(queries))
+    with TrackWriter(path, keep=None if state is None else state["frames"]) as writer:
+        saved = time.monotonic()
+        for number, (frame, _) in enumerate(stream):
+            if progress is not None:
+                progress(1)
+            if number < done:
+                continue
+            rows = tracks.push(frame)
+            writer.append(rows.select(wanted))
+            if len(rows) and time.monotonic() - saved >= state_seconds:
+                _write_state(
+                    states,
+                    {
+                        "about": about,
+                        "finished": False,
+                        "frames": writer.next_frame,
+                        "stream": tracks.state(),
+                    },
+                )
+                saved = time.monotonic()
+        frames = tracks.frames_pushed
+        writer.append(tracks.finish().select(wanted))
+    _write_state(states, {"about": about, "finished": True, "frames": frames})
+    late = int((queries.frame >= frames).sum())
+    if late:
+        logger.warning(
+            "%s: %d points are asked for behind the last frame (%d)", stream.name, late, frames - 1
+        )
+    return frames
+
+
+def draw_long(
+    stream: VideoStream, path: str | Path, style: TrackStyle | None = None
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Frames with the tracks that `track_long` wrote to `path`, one by one, for `VideoStream` and `write_video`.
+
+    Args:
+        stream: the same video again, from the same frame on.
+        path: the file of the tracks. Frames behind the last one of the file come as they are.
+        style: how it looks; by default `TrackStyle()`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `spilled_pieces`, or tracks of another size of frames.
+    """
+    style = style or TrackStyle()
+    pieces = spilled_pieces(path)
+    recent = next(pieces, None)
+    for t, (frame, seconds) in enumerate(stream):
+        while recent is not None and t >= recent.first_frame + len(recent):
+            following = next(pieces, None)
+            tail = recent.clip(max(len(recent) - style.trail, 0))
+            recent = None if following is None else Tracks.concat([tail, following])
+        yield (frame if recent is None else draw_frame(frame, recent, t, style)), seconds
+
+
+def _about(tracker: PointTracker, queries: Queries, stream: VideoStream) -> dict[str, Any]:
+    """What must be the same for a run to go on."""
+    weights = 0
+    for value in tracker.state_dict().values():
+        weights = zlib.crc32(value.detach().cpu().contiguous().numpy().tobytes(), weights)
+    points = np.concatenate(
+        [queries.frame.numpy()[:, None], queries.xy.numpy(), queries.ids.numpy()[:, None]], 1
+    )
+    return {
+        "tracker": f"{tracker.config.name}, weights {weights:08x}",
+        "settings of the tracker": json.dumps(to_dict(tracker.config)),
+        "size of the frames": f"{stream.wh[0]} x {stream.wh[1]}",
+        "points": f"{len(queries)} (support points too), {zlib.crc32(points.tobytes()):08x}",
+    }
+
+
+def _read_state(path: Path, about: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The state; ValueError where it is of another run."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    for name, value in about.items():
+        if state["about"][name] != value:
+            raise ValueError(
+                f"resume: expected the {name} of the run to go on with, {state['about'][name]}, got {value}; "
+                "run it as before, or anew without resume"
+            )
+    return state
+
+
+def _write_state(path: Path, state: dict[str, Any]) -> None:
+    """Replace the state in one step, so that there is a whole one at any moment."""
+    fresh = path.with_name(path.name + ".new")
+    torch.save(state, fresh)
+    fresh.replace(path)

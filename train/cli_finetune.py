@@ -1,0 +1,253 @@
+"""The command `pointtrack finetune`: teach the tracker one's own videos, with tracks or without any."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch.utils.data import Dataset
+
+from evaluation.datasets import clip_example, clip_examples
+from pointtrack.data.format import TRACKS, list_clips
+from pointtrack.launch import run_command
+from pointtrack.models.tracker import PointTracker
+from pointtrack.models.zoo import load_tracker
+from train.data.clips import FolderClips, MixedClips
+from train.data.export_clips import synthetic_clip
+from train.data.synthetic import SceneConfig, SyntheticClips
+from train.data.textures import TextureBank, photo_bank, procedural_bank
+from train.finetune import AgreedClips, FineTuneTask, Guard, GuardConfig
+from train.loop import LoopConfig, make_fabric, run
+from train.selftrain import LabelConfig, View, find_videos, label_videos, views_of
+
+log = logging.getLogger(__name__)
+
+PATTERNS = 30
+GUARD_SEED = 99  # training uses others
+NOTHING_WRITTEN = 3
+SCENE = SceneConfig(
+    sizes=((256, 192), (384, 216), (320, 240)), points=80, query_frames=8, speed=(0.3, 1.5), motion_blur=0.05
+)
+LOOP = LoopConfig(
+    steps=400, learning_rate=1e-4, warmup=20, average=0.99, log_every=10, validate_every=50, save_every=50,
+    workers=0,
+)  # fmt: skip
+LABELS = LabelConfig()
+LIMITS = GuardConfig()
+
+
+def finetune_command(
+    folder: Path,
+    out: Path = Path("runs/finetune"),
+    init: str = "small",
+    mode: Literal["auto", "tracks", "self"] = "auto",
+    teacher: str | None = None,
+    guard: Path | None = None,
+    share: float = 0.5,
+    rounds: int = 1,
+    batch: int = 2,
+    train_encoder: bool = False,
+    textures: Path | None = None,
+    scene: SceneConfig = SCENE,
+    loop: LoopConfig = LOOP,
+    labels: LabelConfig = LABELS,
+    limits: GuardConfig = LIMITS,
+) -> int:
+    """Fine-tune a tracker on one's own clips, under a guard; a run in `out` that was stopped goes on where it was.
+
+    Clips with tracks are learnt as they are. Without any, the tracker learns what several views of the videos agree on.
+    Weights that are worse than the start on held-out truth are never written: the exit code is 3 where there are no others.
+
+    Args:
+        folder: of clips with tracks (docs/data-format.md); or a video, or a folder of videos, of folders of pictures,
+            or of clips without tracks.
+        out: folder for model.safetensors, report.json, labels and logs.
+        init: tracker to begin with: small, or a .safetensors file of ours.
+        mode: auto: with the tracks where there are any. tracks; self: without them, also where there are some.
+        teacher: comma-separated trackers that label too: names, as cotracker3-offline, or files.
+        guard: folder of clips with tracks to be measured on; held-out synthetic clips without.
+        share: of the batches that come from one's own clips; the others are synthetic, so that nothing is forgotten.
+        rounds: of labels and learning; a round begins with the best weights so far.
+        batch: clips per batch.
+        train_encoder: let the encoder learn too: slower, and sooner too far.
+        textures: folder with train, val and test photographs for the synthetic clips; procedural patterns without.
+        scene: frames, sizes and points of a batch, and what synthetic clips are like.
+        loop: how long and how fast to learn, and on which device.
+        labels: what is labelled, without tracks, and when views agree.
+        limits: when the guard stops.
+
+    Raises:
+        ValueError: videos that are too short, nothing agreed on, a tracker that is not ours, clips that are in the guard
+            too, or an `out` of a run with other settings.
+        FileNotFoundError: no videos, clips or weights there.
+    """
+    settings = json.loads(json.dumps({**locals(), **_plain(scene, loop, labels, limits)}, default=str))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    if rounds < 1 or batch < 1:
+        raise ValueError(f"finetune: expected at least 1 round and clip per batch, got {rounds} and {batch}")
+    tracked = _tracked_clips(folder, mode)
+    if tracked and rounds > 1:
+        raise ValueError(f"rounds: expected 1 with tracks, as nothing is labelled, got {rounds}")
+    videos = [] if tracked else find_videos(folder)
+    fabric = make_fabric(loop, out)
+    torch.manual_seed(loop.seed)
+    bank, held_out_bank = _banks(textures)
+    measured = _guard(guard, tracked, SyntheticClips(held_out_bank, scene, 1, GUARD_SEED), limits)
+    tracker = load_tracker(init, device=fabric.device)
+    FineTuneTask.check(tracker)
+    start = _begin(out, settings, measured, tracker, fabric)
+    _say(fabric, f"guard     {guard or f'{limits.clips} held-out synthetic clips'}: {_shown(start)}")
+
+    best: Path | None = None
+    figure, checks, stopped = None, [], False
+    for number in range(1, rounds + 1):
+        place = out / f"round-{number}"
+        if best is not None:
+            tracker = load_tracker(best, device=fabric.device)
+        if videos:
+            _label(videos, _views(tracker, teacher, labels, fabric), labels, place / "labels", fabric)
+        # A GPU makes its own clips; otherwise workers do, on the CPU.
+        device = "cpu" if loop.workers else fabric.device
+        seed = loop.seed + 1000 * number
+        own: Dataset = (
+            AgreedClips([place / "labels"], scene, batch, seed)
+            if videos
+            else FolderClips(tracked, scene, batch, seed)
+        )
+        clips = MixedClips(SyntheticClips(bank.to(device), scene, batch, seed), own, share, seed)
+        task = run(
+            FineTuneTask(tracker, measured, limits, start, figure, train_encoder), clips, loop, place, fabric
+        )
+        assert isinstance(task, FineTuneTask)
+        checks += [{"round": number, **one} for one in task.checks]
+        better, stopped = fabric.broadcast((task.is_better, task.is_finished()))
+        if better:
+            best, figure = place / "model.safetensors", fabric.broadcast(task.best)
+        if stopped or not better:
+            break
+    return _report(out, start, checks, best, stopped) if fabric.is_global_zero else 0
+
+
+def _tracked_clips(folder: Path, mode: str) -> list[Path]:
+    """The clips with tracks; none where they are not to be used."""
+    try:
+        clips = list_clips(folder) if mode != "self" and folder.is_dir() else []
+    except FileNotFoundError:
+        clips = []
+    found = [path for path in clips if (path / TRACKS).is_file()]
+    if mode == "tracks" and not found:
+        raise ValueError(f"finetune: expected clips with {TRACKS} in {folder}, got {len(clips)} without")
+    if found and len(found) < len(clips):
+        log.info("clips: %d of %d have tracks; the others are left out (--mode self takes all)",
+                 len(found), len(clips))  # fmt: skip
+    return found
+
+
+def _guard(folder: Path | None, tracked: list[Path], clips: SyntheticClips, limits: GuardConfig) -> Guard:
+    if folder is None:
+        made = [synthetic_clip(clips, number, procedural=True) for number in range(limits.clips)]
+        return Guard([clip_example(clip) for clip in made], own_size=True)
+    both = {path.resolve() for path in tracked} & {path.resolve() for path in list_clips(folder)}
+    if both:
+        raise ValueError(
+            f"guard: expected other clips than those to learn from, got {sorted(both)[0]} in both"
+        )
+    return Guard(list(clip_examples(folder)))
+
+
+def _views(tracker: PointTracker, teacher: str | None, labels: LabelConfig, fabric: Fabric) -> list[View]:
+    names = [name.strip() for name in (teacher or "").split(",") if name.strip()]
+    return views_of(tracker, labels) + [
+        View(name, load_tracker(name, device=fabric.device)) for name in names
+    ]
+
+
+def _label(
+    videos: list[tuple[str, Path]], views: list[View], labels: LabelConfig, out: Path, fabric: Fabric
+) -> None:
+    """The first process labels, the others wait."""
+    if fabric.is_global_zero:
+        clips, kept, known = label_videos(videos, views, labels, out)
+        print(
+            f"labels    {clips} clips in {out}: {len(views)} views agree on {100 * kept:.0f} % of the points, "
+            f"which count on {100 * known:.0f} % of the frames"
+        )
+    fabric.barrier()
+
+
+def _begin(
+    out: Path, settings: dict[str, Any], guard: Guard, tracker: PointTracker, fabric: Fabric
+) -> dict[str, float]:
+    """The guard's figures before fine-tuning, measured or as noted when the run began."""
+    path = out / "settings.json"
+    if path.is_file():
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name, value in settings.items() if noted["settings"].get(name) != value]
+        if other:
+            raise ValueError(
+                f"{out}: expected the settings of the run that is there, got other {', '.join(other)}; "
+                "choose another --out"
+            )
+        return dict(noted["start"])
+    start = guard.measure(tracker)
+    fabric.barrier()  # nobody looks for the file after it was written
+    if fabric.is_global_zero:
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"settings": settings, "start": start}, indent=1) + "\n", encoding="utf-8")
+    return start
+
+
+def _report(
+    out: Path, start: dict[str, float], checks: list[dict[str, Any]], best: Path | None, stopped: bool
+) -> int:
+    """Say what happened, write it to report.json, and put the best weights in place; the exit code."""
+    after = max(reversed(checks), key=FineTuneTask.figure, default=start)
+    if stopped:
+        print("stopped   held-out truth got worse than at the start by more than the margin")
+    print(f"before    {_shown(start)}")
+    print(f"{'after ' if best else 'best  '}    {_shown(after)}")
+    content = {"start": start, "checks": checks, "stopped_by_guard": stopped, "written": best is not None}
+    (out / "report.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if best is None:
+        print("weights   none written: no check was as good as the start")
+        return NOTHING_WRITTEN
+    print(f"weights   {shutil.copyfile(best, out / 'model.safetensors')}")
+    return 0
+
+
+def _shown(figures: dict[str, Any]) -> str:
+    return "  ".join(f"{name} {value:.2f}" for name, value in figures.items() if name != "round")
+
+
+def _say(fabric: Fabric, line: str) -> None:
+    if fabric.is_global_zero:
+        print(line)
+
+
+def _plain(scene: SceneConfig, loop: LoopConfig, labels: LabelConfig, limits: GuardConfig) -> dict[str, Any]:
+    """What decides the result, as plain values; the machine may change on the way."""
+    learning = asdict(loop)
+    for name in ("workers", "accelerator", "devices", "nodes"):
+        del learning[name]
+    return {"scene": asdict(scene), "loop": learning, "labels": asdict(labels), "limits": asdict(limits)}
+
+
+def _banks(textures: Path | None) -> tuple[TextureBank, TextureBank]:
+    """Textures to train on, and others for the guard."""
+    patterns = procedural_bank(PATTERNS, torch.Generator().manual_seed(5))
+    if textures is None:
+        return patterns, procedural_bank(PATTERNS, torch.Generator().manual_seed(6))
+    return TextureBank.join([photo_bank(textures, ("train", "test")), patterns]), photo_bank(
+        textures, ("val",)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: finetune_command, sys.argv[1:], "pointtrack finetune"))

@@ -1,0 +1,215 @@
+"""Fine-tuning: clips with tracks or with labels, mixed with synthetic ones, under a guard on held-out truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.example import Example
+from evaluation.report import score
+from pointtrack.data.clip import TrueTracks
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.tracker import PointTracker
+from pointtrack.models.window import Estimate
+from pointtrack.predict import track
+from train.data.batch import ClipBatch
+from train.data.clips import FolderClips
+from train.tracking import POSITION_WEIGHT, ROUND_DECAY, TrackingTask, position_loss, track_windows
+
+FIGURES = {"AJ": "average_jaccard", "davg": "average_pts_within_thresh", "OA": "occlusion_accuracy"}
+
+
+@dataclass(frozen=True)
+class GuardConfig:
+    """When fine-tuning has gone too far.
+
+    Attributes:
+        margin: points of AJ (of δavg where visibility is not known) below the start that a check may fall.
+        patience: checks in a row below that end the run.
+        clips: held-out synthetic clips, where no folder of clips is given.
+    """
+
+    margin: float = 0.5
+    patience: int = 2
+    clips: int = 8
+
+    def __post_init__(self) -> None:
+        if self.margin < 0 or min(self.patience, self.clips) < 1:
+            raise ValueError(
+                "guard: expected a margin of 0 or more, and at least one check and clip, "
+                f"got margin={self.margin}, patience={self.patience}, clips={self.clips}"
+            )
+
+
+class AgreedBatch(ClipBatch):
+    """A batch of which positions are known where `visible`, and nothing anywhere else."""
+
+    def to(self, device: torch.device | str) -> AgreedBatch:
+        """The same batch on another device."""
+        return AgreedBatch(**vars(super().to(device)))
+
+
+class AgreedClips(FolderClips):
+    """Numbered batches from the clips of `selftrain.label_videos`; arguments and errors of `FolderClips`."""
+
+    def points(self, tracks: TrueTracks, rows: np.ndarray) -> TrueTracks:
+        """All points with a label on one of the frames; where a label does not count, they are not visible."""
+        visible = tracks.visible[rows]
+        kept = visible.any(dim=0)
+        xy = torch.where(visible[..., None], tracks.xy[rows], 0.0)
+        return TrueTracks(xy[:, kept], visible[:, kept], ids=tracks.ids[kept])
+
+    def __getitem__(self, index: int) -> AgreedBatch:
+        return AgreedBatch(**vars(super().__getitem__(index)))
+
+
+def agreed_loss(
+    windows: list[tuple[int, list[Estimate]]], batch: AgreedBatch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The position part of `tracking_loss`, where labels count.
+
+    Visibility and confidence are not learnt from labels, which never say that a point is hidden.
+    """
+    position = batch.xy.new_zeros(())
+    for start, estimates in windows:
+        stop = start + estimates[0].xy.shape[1]
+        weight = batch.visible[:, start:stop].float()
+        weight = weight / weight.sum().clamp(min=1)
+        rounds = len(estimates) - 1
+        for i, estimate in enumerate(estimates):
+            decay = ROUND_DECAY ** (rounds - i) / len(windows)
+            position = (
+                position + decay * (weight * position_loss(estimate.xy - batch.xy[:, start:stop])).sum()
+            )
+            # Several processes expect a gradient, if of zero, for every parameter.
+            position = position + 0 * (estimate.visibility_logit + estimate.confidence_logit).sum()
+    return POSITION_WEIGHT * position, {"agreed": position}
+
+
+class Guard:
+    """Held-out truth.
+
+    Args:
+        examples: clips with tracks.
+        own_size: show frames at their own size in place of the tracker's; right for small synthetic clips.
+
+    Raises:
+        ValueError: no clips.
+    """
+
+    def __init__(self, examples: Sequence[Example], own_size: bool = False):
+        if not examples:
+            raise ValueError("guard: expected at least one clip with tracks, got none")
+        self.examples, self.own_size = list(examples), own_size
+
+    def measure(self, tracker: PointTracker) -> dict[str, float]:
+        """Means over the clips in per cent: AJ, davg, OA; those that are defined on any."""
+        found: dict[str, list[float]] = {}
+        for example in self.examples:
+            shown = tracker
+            if self.own_size:
+                shown = copy(tracker)  # the same weights
+                wh = example.video.wh
+                shown.config = replace(tracker.config, input_wh=None, input_area=wh[0] * wh[1])
+            scores = score(track(shown, example.video, example.queries, backward=False), example)
+            for short, name in FIGURES.items():
+                value = scores[name]
+                if value is not None:
+                    found.setdefault(short, []).append(100 * value)
+        if not found:
+            raise ValueError("guard: expected points that are visible after they are asked for, got none")
+        return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+class FineTuneTask(TrackingTask):
+    """A tracker that learns under a guard: what it saves is the best so far, and never worse than the start.
+
+    Args:
+        tracker: of our own kind.
+        guard: held-out truth.
+        config: when to stop.
+        start: figures of the guard before fine-tuning.
+        best: the figure to reach; by default that of the start.
+        train_encoder: let the encoder learn too.
+
+    Raises:
+        ValueError: a published tracker, which is trained otherwise.
+    """
+
+    def __init__(
+        self,
+        tracker: PointTracker,
+        guard: Guard,
+        config: GuardConfig,
+        start: Mapping[str, float],
+        best: float | None = None,
+        train_encoder: bool = False,
+    ):
+        length, step = self.check(tracker)
+        windows = ((length, step), (max(step + 1, length * 3 // 4), step))
+        super().__init__(tracker, [], windows, freeze_encoder=not train_encoder)
+        self.guard, self.limits, self.start = guard, config, dict(start)
+        self.best = self.figure(start) if best is None else best
+        self.checks: list[dict[str, float]] = []
+        self.is_better = False  # than the start, or the best before this run
+
+    @staticmethod
+    def check(tracker: PointTracker) -> tuple[int, int]:
+        """Length and step of the windows. Raises ValueError for a tracker that cannot be fine-tuned here."""
+        window = tracker.config.window
+        if window.start != "match" or window.length is None:
+            raise ValueError(
+                "finetune: expected one of our own trackers (small, or one trained from it), "
+                f"got {tracker.config.name}; published ones can be teachers"
+            )
+        return window.length, window.step
+
+    @staticmethod
+    def figure(figures: Mapping[str, float]) -> float:
+        """What counts: AJ, or δavg where visibility is not known."""
+        return figures.get("AJ", figures["davg"])
+
+    def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one batch; of labels only where they count."""
+        if not isinstance(batch, AgreedBatch):
+            return super().forward(batch)
+        choice = int(batch.query_frame.sum()) % len(self.windows)
+        return agreed_loss(track_windows(self.tracker, batch, *self.windows[choice]), batch)
+
+    def validate(self, folder: Path) -> dict[str, float]:
+        """The guard's figures; the weights are written to `folder` if none before were better."""
+        if all(bool(torch.isfinite(weight).all()) for weight in self.tracker.parameters()):
+            figures = self.guard.measure(self.tracker)
+        else:
+            figures = dict.fromkeys(self.start, 0.0)
+        self.checks.append(figures)
+        if self.figure(figures) >= self.best:
+            self.best, self.is_better = self.figure(figures), True
+            # In full precision: what is kept is exactly what was measured.
+            save_checkpoint(folder / "model.safetensors", self.tracker, half=False)
+        return figures
+
+    def save(self, path: Path) -> None:
+        """Nothing: what is to be kept was written when it was measured."""
+
+    def is_finished(self) -> bool:
+        """Whether the last checks all fell below the start by more than the margin."""
+        last = self.checks[-self.limits.patience :]
+        least = self.figure(self.start) - self.limits.margin
+        return len(last) == self.limits.patience and all(not self.figure(one) >= least for one in last)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Goes into checkpoints with the weights, so that a run that goes on remembers its checks."""
+        return {"start": self.start, "best": self.best, "checks": self.checks, "is_better": self.is_better}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """What `get_extra_state` gave."""
+        self.start, self.best = dict(state["start"]), state["best"]
+        self.checks, self.is_better = list(state["checks"]), state["is_better"]

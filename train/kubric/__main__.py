@@ -1,0 +1,84 @@
+"""`python -m train.kubric render --out CLIPS --clips 20`; `python -m train.kubric sheet CLIPS --out sheet.png`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from train.kubric.farm import render_clips
+from train.kubric.plan import RenderSettings
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "256x192" -> (256, 192); one number is both."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT like 256x256, got {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.kubric", description="Training clips with exact tracks."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    default = RenderSettings()
+    render = commands.add_parser(
+        "render", help="render clips on all cores; a stopped run goes on where it was"
+    )
+    render.add_argument("--out", type=Path, required=True, help="folder for the clips")
+    render.add_argument("--clips", type=int, default=20, help="how many clips there shall be in all")
+    render.add_argument("--frames", type=int, default=default.frames)
+    render.add_argument("--size", type=parse_size, default=default.wh, help="WIDTHxHEIGHT in pixels")
+    render.add_argument("--samples", type=int, default=default.samples, help="light paths per pixel")
+    render.add_argument("--tracks", type=int, default=default.tracks, help="query points per clip")
+    render.add_argument("--seed", type=int, default=default.seed)
+    render.add_argument("--workers", type=int, help="clips at once; without, one per core")
+    render.add_argument("--textures", type=Path, help="folder with pictures for some of the surfaces")
+    render.add_argument(
+        "--meshes", type=Path, help="folder with your own meshes in place of the bundled ones"
+    )
+    render.add_argument("--gso", type=Path, help="Kubric's manifest GSO.json, its archives beside it")
+    render.add_argument("--kubasic", type=Path, help="Kubric's manifest KuBasic.json, its archives beside it")
+    sheet = commands.add_parser("sheet", help="a picture of clips with their tracks drawn in")
+    sheet.add_argument("folder", type=Path)
+    sheet.add_argument("--out", type=Path, required=True, help="the PNG")
+    sheet.add_argument("--clips", type=int, default=12)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    options = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    if options.command == "sheet":
+        from train.kubric.sheet import write_sheet
+
+        write_sheet(options.folder, options.out, options.clips)
+        return 0
+    try:
+        settings = RenderSettings(
+            options.frames,
+            options.size,
+            options.samples,
+            options.tracks,
+            options.seed,
+            options.textures,
+            options.meshes,
+            tuple(path for path in (options.gso, options.kubasic) if path is not None),
+        )
+        report = render_clips(options.out, options.clips, settings, options.workers)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{len(report.rendered)} clips rendered in {report.seconds:.0f} s "
+        f"({report.clips_per_hour():.0f} per hour, {report.cpu_seconds_per_clip():.0f} CPU s each), "
+        f"{len(report.there)} were there, {report.rejected} scenes rejected, {len(report.failed)} clips failed"
+    )
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
