@@ -49,8 +49,11 @@ class ObjectSession:
     Raises:
         ValueError: neither tracker and segmenter nor an engine, or cuts outside the video.
 
+    >>> import numpy as np
     >>> import pointtrack as pt
-    >>> video = pt.Video(np.zeros((4, 60, 80, 3), np.uint8))
+    >>> frames = np.full((4, 60, 80, 3), 60, np.uint8)
+    >>> frames[:, 15:40, 15:40] = 200
+    >>> video = pt.Video(frames)
     >>> session = pt.ObjectSession(video, tracker=pt.load_tracker(), segmenter=pt.load_segmenter())
     >>> thing = session.add_object(name="thing")
     >>> mask = session.prompt(thing, frame=0, box=[10, 10, 40, 40])
