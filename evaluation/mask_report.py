@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import zlib
@@ -28,6 +27,7 @@ from evaluation.mask_protocol import (
     looked_at,
 )
 from evaluation.report import Result, versions
+from evaluation.tables import markdown_table, write_json
 from pointtrack.masks import Masks
 from pointtrack.types import Video
 
@@ -242,16 +242,7 @@ def format_mask_table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         counts = [row["method"], row["dataset"], str(row["videos"]), str(row["objects"])]
         lines.append([*counts, *(_shown(key, row[key]) for key in shown.values())])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width if i < 2 else "-" * (width - 1) + ":" for i, width in enumerate(widths)])
-    padded = [
-        [
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in lines
-    ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in padded)
+    return markdown_table(lines)
 
 
 def describe_masks(results: Sequence[Result], settings: dict[str, Any]) -> str:
@@ -278,18 +269,9 @@ def describe_masks(results: Sequence[Result], settings: dict[str, Any]) -> str:
 
 def write_mask_report(path: str | Path, results: Sequence[Result], settings: dict[str, Any]) -> Path:
     """Write settings, versions, rows and per-example results as JSON; the file is never half written."""
-    path = Path(path)
-    content = {
-        "settings": settings,
-        "versions": versions(),
-        "rows": summarise_masks(results),
-        "results": list(results),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    scratch.replace(path)
-    return path
+    rows = summarise_masks(results)
+    content = {"settings": settings, "versions": versions(), "rows": rows, "results": list(results)}
+    return write_json(path, content)
 
 
 def fingerprint(example: MaskExample) -> str:

@@ -19,6 +19,7 @@ from evaluation.baselines import Method
 from evaluation.example import Example
 from evaluation.metrics import THRESHOLDS_PX, pck_t, tapvid_metrics, to_metric_pixels
 from evaluation.protocol import protocol_lines
+from evaluation.tables import markdown_table, write_json
 from pointtrack.types import Tracks
 
 Result = dict[str, Any]
@@ -152,10 +153,7 @@ def format_table(rows: Sequence[dict[str, Any]]) -> str:
             number = f"{value:.3f}" if key == "seconds_per_frame" else f"{100 * (value or 0):.1f}"
             values.append("-" if value is None else number)
         cells.append([row["method"], row["dataset"], str(row["videos"]), *values])
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    rule = ["-" * width if i < 2 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
-    lines = [cells[0], rule, *cells[1:]]
-    return "\n".join("| " + " | ".join(_pad(line, widths)) + " |" for line in lines)
+    return markdown_table(cells)
 
 
 def describe(results: Sequence[Result], settings: dict[str, Any]) -> str:
@@ -194,18 +192,13 @@ def versions() -> dict[str, str]:
 
 def write_report(path: str | Path, results: Sequence[Result], settings: dict[str, Any]) -> Path:
     """Write settings, versions, rows and per-example results as JSON; the file is never half written."""
-    path = Path(path)
     content = {
         "settings": settings,
         "versions": versions(),
         "rows": summarise(results),
         "results": list(results),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    scratch.replace(path)
-    return path
+    return write_json(path, content)
 
 
 def read_finished(path: str | Path, settings: dict[str, Any]) -> tuple[list[Result], dict[str, Any]]:
@@ -254,10 +247,3 @@ def fingerprint(example: Example) -> str:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
-
-
-def _pad(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.ljust(width) if i < 2 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-    ]

@@ -18,13 +18,12 @@ from pointtrack.segment.small import SmallSegmenter
 from train.data.clips import FolderClips, MixedClips
 from train.data.segments import SegmentImages, read_photos
 from train.data.synthetic import SceneConfig, SyntheticClips
-from train.data.textures import TextureBank, photo_bank, procedural_bank
+from train.data.textures import texture_banks
 from train.loop import LoopConfig, Task, make_fabric, run
 from train.matching import MatchingTask
 from train.segmenting import SegmentingTask, new_segmenter
 from train.tracking import TrackingTask
 
-PROCEDURAL = 30  # patterns beside the photographs, or alone where there are none
 HELD_OUT = 16  # clips for validation
 
 
@@ -76,7 +75,7 @@ def train_command(
         _segment(out, scene, loop, new_segmenter(segmenter, init), textures, batch, fabric)
         return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
-    bank, held_out_bank = _banks(textures)
+    bank, held_out_bank = texture_banks(textures)
     # A GPU makes its own clips; otherwise workers do, on the CPU.
     device = "cpu" if loop.workers else fabric.device
     source: Dataset = SyntheticClips(bank.to(device), scene, batch, loop.seed)
@@ -99,7 +98,7 @@ def _segment(
     fabric: Fabric,
 ) -> None:
     """Task segmenting: photographs of the val split are held out."""
-    bank, held_out_bank = _banks(textures)
+    bank, held_out_bank = texture_banks(textures)
     photos = read_photos(textures, ("train", "test")) if textures is not None else []
     others = read_photos(textures, ("val",)) if textures is not None else []
     images = SegmentImages(photos, SyntheticClips(bank, scene, batch, loop.seed))
@@ -107,13 +106,3 @@ def _segment(
         others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0, pasted=0.0
     )
     run(SegmentingTask(segmenter, [held_out[i] for i in range(HELD_OUT)]), images, loop, out, fabric)
-
-
-def _banks(textures: Path | None) -> tuple[TextureBank, TextureBank]:
-    """Textures to train on, and others to validate on."""
-    patterns = procedural_bank(PROCEDURAL, torch.Generator().manual_seed(5))
-    if textures is None:
-        return patterns, procedural_bank(PROCEDURAL, torch.Generator().manual_seed(6))
-    return TextureBank.join([photo_bank(textures, ("train", "test")), patterns]), photo_bank(
-        textures, ("val",)
-    )

@@ -22,14 +22,13 @@ from pointtrack.models.zoo import load_tracker
 from train.data.clips import FolderClips, MixedClips
 from train.data.export_clips import synthetic_clip
 from train.data.synthetic import SceneConfig, SyntheticClips
-from train.data.textures import TextureBank, photo_bank, procedural_bank
+from train.data.textures import texture_banks
 from train.finetune import AgreedClips, FineTuneTask, Guard, GuardConfig
 from train.loop import LoopConfig, make_fabric, run
 from train.selftrain import LabelConfig, View, find_videos, label_videos, views_of
 
 log = logging.getLogger(__name__)
 
-PATTERNS = 30
 GUARD_SEED = 99  # training uses others
 NOTHING_WRITTEN = 3
 SCENE = SceneConfig(
@@ -98,7 +97,7 @@ def finetune_command(
     videos = [] if tracked else find_videos(folder)
     fabric = make_fabric(loop, out)
     torch.manual_seed(loop.seed)
-    bank, held_out_bank = _banks(textures)
+    bank, held_out_bank = texture_banks(textures)
     measured = _guard(guard, tracked, SyntheticClips(held_out_bank, scene, 1, GUARD_SEED), limits)
     tracker = load_tracker(init, device=fabric.device)
     FineTuneTask.check(tracker)
@@ -237,16 +236,6 @@ def _plain(scene: SceneConfig, loop: LoopConfig, labels: LabelConfig, limits: Gu
     for name in ("workers", "accelerator", "devices", "nodes"):
         del learning[name]
     return {"scene": asdict(scene), "loop": learning, "labels": asdict(labels), "limits": asdict(limits)}
-
-
-def _banks(textures: Path | None) -> tuple[TextureBank, TextureBank]:
-    """Textures to train on, and others for the guard."""
-    patterns = procedural_bank(PATTERNS, torch.Generator().manual_seed(5))
-    if textures is None:
-        return patterns, procedural_bank(PATTERNS, torch.Generator().manual_seed(6))
-    return TextureBank.join([photo_bank(textures, ("train", "test")), patterns]), photo_bank(
-        textures, ("val",)
-    )
 
 
 if __name__ == "__main__":

@@ -63,6 +63,11 @@ class Results:
             if frame in frames:
                 yield frame, packed.found()
 
+    def quality(self, side: Side) -> Iterator[tuple[int, float]]:
+        """Of every frame of a side that is known; no mask is unpacked for it."""
+        for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
+            yield frame, packed.quality
+
     def select(self, sides: Iterable[Side]) -> Results:
         """Of these sides alone."""
         return Results({side: self.sides[side] for side in sides if side in self.sides})

@@ -262,8 +262,8 @@ class ObjectSession:
         """(t, o) in [0, 1]: how likely each mask can stay as it is; 1 on keyframes, NaN where nothing is known."""
         quality = torch.full((len(self.video), len(self._state)), torch.nan)
         for column, one in enumerate(self._state):
-            for frame, found in self._schedule.known(one, range(len(self.video))):
-                quality[frame, column] = found.quality
+            for frame, value in self._schedule.quality(one):
+                quality[frame, column] = value
         return quality
 
     def worth_correcting(self, count: int = 5) -> list[Doubt]:

@@ -130,8 +130,7 @@ class Walker:
         """Remember masks of objects on any frames, without going there."""
         for number, masks in given.items():
             for one in masks:
-                embedding = self.segmenter.encode(self.video.frames[one.frame])
-                self._remember(number, one.frame, self._grid(one.frame, embedding), one.mask, given=True)
+                self._remember(number, one.frame, self._grid(one.frame, None), one.mask, given=True)
 
     def step(self, frame: int, known: Mapping[int, Tensor] | None = None) -> dict[int, Found]:
         """Find every object on the next frame. Masks that are known are taken for certain."""
@@ -212,12 +211,15 @@ class Walker:
         )
         return Answer(mask, answer.agrees)
 
-    def _grid(self, frame: int, embedding: Embedding) -> Embedding:
-        """What the memory is told of the frame: its cells, as the tracker or else the segmenter sees them."""
+    def _grid(self, frame: int, embedding: Embedding | None) -> Embedding:
+        """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them.
+
+        Where the tracker's are wanted, the segmenter's embedding need not be there.
+        """
         if self.look is None:
-            return embedding
+            return self.segmenter.encode(self.video.frames[frame]) if embedding is None else embedding
         seen = self.feed.features(frame)  # the same, where the tracker has looked at the frame anyway
-        return Embedding(embedding.wh, self.look(self.video.frames[frame]) if seen is None else seen)
+        return Embedding(self.video.wh, self.look(self.video.frames[frame]) if seen is None else seen)
 
     def _remember(
         self, number: int, frame: int, grid: Embedding, mask: Tensor, *, given: bool = False

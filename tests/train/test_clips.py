@@ -215,7 +215,7 @@ SMALL = (
 
 
 def test_training_on_clips(folder, tiny_tracker_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("train.cli.PROCEDURAL", 2)
+    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
     asked = []
     monkeypatch.setattr(

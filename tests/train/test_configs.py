@@ -26,7 +26,7 @@ def test_there_are_recipes():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.cli.PROCEDURAL", 2)
+    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
     arguments = ["--config", str(path), *SMALL.split(), "--out", str(tmp_path / "run")]
     assert run_command(lambda: train_command, [*arguments, "--init", str(tiny_tracker_file)], "train") == 0

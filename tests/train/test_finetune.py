@@ -245,7 +245,7 @@ def command(*arguments):
 
 
 def test_the_command(folder, tiny_tracker_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("train.cli_finetune.PATTERNS", 2)
+    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     out = tmp_path / "out"
     given = ("--out", out, "--init", tiny_tracker_file)
     code = command(folder, *given)
@@ -268,7 +268,7 @@ def test_the_command(folder, tiny_tracker_file, tmp_path, monkeypatch, capsys):
 
 
 def test_clear_errors(tiny_tracker_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("train.cli_finetune.PATTERNS", 2)
+    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     (tmp_path / "empty").mkdir()
     write_video(tmp_path / "short" / "a.mp4", panning(frames=3).video)
     given = ("--out", tmp_path / "out", "--init", tiny_tracker_file)

@@ -18,9 +18,8 @@ from pointtrack.data.format import INFO, write_clip
 from pointtrack.launch import run_command
 from pointtrack.types import Video
 from train.data.synthetic import SceneConfig, SyntheticClips
-from train.data.textures import photo_bank, procedural_bank
+from train.data.textures import PROCEDURAL, photo_bank, procedural_bank
 
-PATTERNS = 30
 FPS = 24.0
 TERMS = {
     True: "procedural textures only: any use",
@@ -57,7 +56,7 @@ def export_clips(
         raise ValueError(f"count: expected at least 1 clip, got {count}")
     scene = scene or SceneConfig()
     patterns = torch.Generator().manual_seed(6)
-    bank = procedural_bank(PATTERNS, patterns) if textures is None else photo_bank(textures, (split,))
+    bank = procedural_bank(PROCEDURAL, patterns) if textures is None else photo_bank(textures, (split,))
     clips = SyntheticClips(bank, scene, 1, seed)
     for number in tqdm(range(count), desc="clips", unit="clip", disable=None, leave=False):
         folder = out / f"clip-{number:05d}"

@@ -19,6 +19,7 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 PICTURE_HW = (320, 480)
+PROCEDURAL = 30  # patterns beside the photographs, or alone where there are none
 
 
 @dataclass
@@ -122,6 +123,19 @@ def find_regions(labels: Tensor, smallest: float = 0.01, largest: float = 0.6) -
             if box[2] - box[0] >= 28 and box[3] - box[1] >= 28:
                 rows.append((m, int(region), *map(int, box)))
     return torch.tensor(rows, dtype=torch.int64).reshape(-1, 6)
+
+
+def texture_banks(textures: Path | None) -> tuple[TextureBank, TextureBank]:
+    """Textures to train on, and others to validate on.
+
+    Args:
+        textures: folder of photographs with train, test and val; patterns alone where there is none.
+    """
+    patterns = procedural_bank(PROCEDURAL, torch.Generator().manual_seed(5))
+    if textures is None:
+        return patterns, procedural_bank(PROCEDURAL, torch.Generator().manual_seed(6))
+    learnt = TextureBank.join([photo_bank(textures, ("train", "test")), patterns])
+    return learnt, photo_bank(textures, ("val",))
 
 
 def _noise(cells: tuple[int, int], generator: torch.Generator, channels: int = 1) -> Tensor:

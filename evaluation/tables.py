@@ -1,0 +1,34 @@
+"""Tables and JSON files of reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+NAMES = 2  # so many first columns are names, and stand on the left
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the title first -> an aligned Markdown table; numbers stand on the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = ["-" * width if i < NAMES else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    padded = [
+        [
+            cell.ljust(width) if i < NAMES else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        for line in (lines[0], rule, *lines[1:])
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in padded)
+
+
+def write_json(path: str | Path, content: Any) -> Path:
+    """Write a JSON file, which is never half written; its folder is made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    scratch.replace(path)
+    return path
