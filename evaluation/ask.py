@@ -62,7 +62,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class AskedTracker:
-    """A tracker with a protocol: a callable (Video, Queries) -> Tracks whose visibility is the protocol's score.
+    """A tracker with a protocol: a callable (Video, Queries) -> Tracks whose `visible` goes by the protocol's score.
 
     Args:
         tracker: from `load_tracker`; its config says the size of the input and the iterations, see `by`.
@@ -99,8 +99,8 @@ class AskedTracker:
         """
         by_public_call = not (self.protocol.of_papers or self.protocol.one_by_one)
         tracks = self._by_public_call(video, queries) if by_public_call else self._by_windows(video, queries)
-        if self.protocol.score == "product":
-            tracks = replace(tracks, visibility=tracks.visibility * tracks.confidence)
+        if self.protocol.score == "visibility":
+            tracks = replace(tracks, confidence=tracks.tracked().float())
         return tracks
 
     def settings(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from evaluation.methods import OWN, build_methods
 from evaluation.metrics import QueryMode
 from evaluation.protocol import OWN_WAY, Protocol
 from evaluation.report import Result, describe, evaluate, format_table, read_finished, summarise, write_report
+from evaluation.tables import split_names
 
 
 def eval_command(
@@ -56,7 +57,7 @@ def eval_command(
         raise ValueError(f"subset: expected at least 1 video, got {subset}")
     if resume and out is None:
         raise ValueError("resume: expected the report's file too; give it with --out")
-    names = _split(methods)
+    names = split_names(methods)
     threshold = protocol.threshold if threshold is None else threshold
     built = build_methods(names, tracker, mode, iterations, protocol)
     settings: dict[str, Any] = {"mode": mode, "threshold": threshold, OWN: None}
@@ -71,7 +72,7 @@ def eval_command(
         if out is not None:
             write_report(out, _with_earlier(results, done), settings)
 
-    examples = _all_examples(_split(datasets), subset, mode)
+    examples = _all_examples(split_names(datasets), subset, mode)
     results = evaluate(built, examples, threshold, done, keep)
     print(describe(results, settings), end="\n\n")
     print(format_table(summarise(results)))
@@ -89,10 +90,6 @@ def _with_earlier(results: list[Result], done: list[Result]) -> list[Result]:
     """Results, then those of an earlier run that this one did not come to."""
     covered = {(result["method"], result["example"]) for result in results}
     return results + [result for result in done if (result["method"], result["example"]) not in covered]
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _identity(tracker: str | None) -> str | None:

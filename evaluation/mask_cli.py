@@ -20,6 +20,7 @@ from evaluation.mask_report import (
     write_mask_report,
 )
 from evaluation.report import Result, read_finished
+from evaluation.tables import split_names
 from pointtrack.launch import run_command
 
 
@@ -56,7 +57,7 @@ def eval_masks_command(
     if resume and out is None:
         raise ValueError("resume: expected the report's file too; give it with --out")
     asking = Asking(protocol, clicks, target)
-    built = build_mask_methods(_split(methods))
+    built = build_mask_methods(split_names(methods))
     settings = asdict(asking)
     done: list[Result] = []
     if resume and out is not None:
@@ -66,7 +67,7 @@ def eval_masks_command(
         if out is not None:
             write_mask_report(out, _with_earlier(results, done), settings)
 
-    examples = _all_examples(_split(datasets), subset)
+    examples = _all_examples(split_names(datasets), subset)
     results = evaluate_masks(built, examples, asking, done, keep, MASK_SESSIONS)
     print(describe_masks(results, settings), end="\n\n")
     print(format_mask_table(summarise_masks(results)))
@@ -84,10 +85,6 @@ def _with_earlier(results: list[Result], done: list[Result]) -> list[Result]:
     """Results, then those of an earlier run that this one did not come to."""
     covered = {(result["method"], result["example"]) for result in results}
     return results + [result for result in done if (result["method"], result["example"]) not in covered]
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ class Protocol:
             self,
             support_local=local if self.support_local is None else self.support_local,
             input_wh=self.input_wh or wh,
-            score=self.score or ("product" if self.of_papers and tracker.tells_confidence else "visibility"),
+            score=self.score or ("product" if tracker.tells_confidence else "visibility"),
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from evaluation.datasets import REPOSITORY
 from evaluation.methods import build_methods
 from evaluation.metrics import jitter_px
+from evaluation.tables import split_names
 from pointtrack.launch import run_command
 from pointtrack.queries import grid_queries
 from pointtrack.smooth import smooth_tracks
@@ -97,7 +98,7 @@ def still_command(
     if frames < 3:
         raise ValueError(f"frames: expected at least 3, as jitter is a second difference, got {frames}")
     pictures = [read_video(Path(video), max_frames=1).frames[0] for video in videos or [str(CLIP)]]
-    built = build_methods([name.strip() for name in methods.split(",") if name.strip()], tracker)
+    built = build_methods(split_names(methods), tracker)
     sizes = ", ".join(dict.fromkeys(f"{picture.shape[1]}x{picture.shape[0]}" for picture in pictures))
     print(f"{len(pictures)} still clips of {frames} frames ({sizes}), {grid} x {grid} points each", end="")
     print(f", smoothed over {smooth} frames on each side" if smooth else "", end="\n\n")

@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-NAMES = 2  # so many first columns are names, and stand on the left
+
+def split_names(text: str) -> list[str]:
+    """Names of a comma-separated list.
+
+    >>> split_names("dis, lk")
+    ['dis', 'lk']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the title first -> an aligned Markdown table; numbers stand on the right."""
+def markdown_table(lines: Sequence[Sequence[str]], names: int = 2) -> str:
+    """Rows of cells, the title first -> an aligned Markdown table; so many first columns are names, and stand on the left."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rule = ["-" * width if i < NAMES else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    rule = ["-" * width if i < names else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     padded = [
         [
-            cell.ljust(width) if i < NAMES else cell.rjust(width)
+            cell.ljust(width) if i < names else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         for line in (lines[0], rule, *lines[1:])

@@ -223,8 +223,11 @@ class Tracks:
         return torch.isfinite(self.xy).all(dim=-1)
 
     def visible(self, threshold: float = 0.5) -> Tensor:
-        """(t, n) bool: visibility above `threshold`."""
-        return self.visibility > threshold
+        """(t, n) bool: visibility times confidence above `threshold`, so the point is seen, and seen where `xy` says.
+
+        Source: TAPIR (Doersch et al. 2023), and the evaluation of CoTracker3 (Karaev et al. 2024).
+        """
+        return self.visibility * self.confidence > threshold
 
     def in_frame(self) -> Tensor:
         """(t, n) bool: the position lies inside the image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from pointtrack.models.tracker import PointTracker
 from pointtrack.segment.network import SegmenterConfig
 from pointtrack.segment.small import SmallSegmenter
 from train.data.clips import FolderClips, MixedClips
+from train.data.parts import ClipParts
 from train.data.segments import SegmentImages, read_photos
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
@@ -37,6 +39,7 @@ def train_command(
     textures: Path | None = None,
     init: Path | None = None,
     batch: int = 4,
+    parts: int = 1,
     clips: str | None = None,
     clips_share: float = 0.5,
 ) -> None:
@@ -54,6 +57,8 @@ def train_command(
         init: weights to begin with: a tracker's, or a segmenter's; a segmenter may begin with a tracker's
             encoder.
         batch: clips per batch.
+        parts: give every batch out so many times, each time with another share of its points; pays while the encoder
+            is frozen (task tracking), and gives the same batches only without workers.
         clips: comma-separated folders of clips with tracks (docs/data-format.md) to learn from too; their frames
             are cut and resized to the sizes of the scene.
         clips_share: share of the batches that come from them, the others are synthetic.
@@ -82,7 +87,8 @@ def train_command(
     if clips is not None:
         folders = [Path(folder.strip()) for folder in clips.split(",") if folder.strip()]
         source = MixedClips(source, FolderClips(folders, scene, batch, loop.seed), clips_share, loop.seed)
-    held_out = SyntheticClips(held_out_bank, scene, 1, seed=99)
+    source = ClipParts(source, parts)
+    held_out = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
     batches = [held_out[i] for i in range(HELD_OUT)]
     learnt: Task = MatchingTask(model, batches) if task == "matching" else TrackingTask(model, batches)
     run(learnt, source, loop, out, fabric)

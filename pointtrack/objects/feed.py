@@ -29,7 +29,7 @@ class PointRules:
 
     def usable(self, tracks: Tracks) -> Tensor:
         """(t, n) bool."""
-        return tracks.visible(self.visible) & (tracks.confidence > self.confident) & tracks.in_frame()
+        return (tracks.visibility > self.visible) & (tracks.confidence > self.confident) & tracks.in_frame()
 
 
 @dataclass(frozen=True, eq=False)

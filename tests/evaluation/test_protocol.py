@@ -96,7 +96,7 @@ def test_defaults_are_the_own_way_and_options_win(tracker_file, capsys):
         {"protocol": Protocol(support_local=1)},
         {"protocol": Protocol(input_wh=(64, 64))},
         {"protocol": Protocol(one_by_one=True)},
-        {"protocol": Protocol(score="product")},
+        {"protocol": Protocol(score="visibility")},
         {"protocol": Protocol("cotracker"), "threshold": 0.5, "iterations": 2},
         {"iterations": 1},
         {"threshold": 0.6},

@@ -55,11 +55,12 @@ def test_shapes_and_query_frames(bank, settings):
     assert not (batch.visible & ~inside).any()
 
 
-def test_visible_points_look_like_themselves(bank):
+@pytest.mark.parametrize("bodies", [0.0, 1.0])
+def test_visible_points_look_like_themselves(bank, bodies):
     """The pixels around a visible point resemble those at its query, more than those 4 px beside it."""
     right, beside = [], []
     for index in range(6):
-        batch = small(bank, batch=1, points=80, speed=(0.1, 0.3))[index]
+        batch = small(bank, batch=1, points=80, speed=(0.1, 0.3), bodies=bodies)[index]
         frames = batch.frames[0].float()
         xy, visible = batch.xy[0], batch.visible[0]
         looks = sample_features(frames, xy)
@@ -74,7 +75,7 @@ def test_hidden_points_lie_under_another_card(bank):
     """A point inside the image is hidden exactly where the picture shows another card than its own."""
     agree = []
     for index in range(4):
-        batch = small(bank, batch=1, points=60)[index]
+        batch = small(bank, batch=1, points=60, bodies=0.0)[index]
         xy = batch.xy[0].round().long()
         inside = (xy[..., 0] >= 0) & (xy[..., 0] < 128) & (xy[..., 1] >= 0) & (xy[..., 1] < 96)
         t = torch.arange(xy.shape[0])[:, None]
@@ -82,6 +83,35 @@ def test_hidden_points_lie_under_another_card(bank):
         own = seen.gather(0, batch.query_frame)
         agree.append(((seen == own) == batch.visible[0])[inside])
     assert torch.cat(agree).float().mean() > 0.95  # the rest lies on the edge of a card
+
+
+def test_surface_of_a_body_and_back(bank):
+    draw = _Draw(bank, SceneConfig(frames=5, sizes=((128, 96),), bodies=1.0), 2, 3)
+    motion = draw.scene(*draw.times()).motion
+    assert bool(motion.solid[:, 1:].all()) and not bool(motion.solid[:, 0].any())
+    u = torch.rand((*motion.spin.shape, 50, 2), generator=draw.generator) * 1.9 - 0.95
+    v = motion.card_to_surface(u)
+    again, seen = motion.surface_to_card(v)
+    assert seen.float().mean() > 0.8  # the outermost strip of a body counts as out of sight
+    torch.testing.assert_close(again, u, atol=1e-5, rtol=0)
+    assert not torch.allclose(v[:, 1:], u[:, 1:], atol=0.1) and torch.equal(v[:, 0], u[:, 0])
+
+
+def test_points_turn_out_of_sight_on_a_body_alone(bank):
+    """Where a body shows itself, its points may be hidden all the same; on flat cards that does not happen."""
+    shares = []
+    for bodies in (0.0, 1.0):
+        gone = []
+        for index in range(6):
+            batch = small(bank, batch=1, points=80, bodies=bodies, speed=(1.0, 1.5), objects=3)[index]
+            xy = batch.xy[0].round().long()
+            inside = (xy[..., 0] >= 2) & (xy[..., 0] < 126) & (xy[..., 1] >= 2) & (xy[..., 1] < 94)
+            t = torch.arange(xy.shape[0])[:, None]
+            seen = batch.objects[0][t, xy[..., 1].clamp(0, 95), xy[..., 0].clamp(0, 127)]
+            own = seen.gather(0, batch.query_frame)
+            gone.append(((seen == own) & (own > 0) & ~batch.visible[0])[inside & (own > 0)])
+        shares.append(float(torch.cat(gone).float().mean()))
+    assert shares[0] < 0.03 and shares[1] > 0.08, shares
 
 
 def test_regions_have_boxes_around_them():

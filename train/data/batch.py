@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -46,6 +46,15 @@ class ClipBatch:
         """(b, n, 2) position of every point on its query frame."""
         index = self.query_frame[:, None, :, None].expand(-1, 1, -1, 2)
         return self.xy.gather(1, index)[:, 0]
+
+    def points(self, which: slice) -> ClipBatch:
+        """The same frames (not a copy) with some of the points."""
+        return replace(
+            self,
+            xy=self.xy[:, :, which],
+            visible=self.visible[:, :, which],
+            query_frame=self.query_frame[:, which],
+        )
 
     def to(self, device: torch.device | str) -> ClipBatch:
         """The same batch on another device."""

@@ -5,6 +5,9 @@ to the image, both exact in both directions:
 
     bend:     u = z + e_t(z)      a few travelling sine waves, weak enough to be undone by iteration
     project:  y ~ H_t (z, 1)      a pinhole camera looking at the card: position, tilt, roll, zoom
+
+Some cards are bodies: they keep their outline, but what they show lies on a round surface of which one half is seen,
+and which turns. So their points go out of sight without anything passing before them.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ WAVES = 3
 # the iteration that undoes it leaves this share of the error.
 LARGEST_BEND = 0.5
 UNBEND_ROUNDS = 24
+FRONT_RAD = 1.4  # a little less than a quarter turn: nearer to the edge of a body nothing can be made out
 
 
 @dataclass
@@ -32,6 +36,8 @@ class Motion:
         wave_vector: (b, l, k, 2) radians per unit of z.
         wave_shift: (b, l, t, k, 2) amplitude of every wave on every frame, a vector in units of z.
         wave_phase: (b, l, t, k) radians.
+        solid: (b, l) bool: the card is a body.
+        spin: (b, l, t) radians by which it has turned.
     """
 
     homography: Tensor
@@ -39,6 +45,21 @@ class Motion:
     wave_vector: Tensor
     wave_shift: Tensor
     wave_phase: Tensor
+    solid: Tensor
+    spin: Tensor
+
+    def card_to_surface(self, u: Tensor) -> Tensor:
+        """(b, l, t, p, 2) card coordinates -> where in the texture the card shows what lies there."""
+        angle = torch.asin(u[..., 0].clamp(-1, 1)) + self.spin[..., None]
+        x = torch.where(self.solid[..., None, None], angle * (2 / math.pi), u[..., 0])
+        return torch.stack([x, u[..., 1]], dim=-1)
+
+    def surface_to_card(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, l, t, p, 2) texture coordinates -> (card coordinates, (b, l, t, p) bool on the side that is seen)."""
+        angle = v[..., 0] * (math.pi / 2) - self.spin[..., None]
+        solid = self.solid[..., None, None]
+        x = torch.where(solid, torch.sin(angle), v[..., 0])
+        return torch.stack([x, v[..., 1]], dim=-1), (angle.abs() < FRONT_RAD) | ~solid
 
     def bend(self, z: Tensor) -> Tensor:
         """(b, l, t, p, 2) straight card coordinates -> e_t(z), the displacement by the waves."""
@@ -92,7 +113,13 @@ def smooth_curves(shape: tuple[int, ...], times: Tensor, generator: torch.Genera
 
 
 def random_motion(
-    times: Tensor, half: Tensor, wh: tuple[int, int], speed: Tensor, generator: torch.Generator
+    times: Tensor,
+    half: Tensor,
+    wh: tuple[int, int],
+    speed: Tensor,
+    generator: torch.Generator,
+    *,
+    bodies: float = 0.0,
 ) -> Motion:
     """Draw the motion of one batch of scenes.
 
@@ -103,6 +130,7 @@ def random_motion(
         wh: image size as (width, height) in pixels.
         speed: (b,) factor on all motion.
         generator: source of randomness, on the device of `times`.
+        bodies: share of the cards that are bodies; never the background.
 
     Returns:
         Motion of b scenes with l cards on t frames.
@@ -179,12 +207,17 @@ def random_motion(
     heading = torch.stack([heading.cos(), heading.sin()], dim=-1)
     pulse = torch.tanh(smooth_curves((layers, WAVES), moving * 1.5, generator)).mT  # (b, l, t, k)
     drift = 2.0 * smooth_curves((layers, WAVES), moving, generator).mT
+    solid = _rand((b, layers), generator, times) < bodies
+    solid[:, 0] = False
+    spin = 3.0 * smooth_curves((layers,), moving, generator)
     return Motion(
         homography=homography,
         inverse=torch.linalg.inv(homography.double()).float(),
         wave_vector=vector,
         wave_shift=(amplitude[:, :, None] * pulse)[..., None] * heading[:, :, None],
         wave_phase=drift + 2 * math.pi * _rand((b, layers, 1, WAVES), generator, times),
+        solid=solid,
+        spin=spin,
     )
 
 

@@ -31,6 +31,7 @@ class SceneConfig:
         sizes: frame sizes (width, height) to choose from per batch, multiples of 8.
         points: tracked points per clip.
         objects: largest number of cards in front of the background.
+        bodies: share of them that are round: their points turn out of sight.
         duration: scene time that a clip covers at most; in a time of 1 things move about their own size.
         speed: range of the factor on all motion.
         motion_blur: share of batches rendered with an open shutter (three sub-frames, thrice the cost).
@@ -42,6 +43,7 @@ class SceneConfig:
     sizes: tuple[tuple[int, int], ...] = ((256, 256),)
     points: int = 256
     objects: int = 6
+    bodies: float = 0.3
     duration: float = 1.0
     speed: tuple[float, float] = (0.3, 1.2)
     motion_blur: float = 0.15
@@ -69,22 +71,24 @@ class Scene:
 
     def sample(self, y: Tensor, alpha_only: bool = False) -> Tensor:
         """Pixels (b, l, t, p, 2) -> (b, l, t, p, c): what each card shows there, alpha last."""
-        b, layers, t, p = y.shape[:4]
         u, in_front = self.motion.pixel_to_card(y)
-        at = self.box[:, :, None, None, :2] + u * self.box[:, :, None, None, 2:]
-        source = self.textures[:, 3:] if alpha_only else self.textures
-        values = F.grid_sample(
-            source,
-            rearrange(at, "b l t p xy -> (b l) t p xy"),
-            align_corners=False,
-            padding_mode="reflection",
-        )
-        values = rearrange(values, "(b l) c t p -> b l t p c", b=b)
+        values = self._read(self.textures[:, 3:], u)
+        if not alpha_only:  # the outline stays with the card, the colours lie on its surface
+            values = torch.cat(
+                [self._read(self.textures[:, :3], self.motion.card_to_surface(u)), values], dim=-1
+            )
         # A card ends at its window; the background never does (it goes on as its own mirror image).
         on_card = in_front & (u[..., 0].abs() <= 1) & (u[..., 1].abs() <= 1)
         on_card[:, 0] = True
         values[..., -1] *= on_card
         return values
+
+    def _read(self, textures: Tensor, u: Tensor) -> Tensor:
+        """(b * l, c, h, w) pictures at (b, l, t, p, 2) coordinates of their windows -> (b, l, t, p, c)."""
+        at = self.box[:, :, None, None, :2] + u * self.box[:, :, None, None, 2:]
+        grid = rearrange(at, "b l t p xy -> (b l) t p xy")
+        values = F.grid_sample(textures, grid, align_corners=False, padding_mode="reflection")
+        return rearrange(values, "(b l) c t p -> b l t p c", b=len(u))
 
 
 class SyntheticClips(Dataset):
@@ -184,7 +188,9 @@ class _Draw:
         """The same cards on the same ways, at other times (b, t)."""
         half, speed, seed = self._motion
         generator = torch.Generator(device=times.device).manual_seed(seed)
-        return replace(scene, motion=random_motion(times, half, scene.wh, speed, generator))
+        return replace(
+            scene, motion=random_motion(times, half, scene.wh, speed, generator, bodies=self.config.bodies)
+        )
 
     def points(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
         """Draw points that are visible on their query frame: xy (b, t, n, 2), visible (b, t, n), frame (b, n)."""
@@ -207,14 +213,16 @@ class _Draw:
         keep = rank.topk(n, dim=1).indices
         layer, frame = layer.gather(1, keep), frame.gather(1, keep)
         pick = keep[:, None, :, None, None].expand(-1, layers, -1, 1, 2)
-        u, _ = at_frame.pixel_to_card(spread)
+        u = at_frame.card_to_surface(at_frame.pixel_to_card(spread)[0])
         u = u.gather(2, pick).gather(
             1, layer[:, None, :, None, None].expand(-1, 1, -1, 1, 2)
         )  # (b, 1, n, 1, 2)
 
         along = scene.motion.of_layers(layer)
         card = rearrange(u, "b 1 n 1 xy -> b n 1 1 xy").expand(-1, -1, t, -1, -1)
+        card, seen = along.surface_to_card(card)
         xy, in_front = along.card_to_pixel(card)
+        in_front &= seen
         xy, in_front = rearrange(xy, "b n t 1 xy -> b t n xy"), rearrange(in_front, "b n t 1 -> b t n")
         covers = scene.sample(xy[:, None].expand(-1, layers, -1, -1, -1), alpha_only=True)[..., 0] > 0.5
         above = order.reshape(-1, 1, 1) - 1 > layer[:, None, None]
@@ -270,4 +278,6 @@ def _at_frames(motion: Motion, frame: Tensor) -> Motion:
         motion.wave_vector,
         pick(motion.wave_shift),
         pick(motion.wave_phase),
+        motion.solid,
+        pick(motion.spin),
     )
