@@ -23,6 +23,7 @@ def eval_command(
     methods: str = "pointtrack,dis,lk",
     tracker: str | None = None,
     iterations: int | None = None,
+    step: int | None = None,
     out: Path | None = None,
     subset: int | None = None,
     mode: QueryMode = "first",
@@ -39,6 +40,7 @@ def eval_command(
         tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.
         iterations: rounds of refinement of that tracker; 0 measures its first guess, matching alone. By
             default its own number; 6 under the protocol preset cotracker.
+        step: frames by which the windows of that tracker move on, from 1 to their length; by default its own number.
         out: JSON file for the value of every video, written after each one.
         subset: only the first so many videos of each dataset.
         mode: TAP-Vid query mode. first: each point on its first frame, later frames count. strided: on
@@ -59,7 +61,7 @@ def eval_command(
         raise ValueError("resume: expected the report's file too; give it with --out")
     names = split_names(methods)
     threshold = protocol.threshold if threshold is None else threshold
-    built = build_methods(names, tracker, mode, iterations, protocol)
+    built = build_methods(names, tracker, mode, iterations, protocol, step=step)
     settings: dict[str, Any] = {"mode": mode, "threshold": threshold, OWN: None}
     own = built.get(OWN)
     if isinstance(own, AskedTracker):

@@ -19,6 +19,8 @@ def build_methods(
     mode: QueryMode = "first",
     iterations: int | None = None,
     protocol: Protocol = OWN_WAY,
+    *,
+    step: int | None = None,
 ) -> dict[str, Method]:
     """Name -> callable (Video, Queries) -> Tracks.
 
@@ -28,6 +30,7 @@ def build_methods(
         iterations: its rounds of refinement per window; None for the protocol's, or its own number.
         mode: with "strided", pointtrack also tracks backward, as the frames before a query count there.
         protocol: how pointtrack is asked; "cotracker" never asks it to track backward.
+        step: frames by which its windows move on; None for its own number.
 
     Raises:
         ValueError: an unknown name, or a protocol that the tracker cannot follow.
@@ -37,15 +40,15 @@ def build_methods(
     if unknown or not names:
         raise ValueError(f"methods: expected some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
     return {
-        name: _own_tracker(tracker, mode, iterations, protocol) if name == OWN else BASELINES[name]
+        name: _own_tracker(tracker, mode, iterations, protocol, step) if name == OWN else BASELINES[name]
         for name in names
     }
 
 
 def _own_tracker(
-    name: str | None, mode: QueryMode, iterations: int | None, protocol: Protocol
+    name: str | None, mode: QueryMode, iterations: int | None, protocol: Protocol, step: int | None
 ) -> AskedTracker:
     rounds = protocol.iterations if iterations is None else iterations
-    tracker = pointtrack.load_tracker(*([] if name is None else [name]), iterations=rounds)
+    tracker = pointtrack.load_tracker(*([] if name is None else [name]), iterations=rounds, step=step)
     # In the query mode "first" no frame before a query counts: half of the work can be saved.
     return AskedTracker.by(tracker, protocol, backward=mode == "strided")

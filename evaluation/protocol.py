@@ -126,12 +126,13 @@ def protocol_lines(own: dict[str, Any], mode: str) -> list[str]:
     size = "about {} pixels in the video's shape".format(own["input_area"])
     if own["input_wh"] is not None:
         size = "{}x{}".format(*own["input_wh"])
+    windows = "one window" if own["step"] is None else f"windows {own['step']} frames apart"
     before = own["before_query"] + (
         ", though they count" if (mode, own["before_query"]) == ("strided", "no answer") else ""
     )
     return [
         f"pointtrack: {own['tracker'] or 'default'} ({own['name']}), {own['iterations']} iterations, "
-        f"input {size} (resized by {own['resize_rule']})",
+        f"input {size} (resized by {own['resize_rule']}), {windows}",
         f"protocol: {own['preset']}; {'one query' if own['one_by_one'] else 'all queries of a video'} at a time; "
         f"support grids: {' and '.join(grids) or 'none'}; score: {score}; frames before a query: {before}",
     ]

@@ -81,6 +81,9 @@ def test_rounds_of_refinement_can_be_chosen(tiny_tracker_file):
     assert load_tracker(tiny_tracker_file, iterations=0).config.window.iterations == 0
     with pytest.raises(ValueError, match="expected 0 or more"):
         load_tracker(tiny_tracker_file, iterations=-1)
+    assert load_tracker(tiny_tracker_file, step=1).config.window.step == 1
+    with pytest.raises(ValueError, match=r"expected 1..8 \(the window's length\), got 9"):
+        load_tracker(tiny_tracker_file, step=9)
 
 
 def test_new_tracker_refines_nothing_yet():

@@ -35,6 +35,7 @@ def load_tracker(
     sha256: str | None = None,
     device: str | torch.device = "auto",
     iterations: int | None = None,
+    step: int | None = None,
     precision: str = "float32",
     strict_parity: bool = False,
 ) -> PointTracker:
@@ -50,6 +51,8 @@ def load_tracker(
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
         iterations: rounds of refinement per window, where they should differ from the model's own; with 0
             the first guess is the answer.
+        step: frames by which the windows move on, where it should differ from the model's own (half a window); with
+            1 every frame is answered for again when the next one comes. Costs as much more as it is smaller.
         precision: "float32", or "bfloat16" for the encoder's convolutions: about twice as fast on processors made
             for it, and positions differ by hundredths of a pixel.
         strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
@@ -58,7 +61,8 @@ def load_tracker(
     Raises:
         FileNotFoundError: neither a known name nor a file.
         ConnectionError, PermissionError: the hub cannot be reached, or does not give the file.
-        ValueError: a file that does not hold that tracker, or a device that this machine does not have.
+        ValueError: a file that does not hold that tracker, a device that this machine does not have, or iterations or
+            a step that the model cannot make.
     """
     key = ALIASES.get(str(name), str(name))
     path = _find(key, checkpoint)
@@ -77,6 +81,12 @@ def load_tracker(
             raise ValueError(f"iterations: expected 0 or more, got {iterations}")
         window = replace(tracker.config.window, iterations=iterations)
         tracker.config = replace(tracker.config, window=window)
+    if step is not None:
+        if tracker.config.window.length is None:
+            raise ValueError(
+                f"step: expected none, as {tracker.config.name} takes a video in one window, got {step}"
+            )
+        tracker.config = replace(tracker.config, window=replace(tracker.config.window, step=step))
     return tracker
 
 

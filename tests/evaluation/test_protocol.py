@@ -99,6 +99,7 @@ def test_defaults_are_the_own_way_and_options_win(tracker_file, capsys):
         {"protocol": Protocol(score="visibility")},
         {"protocol": Protocol("cotracker"), "threshold": 0.5, "iterations": 2},
         {"iterations": 1},
+        {"step": 3},
         {"threshold": 0.6},
         {"mode": "strided"},
     ],
