@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import pointtrack as pt
-from pointtrack.cli import track_and_report, write_results
+from pointtrack.cli_track import track_and_report, write_results
 from pointtrack.draw import TrackStyle
 from pointtrack.launch import run_command
 

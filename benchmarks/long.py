@@ -6,9 +6,6 @@ python -m benchmarks.long --lengths 500 1000 2500 5000
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,11 +13,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 
 import pointtrack as pt
+from benchmarks.machine import in_process, machine, parse_wh, save_figures, smooth_texture
 from pointtrack.estimate import peak_memory
 from pointtrack.launch import run_command
 from pointtrack.long import track_long
@@ -29,9 +25,7 @@ from pointtrack.spill import read_spilled
 
 def drifting_texture(frames: int, wh: tuple[int, int]) -> Iterator[np.ndarray]:
     """A smooth random texture that goes round and round; never more than one frame is held."""
-    noise = np.random.default_rng(0).normal(size=(wh[1] * 2, wh[0] * 2, 3)).astype(np.float32)
-    picture = cv2.GaussianBlur(noise, (0, 0), 2) + 2 * cv2.GaussianBlur(noise, (0, 0), 6)
-    picture = np.clip(128 + 45 * picture / picture.std(), 0, 255).astype(np.uint8)
+    picture = smooth_texture((wh[0] * 2, wh[1] * 2))
     for t in range(frames):
         left, top = (round(side / 2 * (1 + 0.9 * np.sin(t / 40 + k))) for k, side in enumerate(wh))
         yield picture[top : top + wh[1], left : left + wh[0]]
@@ -73,40 +67,21 @@ def bench(
         one: measure this length only, in this process, and print JSON.
         out: JSON file for the figures.
     """
-    width, cross, height = wh.partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
-        raise ValueError(f"wh: expected width x height as in 160x120, got {wh!r}")
+    size = parse_wh(wh)
     if one is not None:
-        print(json.dumps(measure(one, (int(width), int(height)), grid, tracker)))
+        print(json.dumps(measure(one, size, grid, tracker)))
         return
     rows: dict[int, dict[str, float]] = {}
     print(f"{'frames':>8}{'peak memory':>14}{'against first':>16}{'frames per second':>20}")
     for length in lengths or [500, 1000, 2500, 5000]:
         arguments = ["--one", str(length), "--wh", wh, "--grid", str(grid), "--tracker", tracker]
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.long", *arguments], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise ValueError(f"{length} frames: {done.stderr.strip()}")
-        rows[length] = row = json.loads(done.stdout)
+        rows[length] = row = in_process("benchmarks.long", arguments)
         growth = row["peak_memory_mb"] / next(iter(rows.values()))["peak_memory_mb"] - 1
         print(
             f"{length:>8}{row['peak_memory_mb']:>11.0f} MB{100 * growth:>+14.1f} %{row['frames_per_second']:>20.1f}",
             flush=True,
         )
-    figures = {
-        "rows": rows,
-        "wh": wh,
-        "points": grid * grid,
-        "tracker": tracker,
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "machine": platform.platform(),
-        "torch": torch.__version__,
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(f"figures   {out}")
+    save_figures({"rows": rows, "wh": wh, "points": grid * grid, "tracker": tracker, **machine()}, out)
 
 
 if __name__ == "__main__":

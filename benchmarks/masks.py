@@ -5,10 +5,6 @@ python -m benchmarks.masks --frames 2000 --objects 1 --wh 854x480 --threads 2
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import resource
 import sys
 import tempfile
 import time
@@ -19,6 +15,7 @@ import numpy as np
 import torch
 
 import pointtrack as pt
+from benchmarks.machine import machine, own_memory, parse_wh, save_figures, use_threads
 from benchmarks.track import Stopwatch
 from pointtrack.launch import run_command
 from pointtrack.objects.feed import PointFeed
@@ -76,18 +73,6 @@ def disk_masks(centres: np.ndarray, wh: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(masks)
 
 
-def own_memory_mb() -> float:
-    """What the process holds itself; files that are mapped into memory do not count where the system tells them apart."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) / 1000
-    return (
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-    )
-
-
 def watch(engine: PointEngine) -> Stopwatch:
     """A stopwatch on the parts of an engine."""
     stopwatch = Stopwatch(torch.device(engine.segmenter.device))
@@ -123,20 +108,16 @@ def bench(
         device: cpu, cuda, mps, or auto.
         out: JSON file for the figures.
     """
-    width, cross, height = wh.partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
-        raise ValueError(f"wh: expected width x height as in 854x480, got {wh!r}")
+    size = parse_wh(wh)
     if frames < BLOCKS + 1 or objects < 1:
         raise ValueError(
             f"expected more than {BLOCKS} frames and 1 object or more, got {frames} and {objects}"
         )
-    if threads is not None:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+    use_threads(threads)
     model = pt.load_tracker(tracker, device=device, precision=precision)
     engine = PointEngine(model, pt.load_segmenter(segmenter, device=device))
     with tempfile.TemporaryDirectory() as folder:
-        video, centres = bouncing(Path(folder) / "frames.raw", frames, objects, (int(width), int(height)))
+        video, centres = bouncing(Path(folder) / "frames.raw", frames, objects, size)
         first = disk_masks(centres[0], video.wh)
         known = {o + 1: [GivenMask(0, first[o])] for o in range(objects)}
         stopwatch = watch(engine)
@@ -158,7 +139,7 @@ def bench(
             block = {
                 "last_frame": int(part[-1]),
                 "ms_per_frame": 1000 * spent / len(part),
-                "memory_mb": own_memory_mb(),
+                "memory_mb": own_memory() / 1e6,
                 "overlap": float(np.mean(overlaps)),
             }
             blocks.append(block)
@@ -186,14 +167,9 @@ def bench(
         "engine": engine.name,
         "precision": precision,
         "device": str(stopwatch.device),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "machine": platform.platform(),
-        "torch": torch.__version__,
+        **machine(),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(f"figures: {out}")
+    save_figures(figures, out)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,6 @@ python -m benchmarks.track --points 256 --frames 24 --wh 854x480 --threads 2
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import resource
 import sys
 import time
 from collections import defaultdict
@@ -16,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 
 import pointtrack as pt
+from benchmarks.machine import machine, moving_texture, parse_wh, random_points, save_figures, use_threads
+from pointtrack.estimate import peak_memory
 from pointtrack.launch import run_command
 from pointtrack.models.tracker import PointTracker
 
@@ -63,18 +59,15 @@ def watch(tracker: PointTracker) -> Stopwatch:
     stopwatch.wrap(tracker, "encode", "encoder")
     stopwatch.wrap(tracker, "first_guess", "matching")
     stopwatch.wrap(tracker, "remember", "correlation")
-    stopwatch.wrap(tracker.correlation, "products", "correlation")
-    stopwatch.wrap(tracker.correlation, "forward", "correlation")
+    stopwatch.wrap(tracker.correlation, "compare", "correlation")
     stopwatch.wrap(tracker.updater, "forward", "transformer")
     return stopwatch
 
 
-def moving_texture(frames: int, wh: tuple[int, int]) -> pt.Video:
-    """A smooth random texture that passes by at 3 and 1 pixels per frame."""
-    noise = np.random.default_rng(0).normal(size=(wh[1] + frames, wh[0] + 3 * frames, 3)).astype(np.float32)
-    picture = cv2.GaussianBlur(noise, (0, 0), 2) + 2 * cv2.GaussianBlur(noise, (0, 0), 6)
-    picture = np.clip(128 + 45 * picture / picture.std(), 0, 255).astype(np.uint8)
-    return pt.Video(np.stack([picture[t : t + wh[1], 3 * t : 3 * t + wh[0]] for t in range(frames)]))
+def apart(first: pt.Tracks, second: pt.Tracks) -> tuple[float, float]:
+    """Median and 95 % quantile of the distance in pixels between two answers about the same points."""
+    distance = (first.xy - second.xy).norm(dim=-1)
+    return float(distance.nanmedian()), float(distance.nanquantile(0.95))
 
 
 def bench(
@@ -85,62 +78,53 @@ def bench(
     repeats: int = 3,
     tracker: str = "small",
     device: str = "auto",
+    precision: str = "float32",
+    video: Path | None = None,
     out: Path = Path("outputs/bench_track.json"),
 ) -> None:
-    """Track random points of the first frame through a moving texture, and print where the time goes.
+    """Track random points of the first frame through a video, and print where the time goes.
 
     Args:
         points: number of points.
         frames: length of the clip.
-        wh: size of the clip, width x height in pixels.
+        wh: size of the clip, width x height in pixels; a video is resized to it.
         threads: of torch and OpenCV; their own choice if left out.
         repeats: timed runs after one that warms up; the fastest counts.
         tracker: name of a tracker, or its .safetensors file.
         device: cpu, cuda, mps, or auto.
+        precision: of the encoder; with bfloat16, float32 is timed as well and the answers are compared.
+        video: a file to take the first frames of; a moving texture if left out.
         out: JSON file for the figures.
     """
-    width, cross, height = wh.partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
-        raise ValueError(f"wh: expected width x height as in 854x480, got {wh!r}")
-    if min(points, frames, repeats, 1 if threads is None else threads) < 1:
-        raise ValueError(
-            f"expected at least 1 point, frame, repeat and thread, got {points, frames, repeats, threads}"
-        )
-    if threads is not None:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
-    model = pt.load_tracker(tracker, device=device)
-    video = moving_texture(frames, (int(width), int(height)))
-    generator = torch.Generator().manual_seed(0)
-    xy = torch.rand(points, 2, generator=generator) * (torch.tensor(video.wh) - 1)
-    queries = pt.Queries(torch.zeros(points, dtype=torch.int64), xy)
+    size = parse_wh(wh)
+    if min(points, frames, repeats) < 1:
+        raise ValueError(f"expected at least 1 point, frame and repeat, got {points, frames, repeats}")
+    use_threads(threads)
+    model = pt.load_tracker(tracker, device=device, precision=precision)
+    if video is None:
+        clip = pt.Video(moving_texture(frames, size))
+    else:
+        clip = pt.read_video(video, max_frames=frames, wh=size)
+    queries = pt.Queries(torch.zeros(points, dtype=torch.int64), random_points(points, size))
     stopwatch = watch(model)
-    runs = []
-    for _ in range(1 + repeats):
-        stopwatch.seconds.clear()
-        began = stopwatch.now()
-        pt.track(model, video, queries)
-        runs.append({"total": stopwatch.now() - began, **stopwatch.seconds})
-    best = min(runs[1:], key=lambda run: run["total"])
-    best["rest"] = 2 * best["total"] - sum(best.values())
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    best, totals, tracks = timed(model, stopwatch, clip, queries, repeats)
+    memory = peak_memory()
     figures = {
-        "frames_per_second": frames / best["total"],
+        "frames_per_second": len(clip) / best["total"],
         "seconds": best,
-        "seconds_of_every_run": [run["total"] for run in runs[1:]],
+        "seconds_of_every_run": totals,
         "peak_memory_mb": memory / 1e6,
         "points": points,
-        "frames": frames,
-        "wh": list(video.wh),
+        "frames": len(clip),
+        "wh": list(clip.wh),
+        "video": None if video is None else video.name,
         "tracker": model.config.name,
+        "precision": precision,
         "device": str(stopwatch.device),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "machine": platform.platform(),
-        "torch": torch.__version__,
+        **machine(),
     }
     print(
-        f"{model.config.name}: {points} points, {frames} frames of {wh}, {stopwatch.device}, "
+        f"{model.config.name}: {points} points, {len(clip)} frames of {wh}, {stopwatch.device}, "
         f"{torch.get_num_threads()} threads, fastest of {repeats}"
     )
     print(f"{figures['frames_per_second']:.1f} frames per second, {best['total']:.2f} s in all")
@@ -151,9 +135,31 @@ def bench(
     if stopwatch.device.type == "cuda":
         figures["peak_device_memory_mb"] = torch.cuda.max_memory_allocated() / 1e6
         print(f"peak memory on the GPU {figures['peak_device_memory_mb']:.0f} MB")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(f"figures   {out}")
+    if precision != "float32":
+        full = pt.load_tracker(tracker, device=device)
+        slower, _, exact = timed(full, watch(full), clip, queries, repeats)
+        median, most = apart(tracks, exact)
+        figures |= {"seconds_float32": slower["total"], "px_median": median, "px_95": most}
+        print(
+            f"float32 takes {slower['total']:.2f} s, {slower['total'] / best['total']:.2f} times as long; "
+            f"positions differ by {median:.4f} px (median), {most:.4f} px (95 %)"
+        )
+    save_figures(figures, out)
+
+
+def timed(
+    model: PointTracker, stopwatch: Stopwatch, video: pt.Video, queries: pt.Queries, repeats: int
+) -> tuple[dict[str, float], list[float], pt.Tracks]:
+    """Track several times: the parts of the fastest run in seconds, the seconds of every run, and the answer."""
+    runs = []
+    for _ in range(1 + repeats):
+        stopwatch.seconds.clear()
+        began = stopwatch.now()
+        tracks = pt.track(model, video, queries)
+        runs.append({"total": stopwatch.now() - began, **stopwatch.seconds})
+    best = min(runs[1:], key=lambda run: run["total"])
+    best["rest"] = 2 * best["total"] - sum(best.values())
+    return best, [run["total"] for run in runs[1:]], tracks
 
 
 if __name__ == "__main__":

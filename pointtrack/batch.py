@@ -2,6 +2,8 @@
 
 Videos with the same number of frames, and of the same size for the tracker, share the batch axis. Where one of them
 has fewer points than another, its places are filled up with points that the true ones do not see.
+
+On one core of a CPU this gains no time: `python -m benchmarks.batch` measures it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from pointtrack.both_ways import flipped_queries, joined_both_ways, without
 from pointtrack.config import WindowConfig
 from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.models.loop import TrackedWindow, WindowLoop
@@ -98,10 +101,8 @@ def track_batch(
         helpers = support_queries(points, video.wh, support_grid)
         everyone = Queries.concat([points, helpers]) if len(points) else points
         passes.append(_Pass(i, video.frames, everyone, False))
-        late = int(everyone.frame.max()) if len(points) else 0
+        late, flipped = flipped_queries(everyone)
         if backward and late and tracker.config.window.length is not None:
-            asked_later = everyone.select(everyone.frame > 0)
-            flipped = Queries(late - asked_later.frame, asked_later.xy, asked_later.ids)
             passes.append(_Pass(i, video.frames[late::-1], flipped, True))
     found: dict[tuple[int, bool], Tracks] = {}
     for together in _alike(tracker, passes, size):
@@ -109,11 +110,14 @@ def track_batch(
             found[one.video, one.backward] = tracks
     result = []
     for i, (video, points) in enumerate(zip(videos, queries, strict=True)):
-        tracks = _joined(found[i, False], found.get((i, True)), len(points))
+        tracks = found[i, False]
+        if (i, True) in found:
+            tracks = joined_both_ways(tracks, found[i, True])
+        tracks = tracks.select(slice(0, len(points)))
         early = torch.arange(len(video))[:, None] < points.frame
         if backward:
             early = early & torch.isnan(tracks.xy[..., 0])
-        result.append(replace(_without(tracks, early), queries=points, fps=video.fps))
+        result.append(replace(without(tracks, early), queries=points, fps=video.fps))
     return result
 
 
@@ -213,32 +217,4 @@ def _tracks_of(
         xy, visibility.masked_fill(asked, 1.0), confidence.masked_fill(asked, 1.0), one.queries, one.wh
     )
     early = number < one.queries.frame
-    return tracks if tracker.config.window.length is None else _without(tracks, early)
-
-
-def _joined(ahead: Tracks, back: Tracks | None, count: int) -> Tracks:
-    """The first so many points, with what was tracked backward put in front of their frames."""
-    ahead = ahead.select(slice(0, count))
-    if back is None:
-        return ahead
-    late = len(back) - 1
-    later = ahead.queries.frame > 0
-    back = back.select(slice(0, int(later.sum())))
-    before = torch.arange(late + 1)[:, None] < ahead.queries.frame[later]
-    parts = {}
-    for name in ("xy", "visibility", "confidence"):
-        value = getattr(ahead, name).clone()
-        where = before if value.ndim == 2 else before[..., None]
-        value[: late + 1, later] = torch.where(where, getattr(back, name).flip(0), value[: late + 1, later])
-        parts[name] = value
-    return replace(ahead, **parts)
-
-
-def _without(tracks: Tracks, where: Tensor) -> Tracks:
-    """The same, with nothing known where (t, n) says so."""
-    return replace(
-        tracks,
-        xy=tracks.xy.masked_fill(where[..., None], torch.nan),
-        visibility=tracks.visibility.masked_fill(where, 0.0),
-        confidence=tracks.confidence.masked_fill(where, 0.0),
-    )
+    return tracks if tracker.config.window.length is None else without(tracks, early)

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 # Called with what is done and what there is to do, both in points times frames.
 DenseProgress = Callable[[int, int], None]
 SUPPORT_GRID = 5  # points per side, as `track` has them
+ROW_COPIES = 4  # of a step's rows: of a group, of all groups, of the wanted points, as they are written
+# Peak memory per byte that chunks keep, measured on a CPU: their pieces lie between freed ones that nothing fits into.
+HEAP = 2.5
 
 
 def stride_queries(wh: tuple[int, int], stride: int, frame: int = 0) -> Queries:
@@ -121,8 +124,8 @@ def track_dense(
 def chunks_per_pass(tracker: PointTracker, wh: tuple[int, int], chunk: int, memory: float) -> int:
     """How many chunks are tracked at once, so that one encoder pass serves them all; at least 1.
 
-    Every chunk keeps a window of features, what its points look like, and their state. One of them at a time is
-    refined, which takes the cells around every point on every frame of a window.
+    The chunks share the features of a window. Each keeps what its points look like, their state and their last answers.
+    One of them at a time is refined, which takes the cells around every point on every frame of a window.
 
     Args:
         tracker: from `load_tracker`.
@@ -138,10 +141,13 @@ def chunks_per_pass(tracker: PointTracker, wh: tuple[int, int], chunk: int, memo
     features = 4 * channels * sum((width // 4 >> i) * (height // 4 >> i) for i in range(levels))  # of a frame
     patch = (2 * config.correlation.support_radius + 1) ** 2
     cells = (2 * config.correlation.radius + 2) ** 2
-    kept = frames * features + 4 * points * (channels * (levels * patch + 2) + 8 * frames)
-    # The window's features once more, the encoder at work, cells and products of a level twice, and a search for
-    # every point over a whole frame.
-    working = 3 * frames * features + 8 * points * frames * cells * (channels + patch)
+    # Looks, asked and latest features; four numbers a frame for each estimate of the last window, of the one before, and
+    # for the rows that both become on their way to the store.
+    estimates = 2 * (config.window.iterations + 1) + ROW_COPIES
+    kept = HEAP * 4 * points * (channels * (levels * patch + 2) + 4 * frames * estimates)
+    # Features of the window and of the step before it, joined, and filled up; the encoder at work; cells and products of
+    # a level twice; and a search for every point over a whole frame.
+    working = 5 * frames * features + 8 * points * frames * cells * (channels + patch)
     working += 4 * points * (width // 4) * (height // 4)
     return max(1, int((memory - working) // kept))
 

@@ -153,7 +153,7 @@ class DenseTracks:
         """
         where = points.numpy() if isinstance(points, torch.Tensor) else points
         first = (np.arange(len(self))[frames].tolist() or [0])[0]
-        arrays = {
+        arrays: dict[str, Any] = {
             name: torch.from_numpy(np.array(getattr(self, name)[frames][:, where], np.float32))
             for name in ARRAYS
         }

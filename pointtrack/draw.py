@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from pointtrack.colors import COLOR_RULES, track_colors
+from pointtrack.point_states import State
 from pointtrack.types import Tracks, Video
 
 SHIFT = 4  # cv2 draws at positions of 1/16 pixel
@@ -33,7 +34,8 @@ class TrackStyle:
             green: visible), or an (n, 3) uint8 RGB array.
         radius: of a dot in pixels; by default a 135th of the shorter image side.
         hidden: how points that are not visible are drawn: "ring", "dot" (filled, dim) or "none".
-        lost: how points of a low confidence are drawn: "cross", or "none".
+        lost: how lost points are drawn: "cross", or "none". Lost are those of a low confidence; of tracks with states, those
+            that these say, and the cross is where the point was last seen, as long as the trail reaches back to that.
         threshold: a point is visible above this visibility.
         lost_below: a point is lost below this confidence; 0 means never.
         legend: explain the signs in a corner.
@@ -129,6 +131,9 @@ def draw_frame(
     xy = np.clip(tracks.xy[first : row + 1].numpy(), -1e5, 1e5)
     visible = tracks.visible(style.threshold)[first : row + 1].numpy()
     lost = tracks.confidence[row].numpy() < style.lost_below
+    if tracks.states is not None:
+        gone = (tracks.states.state[first : row + 1] == State.LOST).numpy()
+        xy, lost = _held_back(xy, visible, gone), gone[-1]
     if len(xy) > 1:
         _draw_trails(pen, xy, visible, colors, style)
     known = np.isfinite(xy[-1]).all(axis=-1)
@@ -140,7 +145,7 @@ def draw_frame(
         if sign != "none":
             pen.signs(sign, xy[-1, chosen], colors[chosen])
     if style.legend:
-        _draw_legend(pen.image(), style)
+        _draw_legend(pen.image(), style, bool(style.lost_below) or tracks.states is not None)
     return lay_over(frame, pen.image())
 
 
@@ -269,6 +274,16 @@ def _style(style: TrackStyle | None, changes: dict[str, Any]) -> TrackStyle:
     return replace(style or TrackStyle(), **changes)
 
 
+def _held_back(xy: np.ndarray, visible: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """(t, n, 2) places, NaN where points are lost (`gone`); on the last row those instead on which they were last seen."""
+    last = np.full_like(xy[0], np.nan)
+    for places, seen in zip(xy, visible, strict=True):
+        last[seen] = places[seen]
+    xy = np.where(gone[..., None], np.nan, xy)
+    xy[-1, gone[-1]] = last[gone[-1]]
+    return xy
+
+
 def _draw_trails(
     pen: _Pen, xy: np.ndarray, visible: np.ndarray, colors: np.ndarray, style: TrackStyle
 ) -> None:
@@ -293,11 +308,11 @@ def _draw_trails(
                 cv2.line(pen.layer, places[i][n], places[i + 1][n], ink, wide, cv2.LINE_AA, SHIFT)
 
 
-def _draw_legend(layer: np.ndarray, style: TrackStyle) -> None:
+def _draw_legend(layer: np.ndarray, style: TrackStyle, may_be_lost: bool) -> None:
     """The signs with their names on a dark plate, bottom left."""
     entries = [("visible", "visible")]
     entries += [(style.hidden, "hidden")] if style.hidden != "none" else []
-    entries += [(style.lost, "lost")] if style.lost_below and style.lost != "none" else []
+    entries += [(style.lost, "lost")] if may_be_lost and style.lost != "none" else []
     height, width = layer.shape[:2]
     size = max(round(min(height, width) / 34), 9)
     texts = [text_mask(text, size) for _, text in entries]

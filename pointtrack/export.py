@@ -37,14 +37,15 @@ def save_tracks(
 
     | format | is | lost |
     |---|---|---|
-    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; a few lines `# key: value` before. .json: the same, null where not tracked | nothing |
+    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; then, of tracks with states, state, likeness, found, raw_x, raw_y, raw_visibility; a few lines `# key: value` before. .json: the same, null where not tracked, states as numbers | nothing |
     | "dlc" | DeepLabCut's predictions of one animal, .csv or .h5 (extra `dlc`); body parts point0, ... by id, likelihood is the visibility | confidence, queries, size, fps |
     | "napari" | .csv for a tracks layer: ID, t, y, x, and as features visibility and confidence; only frames on which a point is tracked | queries, size, fps; frames before and after all points |
     | "cvat" | .xml, CVAT for video 1.1: a track of points for each; outside: left the image, or not tracked any more; occluded: visibility of at most 0.5 | confidence, queries, fps; visibility becomes 0 or 1, positions are rounded to 0.0001 pixels |
     | "tapvid" | .npz of one video, or .pkl like TAP-Vid-DAVIS: positions in 0..1, occluded: visibility of at most 0.5, or outside the image; query points (t, y, x) in 0..1 | confidence, ids, fps, the first frame's number; visibility becomes 0 or 1; the size without `video` |
 
     Where the queries are lost, `load_tracks` takes the first frame on which a point is known; a point that is
-    known nowhere is then left out, with a warning in the log.
+    known nowhere is then left out, with a warning in the log. States are lost in all formats but the first, where a point
+    that is lost has a visibility of 0.
 
     Args:
         path: file to write; missing folders are made.

@@ -5,6 +5,7 @@ The only place that resizes frames to the model's size, adds the batch axis, cut
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -75,6 +76,7 @@ class StreamTracker:
         self._ready: list[Tracks] = []  # final rows that the next push will return
         self._pushed = 0
         self._finished = False
+        self._ended: WindowLoop | None = None  # as it was before `finish`, for its features
 
     @property
     def queries(self) -> Queries:
@@ -94,10 +96,13 @@ class StreamTracker:
     def features(self, frame: int, level: int) -> Tensor:
         """(c, h, w) what the tracker saw of a frame, at a level of its pyramid.
 
+        After `finish` those of the frames that it returned can still be read.
+
         Raises:
             ValueError: a frame before `earliest`, or one that is not encoded yet.
         """
-        return rearrange(self._groups[0].loop.features(frame)[level], "1 1 h w c -> c h w")
+        loop = self._ended or self._groups[0].loop
+        return rearrange(loop.features(frame)[level], "1 1 h w c -> c h w")
 
     @torch.inference_mode()
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -148,6 +153,7 @@ class StreamTracker:
             raise ValueError("StreamTracker: expected finish once")
         self._finished = True
         early = [*self._ready, *(self._encode() if self._waiting else [])]
+        self._ended = copy.copy(self._groups[0].loop)
         for group in self._groups:
             group.keep(group.loop.finish())
         rest = self._rows([(group, group.last) for group in self._groups], self._pushed - self._returned)

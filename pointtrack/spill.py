@@ -14,17 +14,19 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
 
-from pointtrack.types import Queries, Tracks
+from pointtrack.point_states import BLANK
+from pointtrack.types import Tracks
 
 logger = logging.getLogger(__name__)
 
 MARK = b"PTS1"
+BY_FRAME = {"xy", "visibility", "confidence", *BLANK}  # arrays with a row for every frame
 HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
 
 
@@ -72,7 +74,7 @@ class TrackWriter:
                 f"{self.path}: expected a piece from frame {self.next_frame}, got {tracks.first_frame}"
             )
         buffer = io.BytesIO()
-        np.savez(buffer, **_arrays(tracks))
+        np.savez(buffer, **tracks.arrays())
         content = buffer.getvalue()
         self._file.write(HEAD.pack(MARK, len(content), zlib.crc32(content)) + content)
         self._file.flush()
@@ -130,9 +132,9 @@ def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # An .npz file is a zip of .npy files; each of these is written piece by piece, in a pass of its own.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, value in _arrays(first).items():
+        for name, value in first.arrays().items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                if name not in ("xy", "visibility", "confidence"):
+                if name not in BY_FRAME:
                     npy.write_array(file, np.asarray(value))
                     continue
                 shape = (frames, *value.shape[1:])
@@ -140,23 +142,8 @@ def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
                     file, {"descr": value.dtype.str, "fortran_order": False, "shape": shape}
                 )
                 for piece in spilled_pieces(path):
-                    file.write(_arrays(piece)[name].tobytes())
+                    file.write(piece.arrays()[name].tobytes())
     return target
-
-
-def _arrays(tracks: Tracks) -> dict[str, Any]:
-    """What `Tracks.save` writes, by the same names."""
-    return {
-        "xy": tracks.xy.numpy(),
-        "visibility": tracks.visibility.numpy(),
-        "confidence": tracks.confidence.numpy(),
-        "query_frame": tracks.queries.frame.numpy(),
-        "query_xy": tracks.queries.xy.numpy(),
-        "ids": tracks.ids.numpy(),
-        "wh": np.array(tracks.wh),
-        "first_frame": np.array(tracks.first_frame),
-        "fps": np.array(tracks.fps),
-    }
 
 
 def _records(path: Path) -> Iterator[tuple[Tracks, int]]:
@@ -181,13 +168,4 @@ def _records(path: Path) -> Iterator[tuple[Tracks, int]]:
 
 def _piece(content: bytes) -> Tracks:
     with np.load(io.BytesIO(content)) as data:
-        arrays = dict(data)
-    return Tracks(
-        torch.from_numpy(arrays["xy"]),
-        torch.from_numpy(arrays["visibility"]),
-        torch.from_numpy(arrays["confidence"]),
-        Queries(arrays["query_frame"], arrays["query_xy"], arrays["ids"]),
-        (int(arrays["wh"][0]), int(arrays["wh"][1])),
-        int(arrays["first_frame"]),
-        float(arrays["fps"]),
-    )
+        return Tracks.of_arrays(dict(data))

@@ -7,7 +7,7 @@ torch tensors on the CPU. A value of these types is always valid: whoever receiv
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pointtrack.checks import check_shape
 from pointtrack.geometry import inside_image
+from pointtrack.point_states import PointStates
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +181,7 @@ class Tracks:
         wh: size of the video as (width, height) in pixels.
         first_frame: frame number of the first row, for pieces of a stream.
         fps: frames per second of the video.
+        states: what became of the points; None where nobody judged it (`StateTracker` does).
 
     Raises:
         ValueError: shapes that do not fit together, or probabilities outside [0, 1].
@@ -192,6 +194,7 @@ class Tracks:
     wh: tuple[int, int]
     first_frame: int = 0
     fps: float = 30.0
+    states: PointStates | None = None
 
     def __post_init__(self) -> None:
         for name in ("xy", "visibility", "confidence"):
@@ -208,6 +211,10 @@ class Tracks:
                 raise ValueError(f"tracks {name}: expected probabilities in [0, 1]")
         if len(self.queries) != sizes["n"]:
             raise ValueError(f"tracks: expected {len(self.queries)} points as queried, got {sizes['n']}")
+        if self.states is not None and self.states.state.shape != self.visibility.shape:
+            raise ValueError(
+                f"tracks states: expected {tuple(self.visibility.shape)}, got {tuple(self.states.state.shape)}"
+            )
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -241,6 +248,7 @@ class Tracks:
             visibility=self.visibility[:, index],
             confidence=self.confidence[:, index],
             queries=self.queries.select(index),
+            states=None if self.states is None else self.states[:, index],
         )
 
     def clip(self, start: int = 0, stop: int | None = None) -> Tracks:
@@ -248,13 +256,15 @@ class Tracks:
         rows = slice(start, stop)
         first = self.first_frame + rows.indices(len(self))[0]
         parts = {name: getattr(self, name)[rows] for name in ("xy", "visibility", "confidence")}
-        return replace(self, first_frame=first, **parts)
+        states = None if self.states is None else self.states[rows]
+        return replace(self, first_frame=first, states=states, **parts)
 
     @classmethod
     def concat(cls, parts: Sequence[Tracks]) -> Tracks:
         """Join pieces that follow each other in time, as a stream returns them.
 
-        Points are matched by id; one that is missing from a piece is NaN and not visible there.
+        Points are matched by id; one that is missing from a piece is NaN and not visible there. States are kept where all
+        pieces have them.
 
         Raises:
             ValueError: no parts, pieces of different videos, or a gap between two pieces.
@@ -272,10 +282,12 @@ class Tracks:
                 raise ValueError(f"Tracks.concat: expected a piece from frame {end}, got {part.first_frame}")
             end += len(part)
         if all(torch.equal(part.ids, parts[0].ids) for part in parts):  # as in nearly every stream
-            joined = {
+            joined: dict[str, Any] = {
                 name: torch.cat([getattr(part, name) for part in parts])
                 for name in ("xy", "visibility", "confidence")
             }
+            judged = [part.states for part in parts if part.states is not None]
+            joined["states"] = PointStates.concat(judged) if len(judged) == len(parts) else None
             return replace(parts[0], **joined)
         for part in parts:
             for position, point in enumerate(part.ids.tolist()):
@@ -284,6 +296,9 @@ class Tracks:
         frames = end - parts[0].first_frame
         xy = torch.full((frames, len(ids), 2), float("nan"))
         visibility, confidence = torch.zeros(frames, len(ids)), torch.zeros(frames, len(ids))
+        states = None
+        if all(part.states is not None for part in parts):
+            states = PointStates.blank(frames, len(ids))
         row = 0
         for part in parts:
             rows = slice(row, row := row + len(part))
@@ -293,25 +308,47 @@ class Tracks:
                 part.visibility,
                 part.confidence,
             )
+            if states is not None and part.states is not None:
+                states.put((rows, here), part.states)
         empty = parts[0].queries.select(slice(0, 0))
         queries = Queries.concat([empty, *(part.queries.select([at]) for part, at in ids.values())])
-        return replace(parts[0], xy=xy, visibility=visibility, confidence=confidence, queries=queries)
+        return replace(
+            parts[0], xy=xy, visibility=visibility, confidence=confidence, queries=queries, states=states
+        )
+
+    def arrays(self) -> dict[str, Any]:
+        """Everything as numpy arrays by the names that `save` gives them; `of_arrays` reads them."""
+        return {
+            "xy": self.xy.numpy(),
+            "visibility": self.visibility.numpy(),
+            "confidence": self.confidence.numpy(),
+            "query_frame": self.queries.frame.numpy(),
+            "query_xy": self.queries.xy.numpy(),
+            "ids": self.ids.numpy(),
+            "wh": np.array(self.wh),
+            "first_frame": np.array(self.first_frame),
+            "fps": np.array(self.fps),
+            **({} if self.states is None else self.states.arrays()),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Tracks:
+        """The tracks that `arrays` was asked of. Raises KeyError where an array is missing."""
+        return cls(
+            torch.from_numpy(arrays["xy"]),
+            torch.from_numpy(arrays["visibility"]),
+            torch.from_numpy(arrays["confidence"]),
+            Queries(arrays["query_frame"], arrays["query_xy"], arrays["ids"]),  # type: ignore[arg-type]
+            (int(arrays["wh"][0]), int(arrays["wh"][1])),
+            int(arrays["first_frame"]),
+            float(arrays["fps"]),
+            PointStates.of_arrays(arrays),
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one .npz file, which `Tracks.load` reads back bit by bit."""
         path = Path(path)
-        np.savez_compressed(
-            path,
-            xy=self.xy.numpy(),
-            visibility=self.visibility.numpy(),
-            confidence=self.confidence.numpy(),
-            query_frame=self.queries.frame.numpy(),
-            query_xy=self.queries.xy.numpy(),
-            ids=self.ids.numpy(),
-            wh=np.array(self.wh),
-            first_frame=self.first_frame,
-            fps=self.fps,
-        )
+        np.savez_compressed(path, **self.arrays())
         return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
     @classmethod
@@ -332,15 +369,7 @@ class Tracks:
                 raise ValueError(
                     f"{path}: expected tracks saved by pointtrack, but it lacks {sorted(missing)}"
                 )
-            return cls(
-                xy=torch.from_numpy(data["xy"]),
-                visibility=torch.from_numpy(data["visibility"]),
-                confidence=torch.from_numpy(data["confidence"]),
-                queries=Queries(data["query_frame"], data["query_xy"], data["ids"]),
-                wh=(int(data["wh"][0]), int(data["wh"][1])),
-                first_frame=int(data["first_frame"]),
-                fps=float(data["fps"]),
-            )
+            return cls.of_arrays(dict(data))
 
 
 def _whole_numbers(values: Any, name: str) -> Tensor:

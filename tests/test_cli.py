@@ -245,3 +245,16 @@ def test_demo_on_the_bundled_clip_says_how_far_off_it_was(tiny_tracker_file, cap
     printed = capsys.readouterr().out
     assert "error     median" in printed
     assert "within 4 pixels" in printed
+
+
+def test_regions(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
+    out = tmp_path / "small.mp4"
+    arguments = ["--points", "0,20,20", "--tracker", str(tiny_tracker_file), "--out", str(out)]
+    assert cli.main(["track", str(tiny_video_file), *arguments, "--regions", "32x24"]) == 0
+    with_regions = pt.load_tracks(out.with_suffix(".npz"))
+    assert cli.main(["track", str(tiny_video_file), *arguments]) == 0
+    assert bool(with_regions.xy.isfinite().all())
+    assert bool((with_regions.xy != pt.load_tracks(out.with_suffix(".npz")).xy).any())
+    capsys.readouterr()
+    assert cli.main(["track", str(tiny_video_file), *arguments, "--regions", "auto", "--states"]) == 2
+    assert "expected none of --flat, --resume, --states and --redetect" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Many points in chunks: each chunk as if alone, in memory or in files, gone on with after a kill."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,16 @@ def test_more_memory_holds_more_chunks(tiny_tracker):
     counts = [chunks_per_pass(tiny_tracker, WH, 100, memory) for memory in (0, 2e7, 4e7, 8e7)]
     assert counts[0] == 1 and counts == sorted(counts) and counts[-1] > counts[1]
     assert chunks_per_pass(tiny_tracker, WH, 50, 8e7) > counts[-1], "smaller chunks"
+
+
+def test_chunks_share_the_features_of_a_pass(tiny_tracker):
+    """What one more chunk takes does not depend on the size of the frames."""
+    more = []
+    for area in (96 * 64, 16 * 96 * 64):
+        tiny_tracker.config = replace(tiny_tracker.config, input_area=area)
+        few, many = (chunks_per_pass(tiny_tracker, WH, 100, memory) for memory in (1e9, 2e9))
+        more.append(many - few)
+    assert more[1] == pytest.approx(more[0], abs=1) and more[0] > 100
 
 
 def test_files_hold_the_same_and_are_read_in_part(tiny_tracker, tmp_path):

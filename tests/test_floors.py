@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"types", "masks", "config", "checks", "geometry", "history"},
+    {"types", "point_states", "masks", "config", "checks", "geometry", "history"},
     {
         "layers",
         "video",
@@ -28,11 +28,39 @@ FLOORS = [
         "smooth",
         "export_masks",
         "queries",
+        "looks",
+        "judge",
+        "redetect",
     },
-    {"models", "data"},
-    {"predict", "groups", "dense", "batch", "predictor", "long", "estimate", "segment"},
+    {"models", "data", "onnx_graphs"},
+    {
+        "predict",
+        "states",
+        "groups",
+        "dense",
+        "batch",
+        "predictor",
+        "long",
+        "estimate",
+        "segment",
+        "both_ways",
+        "regions",
+        "region_camera",
+    },
     {"objects", "edit", "live", "live_server", "track_session"},
-    {"launch", "cli", "cli_data", "cli_dense", "cli_flat", "cli_live", "cli_prompts", "cli_segment", "app"},
+    {
+        "launch",
+        "cli",
+        "cli_data",
+        "cli_dense",
+        "cli_flat",
+        "cli_live",
+        "cli_onnx",
+        "cli_prompts",
+        "cli_segment",
+        "cli_track",
+        "app",
+    },
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # `import pointtrack` brings everything with it: only the top floor may do that.

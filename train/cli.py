@@ -40,6 +40,7 @@ def train_command(
     init: Path | None = None,
     batch: int = 4,
     parts: int = 1,
+    train_encoder: bool = False,
     clips: str | None = None,
     clips_share: float = 0.5,
 ) -> None:
@@ -59,6 +60,7 @@ def train_command(
         batch: clips per batch.
         parts: give every batch out so many times, each time with another share of its points; pays while the encoder
             is frozen (task tracking), and gives the same batches only without workers.
+        train_encoder: let the encoder learn too (task tracking): several times the cost of a step.
         clips: comma-separated folders of clips with tracks (docs/data-format.md) to learn from too; their frames
             are cut and resized to the sizes of the scene.
         clips_share: share of the batches that come from them, the others are synthetic.
@@ -90,7 +92,11 @@ def train_command(
     source = ClipParts(source, parts)
     held_out = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
     batches = [held_out[i] for i in range(HELD_OUT)]
-    learnt: Task = MatchingTask(model, batches) if task == "matching" else TrackingTask(model, batches)
+    learnt: Task
+    if task == "matching":
+        learnt = MatchingTask(model, batches)
+    else:
+        learnt = TrackingTask(model, batches, freeze_encoder=not train_encoder)
     run(learnt, source, loop, out, fabric)
 
 

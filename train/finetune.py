@@ -181,7 +181,8 @@ class FineTuneTask(TrackingTask):
         if not isinstance(batch, AgreedBatch):
             return super().forward(batch)
         choice = int(batch.query_frame.sum()) % len(self.windows)
-        return agreed_loss(track_windows(self.tracker, batch, *self.windows[choice]), batch)
+        windows = track_windows(self.tracker, batch, *self.windows[choice], recompute=self.recompute)
+        return agreed_loss(windows, batch)
 
     def validate(self, folder: Path) -> dict[str, float]:
         """The guard's figures; the weights are written to `folder` if none before were better."""

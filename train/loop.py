@@ -10,6 +10,7 @@ import copy
 import csv
 import importlib.util
 import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ from lightning_fabric.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from pointtrack.estimate import peak_memory
 from train.data.batch import ClipBatch
 
 log = logging.getLogger(__name__)
+
+COLUMNS = ["step", "unix_time", "name", "value"]  # of log.csv
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class LoopConfig:
         log_every, validate_every, save_every: in steps.
         workers: processes that make clips; 0 makes them in the loop, which is right on a GPU.
         bf16: run matrix products and convolutions in bfloat16 (weights and coordinates stay float32).
-        accelerator, devices, nodes: of Fabric.
+        recompute: keep less of the forward pass and compute it again in the backward pass (gradient
+            checkpointing): same gradients, less memory, more time. `train/recompute.py` says what is kept.
+        accelerator, devices, nodes: of Fabric; under torchrun the last two are torchrun's.
         seed: of data and initial weights.
     """
 
@@ -57,6 +63,7 @@ class LoopConfig:
     save_every: int = 250
     workers: int = 1
     bf16: bool = True
+    recompute: bool = False
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
@@ -64,7 +71,13 @@ class LoopConfig:
 
 
 class Task(nn.Module):
-    """What is learnt: a module whose forward gives a loss, and which can say how well it does."""
+    """What is learnt: a module whose forward gives a loss, and which can say how well it does.
+
+    Attributes:
+        recompute: `LoopConfig.recompute`, set by `run`; a task may have nothing to save.
+    """
+
+    recompute = False
 
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, and figures for the log."""
@@ -86,16 +99,19 @@ class Task(nn.Module):
 def make_fabric(config: LoopConfig, out: Path) -> Fabric:
     """A launched Fabric for this machine. Call it before anything is put on a device.
 
-    Where tensorboard is installed, the figures of the log go to `out` for it too.
+    Under torchrun there are as many processes as torchrun says. Where tensorboard is installed, the figures of the
+    log go to `out` for it too.
     """
     # Fabric's own mixed precision would round every float input to bfloat16, coordinates included (an error
     # of a pixel at x = 256); hence float32 here, and autocast around the forward pass in `run`.
     loggers = []
     if importlib.util.find_spec("tensorboard"):
         loggers.append(TensorBoardLogger(out, name="tensorboard", version=""))
-    fabric = Fabric(
-        accelerator=config.accelerator, devices=config.devices, num_nodes=config.nodes, loggers=loggers
-    )
+    devices, nodes = config.devices, config.nodes
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # Fabric would let every process train for itself where the settings say 1.
+        devices, nodes = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
+    fabric = Fabric(accelerator=config.accelerator, devices=devices, num_nodes=nodes, loggers=loggers)
     fabric.launch()
     return fabric
 
@@ -107,6 +123,7 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
     """
     out.mkdir(parents=True, exist_ok=True)
     fabric = fabric or make_fabric(config, out)
+    task.recompute = config.recompute
     averaged = fabric.to_device(copy.deepcopy(task)).eval().requires_grad_(False)
     learnt = [p for p in task.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -120,7 +137,7 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
     finished = fabric.broadcast(averaged.is_finished())
 
     batches = numbered_batches(clips, start * config.accumulate, config, fabric)
-    journal = _Journal(out / "log.csv", fabric)
+    journal = _Journal(out / "log.csv", fabric, start)
     for step in range(start, start if finished else config.steps):
         rate = learning_rate(step, config)
         for group in optimizer.param_groups:
@@ -141,15 +158,17 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
         optimizer.zero_grad(set_to_none=True)
         done = state["step"] = step + 1
         if done % config.log_every == 0:
-            journal.write(done, rate)
+            journal.write_means(done, rate)
         if done % config.validate_every == 0 or done == config.steps:
             if fabric.is_global_zero:
-                journal.write(done, rate, averaged.validate(out))
+                figures = averaged.validate(out)
+                journal.write(done, {f"val_{name}": value for name, value in figures.items()})
             finished = fabric.broadcast(averaged.is_finished())  # only the first process validated
         if done % config.save_every == 0 or done == config.steps or finished:
-            fabric.save(checkpoint, state)
+            # The checkpoint last: a run killed between the two goes on from the one before, and writes both.
             if fabric.is_global_zero:
                 averaged.save(out / "model.safetensors")
+            fabric.save(checkpoint, state)
         if finished:
             log.info("stopped after step %d", done)
             break
@@ -195,10 +214,16 @@ def _one_thread(_: int) -> None:
 
 
 class _Journal:
-    """Means of the figures since the last line, clips per second and the share of time spent waiting for data."""
+    """Means since the last line, speed, share of time spent waiting for data, peak memory.
 
-    def __init__(self, path: Path, fabric: Fabric):
+    Loss, speed, share and memory are of all processes; the parts of the loss, which tasks name as they like from
+    batch to batch, are those of the first. Lines behind `start`, which a run wrote that was killed before its next checkpoint, are taken out of the file.
+    """
+
+    def __init__(self, path: Path, fabric: Fabric, start: int):
         self.path, self.fabric = path, fabric
+        if fabric.is_global_zero and path.exists():
+            _keep_rows(path, start)
         self._reset()
 
     def _reset(self) -> None:
@@ -218,26 +243,48 @@ class _Journal:
         for name, value in figures.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach()
 
-    def write(self, step: int, rate: float, validation: dict[str, float] | None = None) -> None:
+    def write_means(self, step: int, rate: float) -> None:
+        """A line of all processes; every one of them must call this."""
+        # The device first: its queue is part of the time.
+        means = {name: float(value) / max(self.batches, 1) for name, value in self.sums.items()}
+        seconds = max(time.perf_counter() - self.since, 1e-9)
+        means |= {"clips_per_s": self.clips / seconds, "data_share": self.waited / seconds}
+        for name in ("loss", "clips_per_s", "data_share"):
+            means[name] = self._over_processes(means[name], "mean")
+        memory = self._over_processes(self._peak_memory() / 1e9, "max")
+        self.write(step, {**means, "rate": rate, "memory_gb": memory})
+        self._reset()
+
+    def _over_processes(self, value: float, operation: str) -> float:
+        return float(
+            self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op=operation)
+        )
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
         """One line to the log and to log.csv (on the first process)."""
-        if self.fabric.is_global_zero:
-            seconds = max(time.perf_counter() - self.since, 1e-9)
-            if validation is None:
-                figures = {name: float(value) / max(self.batches, 1) for name, value in self.sums.items()}
-                figures |= {
-                    "rate": rate,
-                    "clips_per_s": self.clips / seconds,
-                    "data_share": self.waited / seconds,
-                }
-            else:
-                figures = {f"val_{name}": value for name, value in validation.items()}
-            self.fabric.log_dict(figures, step)
-            log.info("step %d  %s", step, "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-            new = not self.path.exists()
-            with self.path.open("a", newline="") as file:
-                writer = csv.writer(file)
-                if new:
-                    writer.writerow(["step", "unix_time", "name", "value"])
-                writer.writerows([step, f"{time.time():.0f}", k, f"{v:.6g}"] for k, v in figures.items())
-        if validation is None:
-            self._reset()
+        if not self.fabric.is_global_zero:
+            return
+        self.fabric.log_dict(figures, step)
+        log.info("step %d  %s", step, "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(COLUMNS)
+            writer.writerows([step, f"{time.time():.0f}", k, f"{v:.6g}"] for k, v in figures.items())
+
+    def _peak_memory(self) -> int:
+        """Most bytes so far: of tensors on a GPU, otherwise of this process (without workers)."""
+        device = self.fabric.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
+
+
+def _keep_rows(path: Path, last: int) -> None:
+    """Keep the whole rows of a log.csv that are not behind step `last`."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
+    kept = [row for row in rows if int(row[0]) <= last]
+    part = path.with_suffix(".part")
+    with part.open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *kept])
+    part.replace(path)

@@ -14,6 +14,7 @@ from pointtrack.models.tracker import PointTracker
 from train.data.batch import ClipBatch
 from train.loop import Task
 from train.losses import matching_loss
+from train.recompute import recomputed
 
 
 class MatchingTask(Task):
@@ -37,7 +38,8 @@ class MatchingTask(Task):
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and share of hits within 6 px."""
         b = len(batch)
-        features = self.tracker.encoder(rearrange(batch.frames, "b t c h w -> (b t) c h w").float())
+        with recomputed(self.tracker, self.recompute):
+            features = self.tracker.encoder(rearrange(batch.frames, "b t c h w -> (b t) c h w").float())
         pyramid = build_pyramid(features, len(self.log_sharpness))
         maps = [rearrange(x, "(b t) c h w -> b t c h w", b=b) for x in pyramid]
         loss, hits = matching_loss(maps, batch, self.log_sharpness.exp())

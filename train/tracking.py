@@ -19,6 +19,7 @@ from pointtrack.models.window import Estimate
 from pointtrack.types import Queries, Tracks, Video
 from train.data.batch import ClipBatch
 from train.loop import Task
+from train.recompute import recomputed
 
 ROUND_DECAY = 0.8  # weight of each round of refinement compared with the next
 POSITION_WEIGHT = 1.5
@@ -28,17 +29,25 @@ LARGEST_ERROR_PX = 64.0  # beyond it only the logarithm of the error counts
 
 
 def track_windows(
-    tracker: PointTracker, batch: ClipBatch, length: int, step: int
+    tracker: PointTracker,
+    batch: ClipBatch,
+    length: int,
+    step: int,
+    *,
+    pyramid: list[Tensor] | None = None,
+    recompute: bool = False,
 ) -> list[tuple[int, list[Estimate]]]:
     """Track a batch as a stream would: windows of `length` frames, `step` apart, state handed on.
 
-    Every query frame must lie in the first window. Returns per window its first frame and its estimates.
+    Every query frame must lie in the first window. `pyramid`: of the frames, where they are encoded already.
+    `recompute` as in `LoopConfig`. Returns per window its first frame and its estimates.
     """
-    pyramid = tracker.encode(batch.frames)
-    loop = WindowLoop(tracker, batch.query_frame, batch.query_xy(), length=length, step=step)
-    # On a CPU the many small products of the refinement gain nothing from bfloat16, and its casts cost time.
-    with torch.autocast("cpu", enabled=False):
-        windows = [*loop.push(pyramid), *loop.finish()]
+    with recomputed(tracker, recompute):
+        pyramid = tracker.encode(batch.frames) if pyramid is None else pyramid
+        loop = WindowLoop(tracker, batch.query_frame, batch.query_xy(), length=length, step=step)
+        # On a CPU the many small products of the refinement gain nothing from bfloat16, and its casts cost time.
+        with torch.autocast("cpu", enabled=False):
+            windows = [*loop.push(pyramid), *loop.finish()]
     return [(window.start, window.estimates) for window in windows]
 
 
@@ -103,13 +112,27 @@ class TrackingTask(Task):
         self.tracker = tracker.requires_grad_(True)
         self.tracker.encoder.requires_grad_(not freeze_encoder)
         self.tracker.match_sharpness.requires_grad_(False)
-        self.held_out, self.windows = held_out, windows
+        self.held_out, self.windows, self.freeze_encoder = held_out, windows, freeze_encoder
+        self._latest: tuple[Tensor | None, list[Tensor]] = (None, [])
 
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one batch, tracked in windows of one drawn length."""
         # The choice follows from the batch itself, so that a run that goes on after a stop stays the same.
         choice = int(batch.query_frame.sum()) % len(self.windows)
-        return tracking_loss(track_windows(self.tracker, batch, *self.windows[choice]), batch)
+        pyramid = self._encoded(batch.frames) if self.freeze_encoder else None
+        windows = track_windows(
+            self.tracker, batch, *self.windows[choice], pyramid=pyramid, recompute=self.recompute
+        )
+        return tracking_loss(windows, batch)
+
+    def _encoded(self, frames: Tensor) -> list[Tensor]:
+        """The pyramid by a frozen encoder, kept for as long as the same frames come again (see `ClipParts`)."""
+        known, pyramid = self._latest
+        if known is not frames:
+            with torch.no_grad():
+                pyramid = self.tracker.encode(frames)
+            self._latest = frames, pyramid
+        return pyramid
 
     @torch.no_grad()
     def validate(self, folder: Path) -> dict[str, float]:

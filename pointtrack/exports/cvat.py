@@ -11,6 +11,7 @@ import torch
 
 from pointtrack.exports.numbers import size_needed, tracks_of
 from pointtrack.geometry import inside_image
+from pointtrack.point_states import State
 from pointtrack.types import Tracks
 
 VERSION = "1.1"
@@ -20,14 +21,16 @@ LABEL = "point"
 def write(path: Path, tracks: Tracks) -> None:
     """Write a track of single points for each point, every tracked frame a keyframe.
 
-    `occluded` is a point that is not visible; `outside` one that lies outside the image, or that is not
-    tracked any more.
+    `occluded` is a point that is not visible; `outside` one that lies outside the image, that is lost
+    (see `Tracks.states`), or that is not tracked any more.
     """
     root = Element("annotations")
     SubElement(root, "version").text = VERSION
     _write_meta(root, tracks)
     xy, known = tracks.xy.double().numpy(), tracks.tracked().numpy()
     inside, visible = tracks.in_frame().numpy(), tracks.visible().numpy()
+    if tracks.states is not None:  # nobody knows where a lost point is
+        inside &= (tracks.states.state != State.LOST).numpy()
     edge = np.array(tracks.wh) - 0.5
     for n, point in enumerate(tracks.ids.tolist()):
         track = SubElement(root, "track", id=str(point), label=LABEL, source="auto")

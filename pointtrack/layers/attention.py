@@ -7,6 +7,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointtrack.layers.linear import linear, onednn_takes
+
+TOKENS = 2048  # that an MLP takes at a time on a CPU
+
 
 class Attention(nn.Module):
     """Multi-head attention of queries to a context (b, k, c); to itself where no context is given."""
@@ -24,14 +28,15 @@ class Attention(nn.Module):
         `hidden`, bool and broadcast to (b, n, k): pairs that do not see each other. A row that sees nothing
         looks at everything alike, as if all its scores were equal.
         """
-        q = rearrange(self.to_q(x), "b n (h c) -> b h n c", h=self.heads)
-        k, v = rearrange(self.to_kv(context), "b k (two h c) -> two b h k c", two=2, h=self.heads)
+        q = rearrange(linear(x, self.to_q), "b n (h c) -> b h n c", h=self.heads)
+        k, v = rearrange(linear(context, self.to_kv), "b k (two h c) -> two b h k c", two=2, h=self.heads)
         bias = None
         if hidden is not None:
             # The lowest finite number, not -inf: in a row of nothing else the soft-max must not be NaN.
             full = hidden.expand(len(x), q.shape[2], k.shape[2])[:, None]
             bias = torch.zeros_like(full, dtype=q.dtype).masked_fill_(full, torch.finfo(q.dtype).min)
-        return self.to_out(rearrange(F.scaled_dot_product_attention(q, k, v, bias), "b h n c -> b n (h c)"))
+        heads = F.scaled_dot_product_attention(q, k, v, bias)
+        return linear(rearrange(heads, "b h n c -> b n (h c)"), self.to_out)
 
 
 class Mlp(nn.Module):
@@ -43,7 +48,14 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(ratio * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+        """(..., c) -> (..., c)."""
+        if not onednn_takes(x):
+            return self._digest(x)
+        # A few tokens at a time: what lies between the layers stays in the processor's cache.
+        return torch.cat([self._digest(part) for part in x.reshape(-1, x.shape[-1]).split(TOKENS)]).view_as(x)
+
+    def _digest(self, x: Tensor) -> Tensor:
+        return linear(linear(x, self.fc1, gelu="tanh"), self.fc2)
 
 
 class SelfBlock(nn.Module):

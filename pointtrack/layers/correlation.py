@@ -15,6 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointtrack.config import CorrelationConfig
+from pointtrack.layers.kernels import triton_products
+from pointtrack.layers.linear import linear
+
+# Positions (a point on a frame) that are compared at a time: on a CPU so many that what lies between the steps stays in
+# the cache, elsewhere as many as bound the memory.
+POSITIONS = {"cpu": 512}
+MANY_POSITIONS = 65536
 
 
 @dataclass
@@ -97,16 +104,44 @@ class PatchCorrelation(nn.Module):
 
     def products(self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor) -> list[Tensor]:
         """Positions (b, t, n, 2) in level-0 cells -> per level (b, t, n, p, q) products of the patches."""
+        kernel = triton_products(cells.device)
+        if kernel is not None:
+            levels = zip(pyramid, support, strict=False)
+            return [
+                kernel(level, patch, cells / 2**i, self.radius) for i, (level, patch) in enumerate(levels)
+            ]
+        # Point by point, all frames of it: one matrix product with the support of the point.
+        frame, position = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(cells), cells))
         result = []
         for i, (level, patch) in enumerate(zip(pyramid, support, strict=False)):
-            block = read_block(level, every_frame(cells), cells / 2**i, self.radius)
-            product = torch.einsum("btnxyc,bnqc->btnxyq", block.cells, patch)
-            result.append(blend(product, block.fraction))
+            block = read_block(level, frame, position / 2**i, self.radius)
+            columns = rearrange(patch, "b n q c -> b n c q").contiguous()
+            product = rearrange(block.cells, "b n t x y c -> b n (t x y) c") @ columns
+            side = block.cells.shape[-2]
+            product = rearrange(product, "b n (t x y) q -> b n t x y q", x=side, y=side)
+            result.append(rearrange(blend(product, block.fraction), "b n t p q -> b t n p q"))
         return result
 
     def forward(self, products: list[Tensor]) -> Tensor:
         """Per level (b, t, n, p, q) -> (b, t, n, levels * channels)."""
-        return torch.cat([self.fc2(F.gelu(self.fc1(x.flatten(-2)))) for x in products], dim=-1)
+        return torch.cat(
+            [linear(linear(x.flatten(-2), self.fc1, "none"), self.fc2) for x in products], dim=-1
+        )
+
+    def compare(
+        self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`products` and `forward` in one, a few points at a time where no gradient is wanted.
+
+        Returns:
+            (b, t, n, levels * channels), and per level (b, t, n, p, 1) the products with the middle of the support.
+        """
+        digests, middles = [], []
+        for points in _groups(cells):
+            products = self.products(pyramid, [x[:, points] for x in support], cells[:, :, points])
+            digests.append(self(products))
+            middles.append([x[..., x.shape[-1] // 2, None] for x in products])
+        return torch.cat(digests, dim=2), [torch.cat(x, dim=2) for x in zip(*middles, strict=True)]
 
 
 class FeatureCorrelation(nn.Module):
@@ -132,6 +167,10 @@ class FeatureCorrelation(nn.Module):
         """Positions (b, t, n, 2) in level-0 cells -> per level (b, t, n, p) products, by the root of c."""
         feature = support[0]
         scale = feature.shape[-1] ** -0.5
+        kernel = triton_products(cells.device)
+        if kernel is not None:
+            one = feature[..., None, :] * scale
+            return [kernel(level, one, cells / 2**i, self.radius)[..., 0] for i, level in enumerate(pyramid)]
         result = []
         for i, level in enumerate(pyramid):
             block = read_block(level, every_frame(cells), cells / 2**i, self.radius)
@@ -143,11 +182,35 @@ class FeatureCorrelation(nn.Module):
         """Per level (b, t, n, p) -> (b, t, n, levels * p)."""
         return torch.cat(products, dim=-1)
 
+    def compare(
+        self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`products` and `forward` in one, a few points at a time where no gradient is wanted.
+
+        Returns:
+            (b, t, n, levels * p), and per level (b, t, n, p, 1) the same.
+        """
+        parts = [
+            self.products(pyramid, [support[0][:, :, points]], cells[:, :, points])
+            for points in _groups(cells)
+        ]
+        products = [torch.cat(x, dim=2) for x in zip(*parts, strict=True)]
+        return self(products), [x[..., None] for x in products]
+
 
 CORRELATIONS: dict[str, type[PatchCorrelation] | type[FeatureCorrelation]] = {
     "patch": PatchCorrelation,
     "feature": FeatureCorrelation,
 }
+
+
+def _groups(cells: Tensor) -> list[slice]:
+    """Points of (b, t, n, 2) positions that are compared together."""
+    b, t, n, _ = cells.shape
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return [slice(0, n)]
+    size = max(1, POSITIONS.get(cells.device.type, MANY_POSITIONS) // (b * t))
+    return [slice(start, start + size) for start in range(0, max(n, 1), size)]
 
 
 def every_frame(cells: Tensor) -> Tensor:

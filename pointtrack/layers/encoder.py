@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointtrack.config import EncoderConfig
+from pointtrack.layers.winograd import convolve
 
 
 def instance_norm(x: Tensor) -> Tensor:
@@ -19,6 +20,11 @@ def instance_norm(x: Tensor) -> Tensor:
     One group per channel is the same thing as F.instance_norm, and faster on a CPU.
     """
     return F.group_norm(x, x.shape[1], eps=1e-5)
+
+
+def relu(x: Tensor) -> Tensor:
+    """F.relu; into the same memory where no gradient is wanted, for which `x` must be nobody else's."""
+    return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
 class ResidualBlock(nn.Module):
@@ -33,9 +39,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c', h / stride, w / stride)."""
-        y = F.relu(instance_norm(self.conv1(x)))
-        y = F.relu(instance_norm(self.conv2(y)))
-        return F.relu(y + (x if self.shortcut is None else instance_norm(self.shortcut(x))))
+        y = relu(instance_norm(self.conv1(x)))
+        y = relu(instance_norm(self.conv2(y)))
+        return relu(y + (x if self.shortcut is None else instance_norm(self.shortcut(x))))
 
 
 class ConcatFusion(nn.Module):
@@ -49,7 +55,7 @@ class ConcatFusion(nn.Module):
     def forward(self, stages: list[Tensor], size: tuple[int, int]) -> Tensor:
         """List of (b, c_i, h_i, w_i) -> (b, channels, *size)."""
         resized = [F.interpolate(x, size, mode="bilinear", align_corners=True) for x in stages]
-        return self.project(F.relu(instance_norm(self.mix(torch.cat(resized, dim=1)))))
+        return self.project(relu(instance_norm(convolve(torch.cat(resized, dim=1), self.mix))))
 
 
 class SumFusion(nn.Module):
@@ -66,7 +72,7 @@ class SumFusion(nn.Module):
         total: Tensor | float = 0.0
         for lateral, x in zip(self.laterals, stages, strict=True):
             total = total + F.interpolate(lateral(x), size, mode="bilinear", align_corners=True)
-        return self.project(F.relu(instance_norm(self.mix(total))))
+        return self.project(relu(instance_norm(self.mix(total))))
 
 
 FUSIONS = {"concat": ConcatFusion, "sum": SumFusion}
@@ -103,9 +109,15 @@ class Encoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(b, 3, h, w) float RGB 0..255 -> (b, c, h // 4, w // 4) float features."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or frames.device.type != "cpu":
+            return self._features(frames)
+        # One by one: the maps of one frame stay in the processor's cache from layer to layer.
+        return torch.cat([self._features(frame) for frame in frames.split(1)])
+
+    def _features(self, frames: Tensor) -> Tensor:
         size = (frames.shape[-2] // self.stride, frames.shape[-1] // self.stride)
         x = 2 * (frames / 255.0) - 1
-        x = F.relu(instance_norm(self.stem(x)))
+        x = relu(instance_norm(self.stem(x)))
         stages = []
         for stage in self.stages:
             x = stage(x)

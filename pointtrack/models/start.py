@@ -17,10 +17,10 @@ from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowS
 
 QUERY_SHARE = 0.6  # of the query's feature in the template; the rest is the point's latest look
 SEEN = 0.8  # cosine above which a match renews the latest look
-LOST = 0.7  # cosine below which the whole frame is searched
+LOST = 0.8  # cosine below which the whole frame is searched
 PACE = 0.8  # share of its last step that a point is expected to repeat
 FAR = 0.006  # cosine that a match costs per squared cell from where the point is expected
-REGAINED = 0.8  # cosine that a find elsewhere in the frame needs
+REGAINED = 0.85  # cosine that a find elsewhere in the frame needs
 
 
 def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, logit: float) -> Estimate:

@@ -156,13 +156,13 @@ class PointTracker(nn.Module):
         """
         now = Estimate(now.xy.detach(), now.visibility_logit, now.confidence_logit)
         cells = now.xy / CELL
-        products = self.correlation.products(window.pyramid, support, cells)
-        view = View(window, now, self.correlation(products))
+        compared, middles = self.correlation.compare(window.pyramid, support, cells)
+        view = View(window, now, compared)
         if self.renews_features:
             view.feature = support[0]
         if self.suggests_moves:
             believed = now.visibility_logit.detach().sigmoid()
-            peaks, view.heights = peak_moves(products, self.correlation.radius, self.log_sharpness.exp())
+            peaks, view.heights = peak_moves(middles, self.correlation.radius, self.log_sharpness.exp())
             view.moves = torch.stack([*peaks, *path_moves(cells, believed)], dim=-1)
 
         hidden = window.to_come() if self.config.window.late == "masked" else None

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pointtrack.config import TransformerConfig
 from pointtrack.layers.attention import CrossBlock, SelfBlock
+from pointtrack.layers.linear import linear
 
 
 class Updater(nn.Module):
@@ -45,13 +46,20 @@ class Updater(nn.Module):
             reading, writing = per_frame[:, None, :], per_frame[:, :, None]
             if by_proxy and n == len(self.proxies):
                 reading = writing
-        proxies = repeat(self.proxies, "k c -> b t k c", b=b, t=t)
-        x = torch.cat([self.project(tokens), proxies.to(tokens.dtype)], dim=2)
+        points = linear(tokens, self.project)
+        # Up to the first look along time, the proxies of all frames are the same: one frame stands for all.
+        proxies = repeat(self.proxies, "k c -> b 1 k c", b=b).to(points.dtype)
         blocks = zip(self.time_blocks, self.read_blocks, self.proxy_blocks, self.write_blocks, strict=True)
         for along_time, read, among_proxies, write in blocks:
-            x = rearrange(along_time(rearrange(x, "b t n c -> (b n) t c")), "(b n) t c -> (b t) n c", b=b)
-            points, proxies = x[:, :n], x[:, n:]
+            points = _along_time(along_time, points)
+            proxies = _along_time(along_time, proxies).expand(-1, t, -1, -1).flatten(0, 1)
+            points = points.flatten(0, 1)
             proxies = among_proxies(read(proxies, points, reading))
-            points = write(points, proxies, writing)
-            x = rearrange(torch.cat([points, proxies], dim=1), "(b t) n c -> b t n c", b=b)
-        return x[:, :, :n]
+            points = write(points, proxies, writing).unflatten(0, (b, t))
+            proxies = proxies.unflatten(0, (b, t))
+        return points
+
+
+def _along_time(block: nn.Module, x: Tensor) -> Tensor:
+    """(b, t, n, c) -> (b, t, n, c)."""
+    return rearrange(block(rearrange(x, "b t n c -> (b n) t c")), "(b n) t c -> b t n c", b=len(x))

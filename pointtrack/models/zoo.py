@@ -14,6 +14,8 @@ from pointtrack.models.files import check_sha256, file_sha256
 from pointtrack.models.hub import fetch
 from pointtrack.models.published import PUBLISHED
 from pointtrack.models.tracker import PointTracker
+from pointtrack.onnx_graphs.manifest import FILE as MANIFEST
+from pointtrack.onnx_graphs.tracker import OnnxTracker
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def load_tracker(
         name: "small", the model that ships with the package; a published model, whose weights come from the
             Hugging Face hub unless `checkpoint` is given: "cotracker2", "cotracker2.1",
             "cotracker3-offline", "cotracker3-online" (and the last two with "-baseline"); or the path of
-            a .safetensors or .pth file of any of them.
+            a .safetensors or .pth file of any of them; or a folder of ONNX graphs (`pointtrack export-onnx`).
         checkpoint: file with the weights of the published model, instead of the hub.
         sha256: digest that the file of weights must have.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
@@ -53,8 +55,8 @@ def load_tracker(
             the first guess is the answer.
         step: frames by which the windows move on, where it should differ from the model's own (half a window); with
             1 every frame is answered for again when the next one comes. Costs as much more as it is smaller.
-        precision: "float32", or "bfloat16" for the encoder's convolutions: about twice as fast on processors made
-            for it, and positions differ by hundredths of a pixel.
+        precision: "float32", or "bfloat16" for the encoder's convolutions: faster on processors made for it, and
+            positions differ by hundredths of a pixel (`python -m benchmarks.track --precision bfloat16`).
         strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
             points, see `docs/differences.md`.
 
@@ -65,13 +67,21 @@ def load_tracker(
             a step that the model cannot make.
     """
     key = ALIASES.get(str(name), str(name))
-    path = _find(key, checkpoint)
-    if sha256 is not None:
-        check_sha256(path, sha256)
-    tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
-    _tell_licence(tracker.config, path)
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision: expected float32 or bfloat16, got {precision!r}")
+    tracker: PointTracker
+    if Path(key).is_dir():
+        if checkpoint is not None or sha256 is not None or precision != "float32" or strict_parity:
+            raise ValueError(
+                f"{key}: expected no checkpoint, sha256, precision or strict_parity with a folder of ONNX graphs"
+            )
+        path, tracker = Path(key) / MANIFEST, OnnxTracker(key)
+    else:
+        path = _find(key, checkpoint)
+        if sha256 is not None:
+            check_sha256(path, sha256)
+        tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
+    _tell_licence(tracker.config, path)
     tracker.config = replace(
         tracker.config, strict_parity=strict_parity, bf16_encoder=precision == "bfloat16"
     )

@@ -67,7 +67,7 @@ def test_flow_is_computed_once_per_pair_and_direction(monkeypatch, panning):
 @pytest.mark.parametrize("mode", ["first", "strided"])
 def test_own_tracker_goes_backward_only_where_that_counts(mode, panning, monkeypatch, tiny_tracker):
     asked, track = [], pointtrack.track
-    monkeypatch.setattr("pointtrack.load_tracker", lambda iterations: tiny_tracker)
+    monkeypatch.setattr("pointtrack.load_tracker", lambda **_: tiny_tracker)
     monkeypatch.setattr(
         "pointtrack.track", lambda *args, **options: asked.append(options) or track(*args, **options)
     )

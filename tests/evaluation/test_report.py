@@ -83,7 +83,7 @@ def test_command_writes_and_resumes(tmp_path, capsys, monkeypatch, two_videos):
     monkeypatch.setattr(
         cli,
         "build_methods",
-        lambda names, *_: {name: lambda v, q: runs.append(len(v)) or static(v, q) for name in names},
+        lambda names, *_, **__: {name: lambda v, q: runs.append(len(v)) or static(v, q) for name in names},
     )
     eval_command("warp", "static", out=out, resume=True)
     assert runs == [3]  # only the video that was not finished
@@ -109,7 +109,7 @@ def test_changed_input_is_run_again(example):
 def test_own_tracker_is_loaded_by_name(tmp_path, monkeypatch, two_videos, tiny_tracker):
     asked = []
     monkeypatch.setattr(
-        "pointtrack.load_tracker", lambda name="default", iterations=None: asked.append(name) or tiny_tracker
+        "pointtrack.load_tracker", lambda name="default", **_: asked.append(name) or tiny_tracker
     )
     monkeypatch.setattr("pointtrack.track", lambda tracker, video, queries, **_: static(video, queries))
     weights = tmp_path / "mine.safetensors"

@@ -1,5 +1,6 @@
 """The training loop: it learns, it goes on where it stopped, and it survives a broken batch."""
 
+import copy
 import csv
 from dataclasses import replace
 
@@ -65,8 +66,11 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(name, tiny_tracker, clips, held_
         assert torch.allclose(a, b, atol=1e-6), key
     rows = list(csv.DictReader((tmp_path / "whole" / "log.csv").open()))
     names = {row["name"] for row in rows}
-    assert {"loss", "clips_per_s", "data_share", "rate"} <= names
+    assert {"loss", "clips_per_s", "data_share", "memory_gb", "rate"} <= names
     assert any(row.startswith("val_") for row in names)
+    with (tmp_path / "parts" / "log.csv").open() as file:
+        again = [(row["step"], row["value"]) for row in csv.DictReader(file) if row["name"] == "loss"]
+    assert again == [(row["step"], row["value"]) for row in rows if row["name"] == "loss"], "no step twice"
     load_checkpoint(tmp_path / "whole" / "model.safetensors")
 
 
@@ -118,3 +122,34 @@ def test_learning_rate_rises_then_falls():
     rates = [learning_rate(step, config) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0)
     assert rates[9] == 1.0 and rates[-1] < 0.02 and rates[50] < rates[20]
+
+
+@pytest.mark.parametrize("name", ["matching", "tracking", "tracking with encoder"])
+def test_recomputing_keeps_less_and_gives_the_same_gradients(name, tiny_tracker, clips, held_out):
+    found = {}
+    for recompute in (False, True):
+        if name == "matching":
+            task = MatchingTask(copy.deepcopy(tiny_tracker), held_out)
+        else:
+            tracker = copy.deepcopy(tiny_tracker)
+            task = TrackingTask(tracker, held_out, ((4, 2),), freeze_encoder=name == "tracking")
+        task.recompute = recompute
+        kept = {}  # bytes by storage: what autograd saves
+
+        def note(x, kept=kept):
+            kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+            loss, _ = task(clips[0])
+            at_once = sum(kept.values())
+        loss.backward()
+        assert "refine" not in vars(task.tracker) and "forward" not in vars(task.tracker.encoder)
+        gradients = {key: p.grad for key, p in task.named_parameters() if p.requires_grad}
+        found[recompute] = loss.detach(), at_once, gradients
+    (loss, kept, wanted), (same, less, got) = found[False], found[True]
+    assert torch.allclose(loss, same, rtol=1e-6)
+    assert less < 0.6 * kept
+    # Biases before a normalisation have no gradient but rounding: what is close is measured by the largest of all.
+    noise = 1e-5 * max(gradient.abs().max() for gradient in wanted.values())
+    assert all((wanted[key] - got[key]).abs().max() < noise for key in wanted)

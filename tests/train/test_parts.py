@@ -1,10 +1,15 @@
 """The same clips several times, with other points."""
 
+import copy
+
 import pytest
 import torch
 
 from train.data.batch import ClipBatch
 from train.data.parts import ClipParts
+from train.data.synthetic import SceneConfig, SyntheticClips
+from train.data.textures import procedural_bank
+from train.tracking import TrackingTask
 
 
 class Clips:
@@ -43,3 +48,22 @@ def test_any_order_gives_the_same():
 def test_no_parts():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         ClipParts(Clips(), 0)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_frozen_encoder_runs_once_per_clip_and_the_loss_is_the_same(frozen, tiny_tracker, monkeypatch):
+    tracker = copy.deepcopy(tiny_tracker)
+    bank = procedural_bank(4, torch.Generator().manual_seed(0))
+    scene = SceneConfig(frames=6, sizes=((96, 64),), points=12, query_frames=3)
+    clips = SyntheticClips(bank, scene, 1, 0)
+    parts = ClipParts(clips, 3)
+    encoded = []
+    encode = tracker.encode
+    monkeypatch.setattr(tracker, "encode", lambda frames: encoded.append(1) or encode(frames))
+    task = TrackingTask(tracker, [], ((4, 2),), freeze_encoder=frozen)
+    losses = [float(task(parts[index])[0].detach()) for index in range(4)]
+    assert len(encoded) == (2 if frozen else 4)
+    alone = TrackingTask(copy.deepcopy(tiny_tracker), [], ((4, 2),), freeze_encoder=False)
+    for index in range(4):
+        fresh = clips[index // 3].points(slice(index % 3, None, 3))
+        assert losses[index] == pytest.approx(float(alone(fresh)[0].detach()), rel=1e-5)

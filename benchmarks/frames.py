@@ -1,0 +1,105 @@
+"""How long one frame of a stream takes: pushed alone, with an answer that is final or a first one at once.
+
+python -m benchmarks.frames --points 64 256 1024 --threads 2
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import pointtrack as pt
+from benchmarks.machine import machine, moving_texture, parse_wh, random_points, save_figures, use_threads
+from benchmarks.track import Stopwatch, watch
+from pointtrack.launch import run_command
+from pointtrack.models.tracker import PointTracker
+
+
+def push_all(
+    model: PointTracker, stopwatch: Stopwatch, frames: np.ndarray, points: int, skip: int
+) -> dict[str, Any]:
+    """Milliseconds of every frame pushed alone behind the first `skip`, and of the parts of the tracker on average."""
+    size = (frames.shape[2], frames.shape[1])
+    queries = pt.Queries(torch.zeros(points, dtype=torch.int64), random_points(points, size))
+    stream = pt.StreamTracker(model, queries, size)
+    latencies = []
+    for number, frame in enumerate(frames):
+        if number == skip:
+            stopwatch.seconds.clear()
+        began = stopwatch.now()
+        stream.push(frame)
+        latencies.append(1000 * (time.perf_counter() - began))
+    counted = latencies[skip:]
+    parts = {name: 1000 * seconds / len(counted) for name, seconds in stopwatch.seconds.items()}
+    mean = float(np.mean(counted))
+    return {
+        "mean": mean,
+        "median": float(np.median(counted)),
+        "worst": max(counted),
+        "parts": {**parts, "rest": mean - sum(parts.values())},
+    }
+
+
+def bench(
+    points: list[int] | None = None,
+    frames: int = 40,
+    wh: str = "854x480",
+    step: int = 1,
+    input_area: int | None = None,
+    precision: str = "float32",
+    threads: int | None = None,
+    tracker: str = "small",
+    out: Path = Path("outputs/bench_frames.json"),
+) -> None:
+    """Push single frames into a stream, and print how long each takes.
+
+    Args:
+        points: numbers of points, one run each; 64, 256 and 1024 by default.
+        frames: length of the stream; the frames of the first two windows warm up.
+        wh: size of the frames, width x height in pixels.
+        step: frames by which the windows move on. With 1 every frame is answered as it comes; with more, the work of so
+            many frames is done when the last of them comes.
+        input_area: pixels that frames are resized to; the model's own if left out.
+        precision: of the encoder, float32 or bfloat16.
+        threads: of torch and OpenCV; their own choice if left out.
+        tracker: name of a tracker of windows, or its .safetensors file.
+        out: JSON file for the figures.
+    """
+    size = parse_wh(wh)
+    use_threads(threads)
+    model = pt.load_tracker(tracker, precision=precision)
+    window = replace(model.config.window, step=step)
+    if window.length is None or frames <= 2 * window.length or min(points or [1]) < 1:
+        raise ValueError(
+            "expected a tracker of windows, more frames than two of them, and 1 point or more, "
+            f"got {tracker}, {frames} and {points}"
+        )
+    model.config = replace(model.config, window=window, input_area=input_area or model.config.input_area)
+    pictures = moving_texture(frames, size)
+    stopwatch = watch(model)
+    print(
+        f"{model.config.name}, frames of {wh} one by one, step {step}, about {model.config.input_area} pixels encoded in "
+        f"{precision}, {stopwatch.device}, {torch.get_num_threads()} threads\n"
+    )
+    print("| points | ms per frame | median | worst | where it goes |\n| ---: | ---: | ---: | ---: | --- |")
+    rows = {}
+    for count in points or [64, 256, 1024]:
+        rows[count] = row = push_all(model, stopwatch, pictures, count, 2 * window.length)
+        parts = sorted(row["parts"].items(), key=lambda item: -item[1])
+        told = ", ".join(f"{name} {ms:.0f}" for name, ms in parts)
+        print(
+            f"| {count} | {row['mean']:.0f} | {row['median']:.0f} | {row['worst']:.0f} | {told} |", flush=True
+        )
+    figures = {"milliseconds": rows, "frames": frames, "wh": list(size), "step": step, "precision": precision}
+    figures |= {"input_area": model.config.input_area, "tracker": model.config.name, **machine()}
+    save_figures(figures, out)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: bench, sys.argv[1:], "benchmarks.frames"))

@@ -1,0 +1,144 @@
+"""What the benchmarks share: options, test pictures, what the machine is and can do, files of figures."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from pointtrack.estimate import peak_memory
+
+
+def parse_wh(text: str) -> tuple[int, int]:
+    """A size as people type it.
+
+    >>> parse_wh("854x480")
+    (854, 480)
+    """
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdigit() and height.isdigit()):
+        raise ValueError(f"wh: expected width x height as in 854x480, got {text!r}")
+    return int(width), int(height)
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch and OpenCV compute with so many threads; None leaves it to them."""
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads: expected at least 1, got {threads}")
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "machine": platform.platform(),
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def own_memory() -> int:
+    """Bytes that the process holds itself now; files mapped into memory do not count where the system tells them apart."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    return peak_memory()
+
+
+def return_freed_memory() -> None:
+    """Undo `launch.keep_freed_memory`, so that a peak is that of memory in use, and not of what fell between."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 65536)  # M_MMAP_MAX and M_TRIM_THRESHOLD, as glibc has them
+        mallopt(-1, 128 * 1024)
+
+
+def smooth_texture(wh: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) uint8 smooth random noise; always the same."""
+    noise = np.random.default_rng(0).normal(size=(wh[1], wh[0], 3)).astype(np.float32)
+    picture = cv2.GaussianBlur(noise, (0, 0), 2) + 2 * cv2.GaussianBlur(noise, (0, 0), 6)
+    return np.clip(128 + 45 * picture / picture.std(), 0, 255).astype(np.uint8)
+
+
+def moving_texture(frames: int, wh: tuple[int, int]) -> np.ndarray:
+    """(t, h, w, 3) uint8: a smooth random texture that passes by at 3 and 1 pixels per frame."""
+    picture = smooth_texture((wh[0] + 3 * frames, wh[1] + frames))
+    return np.stack([picture[t : t + wh[1], 3 * t : 3 * t + wh[0]] for t in range(frames)])
+
+
+def random_points(count: int, wh: tuple[int, int]) -> torch.Tensor:
+    """(count, 2) positions all over an image; always the same."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(count, 2, generator=generator) * (torch.tensor(wh) - 1)
+
+
+def in_process(module: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """What `python -m module arguments` prints as JSON in its last line, in a process of its own."""
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"{' '.join(arguments)}: {done.stderr.strip()}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def save_figures(figures: dict[str, Any], out: Path) -> None:
+    """Write figures as JSON, and say where."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(f"figures   {out}")
+
+
+def measured_rates(repeats: int = 5) -> dict[str, float]:
+    """What plain operations of typical size reach here, with the threads that torch uses now.
+
+    Returns:
+        Operations per second of a product of two matrices of 2,048 x 2,048 and of a 3x3 convolution of 128 channels over
+        96 x 128 cells; bytes per second, read and written, of a copy of 256 MB.
+    """
+    square = torch.randn(2048, 2048)
+    convolution = torch.nn.Conv2d(128, 128, 3, padding=1).requires_grad_(False)
+    maps = torch.randn(1, 128, 96, 128)
+    source = torch.randn(2**26)
+    target = torch.empty_like(source)
+    with torch.inference_mode():
+        return {
+            "matrix_product": 2 * 2048**3 / fastest(lambda: square @ square, repeats),
+            "convolution": 2 * 9 * 128 * 128 * 96 * 128 / fastest(lambda: convolution(maps), repeats),
+            "copy": 2 * 4 * 2**26 / fastest(lambda: target.copy_(source), repeats),
+        }
+
+
+def fastest(call: Callable[[], Any], repeats: int) -> float:
+    """Seconds of the fastest of several calls, after one that warms up."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)

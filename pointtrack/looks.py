@@ -1,0 +1,72 @@
+"""What places look like to a tracker: 3 x 3 cells of its features, compared, and searched for over a whole frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from pointtrack.geometry import sample_features
+
+# Where the search tries a place again, finer than cells: steps and reach in cells.
+STEP, REACH = 0.25, 2.0
+APART = 3  # cells; a second place as alike as the best one counts only outside of so many around it
+
+
+@dataclass(frozen=True)
+class Find:
+    """Where things that were searched for are on a frame, if they are.
+
+    Attributes:
+        cells: (n, 2) the most alike places, in cells.
+        score: (n,) how alike they are.
+        rival: (n,) how alike the best place is that is not next to these; -1 where there is none.
+    """
+
+    cells: Tensor
+    score: Tensor
+    rival: Tensor
+
+
+def unit_cells(features: Tensor) -> Tensor:
+    """(c, h, w) features -> the same as float32 on the CPU, every cell of unit length."""
+    return F.normalize(features.float().cpu(), dim=0)
+
+
+def read_looks(level: Tensor, cells: Tensor) -> Tensor:
+    """What is around some places: (c, h, w) unit cells, (..., 2) cells -> (..., c, 9), each of the 9 of unit length.
+
+    Outside the map its border is repeated; what is read at NaN has no meaning.
+    """
+    around = torch.cartesian_prod(torch.arange(-1.0, 2.0), torch.arange(-1.0, 2.0))[:, [1, 0]]
+    places = torch.nan_to_num(cells)[..., None, :] + around
+    return rearrange(F.normalize(sample_features(level[None], places[None])[0], dim=-1), "... p c -> ... c p")
+
+
+def likeness(looks: Tensor, others: Tensor) -> Tensor:
+    """Mean cosine of the nine cells, (..., c, 9) twice -> (...) in [-1, 1]."""
+    return (looks * others).sum(dim=(-2, -1)) / looks.shape[-1]
+
+
+def search(level: Tensor, looks: Tensor) -> Find:
+    """Look for (n, c, 9) looks everywhere on (c, h, w) unit cells, whole cells only."""
+    h, w = level.shape[1:]
+    kernel = rearrange(looks, "n c (y x) -> n c y x", y=3) / looks.shape[-1]
+    alike = F.conv2d(F.pad(level[None], (1, 1, 1, 1), mode="replicate"), kernel)[0]
+    score, index = alike.flatten(1).max(dim=1)
+    cells = torch.stack([index % w, index // w], dim=-1)
+    y, x = torch.arange(h)[:, None], torch.arange(w)
+    near = ((y - cells[:, 1, None, None]).abs() <= APART) & ((x - cells[:, 0, None, None]).abs() <= APART)
+    rival = alike.masked_fill(near, -1.0).flatten(1).max(dim=1).values
+    return Find(cells.float(), score, rival)
+
+
+def settle(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
+    """The places around (n, 2) cells that are most like (n, c, 9) looks, to a fraction of a cell: (n, 2) cells."""
+    steps = torch.arange(-REACH, REACH + STEP, STEP)
+    tried = cells[:, None] + torch.cartesian_prod(steps, steps)
+    alike = likeness(read_looks(level, tried), looks[:, None])
+    return tried[torch.arange(len(cells)), alike.argmax(dim=1)]

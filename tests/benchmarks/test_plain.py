@@ -1,0 +1,94 @@
+"""The plain yardstick: it loads the published layout, and gives the answers of the engine and of the published code."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import pytest
+import torch
+from einops import rearrange
+
+from benchmarks.plain.models import PLAIN
+from benchmarks.plain.windows import Stream, Tracked, track_video
+from pointtrack.models.loop import WindowLoop
+from pointtrack.models.published import PUBLISHED, from_published
+from pointtrack.models.tracker import PointTracker
+from tests.regression import clip, points, rule_of
+from tests.synthetic_weights import published_state_dict
+from tests.test_parity import cases, golden_of, joined, meta_of
+
+PX, PROBABILITY = 1e-3, 1e-3
+ROUNDS = 2
+
+
+@functools.lru_cache(maxsize=1)
+def plain_and_engine(name: str):
+    """Both models on the same weights, made by a rule."""
+    weights = published_state_dict(name, rule_of(name))
+    plain = PLAIN[name]().eval().requires_grad_(False)
+    plain.load_state_dict(weights)
+    config = PUBLISHED[name].config
+    config = replace(config, strict_parity=True, window=replace(config.window, iterations=ROUNDS))
+    engine = PointTracker(config).eval().requires_grad_(False)
+    engine.load_state_dict(from_published(weights, engine, "the rule"))
+    return plain, engine
+
+
+@torch.inference_mode()
+def engine_answer(
+    engine: PointTracker, video: torch.Tensor, queries: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    loop = WindowLoop(engine, queries[..., 0].long(), queries[..., 1:])
+    windows = loop.push(engine.encode(video)) + loop.finish()
+    return joined(windows, (1, video.shape[1], queries.shape[1]))
+
+
+def assert_same(plain: Tracked, engine: dict[str, torch.Tensor]) -> None:
+    assert (plain.xy - engine["tracks"]).norm(dim=-1).max() < PX
+    assert (plain.visibility - engine["visibility"]).abs().max() < PROBABILITY
+    assert (plain.confidence - engine["confidence"]).abs().max() < PROBABILITY
+
+
+def asked() -> torch.Tensor:
+    frame, xy = points()
+    return torch.cat([frame[..., None].float(), xy], dim=-1)
+
+
+def test_late_points_among_64_are_the_published_mistake():
+    plain, engine = plain_and_engine("cotracker2")
+    queries = asked().repeat(1, 13, 1)[:, :64]
+    assert int((queries[..., 0] >= 8).sum()) > 0
+    assert_same(track_video(plain, clip(), queries, ROUNDS), engine_answer(engine, clip(), queries))
+
+
+# CoTracker2.1 is CoTracker2 with longer windows.
+@pytest.mark.parametrize("name", ["cotracker2", "cotracker3-offline", "cotracker3-online"])
+def test_plain_agrees_with_the_engine(name):
+    plain, engine = plain_and_engine(name)
+    answer = track_video(plain, clip(), asked(), ROUNDS)
+    assert_same(answer, engine_answer(engine, clip(), asked()))
+    assert (answer.xy[0] - asked()[0, :, 1:]).abs().max() > 0.5, "points that stand still would test nothing"
+    if plain.length is None:
+        return
+    video = clip(2 * plain.length + 3)
+    stream = Stream(plain, asked(), ROUNDS)
+    for start in range(0, video.shape[1] - stream.step, stream.step):
+        answer = stream.push(video[:, start : start + stream.length])
+    assert_same(answer, engine_answer(engine, video, asked()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path, case", cases("model"))
+def test_plain_gives_the_published_answer(path, case):
+    meta, golden = meta_of(path), golden_of(path, case)
+    name = {"cotracker2v1": "cotracker2.1"}.get(meta["model"], meta["model"].replace("_", "-"))
+    plain = PLAIN[name]().eval().requires_grad_(False)
+    plain.load_state_dict(published_state_dict(name, meta["rule"]))
+    video = rearrange(torch.from_numpy(golden["video"]), "b t h w c -> b t c h w").float()
+    queries = torch.from_numpy(golden["queries"])
+    answer = track_video(plain, video, queries, meta["cases"][case]["iters"])
+    assert (answer.xy - torch.from_numpy(golden["tracks"])).norm(dim=-1).max() < PX
+    assert (answer.visibility - torch.from_numpy(golden["visibility"])).abs().max() < PROBABILITY
+    if "confidence" in golden:
+        assert (answer.confidence - torch.from_numpy(golden["confidence"])).abs().max() < PROBABILITY
