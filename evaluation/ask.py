@@ -99,9 +99,10 @@ class AskedTracker:
         """
         by_public_call = not (self.protocol.of_papers or self.protocol.one_by_one)
         tracks = self._by_public_call(video, queries) if by_public_call else self._by_windows(video, queries)
-        if self.protocol.score == "visibility":
-            tracks = replace(tracks, confidence=tracks.tracked().float())
-        return tracks
+        if self.protocol.score == "mean":
+            return tracks
+        score = tracks.visibility * (tracks.confidence if self.protocol.score == "product" else 1.0)
+        return replace(tracks, visibility=score, confidence=score)  # whose mean is the score
 
     def settings(self) -> dict[str, Any]:
         """What the figures depend on, ready for JSON."""

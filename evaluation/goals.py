@@ -17,7 +17,7 @@ from evaluation.mask_datasets import load_mask_examples
 from evaluation.mask_methods import build_mask_methods
 from evaluation.mask_report import COLUMNS, evaluate_masks, summarise_masks
 from evaluation.methods import OWN, build_methods
-from evaluation.report import evaluate, summarise, versions
+from evaluation.report import Result, evaluate, summarise, versions
 from evaluation.tables import markdown_table, write_json
 from pointtrack.launch import run_command
 
@@ -39,6 +39,7 @@ def goals_command(
     kubric: Path | None = None,
     before: Path | None = None,
     masks: bool = True,
+    mask_report: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Measure what ships on everything there is, beside chained DIS flow and Lucas-Kanade, and print one table.
@@ -47,6 +48,7 @@ def goals_command(
         kubric: folder of held-out clips (docs/data-format.md), as `python -m train.kubric render` writes them.
         before: JSON file that an earlier run of this command wrote; its figures get a column.
         masks: also the masks of davis_dev, which takes longest.
+        mask_report: JSON file of `pointtrack eval-masks --methods dis,grabcut,points --out` to take these from.
         out: JSON file for the figures.
 
     Raises:
@@ -56,7 +58,7 @@ def goals_command(
     rows = point_rows(chain(load_examples("badja"), load_examples("warp"), _clips(kubric)))
     rows |= inside_rows()
     if masks:
-        rows |= mask_rows()
+        rows |= mask_rows(_mask_results(mask_report))
     print(goals_table(rows, earlier))
     if out is not None:
         print(f"\nfigures: {write_json(out, {'versions': versions(), 'rows': rows})}")
@@ -82,9 +84,18 @@ def inside_rows() -> Rows:
     return rows
 
 
-def mask_rows() -> Rows:
+def _mask_results(report: Path | None) -> list[Result]:
+    """Results of masks on davis_dev, measured now or from a report."""
+    if report is None:
+        return evaluate_masks(build_mask_methods(list(MASK_METHODS)), load_mask_examples("davis_dev"))
+    results: list[Result] = json.loads(report.read_text(encoding="utf-8"))["results"]
+    return [
+        result for result in results if result["dataset"] == "davis_dev" and result["method"] in MASK_METHODS
+    ]
+
+
+def mask_rows(results: list[Result]) -> Rows:
     """J, F and J&F of masks, from the true mask of the first frame."""
-    results = evaluate_masks(build_mask_methods(list(MASK_METHODS)), load_mask_examples("davis_dev"))
     rows: Rows = {}
     for row in summarise_masks(results):
         for figure in ("J&F", "J", "F"):

@@ -10,7 +10,7 @@ from pointtrack.models.tracker import PointTracker
 Preset = Literal["own", "cotracker"]
 
 PRESETS = ("own", "cotracker")
-SCORES = ("visibility", "product")
+SCORES = ("visibility", "product", "mean")
 PAPERS_WH = (512, 384)
 PAPERS_LOCAL = 8
 PAPERS_ITERATIONS = 6
@@ -32,7 +32,8 @@ class Protocol:
             cotracker of the input). By default 0; 8 with cotracker and one_by_one.
         input_wh: size that frames are resized to, as [width,height]. By default that of the tracker; 512x384
             with cotracker.
-        score: what is compared with the threshold: visibility, or product for visibility times confidence.
+        score: what is compared with the threshold: visibility; product, for visibility times confidence; or mean, for the
+            geometric mean of the two, which is what `Tracks.visible` goes by.
             By default visibility; product with cotracker for trackers that tell confidence.
 
     Raises:
@@ -94,11 +95,12 @@ class Protocol:
             )
         local = PAPERS_LOCAL if self.of_papers and self.one_by_one else 0
         wh = PAPERS_WH if self.of_papers else tracker.config.input_wh
+        usual = "product" if self.of_papers else "mean"
         return replace(
             self,
             support_local=local if self.support_local is None else self.support_local,
             input_wh=self.input_wh or wh,
-            score=self.score or ("product" if tracker.tells_confidence else "visibility"),
+            score=self.score or (usual if tracker.tells_confidence else "visibility"),
         )
 
 
@@ -122,7 +124,11 @@ def protocol_lines(own: dict[str, Any], mode: str) -> list[str]:
         grids.append(f"{size}x{size} around each query, 50 pixels of the {where}")
     if own["support_grid"]:
         grids.append(f"{own['support_grid']}x{own['support_grid']} over the image, on frame 0")
-    score = {"visibility": "visibility", "product": "visibility x confidence"}[own["score"]]
+    score = {
+        "visibility": "visibility",
+        "product": "visibility x confidence",
+        "mean": "geometric mean of visibility and confidence",
+    }[own["score"]]
     size = "about {} pixels in the video's shape".format(own["input_area"])
     if own["input_wh"] is not None:
         size = "{}x{}".format(*own["input_wh"])

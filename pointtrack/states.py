@@ -136,7 +136,7 @@ class StateTracker:
         row = replace(row.select(self._columns(row, self._memory)), queries=self._everyone)
         blank = PointStates.blank(1, len(self._everyone))
         state = torch.full_like(blank.state, State.HIDDEN)
-        state[row.visible(self.rules.visible)] = State.VISIBLE
+        state[row.visibility > self.rules.visible] = State.VISIBLE
         state[~row.in_frame()] = State.OUT_OF_FRAME
         final = row.first_frame - self.lag
         lost = self._memory.judge.state == State.LOST

@@ -230,11 +230,12 @@ class Tracks:
         return torch.isfinite(self.xy).all(dim=-1)
 
     def visible(self, threshold: float = 0.5) -> Tensor:
-        """(t, n) bool: visibility times confidence above `threshold`, so the point is seen, and seen where `xy` says.
+        """(t, n) bool: the point is seen, and seen where `xy` says: the geometric mean of both probabilities is above `threshold`.
 
-        Source: TAPIR (Doersch et al. 2023), and the evaluation of CoTracker3 (Karaev et al. 2024).
+        Source: the product of the two in TAPIR (Doersch et al. 2023) and in the evaluation of CoTracker3 (Karaev et al.
+        2024); its root means the same for trackers whose confidence repeats the visibility.
         """
-        return self.visibility * self.confidence > threshold
+        return (self.visibility * self.confidence).sqrt() > threshold
 
     def in_frame(self) -> Tensor:
         """(t, n) bool: the position lies inside the image."""

@@ -128,12 +128,12 @@ def test_tracks_that_are_refused(changes, message):
 
 def test_what_tracks_know():
     xy = torch.tensor([[[1.0, 2.0], [NAN, NAN]], [[-3.0, 2.0], [11.0, 7.0]]])
-    visibility, confidence = torch.tensor([[0.9, 0.0], [0.9, 0.9]]), torch.tensor([[0.9, 0.0], [0.5, 0.6]])
+    visibility, confidence = torch.tensor([[0.9, 0.0], [0.9, 0.9]]), torch.tensor([[0.9, 0.0], [0.2, 0.6]])
     tracks = Tracks(xy, visibility, confidence, Queries([0, 1], [[1, 2], [11, 7]], [4, 9]), WH)
     assert tracks.tracked().tolist() == [[True, False], [True, True]]
     assert tracks.in_frame().tolist() == [[True, False], [False, True]]
     assert tracks.visible().tolist() == [[True, False], [False, True]]
-    assert tracks.visible(0.7).tolist() == [[True, False], [False, False]]
+    assert tracks.visible(0.8).tolist() == [[True, False], [False, False]]
     assert tracks.ids.tolist() == [4, 9]
     one = tracks.select([1])
     assert (one.ids.tolist(), one.xy.shape) == ([9], (2, 1, 2))

@@ -240,15 +240,14 @@ def test_frames_are_encoded_once(preset, clip, published, monkeypatch):
 def test_score(preset, one_by_one, clip):
     tracker = tiny_published("cotracker3-online")
     options = {"one_by_one": one_by_one, "input_wh": INPUT_WH}
-    plain, product, default = (
+    plain, product, mean, default = (
         AskedTracker.by(tracker, Protocol(preset, score=score, **options))(clip, QUERIES)
-        for score in ("visibility", "product", None)
+        for score in ("visibility", "product", "mean", None)
     )
-    assert torch.equal(product.visibility, plain.visibility)
-    assert torch.equal(plain.visible(), plain.visibility > 0.5)
-    assert torch.equal(product.visible(), product.visibility * product.confidence > 0.5)
-    assert float((product.confidence - plain.confidence).abs().max()) > 0.1
-    assert torch.equal(default.confidence, product.confidence)
+    assert float((mean.confidence - mean.visibility).abs().max()) > 0.1
+    assert torch.equal(plain.visible(0.6), mean.visibility > 0.6)
+    assert torch.equal(product.visible(0.6), mean.visibility * mean.confidence > 0.6)
+    assert torch.equal(default.confidence, (mean if preset == "own" else product).confidence)
 
 
 def test_score_of_a_tracker_without_confidence():
@@ -264,7 +263,7 @@ def test_settled_values(tiny_tracker):
 
     own = settled()
     assert (own["input_wh"], own["input_area"], own["support_local"]) == (None, 96 * 64, 0)
-    assert (own["score"], own["before_query"]) == ("product", "tracked backward")
+    assert (own["score"], own["before_query"]) == ("mean", "tracked backward")
     joint = settled(preset="cotracker")
     assert (joint["input_wh"], joint["input_area"], joint["support_local"]) == ([512, 384], None, 0)
     assert (joint["score"], joint["support_grid"], joint["before_query"]) == ("product", 5, "no answer")
@@ -304,5 +303,4 @@ def test_joint_run_gives_the_published_answer(path, case):
     tracks = AskedTracker.by(tracker, Protocol("cotracker", support_grid=6))(video, queries)
     counted = torch.arange(len(video))[:, None] >= queries.frame
     assert float((tracks.xy - golden["tracks"]).norm(dim=-1)[counted].max()) < PREDICTOR_PX
-    score = tracks.visibility * tracks.confidence
-    torch.testing.assert_close(score[counted], golden["score"][counted], atol=1e-4, rtol=0)
+    torch.testing.assert_close(tracks.visibility[counted], golden["score"][counted], atol=1e-4, rtol=0)

@@ -42,7 +42,8 @@ def one_clip(monkeypatch, panning):
 def test_the_command_reads_what_it_wrote(one_clip, monkeypatch, tmp_path, capsys):
     inside = {"davis_dev points inside": {"pointtrack": 87.0, "dis": 96.0, "lk": 97.0}}
     monkeypatch.setattr(goals, "inside_rows", lambda: inside)
-    monkeypatch.setattr(goals, "mask_rows", lambda: {"davis_dev J&F": {"pointtrack": 70.0}})
+    monkeypatch.setattr(goals, "evaluate_masks", lambda *_: [])
+    monkeypatch.setattr(goals, "mask_rows", lambda _: {"davis_dev J&F": {"pointtrack": 70.0}})
     out = tmp_path / "goals.json"
     assert run_command(lambda: goals.goals_command, ["--out", str(out)], "goals") == 0
     written = json.loads(out.read_text(encoding="utf-8"))["rows"]
@@ -63,3 +64,22 @@ def test_earlier_figures_that_are_not_there(tmp_path, capsys):
     missing = ["--before", str(tmp_path / "none.json")]
     assert run_command(lambda: goals.goals_command, missing, "goals") == 2
     assert "none.json" in capsys.readouterr().err
+
+
+def test_masks_come_from_a_report(tmp_path):
+    report = tmp_path / "masks.json"
+    jf = {"jf_mean": 0.5, "j_mean": 0.6, "f_mean": 0.4}
+    results = [
+        {
+            "method": name,
+            "dataset": dataset,
+            "objects": {"1": jf},
+            "seconds_per_frame": 1,
+            "reached": 0,
+            "clicks": 0,
+        }
+        for name, dataset in (("points", "davis_dev"), ("still", "davis_dev"), ("points", "other"))
+    ]
+    report.write_text(json.dumps({"results": results}))
+    rows = goals.mask_rows(goals._mask_results(report))
+    assert rows["davis_dev J"] == {"pointtrack": 60.0} and rows["davis_dev J&F"] == {"pointtrack": 50.0}

@@ -22,7 +22,7 @@ QUERIES = Queries([0, 3], [[40.0, 30.0], [60.5, 20.25]])
     "options, message",
     [
         ({"preset": "raft"}, "preset: expected one of own, cotracker, got 'raft'"),
-        ({"score": "best"}, "score: expected one of visibility, product, got 'best'"),
+        ({"score": "best"}, "score: expected one of visibility, product, mean, got 'best'"),
         ({"support_grid": -1}, "support_grid: expected 0 or more points per side, got -1"),
         ({"support_local": -2}, "support_local: expected 0 or more"),
         ({"input_wh": (512, 383)}, r"multiples of 4 .* got \[512,383\]"),
@@ -153,7 +153,7 @@ def test_help_shows_the_protocol(capsys):
     "typed, message",
     [
         ("--preset paper", "'own', 'cotracker'"),
-        ("--score best", "score: expected one of visibility, product, got 'best'"),
+        ("--score best", "score: expected one of visibility, product, mean, got 'best'"),
         ("--support-grid -1", "support_grid: expected 0 or more points per side, got -1"),
         ("--support-local few", "support_local: expected int, got few"),
         ("--input-wh [512]", "input_wh: expected [width,height]"),
