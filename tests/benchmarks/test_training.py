@@ -50,5 +50,8 @@ def test_measured_figures_are_of_the_timed_steps(tiny_tracker):
     figures = measure(task, clips(2), loop)
     assert figures["frames_per_s"] == pytest.approx(4 * figures["clips_per_s"])
     assert 0 < figures["data_share"] < 1
-    assert 0 < figures["memory_before_gb"] <= 1.001 * figures["memory_gb"]  # of six digits
+    before = float(
+        f"{figures['memory_before_gb']:.6g}"
+    )  # the log, which the other is read from, has six digits
+    assert 0 < before <= figures["memory_gb"]
     assert figures["processor_seconds"] > 0
