@@ -6,7 +6,6 @@ python -m benchmarks.frames --points 64 256 1024 --threads 2
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,34 +15,35 @@ import torch
 
 import pointtrack as pt
 from benchmarks.machine import machine, moving_texture, parse_wh, random_points, save_figures, use_threads
-from benchmarks.track import Stopwatch, watch
+from benchmarks.track import Stopwatch, apart, watch
 from pointtrack.launch import run_command
 from pointtrack.models.tracker import PointTracker
 
 
 def push_all(
     model: PointTracker, stopwatch: Stopwatch, frames: np.ndarray, points: int, skip: int
-) -> dict[str, Any]:
-    """Milliseconds of every frame pushed alone behind the first `skip`, and of the parts of the tracker on average."""
+) -> tuple[dict[str, Any], pt.Tracks]:
+    """Milliseconds of frames pushed alone behind the first `skip`, and of the parts on average; and what was tracked."""
     size = (frames.shape[2], frames.shape[1])
     queries = pt.Queries(torch.zeros(points, dtype=torch.int64), random_points(points, size))
     stream = pt.StreamTracker(model, queries, size)
-    latencies = []
+    latencies, answers = [], []
     for number, frame in enumerate(frames):
         if number == skip:
             stopwatch.seconds.clear()
         began = stopwatch.now()
-        stream.push(frame)
-        latencies.append(1000 * (time.perf_counter() - began))
+        answers.append(stream.push(frame))
+        latencies.append(1000 * (stopwatch.now() - began))
     counted = latencies[skip:]
     parts = {name: 1000 * seconds / len(counted) for name, seconds in stopwatch.seconds.items()}
     mean = float(np.mean(counted))
-    return {
+    row = {
         "mean": mean,
         "median": float(np.median(counted)),
         "worst": max(counted),
         "parts": {**parts, "rest": mean - sum(parts.values())},
     }
+    return row, pt.Tracks.concat([*answers, stream.finish()])
 
 
 def bench(
@@ -51,10 +51,13 @@ def bench(
     frames: int = 40,
     wh: str = "854x480",
     step: int = 1,
+    length: int | None = None,
+    iterations: int | None = None,
     input_area: int | None = None,
     precision: str = "float32",
     threads: int | None = None,
     tracker: str = "small",
+    video: Path | None = None,
     out: Path = Path("outputs/bench_frames.json"),
 ) -> None:
     """Push single frames into a stream, and print how long each takes.
@@ -65,38 +68,60 @@ def bench(
         wh: size of the frames, width x height in pixels.
         step: frames by which the windows move on. With 1 every frame is answered as it comes; with more, the work of so
             many frames is done when the last of them comes.
+        length: frames per window; by default what `load_tracker` takes for that step and these iterations.
+        iterations: rounds of refinement per window; likewise. Naming them brings back the model's own length at step 1.
         input_area: pixels that frames are resized to; the model's own if left out.
-        precision: of the encoder, float32 or bfloat16.
+        precision: of the encoder; with bfloat16, the answers are compared with those in float32.
         threads: of torch and OpenCV; their own choice if left out.
         tracker: name of a tracker of windows, or its .safetensors file.
+        video: a file to take the first frames of, resized to `wh`; a moving texture if left out.
         out: JSON file for the figures.
     """
     size = parse_wh(wh)
     use_threads(threads)
-    model = pt.load_tracker(tracker, precision=precision)
-    window = replace(model.config.window, step=step)
-    if window.length is None or frames <= 2 * window.length or min(points or [1]) < 1:
+    if video is None:
+        pictures = moving_texture(frames, size)
+    else:
+        pictures = pt.read_video(video, max_frames=frames, wh=size).frames
+    model, exact = (
+        pt.load_tracker(tracker, precision=each, step=step, iterations=iterations)
+        for each in (precision, "float32")
+    )
+    window = replace(model.config.window, length=length or model.config.window.length)
+    if window.length is None or len(pictures) <= 2 * window.length or min(points or [1]) < 1:
         raise ValueError(
             "expected a tracker of windows, more frames than two of them, and 1 point or more, "
-            f"got {tracker}, {frames} and {points}"
+            f"got {tracker}, {len(pictures)} and {points}"
         )
-    model.config = replace(model.config, window=window, input_area=input_area or model.config.input_area)
-    pictures = moving_texture(frames, size)
+    for each in (model, exact):
+        each.config = replace(each.config, window=window, input_area=input_area or each.config.input_area)
     stopwatch = watch(model)
     print(
-        f"{model.config.name}, frames of {wh} one by one, step {step}, about {model.config.input_area} pixels encoded in "
-        f"{precision}, {stopwatch.device}, {torch.get_num_threads()} threads\n"
+        f"{model.config.name}, frames of {wh} one by one, windows of {window.length} frames, step {step}, rounds "
+        f"{window.iterations}, about {model.config.input_area} pixels encoded in {precision}, {stopwatch.device}, "
+        f"{torch.get_num_threads()} threads\n"
     )
     print("| points | ms per frame | median | worst | where it goes |\n| ---: | ---: | ---: | ---: | --- |")
     rows = {}
     for count in points or [64, 256, 1024]:
-        rows[count] = row = push_all(model, stopwatch, pictures, count, 2 * window.length)
+        rows[count], tracks = push_all(model, stopwatch, pictures, count, 2 * window.length)
+        row = rows[count]
         parts = sorted(row["parts"].items(), key=lambda item: -item[1])
         told = ", ".join(f"{name} {ms:.0f}" for name, ms in parts)
         print(
             f"| {count} | {row['mean']:.0f} | {row['median']:.0f} | {row['worst']:.0f} | {told} |", flush=True
         )
-    figures = {"milliseconds": rows, "frames": frames, "wh": list(size), "step": step, "precision": precision}
+        if precision != "float32":
+            _, wanted = push_all(exact, watch(exact), pictures, count, 2 * window.length)
+            row["px_median"], row["px_95"] = apart(tracks, wanted)
+    for count, row in rows.items():
+        if "px_median" in row:
+            print(
+                f"\n{count} points: {row['px_median']:.4f} px (median), {row['px_95']:.4f} px (95 %) from the answers in "
+                "float32"
+            )
+    figures = {"milliseconds": rows, "frames": len(pictures), "wh": list(size), "precision": precision}
+    figures |= {"step": step, "length": window.length, "iterations": window.iterations}
     figures |= {"input_area": model.config.input_area, "tracker": model.config.name, **machine()}
     save_figures(figures, out)
 

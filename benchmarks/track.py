@@ -92,7 +92,7 @@ def bench(
         repeats: timed runs after one that warms up; the fastest counts.
         tracker: name of a tracker, or its .safetensors file.
         device: cpu, cuda, mps, or auto.
-        precision: of the encoder; with bfloat16, float32 is timed as well and the answers are compared.
+        precision: float32 or bfloat16; with bfloat16, float32 is timed as well and the answers are compared.
         video: a file to take the first frames of; a moving texture if left out.
         out: JSON file for the figures.
     """

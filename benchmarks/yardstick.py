@@ -38,6 +38,8 @@ from pointtrack.models.tracker import PointTracker
 from pointtrack.predictor import Answers
 
 ROUNDS = 6
+# The peak of memory does not grow with the rounds; the second of them shows what is kept from one to the next.
+ROUNDS_FOR_MEMORY = 2
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ WORKLOADS = {
 }
 
 
-def run_plain(model: Model, video: Tensor, queries: Tensor, streaming: bool) -> Tensor:
+def run_plain(model: Model, video: Tensor, queries: Tensor, streaming: bool, rounds: int) -> Tensor:
     """Positions (1, t, n, 2) in pixels."""
     if not streaming:
-        return track_video(model, video, queries, ROUNDS).xy
-    stream = Stream(model, queries, ROUNDS)
+        return track_video(model, video, queries, rounds).xy
+    stream = Stream(model, queries, rounds)
     for start in range(0, video.shape[1] - stream.step, stream.step):
         answer = stream.push(video[:, start : start + stream.length])
     return answer.xy
@@ -86,10 +88,14 @@ def run_engine(tracker: PointTracker, video: Tensor, queries: Tensor) -> Tensor:
     return answers.xy
 
 
-def contestants(name: str, workload: Workload, precision: str) -> dict[str, Callable[[], Tensor]]:
+def contestants(
+    name: str, workload: Workload, precision: str, rounds: int = ROUNDS
+) -> dict[str, Callable[[], Tensor]]:
     """Two calls that track the same points through the same frames with the same weights."""
     plain = random_model(name)
-    config = replace(PUBLISHED[name].config, strict_parity=True, bf16_encoder=precision == "bfloat16")
+    narrow = precision == "bfloat16"
+    config = replace(PUBLISHED[name].config, strict_parity=True, bf16_encoder=narrow, bf16_refinement=narrow)
+    config = replace(config, window=replace(config.window, iterations=rounds))
     tracker = PointTracker(config).eval().requires_grad_(False)
     tracker.load_state_dict(from_published(plain.state_dict(), tracker, "random weights"))
     tracker.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as load_tracker does
@@ -99,7 +105,7 @@ def contestants(name: str, workload: Workload, precision: str) -> dict[str, Call
     xy = random_points(workload.points, workload.wh)
     queries = torch.cat([torch.zeros(len(xy), 1), xy], dim=1)[None]
     return {
-        "plain": lambda: run_plain(plain, video, queries, workload.streaming),
+        "plain": lambda: run_plain(plain, video, queries, workload.streaming, rounds),
         "engine": lambda: run_engine(tracker, video, queries),
     }
 
@@ -130,9 +136,9 @@ def race(name: str, workload: Workload, precision: str, repeats: int) -> dict[st
 
 
 def peak(who: str, name: str, workload: Workload, precision: str) -> dict[str, float]:
-    """Most memory of this process in one run, whole and beyond what it had before, in MB."""
+    """Most memory of this process in a run of fewer rounds, whole and beyond what it had before, in MB."""
     return_freed_memory()
-    call = contestants(name, workload, precision)[who]
+    call = contestants(name, workload, precision, ROUNDS_FOR_MEMORY)[who]
     before = peak_memory()
     with torch.inference_mode():
         call()
@@ -157,7 +163,7 @@ def bench(
         models: cotracker2, cotracker2.1, cotracker3-offline, cotracker3-online; by default those that fit the workload.
         frames: length of the video, where it should differ from the workload's own.
         threads: of torch; its own choice if left out.
-        precision: of the engine's encoder, float32 or bfloat16; the plain one stays in float32.
+        precision: of the engine, float32 or bfloat16; the plain one stays in float32.
         repeats: runs of each; the fastest counts.
         memory: also measure peak memory, in a process for each.
         one: plain or engine: run the one workload and model once and print its memory as JSON.
@@ -188,7 +194,8 @@ def bench(
         for name in models or work.models:
             if work.streaming and PUBLISHED[name].config.window.length is None:
                 raise ValueError(f"{workload}: expected a model of windows, got {name}")
-            row = {"workload": workload, "model": name, **race(name, work, precision, repeats)}
+            row: dict[str, Any] = {"workload": workload, "model": name, "frames": work.frames}
+            row |= race(name, work, precision, repeats)
             row["operations"] = operations_needed(name, work.frames, work.points, work.wh, ROUNDS)
             row["rate"] = row["operations"] / row["seconds"]["engine"]
             row["share_of_rate"] = row["rate"] / max(rates["matrix_product"], rates["convolution"])
@@ -207,9 +214,9 @@ def bench(
 
 
 HEADER = (
-    "| workload | model | plain s | engine s | ratio | of processor time | plain MB | engine MB | share | TFLOP | "
+    "| workload | model | frames | plain s | engine s | ratio | of processor time | plain MB | engine MB | share | TFLOP | "
     "GFLOP/s | of the machine's | px apart, median / most |\n"
-    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
 
 
@@ -219,6 +226,7 @@ def table_row(row: dict[str, Any]) -> str:
     cells = [
         row["workload"],
         row["model"],
+        str(row["frames"]),
         f"{seconds['plain']:.1f}",
         f"{seconds['engine']:.1f}",
         f"{seconds['plain'] / seconds['engine']:.2f}",

@@ -111,6 +111,7 @@ class AskedTracker:
         return {
             "name": config.name,
             "iterations": config.window.iterations,
+            "length": config.window.length,
             "step": None if self._one_window else config.window.step,
             "input_wh": None if config.input_wh is None else list(config.input_wh),
             "input_area": config.input_area if config.input_wh is None else None,

@@ -24,6 +24,7 @@ def eval_command(
     tracker: str | None = None,
     iterations: int | None = None,
     step: int | None = None,
+    length: int | None = None,
     out: Path | None = None,
     subset: int | None = None,
     mode: QueryMode = "first",
@@ -41,6 +42,7 @@ def eval_command(
         iterations: rounds of refinement of that tracker; 0 measures its first guess, matching alone. By
             default its own number; 6 under the protocol preset cotracker.
         step: frames by which the windows of that tracker move on, from 1 to their length; by default its own number.
+        length: frames of these windows; by default what the tracker takes with that step and these iterations.
         out: JSON file for the value of every video, written after each one.
         subset: only the first so many videos of each dataset.
         mode: TAP-Vid query mode. first: each point on its first frame, later frames count. strided: on
@@ -61,7 +63,7 @@ def eval_command(
         raise ValueError("resume: expected the report's file too; give it with --out")
     names = split_names(methods)
     threshold = protocol.threshold if threshold is None else threshold
-    built = build_methods(names, tracker, mode, iterations, protocol, step=step)
+    built = build_methods(names, tracker, mode, iterations, protocol, step=step, length=length)
     settings: dict[str, Any] = {"mode": mode, "threshold": threshold, OWN: None}
     own = built.get(OWN)
     if isinstance(own, AskedTracker):

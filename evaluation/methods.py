@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pointtrack
 from evaluation.ask import AskedTracker
@@ -21,6 +22,7 @@ def build_methods(
     protocol: Protocol = OWN_WAY,
     *,
     step: int | None = None,
+    length: int | None = None,
 ) -> dict[str, Method]:
     """Name -> callable (Video, Queries) -> Tracks.
 
@@ -31,6 +33,7 @@ def build_methods(
         mode: with "strided", pointtrack also tracks backward, as the frames before a query count there.
         protocol: how pointtrack is asked; "cotracker" never asks it to track backward.
         step: frames by which its windows move on; None for its own number.
+        length: frames of its windows; None for what it takes with that step and these iterations.
 
     Raises:
         ValueError: an unknown name, or a protocol that the tracker cannot follow.
@@ -40,15 +43,24 @@ def build_methods(
     if unknown or not names:
         raise ValueError(f"methods: expected some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
     return {
-        name: _own_tracker(tracker, mode, iterations, protocol, step) if name == OWN else BASELINES[name]
+        name: _own_tracker(tracker, mode, iterations, protocol, step, length)
+        if name == OWN
+        else BASELINES[name]
         for name in names
     }
 
 
 def _own_tracker(
-    name: str | None, mode: QueryMode, iterations: int | None, protocol: Protocol, step: int | None
+    name: str | None,
+    mode: QueryMode,
+    iterations: int | None,
+    protocol: Protocol,
+    step: int | None,
+    length: int | None,
 ) -> AskedTracker:
     rounds = protocol.iterations if iterations is None else iterations
     tracker = pointtrack.load_tracker(*([] if name is None else [name]), iterations=rounds, step=step)
+    if length is not None:
+        tracker.config = replace(tracker.config, window=replace(tracker.config.window, length=length))
     # In the query mode "first" no frame before a query counts: half of the work can be saved.
     return AskedTracker.by(tracker, protocol, backward=mode == "strided")

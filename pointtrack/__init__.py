@@ -22,7 +22,7 @@ from pointtrack.segment.base import Prompt
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.smooth import smooth_tracks
 from pointtrack.spill import TrackWriter, read_spilled
-from pointtrack.states import StateTracker, track_states
+from pointtrack.states import StateOptions, StateTracker, track_states
 from pointtrack.track_session import TrackSession
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.video import read_video, stream_video, write_video
@@ -41,6 +41,7 @@ __all__ = [
     "RegionOptions",
     "RegionTracker",
     "State",
+    "StateOptions",
     "StateRules",
     "StateTracker",
     "StreamTracker",

@@ -8,15 +8,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pointtrack.cli_states import StateTally
 from pointtrack.draw import TrackStyle
 from pointtrack.estimate import RunEstimate, estimate_run, machine_memory, video_bytes
 from pointtrack.long import draw_long, state_path, track_long
 from pointtrack.models.tracker import PointTracker
-from pointtrack.spill import spilled_to_npz
+from pointtrack.point_states import BLANK
+from pointtrack.spill import spilled_pieces, spilled_to_npz
+from pointtrack.states import StateOptions
 from pointtrack.types import Queries
 from pointtrack.video import VideoStream, write_video
 
 SHARE = 0.6  # of the machine's memory that frames may take
+STATE_BYTES = sum(value.numel() * value.element_size() for value in BLANK.values())  # of a point on a frame
 WORTH_TIMING = 10  # windows: timing one of them first must not take long beside the run
 
 
@@ -36,6 +40,7 @@ def print_estimate(
     *,
     flat: bool,
     passes: float = 1.0,
+    states: bool = False,
 ) -> None:
     """Say how long tracking will take and how much memory, measured on one window of this size.
 
@@ -46,11 +51,13 @@ def print_estimate(
     if length is None or (frames is not None and frames < WORTH_TIMING * length):
         return
     estimate = estimate_run(tracker, queries, wh)
-    print(f"estimate  {describe(estimate, frames, flat=flat, passes=passes)}", flush=True)
+    print(f"estimate  {describe(estimate, frames, flat=flat, passes=passes, states=states)}", flush=True)
 
 
-def describe(estimate: RunEstimate, frames: int | None, *, flat: bool, passes: float = 1.0) -> str:
-    """The estimate in words."""
+def describe(
+    estimate: RunEstimate, frames: int | None, *, flat: bool, passes: float = 1.0, states: bool = False
+) -> str:
+    """The estimate in words; with `states` the tracks hold them too."""
     rate = f"{estimate.seconds_per_frame:.2g} seconds of tracking per frame"
     if frames is None:
         words = [f"{rate}, for a video of unknown length"]
@@ -64,7 +71,8 @@ def describe(estimate: RunEstimate, frames: int | None, *, flat: bool, passes: f
                 f"memory {_size(estimate.whole_bytes(frames))} (--flat: {_size(estimate.base_bytes)})"
             )
     if flat and frames is not None:
-        words.append(f"tracks {_size(estimate.file_bytes(frames))}")
+        more = frames * estimate.points * STATE_BYTES if states else 0
+        words.append(f"tracks {_size(estimate.file_bytes(frames) + more)}")
     return "; ".join(words)
 
 
@@ -76,8 +84,9 @@ def track_flat(
     *,
     resume: bool,
     style: TrackStyle,
+    states: StateOptions | None = None,
 ) -> Path:
-    """Track, draw and write without ever holding more than a window; the .npz file of the tracks.
+    """Track, draw and write without ever holding more than a window; the .npz file of the tracks, with states if asked for.
 
     While it runs the tracks are in a file beside `target`, with the ending .tracks.
     """
@@ -85,17 +94,11 @@ def track_flat(
     began = time.perf_counter()
     with open_stream() as stream:
         wh, count = stream.wh, stream.frame_count
-        print_estimate(tracker, queries, wh, count, flat=True)
+        print_estimate(tracker, queries, wh, count, flat=True, states=states is not None)
         print(f"growing   {spilled}", flush=True)
-        with tqdm(total=count, desc="tracking", unit="frame", disable=None, leave=False) as bar:
-            frames = track_long(
-                tracker,
-                stream,
-                queries,
-                spilled,
-                resume=resume,
-                progress=lambda done: bar.update(done) and None,
-            )
+        bar = tqdm(stream, total=count, desc="tracking", unit="frame", disable=None, leave=False)
+        watched = VideoStream(iter(bar), stream.fps, count, stream.name)
+        frames = track_long(tracker, watched, queries, spilled, resume=resume, states=states)
     seconds = time.perf_counter() - began
     device = next(tracker.parameters()).device
     print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
@@ -103,6 +106,10 @@ def track_flat(
         f"tracked   {len(queries)} points through {frames} frames of {wh[0]} x {wh[1]} in "
         f"{seconds:.1f} s: {frames / seconds:.1f} frames per second"
     )
+    tally = StateTally()
+    for piece in spilled_pieces(spilled):
+        tally.add(piece)
+    tally.print()
     with open_stream() as stream:
         bar = tqdm(
             draw_long(stream, spilled, style),

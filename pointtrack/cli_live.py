@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 
 from pointtrack.cli_prompts import parse_points
+from pointtrack.cli_states import StateTally, state_options, word
 from pointtrack.draw import TrackStyle, draw_frame
 from pointtrack.live import LiveReport, LiveResult, LiveTracker
 from pointtrack.live_server import LiveServer
 from pointtrack.models.zoo import load_tracker
+from pointtrack.point_states import State
 from pointtrack.queries import grid_queries, read_queries
 from pointtrack.reader import FrameReader, LiveState, raw_frames
 from pointtrack.spill import TrackWriter, spilled_to_npz
@@ -55,6 +57,8 @@ class LiveCommand:
         host: who may see that page: 127.0.0.1 this machine only, 0.0.0.0 the network.
         record: video file for the drawn frames; the final tracks come beside it as .npz. While it runs they are in
             FILE.tracks, which a crash does not destroy.
+        states: say of every point whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
+        redetect: the same, and search for lost points and go on with them where they are found.
         max_frames: end after this many tracked frames.
         stall: seconds without a frame after which the source counts as stalled.
         give_up: end where a stall lasts so many seconds; by default a stalled source is waited for.
@@ -75,6 +79,8 @@ class LiveCommand:
     serve: int | None = None
     host: str = "127.0.0.1"
     record: str | None = None
+    states: bool = False
+    redetect: bool = False
     max_frames: int | None = None
     stall: float = 2.0
     give_up: float | None = None
@@ -98,15 +104,22 @@ class LiveCommand:
                 self.opened_source(), fps=self.fps, drop=not self.no_drop, stall_seconds=self.stall
             )
             stack.callback(reader.close)
-            writer = None
+            tally, writer = StateTally(), None
             if target is not None:
                 writer = stack.enter_context(TrackWriter(target.with_suffix(".tracks")))
+
+            def final(rows: Tracks) -> None:
+                tally.add(rows)
+                if writer is not None:
+                    writer.append(rows)
+
             live = stack.enter_context(
                 LiveTracker(
                     tracker,
                     lambda wh: self.choose_queries(given, wh),
                     reader,
-                    on_final=None if writer is None else writer.append,
+                    on_final=final,
+                    states=state_options(self.states, self.redetect),
                 )
             )
             if server is not None:
@@ -135,6 +148,7 @@ class LiveCommand:
             writer.path.unlink()
         print(f"source    {state.value}: {reader.message or reader.name}")
         print_report(report, "the source waits" if self.no_drop else "the newest wins")
+        tally.print()
         return 0 if state is LiveState.ENDED else 1
 
     def opened_source(self) -> Any:
@@ -236,6 +250,11 @@ def state_of(live: LiveTracker, result: LiveResult | None) -> dict[str, Any]:
             }
             for point, (x, y), visibility, confidence in numbers
         ]
+        if row.states is not None:
+            states = [State(number) for number in row.states.state[0].tolist()]
+            for point, name in zip(state["points"], states, strict=True):
+                point["state"] = word(name)
+            state["states"] = {word(name): states.count(name) for name in State}
     return state
 
 

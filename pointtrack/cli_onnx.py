@@ -115,11 +115,16 @@ def compare(
     ours, theirs = tracks.values()
     off_px = (ours.xy - theirs.xy).norm(dim=-1)
     off = (ours.visibility - theirs.visibility).abs().max()
+    seen = ours.visible()
+    most = ", ".join(
+        f"{off_px[where].max() if where.any() else 0:.1e} px at most where the point is {name}"
+        for name, where in (("visible", seen), ("hidden", ~seen))
+    )
     rates = [f"{name} {len(video) / seconds:.2f}" for name, seconds in best.items()]
     ratio = best["torch"] / best["ONNX Runtime"]
     return [
         f"checked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]}: positions differ by "
-        f"{off_px.median():.1e} px in the middle and {off_px.max():.1e} px at most, visibilities by {off:.1e}",
+        f"{off_px.median():.1e} px in the middle, {most}; visibilities by {off:.1e}",
         f"speed     {', '.join(rates)} frames per second ({ratio:.2f} times as fast), fastest of {repeats}",
     ]
 

@@ -12,12 +12,11 @@ from tqdm import tqdm
 
 from pointtrack.cli_flat import does_not_fit, print_estimate, track_flat
 from pointtrack.cli_prompts import parse_points
+from pointtrack.cli_states import StateTally, state_options
 from pointtrack.draw import TrackStyle, contact_sheet, draw_tracks
 from pointtrack.export import export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.models.tracker import PointTracker
 from pointtrack.models.zoo import load_tracker
-from pointtrack.objects.shots import find_cuts
-from pointtrack.point_states import State
 from pointtrack.predict import track
 from pointtrack.queries import corner_queries, grid_queries, read_queries
 from pointtrack.regions import RegionOptions, track_regions
@@ -124,9 +123,7 @@ class TrackCommand:
         queries.check_inside(len(video), video.wh)
         tracker = load_tracker(self.tracker, device=self.device)
         print_estimate(tracker, queries, video.wh, len(video), flat=False)
-        tracks = track_and_report(
-            tracker, video, queries, backward=self.backward, how=self.way(video, regions)
-        )
+        tracks = track_and_report(tracker, video, queries, backward=self.backward, how=self.way(regions))
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
         write_results(video, shown, target, [], self.style)
         print(f"tracks    {save_tracks(target.with_suffix('.npz'), tracks)}")
@@ -135,22 +132,18 @@ class TrackCommand:
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
             print(f"tracks    {path}")
 
-    def way(self, video: Video, regions: RegionOptions | None) -> Callable[..., Tracks]:
+    def way(self, regions: RegionOptions | None) -> Callable[..., Tracks]:
         """The function that tracks."""
         if regions is not None:
             return partial(track_regions, options=regions)
         if self.states or self.redetect:
-            return partial(track_states, cuts=find_cuts(video), redetect=self.redetect)
+            return partial(track_states, redetect=self.redetect)
         return track
 
     def run_flat(self, target: Path, given: Sequence[Queries], exports: Sequence[str]) -> None:
         """The same with frames that are read one by one."""
         if self.smooth:
             raise ValueError("smooth: expected 0 with --flat; smooth_tracks does it with the .npz afterwards")
-        if self.states or self.redetect:
-            raise ValueError(
-                "states: expected no --states and no --redetect with --flat, which cannot tell them"
-            )
         if self.video == "-":
             raise ValueError("flat: expected a video that can be read twice, got standard input")
         queries = self.choose_queries(self.picture(), given, self.frame)
@@ -162,7 +155,15 @@ class TrackCommand:
         tracker = load_tracker(self.tracker, device=self.device)
         with self.opened() as stream:
             queries.check_inside(None, stream.wh)
-        saved = track_flat(self.opened, tracker, queries, target, resume=self.resume, style=self.style)
+        saved = track_flat(
+            self.opened,
+            tracker,
+            queries,
+            target,
+            resume=self.resume,
+            style=self.style,
+            states=state_options(self.states, self.redetect),
+        )
         if exports:
             for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
                 print(f"tracks    {path}")
@@ -224,13 +225,9 @@ def track_and_report(
         f"tracked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]} in "
         f"{seconds:.1f} s: {len(video) / seconds:.1f} frames per second"
     )
-    if tracks.states is not None:
-        shares = [
-            f"{(tracks.states.state == state).float().mean():.0%} {state.name.lower().replace('_', ' ')}"
-            for state in State
-        ]
-        again = int(tracks.states.found.amax(dim=0).sum()) if len(queries) else 0
-        print(f"states    {', '.join(shares)}; found again {again} times")
+    tally = StateTally()
+    tally.add(tracks)
+    tally.print()
     return tracks
 
 

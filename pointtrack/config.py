@@ -137,6 +137,7 @@ class TrackerConfig:
         input_wh: frames are resized to exactly this size instead, whatever their shape.
         resize_rule: what that resize keeps in place, see `geometry.rescale_points`.
         bf16_encoder: convolutions of the encoder in bfloat16, for processors that do this faster; set when loaded.
+        bf16_refinement: so are the products and linear layers of the refinement; positions stay in float32.
         strict_parity: repeat a fault of the published code that changes numbers (`docs/differences.md`).
     """
 
@@ -146,6 +147,7 @@ class TrackerConfig:
     input_wh: tuple[int, int] | None = None
     resize_rule: Literal["corners", "edges"] = "edges"
     bf16_encoder: bool = False
+    bf16_refinement: bool = False
     strict_parity: bool = False
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)

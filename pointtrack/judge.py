@@ -7,6 +7,7 @@ to be seen must look as it did, and be where the points that moved along with it
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,12 @@ POOL = 512  # points among which these are chosen; more would cost the square of
 MEMORY = 5  # frames over which two points are compared that may move together
 TOGETHER = 4.0  # pixels of distance that one pixel of different motion counts as
 RENEWAL = 0.1  # share of the newest likeness in what is usual for a point
+
+# What a judge keeps of every point, and which axis of it counts the points.
+KEPT = {
+    "state": 0, "expected": 0, "guided": 0, "known": 0, "_usual": 0, "_recent": 1, "_sure_xy": 0, "_partners": 0,
+    "_partner_xy": 0, "_doubtful": 0, "_blind": 0, "_for_it": 0, "_cut_off": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,40 @@ class Judge:
         self._blind = torch.zeros(points, dtype=torch.int64)  # frames since then without a partner
         self._for_it = torch.zeros(points, dtype=torch.int64)  # frames in a row that speak for a lost point
         self._cut_off = torch.zeros(points, dtype=torch.bool)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that `of` needs to go on from here; of some values these are the judge's own, which it changes in place."""
+        return {name: getattr(self, name) for name in KEPT}
+
+    @classmethod
+    def of(
+        cls, tensors: Mapping[str, Tensor], image_wh: tuple[int, int], rules: StateRules | None = None
+    ) -> Judge:
+        """A judge that goes on with copies of what another one knew."""
+        judge = cls(len(tensors["state"]), image_wh, rules)
+        vars(judge).update({name: tensors[name].detach().cpu().clone() for name in KEPT})
+        return judge
+
+    @classmethod
+    def concat(cls, judges: Sequence[Judge]) -> Judge:
+        """The points of all judges, which are of the same frames up to here; from now on all may be partners."""
+        joined = {
+            name: torch.cat([getattr(one, name) for one in judges], dim=axis) for name, axis in KEPT.items()
+        }
+        before = torch.tensor([0, *(len(one.state) for one in judges[:-1])]).cumsum(0)
+        partners = [one._partners + first for one, first in zip(judges, before.tolist(), strict=True)]
+        return cls.of({**joined, "_partners": torch.cat(partners)}, judges[0].wh, judges[0].rules)
+
+    def select(self, chosen: Tensor) -> Judge:
+        """The points (n,) bool alone; the others are no partners any more."""
+        left = {
+            name: getattr(self, name).index_select(axis, chosen.nonzero()[:, 0])
+            for name, axis in KEPT.items()
+        }
+        gone = ~chosen[left["_partners"]]
+        left["_partner_xy"] = left["_partner_xy"].masked_fill(gone[..., None], torch.nan)
+        left["_partners"] = (chosen.cumsum(0) - 1)[left["_partners"]].masked_fill(gone, 0)
+        return Judge.of(left, self.wh, self.rules)
 
     def begin(self, which: Tensor, xy: Tensor, likeness: Tensor) -> None:
         """Points (n,) bool that are known to be at these places (n, 2) on the frame that `step` is given next."""

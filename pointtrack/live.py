@@ -16,6 +16,7 @@ from pointtrack.models.tracker import PointTracker
 from pointtrack.predict import StreamTracker
 from pointtrack.queries import support_queries
 from pointtrack.reader import FrameReader, LiveState
+from pointtrack.states import StateOptions, StateTracker
 from pointtrack.types import Queries, Tracks
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ class LiveTracker:
         on_final: called with every piece of tracks that has become final, one following the other; all of them are
             given when the run is over, whatever the reason, and at `close`.
         support_grid: side of a grid of helper points, as in `track`.
+        states: say what became of the points, in this way; all tracks have `states` then. Those of a first answer are not judged
+            yet: a point is lost there once that is known of the latest final frame, or a cut came.
 
     Raises:
         ValueError: a tracker whose one window is the whole video; and, by `take`, a point outside the image.
@@ -93,14 +96,16 @@ class LiveTracker:
         *,
         on_final: Callable[[Tracks], None] | None = None,
         support_grid: int = 5,
+        states: StateOptions | None = None,
     ):
         if tracker.config.window.length is None:
             raise ValueError(
                 f"{tracker.config.name} needs the whole video at once: expected a tracker of windows, such as small"
             )
         self.reader = reader
-        self.stream: StreamTracker | None = None
+        self.stream: StreamTracker | StateTracker | None = None
         self._tracker, self._queries, self._support_grid = tracker, queries, support_grid
+        self._states = states
         self._on_final = on_final or (lambda tracks: None)
         self._helpers = torch.zeros(0, dtype=torch.int64)
         self._finished = self._stopping = False
@@ -187,8 +192,11 @@ class LiveTracker:
         fps = frames / seconds if frames else 0.0
         return LiveReport(frames, self.reader.dropped, self._lag, fps, latency_ms)
 
-    def _begin(self, wh: tuple[int, int]) -> StreamTracker:
+    def _begin(self, wh: tuple[int, int]) -> StreamTracker | StateTracker:
         queries = self._queries(wh) if callable(self._queries) else self._queries
+        if self._states is not None:
+            options = {"support_grid": self._support_grid, **vars(self._states)}
+            return StateTracker(self._tracker, queries, wh, self.reader.fps, **options)
         helpers = support_queries(queries, wh, global_size=self._support_grid)
         self._helpers = helpers.ids
         return StreamTracker(self._tracker, Queries.concat([queries, helpers]), wh, self.reader.fps)

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pointtrack.models.tracker import PointTracker
 from pointtrack.predict import StreamTracker
 from pointtrack.queries import support_queries
 from pointtrack.spill import TrackWriter, spilled_pieces
+from pointtrack.states import StateOptions, StateTracker
 from pointtrack.types import Queries, Tracks
 from pointtrack.video import VideoStream
 
@@ -41,13 +42,13 @@ def track_long(
     support_grid: int = 5,
     resume: bool = False,
     state_seconds: float = STATE_SECONDS,
-    progress: Callable[[int], None] | None = None,
+    states: StateOptions | None = None,
 ) -> int:
     """Track points through a video of any length; memory holds one window of it.
 
-    The tracks are those of `track(..., backward=False)`. They go to a file piece by piece, which `read_spilled` reads
-    at any time. Beside it lies PATH.state, from which a run that was killed goes on: features of one window, a
-    hundred megabytes or so.
+    The tracks are those of `track(..., backward=False)`, with `states` those of `track_states`. They go to a file piece by
+    piece, which `read_spilled` reads at any time. Beside it lies PATH.state, from which a run that was killed goes on:
+    features of one window, a hundred megabytes or so.
 
     Args:
         tracker: from `load_tracker`; one that works in windows.
@@ -58,46 +59,53 @@ def track_long(
         resume: go on with what a killed run left at `path`, if there is anything. The stream must begin at the same
             frame as then; the frames that are done are decoded and passed over. The result is the same to the last bit.
         state_seconds: time between two states. What was tracked since the last one is tracked again after a crash.
-        progress: called with the number of frames that each step has done.
+        states: say what became of the points, in this way; cuts cannot be told by a function.
 
     Returns:
         The number of frames.
 
     Raises:
-        ValueError: a tracker whose one window is the whole video, a query outside the image, or a run to go on with
-            that had another tracker, other points or another size of frames.
+        ValueError: a tracker whose one window is the whole video, a query outside the image, a function for the cuts, or a
+            run to go on with that had another tracker, other points, another size of frames, or other states.
     """
     if tracker.config.window.length is None:
         raise ValueError(
             f"{tracker.config.name} needs the whole video at once: expected a tracker of windows, such as small"
         )
-    states = state_path(path)
+    if states is not None and callable(states.cuts):
+        raise ValueError("cuts: expected frames or 'auto' for a long video, got a function")
+    place = state_path(path)
     everyone = Queries.concat([queries, support_queries(queries, stream.wh, global_size=support_grid)])
-    about = _about(tracker, everyone, stream)
+    about = _about(tracker, everyone, stream, states)
     device = next(tracker.parameters()).device
-    state = _read_state(states, about, device) if resume and states.exists() else None
+    state = _read_state(place, about, device) if resume and place.exists() else None
     if state is not None and state["finished"]:
         return state["frames"]
-    if state is None:
-        states.unlink(missing_ok=True)  # of another run: it must not be gone on with
-        tracks = StreamTracker(tracker, everyone, stream.wh, stream.fps)
-    else:
-        tracks = StreamTracker.restored(tracker, state["stream"])
+    tracks: StreamTracker | StateTracker
+    if state is not None:
+        kind = StreamTracker if states is None else StateTracker
+        tracks = kind.restored(tracker, state["stream"])
         logger.info("%s: going on behind frame %d", path, tracks.frames_pushed)
+    else:
+        place.unlink(missing_ok=True)  # of another run: it must not be gone on with
+        if states is None:
+            tracks = StreamTracker(tracker, everyone, stream.wh, stream.fps)
+        else:
+            tracks = StateTracker(
+                tracker, queries, stream.wh, stream.fps, support_grid=support_grid, **vars(states)
+            )
     done = tracks.frames_pushed
     wanted = slice(0, len(queries))
     with TrackWriter(path, keep=None if state is None else state["frames"]) as writer:
         saved = time.monotonic()
         for number, (frame, _) in enumerate(stream):
-            if progress is not None:
-                progress(1)
             if number < done:
                 continue
             rows = tracks.push(frame)
             writer.append(rows.select(wanted))
             if len(rows) and time.monotonic() - saved >= state_seconds:
                 _write_state(
-                    states,
+                    place,
                     {
                         "about": about,
                         "finished": False,
@@ -108,7 +116,7 @@ def track_long(
                 saved = time.monotonic()
         frames = tracks.frames_pushed
         writer.append(tracks.finish().select(wanted))
-    _write_state(states, {"about": about, "finished": True, "frames": frames})
+    _write_state(place, {"about": about, "finished": True, "frames": frames})
     late = int((queries.frame >= frames).sum())
     if late:
         logger.warning(
@@ -141,7 +149,9 @@ def draw_long(
         yield (frame if recent is None else draw_frame(frame, recent, t, style)), seconds
 
 
-def _about(tracker: PointTracker, queries: Queries, stream: VideoStream) -> dict[str, Any]:
+def _about(
+    tracker: PointTracker, queries: Queries, stream: VideoStream, states: StateOptions | None
+) -> dict[str, Any]:
     """What must be the same for a run to go on."""
     weights = 0
     for value in tracker.state_dict().values():
@@ -154,6 +164,7 @@ def _about(tracker: PointTracker, queries: Queries, stream: VideoStream) -> dict
         "settings of the tracker": json.dumps(to_dict(tracker.config)),
         "size of the frames": f"{stream.wh[0]} x {stream.wh[1]}",
         "points": f"{len(queries)} (support points too), {zlib.crc32(points.tobytes()):08x}",
+        "states": "none" if states is None else str(states),
     }
 
 
@@ -161,9 +172,9 @@ def _read_state(path: Path, about: dict[str, Any], device: torch.device) -> dict
     """The state; ValueError where it is of another run."""
     state = torch.load(path, map_location=device, weights_only=True)
     for name, value in about.items():
-        if state["about"][name] != value:
+        if state["about"].get(name) != value:
             raise ValueError(
-                f"resume: expected the {name} of the run to go on with, {state['about'][name]}, got {value}; "
+                f"resume: expected the {name} of the run to go on with, {state['about'].get(name)}, got {value}; "
                 "run it as before, or anew without resume"
             )
     return state

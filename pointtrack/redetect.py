@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,24 +37,19 @@ class Found:
     name: int
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class QueryMaps:
     """Features of the frames that points were asked for on, to search back on.
 
     Attributes:
-        cells: (n, 2) where the queries are on them; NaN for points whose frame did not come yet.
+        cells: (n, 2) where the queries are on them.
         frame: (n,) which.
-        maps: frame -> (c, h, w) unit cells.
+        maps: frame -> (c, h, w) unit cells; of points that are searched for theirs must be there.
     """
 
     cells: Tensor
     frame: Tensor
-    maps: dict[int, Tensor] = field(default_factory=dict)
-
-    def keep(self, frame: int, level: Tensor, which: Tensor, cells: Tensor) -> None:
-        """Note the features of a frame on which points (n,) bool are asked for at (n, 2) cells."""
-        self.maps[frame] = level
-        self.cells[which] = cells[which]
+    maps: Mapping[int, Tensor]
 
     def lead_back(self, which: Tensor, looks: Tensor) -> Tensor:
         """(k,) bool: a search for (k, c, 9) looks on the query frames of points (k,) ends where these were asked for."""

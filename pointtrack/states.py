@@ -8,50 +8,40 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pointtrack.both_ways import flipped_queries, joined_both_ways, without
-from pointtrack.geometry import inside_image, rescale_points
-from pointtrack.judge import Judge, StateRules
-from pointtrack.looks import likeness, read_looks, settle, unit_cells
-from pointtrack.models.tracker import CELL, PointTracker
+from pointtrack.judge import StateRules
+from pointtrack.models.tracker import PointTracker
 from pointtrack.point_states import PointStates, State
 from pointtrack.predict import Progress, StreamTracker
 from pointtrack.queries import support_queries
-from pointtrack.redetect import Found, QueryMaps, find_again
+from pointtrack.redetect import Found
+from pointtrack.shots import CutFinder
+from pointtrack.state_memory import PointMemory
+from pointtrack.state_rows import RowJudge, columns, states_of
 from pointtrack.types import Queries, Tracks, Video
 
-Cuts = Sequence[int] | Callable[[np.ndarray], bool]
-SEARCH_EVERY = 4  # frames
-LEVEL = 1  # of the pyramid; cells of 8 pixels at the tracker's size of frames
+# Frames on which a new shot begins, a function that says so of every frame, or "auto": they are looked for.
+Cuts = Sequence[int] | Callable[[np.ndarray], bool] | Literal["auto"]
 
 
-@dataclass
-class _Memory:
-    """What is known of n points so far.
+@dataclass(frozen=True)
+class StateOptions:
+    """How states are told, for what tracks with or without them.
 
-    Attributes:
-        judge: says what became of them.
-        looks: (n, c, 9) of the queries.
-        names: (n,) ids by which the stream knows them now.
-        starts: (n,) frame from which on they are followed under this name.
-        found: (n,) how often they were found again.
+    Args:
+        rules, cuts, redetect: as in `StateTracker`.
     """
 
-    judge: Judge
-    looks: Tensor
-    names: Tensor
-    starts: Tensor
-    found: Tensor
-
-    def follow(self, point: int, find: Found) -> None:
-        """From now on a point is the one that the stream follows from where it was found."""
-        self.names[point], self.starts[point] = find.name, find.frame
-        self.found[point] += 1
+    rules: StateRules | None = None
+    cuts: Cuts = "auto"
+    redetect: bool = False
 
 
 class StateTracker:
@@ -66,18 +56,17 @@ class StateTracker:
         image_wh: size of the frames as (width, height).
         fps: only noted in the tracks.
         rules: when a point counts as lost.
-        cuts: frames on which a new shot begins, or a function that is given every frame (h, w, 3) uint8 RGB in turn and says
-            so, as `pointtrack.objects.shots.CutFinder().push`.
+        cuts: frames on which a new shot begins; by default they are found as `CutFinder` does. Or a function that is given
+            every frame (h, w, 3) uint8 RGB in turn and says so.
         redetect: search for lost points all over the frame, and go on with them where they are found. Keeps a map of
             features for every frame that points are asked for on.
         support_grid: side of the grid of helper points, as in `track`.
 
     Raises:
-        ValueError: a query outside the image, or a negative id.
+        ValueError: a query outside the image, a negative id, or an unknown word for the cuts.
 
     Attributes:
-        found: the points that were found again, in order.
-        cuts: the frames on which a new shot begins, as far as they are known.
+        found: the points that were found again on the frames that the latest `push`, or `finish`, gave.
     """
 
     def __init__(
@@ -88,23 +77,35 @@ class StateTracker:
         fps: float = 30.0,
         *,
         rules: StateRules | None = None,
-        cuts: Cuts = (),
+        cuts: Cuts = "auto",
         redetect: bool = False,
         support_grid: int = 5,
     ):
-        if len(queries) and int(queries.ids.min()) < 0:
-            raise ValueError(f"query ids: expected 0 or more, got {int(queries.ids.min())}")
-        helpers = support_queries(queries, image_wh, global_size=support_grid)
-        self._everyone = Queries.concat([queries, helpers])
-        self.tracker, self.queries, self.redetect = tracker, queries, redetect
-        self.rules = rules or StateRules()
+        helpers = support_queries(_checked(queries), image_wh, global_size=support_grid)
+        everyone = Queries.concat([queries, helpers])
+        self.tracker, self.redetect = tracker, redetect
         self.found: list[Found] = []
-        self._stream = StreamTracker(tracker, self._everyone, image_wh, fps)
-        self._level = min(LEVEL, tracker.config.correlation.levels - 1)
-        self._memory = self._fresh()
-        self._query_maps = QueryMaps(self._cells(self._everyone.xy), self._everyone.frame)
-        self._finder = cuts if callable(cuts) else None
-        self.cuts: set[int] = set() if callable(cuts) else {int(frame) for frame in cuts}
+        self._stream = StreamTracker(tracker, everyone, image_wh, fps)
+        self._judge = RowJudge(tracker, rules or StateRules(), redetect)
+        self._memory = self._judge.fresh(everyone, image_wh)
+        self._pending: list[Tracks] = []  # judged rows that the next push will return
+        self._finds: list[Found] = []  # on frames that were not returned yet
+        if isinstance(cuts, str) and cuts != "auto":
+            raise ValueError(f"cuts: expected 'auto', frames, or a function, got {cuts!r}")
+        self._cut_finder = CutFinder() if isinstance(cuts, str) else None
+        self._told_by = self._cut_finder.push if self._cut_finder else cuts if callable(cuts) else None
+        if not (isinstance(cuts, str) or callable(cuts)):
+            self._judge.cuts = {int(frame) for frame in cuts}
+
+    @property
+    def cuts(self) -> set[int]:
+        """The frames on which a new shot begins, as far as they are known."""
+        return self._judge.cuts
+
+    @property
+    def queries(self) -> Queries:
+        """The points that are tracked now, in the order of the tracks."""
+        return self._memory.queries.select(self._memory.asked)
 
     @property
     def frames_pushed(self) -> int:
@@ -114,17 +115,24 @@ class StateTracker:
     @property
     def lag(self) -> int:
         """Number of frames pushed of which no final answer was given yet."""
-        return self._stream.lag
+        return self._stream.lag + sum(len(rows) for rows in self._pending)
+
+    @property
+    def earliest(self) -> int:
+        """The first frame on which points can still be added."""
+        return self._stream.earliest
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `StreamTracker.push`, with states."""
-        empty = np.empty((0, *self._stream.image_wh[::-1], 3), np.uint8)
-        parts = [self._settled(self._stream.push(empty))]
+        self._catch_up()
+        parts, self._pending = self._pending, []
         for frame in frames[None] if frames.ndim == 3 else frames:
-            if self._finder is not None and self._finder(np.asarray(frame)):
-                self.cuts.add(self._stream.frames_pushed)
             # One at a time: the features of a frame are there when it becomes final, and gone soon after.
-            parts.append(self._settled(self._stream.push(frame)))
+            rows = self._stream.push(frame)
+            if self._told_by is not None and self._told_by(np.asarray(frame)):
+                self.cuts.add(self._stream.frames_pushed - 1)
+            parts.append(self._settled(rows))
+        self.found, self._finds = self._finds, []
         return Tracks.concat(parts)
 
     def newest(self) -> Tracks:
@@ -133,20 +141,24 @@ class StateTracker:
         Lost is what is lost on the latest final frame, and everything after a cut; of the rest the tracker's word is taken.
         """
         row = self._stream.newest()
-        row = replace(row.select(self._columns(row, self._memory)), queries=self._everyone)
-        blank = PointStates.blank(1, len(self._everyone))
+        self._catch_up()
+        if not bool(torch.isin(self._memory.names, row.ids).all()):  # found again just now
+            row = self._stream.newest()
+        memory = self._memory
+        row = replace(row.select(columns(row, memory)), queries=memory.queries)
+        blank = PointStates.blank(1, len(memory.queries))
         state = torch.full_like(blank.state, State.HIDDEN)
-        state[row.visibility > self.rules.visible] = State.VISIBLE
+        state[row.visibility > memory.judge.rules.visible] = State.VISIBLE
         state[~row.in_frame()] = State.OUT_OF_FRAME
-        final = row.first_frame - self.lag
-        lost = self._memory.judge.state == State.LOST
+        final = row.first_frame - self._stream.lag
+        lost = memory.judge.state == State.LOST
         state[:, lost | any(final < cut <= row.first_frame for cut in self.cuts)] = State.LOST
         state[~row.tracked()] = State.NOT_TRACKED
         states = replace(
-            blank, state=state, found=self._memory.found[None], raw_xy=row.xy, raw_visibility=row.visibility
+            blank, state=state, found=memory.found[None], raw_xy=row.xy, raw_visibility=row.visibility
         )
         visibility = torch.where(state == State.LOST, 0.0, row.visibility)
-        return replace(row, visibility=visibility, states=states).select(slice(0, len(self.queries)))
+        return replace(row, visibility=visibility, states=states).select(memory.asked)
 
     def finish(self) -> Tracks:
         """As `StreamTracker.finish`, with states."""
@@ -158,35 +170,116 @@ class StateTracker:
                 stream = StreamTracker.restored(self.tracker, self._stream.state())
                 memory = copy.deepcopy(self._memory)
             rows = stream.finish()
-            tracks, new = self._judged(rows, stream, memory, planned)
+            tracks, new = self._judge.judged(rows, stream, memory, planned)
             if not new:
                 break
-            self._add(new)
+            self._follow(new)
             planned += new
         self._stream = stream  # from now on it refuses more frames
-        self.found += planned
-        once = self.tracker.config.window.length is None  # then the frames before the queries are tracked too
-        return self._before_queries(rows, stream, tracks) if once else tracks
+        self.found, self._finds = self._finds + planned, []
+        if self.tracker.config.window.length is None:  # then the frames before the queries are tracked too
+            tracks = self._judge.before_queries(rows, stream, tracks, memory.queries)
+        return Tracks.concat([*self._pending, tracks])
+
+    def add(self, queries: Queries) -> Tracks:
+        """Track more points, as `StreamTracker.add`: what the tracker says of the others stays the same.
+
+        They may become partners of others, whose states may change with that. On the frames that were returned already they
+        are judged among themselves, and not searched for.
+
+        Args:
+            queries: on the frame `earliest` or later, with ids that no other point has or had.
+
+        Returns:
+            The new points alone, with states, on those frames from `earliest` on that were returned before.
+
+        Raises:
+            ValueError: as `StreamTracker.add`, or a negative id.
+        """
+        rows = self._stream.add(_checked(queries))
+        memory = self._judge.fresh(queries, self._stream.image_wh)
+        tracks, _ = self._judge.judged(rows, self._stream, memory, None)
+        self._memory = PointMemory.concat([self._memory, memory])
+        return tracks
+
+    def remove(self, ids: Tensor | Sequence[int]) -> None:
+        """Stop to track some points, which are no partners of others any more.
+
+        What the tracker says of the others stays the same exactly; states of these may change.
+
+        Raises:
+            ValueError: an id that no point has.
+        """
+        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
+        unknown = ids[~torch.isin(ids, self.queries.ids)]
+        if len(unknown):
+            raise ValueError(f"StateTracker: expected ids of tracked points, got {unknown.tolist()[:5]}")
+        gone = torch.isin(self._memory.queries.ids, ids)
+        self._stream.remove(self._memory.names[gone])
+        self._memory = self._memory.select(~gone)
+        needed = set(self.queries.frame.tolist())
+        self._judge.maps = {frame: level for frame, level in self._judge.maps.items() if frame in needed}
+
+    def state(self) -> dict[str, Any]:
+        """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`.
+
+        Raises:
+            ValueError: after `finish`, or where a function tells the cuts, which cannot be saved.
+        """
+        if self._told_by is not None and self._cut_finder is None:
+            raise ValueError("cuts: expected frames, or 'auto', in a state to be saved, got a function")
+        return {
+            "stream": self._stream.state(),
+            "memory": self._memory.state(),
+            "redetect": self.redetect,
+            "maps": dict(self._judge.maps),
+            "cuts": sorted(self.cuts),
+            "cut_finder": self._cut_finder and self._cut_finder.state(),
+            "pending": [asdict(rows) for rows in self._pending],
+            "finds": [asdict(find) for find in self._finds],
+        }
+
+    @classmethod
+    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> StateTracker:
+        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
+        stream = StreamTracker.restored(tracker, state["stream"])
+        memory = PointMemory.restored(state["memory"])
+        nobody, rules = memory.queries.select(slice(0, 0)), memory.judge.rules
+        options = {"rules": rules, "redetect": state["redetect"], "support_grid": 0}
+        again = cls(tracker, nobody, stream.image_wh, stream.fps, cuts=state["cuts"], **options)
+        again._stream, again._memory = stream, memory
+        again._judge.maps = {frame: level.cpu() for frame, level in state["maps"].items()}
+        again._pending = [_tracks_of(rows) for rows in state["pending"]]
+        again._finds = [Found(**find) for find in state["finds"]]
+        if state["cut_finder"] is not None:
+            again._cut_finder = CutFinder.restored(state["cut_finder"])
+            again._told_by = again._cut_finder.push
+        return again
+
+    def _catch_up(self) -> None:
+        """Judge what became final without a frame pushed, which the next push will return."""
+        empty = np.empty((0, *self._stream.image_wh[::-1], 3), np.uint8)
+        self._pending.append(self._settled(self._stream.push(empty)))
 
     def _settled(self, rows: Tracks) -> Tracks:
         """Rows of the stream, of all points, as final tracks of those asked for."""
         planned: list[Found] = []
         while True:
             memory = copy.deepcopy(self._memory) if self.redetect and len(rows) else self._memory
-            tracks, new = self._judged(rows, self._stream, memory, planned)
+            tracks, new = self._judge.judged(rows, self._stream, memory, planned)
             if not new:
                 break
-            more = self._add(new)
+            more = self._follow(new)
             rows = _beside(rows, more.clip(rows.first_frame - more.first_frame))
             planned += new
         replaced = self._memory.names[~torch.isin(self._memory.names, memory.names)]
         if len(replaced):
             self._stream.remove(replaced)
         self._memory = memory
-        self.found += planned
+        self._finds += planned
         return tracks
 
-    def _add(self, found: list[Found]) -> Tracks:
+    def _follow(self, found: list[Found]) -> Tracks:
         """Follow points from where they were found."""
         return self._stream.add(
             Queries(
@@ -196,137 +289,6 @@ class StateTracker:
             )
         )
 
-    def _judged(
-        self, rows: Tracks, stream: StreamTracker, memory: _Memory, planned: list[Found]
-    ) -> tuple[Tracks, list[Found]]:
-        """Judge frame after frame, up to the first one on which lost points are found that nobody knew of.
-
-        Args:
-            rows: of all points, under the names of the stream.
-            stream: has the features of the frames.
-            memory: what is known so far; it is changed.
-            planned: what was found on these frames already; `rows` has these points too.
-
-        Returns:
-            The tracks of the points that were asked for, and what is newly found; with that, the tracks are of no use.
-        """
-        parts = []
-        for frame in range(rows.first_frame, rows.first_frame + len(rows)):
-            if frame in self.cuts:
-                memory.judge.cut()
-            for find in planned:
-                if find.frame == frame:
-                    memory.follow(int((self.queries.ids == find.id).nonzero()), find)
-            level = unit_cells(stream.features(frame, self._level))
-            parts.append(
-                self._judge(rows.clip(frame - rows.first_frame, frame - rows.first_frame + 1), level, memory)
-            )
-            if self.redetect and frame % SEARCH_EVERY == 0:
-                new = self._search(frame, level, memory)
-                if new:
-                    return rows, new
-        none = replace(
-            rows.clip(0, 0).select(self._columns(rows, memory)),
-            queries=self._everyone,
-            states=PointStates.blank(0, len(memory.names)),
-        )
-        return Tracks.concat([none, *parts]).select(slice(0, len(self.queries))), []
-
-    def _before_queries(self, rows: Tracks, stream: StreamTracker, tracks: Tracks) -> Tracks:
-        """Judge what a tracker of one window says about the frames before the queries, from these backward."""
-        memory = self._fresh()
-        parts: list[Tracks] = []
-        for frame in range(len(rows) - 1, -1, -1):
-            if frame + 1 in self.cuts:
-                memory.judge.cut()
-            level = unit_cells(stream.features(frame, self._level))
-            parts.insert(0, self._judge(rows.clip(frame, frame + 1), level, memory))
-        back = Tracks.concat(parts).select(slice(0, len(self.queries)))
-        early = torch.arange(len(rows))[:, None] < self.queries.frame
-        return replace(
-            tracks,
-            xy=torch.where(early[..., None], back.xy, tracks.xy),
-            visibility=torch.where(early, back.visibility, tracks.visibility),
-            states=_states(back).where(early, _states(tracks)),
-        )
-
-    def _judge(self, row: Tracks, level: Tensor, memory: _Memory) -> Tracks:
-        """One frame of the stream's rows, with states, in the order of the points."""
-        frame, judge = row.first_frame, memory.judge
-        row = replace(row.select(self._columns(row, memory)), queries=self._everyone)
-        xy, visibility = row.xy[0], row.visibility[0]
-        # Where it only repeats the visibility it says nothing about where a hidden point is.
-        confidence = row.confidence[0] if self.tracker.tells_confidence else torch.ones_like(visibility)
-        cells = self._cells(xy)
-        looks = read_looks(level, cells)
-        starting = memory.starts == frame
-        asked = starting & (memory.found == 0)
-        memory.looks[asked] = looks[asked]
-        if self.redetect and bool(asked.any()):
-            self._query_maps.keep(frame, level, asked, cells)
-        alike = likeness(looks, memory.looks)
-        judge.begin(starting, xy, alike)
-        judge.step(xy, visibility, confidence, alike)
-        off = inside_image(xy, row.wh) | ((xy - judge.expected).norm(dim=-1) > judge.limit())
-        away = (judge.state == State.OUT_OF_FRAME) & judge.known & off
-        believed = judge.state == State.VISIBLE
-        believed |= (visibility <= self.rules.visible) & (judge.state != State.LOST)
-        tracked = judge.state != State.NOT_TRACKED
-        states = PointStates(
-            judge.state[None].clone(),  # both change in place later
-            torch.where(tracked, alike, torch.nan)[None],
-            memory.found[None].clone(),
-            row.xy,
-            row.visibility,
-        )
-        return replace(
-            row,
-            xy=torch.where(away[:, None], judge.expected, xy)[None],
-            visibility=torch.where(believed | ~tracked, visibility, 0.0)[None],
-            states=states,
-        )
-
-    def _columns(self, rows: Tracks, memory: _Memory) -> Tensor:
-        """(n,) where the points are among those of the stream."""
-        places = {name: column for column, name in enumerate(rows.ids.tolist())}
-        return torch.tensor([places[name] for name in memory.names.tolist()], dtype=torch.int64)
-
-    def _search(self, frame: int, level: Tensor, memory: _Memory) -> list[Found]:
-        """Lost points that are found on a frame."""
-        judge = memory.judge
-        missing = (judge.state == State.LOST) | ((judge.state == State.OUT_OF_FRAME) & ~judge.known)
-        missing[len(self.queries) :] = False  # helpers are not worth it
-        if not bool(missing.any()):
-            return []
-        which, cells, score = find_again(level, memory.looks, missing.nonzero()[:, 0], self._query_maps)
-        stream = self._stream
-        cells = settle(level, memory.looks[which], cells) * (CELL << self._level)
-        xy = rescale_points(cells, stream.wh, stream.image_wh, stream.rule)
-        off = (xy - judge.expected[which]).norm(dim=-1)
-        fine = inside_image(xy, stream.image_wh) & ~(judge.guided[which] & (off > judge.limit()[which]))
-        first_name = 1 + max(int(memory.names.max()), int(self._everyone.ids.max()))
-        found = zip(which[fine].tolist(), xy[fine].tolist(), score[fine].tolist(), strict=True)
-        return [
-            Found(int(self.queries.ids[point]), frame, (x, y), score, first_name + i)
-            for i, (point, (x, y), score) in enumerate(found)
-        ]
-
-    def _fresh(self) -> _Memory:
-        """Nothing known yet."""
-        n = len(self._everyone)
-        return _Memory(
-            Judge(n, self._stream.image_wh, self.rules),
-            torch.zeros(n, self.tracker.config.encoder.channels, 9),
-            self._everyone.ids.clone(),
-            self._everyone.frame.clone(),
-            torch.zeros(n, dtype=torch.int64),
-        )
-
-    def _cells(self, xy: Tensor) -> Tensor:
-        """Pixels of the video as cells of the features."""
-        stream = self._stream
-        return rescale_points(xy, stream.image_wh, stream.wh, stream.rule) / (CELL << self._level)
-
 
 def track_states(
     tracker: PointTracker,
@@ -335,7 +297,7 @@ def track_states(
     *,
     backward: bool = True,
     rules: StateRules | None = None,
-    cuts: Cuts = (),
+    cuts: Cuts = "auto",
     redetect: bool = False,
     progress: Progress | None = None,
 ) -> Tracks:
@@ -357,7 +319,7 @@ def track_states(
     early = torch.arange(len(video))[:, None] < queries.frame
     if not backward:
         blank = PointStates.blank(*early.shape)
-        return replace(without(tracks, early), states=_states(tracks).where(~early, blank))
+        return replace(without(tracks, early), states=states_of(tracks).where(~early, blank))
     late, points = flipped_queries(queries)
     if not late or tracker.config.window.length is None:
         return tracks
@@ -367,8 +329,8 @@ def track_states(
     back = _whole(stream, video.frames[late::-1], progress)
     joined = joined_both_ways(tracks, back)
     states = PointStates.blank(*early.shape)
-    states.put((slice(0, late + 1), queries.frame > 0), _states(back)[torch.arange(late, -1, -1)])
-    return replace(joined, states=_states(tracks).where(~early, states))
+    states.put((slice(0, late + 1), queries.frame > 0), states_of(back)[torch.arange(late, -1, -1)])
+    return replace(joined, states=states_of(tracks).where(~early, states))
 
 
 def _whole(stream: StateTracker, frames: np.ndarray, progress: Progress | None) -> Tracks:
@@ -382,12 +344,6 @@ def _whole(stream: StateTracker, frames: np.ndarray, progress: Progress | None) 
     return Tracks.concat([*parts, stream.finish()])
 
 
-def _states(tracks: Tracks) -> PointStates:
-    """Those of tracks that were judged."""
-    assert tracks.states is not None
-    return tracks.states
-
-
 def _beside(rows: Tracks, more: Tracks) -> Tracks:
     """The points of both, which are of the same frames."""
     return replace(
@@ -397,3 +353,16 @@ def _beside(rows: Tracks, more: Tracks) -> Tracks:
         confidence=torch.cat([rows.confidence, more.confidence], dim=1),
         queries=Queries.concat([rows.queries, more.queries]),
     )
+
+
+def _checked(queries: Queries) -> Queries:
+    """The points; ValueError for a negative id, as helpers and points found again have them."""
+    if len(queries) and int(queries.ids.min()) < 0:
+        raise ValueError(f"query ids: expected 0 or more, got {int(queries.ids.min())}")
+    return queries
+
+
+def _tracks_of(values: dict[str, Any]) -> Tracks:
+    """The tracks that `asdict` was asked of."""
+    parts = {"queries": Queries(**values["queries"]), "states": PointStates(**values["states"])}
+    return Tracks(**{**values, **parts})

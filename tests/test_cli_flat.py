@@ -17,6 +17,7 @@ from pointtrack.predict import StreamTracker
 from pointtrack.spill import read_spilled
 from pointtrack.types import Queries
 from pointtrack.video import write_video
+from tests.test_point_states import same as same_states
 from tests.test_predict import moving_video
 
 
@@ -46,6 +47,20 @@ def test_the_results_are_those_of_a_video_in_memory(run):
     drawn, wanted = (pt.read_video(path).frames.astype(int) for path in (flat, whole))
     assert drawn.shape == wanted.shape and np.abs(drawn - wanted).mean() < 4
     assert sorted(path.name for path in flat.parent.iterdir()) == ["o.csv", "o.mp4", "o.npz", "o_napari.csv"]
+
+
+@pytest.mark.parametrize("option", ["--states", "--redetect"])
+def test_states_are_those_of_a_video_in_memory(run, option):
+    (_, (whole_said, _), whole), (code, (said, _), flat) = (
+        run(name, "--grid", 3, option, *more) for name, more in (("whole", []), ("flat", ["--flat"]))
+    )
+    assert code == 0
+    expected, tracks = pt.load_tracks(whole.with_suffix(".npz")), pt.load_tracks(flat.with_suffix(".npz"))
+    assert same_states(tracks.states, expected.states) and tracks.visibility.equal(expected.visibility)
+    states = [
+        [line for line in text.splitlines() if line.startswith("states ")] for text in (said, whole_said)
+    ]
+    assert states[0] == states[1] and "% visible" in states[0][0] and "found again" in states[0][0]
 
 
 def test_points_of_a_later_frame(run):
@@ -87,6 +102,8 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     monkeypatch.undo()
     code, (_, error), _ = run("killed", "--grid", 2, "--resume")
     assert code == 2 and "resume: expected the points" in error
+    code, (_, error), _ = run("killed", "--grid", 3, "--resume", "--states")
+    assert code == 2 and "resume: expected the states of the run to go on with, none" in error
     monkeypatch.setattr(StreamTracker, "push", lambda *_: pytest.fail("tracked again"))
     assert run("killed", "--grid", 3, "--resume")[0] == 0
     tracks, wanted = pt.load_tracks(out.with_suffix(".npz")), pt.load_tracks(expected.with_suffix(".npz"))
@@ -144,6 +161,7 @@ def test_estimates_in_words():
         f"memory {whole / 1e9:.1f} GB (--flat: 800 MB)"
     )
     assert describe(estimate, frames, flat=True).endswith("memory 800 MB, whatever the length; tracks 160 MB")
+    assert describe(estimate, frames, flat=True, states=True).endswith("tracks 410 MB")
     assert describe(estimate, None, flat=True).startswith(
         "0.05 seconds of tracking per frame, for a video of unknown"
     )

@@ -13,6 +13,7 @@ import pytest
 import pointtrack as pt
 from pointtrack import cli, cli_live
 from pointtrack.live_server import LiveServer
+from pointtrack.point_states import State
 from pointtrack.spill import read_spilled
 from tests.test_live import VIDEO, WH, Gate, fetch, other_size, raising
 
@@ -62,6 +63,36 @@ def test_the_command_ends_after_so_many_frames_and_serves(
     first, second = seen["state"]["points"]
     assert first["id"] == 0 and first["x"] == pytest.approx(10, abs=20)
     assert second["x"] is None and second["visibility"] == 0, "this point does not exist yet"
+    assert "states" not in seen["state"] and "state" not in first and "states    " not in printed
+
+
+@pytest.mark.parametrize("option", ["--states", "--redetect"])
+def test_the_command_tells_states(option, tiny_tracker_file, tmp_path, monkeypatch, capsys):
+    """A cut: what is served, drawn and recorded says from there on that all are lost."""
+    told, drawn = [], []
+    state_of, draw_frame = cli_live.state_of, cli_live.draw_frame
+    monkeypatch.setattr(cli_live, "state_of", lambda *given: told.append(state_of(*given)) or told[-1])
+    monkeypatch.setattr(
+        cli_live,
+        "draw_frame",
+        lambda frame, rows, *rest: drawn.append(rows) or draw_frame(frame, rows, *rest),
+    )
+    frames = [*VIDEO.frames[:9], *(255 - VIDEO.frames[9:])]
+    monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(frames))
+    arguments = ["--grid", 2, "--no-drop", "--record", tmp_path / "o.mp4", "--tracker", tiny_tracker_file]
+    assert live("0", *arguments, "--serve", 0, option) == 0
+    printed = capsys.readouterr().out
+    tracks = pt.load_tracks(tmp_path / "o.npz")
+    lost, again = tracks.states.state == State.LOST, tracks.states.found
+    assert (lost | (again > 0))[9:].all() and lost[9:].any() and not lost[0].any()
+    assert f"{lost.float().mean():.0%} lost; found again {again.amax(dim=0).sum()} times" in printed
+    assert again.any() == (option == "--redetect")
+    states = drawn[-1].states.state
+    assert (states[-11:-8] == State.LOST).all(), "at once, though most of these were final only later"
+    last = json.loads(json.dumps(told[-1]))
+    words = [point["state"] for point in last["points"]]
+    assert words == [State(state).name.lower().replace("_", " ") for state in states[-1].tolist()]
+    assert last["states"] == {word: words.count(word) for word in last["states"]} and len(last["states"]) == 5
 
 
 def test_bare_frames_through_a_pipe(tiny_tracker_file, tmp_path, monkeypatch, capsys):

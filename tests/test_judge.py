@@ -118,3 +118,58 @@ def test_few_points_have_no_partners_and_are_judged_all_the_same(count):
 def test_rules_out_of_range(change, expected):
     with pytest.raises(ValueError, match=expected):
         StateRules(**change)
+
+
+def led(judge: Judge, xy: torch.Tensor, hidden: int) -> torch.Tensor:
+    """Where a judge expects a point that is hidden while the others move to (n, 2) places."""
+    seen = torch.ones(len(xy))
+    seen[hidden] = 0
+    judge.step(xy, seen, torch.ones(len(xy)), torch.ones(len(xy)))
+    return judge.expected[hidden]
+
+
+def begun(xy: torch.Tensor) -> Judge:
+    judge, ones = Judge(len(xy), WH), torch.ones(len(xy))
+    judge.begin(ones > 0, xy, ones)
+    judge.step(xy, ones, ones, ones)
+    return judge
+
+
+def test_points_of_two_judges_become_partners_once_they_are_joined():
+    alone, others = standing(1)[0, :1], standing(1)[0, 1:]
+    moved = torch.cat([others, alone]) + torch.tensor([6.0, 2.0])
+    both = Judge.concat([begun(others), begun(alone)])
+    assert both.state.tolist() == [V] * 10
+    # Each knows those of its own judge up to here, and the single one nobody.
+    assert torch.allclose(led(both, moved, 4), moved[4])
+    both = Judge.concat([begun(others), begun(alone)])
+    assert torch.equal(led(both, moved, 9), alone[0])
+    both = Judge.concat([begun(others), begun(alone)])
+    both.step(torch.cat([others, alone]), *torch.ones(3, 10))
+    assert torch.allclose(led(both, moved, 9), moved[9])
+
+
+def test_a_point_that_is_left_out_is_no_partner_any_more():
+    """Of two groups that move apart only the far one is left: it leads the point from then on."""
+    point = torch.tensor([[50.0, 50.0]])
+    near = point + torch.tensor([[8.0, 0.0], [-8.0, 0.0], [0.0, 8.0], [0.0, -8.0]])
+    far = point + torch.tensor([[90.0, 0.0], [90.0, 20.0], [90.0, -20.0], [99.0, 9.0]])
+    xy = torch.cat([near, point, far])
+    moved = xy + torch.cat([torch.tensor([[5.0, 0.0]] * 5), torch.tensor([[0.0, 7.0]] * 4)])
+    judge = begun(xy)
+    chosen = torch.tensor([False] * 4 + [True] * 5)
+    assert torch.allclose(led(judge.select(chosen), moved[chosen], 0), xy[4] + torch.tensor([0.0, 7.0]))
+    assert not torch.allclose(led(judge, moved, 4), xy[4] + torch.tensor([0.0, 7.0]))
+    nobody = begun(xy).select(torch.arange(9) == 4)
+    assert torch.equal(led(nobody, moved[4:5], 0), xy[4])
+    assert not bool(nobody.guided.any())
+
+
+def test_a_judge_goes_on_from_its_tensors_and_the_first_one_does_not_notice():
+    xy = standing(4, (3.0, 1.0))
+    judge = begun(xy[0])
+    copy = Judge.of(judge.tensors(), WH)
+    before = judge.expected.clone()
+    expected = led(copy, xy[1], 3)
+    assert torch.equal(judge.expected, before)
+    assert torch.equal(led(judge, xy[1], 3), expected)

@@ -15,11 +15,14 @@ import torch
 import pointtrack as pt
 from pointtrack.live import LiveTracker
 from pointtrack.live_server import LiveServer
+from pointtrack.point_states import State
 from pointtrack.predict import StreamTracker
 from pointtrack.reader import FrameReader, LiveState, raw_frames
+from pointtrack.states import StateOptions, StateTracker
 from pointtrack.types import Queries, Tracks
 from pointtrack.video import write_video
 from tests.test_predict import moving_video, same
+from tests.test_states import GENEROUS
 
 WH = (64, 48)
 VIDEO = moving_video(20, WH)
@@ -221,6 +224,33 @@ def test_points_come_and_go(tiny_tracker):
     assert counts == [3] * 10 + [4] * 5 + [3] * 5
     assert list(live.report().latency_ms) == [3, 4]
     assert Tracks.concat(pieces).ids.tolist() == [0, 1, 2, 50]
+
+
+@pytest.mark.parametrize("redetect", [False, True])
+def test_states_are_those_of_the_stream(tiny_tracker, redetect):
+    video = np.concatenate([VIDEO.frames[:12], 255 - VIDEO.frames[12:]])
+    pieces, options = [], StateOptions(GENEROUS, redetect=redetect)
+    reader = FrameReader(iter(video), drop=False)
+    with LiveTracker(tiny_tracker, QUERIES, reader, on_final=pieces.append, states=options) as live:
+        results = []
+        for result in live:
+            results.append(result)
+            if result.number == 9:
+                live.stream.add(Queries([9], [[30.0, 30.0]], [50]))
+            if result.number == 15:
+                live.stream.remove([0])
+    assert [result.tracks.ids.tolist() for result in results][8::7] == [[0, 1, 2], [0, 1, 2, 50]]
+    assert results[-1].tracks.ids.tolist() == [1, 2, 50]
+    final = Tracks.concat(pieces)
+    assert final.ids.tolist() == [0, 1, 2, 50] and live.stream.cuts == {12}
+    lost, found = final.states.state == State.LOST, final.states.found > 0
+    assert (lost | found)[12:, 1:].all() and found.any() == redetect, "from the cut on"
+    assert (results[11].tracks.states.state[0, :2] != State.LOST).all()
+    assert (results[12].tracks.states.state == State.LOST).all(), "at once"
+    stream = StateTracker(tiny_tracker, QUERIES, WH, rules=GENEROUS, redetect=redetect)
+    for result, frame in zip(results[:9], video[:9], strict=True):
+        stream.push(frame)
+        assert torch.equal(result.tracks.states.state, stream.newest().states.state)
 
 
 def test_a_file_plays_at_its_own_speed(tmp_path):

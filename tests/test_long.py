@@ -11,15 +11,21 @@ import torch
 from pointtrack.draw import TrackStyle, draw_tracks
 from pointtrack.long import draw_long, state_path, track_long
 from pointtrack.models.zoo import load_tracker
+from pointtrack.point_states import State
 from pointtrack.predict import StreamTracker, track
 from pointtrack.spill import read_spilled
+from pointtrack.states import StateOptions, track_states
 from pointtrack.types import Queries, Tracks
 from pointtrack.video import stream_video
+from tests.test_point_states import same as same_states
 from tests.test_predict import moving_video, same, some_queries
 
 WH = (64, 48)
 VIDEO = moving_video(45, WH)
 QUERIES = some_queries(12, WH)
+
+# With a cut so early that points are found again before the run is killed.
+OPTIONS = {"no states": None, "states": StateOptions(cuts=[2, 36], redetect=True)}
 
 # Run by another process, which kills itself before the 33rd frame.
 KILLED = """
@@ -27,7 +33,7 @@ import os, signal, sys
 from pointtrack.long import track_long
 from pointtrack.models.zoo import load_tracker
 from pointtrack.video import stream_video
-from tests.test_long import QUERIES, VIDEO
+from tests.test_long import OPTIONS, QUERIES, VIDEO
 
 def frames():
     for number, frame in enumerate(VIDEO.frames):
@@ -36,7 +42,7 @@ def frames():
         yield frame
 
 track_long(load_tracker(sys.argv[1], device="cpu"), stream_video(frames(), fps=10), QUERIES, sys.argv[2],
-           state_seconds=float(sys.argv[3]))
+           state_seconds=0, states=OPTIONS[sys.argv[3]])
 """
 
 
@@ -57,23 +63,37 @@ def expected(tiny_tracker) -> Tracks:
 
 
 def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expected):
-    steps = []
     path = tmp_path / "a.tracks"
-    assert track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, progress=steps.append) == 45
+    assert track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path) == 45
     assert same(read_spilled(path), expected)
-    assert sum(steps) == 45
 
 
-def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracker_file, tmp_path):
-    tracker = load_tracker(tiny_tracker_file, device="cpu")
-    expected = track(tracker, VIDEO, QUERIES, backward=False)
+def test_with_states_too(tiny_tracker, tmp_path):
+    path, options = tmp_path / "a.tracks", OPTIONS["states"]
+    expected = track_states(tiny_tracker, VIDEO, QUERIES, backward=False, **vars(options))
+    assert track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, states=options) == 45
+    tracks = read_spilled(path)
+    assert same(tracks, expected) and same_states(tracks.states, expected.states)
+    drawn = [frame for frame, _ in draw_long(stream_video(VIDEO), path)]
+    assert np.array_equal(np.stack(drawn), draw_tracks(VIDEO, expected).frames)
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracker_file, tmp_path, kind):
+    tracker, states = load_tracker(tiny_tracker_file, device="cpu"), OPTIONS[kind]
+    track_long(tracker, stream_video(VIDEO), QUERIES, tmp_path / "b.tracks", states=states)
+    expected = read_spilled(tmp_path / "b.tracks")
     path = tmp_path / "a.tracks"
-    arguments = [sys.executable, "-c", KILLED, str(tiny_tracker_file), str(path), "0"]
+    arguments = [sys.executable, "-c", KILLED, str(tiny_tracker_file), str(path), kind]
     run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert same(read_spilled(path), expected.clip(0, 28)), "up to the last window"
-    assert track_long(tracker, stream_video(VIDEO), QUERIES, path, resume=True) == 45
-    assert same(read_spilled(path), expected)
+    assert track_long(tracker, stream_video(VIDEO), QUERIES, path, resume=True, states=states) == 45
+    tracks = read_spilled(path)
+    assert same(tracks, expected)
+    if states is not None:
+        assert same_states(tracks.states, expected.states)
+        assert bool(tracks.states.found[27].any()) and bool((tracks.states.state[36:] == State.LOST).any())
 
 
 @pytest.mark.parametrize("states_until, at", [(8, 27), (24, 25), (28, 44), (0, 30)])
@@ -129,13 +149,19 @@ def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
             resume=True,
             support_grid=0,
         )
+    with pytest.raises(
+        ValueError, match="resume: expected the states of the run to go on with, none, got Sta"
+    ):
+        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True, states=StateOptions())
     torch.nn.init.zeros_(tiny_tracker.head.weight)
     with pytest.raises(ValueError, match="resume: expected the tracker .* tiny, weights"):
         track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True)
     assert path.read_bytes() == left
 
 
-def test_a_tracker_of_one_window_is_refused(tiny_tracker, tmp_path, monkeypatch):
+def test_a_function_for_cuts_and_a_tracker_of_one_window_are_refused(tiny_tracker, tmp_path):
+    with pytest.raises(ValueError, match="cuts: expected frames or 'auto' for a long video, got a function"):
+        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, tmp_path / "a", states=StateOptions(cuts=bool))
     object.__setattr__(tiny_tracker.config.window, "length", None)
     with pytest.raises(ValueError, match="needs the whole video at once"):
         track_long(tiny_tracker, stream_video(VIDEO), QUERIES, tmp_path / "a.tracks")

@@ -1,6 +1,7 @@
 """Configs, checkpoints, and the windows of the network."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from pointtrack.config import TrackerConfig, TransformerConfig, WindowConfig, fr
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.tracker import PointTracker
 from pointtrack.models.window import WindowQueries
-from pointtrack.models.zoo import SHIPPED, load_tracker
+from pointtrack.models.zoo import SHIPPED, SINGLE_ITERATIONS, SINGLE_LENGTH, load_tracker
 from pointtrack.segment.small import SHIPPED as SEGMENTER
 
 
@@ -84,6 +85,29 @@ def test_rounds_of_refinement_can_be_chosen(tiny_tracker_file):
     assert load_tracker(tiny_tracker_file, step=1).config.window.step == 1
     with pytest.raises(ValueError, match=r"expected 1..8 \(the window's length\), got 9"):
         load_tracker(tiny_tracker_file, step=9)
+
+
+def test_single_frames_get_short_windows_and_one_round(tiny_tracker, tmp_path):
+    config, path = tiny_tracker.config, tmp_path / "long.safetensors"
+    tiny_tracker.config = replace(config, window=replace(config.window, length=12, step=6, iterations=3))
+    save_checkpoint(path, tiny_tracker)
+
+    def windows(**asked) -> tuple[int, int, int]:
+        window = load_tracker(path, device="cpu", **asked).config.window
+        return window.length, window.step, window.iterations
+
+    assert windows() == (12, 6, 3) and windows(step=2) == (12, 2, 3)
+    assert windows(step=1) == (SINGLE_LENGTH, 1, SINGLE_ITERATIONS)
+    assert windows(step=1, iterations=2) == (12, 1, 2)
+    tiny_tracker.config = replace(config, window=replace(config.window, length=3, step=1, iterations=0))
+    save_checkpoint(path, tiny_tracker)
+    assert windows(step=1) == (3, 1, 0), "never more than the model's own"
+    save_checkpoint(
+        path, PointTracker(replace(config, window=WindowConfig(length=12, step=6, start="repeat")))
+    )
+    assert windows(step=1) == (12, 1, 2), (
+        "a tracker that starts from the last position needs its frames and rounds"
+    )
 
 
 def test_new_tracker_refines_nothing_yet():

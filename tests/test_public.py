@@ -22,6 +22,7 @@ PUBLIC = [
     "RegionOptions",
     "RegionTracker",
     "State",
+    "StateOptions",
     "StateRules",
     "StateTracker",
     "StreamTracker",

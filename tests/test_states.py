@@ -145,6 +145,19 @@ def test_a_tracker_of_one_window_searches_too(whole_tracker):
     assert (tracks.states.state != State.NOT_TRACKED).all()
 
 
+def test_cuts_are_found_unless_they_are_told(tiny_tracker):
+    video = pt.Video(np.concatenate([VIDEO.frames[:10], 255 - VIDEO.frames[10:]]))
+    queries = Queries([0, 0, 14], [[20.0, 20.0], [40.0, 20.0], [30.0, 30.0]])
+    tracks = track_states(tiny_tracker, video, queries, rules=GENEROUS)
+    lost = tracks.states.state == State.LOST
+    assert torch.equal(lost[:, :2], (torch.arange(21) >= 10)[:, None].expand(-1, 2))
+    assert torch.equal(lost[:, 2], torch.arange(21) < 10), "backward too"
+    told = track_states(tiny_tracker, video, queries, rules=GENEROUS, cuts=[])
+    assert (told.states.state[10:, :2] != State.LOST).any(), "what is told goes before what is found"
+    with pytest.raises(ValueError, match="cuts: expected 'auto', frames, or a function, got 'none'"):
+        StateTracker(tiny_tracker, QUERIES, VIDEO.wh, cuts="none")
+
+
 def test_no_points_and_wrong_ones(tiny_tracker):
     none = track_states(tiny_tracker, VIDEO, Queries(torch.zeros(0), torch.zeros(0, 2)))
     assert none.states.state.shape == (21, 0)
@@ -206,5 +219,3 @@ def test_the_command_tells_states(tiny_video_file, tiny_tracker_file, tmp_path, 
     assert "found again" in capsys.readouterr().out
     tracks = pt.load_tracks(out.with_suffix(".npz"))
     assert same_states(pt.load_tracks(out.with_suffix(".csv")).states, tracks.states)
-    assert cli.main([*arguments, "--out", str(out), "--states", "--flat"]) == 2
-    assert "expected no --states" in capsys.readouterr().err

@@ -32,7 +32,9 @@ class MatchingTask(Task):
         super().__init__()
         self.tracker = tracker.requires_grad_(False)
         self.tracker.encoder.requires_grad_(True)
-        self.log_sharpness = nn.Parameter(torch.full((tracker.config.correlation.levels,), 2.5))
+        # From what the tracker learnt before: another sharpness would first spoil the features that suit it.
+        start = tracker.match_sharpness.detach().log()
+        self.log_sharpness = nn.Parameter(start.repeat(tracker.config.correlation.levels))
         self.held_out = held_out
 
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:

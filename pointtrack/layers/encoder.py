@@ -112,12 +112,12 @@ class Encoder(nn.Module):
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or frames.device.type != "cpu":
             return self._features(frames)
         # One by one: the maps of one frame stay in the processor's cache from layer to layer.
-        return torch.cat([self._features(frame) for frame in frames.split(1)])
+        features = [self._features(frame) for frame in frames.split(1)]
+        return torch.cat(features) if len(features) > 1 else features[0]
 
     def _features(self, frames: Tensor) -> Tensor:
         size = (frames.shape[-2] // self.stride, frames.shape[-1] // self.stride)
-        x = 2 * (frames / 255.0) - 1
-        x = relu(instance_norm(self.stem(x)))
+        x = relu(instance_norm(self.stem(frames / 127.5 - 1)))
         stages = []
         for stage in self.stages:
             x = stage(x)

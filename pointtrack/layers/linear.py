@@ -9,6 +9,7 @@ from torch import Tensor, nn
 # What torch's own compiler calls on CPUs: oneDNN's matrix product with the GELU in the same pass. On processors of AMD
 # it is faster than MKL's, which torch takes by default. It knows no gradients.
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_ONEDNN_BF16 = _ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # else it refuses bfloat16
 
 
 def linear(x: Tensor, layer: nn.Linear, gelu: str | None = None) -> Tensor:
@@ -20,12 +21,14 @@ def linear(x: Tensor, layer: nn.Linear, gelu: str | None = None) -> Tensor:
         gelu: "tanh" or "none" (the exact one) as in F.gelu; None for no GELU.
 
     Returns:
-        (..., c') the same as `F.gelu(layer(x))` up to rounding.
+        (..., c') the same as `F.gelu(layer(x))` up to rounding, in bfloat16 under an autocast to that.
     """
     if onednn_takes(x):
+        kind = torch.bfloat16 if torch.is_autocast_enabled("cpu") else x.dtype
+        bias = None if layer.bias is None else layer.bias.to(kind)
         activation = ("none", "") if gelu is None else ("gelu", gelu)
         return torch.ops.mkldnn._linear_pointwise(
-            x, layer.weight, layer.bias, activation[0], [], activation[1]
+            x.to(kind), layer.weight.to(kind), bias, activation[0], [], activation[1]
         )
     y = layer(x)
     return y if gelu is None else F.gelu(y, approximate=gelu)
@@ -37,13 +40,19 @@ def multiply(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def onednn_takes(x: Tensor) -> bool:
-    """Whether oneDNN may be called directly: float32 on a CPU, no gradient wanted, nothing that records operations."""
+    """Whether oneDNN may be called directly: on a CPU, no gradient wanted, nothing that records operations.
+
+    In float32, or under an autocast to bfloat16.
+    """
+    takes, known = _ONEDNN, [torch.float32]
+    if torch.is_autocast_enabled("cpu"):
+        takes = _ONEDNN_BF16 and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        known = [torch.float32, torch.bfloat16]
     return (
-        _ONEDNN
-        and x.dtype == torch.float32
+        takes
+        and x.dtype in known
         and x.device.type == "cpu"
         and x.numel() > 0
         and not torch.is_grad_enabled()
-        and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pointtrack.models.joiner import Joiner
 from pointtrack.models.tracker import PointTracker
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
@@ -67,6 +68,8 @@ class WindowLoop:
         self._points = torch.zeros(0, dtype=torch.int64, device=xy.device)
         self._templates: Templates | None = None
         self._state: WindowState | None = None
+        # Shared by loops that hold the same pieces; no part of the state, as it can be made again.
+        self._join = Joiner(self.length if self.length and 4 * self.step <= self.length else 0)
 
     @property
     def held(self) -> int:
@@ -79,11 +82,11 @@ class WindowLoop:
         return self.start - (self._former[0].shape[1] if self._former else 0)
 
     def features(self, frame: int) -> list[Tensor]:
-        """The pyramid (b, 1, h, w, c) per level of a frame that is still kept. Raises ValueError for another one."""
+        """The pyramid (b, 1, h, w, c) float32 of a frame that is still kept. Raises ValueError for another one."""
         first = self.earliest
         for piece in self._held():
             if first <= frame < first + piece[0].shape[1]:
-                return [level[:, frame - first : frame - first + 1] for level in piece]
+                return [level[:, frame - first : frame - first + 1].float() for level in piece]
             first += piece[0].shape[1]
         raise ValueError(
             f"frame: expected one of {self.earliest}..{first - 1}, got {frame}; others are not kept"
@@ -100,12 +103,12 @@ class WindowLoop:
             the same pieces.
         """
         loop = WindowLoop(self.tracker, frame, xy, length=self.length, step=self.step)
-        loop.start = self.earliest
+        loop.start, loop._join = self.earliest, self._join
         return loop, [window for piece in self._held() for window in loop.push(piece)]
 
     def state(self) -> dict[str, Any]:
         """Everything but the network that is kept between pieces, as tensors and plain values."""
-        kept = {name: value for name, value in vars(self).items() if name != "tracker"}
+        kept = {name: value for name, value in vars(self).items() if name not in ("tracker", "_join")}
         kept.update(_pieces=list(self._pieces), _seen=self._seen.clone())  # all else is replaced, not changed
         for name in ("_templates", "_state"):
             kept[name] = None if kept[name] is None else asdict(kept[name])
@@ -148,8 +151,7 @@ class WindowLoop:
         return [self._track(self.held)] if self.held > self._shared else []
 
     def _track(self, length: int) -> TrackedWindow:
-        held = [torch.cat(level, dim=1) for level in zip(*self._pieces, strict=True)]
-        pyramid = [level[:, :length] for level in held]
+        pyramid = [level[:, :length] for level in self._join(self._pieces)]
         if self.tracker.config.window.pad and self.length is not None:
             last = torch.arange(self.length, device=self.xy.device).clamp(max=length - 1)
             pyramid = [level[:, last] for level in pyramid]
@@ -171,20 +173,23 @@ class WindowLoop:
         """Remember the looks of points whose query frame has come, and make room for points that join."""
         due = (self.frame < self.start + length) & ~self._seen
         new = due.any(0).nonzero()[:, 0]
-        # A query from before the stream is read on its first frame.
-        inside = (self.frame[:, new] - self.start).clamp(min=0)
-        looks = self.tracker.remember(pyramid, inside, self.xy[:, new])
         joining = new
         if self.tracker.config.window.late == "absent":
             assert bool(due[:, new].all()), "clips of a batch must have the same points late"
         else:
             joining = torch.arange(self.frame.shape[1], device=self.xy.device)[len(self._points) :]
+        if not len(new) and not len(joining):
+            return
+        # A query from before the stream is read on its first frame.
+        inside = (self.frame[:, new] - self.start).clamp(min=0)
+        looks = self.tracker.remember(pyramid, inside, self.xy[:, new])
+        complete = torch.equal(joining, new) and bool(due[:, new].all())  # all that join were read just now
         if len(joining):
-            room = looks.zeros(len(joining))
+            room = looks if complete else looks.zeros(len(joining))
             self._templates = room if self._templates is None else Templates.concat([self._templates, room])
             self._points = torch.cat([self._points, joining])
             self._state = None if self._state is None else self._state.joined_by(len(joining))
-        if len(new) and self._templates is not None:
+        if len(new) and not complete and self._templates is not None:
             places = torch.isin(self._points, new).nonzero()[:, 0]
             order = torch.searchsorted(new, self._points[places])
             self._templates = self._templates.put(places, looks.select(order), due[:, new[order]])

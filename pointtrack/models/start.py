@@ -1,7 +1,7 @@
 """Where a window starts from: where points were last, or where a search for their features finds them.
 
 In the search every point is looked for frame after frame. The best cell of a small search area around the last position wins; a point whose best product there is
-poor is looked for over the whole frame. This first guess needs no transformer, and the refinement is
+poor is looked for over the whole frame, and moves only to where it is much better. This first guess needs no transformer, and the refinement is
 always measured against it.
 """
 
@@ -21,6 +21,7 @@ LOST = 0.8  # cosine below which the whole frame is searched
 PACE = 0.8  # share of its last step that a point is expected to repeat
 FAR = 0.006  # cosine that a match costs per squared cell from where the point is expected
 REGAINED = 0.85  # cosine that a find elsewhere in the frame needs
+BETTER = 0.2  # by how much it must be above that of the best cell nearby: things look alike, and rarely does one jump
 
 
 def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, logit: float) -> Estimate:
@@ -124,7 +125,7 @@ def match_frame(
     last = torch.minimum(torch.nan_to_num(last).clamp(min=0), limit)
     which = torch.full(last.shape[:2], frame, device=last.device)
     block = read_block(level, which, last.round(), radius)
-    product = torch.einsum("bnxyc,bnc->bnxy", block.cells, template)
+    product = torch.einsum("bnxyc,bnc->bnxy", block.cells.float(), template)
     side = product.shape[-1]
     reach = torch.arange(-radius, radius + 2, device=last.device, dtype=last.dtype)
     away = reach - (last - last.round())[..., None]  # (b, n, xy, cells along it)
@@ -138,14 +139,17 @@ def match_frame(
     if bool(lost.any()):
         # One video after the other: a map per point would be gigabytes for many points.
         parts = zip(template, lost, level[:, frame], strict=True)
-        everywhere = torch.cat([torch.einsum("nc,hwc->nhw", one[gone], seen) for one, gone, seen in parts])
+        everywhere = torch.cat(
+            [torch.einsum("nc,hwc->nhw", one[gone], seen.float()) for one, gone, seen in parts]
+        )
         top, index = everywhere.flatten(1).max(-1)
         found = torch.stack([index % w, index // w], dim=-1).to(cell.dtype)
-        cell[lost] = torch.where((top > REGAINED)[:, None], found, cell[lost])
-    patch = read_patch(level, which, cell, 1)
+        convincing = (top > REGAINED) & (top > cosine[lost] + BETTER)
+        cell[lost] = torch.where(convincing[:, None], found, cell[lost])
+    patch = read_patch(level, which, cell, 1).float()
     near = torch.softmax(torch.einsum("bnpc,bnc->bnp", patch, template) * sharpness, dim=-1)
     reach = torch.arange(-1, 2, device=last.device, dtype=last.dtype)
     steps = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), dim=-1).reshape(-1, 2)
     position = cell + near @ steps
-    feature = F.normalize(read_patch(level, which, position, 0)[..., 0, :], dim=-1)
+    feature = F.normalize(read_patch(level, which, position, 0)[..., 0, :].float(), dim=-1)
     return position, (feature * template).sum(-1), feature

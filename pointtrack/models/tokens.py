@@ -82,7 +82,8 @@ class Tokens(nn.Module):
     def forward(self, view: View) -> Tensor:
         """Tokens of all points on all frames."""
         tokens = torch.cat([PARTS[part](self, view) for part in self.config.parts], dim=-1)
-        return tokens + self._codes(view).to(tokens)
+        tokens += self._codes(view).to(tokens)  # into the same memory: of many points there is much
+        return tokens
 
     def _codes(self, view: View) -> Tensor:
         """What is added to the tokens: broadcasts to (b, t, n, width)."""

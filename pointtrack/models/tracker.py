@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -73,18 +74,23 @@ class PointTracker(nn.Module):
         return not self.renews_features
 
     def encode(self, frames: Tensor) -> list[Tensor]:
-        """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c)."""
+        """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c).
+
+        On a CPU that refines in bfloat16, features are kept in it too: reading them is most of what comparing costs.
+        """
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.config.bf16_encoder):
+        with _narrow(pixels.device, self.config.bf16_encoder):
             features = self.encoder(pixels)
-        return [
-            channels_last(x, len(frames)) for x in build_pyramid(features, self.config.correlation.levels)
-        ]
+        pyramid = build_pyramid(features, self.config.correlation.levels)
+        if self.config.bf16_refinement and pixels.device.type == "cpu":
+            pyramid = [x.bfloat16() for x in pyramid]
+        return [channels_last(x, len(frames)) for x in pyramid]
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
         """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
-        feature = read_patch(pyramid[0], frame, xy / CELL, 0)[..., 0, :]
-        return Templates(self.correlation.remember(pyramid, frame, xy / CELL), F.normalize(feature, dim=-1))
+        feature = read_patch(pyramid[0], frame, xy / CELL, 0)[..., 0, :].float()
+        support = [x.float() for x in self.correlation.remember(pyramid, frame, xy / CELL)]
+        return Templates(support, F.normalize(feature, dim=-1))
 
     def forward(
         self, pyramid: list[Tensor], queries: WindowQueries, state: WindowState | None, step: int
@@ -156,17 +162,22 @@ class PointTracker(nn.Module):
         """
         now = Estimate(now.xy.detach(), now.visibility_logit, now.confidence_logit)
         cells = now.xy / CELL
-        compared, middles = self.correlation.compare(window.pyramid, support, cells)
-        view = View(window, now, compared)
+        with _narrow(cells.device, self.config.bf16_refinement):
+            compared, middles = self.correlation.compare(window.pyramid, support, cells)
+        view = View(window, now, compared.float())
         if self.renews_features:
             view.feature = support[0]
         if self.suggests_moves:
             believed = now.visibility_logit.detach().sigmoid()
-            peaks, view.heights = peak_moves(middles, self.correlation.radius, self.log_sharpness.exp())
+            products = [x.float() for x in middles]
+            peaks, view.heights = peak_moves(products, self.correlation.radius, self.log_sharpness.exp())
             view.moves = torch.stack([*peaks, *path_moves(cells, believed)], dim=-1)
 
         hidden = window.to_come() if self.config.window.late == "masked" else None
-        answer = self.head(self.updater(self.tokens(view), hidden, self.config.strict_parity)).float()
+        tokens = self.tokens(view)
+        with _narrow(cells.device, self.config.bf16_refinement):
+            thought = self.updater(tokens, hidden, self.config.strict_parity)
+        answer = self.head(thought.float()).float()
         step = answer[..., :2]
         if self.renews_features:
             return replace(now, xy=now.xy + step * CELL), [support[0] + self.renewal(answer[..., 2:])]
@@ -186,6 +197,11 @@ class PointTracker(nn.Module):
         at_query = _one_hot(queries.frame, estimate.xy.shape[1])
         sure = torch.full_like(estimate.visibility_logit, SURE_LOGIT)
         return Estimate(queries.xy[:, None].expand_as(estimate.xy), sure, sure).where(at_query, estimate)
+
+
+def _narrow(device: torch.device, asked: bool) -> AbstractContextManager[object]:
+    """bfloat16 for layers where it is asked for; otherwise as it is set around, which training may do."""
+    return torch.autocast(device.type, torch.bfloat16) if asked else nullcontext()
 
 
 def _one_hot(frame: Tensor, frames: int) -> Tensor:

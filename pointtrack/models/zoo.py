@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from pointtrack.config import TrackerConfig
+from pointtrack.config import TrackerConfig, WindowConfig
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.files import check_sha256, file_sha256
 from pointtrack.models.hub import fetch
@@ -27,6 +27,9 @@ ALIASES = {
     "cotracker3_offline": "cotracker3-offline",
     "cotracker3_online": "cotracker3-online",
 }
+# Frames and rounds of windows that move on by one frame, for trackers whose first guess is a match: each frame is refined once
+# in every window that it is in, and more of either only costs time (docs/speed.md, "Single frames").
+SINGLE_LENGTH, SINGLE_ITERATIONS = 8, 1
 _told: set[str] = set()  # licences that were already told of
 
 
@@ -54,9 +57,12 @@ def load_tracker(
         iterations: rounds of refinement per window, where they should differ from the model's own; with 0
             the first guess is the answer.
         step: frames by which the windows move on, where it should differ from the model's own (half a window); with
-            1 every frame is answered for again when the next one comes. Costs as much more as it is smaller.
-        precision: "float32", or "bfloat16" for the encoder's convolutions: faster on processors made for it, and
-            positions differ by hundredths of a pixel (`python -m benchmarks.track --precision bfloat16`).
+            1 every frame is answered for again when the next one comes. Costs as much more as it is smaller. With 1, and
+            `iterations` left out, a model that matches first takes windows of 8 frames and one round, which is faster and
+            no less exact (docs/speed.md); its own windows if `iterations` is named.
+        precision: "float32", or "bfloat16" for convolutions, linear layers and products of features: faster on
+            processors made for it, and positions of the shipped model differ by hundredths of a pixel
+            (`python -m benchmarks.track --precision bfloat16`).
         strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
             points, see `docs/differences.md`.
 
@@ -82,22 +88,30 @@ def load_tracker(
             check_sha256(path, sha256)
         tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
     _tell_licence(tracker.config, path)
+    narrow = precision == "bfloat16"
     tracker.config = replace(
-        tracker.config, strict_parity=strict_parity, bf16_encoder=precision == "bfloat16"
+        tracker.config, strict_parity=strict_parity, bf16_encoder=narrow, bf16_refinement=narrow
     )
     tracker.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
-    if iterations is not None:
-        if iterations < 0:
-            raise ValueError(f"iterations: expected 0 or more, got {iterations}")
-        window = replace(tracker.config.window, iterations=iterations)
-        tracker.config = replace(tracker.config, window=window)
-    if step is not None:
-        if tracker.config.window.length is None:
-            raise ValueError(
-                f"step: expected none, as {tracker.config.name} takes a video in one window, got {step}"
-            )
-        tracker.config = replace(tracker.config, window=replace(tracker.config.window, step=step))
+    tracker.config = replace(tracker.config, window=_windows(tracker.config, iterations, step))
     return tracker
+
+
+def _windows(config: TrackerConfig, iterations: int | None, step: int | None) -> WindowConfig:
+    """The windows of a tracker, with the rounds and the step that were asked for. Errors as `load_tracker`."""
+    window = config.window
+    if iterations is not None and iterations < 0:
+        raise ValueError(f"iterations: expected 0 or more, got {iterations}")
+    if step is not None and window.length is None:
+        raise ValueError(f"step: expected none, as {config.name} takes a video in one window, got {step}")
+    if step == 1 and iterations is None and window.start == "match" and window.length is not None:
+        iterations = min(SINGLE_ITERATIONS, window.iterations)
+        window = replace(window, length=min(SINGLE_LENGTH, window.length))
+    return replace(
+        window,
+        iterations=window.iterations if iterations is None else iterations,
+        step=window.step if step is None else step,
+    )
 
 
 def _find(name: str, checkpoint: str | Path | None) -> Path:

@@ -43,7 +43,7 @@ def tracker_features(tracker: PointTracker, level: int | None = None) -> Feature
         pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frame)).to(device), "h w c -> 1 c h w")
         wh = model_wh((frame.shape[1], frame.shape[0]), tracker.config)
         resized = resize_frames(pixels, wh, tracker.config.resize_rule)
-        return rearrange(tracker.encode(resized[None])[level], "1 1 h w c -> c h w")
+        return rearrange(tracker.encode(resized[None])[level].float(), "1 1 h w c -> c h w")
 
     return features
 

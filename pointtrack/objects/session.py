@@ -19,8 +19,8 @@ from pointtrack.objects.engine import Engine
 from pointtrack.objects.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
 from pointtrack.objects.points import PointEngine
 from pointtrack.objects.schedule import Direction, Schedule
-from pointtrack.objects.shots import find_cuts
 from pointtrack.segment.base import Prompt, Segmenter, check_inside
+from pointtrack.shots import find_cuts
 from pointtrack.types import Video
 
 APART = 8  # frames between two that are named as worth a correction

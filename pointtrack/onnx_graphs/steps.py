@@ -125,9 +125,9 @@ def not_seeing(blocks: Iterable[nn.Module], frames: Tensor) -> Iterator[None]:
 
 
 def in_float32(tracker: PointTracker) -> PointTracker:
-    """The same network with an encoder that computes in float32; the given one does not change."""
+    """The same network, computing in float32; the given one does not change."""
     twin = copy.copy(tracker)
-    twin.config = replace(tracker.config, bf16_encoder=False)
+    twin.config = replace(tracker.config, bf16_encoder=False, bf16_refinement=False)
     return twin
 
 

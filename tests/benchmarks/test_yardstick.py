@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.operations import operations_needed
-from benchmarks.yardstick import Workload, bench, peak, race, table_row
+from benchmarks.yardstick import HEADER, Workload, bench, peak, race, table_row
 
 TINY = Workload(6, 3, False, ("cotracker3-offline",), wh=(64, 48))
 
@@ -15,11 +15,12 @@ def test_both_give_the_same_answer_to_the_same_question():
     row |= {
         "workload": "tiny",
         "model": "cotracker3-offline",
+        "frames": TINY.frames,
         "operations": 1,
         "rate": 1.0,
         "share_of_rate": 0.5,
     }
-    assert table_row(row).count("|") == 14
+    assert table_row(row).count("|") == HEADER.splitlines()[0].count("|")
 
 
 def test_memory_is_that_of_one_run():

@@ -31,6 +31,24 @@ def test_groups_of_points_do_not_matter(kind, points, positions, monkeypatch):
         assert torch.allclose(middle[..., 0], centre, atol=1e-5)
 
 
+def test_products_of_a_group_are_gone_before_the_next(monkeypatch):
+    """What is kept of a group is as large as it says: a view would keep all products of its group in memory."""
+    monkeypatch.setitem(module.POSITIONS, "cpu", 2)
+    correlation = CORRELATIONS["patch"](CorrelationConfig(levels=1, radius=1, hidden=8, channels=4))
+    level = torch.randn(1, 2, 8, 9, 6, generator=torch.Generator().manual_seed(0))
+    cells = torch.full((1, 2, 3, 2), 3.25)
+    kept, cat = [], torch.cat
+    monkeypatch.setattr(
+        module.torch, "cat", lambda parts, dim: kept.append(list(parts)) or cat(parts, dim=dim)
+    )
+    with torch.inference_mode():
+        support = correlation.remember([level], torch.zeros(1, 3, dtype=torch.int64), cells[:, 0])
+        correlation.compare([level], support, cells)
+    together = [parts for parts in kept if len(parts) == 3]
+    assert len(together) == 2
+    assert all(x.untyped_storage().nbytes() == x.nbytes for parts in together for x in parts)
+
+
 def test_gradients_reach_the_maps():
     correlation = CORRELATIONS["patch"](CorrelationConfig(levels=1, radius=1, hidden=8, channels=4))
     level = torch.randn(1, 2, 8, 9, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()

@@ -34,8 +34,20 @@ def test_onednn_is_asked_for_plain_inference_only():
     with torch.inference_mode():
         assert onednn_takes(x)
         assert not onednn_takes(x.double())
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.float16):
             assert not onednn_takes(x)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_an_autocast_computes_in_bfloat16(kind):
+    generator = torch.Generator().manual_seed(0)
+    layer = torch.nn.Linear(12, 20)
+    x = torch.randn(5, 12, generator=generator).to(kind)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        answer = linear(x, layer, "tanh")
+    wanted = F.gelu(layer(x.float()), approximate="tanh")
+    assert answer.dtype == torch.bfloat16
+    assert torch.allclose(answer.float(), wanted, atol=0.03) and not torch.equal(answer.float(), wanted)
 
 
 def test_an_export_records_torchs_own_layers():

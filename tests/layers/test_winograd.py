@@ -31,3 +31,11 @@ def test_few_channels_and_gradients_take_the_layer_itself():
         assert torch.equal(convolve(x, layer), layer(x))
     convolve(x, layer).sum().backward()
     assert layer.weight.grad is not None
+
+
+def test_low_precision_takes_the_layer_itself(monkeypatch):
+    monkeypatch.setattr(winograd, "WIDE", 2)
+    layer = torch.nn.Conv2d(3, 4, 3, padding=1).requires_grad_(False)
+    x = torch.ones(1, 3, 6, 6)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(convolve(x, layer), layer(x))

@@ -5,9 +5,10 @@ from itertools import islice, permutations
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from evaluation.datasets import data_root
-from pointtrack.objects.shots import CutFinder, find_cuts
+from pointtrack.shots import CutFinder, find_cuts
 from pointtrack.types import Video
 from pointtrack.video import stream_video
 
@@ -67,6 +68,21 @@ def test_frame_by_frame_says_the_same():
     assert [finder.push(frame) for frame in frames] == [number == 7 for number in range(14)]
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 6, 7, 8])
+def test_a_finder_goes_on_from_its_state(tmp_path, count):
+    frames = [*scene(5, 7), *scene(6, 7, speed=9)]
+    finder = CutFinder(threshold=10)
+    for frame in frames[:count]:
+        finder.push(frame)
+    torch.save(finder.state(), tmp_path / "state")
+    again = CutFinder.restored(torch.load(tmp_path / "state", weights_only=True))
+    assert [again.push(frame) for frame in frames[count:]] == [number == 7 for number in range(count, 14)]
+    assert again.threshold == 10
+    for frame in frames[count:]:
+        finder.push(frame)
+    assert again.state()["recent"] == finder.state()["recent"]
+
+
 def test_frames_may_be_of_any_size():
     frames = [*scene(0, 5), *(cv2.resize(frame, (33, 41)) for frame in scene(1, 5))]
     assert find_cuts(frames) == [5]
@@ -77,7 +93,8 @@ def test_frames_may_be_of_any_size():
     [
         (lambda: find_cuts([], threshold=0), "threshold: expected a difference above 0, got 0"),
         (lambda: find_cuts([np.zeros((4, 4, 3), np.float32)]), "expected uint8"),
-        (lambda: find_cuts([np.zeros((4, 4), np.uint8)]), r"expected one frame of shape \(h, w, 3\)"),
+        (lambda: find_cuts([np.zeros((4, 4), np.uint8)]), r"frame: expected shape \(h, w, 3\), got \(4, 4\)"),
+        (lambda: find_cuts([np.zeros((0, 4, 3), np.uint8)]), r"got uint8 \(0, 4, 3\)"),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused(call, error):

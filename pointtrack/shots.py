@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from scenedetect import ContentDetector, FrameTimecode, StatsManager
 
-from pointtrack.segment.base import check_frame
+from pointtrack.checks import check_shape
 from pointtrack.types import Video
 
 LOOK_WH = (256, 144)  # frames are compared at this size
@@ -52,20 +54,17 @@ class CutFinder:
         self.threshold = threshold
         self._detector = ContentDetector(min_scene_len=0)
         self._recent: deque[float] = deque(maxlen=RECENT)
+        self._latest: np.ndarray | None = None  # frame, small
         self._frames = 0
 
     def push(self, frame: np.ndarray) -> bool:
         """Whether a new shot begins with this frame, (h, w, 3) uint8 RGB. Raises ValueError for anything else."""
-        check_frame(frame)
-        small = cv2.resize(frame, LOOK_WH, interpolation=cv2.INTER_AREA)
-        now = FrameTimecode(self._frames, fps=1.0)
-        # Its statistics are the detector's public way to tell the difference; new ones, as they would grow with the video.
-        self._detector.stats_manager = statistics = StatsManager()
-        self._detector.process_frame(now, cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        self._frames += 1
+        check_shape(frame, "h w 3", "frame")
+        if frame.dtype != np.uint8 or 0 in frame.shape:
+            raise ValueError(f"frame: expected uint8 values 0..255, got {frame.dtype} {tuple(frame.shape)}")
+        difference = self._differs(cv2.resize(frame, LOOK_WH, interpolation=cv2.INTER_AREA))
         if self._frames == 1:
             return False
-        difference = float(statistics.get_metrics(now, [ContentDetector.FRAME_SCORE_KEY])[0])
         cut = (
             len(self._recent) >= FEWEST
             and difference >= self.threshold
@@ -73,6 +72,32 @@ class CutFinder:
         )
         self._recent.append(difference)
         return cut
+
+    def state(self) -> dict[str, Any]:
+        """All that `restored` needs to go on exactly from here: a tensor and plain values, for `torch.save`."""
+        latest = None if self._latest is None else torch.from_numpy(self._latest)
+        kept = {"threshold": self.threshold, "frames": self._frames}
+        return {**kept, "recent": list(self._recent), "latest": latest}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> CutFinder:
+        """The finder as it was when `state` was asked for; push the frame that came behind it."""
+        finder = cls(threshold=state["threshold"])
+        finder._recent.extend(state["recent"])
+        if state["latest"] is not None:
+            finder._frames = state["frames"] - 1
+            finder._differs(state["latest"].cpu().numpy())  # which the next one is compared with
+        return finder
+
+    def _differs(self, small: np.ndarray) -> float:
+        """By how much the next frame, of the size `LOOK_WH`, differs from the one before."""
+        # Its statistics are the detector's public way to tell the difference; new ones, as they would grow with the video.
+        self._detector.stats_manager = statistics = StatsManager()
+        now = FrameTimecode(self._frames, fps=1.0)
+        self._detector.process_frame(now, cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        self._latest = small
+        self._frames += 1
+        return float(statistics.get_metrics(now, [ContentDetector.FRAME_SCORE_KEY])[0] or 0.0)
 
 
 def find_cuts(video: Video | Iterable[np.ndarray], *, threshold: float = THRESHOLD) -> list[int]:

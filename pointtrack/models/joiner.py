@@ -1,0 +1,57 @@
+"""Pieces of features put side by side, without copying once more what the window before has put there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+Pyramid = list[Tensor]  # per level (b, t, h, w, c)
+
+
+class Joiner:
+    """Joins pieces of features along time.
+
+    A window that moves on by one frame shares all others with the window before. With room for it, and where nothing is
+    to be learnt, its frames are kept in one block of memory: new ones are written behind, and the window is a view. Nothing
+    that was written is changed later, so views stay valid, and all loops that hold the same pieces may share a joiner.
+
+    Args:
+        room: frames that the memory holds beyond those of a window; 0 to copy always.
+    """
+
+    def __init__(self, room: int):
+        self.room = room
+        self._pieces: list[Pyramid] = []  # that were joined last
+        self._memory: Pyramid = []
+        self._end = 0  # frames written in the memory
+
+    def __call__(self, pieces: list[Pyramid]) -> Pyramid:
+        """The pieces, at least one, as one pyramid."""
+        if not self.room or not torch.is_inference_mode_enabled() or len(pieces[0][0]) != 1:
+            # Of several videos a view would not be contiguous.
+            return [torch.cat(level, dim=1) for level in zip(*pieces, strict=True)]
+        joined = self._joined_already(pieces)
+        frames, fresh = _frames(pieces), pieces[joined:]
+        if not joined or self._end + _frames(fresh) > self._memory[0].shape[1]:
+            self._memory = []  # freed before there is another one
+            self._memory = [x.new_empty(1, frames + self.room, *x.shape[2:]) for x in pieces[0]]
+            self._end, fresh = 0, pieces
+        for piece in fresh:
+            start, self._end = self._end, self._end + piece[0].shape[1]
+            for memory, level in zip(self._memory, piece, strict=True):
+                memory[:, start : self._end] = level
+        self._pieces = list(pieces)
+        return [x[:, self._end - frames : self._end] for x in self._memory]
+
+    def _joined_already(self, pieces: list[Pyramid]) -> int:
+        """How many of the pieces are the last ones in the memory."""
+        for first, piece in enumerate(self._pieces):
+            if piece is pieces[0]:
+                last = self._pieces[first:]
+                same = len(last) <= len(pieces) and all(x is y for x, y in zip(last, pieces, strict=False))
+                return len(last) if same else 0
+        return 0
+
+
+def _frames(pieces: list[Pyramid]) -> int:
+    return sum(piece[0].shape[1] for piece in pieces)
