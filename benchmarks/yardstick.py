@@ -18,6 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 from benchmarks.machine import (
+    forget_peak,
     in_process,
     machine,
     measured_rates,
@@ -139,6 +140,7 @@ def peak(who: str, name: str, workload: Workload, precision: str) -> dict[str, f
     """Most memory of this process in a run of fewer rounds, whole and beyond what it had before, in MB."""
     return_freed_memory()
     call = contestants(name, workload, precision, ROUNDS_FOR_MEMORY)[who]
+    forget_peak()  # making both models may have taken more than the run does
     before = peak_memory()
     with torch.inference_mode():
         call()
