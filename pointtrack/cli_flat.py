@@ -76,6 +76,18 @@ def describe(
     return "; ".join(words)
 
 
+def print_tracked(
+    tracker: PointTracker, points: int, frames: int, wh: tuple[int, int], seconds: float
+) -> None:
+    """Say what was tracked, by what, and how fast."""
+    device = next(tracker.parameters()).device
+    print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
+    print(
+        f"tracked   {points} points through {frames} frames of {wh[0]} x {wh[1]} in "
+        f"{seconds:.1f} s: {frames / seconds:.1f} frames per second"
+    )
+
+
 def track_flat(
     open_stream: Callable[[], VideoStream],
     tracker: PointTracker,
@@ -100,16 +112,12 @@ def track_flat(
         watched = VideoStream(iter(bar), stream.fps, count, stream.name)
         frames = track_long(tracker, watched, queries, spilled, resume=resume, states=states)
     seconds = time.perf_counter() - began
-    device = next(tracker.parameters()).device
-    print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
-    print(
-        f"tracked   {len(queries)} points through {frames} frames of {wh[0]} x {wh[1]} in "
-        f"{seconds:.1f} s: {frames / seconds:.1f} frames per second"
-    )
-    tally = StateTally()
-    for piece in spilled_pieces(spilled):
-        tally.add(piece)
-    tally.print()
+    print_tracked(tracker, len(queries), frames, wh, seconds)
+    if states is not None:
+        tally = StateTally()
+        for piece in spilled_pieces(spilled):
+            tally.add(piece)
+        tally.print()
     with open_stream() as stream:
         bar = tqdm(
             draw_long(stream, spilled, style),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pointtrack.cli_flat import does_not_fit, print_estimate, track_flat
+from pointtrack.cli_flat import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli_prompts import parse_points
 from pointtrack.cli_states import StateTally, state_options
 from pointtrack.draw import TrackStyle, contact_sheet, draw_tracks
@@ -218,13 +218,7 @@ def track_and_report(
         tracks = how(
             tracker, video, queries, backward=backward, progress=lambda done: bar.update(done) and None
         )
-    seconds = time.perf_counter() - began
-    device = next(tracker.parameters()).device
-    print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
-    print(
-        f"tracked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]} in "
-        f"{seconds:.1f} s: {len(video) / seconds:.1f} frames per second"
-    )
+    print_tracked(tracker, len(queries), len(video), video.wh, time.perf_counter() - began)
     tally = StateTally()
     tally.add(tracks)
     tally.print()

@@ -16,7 +16,7 @@ from pointtrack.predict import StreamTracker, track
 from pointtrack.spill import read_spilled
 from pointtrack.states import StateOptions, track_states
 from pointtrack.types import Queries, Tracks
-from pointtrack.video import stream_video
+from pointtrack.video import VideoStream, stream_video
 from tests.test_point_states import same as same_states
 from tests.test_predict import moving_video, same, some_queries
 
@@ -64,8 +64,11 @@ def expected(tiny_tracker) -> Tracks:
 
 def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expected):
     path = tmp_path / "a.tracks"
-    assert track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path) == 45
+    steps = []
+    counted = ((steps.append(1), timed)[1] for timed in stream_video(VIDEO))
+    assert track_long(tiny_tracker, VideoStream(counted, VIDEO.fps, None, "clip"), QUERIES, path) == 45
     assert same(read_spilled(path), expected)
+    assert sum(steps) == 45
 
 
 def test_with_states_too(tiny_tracker, tmp_path):
