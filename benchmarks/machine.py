@@ -20,6 +20,8 @@ import torch
 
 from pointtrack.estimate import peak_memory
 
+CPU = torch.device("cpu")
+
 
 def parse_wh(text: str) -> tuple[int, int]:
     """A size as people type it.
@@ -42,9 +44,11 @@ def use_threads(threads: int | None) -> None:
         cv2.setNumThreads(threads)
 
 
-def machine() -> dict[str, Any]:
+def machine(device: torch.device = CPU) -> dict[str, Any]:
     """What the figures were measured on."""
+    gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     return {
+        **gpu,
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -78,10 +82,18 @@ def return_freed_memory() -> None:
         mallopt(-1, 128 * 1024)
 
 
-def forget_peak() -> None:
-    """From now on `peak_memory` is that of what comes (Linux; elsewhere nothing happens)."""
+def forget_peak(device: torch.device = CPU) -> None:
+    """From now on `peak` is that of what comes (a GPU, or Linux; elsewhere nothing happens)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak(device: torch.device = CPU) -> int:
+    """Most bytes so far: of tensors on a GPU, of the whole process on a CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
 
 def smooth_texture(wh: tuple[int, int]) -> np.ndarray:
@@ -119,32 +131,42 @@ def save_figures(figures: dict[str, Any], out: Path) -> None:
     print(f"figures   {out}")
 
 
-def measured_rates(repeats: int = 5) -> dict[str, float]:
-    """What plain operations of typical size reach here, with the threads that torch uses now.
+def now(device: torch.device) -> float:
+    """Seconds, with all work on the device done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def measured_rates(device: torch.device = CPU, repeats: int = 5) -> dict[str, float]:
+    """What plain float32 operations of typical size reach on a device, on a CPU with the threads that torch uses now.
 
     Returns:
-        Operations per second of a product of two matrices of 2,048 x 2,048 and of a 3x3 convolution of 128 channels over
-        96 x 128 cells; bytes per second, read and written, of a copy of 256 MB.
+        Operations per second of a product of two matrices of 2,048 x 2,048 (on a GPU, which takes more to fill, 8,192)
+        and of a 3x3 convolution of 128 channels over 96 x 128 cells (on a GPU of 64 images); bytes per second, read and
+        written, of a copy of 256 MB.
     """
-    square = torch.randn(2048, 2048)
-    convolution = torch.nn.Conv2d(128, 128, 3, padding=1).requires_grad_(False)
-    maps = torch.randn(1, 128, 96, 128)
-    source = torch.randn(2**26)
+    side, images = (2048, 1) if device.type == "cpu" else (8192, 64)
+    square = torch.randn(side, side, device=device)
+    convolution = torch.nn.Conv2d(128, 128, 3, padding=1, device=device).requires_grad_(False)
+    maps = torch.randn(images, 128, 96, 128, device=device)
+    source = torch.randn(2**26, device=device)
     target = torch.empty_like(source)
+    in_convolution = 2 * 9 * 128 * 128 * 96 * 128 * images
     with torch.inference_mode():
         return {
-            "matrix_product": 2 * 2048**3 / fastest(lambda: square @ square, repeats),
-            "convolution": 2 * 9 * 128 * 128 * 96 * 128 / fastest(lambda: convolution(maps), repeats),
-            "copy": 2 * 4 * 2**26 / fastest(lambda: target.copy_(source), repeats),
+            "matrix_product": 2 * side**3 / fastest(lambda: square @ square, repeats, device),
+            "convolution": in_convolution / fastest(lambda: convolution(maps), repeats, device),
+            "copy": 2 * 4 * 2**26 / fastest(lambda: target.copy_(source), repeats, device),
         }
 
 
-def fastest(call: Callable[[], Any], repeats: int) -> float:
+def fastest(call: Callable[[], Any], repeats: int, device: torch.device = CPU) -> float:
     """Seconds of the fastest of several calls, after one that warms up."""
     call()
     seconds = []
     for _ in range(repeats):
-        began = time.perf_counter()
+        began = now(device)
         call()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(now(device) - began)
     return min(seconds)

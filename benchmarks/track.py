@@ -6,7 +6,6 @@ python -m benchmarks.track --points 256 --frames 24 --wh 854x480 --threads 2
 from __future__ import annotations
 
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,16 @@ from typing import Any
 import torch
 
 import pointtrack as pt
-from benchmarks.machine import machine, moving_texture, parse_wh, random_points, save_figures, use_threads
+from benchmarks.machine import (
+    machine,
+    moving_texture,
+    now,
+    parse_wh,
+    peak,
+    random_points,
+    save_figures,
+    use_threads,
+)
 from pointtrack.estimate import peak_memory
 from pointtrack.launch import run_command
 from pointtrack.models.tracker import PointTracker
@@ -31,9 +39,7 @@ class Stopwatch:
 
     def now(self) -> float:
         """Seconds, with all work on the device done."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        return now(self.device)
 
     def wrap(self, owner: Any, method: str, name: str) -> None:
         """From now on count the time of `owner.method` under `name`."""
@@ -121,7 +127,7 @@ def bench(
         "tracker": model.config.name,
         "precision": precision,
         "device": str(stopwatch.device),
-        **machine(),
+        **machine(stopwatch.device),
     }
     print(
         f"{model.config.name}: {points} points, {len(clip)} frames of {wh}, {stopwatch.device}, "
@@ -133,7 +139,7 @@ def bench(
             print(f"  {name:12}{seconds:7.2f} s {100 * seconds / best['total']:5.1f} %")
     print(f"peak memory of the process {memory / 1e6:.0f} MB (with Python, torch and the clip)")
     if stopwatch.device.type == "cuda":
-        figures["peak_device_memory_mb"] = torch.cuda.max_memory_allocated() / 1e6
+        figures["peak_device_memory_mb"] = peak(stopwatch.device) / 1e6
         print(f"peak memory on the GPU {figures['peak_device_memory_mb']:.0f} MB")
     if precision != "float32":
         full = pt.load_tracker(tracker, device=device)

@@ -18,11 +18,14 @@ from einops import rearrange
 from torch import Tensor
 
 from benchmarks.machine import (
+    CPU,
     forget_peak,
     in_process,
     machine,
     measured_rates,
     moving_texture,
+    now,
+    peak,
     random_points,
     return_freed_memory,
     save_figures,
@@ -31,11 +34,11 @@ from benchmarks.machine import (
 from benchmarks.operations import operations_needed
 from benchmarks.plain.models import PLAIN, random_model
 from benchmarks.plain.windows import Model, Stream, track_video
-from pointtrack.estimate import peak_memory
 from pointtrack.launch import run_command
 from pointtrack.models.loop import WindowLoop
 from pointtrack.models.published import PUBLISHED, from_published
 from pointtrack.models.tracker import PointTracker
+from pointtrack.models.zoo import pick_device
 from pointtrack.predictor import Answers
 
 ROUNDS = 6
@@ -90,39 +93,43 @@ def run_engine(tracker: PointTracker, video: Tensor, queries: Tensor) -> Tensor:
 
 
 def contestants(
-    name: str, workload: Workload, precision: str, rounds: int = ROUNDS
+    name: str, workload: Workload, precision: str, device: torch.device, rounds: int = ROUNDS
 ) -> dict[str, Callable[[], Tensor]]:
     """Two calls that track the same points through the same frames with the same weights."""
-    plain = random_model(name)
+    plain = random_model(name).to(device)
     narrow = precision == "bfloat16"
     config = replace(PUBLISHED[name].config, strict_parity=True, bf16_encoder=narrow, bf16_refinement=narrow)
     config = replace(config, window=replace(config.window, iterations=rounds))
-    tracker = PointTracker(config).eval().requires_grad_(False)
+    tracker = PointTracker(config).eval().requires_grad_(False).to(device)
     tracker.load_state_dict(from_published(plain.state_dict(), tracker, "random weights"))
     tracker.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as load_tracker does
     video = rearrange(
         torch.from_numpy(moving_texture(workload.frames, workload.wh)), "t h w c -> 1 t c h w"
-    ).float()
+    ).to(device, torch.float32)
     xy = random_points(workload.points, workload.wh)
-    queries = torch.cat([torch.zeros(len(xy), 1), xy], dim=1)[None]
+    queries = torch.cat([torch.zeros(len(xy), 1), xy], dim=1)[None].to(device)
     return {
         "plain": lambda: run_plain(plain, video, queries, workload.streaming, rounds),
         "engine": lambda: run_engine(tracker, video, queries),
     }
 
 
-def race(name: str, workload: Workload, precision: str, repeats: int) -> dict[str, Any]:
+def race(
+    name: str, workload: Workload, precision: str, repeats: int, device: torch.device = CPU
+) -> dict[str, Any]:
     """Both in turns: the fastest seconds of each, on the clock and of the processor, and how far they are apart."""
-    calls = contestants(name, workload, precision)
+    calls = contestants(name, workload, precision, device)
+    if device.type != "cpu":  # a GPU's libraries choose their ways on the first run
+        repeats += 1
     clock: dict[str, list[float]] = {who: [] for who in calls}
     processor: dict[str, list[float]] = {who: [] for who in calls}
     tracks = {}
     with torch.inference_mode():
         for _ in range(repeats):
             for who, call in calls.items():
-                began, worked = time.perf_counter(), time.process_time()
+                began, worked = now(device), time.process_time()
                 tracks[who] = call()
-                clock[who].append(time.perf_counter() - began)
+                clock[who].append(now(device) - began)
                 processor[who].append(time.process_time() - worked)
     apart = (tracks["plain"] - tracks["engine"]).norm(dim=-1)
     moved = (tracks["plain"] - tracks["plain"][:, :1]).norm(dim=-1)
@@ -136,15 +143,17 @@ def race(name: str, workload: Workload, precision: str, repeats: int) -> dict[st
     }
 
 
-def peak(who: str, name: str, workload: Workload, precision: str) -> dict[str, float]:
-    """Most memory of this process in a run of fewer rounds, whole and beyond what it had before, in MB."""
+def memory_of(
+    who: str, name: str, workload: Workload, precision: str, device: torch.device = CPU
+) -> dict[str, float]:
+    """Most memory in a run of fewer rounds, whole and beyond what was held before, in MB: the device's, or the process's."""
     return_freed_memory()
-    call = contestants(name, workload, precision, ROUNDS_FOR_MEMORY)[who]
-    forget_peak()  # making both models may have taken more than the run does
-    before = peak_memory()
+    call = contestants(name, workload, precision, device, ROUNDS_FOR_MEMORY)[who]
+    forget_peak(device)  # making both models may have taken more than the run does
+    before = peak(device)
     with torch.inference_mode():
         call()
-    return {"whole": peak_memory() / 1e6, "beyond": (peak_memory() - before) / 1e6}
+    return {"whole": peak(device) / 1e6, "beyond": (peak(device) - before) / 1e6}
 
 
 def bench(
@@ -154,6 +163,7 @@ def bench(
     threads: int | None = None,
     precision: str = "float32",
     repeats: int = 2,
+    device: str = "cpu",
     memory: bool = True,
     one: str | None = None,
     out: Path = Path("outputs/yardstick.json"),
@@ -166,7 +176,8 @@ def bench(
         frames: length of the video, where it should differ from the workload's own.
         threads: of torch; its own choice if left out.
         precision: of the engine, float32 or bfloat16; the plain one stays in float32.
-        repeats: runs of each; the fastest counts.
+        repeats: runs of each; the fastest counts. On a GPU one more warms up.
+        device: cpu, cuda, mps, or auto.
         memory: also measure peak memory, in a process for each.
         one: plain or engine: run the one workload and model once and print its memory as JSON.
         out: JSON file for the figures; a plot is put beside it.
@@ -179,14 +190,16 @@ def bench(
             f"1 repeat and frame or more; got {', '.join(unknown) or 'known names'}, {precision}, {repeats}, {frames}"
         )
     use_threads(threads)
+    place = pick_device(device)
     works = {name: replace(WORKLOADS[name], frames=frames or WORKLOADS[name].frames) for name in chosen}
     if one is not None:
         work = works[chosen[0]]
-        print(json.dumps(peak(one, (models or work.models)[0], work, precision)))
+        print(json.dumps(memory_of(one, (models or work.models)[0], work, precision, place)))
         return
-    rates = measured_rates()
+    rates = measured_rates(place)
+    about = machine(place)
     print(
-        f"{machine()['processor']}, {torch.get_num_threads()} threads: matrix product "
+        f"{about.get('gpu', about['processor'])}, {torch.get_num_threads()} threads: matrix product "
         f"{rates['matrix_product'] / 1e9:.0f} GFLOP/s, convolution {rates['convolution'] / 1e9:.0f} GFLOP/s, "
         f"copy {rates['copy'] / 1e9:.1f} GB/s\n"
     )
@@ -197,20 +210,21 @@ def bench(
             if work.streaming and PUBLISHED[name].config.window.length is None:
                 raise ValueError(f"{workload}: expected a model of windows, got {name}")
             row: dict[str, Any] = {"workload": workload, "model": name, "frames": work.frames}
-            row |= race(name, work, precision, repeats)
+            row |= race(name, work, precision, repeats, place)
             row["operations"] = operations_needed(name, work.frames, work.points, work.wh, ROUNDS)
             row["rate"] = row["operations"] / row["seconds"]["engine"]
             row["share_of_rate"] = row["rate"] / max(rates["matrix_product"], rates["convolution"])
             if memory:
                 options = ["--workloads", workload, "--models", name, "--precision", precision]
                 options += ["--threads", str(torch.get_num_threads()), "--frames", str(work.frames)]
+                options += ["--device", str(place)]
                 row["memory_mb"] = {
                     who: in_process("benchmarks.yardstick", [*options, "--one", who])
                     for who in ("plain", "engine")
                 }
             rows.append(row)
             print(table_row(row), flush=True)
-    figures = {"rows": rows, "rates": rates, "precision": precision, "repeats": repeats, **machine()}
+    figures = {"rows": rows, "rates": rates, "precision": precision, "repeats": repeats, **about}
     save_figures(figures, out)
     plot(rows, out.with_suffix(".png"))
 

@@ -75,6 +75,29 @@ def read_patch(level: Tensor, frame: Tensor, xy: Tensor, radius: int) -> Tensor:
     return blend(block.cells, block.fraction)
 
 
+def local_products(level: Tensor, support: Tensor, xy: Tensor, radius: int) -> Tensor:
+    """Products of what points are compared with and the patch around where they are thought to be, on one level.
+
+    Args:
+        level: (b, t, h, w, c) map; the border value repeats outside.
+        support: (b, n, q, c), the same on all frames.
+        xy: (b, t, n, 2) positions in cells of this level.
+        radius: of the patch, in cells.
+
+    Returns:
+        (b, t, n, p, q), p the (2 * radius + 1)^2 places of the patch, x slow.
+    """
+    # Point by point, all frames of it: one matrix product with the support of the point.
+    frame, position = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(xy), xy))
+    block = read_block(level, frame, position, radius)
+    # A transposed view of the support, no copy: MKL is faster with it where there are few columns.
+    columns = rearrange(support, "b n q c -> b n c q")
+    product = rearrange(block.cells, "b n t x y c -> b n (t x y) c") @ columns
+    side = block.cells.shape[-2]
+    product = rearrange(product, "b n (t x y) q -> b n t x y q", x=side, y=side)
+    return rearrange(blend(product, block.fraction), "b n t p q -> b t n p q")
+
+
 class PatchCorrelation(nn.Module):
     """All products of a patch around the query with a patch around the estimate, per level, through one MLP.
 
@@ -104,24 +127,9 @@ class PatchCorrelation(nn.Module):
 
     def products(self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor) -> list[Tensor]:
         """Positions (b, t, n, 2) in level-0 cells -> per level (b, t, n, p, q) products of the patches."""
-        kernel = triton_products(cells.device)
-        if kernel is not None:
-            levels = zip(pyramid, support, strict=False)
-            return [
-                kernel(level, patch, cells / 2**i, self.radius) for i, (level, patch) in enumerate(levels)
-            ]
-        # Point by point, all frames of it: one matrix product with the support of the point.
-        frame, position = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(cells), cells))
-        result = []
-        for i, (level, patch) in enumerate(zip(pyramid, support, strict=False)):
-            block = read_block(level, frame, position / 2**i, self.radius)
-            # A transposed view of the support, no copy: MKL is faster with it where there are few columns.
-            columns = rearrange(patch, "b n q c -> b n c q")
-            product = rearrange(block.cells, "b n t x y c -> b n (t x y) c") @ columns
-            side = block.cells.shape[-2]
-            product = rearrange(product, "b n (t x y) q -> b n t x y q", x=side, y=side)
-            result.append(rearrange(blend(product, block.fraction), "b n t p q -> b t n p q"))
-        return result
+        multiply = triton_products(cells.device) or local_products
+        levels = zip(pyramid, support, strict=False)
+        return [multiply(level, patch, cells / 2**i, self.radius) for i, (level, patch) in enumerate(levels)]
 
     def forward(self, products: list[Tensor]) -> Tensor:
         """Per level (b, t, n, p, q) -> (b, t, n, levels * channels)."""

@@ -1,4 +1,8 @@
-"""A tracker whose encoder and transformer run as compiled by torch.compile, for shapes that come again."""
+"""A tracker whose encoder and transformer run as compiled by torch.compile, for shapes that come again.
+
+On a GPU they are CUDA graphs as well: their hundreds of small kernels are launched as one, which is what a frame pushed
+alone waits for there. That part was not run so far, for want of a GPU.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,9 @@ def compile_tracker(tracker: PointTracker, backend: str = "inductor") -> PointTr
             f"compile: expected a C++ compiler ({', '.join(compilers)}), found none; load without compile"
         )
     update, encode = tracker.updater.forward, tracker.encoder.forward
-    build = partial(torch.compile, dynamic=False, backend=backend)
+    # "reduce-overhead" is inductor's name for CUDA graphs.
+    mode = None if on_cpu or backend != "inductor" else "reduce-overhead"
+    build = partial(torch.compile, dynamic=False, backend=backend, mode=mode)
     # The methods of the two modules, not the modules: names of weights stay as they are.
     tracker.updater.forward = partial(_in_bucket, build(update), update, config.window.length)  # type: ignore[method-assign]
     tracker.encoder.forward = partial(_in_pieces, build(encode))  # type: ignore[method-assign]
@@ -76,11 +82,12 @@ def _in_bucket(
         return plain(tokens, hidden, by_proxy)
     unseen = torch.ones(b, bucket(n), dtype=torch.bool, device=tokens.device)
     unseen[:, :n] = False if hidden is None else hidden
-    return compiled(F.pad(tokens, (0, 0, 0, bucket(n) - n)), unseen)[:, :, :n]
+    # A CUDA graph writes every answer to the same place: this one is taken out before the next.
+    return compiled(F.pad(tokens, (0, 0, 0, bucket(n) - n)), unseen)[:, :, :n].clone()
 
 
 def _in_pieces(compiled: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """`Encoder.forward`, which treats every image for itself, on numbers of images that come again."""
     whole = len(images) // IMAGES * IMAGES
     pieces = [*images[:whole].split(IMAGES), *images[whole:].split(1)]
-    return torch.cat([compiled(piece) for piece in pieces if len(piece)])
+    return torch.cat([compiled(piece).clone() for piece in pieces if len(piece)])  # cloned as above

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.operations import operations_needed
-from benchmarks.yardstick import HEADER, Workload, bench, peak, race, table_row
+from benchmarks.yardstick import HEADER, Workload, bench, memory_of, race, table_row
 
 TINY = Workload(6, 3, False, ("cotracker3-offline",), wh=(64, 48))
 
@@ -24,7 +24,7 @@ def test_both_give_the_same_answer_to_the_same_question():
 
 
 def test_memory_is_that_of_one_run():
-    found = peak("engine", "cotracker3-offline", TINY, "float32")
+    found = memory_of("engine", "cotracker3-offline", TINY, "float32")
     assert found["whole"] > found["beyond"] >= 0
 
 
