@@ -41,6 +41,8 @@ class StateRules:
         patience: frames in a row of that after which the point is lost.
         alike: share of its usual likeness to the query that a point must have to be believed when it comes back.
         unlike: the same for a point that was seen on the frame before.
+        least: likeness to the query, a cosine, that every point must have to be believed; what is usual for a point may sink
+            with it while it slides off slowly.
         reach: how far from where it should be a point may be.
         blind: by how much this grows on every frame on which no other point says where it should be.
         blind_limit: up to this.
@@ -55,13 +57,14 @@ class StateRules:
     patience: int = 8
     alike: float = 0.85
     unlike: float = 0.6
+    least: float = 0.45
     reach: float = 0.04
     blind: float = 0.004
     blind_limit: float = 0.1
     returning: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("visible", "unsure", "alike", "unlike", "reach", "blind", "blind_limit"):
+        for name in ("visible", "unsure", "alike", "unlike", "least", "reach", "blind", "blind_limit"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"state rules: expected {name} in 0..1, got {getattr(self, name)}")
         for name in ("patience", "returning"):
@@ -168,7 +171,8 @@ class Judge:
         self._expect(xy, claimed & was_seen)
         off, limit = (xy - self.expected).norm(dim=-1), self.limit()
         placed = (off <= limit) | (was_seen & (on_its_way <= limit))
-        alike = likeness >= torch.where(was_seen, rules.unlike, rules.alike) * self._usual
+        enough = torch.where(was_seen, rules.unlike, rules.alike) * self._usual
+        alike = likeness >= enough.clamp(min=rules.least)
         believed = claimed & placed & alike
         outside = ~inside_image(torch.where(self.known[:, None], self.expected, xy), self.wh)
         doubtful = (confidence < rules.unsure) | (claimed & ~alike)

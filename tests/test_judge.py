@@ -52,6 +52,14 @@ def test_a_point_is_lost_while_it_claims_to_be_seen_somewhere_else_and_comes_bac
     assert judged(xy, [1, 1, 0, 0, 1, 1, 1, 1, 1, 1]) == [V, V, H, H, L, L, L, L, V, V]
 
 
+def test_a_look_that_fades_slowly_is_not_believed_for_ever():
+    """As of a point that slides off: at every step it looks nearly as it just did."""
+    fading = [1 - 0.01 * t for t in range(80)]
+    states = judged(standing(80), [1.0] * 80, likeness=fading)
+    assert states[:55] == [V] * 55 and states[-1] == L and V not in states[57:]
+    assert set(judged(standing(80), [1.0] * 80, likeness=fading, rules=StateRules(least=0.0))) == {V}
+
+
 def test_a_sudden_jump_of_a_visible_point_is_not_followed():
     xy = standing(6)
     xy[3:, 0] += torch.tensor([40.0, 0.0])

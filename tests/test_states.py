@@ -21,7 +21,7 @@ from tests.test_predict import moving_video, same, some_queries
 VIDEO = moving_video(21, (64, 48))
 QUERIES = some_queries(21, VIDEO.wh)
 GENEROUS = StateRules(
-    alike=0.0, unlike=0.0, reach=1.0, visible=0.0, unsure=0.0
+    alike=0.0, unlike=0.0, least=0.0, reach=1.0, visible=0.0, unsure=0.0
 )  # believes what a random tracker says
 
 
