@@ -17,6 +17,7 @@ import pointtrack as pt
 from benchmarks.machine import machine, moving_texture, parse_wh, random_points, save_figures, use_threads
 from benchmarks.track import Stopwatch, apart, watch
 from pointtrack.launch import run_command
+from pointtrack.models.compiled import compile_tracker
 from pointtrack.models.tracker import PointTracker
 
 
@@ -55,6 +56,7 @@ def bench(
     iterations: int | None = None,
     input_area: int | None = None,
     precision: str = "float32",
+    compiled: bool = False,
     threads: int | None = None,
     tracker: str = "small",
     video: Path | None = None,
@@ -71,7 +73,8 @@ def bench(
         length: frames per window; by default what `load_tracker` takes for that step and these iterations.
         iterations: rounds of refinement per window; likewise. Naming them brings back the model's own length at step 1.
         input_area: pixels that frames are resized to; the model's own if left out.
-        precision: of the encoder; with bfloat16, the answers are compared with those in float32.
+        precision: float32 or bfloat16; with bfloat16, the answers are compared with those in float32.
+        compiled: let torch.compile translate encoder and transformer, which takes from seconds to minutes first.
         threads: of torch and OpenCV; their own choice if left out.
         tracker: name of a tracker of windows, or its .safetensors file.
         video: a file to take the first frames of, resized to `wh`; a moving texture if left out.
@@ -83,22 +86,25 @@ def bench(
         pictures = moving_texture(frames, size)
     else:
         pictures = pt.read_video(video, max_frames=frames, wh=size).frames
-    model, exact = (
-        pt.load_tracker(tracker, precision=each, step=step, iterations=iterations)
-        for each in (precision, "float32")
-    )
+    model = pt.load_tracker(tracker, precision=precision, step=step, iterations=iterations)
     window = replace(model.config.window, length=length or model.config.window.length)
     if window.length is None or len(pictures) <= 2 * window.length or min(points or [1]) < 1:
         raise ValueError(
             "expected a tracker of windows, more frames than two of them, and 1 point or more, "
             f"got {tracker}, {len(pictures)} and {points}"
         )
-    for each in (model, exact):
-        each.config = replace(each.config, window=window, input_area=input_area or each.config.input_area)
+    model.config = replace(model.config, window=window, input_area=input_area or model.config.input_area)
+    exact = None
+    if compiled or precision != "float32":
+        exact = pt.load_tracker(tracker)
+        exact.config = replace(model.config, bf16_encoder=False, bf16_refinement=False)
+    if compiled:
+        compile_tracker(model)
     stopwatch = watch(model)
     print(
         f"{model.config.name}, frames of {wh} one by one, windows of {window.length} frames, step {step}, rounds "
-        f"{window.iterations}, about {model.config.input_area} pixels encoded in {precision}, {stopwatch.device}, "
+        f"{window.iterations}, about {model.config.input_area} pixels encoded in {precision}"
+        f"{', compiled' if compiled else ''}, {stopwatch.device}, "
         f"{torch.get_num_threads()} threads\n"
     )
     print("| points | ms per frame | median | worst | where it goes |\n| ---: | ---: | ---: | ---: | --- |")
@@ -111,17 +117,17 @@ def bench(
         print(
             f"| {count} | {row['mean']:.0f} | {row['median']:.0f} | {row['worst']:.0f} | {told} |", flush=True
         )
-        if precision != "float32":
+        if exact is not None:
             _, wanted = push_all(exact, watch(exact), pictures, count, 2 * window.length)
             row["px_median"], row["px_95"] = apart(tracks, wanted)
     for count, row in rows.items():
         if "px_median" in row:
             print(
                 f"\n{count} points: {row['px_median']:.4f} px (median), {row['px_95']:.4f} px (95 %) from the answers in "
-                "float32"
+                f"float32{', not compiled' if compiled else ''}"
             )
     figures = {"milliseconds": rows, "frames": len(pictures), "wh": list(size), "precision": precision}
-    figures |= {"step": step, "length": window.length, "iterations": window.iterations}
+    figures |= {"compiled": compiled, "step": step, "length": window.length, "iterations": window.iterations}
     figures |= {"input_area": model.config.input_area, "tracker": model.config.name, **machine()}
     save_figures(figures, out)
 

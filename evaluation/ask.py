@@ -20,10 +20,10 @@ from torch import Tensor
 import pointtrack
 from evaluation.protocol import Protocol
 from pointtrack.geometry import rescale_points, resize_frames
-from pointtrack.models.loop import TrackedWindow, WindowLoop
+from pointtrack.models.loop import WindowLoop
 from pointtrack.models.tracker import PointTracker
 from pointtrack.predict import model_wh
-from pointtrack.predictor import published_grid
+from pointtrack.predictor import Answers, published_grid
 from pointtrack.queries import support_queries
 from pointtrack.types import Queries, Tracks, Video
 
@@ -45,11 +45,11 @@ class Answer:
         xy = torch.full((frames, points, 2), torch.nan)
         return cls(xy, torch.zeros(frames, points), torch.zeros(frames, points))
 
-    def put(self, rows: slice | Tensor, columns: Tensor, xy: Tensor, *probabilities: Tensor) -> None:
+    def put(self, rows: slice | Tensor, columns: Tensor, part: Answer) -> None:
         """Write what is known of the points `columns` on the frames `rows`."""
-        self.xy[rows, columns] = xy.float().cpu()
-        for mine, values in zip((self.visibility, self.confidence), probabilities, strict=True):
-            mine[rows, columns] = values.float().cpu()
+        self.xy[rows, columns] = part.xy
+        self.visibility[rows, columns] = part.visibility
+        self.confidence[rows, columns] = part.confidence
 
     def where(self, condition: Tensor, other: Answer) -> Answer:
         """This where a (t, n) condition holds, `other` elsewhere."""
@@ -155,7 +155,7 @@ class AskedTracker:
         for group in groups:
             part = self._answer(pieces, group, video)
             columns = torch.arange(done, done := done + len(group))
-            answer.put(slice(None), columns, part.xy, part.visibility, part.confidence)
+            answer.put(slice(None), columns, part)
         rule = self.tracker.config.resize_rule
         xy = rescale_points(answer.xy, self._wh(video), video.wh, rule)
         if not self.protocol.of_papers:
@@ -185,7 +185,7 @@ class AskedTracker:
     def _answer(self, pieces: Iterable[Pyramid], asked: Queries, video: Video) -> Answer:
         """Of the points asked for, with helpers, in one run."""
         points = self.with_helpers(asked, video.wh)
-        answer = self._track(pieces, points, len(asked), len(video))
+        answer = self._track(pieces, points, len(asked))
         early = torch.arange(len(video))[:, None] < asked.frame
         if self._answers_before or not early.any():
             return answer
@@ -195,9 +195,9 @@ class AskedTracker:
             last, later = int(points.frame.max()), points.frame > 0
             flipped = Queries(last - points.frame[later], points.xy[later])
             columns = (asked.frame > 0).nonzero()[:, 0]
-            back = self._track(_reversed(list(pieces), last), flipped, len(columns), last + 1)
+            back = self._track(_reversed(list(pieces), last), flipped, len(columns))
             rows = torch.arange(last, -1, -1)[:, None]
-            before.put(rows, columns, back.xy, back.visibility, back.confidence)
+            before.put(rows, columns, back)
         return before.where(early, answer)
 
     def with_helpers(self, asked: Queries, image_wh: tuple[int, int]) -> Queries:
@@ -231,26 +231,15 @@ class AskedTracker:
         xy = torch.cat(grids)
         return Queries.concat([points, Queries(torch.zeros(len(xy)), xy)], renumber=True)
 
-    def _track(self, pieces: Iterable[Pyramid], points: Queries, keep: int, frames: int) -> Answer:
-        """One run through so many frames; the answer for the first `keep` of the points."""
-        answer = Answer.none(frames, keep)
+    def _track(self, pieces: Iterable[Pyramid], points: Queries, keep: int) -> Answer:
+        """One run through the frames; the answer for the first `keep` of the points."""
+        answers = Answers(1, len(points))
         loop = WindowLoop(self.tracker, points.frame[None].to(self._device), points.xy[None].to(self._device))
-
-        def note(windows: list[TrackedWindow]) -> None:
-            for window in windows:
-                kept, last = window.points < keep, window.estimates[-1]
-                logits = (last.visibility_logit, last.confidence_logit)
-                answer.put(
-                    slice(window.start, window.start + window.frames),
-                    window.points[kept].cpu(),
-                    last.xy[0, :, kept],
-                    *(logit[0, :, kept].float().sigmoid() for logit in logits),
-                )
-
         for piece in pieces:
-            note(loop.push(piece))
-        note(loop.finish())
-        return answer
+            answers.add(loop.push(piece))
+        answers.add(loop.finish())
+        parts = (answers.xy, answers.visibility, answers.confidence)
+        return Answer(*(part[0, :, :keep].float().cpu() for part in parts))
 
 
 def _reversed(pieces: list[Pyramid], last: int) -> Iterator[Pyramid]:

@@ -14,7 +14,16 @@ from evaluation.example import Example
 from evaluation.methods import OWN, build_methods
 from evaluation.metrics import QueryMode
 from evaluation.protocol import OWN_WAY, Protocol
-from evaluation.report import Result, describe, evaluate, format_table, read_finished, summarise, write_report
+from evaluation.report import (
+    Result,
+    describe,
+    evaluate,
+    format_table,
+    read_finished,
+    summarise,
+    with_earlier,
+    write_report,
+)
 from evaluation.tables import split_names
 
 
@@ -74,7 +83,7 @@ def eval_command(
 
     def keep(results: list[Result]) -> None:
         if out is not None:
-            write_report(out, _with_earlier(results, done), settings)
+            write_report(out, with_earlier(results, done), settings)
 
     examples = _all_examples(split_names(datasets), subset, mode)
     results = evaluate(built, examples, threshold, done, keep)
@@ -88,12 +97,6 @@ def eval_command(
 def _all_examples(datasets: Sequence[str], subset: int | None, mode: QueryMode) -> Iterator[Example]:
     for dataset in datasets:
         yield from islice(load_examples(dataset, mode), subset)
-
-
-def _with_earlier(results: list[Result], done: list[Result]) -> list[Result]:
-    """Results, then those of an earlier run that this one did not come to."""
-    covered = {(result["method"], result["example"]) for result in results}
-    return results + [result for result in done if (result["method"], result["example"]) not in covered]
 
 
 def _identity(tracker: str | None) -> str | None:

@@ -19,7 +19,7 @@ from evaluation.mask_report import (
     summarise_masks,
     write_mask_report,
 )
-from evaluation.report import Result, read_finished
+from evaluation.report import Result, read_finished, with_earlier
 from evaluation.tables import split_names
 from pointtrack.launch import run_command
 
@@ -65,7 +65,7 @@ def eval_masks_command(
 
     def keep(results: list[Result]) -> None:
         if out is not None:
-            write_mask_report(out, _with_earlier(results, done), settings)
+            write_mask_report(out, with_earlier(results, done), settings)
 
     examples = _all_examples(split_names(datasets), subset)
     results = evaluate_masks(built, examples, asking, done, keep, MASK_SESSIONS)
@@ -79,12 +79,6 @@ def eval_masks_command(
 def _all_examples(datasets: Sequence[str], subset: int | None) -> Iterator[MaskExample]:
     for dataset in datasets:
         yield from islice(load_mask_examples(dataset), subset)
-
-
-def _with_earlier(results: list[Result], done: list[Result]) -> list[Result]:
-    """Results, then those of an earlier run that this one did not come to."""
-    covered = {(result["method"], result["example"]) for result in results}
-    return results + [result for result in done if (result["method"], result["example"]) not in covered]
 
 
 if __name__ == "__main__":

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from evaluation.jf import mean_of, mean_summary, score_masks
 from evaluation.mask_baselines import RestartedSession
@@ -26,7 +23,7 @@ from evaluation.mask_protocol import (
     interact,
     looked_at,
 )
-from evaluation.report import Result, versions
+from evaluation.report import Result, digest, versions
 from evaluation.tables import markdown_table, write_json
 from pointtrack.masks import Masks
 from pointtrack.types import Video
@@ -276,13 +273,11 @@ def write_mask_report(path: str | Path, results: Sequence[Result], settings: dic
 
 def fingerprint(example: MaskExample) -> str:
     """Short hexadecimal digest of an example's frames and truth."""
-    digest = 0
-    for part in (example.first_frames, example.annotated, example.truth.object_ids):
-        digest = zlib.crc32(part.contiguous().numpy().data, digest)
-    void = [] if example.void is None else list(example.void.numpy())
-    for picture in (*example.truth.masks.numpy(), *void, *example.video.frames):
-        digest = zlib.crc32(np.ascontiguousarray(picture).data, digest)
-    return f"{digest:08x}"
+    parts = (example.first_frames, example.annotated, example.truth.object_ids)
+    void = () if example.void is None else example.void.numpy()
+    return digest(
+        [*(part.numpy() for part in parts), *example.truth.masks.numpy(), *void, *example.video.frames]
+    )
 
 
 def _known(values: dict[str, float]) -> dict[str, float | None]:

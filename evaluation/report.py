@@ -233,15 +233,25 @@ def read_finished(path: str | Path, settings: dict[str, Any]) -> tuple[list[Resu
     return results, both
 
 
+def with_earlier(results: list[Result], done: list[Result]) -> list[Result]:
+    """Results, then those of an earlier run that this one did not come to."""
+    covered = {(result["method"], result["example"]) for result in results}
+    return results + [result for result in done if (result["method"], result["example"]) not in covered]
+
+
 def fingerprint(example: Example) -> str:
     """Short hexadecimal digest of an example's frames, queries and truth."""
-    digest = 0
     queries = example.queries
-    for part in (queries.frame, queries.xy, example.truth_xy, example.truth_visible, example.evaluated):
-        digest = zlib.crc32(part.contiguous().numpy().data, digest)
-    for frame in example.video.frames:
-        digest = zlib.crc32(np.ascontiguousarray(frame).data, digest)
-    return f"{digest:08x}"
+    parts = (queries.frame, queries.xy, example.truth_xy, example.truth_visible, example.evaluated)
+    return digest([*(part.numpy() for part in parts), *example.video.frames])
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Short hexadecimal digest of the values of arrays, one after the other."""
+    value = 0
+    for array in arrays:
+        value = zlib.crc32(np.ascontiguousarray(array).data, value)
+    return f"{value:08x}"
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -1,8 +1,11 @@
-"""Shape checks with names: `check_shape(xy, "t n 2", "xy")` says what was expected and what came."""
+"""Checks with names: `check_shape(xy, "t n 2", "xy")` says what was expected and what came."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import torch
+from torch import Tensor
 
 
 def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
@@ -35,3 +38,23 @@ def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
     if not fits:
         raise ValueError(f"{name}: expected shape ({', '.join(axes)}), got {shape}")
     return sizes
+
+
+def whole_numbers(values: Any, name: str) -> Tensor:
+    """Numbers as an int64 tensor on the CPU; fractions are refused rather than cut off.
+
+    Args:
+        values: tensor, array or list of any shape.
+        name: how the error message calls them.
+
+    Raises:
+        ValueError: a number that is not whole.
+
+    >>> whole_numbers([1.0, 2.0], "ids")
+    tensor([1, 2])
+    """
+    values = torch.as_tensor(values).detach().cpu()
+    whole = values.to(torch.int64)
+    if values.is_floating_point() and not torch.equal(whole.to(values.dtype), values):
+        raise ValueError(f"{name}: expected whole numbers, got {values.tolist()[:5]}")
+    return whole

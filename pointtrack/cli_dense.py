@@ -8,53 +8,41 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pointtrack.cli_video import VideoOptions
 from pointtrack.dense import stride_queries, track_dense
 from pointtrack.dense_files import open_dense
 from pointtrack.draw_dense import dense_picture
 from pointtrack.models.zoo import load_tracker
-from pointtrack.video import read_video, stream_video, write_image
+from pointtrack.video import read_video, write_image
 
 
 @dataclass(frozen=True)
-class DenseCommand:
+class DenseCommand(VideoOptions):
     """Track a dense grid of points, up to every pixel of a frame, in bounded memory.
 
     The tracks go to a folder of .npy files, which `open_dense` reads without loading them; beside them is a picture,
     motion.png. A run that was killed goes on with --resume, given the same options.
 
     Args:
-        video: a video file, a folder of pictures, or a URL.
         stride: pixels between neighbouring points; 1 is every pixel.
         frame: the frame on which the points lie.
-        tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
-        device: cpu, cuda, mps, or auto.
         out: folder of the results; outputs/NAME_dense where not given.
         chunk: so many points are tracked together.
         memory: gigabytes that features and points may take beside the network, the frames and Python itself.
-        start: second of the video at which to begin.
-        stop: second before which to end.
-        max_frames: end after this many frames.
         resume: go on with a run that was killed.
     """
 
-    video: str
     stride: int = 4
     frame: int = 0
-    tracker: str = "small"
-    device: str = "auto"
     out: str | None = None
     chunk: int = 1024
     memory: float = 4.0
-    start: float = 0.0
-    stop: float | None = None
-    max_frames: int | None = None
     resume: bool = False
 
     def run(self) -> None:
         """Do it, and print where the results are."""
         folder = Path(self.out or f"outputs/{Path(self.video).stem or 'video'}_dense")
-        with stream_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames) as stream:
-            video = read_video(stream)
+        video = read_video(self.opened())
         queries = stride_queries(video.wh, self.stride, self.frame)
         queries.select(slice(0, 1)).check_inside(len(video), video.wh)
         tracker = load_tracker(self.tracker, device=self.device)

@@ -14,6 +14,7 @@ from pointtrack.estimate import RunEstimate, estimate_run, machine_memory, video
 from pointtrack.long import draw_long, state_path, track_long
 from pointtrack.models.tracker import PointTracker
 from pointtrack.point_states import BLANK
+from pointtrack.regions import RegionOptions
 from pointtrack.spill import spilled_pieces, spilled_to_npz
 from pointtrack.states import StateOptions
 from pointtrack.types import Queries
@@ -39,8 +40,8 @@ def print_estimate(
     frames: int | None,
     *,
     flat: bool,
-    passes: float = 1.0,
     states: bool = False,
+    regions: RegionOptions | None = None,
 ) -> None:
     """Say how long tracking will take and how much memory, measured on one window of this size.
 
@@ -50,19 +51,17 @@ def print_estimate(
     length = tracker.config.window.length
     if length is None or (frames is not None and frames < WORTH_TIMING * length):
         return
-    estimate = estimate_run(tracker, queries, wh)
-    print(f"estimate  {describe(estimate, frames, flat=flat, passes=passes, states=states)}", flush=True)
+    estimate = estimate_run(tracker, queries, wh, regions=regions)
+    print(f"estimate  {describe(estimate, frames, flat=flat, states=states)}", flush=True)
 
 
-def describe(
-    estimate: RunEstimate, frames: int | None, *, flat: bool, passes: float = 1.0, states: bool = False
-) -> str:
+def describe(estimate: RunEstimate, frames: int | None, *, flat: bool, states: bool = False) -> str:
     """The estimate in words; with `states` the tracks hold them too."""
     rate = f"{estimate.seconds_per_frame:.2g} seconds of tracking per frame"
     if frames is None:
         words = [f"{rate}, for a video of unknown length"]
     else:
-        words = [f"{frames} frames, {_duration(passes * estimate.seconds(frames))} ({rate})"]
+        words = [f"{frames} frames, {_duration(estimate.seconds(frames))} ({rate})"]
     if estimate.base_bytes:
         if flat or frames is None:
             words.append(f"memory {_size(estimate.base_bytes)}, whatever the length")
@@ -97,20 +96,21 @@ def track_flat(
     resume: bool,
     style: TrackStyle,
     states: StateOptions | None = None,
+    regions: RegionOptions | None = None,
 ) -> Path:
-    """Track, draw and write without ever holding more than a window; the .npz file of the tracks, with states if asked for.
+    """Track, draw and write without ever holding more than a window; the .npz file of the tracks.
 
-    While it runs the tracks are in a file beside `target`, with the ending .tracks.
+    While it runs the tracks are in a file beside `target`, with the ending .tracks. States and regions as in `track_long`.
     """
     spilled = target.with_suffix(".tracks")
     began = time.perf_counter()
     with open_stream() as stream:
         wh, count = stream.wh, stream.frame_count
-        print_estimate(tracker, queries, wh, count, flat=True, states=states is not None)
+        print_estimate(tracker, queries, wh, count, flat=True, states=states is not None, regions=regions)
         print(f"growing   {spilled}", flush=True)
         bar = tqdm(stream, total=count, desc="tracking", unit="frame", disable=None, leave=False)
         watched = VideoStream(iter(bar), stream.fps, count, stream.name)
-        frames = track_long(tracker, watched, queries, spilled, resume=resume, states=states)
+        frames = track_long(tracker, watched, queries, spilled, resume=resume, states=states, regions=regions)
     seconds = time.perf_counter() - began
     print_tracked(tracker, len(queries), frames, wh, seconds)
     if states is not None:

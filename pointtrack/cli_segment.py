@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pointtrack.cli_prompts import Told, parse_prompts
+from pointtrack.cli_video import VideoOptions
 from pointtrack.draw import contact_sheet
 from pointtrack.draw_masks import MaskStyle, draw_masks
 from pointtrack.export import load_tracks
@@ -28,14 +29,13 @@ EXPORTS = ("davis", "ytvos", "coco", "npz", "cutout")
 
 
 @dataclass(frozen=True)
-class SegmentCommand:
+class SegmentCommand(VideoOptions):
     """Follow objects through a video from clicks, boxes or masks; write the video with the masks, and the masks.
 
     Several objects: put a number and a colon before what is given of each, as in 2:0,310,250. An object may be given
     on several frames: each of them is kept as it is, and those between follow from both.
 
     Args:
-        video: a video file, a folder of pictures, or a URL.
         click: clicks as frame,x,y, with ,- behind for one beside the object: --click 0,310,250 0,40,40,-
         box: boxes as frame,x0,y0,x1,y1 in pixels.
         mask: pictures as large as the video, not black where the object is, as frame,FILE.
@@ -45,18 +45,12 @@ class SegmentCommand:
             to it, and computes only what changed.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
         video_segmenter: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
-        tracker: name of a tracker, or its file.
-        device: cpu, cuda, mps, or auto.
         out: folder of the results.
-        start: second of the video at which to begin; frames of prompts count from there.
-        stop: second before which to end.
-        max_frames: end after this many frames.
         export: what to write besides the drawn video: davis, ytvos, coco, npz, cutout, comma-separated.
         overlap: objects may overlap; otherwise every pixel belongs to one at most.
         style: how the masks are drawn.
     """
 
-    video: str
     click: list[str] | None = None
     box: list[str] | None = None
     mask: list[str] | None = None
@@ -65,12 +59,7 @@ class SegmentCommand:
     session: str | None = None
     segmenter: str = "small"
     video_segmenter: str | None = None
-    tracker: str = "small"
-    device: str = "auto"
     out: str = "outputs"
-    start: float = 0.0
-    stop: float | None = None
-    max_frames: int | None = None
     export: str = "npz"
     overlap: bool = False
     style: MaskStyle = field(default_factory=MaskStyle)
@@ -96,7 +85,7 @@ class SegmentCommand:
             engine = self._engine()
         except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
             raise ValueError(str(error)) from error
-        video = read_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
+        video = read_video(self.opened())
         began = time.perf_counter()
         with tqdm(desc="masks", unit="frame", disable=None, leave=False) as bar:
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from pointtrack.cli_flat import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli_prompts import parse_points
 from pointtrack.cli_states import StateTally, state_options
+from pointtrack.cli_video import VideoOptions
 from pointtrack.draw import TrackStyle, contact_sheet, draw_tracks
 from pointtrack.export import export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.models.tracker import PointTracker
@@ -25,17 +26,15 @@ from pointtrack.states import track_states
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.video import (
     VIDEO_CODECS,
-    VideoStream,
     read_mask,
     read_video,
-    stream_video,
     write_image,
     write_video,
 )
 
 
 @dataclass(frozen=True)
-class TrackCommand:
+class TrackCommand(VideoOptions):
     """Track points through a video; write the video with the tracks, a contact sheet and the numbers.
 
     Without any points a grid of 20 x 20 is tracked. The whole video is held in memory, unless it would take most of it,
@@ -43,25 +42,19 @@ class TrackCommand:
     killed goes on with --resume.
 
     Args:
-        video: a video file, a folder of pictures, or a URL.
         grid: track a grid of this many points per side.
         points: single points, each as frame,x,y in pixels: --points 0,120,80 10,300.5,210
         queries: CSV or JSON file of points.
         corners: track this many of the strongest corners.
         mask: picture as large as the video; grid and corners lie where it is not black.
         frame: frame of grid, corners and mask.
-        tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
-        device: cpu, cuda, mps, or auto.
         out: folder, or video file with the other results beside it.
-        start: second of the video at which to begin.
-        stop: second before which to end.
-        max_frames: end after this many frames.
         backward: also track from each point's frame back to the first one.
         export: more files of the tracks besides .npz, comma-separated: csv, json, dlc, dlc-h5, napari, cvat, tapvid.
         states: say of every point and frame whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
         redetect: the same, and search for lost points and go on with them where they are found.
         regions: for small things: follow them in crops of the full-resolution frame that go along, see docs/regions.md; auto,
-            a size as in 192x108, or a box as in 100,50,484,266.
+            a size as in 192x108, or a box as in 100,50,484,266. Not with states.
         smooth: even out positions over so many frames on each side, in the video and the exports; 0: not. The
             .npz keeps them as they were tracked, and a second one holds the smoothed ones.
         flat: never hold more than a window of frames. Points have no tracks before their own frames then.
@@ -69,19 +62,13 @@ class TrackCommand:
         style: how the tracks are drawn.
     """
 
-    video: str
     grid: int | None = None
     points: list[str] | None = None
     queries: str | None = None
     corners: int | None = None
     mask: str | None = None
     frame: int = 0
-    tracker: str = "small"
-    device: str = "auto"
     out: str = "outputs"
-    start: float = 0.0
-    stop: float | None = None
-    max_frames: int | None = None
     backward: bool = True
     export: str | None = None
     states: bool = False
@@ -96,10 +83,8 @@ class TrackCommand:
         """Do it, and print where the results are."""
         exports = parse_exports(self.export)
         regions = None if self.regions is None else RegionOptions.parse(self.regions)
-        if regions is not None and (self.flat or self.resume or self.states or self.redetect):
-            raise ValueError(
-                "regions: expected none of --flat, --resume, --states and --redetect with --regions"
-            )
+        if regions is not None and (self.states or self.redetect):
+            raise ValueError("regions: expected neither --states nor --redetect with --regions")
         if self.smooth < 0:
             raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
         target = _video_target(self.out, Path(self.video).stem or "video")
@@ -112,17 +97,13 @@ class TrackCommand:
                 )
             if self.flat or self.resume or too_large:
                 stream.close()
-                if regions is not None:
-                    raise ValueError(
-                        "regions: expected a video that fits into memory; RegionTracker takes others"
-                    )
-                self.run_flat(target, given, exports)
+                self.run_flat(target, given, exports, regions)
                 return
             video = read_video(stream)
         queries = self.choose_queries(video, given)
         queries.check_inside(len(video), video.wh)
         tracker = load_tracker(self.tracker, device=self.device)
-        print_estimate(tracker, queries, video.wh, len(video), flat=False)
+        print_estimate(tracker, queries, video.wh, len(video), flat=False, regions=regions)
         tracks = track_and_report(tracker, video, queries, backward=self.backward, how=self.way(regions))
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
         write_results(video, shown, target, [], self.style)
@@ -140,7 +121,13 @@ class TrackCommand:
             return partial(track_states, redetect=self.redetect)
         return track
 
-    def run_flat(self, target: Path, given: Sequence[Queries], exports: Sequence[str]) -> None:
+    def run_flat(
+        self,
+        target: Path,
+        given: Sequence[Queries],
+        exports: Sequence[str],
+        regions: RegionOptions | None,
+    ) -> None:
         """The same with frames that are read one by one."""
         if self.smooth:
             raise ValueError("smooth: expected 0 with --flat; smooth_tracks does it with the .npz afterwards")
@@ -163,14 +150,11 @@ class TrackCommand:
             resume=self.resume,
             style=self.style,
             states=state_options(self.states, self.redetect),
+            regions=regions,
         )
         if exports:
             for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
                 print(f"tracks    {path}")
-
-    def opened(self) -> VideoStream:
-        """The video from its first frame on."""
-        return stream_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
 
     def picture(self) -> Video:
         """The frame on which grid and corners lie, alone."""

@@ -12,6 +12,7 @@ import torch
 
 from pointtrack.models.tracker import PointTracker
 from pointtrack.predict import StreamTracker
+from pointtrack.regions import RegionOptions, RegionTracker
 from pointtrack.types import Queries
 
 ROW_BYTES = 16  # of a point on a frame: x, y, visibility, confidence
@@ -57,7 +58,12 @@ def video_bytes(frames: int, wh: tuple[int, int]) -> int:
 
 
 def estimate_run(
-    tracker: PointTracker, queries: Queries, wh: tuple[int, int], *, support: int = 25
+    tracker: PointTracker,
+    queries: Queries,
+    wh: tuple[int, int],
+    *,
+    support: int = 25,
+    regions: RegionOptions | None = None,
 ) -> RunEstimate:
     """Track one window of noise with as many points, and measure.
 
@@ -66,6 +72,7 @@ def estimate_run(
         queries: the points that will be tracked.
         wh: size of the frames as (width, height).
         support: number of support points that will be tracked along.
+        regions: follow the points in crops too, as if all were asked for on one frame; with 25 support points in each.
 
     Raises:
         ValueError: a tracker whose one window is the whole video.
@@ -77,9 +84,14 @@ def estimate_run(
         )
     generator = np.random.default_rng(0)
     frame = generator.integers(0, 256, (wh[1], wh[0], 3), dtype=np.uint8)
-    n = len(queries) + support
-    xy = torch.from_numpy(generator.uniform(0, 1, (n, 2))) * (torch.tensor(wh) - 1)
-    stream = StreamTracker(tracker, Queries(torch.zeros(n), xy), wh)
+    stream: StreamTracker | RegionTracker
+    if regions is not None:  # how many there are depends on where the points are
+        together = Queries(torch.zeros(len(queries)), queries.xy)
+        stream = RegionTracker(tracker, together, wh, options=regions, keeps_frames=False)
+    else:
+        n = len(queries) + support
+        xy = torch.from_numpy(generator.uniform(0, 1, (n, 2))) * (torch.tensor(wh) - 1)
+        stream = StreamTracker(tracker, Queries(torch.zeros(n), xy), wh)
     stream.push(np.stack([frame] * (window.length - window.step)))  # warms up
     began = time.perf_counter()
     stream.push(np.stack([frame] * window.step))  # its rows are on the CPU, so all work on the device is done

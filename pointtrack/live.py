@@ -7,7 +7,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -176,9 +175,7 @@ class LiveTracker:
     def __enter__(self) -> LiveTracker:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def report(self) -> LiveReport:

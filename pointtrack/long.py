@@ -18,6 +18,7 @@ from pointtrack.draw import TrackStyle, draw_frame
 from pointtrack.models.tracker import PointTracker
 from pointtrack.predict import StreamTracker
 from pointtrack.queries import support_queries
+from pointtrack.regions import RegionOptions, RegionTracker
 from pointtrack.spill import TrackWriter, spilled_pieces
 from pointtrack.states import StateOptions, StateTracker
 from pointtrack.types import Queries, Tracks
@@ -43,12 +44,13 @@ def track_long(
     resume: bool = False,
     state_seconds: float = STATE_SECONDS,
     states: StateOptions | None = None,
+    regions: RegionOptions | None = None,
 ) -> int:
     """Track points through a video of any length; memory holds one window of it.
 
-    The tracks are those of `track(..., backward=False)`, with `states` those of `track_states`. They go to a file piece by
-    piece, which `read_spilled` reads at any time. Beside it lies PATH.state, from which a run that was killed goes on:
-    features of one window, a hundred megabytes or so.
+    The tracks are those of `track(..., backward=False)`, with `states` those of `track_states`, with `regions` those of
+    `track_regions`. They go to a file piece by piece, which `read_spilled` reads at any time. Beside it lies PATH.state, from
+    which a run that was killed goes on: features of one window, a hundred megabytes or so, and as many for each region.
 
     Args:
         tracker: from `load_tracker`; one that works in windows.
@@ -59,14 +61,16 @@ def track_long(
         resume: go on with what a killed run left at `path`, if there is anything. The stream must begin at the same
             frame as then; the frames that are done are decoded and passed over. The result is the same to the last bit.
         state_seconds: time between two states. What was tracked since the last one is tracked again after a crash.
-        states: say what became of the points, in this way; cuts cannot be told by a function.
+        states: say what became of the points, in this way; cuts cannot be told by a function. Not together with regions.
+        regions: follow points in crops too, in this way.
 
     Returns:
         The number of frames.
 
     Raises:
-        ValueError: a tracker whose one window is the whole video, a query outside the image, a function for the cuts, or a
-            run to go on with that had another tracker, other points, another size of frames, or other states.
+        ValueError: a tracker whose one window is the whole video, a query outside the image, a function for the cuts, states
+            and regions, a region larger than the image, or a run to go on with that had another tracker, other points,
+            another size of frames, other states or other regions.
     """
     if tracker.config.window.length is None:
         raise ValueError(
@@ -74,26 +78,33 @@ def track_long(
         )
     if states is not None and callable(states.cuts):
         raise ValueError("cuts: expected frames or 'auto' for a long video, got a function")
+    if states is not None and regions is not None:
+        raise ValueError("track_long: expected states or regions, got both; states are told of whole frames")
     place = state_path(path)
     everyone = Queries.concat([queries, support_queries(queries, stream.wh, global_size=support_grid)])
-    about = _about(tracker, everyone, stream, states)
+    about = _about(tracker, everyone, stream, states=states, regions=regions)
     device = next(tracker.parameters()).device
     state = _read_state(place, about, device) if resume and place.exists() else None
     if state is not None and state["finished"]:
         return state["frames"]
-    tracks: StreamTracker | StateTracker
+    tracks: StreamTracker | StateTracker | RegionTracker
     if state is not None:
-        kind = StreamTracker if states is None else StateTracker
+        kind = StateTracker if states is not None else StreamTracker if regions is None else RegionTracker
         tracks = kind.restored(tracker, state["stream"])
         logger.info("%s: going on behind frame %d", path, tracks.frames_pushed)
     else:
         place.unlink(missing_ok=True)  # of another run: it must not be gone on with
-        if states is None:
-            tracks = StreamTracker(tracker, everyone, stream.wh, stream.fps)
-        else:
+        if states is not None:
             tracks = StateTracker(
                 tracker, queries, stream.wh, stream.fps, support_grid=support_grid, **vars(states)
             )
+        elif regions is not None:
+            tracks = RegionTracker(
+                tracker, queries, stream.wh, stream.fps,
+                options=regions, support_grid=support_grid, keeps_frames=False,
+            )  # fmt: skip
+        else:
+            tracks = StreamTracker(tracker, everyone, stream.wh, stream.fps)
     done = tracks.frames_pushed
     wanted = slice(0, len(queries))
     with TrackWriter(path, keep=None if state is None else state["frames"]) as writer:
@@ -150,7 +161,10 @@ def draw_long(
 
 
 def _about(
-    tracker: PointTracker, queries: Queries, stream: VideoStream, states: StateOptions | None
+    tracker: PointTracker,
+    queries: Queries,
+    stream: VideoStream,
+    **how: StateOptions | RegionOptions | None,
 ) -> dict[str, Any]:
     """What must be the same for a run to go on."""
     weights = 0
@@ -164,7 +178,7 @@ def _about(
         "settings of the tracker": json.dumps(to_dict(tracker.config)),
         "size of the frames": f"{stream.wh[0]} x {stream.wh[1]}",
         "points": f"{len(queries)} (support points too), {zlib.crc32(points.tobytes()):08x}",
-        "states": "none" if states is None else str(states),
+        **{name: "none" if options is None else str(options) for name, options in how.items()},
     }
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape
+from pointtrack.checks import check_shape, whole_numbers
+from pointtrack.npz import npz_path, read_npz
 
 # The most objects that one byte per pixel can tell apart from the background.
 MOST_LABELS = 255
@@ -222,7 +223,7 @@ class Masks:
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one .npz file, one bit per pixel, which `Masks.load` reads back bit by bit."""
-        path = Path(path)
+        path = npz_path(path)
         np.savez_compressed(
             path,
             packed_masks=np.packbits(self.masks.numpy(), axis=-1),
@@ -233,7 +234,7 @@ class Masks:
             fps=self.fps,
             names=np.array(self.names, dtype=str),
         )
-        return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        return path
 
     @classmethod
     def load(cls, path: str | Path) -> Masks:
@@ -243,34 +244,25 @@ class Masks:
             FileNotFoundError: no such file.
             ValueError: an npz file that does not hold masks.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"masks file: expected an .npz file, found nothing at {path}")
-        with np.load(path) as data:
-            needed = {"packed_masks", "wh", "object_ids", "scores", "first_frame", "fps", "names"}
-            missing = needed - set(data.files)
-            if missing:
-                raise ValueError(
-                    f"{path}: expected masks saved by pointtrack, but it lacks {sorted(missing)}"
-                )
-            masks = np.unpackbits(data["packed_masks"], axis=-1, count=int(data["wh"][0])).view(bool)
-            return cls(
-                masks=torch.from_numpy(masks),
-                object_ids=torch.from_numpy(data["object_ids"]),
-                scores=torch.from_numpy(data["scores"]),
-                first_frame=int(data["first_frame"]),
-                fps=float(data["fps"]),
-                names=tuple(data["names"].tolist()),
-            )
+        needed = ("packed_masks", "wh", "object_ids", "scores", "first_frame", "fps", "names")
+        data = read_npz(path, "masks", needed)
+        masks = np.unpackbits(data["packed_masks"], axis=-1, count=int(data["wh"][0])).view(bool)
+        return cls(
+            masks=torch.from_numpy(masks),
+            object_ids=torch.from_numpy(data["object_ids"]),
+            scores=torch.from_numpy(data["scores"]),
+            first_frame=int(data["first_frame"]),
+            fps=float(data["fps"]),
+            names=tuple(data["names"].tolist()),
+        )
 
 
 def _checked_ids(ids: Any, objects: int) -> Tensor:
     """(o,) int64 on the CPU; fractions and doubles are refused."""
-    values = torch.as_tensor(ids).detach().cpu()
-    whole = values.to(torch.int64)
-    if values.shape != (objects,):
-        raise ValueError(f"object_ids: expected one per object ({objects},), got shape {tuple(values.shape)}")
-    if values.is_floating_point() and not torch.equal(whole.to(values.dtype), values):
-        raise ValueError(f"object_ids: expected whole numbers, got {values.tolist()[:5]}")
-    if len(torch.unique(whole)) != objects:
-        raise ValueError(f"object_ids: expected distinct ids, got {whole.tolist()}")
-    return whole
+    ids = torch.as_tensor(ids)
+    if ids.shape != (objects,):
+        raise ValueError(f"object_ids: expected one per object ({objects},), got shape {tuple(ids.shape)}")
+    ids = whole_numbers(ids, "object_ids")
+    if len(torch.unique(ids)) != objects:
+        raise ValueError(f"object_ids: expected distinct ids, got {ids.tolist()}")
+    return ids

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,17 +27,20 @@ class Camera:
         left_top: of the crop on the first frame, in pixels; moved where the crop would reach beyond the frame.
         wh: size of the crop as (width, height), at most that of the frames.
         image_wh: size of the frames.
+
+    Attributes:
+        first: (2,) left and top of the crop on the first frame.
     """
 
     def __init__(self, left_top: tuple[float, float], wh: tuple[int, int], image_wh: tuple[int, int]):
         self.wh, self.image_wh = wh, image_wh
         self._limit = torch.tensor(image_wh) - torch.tensor(wh)
-        self._first = torch.tensor(left_top).round().clamp(min=0).minimum(self._limit)
+        self.first = torch.tensor(left_top).round().clamp(min=0).minimum(self._limit)
         self._shift, self._speed, self._looked = torch.zeros(2), torch.zeros(2), 0
 
     def left_top(self, number: int) -> tuple[int, int]:
         """Of the crop on the frame `number`, counted from the first one; in whole pixels, all of it inside the frame."""
-        expected = self._first + self._shift + self._speed * (number - self._looked)
+        expected = self.first + self._shift + self._speed * (number - self._looked)
         left, top = expected.round().clamp(min=0).minimum(self._limit).int().tolist()
         return left, top
 
@@ -58,6 +62,18 @@ class Camera:
         shift = moved[seen].median(dim=0).values
         self._speed = (shift - self._shift) / (number - self._looked)
         self._shift, self._looked = shift, number
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restored` needs, as tensors and plain values."""
+        return dict(vars(self))  # tensors are replaced, not changed
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> Camera:
+        """The camera as it was when `state` was asked for."""
+        camera = cls(state["first"].tolist(), state["wh"], state["image_wh"])
+        kept = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in state.items()}
+        vars(camera).update(kept)
+        return camera
 
 
 class RegionStream:
@@ -87,16 +103,13 @@ class RegionStream:
     ):
         self.first = int(queries.frame[0])
         self._queries, self._camera, self._every = queries, camera, every
-        inside = Queries(
-            queries.frame - self.first, queries.xy - torch.tensor(camera.left_top(0)), queries.ids
-        )
+        inside = Queries(queries.frame - self.first, queries.xy - camera.first, queries.ids)
         helpers = support_queries(inside, camera.wh, support_grid)
         self._stream = StreamTracker(tracker, Queries.concat([inside, helpers]), camera.wh, fps)
         sides = zip(camera.wh, self._stream.wh, strict=True)
         self._edge = torch.tensor([EDGE_PX * side / seen for side, seen in sides])
-        self._places: deque[tuple[int, int]] = (
-            deque()
-        )  # left and top of the crop on frames that are not final
+        # Left and top of the crop on frames that are not final.
+        self._places: deque[tuple[int, int]] = deque()
 
     def push(self, frame: np.ndarray) -> Tracks:
         """Take in the next (h, w, 3) frame; the rows that are final now.
@@ -116,6 +129,25 @@ class RegionStream:
     def finish(self) -> Tracks:
         """The rest of the rows."""
         return self._located(self._stream.finish())
+
+    def state(self) -> dict[str, Any]:
+        """All that `restored` needs to go on exactly from here, as tensors and plain values. ValueError after `finish`."""
+        return {
+            "queries": asdict(self._queries),
+            "camera": self._camera.state(),
+            "every": self._every,
+            "places": list(self._places),
+            "stream": self._stream.state(),
+        }
+
+    @classmethod
+    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionStream:
+        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
+        stream = StreamTracker.restored(tracker, state["stream"])
+        queries, camera = Queries(**state["queries"]), Camera.restored(state["camera"])
+        again = cls(tracker, queries, camera, stream.fps, support_grid=0, every=state["every"])
+        again._stream, again._places = stream, deque(state["places"])
+        return again
 
     def _located(self, rows: Tracks) -> Tracks:
         """Rows of the crop as rows of the frame, without the support points."""

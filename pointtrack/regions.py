@@ -8,7 +8,11 @@ is taken, otherwise the whole frame's.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,75 +20,28 @@ from torch import Tensor
 
 from pointtrack.both_ways import flipped_queries, joined_both_ways, without
 from pointtrack.models.tracker import PointTracker
-from pointtrack.predict import Progress, StreamTracker, model_wh
+from pointtrack.predict import Progress, StreamTracker
 from pointtrack.queries import support_queries
-from pointtrack.region_camera import Camera, RegionStream
+from pointtrack.region_camera import RegionStream
+from pointtrack.region_groups import RegionOptions, first_camera, group_points, region_wh
 from pointtrack.types import Queries, Tracks, Video
 
 logger = logging.getLogger(__name__)
 
-MAGNIFIED = 3  # by default; measured in docs/regions.md
-CANDIDATES = 1000  # points around which a group is looked for
 
-
-@dataclass(frozen=True)
-class RegionOptions:
-    """Where regions lie, and how many there are.
+@dataclass
+class _Region:
+    """What tracks in a crop.
 
     Attributes:
-        wh: size of a region in pixels of the video; where None a third of the size at which the tracker sees frames, so
-            that it sees them magnified three times. The smaller, the finer; but things move the more from frame to frame.
-        box: x0, y0, x1, y1 in pixels: one region for the points inside it, of its size. Not together with `wh`.
-        most: number of regions. Each takes somewhat longer than tracking the whole frame; points of smaller groups
-            have none.
-        every: frames between two looks at where a region has to go. Fast things need 1 or 2; more is faster.
-
-    Raises:
-        ValueError: a size, box or number that is not possible.
+        stream: does it.
+        ids: of those of its points that are still wanted.
+        found: its rows, of all its points, that are final here, but maybe not in every other region.
     """
 
-    wh: tuple[int, int] | None = None
-    box: tuple[int, int, int, int] | None = None
-    most: int = 4
-    every: int = 2
-
-    def __post_init__(self) -> None:
-        if self.wh is not None and self.box is not None:
-            raise ValueError("regions: expected wh or box, got both")
-        if self.wh is not None and (len(self.wh) != 2 or min(self.wh) < 2):
-            raise ValueError(f"regions: expected wh as (width, height) of 2 pixels or more, got {self.wh}")
-        if self.box is not None and (
-            len(self.box) != 4 or self.box[2] - self.box[0] < 2 or self.box[3] - self.box[1] < 2
-        ):
-            raise ValueError(
-                f"regions: expected box as (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {self.box}"
-            )
-        if self.most < 1 or self.every < 1:
-            raise ValueError(
-                f"regions: expected most and every of 1 or more, got {self.most} and {self.every}"
-            )
-
-    @classmethod
-    def parse(cls, text: str) -> RegionOptions:
-        """Options from a text: auto, a size as in 384x216, or a box as in 100,50,484,266.
-
-        Raises:
-            ValueError: anything else.
-
-        >>> RegionOptions.parse("384x216").wh
-        (384, 216)
-        """
-        if text == "auto":
-            return cls()
-        for separator, name in (("x", "wh"), (",", "box")):
-            numbers = text.split(separator)
-            if len(numbers) == {"wh": 2, "box": 4}[name] and all(
-                number.strip().isdigit() for number in numbers
-            ):
-                return cls(**{name: tuple(map(int, numbers))})  # type: ignore[arg-type]
-        raise ValueError(
-            f"regions: expected auto, a size as 384x216 or a box as 100,50,484,266, got {text!r}"
-        )
+    stream: RegionStream
+    ids: Tensor
+    found: Tracks
 
 
 class RegionTracker:
@@ -100,6 +57,8 @@ class RegionTracker:
         fps: only noted in the tracks.
         options: size and number of the regions.
         support_grid: side of a grid of helper points, for the frame and for each region.
+        keeps_frames: keep the pixels of the frames that are not final, so that points can be added on them. Without,
+            points can be added on frames that did not come yet.
 
     Raises:
         ValueError: a query outside the image, or a region larger than the image.
@@ -114,35 +73,37 @@ class RegionTracker:
         *,
         options: RegionOptions | None = None,
         support_grid: int = 5,
+        keeps_frames: bool = True,
     ):
-        options = options or RegionOptions()
-        self.queries = queries
+        self._options, self._support_grid = options or RegionOptions(), support_grid
         helpers = support_queries(queries, image_wh, support_grid)
+        self._helpers = helpers.ids
         self._whole = StreamTracker(tracker, Queries.concat([queries, helpers]), image_wh, fps)
-        wh = _region_wh(tracker, self._whole.image_wh, options)
-        self._regions = []
-        for points in group_points(queries, wh, options):
-            chosen = queries.select(points)
-            region = RegionStream(
-                tracker, chosen, _camera(chosen, wh, self._whole.image_wh, options), fps,
-                support_grid=support_grid, every=options.every,
-            )  # fmt: skip
-            self._regions.append((points, region))
-        sizes = [len(points) for points, _ in self._regions]
-        logger.info(
-            "regions: %d of %d x %d pixels with %s of %d points", len(sizes), *wh, sizes, len(queries)
-        )
-        # Rows that are final in one stream, and maybe not yet in another.
-        self._rows = _nothing(queries, self._whole.image_wh, 0, fps)
-        self._found = [
-            _nothing(queries.select(points), self._whole.image_wh, region.first, fps)
-            for points, region in self._regions
-        ]
+        self._region_wh = region_wh(tracker, self._whole.image_wh, self._options)
+        self._rows = self._blank(queries, 0)  # final for the whole frame, but maybe not in every region
+        self._frames: deque[np.ndarray] | None = deque() if keeps_frames else None  # that are not final
+        self._regions: list[_Region] = []
+        self._regions = self._opened(queries)
+
+    @property
+    def queries(self) -> Queries:
+        """The points that are tracked now, in the order of the tracks."""
+        return self._rows.queries
 
     @property
     def frames_pushed(self) -> int:
         """Number of frames taken in so far."""
         return self._whole.frames_pushed
+
+    @property
+    def lag(self) -> int:
+        """Number of frames pushed of which no final answer was given yet."""
+        return self.frames_pushed - self._rows.first_frame
+
+    @property
+    def earliest(self) -> int:
+        """The first frame on which points can still be added."""
+        return self.frames_pushed - len(self._frames or ())
 
     def push(self, frames: np.ndarray) -> Tracks:
         """Take in (t, h, w, 3) uint8 RGB frames (or a single (h, w, 3) one); return the frames now final.
@@ -153,38 +114,157 @@ class RegionTracker:
         for frame in frames if frames.ndim == 4 else frames[None]:
             number = self.frames_pushed
             self._keep(self._whole.push(frame))
-            for i, (_, region) in enumerate(self._regions):
-                if number >= region.first:
-                    self._found[i] = Tracks.concat([self._found[i], region.push(frame)])
+            for region in self._regions:
+                if number >= region.stream.first:
+                    region.found = Tracks.concat([region.found, region.stream.push(frame)])
+            if self._frames is not None:
+                self._frames.append(np.array(frame))  # a copy, as a camera may use its memory again
+                while self.earliest < self._final():
+                    self._frames.popleft()
         return self._stitched()
 
     def finish(self) -> Tracks:
         """Everything that was not yet returned."""
         self._keep(self._whole.finish())
-        for i, (_, region) in enumerate(self._regions):
-            if region.first < self.frames_pushed:
-                self._found[i] = Tracks.concat([self._found[i], region.finish()])
+        for region in self._regions:
+            if region.stream.first < self.frames_pushed:
+                region.found = Tracks.concat([region.found, region.stream.finish()])
         return self._stitched()
+
+    def add(self, queries: Queries) -> None:
+        """Track more points from now on; the tracks of the others stay the same exactly.
+
+        They get regions of their own, the same as if they had been asked for from the start, as long as there are fewer than
+        `RegionOptions.most`. The pieces that `push` returns have them behind the others.
+
+        Args:
+            queries: on the frame `earliest` or later, with ids that no other point has or had.
+
+        Raises:
+            ValueError: a frame before `earliest`, a point outside the image, an id that is taken, or a stream that was
+                finished.
+        """
+        if len(queries) and int(queries.frame.min()) < self.earliest:
+            raise ValueError(
+                f"RegionTracker: expected points on frame {self.earliest} or later, got frame "
+                f"{int(queries.frame.min())}; the frames before are gone"
+            )
+        late = self._whole.add(queries)
+        everyone = Queries.concat([self.queries, queries])
+        both = self._blank(everyone, self._rows.first_frame, len(self._rows))
+        self._rows = _laid_over(_laid_over(both, self._rows), late)
+        self._regions += self._opened(queries)
+
+    def remove(self, ids: Tensor | Sequence[int]) -> None:
+        """Stop to track some points; the tracks of the others stay the same exactly.
+
+        So a region goes on with all its points, until none of them is wanted. Then there is room for another one.
+
+        Raises:
+            ValueError: an id that no point has.
+        """
+        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
+        unknown = ids[~torch.isin(ids, self.queries.ids)]
+        if len(unknown):
+            raise ValueError(f"RegionTracker: expected ids of tracked points, got {unknown.tolist()[:5]}")
+        self._whole.remove(ids)
+        self._rows = self._rows.select(~torch.isin(self._rows.ids, ids))
+        for region in self._regions:
+            region.ids = region.ids[~torch.isin(region.ids, ids)]
+        self._regions = [region for region in self._regions if len(region.ids)]
+
+    def state(self) -> dict[str, Any]:
+        """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`.
+
+        As large as one of `StreamTracker` for the whole frame and again for each region, and the frames that are kept.
+
+        Raises:
+            ValueError: after `finish`.
+        """
+        return {
+            "whole": self._whole.state(),
+            "helpers": self._helpers,
+            "rows": asdict(self._rows),
+            "regions": [
+                {"stream": region.stream.state(), "ids": region.ids, "found": asdict(region.found)}
+                for region in self._regions
+            ],
+            "frames": None if self._frames is None else [torch.from_numpy(frame) for frame in self._frames],
+            "options": asdict(self._options),
+            "support_grid": self._support_grid,
+        }
+
+    @classmethod
+    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionTracker:
+        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
+        whole = StreamTracker.restored(tracker, state["whole"])
+        again = cls(
+            tracker,
+            whole.queries.select(slice(0, 0)),
+            whole.image_wh,
+            whole.fps,
+            options=RegionOptions(**state["options"]),
+            support_grid=state["support_grid"],
+        )
+        again._whole, again._helpers = whole, state["helpers"].cpu()
+        again._rows = _tracks_of(state["rows"])
+        again._regions = [
+            _Region(
+                RegionStream.restored(tracker, kept["stream"]), kept["ids"].cpu(), _tracks_of(kept["found"])
+            )
+            for kept in state["regions"]
+        ]
+        frames = state["frames"]
+        again._frames = None if frames is None else deque(frame.cpu().numpy() for frame in frames)
+        return again
+
+    def _opened(self, queries: Queries) -> list[_Region]:
+        """Regions for some points, as many as there is room for, which have seen all frames since theirs."""
+        room = self._options.most - len(self._regions)
+        if not len(queries) or not room:
+            return []
+        image_wh, wh = self._whole.image_wh, self._region_wh
+        regions = []
+        for points in group_points(queries, wh, replace(self._options, most=room)):
+            chosen = queries.select(points)
+            stream = RegionStream(
+                self._whole.tracker, chosen, first_camera(chosen, wh, image_wh, self._options), self._whole.fps,
+                support_grid=self._support_grid, every=self._options.every,
+            )  # fmt: skip
+            missed = islice(self._frames or (), max(stream.first - self.earliest, 0), None)
+            found = [self._blank(chosen, stream.first), *(stream.push(frame) for frame in missed)]
+            regions.append(_Region(stream, chosen.ids, Tracks.concat(found)))
+        sizes = [len(region.ids) for region in regions]
+        logger.info(
+            "regions: %d of %d x %d pixels with %s of %d points", len(sizes), *wh, sizes, len(queries)
+        )
+        return regions
 
     def _keep(self, rows: Tracks) -> None:
         """Note what the whole frame says, without the support points."""
-        self._rows = Tracks.concat([self._rows, rows.select(slice(0, len(self.queries)))])
+        wanted = ~torch.isin(rows.ids, self._helpers)
+        self._rows = Tracks.concat([self._rows, rows.select(wanted)])
+
+    def _final(self) -> int:
+        """The first frame that is not final everywhere."""
+        everything = (self._rows, *(region.found for region in self._regions))
+        return min(rows.first_frame + len(rows) for rows in everything)
 
     def _stitched(self) -> Tracks:
         """The next rows that are final everywhere."""
-        first = self._rows.first_frame
-        count = min(rows.first_frame + len(rows) for rows in (self._rows, *self._found)) - first
-        whole, self._rows = self._rows.clip(0, count), self._rows.clip(count)
-        parts = {name: getattr(whole, name).clone() for name in ("xy", "visibility", "confidence")}
-        for i, (points, _) in enumerate(self._regions):
-            found = self._found[i]
-            skipped = min(max(found.first_frame - first, 0), count)  # a region begins with its points
-            own, self._found[i] = found.clip(0, count - skipped), found.clip(count - skipped)
-            inside = own.tracked()
-            for name, value in parts.items():
-                where = inside if value.ndim == 2 else inside[..., None]
-                value[skipped:, points] = torch.where(where, getattr(own, name), value[skipped:, points])
-        return replace(whole, **parts)
+        final = self._final()
+        count = final - self._rows.first_frame
+        tracks, self._rows = self._rows.clip(0, count), self._rows.clip(count)
+        for region in self._regions:
+            tracks = _laid_over(tracks, region.found.select(torch.isin(region.found.ids, region.ids)))
+            region.found = region.found.clip(max(final - region.found.first_frame, 0))
+        return tracks
+
+    def _blank(self, queries: Queries, first_frame: int, count: int = 0) -> Tracks:
+        """So many rows of which nothing is known."""
+        empty = torch.zeros(count, len(queries))
+        xy = torch.full((count, len(queries), 2), torch.nan)
+        return Tracks(xy, empty, empty, queries, self._whole.image_wh, first_frame, self._whole.fps)
 
 
 def track_regions(
@@ -218,8 +298,9 @@ def track_regions(
 
     def one_way(frames: np.ndarray, points: Queries) -> Tracks:
         stream = RegionTracker(
-            tracker, points, video.wh, video.fps, options=options, support_grid=support_grid
-        )
+            tracker, points, video.wh, video.fps,
+            options=options, support_grid=support_grid, keeps_frames=False,
+        )  # fmt: skip
         parts = []
         for frame in frames:
             parts.append(stream.push(frame))
@@ -235,70 +316,26 @@ def track_regions(
     return without(tracks, torch.arange(len(tracks))[:, None] < queries.frame)
 
 
-def group_points(queries: Queries, wh: tuple[int, int], options: RegionOptions) -> list[Tensor]:
-    """Points that share a region: neighbours on a frame, the largest groups first.
-
-    Args:
-        queries: the points.
-        wh: size of a region. A group keeps within the middle half of it, so that there is room around it.
-        options: with a box, a group is all points of a frame inside it.
-
-    Returns:
-        (k,) places among the queries, per group.
-    """
-    left = torch.arange(len(queries))
-    groups: list[Tensor] = []
-    while len(left) and len(groups) < options.most:
-        chosen = queries.select(left)
-        if options.box is not None:
-            low, high = torch.tensor(options.box).float().split(2)
-            inside = ((chosen.xy >= low) & (chosen.xy <= high - 1)).all(dim=-1)
-            around = inside & inside[:, None] & (chosen.frame == chosen.frame[:, None])
-        else:
-            some = slice(None, None, -(-len(left) // CANDIDATES))
-            away = (chosen.xy - chosen.xy[some, None]).abs()
-            around = (away <= torch.tensor(wh) / 4).all(dim=-1) & (chosen.frame == chosen.frame[some, None])
-        best = around[around.sum(dim=1).argmax()]
-        if not bool(best.any()):
-            break
-        groups.append(left[best])
-        left = left[~best]
-    return groups
+def _laid_over(tracks: Tracks, found: Tracks) -> Tracks:
+    """The tracks, with what `found` says of some of their points, on the frames on which it knows them."""
+    first = max(tracks.first_frame, found.first_frame)
+    count = min(tracks.first_frame + len(tracks), found.first_frame + len(found)) - first
+    if count <= 0:
+        return tracks
+    found = found.clip(first - found.first_frame, first - found.first_frame + count)
+    order = tracks.ids.argsort()
+    columns = order[torch.searchsorted(tracks.ids[order], found.ids)]
+    rows = slice(first - tracks.first_frame, first - tracks.first_frame + count)
+    known = found.tracked()
+    parts = {}
+    for name in ("xy", "visibility", "confidence"):
+        value = getattr(tracks, name).clone()
+        where = known if value.ndim == 2 else known[..., None]
+        value[rows, columns] = torch.where(where, getattr(found, name), value[rows, columns])
+        parts[name] = value
+    return replace(tracks, **parts)
 
 
-def _region_wh(tracker: PointTracker, image_wh: tuple[int, int], options: RegionOptions) -> tuple[int, int]:
-    """Size of the regions; ValueError where they are larger than the image."""
-    if options.box is not None:
-        x0, y0, x1, y1 = options.box
-        if min(x0, y0) < 0 or x1 > image_wh[0] or y1 > image_wh[1]:
-            raise ValueError(
-                f"regions: expected a box inside the {image_wh[0]} x {image_wh[1]} image, got {options.box}"
-            )
-        return x1 - x0, y1 - y0
-    if options.wh is None:
-        return tuple(
-            min(side // MAGNIFIED, whole)
-            for side, whole in zip(model_wh(image_wh, tracker.config), image_wh, strict=True)
-        )  # type: ignore[return-value]
-    if options.wh[0] > image_wh[0] or options.wh[1] > image_wh[1]:
-        raise ValueError(
-            f"regions: expected a size within the {image_wh[0]} x {image_wh[1]} image, got {options.wh}"
-        )
-    return options.wh
-
-
-def _camera(
-    points: Queries, wh: tuple[int, int], image_wh: tuple[int, int], options: RegionOptions
-) -> Camera:
-    """On the box, or around the middle of the points."""
-    if options.box is not None:
-        return Camera(options.box[:2], wh, image_wh)
-    middle = (points.xy.amin(dim=0) + points.xy.amax(dim=0)) / 2
-    left, top = (middle - torch.tensor(wh) / 2).tolist()
-    return Camera((left, top), wh, image_wh)
-
-
-def _nothing(queries: Queries, wh: tuple[int, int], first_frame: int, fps: float) -> Tracks:
-    """No rows."""
-    empty = torch.zeros(0, len(queries))
-    return Tracks(torch.zeros(0, len(queries), 2), empty, empty, queries, wh, first_frame, fps)
+def _tracks_of(values: dict[str, Any]) -> Tracks:
+    """The tracks that `asdict` was asked of."""
+    return Tracks(**{**values, "queries": Queries(**values["queries"])})

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor
 from pointtrack.geometry import grid_points, inside_image
 from pointtrack.history import History
 from pointtrack.models.tracker import PointTracker
+from pointtrack.npz import read_session_npz, write_session_npz
 from pointtrack.predict import StreamTracker, track
 from pointtrack.types import Queries, Tracks, Video
 
@@ -212,8 +211,6 @@ class TrackSession:
 
     def save(self, path: str | Path) -> Path:
         """Write all that was said, its history and what was tracked to one .npz file (without the video)."""
-        path = Path(path)
-        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
         self.tracks()
         wanted = [span for point in self._history.state for span in spans_of(point, len(self.video))]
         parts = [self._parts[span] for span in wanted]
@@ -227,18 +224,12 @@ class TrackSession:
             ],
             "spans": [[s.point, s.left, s.right, s.frames.start, s.frames.stop] for s in wanted],
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(path.name + ".part")
-        with scratch.open("wb") as file:
-            np.savez_compressed(
-                file,
-                told=np.array(json.dumps(told)),
-                xy=torch.cat([torch.zeros(0, 2), *(part.xy for part in parts)]).numpy(),
-                visibility=torch.cat([torch.zeros(0), *(part.visibility for part in parts)]).numpy(),
-                confidence=torch.cat([torch.zeros(0), *(part.confidence for part in parts)]).numpy(),
-            )
-        scratch.replace(path)
-        return path
+        arrays = {
+            "xy": torch.cat([torch.zeros(0, 2), *(part.xy for part in parts)]).numpy(),
+            "visibility": torch.cat([torch.zeros(0), *(part.visibility for part in parts)]).numpy(),
+            "confidence": torch.cat([torch.zeros(0), *(part.confidence for part in parts)]).numpy(),
+        }
+        return write_session_npz(path, told, arrays)
 
     def load(self, path: str | Path) -> None:
         """Go on with a saved session of the same video, in the place of this one.
@@ -247,23 +238,11 @@ class TrackSession:
             FileNotFoundError: no such file.
             ValueError: a file that is no such session, or one of another video. Then nothing has changed.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"session file: expected an .npz file, found nothing at {path}")
-        try:
-            with np.load(path) as data:
-                told: dict[str, Any] = json.loads(str(data["told"]))
-                columns = [torch.from_numpy(data[name]) for name in ("xy", "visibility", "confidence")]
-            if told["format"] != FORMAT:
-                raise KeyError(told["format"])
-        except (KeyError, OSError, ValueError) as error:
-            raise ValueError(
-                f"{path}: expected a track session saved by pointtrack, got another file ({error})"
-            ) from error
-        if told["video"] != self.video.fingerprint():
-            raise ValueError(
-                f"{path}: expected the video that the session was made with ({told['video']}), got another one "
-                f"({self.video.fingerprint()})"
-            )
+        names = ("xy", "visibility", "confidence")
+        told, arrays = read_session_npz(
+            path, "a track session", names, format=FORMAT, video=self.video.fingerprint()
+        )
+        columns = [torch.from_numpy(array) for array in arrays.values()]
         states = [
             tuple(
                 FixedPoint(p["id"], tuple(Fix(f, (x, y), serial) for f, x, y, serial in p["fixes"]))

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape
+from pointtrack.checks import check_shape, whole_numbers
 from pointtrack.geometry import inside_image
+from pointtrack.npz import npz_path, read_npz
 from pointtrack.point_states import PointStates
 
 
@@ -112,8 +113,8 @@ class Queries:
     def __post_init__(self) -> None:
         xy = torch.as_tensor(self.xy, dtype=torch.float32).detach().cpu()
         n = check_shape(xy, "n 2", "query xy")["n"]
-        frame = _whole_numbers(self.frame, "query frame")
-        ids = torch.arange(n) if self.ids is None else _whole_numbers(self.ids, "query ids")
+        frame = whole_numbers(self.frame, "query frame")
+        ids = torch.arange(n) if self.ids is None else whole_numbers(self.ids, "query ids")
         for name, values in (("query frame", frame), ("query ids", ids)):
             if values.shape != (n,):
                 raise ValueError(f"{name}: expected one per point ({n},), got shape {tuple(values.shape)}")
@@ -348,9 +349,9 @@ class Tracks:
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one .npz file, which `Tracks.load` reads back bit by bit."""
-        path = Path(path)
+        path = npz_path(path)
         np.savez_compressed(path, **self.arrays())
-        return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        return path
 
     @classmethod
     def load(cls, path: str | Path) -> Tracks:
@@ -360,23 +361,5 @@ class Tracks:
             FileNotFoundError: no such file.
             ValueError: an npz file that does not hold tracks.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"tracks file: expected an .npz file, found nothing at {path}")
-        with np.load(path) as data:
-            missing = {"xy", "visibility", "confidence", "query_frame", "query_xy", "ids", "wh"} - set(
-                data.files
-            )
-            if missing:
-                raise ValueError(
-                    f"{path}: expected tracks saved by pointtrack, but it lacks {sorted(missing)}"
-                )
-            return cls.of_arrays(dict(data))
-
-
-def _whole_numbers(values: Any, name: str) -> Tensor:
-    """int64 tensor on the CPU; fractions are refused rather than cut off."""
-    values = torch.as_tensor(values).detach().cpu()
-    whole = values.to(torch.int64)
-    if values.is_floating_point() and not torch.equal(whole.to(values.dtype), values):
-        raise ValueError(f"{name}: expected whole numbers, got {values.tolist()[:5]}")
-    return whole
+        needed = ("xy", "visibility", "confidence", "query_frame", "query_xy", "ids", "wh")
+        return cls.of_arrays(read_npz(path, "tracks", needed))

@@ -257,4 +257,4 @@ def test_regions(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
     assert bool((with_regions.xy != pt.load_tracks(out.with_suffix(".npz")).xy).any())
     capsys.readouterr()
     assert cli.main(["track", str(tiny_video_file), *arguments, "--regions", "auto", "--states"]) == 2
-    assert "expected none of --flat, --resume, --states and --redetect" in capsys.readouterr().err
+    assert "expected neither --states nor --redetect with --regions" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from pointtrack.cli_flat import describe
 from pointtrack.estimate import RunEstimate, estimate_run
 from pointtrack.long import track_long
 from pointtrack.predict import StreamTracker
+from pointtrack.regions import RegionTracker
 from pointtrack.spill import read_spilled
 from pointtrack.types import Queries
-from pointtrack.video import write_video
+from pointtrack.video import VideoStream, write_video
 from tests.test_point_states import same as same_states
-from tests.test_predict import moving_video
+from tests.test_predict import moving_video, same
 
 
 @pytest.fixture
@@ -113,6 +115,34 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     assert tracks.xy.equal(wanted.xy)
 
 
+def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
+    tracker = ["--tracker", str(tiny_tracker_file)]
+    points = ["--points", "0,10,20", "0,12,21", "0,50,30", "--regions", "32x24"]
+
+    def main(name: str, *more: str) -> int:
+        return cli.main(["track", str(path), *points, *tracker, *more, "--out", str(tmp_path / name)])
+
+    def killed(tracker, stream, *arguments, **settings):
+        def frames():
+            yield from islice(stream, 13)
+            raise KeyboardInterrupt
+
+        watched = VideoStream(frames(), stream.fps, None, stream.name)
+        return track_long(tracker, watched, *arguments, **{**settings, "state_seconds": 0})
+
+    monkeypatch.setattr(cli_flat, "track_long", killed)
+    assert main("flat", "--flat") == 130
+    monkeypatch.undo()
+    pushed, push = [], RegionTracker.push
+    monkeypatch.setattr(RegionTracker, "push", lambda self, frame: pushed.append(frame) or push(self, frame))
+    assert main("flat", "--resume") == 0
+    assert len(pushed) == 4, "from the state on, which was written with the second window"
+    assert main("whole") == 0
+    resumed, whole = (pt.load_tracks(tmp_path / name / "a.npz") for name in ("flat", "whole"))
+    assert same(resumed, whole) and len(whole) == 16
+
+
 def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
     needed = 2 * 6 * 64 * 48 * 3
     monkeypatch.setattr(cli_flat, "machine_memory", lambda: 2 * needed)
@@ -123,11 +153,12 @@ def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
     assert "growing" not in run("c", "--grid", 2)[1].out
 
 
+@pytest.mark.parametrize("regions", [[], ["--regions", "32x24"]])
 @pytest.mark.parametrize("flat", [True, False])
-def test_the_estimate_comes_first(flat, tiny_tracker_file, tmp_path, capsys, monkeypatch):
+def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cli_flat, "WORTH_TIMING", 2)
     path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
-    arguments = ["--grid", "2", "--out", str(tmp_path), "--tracker", str(tiny_tracker_file)]
+    arguments = ["--grid", "2", "--out", str(tmp_path), "--tracker", str(tiny_tracker_file), *regions]
     assert cli.main(["track", str(path), *arguments, *["--flat"] * flat]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.match(

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"types", "point_states", "masks", "config", "checks", "geometry", "history"},
+    {"types", "point_states", "masks", "config", "checks", "geometry", "history", "npz"},
     {
         "layers",
         "video",
@@ -49,6 +49,7 @@ FLOORS = [
         "both_ways",
         "regions",
         "region_camera",
+        "region_groups",
     },
     {"objects", "edit", "live", "live_server", "track_session"},
     {
@@ -63,6 +64,7 @@ FLOORS = [
         "cli_segment",
         "cli_states",
         "cli_track",
+        "cli_video",
         "app",
     },
 ]

@@ -13,6 +13,7 @@ from pointtrack.long import draw_long, state_path, track_long
 from pointtrack.models.zoo import load_tracker
 from pointtrack.point_states import State
 from pointtrack.predict import StreamTracker, track
+from pointtrack.regions import RegionOptions, track_regions
 from pointtrack.spill import read_spilled
 from pointtrack.states import StateOptions, track_states
 from pointtrack.types import Queries, Tracks
@@ -25,7 +26,9 @@ VIDEO = moving_video(45, WH)
 QUERIES = some_queries(12, WH)
 
 # With a cut so early that points are found again before the run is killed.
-OPTIONS = {"no states": None, "states": StateOptions(cuts=[2, 36], redetect=True)}
+STATES = StateOptions(cuts=[2, 36], redetect=True)
+REGIONS = RegionOptions(wh=(32, 24), most=2, every=4)
+OPTIONS = {"plain": {}, "states": {"states": STATES}, "regions": {"regions": REGIONS}}
 
 # Run by another process, which kills itself before the 33rd frame.
 KILLED = """
@@ -42,7 +45,7 @@ def frames():
         yield frame
 
 track_long(load_tracker(sys.argv[1], device="cpu"), stream_video(frames(), fps=10), QUERIES, sys.argv[2],
-           state_seconds=0, states=OPTIONS[sys.argv[3]])
+           state_seconds=0, **OPTIONS[sys.argv[3]])
 """
 
 
@@ -72,29 +75,39 @@ def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expec
 
 
 def test_with_states_too(tiny_tracker, tmp_path):
-    path, options = tmp_path / "a.tracks", OPTIONS["states"]
-    expected = track_states(tiny_tracker, VIDEO, QUERIES, backward=False, **vars(options))
-    assert track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, states=options) == 45
+    path = tmp_path / "a.tracks"
+    expected = track_states(tiny_tracker, VIDEO, QUERIES, backward=False, **vars(STATES))
+    assert track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, states=STATES) == 45
     tracks = read_spilled(path)
     assert same(tracks, expected) and same_states(tracks.states, expected.states)
     drawn = [frame for frame, _ in draw_long(stream_video(VIDEO), path)]
     assert np.array_equal(np.stack(drawn), draw_tracks(VIDEO, expected).frames)
 
 
+@pytest.mark.parametrize(("options", "support_grid"), [(REGIONS, 5), (RegionOptions(box=(4, 4, 60, 40)), 0)])
+def test_with_regions_too(tiny_tracker, tmp_path, options, support_grid):
+    video, path = VIDEO.clip(0, 14), tmp_path / "a.tracks"
+    kept = {"support_grid": support_grid}
+    expected = track_regions(tiny_tracker, video, QUERIES, options=options, backward=False, **kept)
+    track_long(tiny_tracker, stream_video(video), QUERIES, path, regions=options, **kept)
+    assert same(read_spilled(path), expected)
+    assert not same(expected, track(tiny_tracker, video, QUERIES, backward=False, **kept))
+
+
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracker_file, tmp_path, kind):
-    tracker, states = load_tracker(tiny_tracker_file, device="cpu"), OPTIONS[kind]
-    track_long(tracker, stream_video(VIDEO), QUERIES, tmp_path / "b.tracks", states=states)
+    tracker, options = load_tracker(tiny_tracker_file, device="cpu"), OPTIONS[kind]
+    track_long(tracker, stream_video(VIDEO), QUERIES, tmp_path / "b.tracks", **options)
     expected = read_spilled(tmp_path / "b.tracks")
     path = tmp_path / "a.tracks"
     arguments = [sys.executable, "-c", KILLED, str(tiny_tracker_file), str(path), kind]
     run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert same(read_spilled(path), expected.clip(0, 28)), "up to the last window"
-    assert track_long(tracker, stream_video(VIDEO), QUERIES, path, resume=True, states=states) == 45
+    assert track_long(tracker, stream_video(VIDEO), QUERIES, path, resume=True, **options) == 45
     tracks = read_spilled(path)
     assert same(tracks, expected)
-    if states is not None:
+    if kind == "states":
         assert same_states(tracks.states, expected.states)
         assert bool(tracks.states.found[27].any()) and bool((tracks.states.state[36:] == State.LOST).any())
 
@@ -156,15 +169,19 @@ def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
         ValueError, match="resume: expected the states of the run to go on with, none, got Sta"
     ):
         track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True, states=StateOptions())
+    with pytest.raises(ValueError, match="resume: expected the regions of .* none, got RegionOptions"):
+        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True, regions=REGIONS)
     torch.nn.init.zeros_(tiny_tracker.head.weight)
     with pytest.raises(ValueError, match="resume: expected the tracker .* tiny, weights"):
         track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True)
     assert path.read_bytes() == left
 
 
-def test_a_function_for_cuts_and_a_tracker_of_one_window_are_refused(tiny_tracker, tmp_path):
+def test_what_cannot_be_tracked_long_is_refused(tiny_tracker, tmp_path):
     with pytest.raises(ValueError, match="cuts: expected frames or 'auto' for a long video, got a function"):
         track_long(tiny_tracker, stream_video(VIDEO), QUERIES, tmp_path / "a", states=StateOptions(cuts=bool))
+    with pytest.raises(ValueError, match="expected states or regions, got both"):
+        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, tmp_path / "a", states=STATES, regions=REGIONS)
     object.__setattr__(tiny_tracker.config.window, "length", None)
     with pytest.raises(ValueError, match="needs the whole video at once"):
         track_long(tiny_tracker, stream_video(VIDEO), QUERIES, tmp_path / "a.tracks")

@@ -10,7 +10,8 @@ import torch
 from pointtrack.models.zoo import load_tracker
 from pointtrack.predict import StreamTracker, track
 from pointtrack.region_camera import Camera, RegionStream
-from pointtrack.regions import RegionOptions, RegionTracker, group_points, track_regions
+from pointtrack.region_groups import group_points
+from pointtrack.regions import RegionOptions, RegionTracker, track_regions
 from pointtrack.types import Queries, Tracks, Video
 from tests.test_batch import variant
 from tests.test_predict import moving_video, same, some_queries

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from pointtrack.history import History
+from pointtrack.npz import read_session_npz, write_session_npz
 from pointtrack.objects.engine import Found
 from pointtrack.objects.keyframes import Keyframe, SessionObject, Side
 from pointtrack.objects.results import Packed, Results
@@ -21,8 +20,6 @@ Said = History[tuple[SessionObject, ...]]
 
 def write_session(path: str | Path, video: Video, history: Said, results: Results) -> Path:
     """Write a session; the suffix .npz is added where it is missing. The file is never half written."""
-    path = Path(path)
-    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
     keys = {key.serial: key for state in history.states for one in state for key in one.keys}
     masks = [mask for key in keys.values() for mask in (key.mask, key.base) if mask is not None]
     packed = [Packed.of(Found(mask, 1.0, 1.0)).counts for mask in masks]
@@ -58,18 +55,12 @@ def write_session(path: str | Path, video: Video, history: Said, results: Result
         ],
     }
     counts = [*packed, *(row.counts for row in rows)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    with scratch.open("wb") as file:
-        np.savez_compressed(
-            file,
-            told=np.array(json.dumps(told)),
-            counts=np.frombuffer(b"".join(counts), np.uint8),
-            lengths=np.array([len(one) for one in counts], np.int64),
-            scores=np.array([[row.score, row.quality] for row in rows]).reshape(-1, 2),
-        )
-    scratch.replace(path)
-    return path
+    arrays = {
+        "counts": np.frombuffer(b"".join(counts), np.uint8),
+        "lengths": np.array([len(one) for one in counts], np.int64),
+        "scores": np.array([[row.score, row.quality] for row in rows]).reshape(-1, 2),
+    }
+    return write_session_npz(path, told, arrays)
 
 
 def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
@@ -79,27 +70,11 @@ def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
         FileNotFoundError: no such file.
         ValueError: a file that is no session, or the session of another video.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"session file: expected an .npz file, found nothing at {path}")
-    try:
-        with np.load(path) as data:
-            told: dict[str, Any] = json.loads(str(data["told"]))
-            ends = np.cumsum(data["lengths"])[:-1]
-            counts = [one.tobytes() for one in np.split(data["counts"], ends)]
-            scores = data["scores"].tolist()
-        if told["format"] != FORMAT:
-            raise KeyError(told["format"])
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(
-            f"{path}: expected a session saved by pointtrack, got another file ({error})"
-        ) from error
-    if told["video"] != video.fingerprint():
-        raise ValueError(
-            f"{path}: expected the video that the session was made with ({told['video']}), got another one "
-            f"({video.fingerprint()})"
-        )
+    names = ("counts", "lengths", "scores")
+    told, arrays = read_session_npz(path, "a session", names, format=FORMAT, video=video.fingerprint())
     size = (video.wh[1], video.wh[0])
-    next_counts = iter(counts)
+    ends = np.cumsum(arrays["lengths"])[:-1]
+    next_counts = (one.tobytes() for one in np.split(arrays["counts"], ends))
 
     def next_mask() -> torch.Tensor:
         return Packed(next(next_counts), size, 1.0, 1.0).found().mask
@@ -120,7 +95,7 @@ def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
         tuple(SessionObject(one["id"], one["name"], tuple(keys[k] for k in one["keys"])) for one in state)
         for state in told["history"]
     ]
-    next_scores = iter(scores)
+    next_scores = iter(arrays["scores"].tolist())
     results = Results()
     for row in told["sides"]:
         side = Side(row["object_id"], row["start"], row["other"], range(*row["frames"]))

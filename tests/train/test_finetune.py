@@ -15,20 +15,19 @@ from pointtrack.launch import run_command
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.video import write_video
+from tests.train import short_runs
+from tests.train.short_runs import BreakingOff, Stopped, losses_on
 from tests.train.test_clips import panning
 from train.cli_finetune import NOTHING_WRITTEN, finetune_command
 from train.data.synthetic import SceneConfig
 from train.finetune import AgreedBatch, AgreedClips, FineTuneTask, Guard, GuardConfig, agreed_loss
-from train.loop import LoopConfig, run
+from train.loop import run
 from train.selftrain import LabelConfig, View, agreed_tracks, find_videos, label_videos, views_of
 from train.tracking import track_windows
 
 STEP = torch.tensor([2.0, -1.0])  # of the panning clip, pixels per frame
 SCENE = SceneConfig(frames=6, sizes=((64, 48),), points=12, query_frames=3)
-LOOP = LoopConfig(
-    steps=4, warmup=1, learning_rate=1e-3, log_every=1, validate_every=1, save_every=1, workers=0, bf16=False,
-    accelerator="cpu",
-)  # fmt: skip
+LOOP = replace(short_runs.LOOP, validate_every=1, save_every=1)
 LABELS = LabelConfig(frames=8, spans=1, points=10, agree_px=2.0)
 
 
@@ -200,34 +199,17 @@ def test_what_is_kept_is_what_was_measured(tiny_tracker, clip, folder, tmp_path)
 
 
 def test_a_stopped_run_goes_on_with_its_checks(tiny_tracker, clip, folder, tmp_path):
-    class Stopped(Exception):
-        pass
-
-    class Broken(Batches):
-        def __getitem__(self, index):
-            if index == 2:
-                raise Stopped
-            return super().__getitem__(index)
-
     fresh = task_for(tiny_tracker, clip, margin=100)
     whole = run(deepcopy(fresh), Batches(folder), LOOP, tmp_path / "whole")
     with pytest.raises(Stopped):
-        run(deepcopy(fresh), Broken(folder), LOOP, tmp_path / "parts")
+        run(deepcopy(fresh), BreakingOff(Batches(folder), 2), LOOP, tmp_path / "parts")
     resumed = run(deepcopy(fresh), Batches(folder), LOOP, tmp_path / "parts")
     assert len(whole.checks) == 4 and resumed.checks == whole.checks
 
 
 def test_learning_lowers_the_loss_on_the_clips(tiny_tracker, clip, folder):
     task = task_for(tiny_tracker, clip)
-    batch = Batches(folder)[0]
-    optimizer = torch.optim.Adam([p for p in task.parameters() if p.requires_grad], 3e-3)
-    losses = []
-    for _ in range(25):
-        loss, _ = task(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = losses_on(Batches(folder)[0], task, steps=25)
     assert losses[-1] < 0.9 * losses[0]
 
 

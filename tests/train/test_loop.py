@@ -9,17 +9,13 @@ import torch
 
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.tracker import PointTracker
+from tests.train.short_runs import LOOP, BreakingOff, Stopped, losses_on
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
 from train.loop import LoopConfig, learning_rate, run
 from train.losses import matching_loss
 from train.matching import MatchingTask
 from train.tracking import TrackingTask, track_windows
-
-LOOP = LoopConfig(
-    steps=4, warmup=1, learning_rate=1e-3, log_every=1, validate_every=4, save_every=2, workers=0, bf16=False,
-    accelerator="cpu",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +46,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(name, tiny_tracker, clips, held_
     make = tasks(tiny_tracker.config, held_out)[name]
     whole = run(make(), clips, LOOP, tmp_path / "whole")
 
-    class Stopped(Exception):
-        pass
-
-    class Broken(SyntheticClips):
-        def __getitem__(self, index):
-            if index == 3:
-                raise Stopped
-            return super().__getitem__(index)
-
     with pytest.raises(Stopped):
-        run(make(), Broken(clips.bank, clips.config, 2, 0), LOOP, tmp_path / "parts")
+        run(make(), BreakingOff(clips, 3), LOOP, tmp_path / "parts")
     resumed = run(make(), clips, replace(LOOP, seed=0), tmp_path / "parts")
     for (key, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.allclose(a, b, atol=1e-6), key
@@ -77,15 +64,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(name, tiny_tracker, clips, held_
 @pytest.mark.parametrize("name", ["matching", "tracking"])
 def test_learning_lowers_the_loss_on_one_batch(name, tiny_tracker, clips, held_out):
     task = tasks(tiny_tracker.config, held_out)[name]()
-    batch = clips[0]
-    optimizer = torch.optim.Adam([p for p in task.parameters() if p.requires_grad], 3e-3)
-    losses = []
-    for _ in range(40):
-        loss, _ = task(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = losses_on(clips[0], task, steps=40)
     assert losses[-1] < 0.9 * losses[0]
 
 

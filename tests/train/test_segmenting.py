@@ -12,6 +12,7 @@ from pointtrack.config import EncoderConfig
 from pointtrack.launch import run_command
 from pointtrack.segment.network import BOX_END, NEGATIVE, NOTHING, POSITIVE, SegmenterConfig, SegmenterNetwork
 from pointtrack.segment.small import SmallSegmenter, load_small
+from tests.train.short_runs import LOOP, BreakingOff, Stopped, losses_on
 from train.cli import train_command
 from train.data.prompts import (
     add_corrections,
@@ -26,16 +27,12 @@ from train.data.prompts import (
 from train.data.segments import Photo, SegmentBatch, SegmentImages, pick_object, random_view
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
-from train.loop import LoopConfig, run
+from train.loop import run
 from train.segmenting import SegmentingTask, mask_losses, new_segmenter, overlap
 
 TINY = SegmenterConfig(
     encoder=EncoderConfig(stem_channels=8, stage_channels=(8, 12, 16), blocks_per_stage=1, channels=16),
     width=16, heads=2, depth=1, decoder_depth=1, grow_channels=(8, 8, 4),
-)  # fmt: skip
-LOOP = LoopConfig(
-    steps=4, warmup=1, learning_rate=1e-3, log_every=1, validate_every=4, save_every=2, workers=0, bf16=False,
-    accelerator="cpu",
 )  # fmt: skip
 
 
@@ -177,15 +174,7 @@ def test_losses_prefer_the_truth(masks):
 
 @pytest.mark.parametrize("index", [0, 3])
 def test_learning_lowers_the_loss_on_one_batch(images, index):
-    task = SegmentingTask(fresh(), [])
-    optimizer = torch.optim.Adam(task.parameters(), 3e-3)
-    batch, losses = images[index], []
-    for _ in range(30):
-        loss, _ = task(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = losses_on(images[index], SegmentingTask(fresh(), []), steps=30)
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
 
 
@@ -194,18 +183,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(images, tmp_path):
     held_out = [images[100], SegmentImages(images.photos, wide, synthetic=0.0)[0]]
     whole = run(SegmentingTask(fresh(), held_out), images, LOOP, tmp_path / "whole")
 
-    class Stopped(Exception):
-        pass
-
-    class Broken(SegmentImages):
-        def __getitem__(self, index):
-            if index == 3:
-                raise Stopped
-            return super().__getitem__(index)
-
-    broken = Broken(images.photos, images.clips, objects=2, synthetic=0.5)
     with pytest.raises(Stopped):
-        run(SegmentingTask(fresh(), held_out), broken, LOOP, tmp_path / "parts")
+        run(SegmentingTask(fresh(), held_out), BreakingOff(images, 3), LOOP, tmp_path / "parts")
     resumed = run(SegmentingTask(fresh(), held_out), images, LOOP, tmp_path / "parts")
     for (key, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.allclose(a, b, atol=1e-6), key

@@ -10,6 +10,7 @@ import numpy as np
 from mathutils import Vector
 
 from train.blender.clip_scene import TRACKED, pose_scene, vertices_of
+from train.kubric.geometry import bilinear
 
 Tracks = dict[str, np.ndarray]
 
@@ -223,17 +224,6 @@ def render_passes(folder: Path, seed: int) -> tuple[np.ndarray, np.ndarray]:
         images.append(pixels.reshape(image.size[1], image.size[0], image.channels)[::-1])
         bpy.data.images.remove(image)
     return np.rint(images[0][..., 0]).astype(int), images[1][..., :3].astype(np.float64)
-
-
-def bilinear(image: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """(h, w, c) sampled at (n, 2) pixels inside the image -> (n, c)."""
-    low = np.minimum(np.floor(xy).astype(int), np.array(image.shape[1::-1]) - 2)
-    fraction = xy - low
-    total = np.zeros((len(xy), image.shape[2]))
-    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        weight = np.abs(1 - dx - fraction[:, 0]) * np.abs(1 - dy - fraction[:, 1])
-        total += weight[:, None] * image[low[:, 1] + dy, low[:, 0] + dx]
-    return total
 
 
 def check_against_renderer(
