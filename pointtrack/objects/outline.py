@@ -19,6 +19,9 @@ CORE = 0.2  # deeper than this inside a mask is certainly the object
 REACH = 0.3  # farther than this outside is certainly not
 GAP, RING = 0.15, 0.4  # the surroundings' colours are learnt in a ring of this width, so far outside the mask
 SEED = 0.015  # radius around a point that is as certain as the point
+# In parts too thin to be so deep, what is deeper than THIN of half their width is certain as well, if it has a colour of
+# the object, so many standard deviations away at most. Otherwise a limb is cut off where its colour is beside it too.
+THIN, OWN_COLOUR = 0.5, 3.0
 # The longer side to which a cut-out is reduced, to find the outline and to learn colours; time grows with its pixels.
 CUT_PX, LEARN_PX = 400, 200
 # A refined mask that overlaps the rough one less is not believed: colours that tell nothing give the whole belt to one
@@ -32,9 +35,11 @@ class ObjectColours:
 
     Attributes:
         mixture: (1, 65) float64, 5 Gaussians over BGR as OpenCV's GrabCut writes them.
+        thin: parts thinner than the belt of `refine_outline` keep their middle where it has one of these colours.
     """
 
     mixture: np.ndarray
+    thin: bool = False
 
 
 def learn_colours(frame: np.ndarray, mask: Tensor) -> ObjectColours | None:
@@ -66,8 +71,8 @@ def refine_outline(
 
     Pixels in a belt along the outline are given to the object or to its surroundings, whichever their colours are
     more like, with borders along edges of the picture. The belt is wide: what is missing or too much may be up
-    to a third of the object's size across. The surroundings' colours are those of this frame, as they
-    change with the view.
+    to a third of the object's size across. Parts thinner than the belt keep their middle where it has a colour of the
+    object, if `colours.thin` says so. The surroundings' colours are those of this frame, as they change with the view.
 
     Args:
         frame: (h, w, 3) uint8 RGB.
@@ -99,11 +104,13 @@ def refine_outline(
     if beside is None:
         return mask
     cut = _CutOut(rough, REACH, CUT_PX)
-    labels = cut.labels(cut.reduce_mask(rough), own.numpy(), others.numpy())
+    picture = cut.reduce(frame)
+    coloured = _has(colours, picture) if colours.thin else np.zeros(picture.shape[:2], bool)
+    labels = cut.labels(cut.reduce_mask(rough), own.numpy(), others.numpy(), coloured)
     if len(np.unique(labels & 1)) < 2:  # a cut wants both sides
         return mask
     held = cut.disks(own.numpy()) if len(own) else labels == cv2.GC_FGD
-    _grabcut(cut.reduce(frame), labels, colours.mixture.copy(), beside[1], cv2.GC_EVAL_FREEZE_MODEL)
+    _grabcut(picture, labels, colours.mixture.copy(), beside[1], cv2.GC_EVAL_FREEZE_MODEL)
     refined = torch.from_numpy(cut.restore(_pieces_with(labels & 1, held)))
     believed = overlap(refined, mask.cpu()) >= LEAST_OVERLAP
     return refined.to(mask.device) if believed else mask
@@ -161,13 +168,22 @@ class _CutOut:
         mask[self.area] = cv2.resize(labels.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR) > 0.5
         return mask
 
-    def labels(self, mask: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """What GrabCut is told of every reduced pixel: a reduced mask, points in pixels of the frame -> uint8."""
+    def labels(
+        self, mask: np.ndarray, own: np.ndarray, others: np.ndarray, coloured: np.ndarray
+    ) -> np.ndarray:
+        """What GrabCut is told of every reduced pixel, uint8.
+
+        Args:
+            mask, coloured: reduced (h', w') bool, the rough mask, and where thin parts have colours of the object.
+            own, others: points in pixels of the frame.
+        """
         side = self.side * self.scale
         near = _distance_to(mask) <= max(REACH * side, 2)
         labels = np.where(near, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
         labels[mask] = cv2.GC_PR_FGD
-        labels[_distance_to(~np.pad(mask, 1))[1:-1, 1:-1] > max(CORE * side, 2)] = cv2.GC_FGD
+        depth = _distance_to(~np.pad(mask, 1))[1:-1, 1:-1]
+        deep = max(CORE * side, 2)
+        labels[(depth > deep) | (_middle(depth, deep / THIN) & coloured)] = cv2.GC_FGD
         labels[self.disks(others)] = cv2.GC_BGD
         labels[self.disks(own) & near] = cv2.GC_FGD
         return labels
@@ -195,6 +211,39 @@ def _pieces_with(drawn: np.ndarray, certain: np.ndarray) -> np.ndarray:
     kept = np.zeros(count, np.uint8)
     kept[pieces[certain & (drawn > 0)]] = 1
     return kept[pieces] if kept.any() else drawn
+
+
+def _has(colours: ObjectColours, picture: np.ndarray) -> np.ndarray:
+    """Where a picture's colours are some of an object's: (h, w, 3) uint8 BGR -> (h, w) bool."""
+    weights, means, spreads = np.split(colours.mixture[0], [5, 20])
+    close = np.zeros(picture.shape[:2], bool)
+    for weight, mean, spread in zip(weights, means.reshape(5, 3), spreads.reshape(5, 3, 3), strict=True):
+        if weight > 0:
+            away = picture - mean
+            # OpenCV sees to it that the spread of a plain colour can be inverted too.
+            squared = np.einsum("hwi,ij,hwj->hw", away, np.linalg.inv(spread), away, optimize=True)
+            close |= squared <= OWN_COLOUR**2
+    return close
+
+
+def _middle(depth: np.ndarray, widest: float) -> np.ndarray:
+    """The middle of all parts of a mask: deeper than THIN of half their width.
+
+    Args:
+        depth: (h, w) distance to what is not in the mask, 0 there.
+        widest: half the width of the widest parts that count, in pixels.
+
+    Returns:
+        (h, w) bool. Half the width of the mask at a pixel is the radius of the largest disk in it that covers the pixel.
+    """
+    middle, covered = np.zeros(depth.shape, bool), np.zeros(depth.shape, bool)
+    radius = min(float(depth.max()), widest)
+    while radius >= 1:
+        disks = (_distance_to(depth >= radius) <= radius) & ~covered
+        middle |= disks & (depth > max(THIN * radius, 1))
+        covered |= disks
+        radius /= 1.25
+    return middle
 
 
 def _distance_to(mask: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ from pointtrack.objects.engine import Found
 from pointtrack.objects.feed import FramePoints, PointFeed
 from pointtrack.objects.memory import ObjectMemory
 from pointtrack.objects.outline import ObjectColours, learn_colours, refine_outline
-from pointtrack.objects.prompts import GivenMask, read_mask
+from pointtrack.objects.prompts import GivenMask, overlap, read_mask
 from pointtrack.objects.propagate import Features
 from pointtrack.segment.base import Embedding, Segmenter
 from pointtrack.types import Video
@@ -119,6 +119,9 @@ class Walker:
         grid = self._grid(frame, embedding)
         for number, mask in given.items():
             self._remember(number, frame, grid, mask, given=True)
+            state = self.states[number]
+            if state.colours is not None and self._sharpens() and mask.any():
+                state.colours = self._tried(frame, mask, state.colours, embedding)
             if self.feed.tracker is not None and mask.any():
                 self._seed(frame, number, mask)
         points = self.feed.on(frame)
@@ -198,8 +201,7 @@ class Walker:
 
         The memory has no say in this: it learns from these masks, and what both got wrong would stay for good.
         """
-        sharpen = self.segmenter.rough if self.config.sharpen is None else self.config.sharpen
-        if state.colours is None or not sharpen:
+        if state.colours is None or not self._sharpens():
             return answer
         picture = self.video.frames[frame]
         mask = refine_outline(
@@ -210,6 +212,25 @@ class Walker:
             outside=evidence.beside,
         )
         return Answer(mask, answer.agrees)
+
+    def _sharpens(self) -> bool:
+        return self.segmenter.rough if self.config.sharpen is None else self.config.sharpen
+
+    def _tried(self, frame: int, mask: Tensor, colours: ObjectColours, embedding: Embedding) -> ObjectColours:
+        """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points alone.
+
+        Where its surroundings have its colours thin parts must be kept; elsewhere that would keep what is wrong.
+        """
+        own, belt = points_inside(mask, INSIDE), belt_around(mask, BELT)
+        beside = points_inside(belt, AROUND) if belt.any() else own[:0]
+        nothing = torch.zeros(mask.shape)
+        answer = answer_points(self.segmenter, embedding, Evidence(own, beside, nothing, None), self.config)
+        if answer is None:
+            return colours
+        picture, rough = self.video.frames[frame], answer.mask
+        ways = (colours, replace(colours, thin=True))  # of equally good ones the first
+        drawn = [refine_outline(picture, rough, way, inside=own, outside=beside) for way in ways]
+        return ways[int(np.argmax([overlap(one, mask) for one in drawn]))]
 
     def _grid(self, frame: int, embedding: Embedding | None) -> Embedding:
         """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from pointtrack.objects.answer import Answer, DensifyConfig
 from pointtrack.objects.outline import learn_colours, refine_outline
 from pointtrack.objects.prompts import overlap
+from pointtrack.objects.walker import Walker
+from pointtrack.types import Video
 
 WH = (160, 120)
 CENTRE = torch.tensor([[80.0, 60.0]])
@@ -65,6 +70,58 @@ def test_colours_of_a_known_frame_tell_a_neighbour_apart():
     refined = refine_outline(frame, truth | neighbour, colours)
     assert refined[neighbour].float().mean() < 0.1
     assert overlap(refined, truth) > 0.97
+
+
+def limbed() -> tuple[Tensor, Tensor, np.ndarray]:
+    """A red body, its thin limb in the colour of half of the ground, and a frame with both."""
+    body, limb = ellipse(50, 60, (22, 22)), torch.zeros(WH[1], WH[0], dtype=torch.bool)
+    limb[56:64, 73:130] = True
+    skin = (210, 160, 130)
+    frame = picture(body | limb)
+    frame[:45] = picture(torch.ones_like(limb), skin)[:45]
+    frame[body] = picture(body)[body]
+    frame[limb] = picture(limb, skin)[limb]
+    return body, limb, frame
+
+
+def test_a_thin_part_stays_though_its_colour_is_around_it_too():
+    body, limb, frame = limbed()
+    truth = body | limb
+    colours, centre = learn_colours(frame, truth), CENTRE - torch.tensor([30, 0])
+    assert refine_outline(frame, truth, colours, inside=centre)[limb].float().mean() < 0.1
+    refined = refine_outline(frame, truth, replace(colours, thin=True), inside=centre)
+    assert refined[limb].float().mean() > 0.95
+    assert overlap(refined, truth) > 0.95
+
+
+def test_a_thin_part_in_a_colour_that_the_object_does_not_have_goes():
+    body, limb, frame = limbed()
+    colours = replace(learn_colours(frame, body), thin=True)
+    refined = refine_outline(frame, body | limb, colours, inside=CENTRE - torch.tensor([30, 0]))
+    assert refined[limb].float().mean() < 0.1
+    assert overlap(refined, body) > 0.95
+
+
+def test_an_object_of_one_plain_colour_keeps_its_thin_parts():
+    truth = ellipse(50, 60, (22, 22))
+    truth[58:63, 71:130] = True
+    frame = np.where(truth[..., None], (190, 80, 60), (60, 110, 90)).astype(np.uint8)
+    colours = replace(learn_colours(frame, truth), thin=True)
+    assert overlap(refine_outline(frame, truth, colours), truth) > 0.98
+
+
+@pytest.mark.parametrize("limb_is_its_own", [True, False])
+def test_the_way_that_suits_an_object_is_found_where_its_mask_is_known(limb_is_its_own, monkeypatch):
+    """The segmenter takes the limb for a part of the object, rightly or wrongly."""
+    body, limb, frame = limbed()
+    spot = ellipse(50, 60, (8, 8))
+    frame[spot] = picture(spot, (210, 160, 130))[spot]  # so that the limb's colour is one of the object's
+    truth = body | limb if limb_is_its_own else body
+    monkeypatch.setattr("pointtrack.objects.walker.answer_points", lambda *_: Answer(body | limb, agrees=1.0))
+    config = DensifyConfig(sharpen=True)
+    walker = Walker(Video(frame[None]), None, None, {}, config, rivals=False)
+    found = walker._tried(0, truth, learn_colours(frame, truth), None)
+    assert found.thin == limb_is_its_own
 
 
 def test_surroundings_may_change():
