@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pointtrack.cli_prompts import Told, parse_prompts
-from pointtrack.cli_video import VideoOptions
+from pointtrack.cli_video import VideoOptions, video_target
 from pointtrack.draw import contact_sheet
 from pointtrack.draw_masks import MaskStyle, draw_masks
 from pointtrack.export import load_tracks
@@ -45,7 +45,7 @@ class SegmentCommand(VideoOptions):
             to it, and computes only what changed.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
         video_segmenter: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
-        out: folder of the results.
+        out: folder, or video file with the other results beside it.
         export: what to write besides the drawn video: davis, ytvos, coco, npz, cutout, comma-separated.
         overlap: objects may overlap; otherwise every pixel belongs to one at most.
         style: how the masks are drawn.
@@ -70,6 +70,7 @@ class SegmentCommand(VideoOptions):
         unknown = [name for name in exports if name not in EXPORTS]
         if unknown:
             raise ValueError(f"export: expected some of {', '.join(EXPORTS)}, got {', '.join(unknown)}")
+        target = video_target(self.out, f"{Path(self.video).stem or 'video'}_masks")
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and Path(self.session).exists()
         if (bool(told) or goes_on) == (self.tracks is not None):
@@ -106,7 +107,7 @@ class SegmentCommand(VideoOptions):
             f"segmented {len(masks.object_ids)} objects in {len(video)} frames of {video.wh[0]} x {video.wh[1]} "
             f"in {seconds:.1f} s; each is there in {masks.present().float().mean(0).mul(100).round().tolist()} %"
         )
-        self._write(video, masks, exports)
+        self._write(video, masks, exports, target)
 
     def _engine(self) -> Engine:
         if self.video_segmenter is not None:
@@ -144,20 +145,22 @@ class SegmentCommand(VideoOptions):
             )
         return masks
 
-    def _write(self, video: Video, masks: Masks, exports: list[str]) -> None:
-        folder, stem = Path(self.out), Path(self.video).stem or "video"
+    def _write(self, video: Video, masks: Masks, exports: list[str], target: Path) -> None:
+        """Write the drawn video to `target`, and the rest beside it."""
         drawn = draw_masks(video, masks, self.style)
-        print(f"video     {write_video(folder / f'{stem}_masks.mp4', drawn)}")
-        print(f"pictures  {write_image(folder / f'{stem}_masks.png', contact_sheet(drawn))}")
+        print(f"video     {write_video(target, drawn)}")
+        print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
+        stem = target.stem.removesuffix("_masks")
         targets = {
-            "davis": folder / f"{stem}_davis",
-            "ytvos": folder / f"{stem}_ytvos",
-            "coco": folder / f"{stem}_masks.json",
-            "npz": folder / f"{stem}_masks.npz",
+            "davis": target.with_name(f"{stem}_davis"),
+            "ytvos": target.with_name(f"{stem}_ytvos"),
+            "coco": target.with_suffix(".json"),
+            "npz": target.with_suffix(".npz"),
         }
         for name in exports:
             if name == "cutout":
-                print(f"cutout    {write_cutout(folder / f'{stem}_cutout.webm', video, masks)}")
+                path = write_cutout(target.with_name(f"{stem}_cutout.webm"), video, masks)
+                print(f"cutout    {path}")
             else:
                 # Pictures of labels cannot hold overlaps.
                 tidy = masks.exclusive() if name in ("davis", "ytvos") else masks

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from pointtrack.cli_flat import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli_prompts import parse_points
 from pointtrack.cli_states import StateTally, state_options
-from pointtrack.cli_video import VideoOptions
+from pointtrack.cli_video import VideoOptions, video_target
 from pointtrack.draw import TrackStyle, contact_sheet, draw_tracks
 from pointtrack.export import export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.models.tracker import PointTracker
@@ -25,7 +25,6 @@ from pointtrack.smooth import smooth_tracks
 from pointtrack.states import track_states
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.video import (
-    VIDEO_CODECS,
     read_mask,
     read_video,
     write_image,
@@ -87,7 +86,7 @@ class TrackCommand(VideoOptions):
             raise ValueError("regions: expected neither --states nor --redetect with --regions")
         if self.smooth < 0:
             raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
-        target = _video_target(self.out, Path(self.video).stem or "video")
+        target = video_target(self.out, Path(self.video).stem or "video")
         given = self.given_queries()
         with self.opened() as stream:
             too_large = does_not_fit(stream)
@@ -218,15 +217,3 @@ def write_results(
     print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
     for path in files:
         print(f"tracks    {save_tracks(path, tracks)}")
-
-
-def _video_target(out: str, stem: str) -> Path:
-    """The video file to write: `out` itself, or out/stem.mp4 where `out` is a folder."""
-    path = Path(out)
-    if path.suffix.lower() in VIDEO_CODECS and not path.is_dir():
-        return path
-    if path.suffix and not path.is_dir():
-        raise ValueError(f"out: expected a folder or a file in {', '.join(VIDEO_CODECS)}, got {out!r}")
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"out: expected a folder or a video file, but {out} is a file of another kind")
-    return path / f"{stem}.mp4"

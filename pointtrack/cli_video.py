@@ -1,10 +1,11 @@
-"""Options that the commands for whole videos have in common."""
+"""What the commands for whole videos have in common: options, and where their results go."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from pointtrack.video import VideoStream, stream_video
+from pointtrack.video import VIDEO_CODECS, VideoStream, stream_video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +31,15 @@ class VideoOptions:
     def opened(self) -> VideoStream:
         """The video from its first frame on."""
         return stream_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
+
+
+def video_target(out: str, stem: str) -> Path:
+    """The video file to write: `out` itself, or out/stem.mp4 where `out` is a folder. ValueError for other files."""
+    path = Path(out)
+    if path.suffix.lower() in VIDEO_CODECS and not path.is_dir():
+        return path
+    if path.suffix and not path.is_dir():
+        raise ValueError(f"out: expected a folder or a file in {', '.join(VIDEO_CODECS)}, got {out!r}")
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"out: expected a folder or a video file, but {out} is a file of another kind")
+    return path / f"{stem}.mp4"

@@ -32,7 +32,7 @@ def files(tmp_path, monkeypatch, tiny_tracker_file):
 
 
 def run(arguments: str, files) -> int:
-    text = arguments + " --tracker {tracker} --device cpu --out {dir}/out"
+    text = "--tracker {tracker} --device cpu --out {dir}/out " + arguments
     return cli.main(["segment", str(files["video"]), *text.format(**files).split()])
 
 
@@ -52,6 +52,13 @@ def test_one_object_is_followed(arguments, files, capsys):
     assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0])
     assert (files["dir"] / "out" / "frames_masks.mp4").stat().st_size > 0
     assert (files["dir"] / "out" / "frames_masks.png").is_file()
+
+
+def test_results_go_beside_the_video_that_is_named(files):
+    target = files["dir"] / "new" / "mine.mp4"
+    assert run(f"--mask 0,{{dir}}/mask.png --out {target}", files) == 0
+    assert sorted(path.name for path in target.parent.iterdir()) == ["mine.mp4", "mine.npz", "mine.png"]
+    assert run(f"--mask 0,{{dir}}/mask.png --out {target.with_suffix('.txt')}", files) == 2
 
 
 def test_several_objects_and_every_export(files, capsys):
