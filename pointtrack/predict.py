@@ -201,10 +201,7 @@ class StreamTracker:
         Raises:
             ValueError: an id that no point has.
         """
-        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
-        unknown = ids[~torch.isin(ids, self.queries.ids)]
-        if len(unknown):
-            raise ValueError(f"StreamTracker: expected ids of tracked points, got {unknown.tolist()[:5]}")
+        ids = self.queries.known_ids(ids, "StreamTracker")
         for group in self._groups:
             kept = ~torch.isin(group.queries.ids, ids)
             group.queries, group.places = group.queries.select(kept), group.places[kept]

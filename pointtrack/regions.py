@@ -163,10 +163,7 @@ class RegionTracker:
         Raises:
             ValueError: an id that no point has.
         """
-        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
-        unknown = ids[~torch.isin(ids, self.queries.ids)]
-        if len(unknown):
-            raise ValueError(f"RegionTracker: expected ids of tracked points, got {unknown.tolist()[:5]}")
+        ids = self.queries.known_ids(ids, "RegionTracker")
         self._whole.remove(ids)
         self._rows = self._rows.select(~torch.isin(self._rows.ids, ids))
         for region in self._regions:
@@ -207,10 +204,10 @@ class RegionTracker:
             support_grid=state["support_grid"],
         )
         again._whole, again._helpers = whole, state["helpers"].cpu()
-        again._rows = _tracks_of(state["rows"])
+        again._rows = Tracks.of(state["rows"])
         again._regions = [
             _Region(
-                RegionStream.restored(tracker, kept["stream"]), kept["ids"].cpu(), _tracks_of(kept["found"])
+                RegionStream.restored(tracker, kept["stream"]), kept["ids"].cpu(), Tracks.of(kept["found"])
             )
             for kept in state["regions"]
         ]
@@ -334,8 +331,3 @@ def _laid_over(tracks: Tracks, found: Tracks) -> Tracks:
         value[rows, columns] = torch.where(where, getattr(found, name), value[rows, columns])
         parts[name] = value
     return replace(tracks, **parts)
-
-
-def _tracks_of(values: dict[str, Any]) -> Tracks:
-    """The tracks that `asdict` was asked of."""
-    return Tracks(**{**values, "queries": Queries(**values["queries"])})

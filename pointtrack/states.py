@@ -210,10 +210,7 @@ class StateTracker:
         Raises:
             ValueError: an id that no point has.
         """
-        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
-        unknown = ids[~torch.isin(ids, self.queries.ids)]
-        if len(unknown):
-            raise ValueError(f"StateTracker: expected ids of tracked points, got {unknown.tolist()[:5]}")
+        ids = self.queries.known_ids(ids, "StateTracker")
         gone = torch.isin(self._memory.queries.ids, ids)
         self._stream.remove(self._memory.names[gone])
         self._memory = self._memory.select(~gone)
@@ -249,7 +246,7 @@ class StateTracker:
         again = cls(tracker, nobody, stream.image_wh, stream.fps, cuts=state["cuts"], **options)
         again._stream, again._memory = stream, memory
         again._judge.maps = {frame: level.cpu() for frame, level in state["maps"].items()}
-        again._pending = [_tracks_of(rows) for rows in state["pending"]]
+        again._pending = [Tracks.of(rows) for rows in state["pending"]]
         again._finds = [Found(**find) for find in state["finds"]]
         if state["cut_finder"] is not None:
             again._cut_finder = CutFinder.restored(state["cut_finder"])
@@ -360,9 +357,3 @@ def _checked(queries: Queries) -> Queries:
     if len(queries) and int(queries.ids.min()) < 0:
         raise ValueError(f"query ids: expected 0 or more, got {int(queries.ids.min())}")
     return queries
-
-
-def _tracks_of(values: dict[str, Any]) -> Tracks:
-    """The tracks that `asdict` was asked of."""
-    parts = {"queries": Queries(**values["queries"]), "states": PointStates(**values["states"])}
-    return Tracks(**{**values, **parts})

@@ -154,6 +154,14 @@ class Queries:
         xy = torch.cat([part.xy for part in parts])
         return cls(frame, xy) if renumber else cls(frame, xy, torch.cat([part.ids for part in parts]))
 
+    def known_ids(self, ids: Tensor | Sequence[int], who: str) -> Tensor:
+        """(k,) the ids; ValueError, with `who` was asked in front, for one that no point has."""
+        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
+        unknown = ids[~torch.isin(ids, self.ids)]
+        if len(unknown):
+            raise ValueError(f"{who}: expected ids of tracked points, got {unknown.tolist()[:5]}")
+        return ids
+
     def check_inside(self, frames: int | None, wh: tuple[int, int]) -> None:
         """Raise ValueError when a point lies outside the image or after the last frame."""
         for i in range(len(self)):
@@ -260,6 +268,13 @@ class Tracks:
         parts = {name: getattr(self, name)[rows] for name in ("xy", "visibility", "confidence")}
         states = None if self.states is None else self.states[rows]
         return replace(self, first_frame=first, states=states, **parts)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Tracks:
+        """The tracks that `dataclasses.asdict` was asked of, as states of streams hold them."""
+        states = values["states"]
+        judged = None if states is None else PointStates(**states)
+        return cls(**{**values, "queries": Queries(**values["queries"]), "states": judged})
 
     @classmethod
     def concat(cls, parts: Sequence[Tracks]) -> Tracks:
