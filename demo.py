@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 import pointtrack as pt
-from pointtrack.cli_track import track_and_report, write_results
-from pointtrack.draw import TrackStyle
-from pointtrack.launch import run_command
+from pointtrack.cli.runner import run_command
+from pointtrack.cli.track import track_and_report, write_results
+from pointtrack.viz.tracks import TrackStyle
 
 ASSETS = Path(pt.__file__).parent / "assets"
 

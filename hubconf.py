@@ -6,7 +6,7 @@
 The `cotracker...` weights are not ours: CC BY-NC 4.0, no commercial use. `pointtrack_small` is, and comes along.
 """
 
-from pointtrack.predictor import CoTrackerOnlinePredictor, CoTrackerPredictor
+from pointtrack.cotracker import CoTrackerOnlinePredictor, CoTrackerPredictor
 
 dependencies = ["torch", "numpy", "einops", "safetensors", "huggingface_hub", "cv2", "av"]
 

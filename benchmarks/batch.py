@@ -14,8 +14,8 @@ import torch
 
 import pointtrack as pt
 from benchmarks.machine import machine, moving_texture, parse_wh, save_figures
-from pointtrack.batch import track_batch
-from pointtrack.launch import run_command
+from pointtrack.cli.runner import run_command
+from pointtrack.pipeline.batch import track_batch
 
 
 def bench(

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import fastest, machine, measured_rates, save_figures, use_threads
-from pointtrack.launch import run_command
+from pointtrack.cli.runner import run_command
+from pointtrack.layers.backends import Products
 from pointtrack.layers.correlation import local_products
-from pointtrack.layers.kernels import Products
-from pointtrack.models.zoo import pick_device
+from pointtrack.models.device import pick_device
 
 RADIUS = 3  # of the patch around the position, and of the one around the query, in CoTracker3
 CHANNELS = 128

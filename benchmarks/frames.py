@@ -16,9 +16,9 @@ import torch
 import pointtrack as pt
 from benchmarks.machine import machine, moving_texture, parse_wh, random_points, save_figures, use_threads
 from benchmarks.track import Stopwatch, apart, watch
-from pointtrack.launch import run_command
-from pointtrack.models.compiled import compile_tracker
-from pointtrack.models.tracker import PointTracker
+from pointtrack.cli.runner import run_command
+from pointtrack.models.compile import compile_tracker
+from pointtrack.models.point_tracker import PointTracker
 
 
 def push_all(

@@ -17,10 +17,10 @@ import numpy as np
 
 import pointtrack as pt
 from benchmarks.machine import in_process, machine, parse_wh, save_figures, smooth_texture
-from pointtrack.estimate import peak_memory
-from pointtrack.launch import run_command
-from pointtrack.long import track_long
-from pointtrack.spill import read_spilled
+from pointtrack.cli.runner import run_command
+from pointtrack.io.track_log import read_spilled
+from pointtrack.pipeline.resume import track_long
+from pointtrack.system import peak_memory
 
 
 def drifting_texture(frames: int, wh: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 
-from pointtrack.estimate import peak_memory
+from pointtrack.system import peak_memory
 
 CPU = torch.device("cpu")
 

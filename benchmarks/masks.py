@@ -17,11 +17,11 @@ import torch
 import pointtrack as pt
 from benchmarks.machine import machine, own_memory, parse_wh, save_figures, use_threads
 from benchmarks.track import Stopwatch
-from pointtrack.launch import run_command
-from pointtrack.objects.feed import PointFeed
+from pointtrack.cli.runner import run_command
 from pointtrack.objects.memory import ObjectMemory
-from pointtrack.objects.points import PointEngine
-from pointtrack.objects.prompts import GivenMask, overlap
+from pointtrack.objects.object_points import PointFeed
+from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.point_prompts import GivenMask, overlap
 
 BLOCKS = 10  # parts of the video whose figures are printed one by one
 

@@ -15,8 +15,8 @@ import torch
 
 import pointtrack as pt
 from benchmarks.machine import machine, parse_wh, save_figures
-from pointtrack.launch import run_command
-from pointtrack.regions import RegionOptions, track_regions
+from pointtrack.cli.runner import run_command
+from pointtrack.regions.stream import RegionOptions, track_regions
 
 
 def small_thing(frames: int, wh: tuple[int, int], size: int, speed: float) -> tuple[pt.Video, torch.Tensor]:

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 import pointtrack as pt
 from benchmarks.machine import machine, parse_wh, save_figures, use_threads
-from pointtrack.launch import run_command
-from pointtrack.point_states import State
-from pointtrack.states import track_states
+from pointtrack.cli.runner import run_command
+from pointtrack.states.stream import track_states
+from pointtrack.types.point_states import State
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 

@@ -24,9 +24,9 @@ from benchmarks.machine import (
     save_figures,
     use_threads,
 )
-from pointtrack.estimate import peak_memory
-from pointtrack.launch import run_command
-from pointtrack.models.tracker import PointTracker
+from pointtrack.cli.runner import run_command
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.system import peak_memory
 
 
 class Stopwatch:

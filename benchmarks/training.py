@@ -19,16 +19,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import in_process, machine, parse_wh, save_figures, use_threads
+from pointtrack.cli.runner import keep_freed_memory, run_command
 from pointtrack.config import TrackerConfig
-from pointtrack.estimate import peak_memory
-from pointtrack.launch import keep_freed_memory, run_command
-from pointtrack.models.tracker import PointTracker
-from train.curve import read_log
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.system import peak_memory
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
 from train.loop import LoopConfig, Task, make_fabric, run
-from train.matching import MatchingTask
-from train.tracking import TrackingTask
+from train.plot_curves import read_log
+from train.tasks.matching import MatchingTask
+from train.tasks.tracking import TrackingTask
 
 PICTURES = 8  # procedural textures; more make no step slower
 

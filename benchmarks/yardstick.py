@@ -34,12 +34,12 @@ from benchmarks.machine import (
 from benchmarks.operations import operations_needed
 from benchmarks.plain.models import PLAIN, random_model
 from benchmarks.plain.windows import Model, Stream, track_video
-from pointtrack.launch import run_command
-from pointtrack.models.loop import WindowLoop
+from pointtrack.cli.runner import run_command
+from pointtrack.cotracker import Answers
+from pointtrack.models.device import pick_device
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED, from_published
-from pointtrack.models.tracker import PointTracker
-from pointtrack.models.zoo import pick_device
-from pointtrack.predictor import Answers
+from pointtrack.models.window_loop import WindowLoop
 
 ROUNDS = 6
 # The peak of memory does not grow with the rounds; the second of them shows what is kept from one to the next.

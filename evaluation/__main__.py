@@ -3,7 +3,7 @@
 import sys
 
 from evaluation.cli import eval_command
-from pointtrack.launch import run_command
+from pointtrack.cli.runner import run_command
 
 if __name__ == "__main__":
     sys.exit(run_command(lambda: eval_command, sys.argv[1:], "evaluation"))

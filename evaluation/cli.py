@@ -8,13 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evaluation.ask import AskedTracker
-from evaluation.datasets import load_examples
-from evaluation.example import Example
-from evaluation.methods import OWN, build_methods
-from evaluation.metrics import QueryMode
-from evaluation.protocol import OWN_WAY, Protocol
-from evaluation.report import (
+from evaluation.points.datasets import load_examples
+from evaluation.points.example import Example
+from evaluation.points.methods import OWN, build_methods
+from evaluation.points.metrics import QueryMode
+from evaluation.points.protocol import OWN_WAY, Protocol
+from evaluation.points.report import (
     Result,
     describe,
     evaluate,
@@ -24,6 +23,7 @@ from evaluation.report import (
     with_earlier,
     write_report,
 )
+from evaluation.points.run_tracker import AskedTracker
 from evaluation.tables import split_names
 
 

@@ -1,31 +1,33 @@
 """pointtrack: track any point through any video."""
 
-from pointtrack.draw import contact_sheet, draw_tracks
-from pointtrack.draw_masks import draw_masks
-from pointtrack.export import load_tracks, save_tracks
-from pointtrack.export_masks import load_masks, save_masks, write_cutout
-from pointtrack.judge import StateRules
-from pointtrack.live import LiveTracker
-from pointtrack.long import track_long
-from pointtrack.masks import Masks
-from pointtrack.models.zoo import load_tracker
-from pointtrack.objects.densify import segment_tracks
-from pointtrack.objects.follow import ObjectPrompt, follow_objects
-from pointtrack.objects.sam2_video import load_sam2_video
-from pointtrack.objects.session import ObjectSession
-from pointtrack.point_states import State
-from pointtrack.predict import StreamTracker, track
-from pointtrack.queries import corner_queries, grid_queries, read_queries, support_queries
-from pointtrack.reader import FrameReader, LiveState
-from pointtrack.regions import RegionOptions, RegionTracker, track_regions
+from pointtrack.io.live_reader import FrameReader, LiveState
+from pointtrack.io.masks import load_masks, save_masks, write_cutout
+from pointtrack.io.queries import read_queries
+from pointtrack.io.track_log import TrackWriter, read_spilled
+from pointtrack.io.tracks import load_tracks, save_tracks
+from pointtrack.io.video import read_video, stream_video, write_video
+from pointtrack.objects.from_tracks import segment_tracks
+from pointtrack.objects.sam2_engine import load_sam2_video
+from pointtrack.pipeline.live import LiveTracker
+from pointtrack.pipeline.resume import track_long
+from pointtrack.regions.stream import RegionOptions, RegionTracker, track_regions
 from pointtrack.segment.base import Prompt
 from pointtrack.segment.zoo import load_segmenter
-from pointtrack.smooth import smooth_tracks
-from pointtrack.spill import TrackWriter, read_spilled
-from pointtrack.states import StateOptions, StateTracker, track_states
-from pointtrack.track_session import TrackSession
+from pointtrack.sessions.follow import ObjectPrompt, follow_objects
+from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.sessions.track_session import TrackSession
+from pointtrack.states.rules import StateRules
+from pointtrack.states.stream import StateOptions, StateTracker, track_states
+from pointtrack.tracking.queries import corner_queries, grid_queries
+from pointtrack.tracking.smooth import smooth_tracks
+from pointtrack.tracking.support import support_queries
+from pointtrack.tracking.window_stream import StreamTracker, track
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.video import read_video, stream_video, write_video
+from pointtrack.types.masks import Masks
+from pointtrack.types.point_states import State
+from pointtrack.viz.masks import draw_masks
+from pointtrack.viz.tracks import contact_sheet, draw_tracks
+from pointtrack.zoo import load_tracker
 
 __version__ = "0.1.0"
 

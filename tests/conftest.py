@@ -18,10 +18,10 @@ from pointtrack.config import (
     TransformerConfig,
     WindowConfig,
 )
+from pointtrack.io.video import write_video
 from pointtrack.models.checkpoint import save_checkpoint
-from pointtrack.models.tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.types import Video
-from pointtrack.video import write_video
 
 if not torch.cuda.is_available():
     # Read when Triton is first imported, which any test that compiles may do.

@@ -73,7 +73,7 @@ def state():
     ]
 
 before = state()
-import pointtrack, pointtrack.cli
+import pointtrack, pointtrack.cli.main
 print(json.dumps([before, state(), [name for name in ("train", "evaluation") if name in sys.modules]]))
 """
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.regression import MODELS, PATH, answer, points
+from tests.support.regression import MODELS, PATH, answer, points
 
 
 @pytest.mark.parametrize("name", MODELS)

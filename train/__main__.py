@@ -2,7 +2,7 @@
 
 import sys
 
-from pointtrack.launch import run_command
+from pointtrack.cli.runner import run_command
 from train.cli import train_command
 
 if __name__ == "__main__":

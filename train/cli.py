@@ -13,18 +13,18 @@ from torch.utils.data import Dataset
 
 from pointtrack.config import TrackerConfig
 from pointtrack.models.checkpoint import load_checkpoint
-from pointtrack.models.tracker import PointTracker
-from pointtrack.segment.network import SegmenterConfig
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.segment.small import SmallSegmenter
+from pointtrack.segment.small_network import SegmenterConfig
 from train.data.clips import FolderClips, MixedClips
 from train.data.parts import ClipParts
 from train.data.segments import SegmentImages, read_photos
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 from train.loop import LoopConfig, Task, make_fabric, run
-from train.matching import MatchingTask
-from train.segmenting import SegmentingTask, new_segmenter
-from train.tracking import TrackingTask
+from train.tasks.matching import MatchingTask
+from train.tasks.segmenting import SegmentingTask, new_segmenter
+from train.tasks.tracking import TrackingTask
 
 HELD_OUT = 16  # clips for validation
 

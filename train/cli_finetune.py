@@ -14,18 +14,18 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
-from evaluation.datasets import clip_example, clip_examples
-from pointtrack.data.format import TRACKS, list_clips
-from pointtrack.launch import run_command
-from pointtrack.models.tracker import PointTracker
-from pointtrack.models.zoo import load_tracker
+from evaluation.points.datasets import clip_example, clip_examples
+from pointtrack.cli.runner import run_command
+from pointtrack.datasets.format import TRACKS, list_clips
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.zoo import load_tracker
 from train.data.clips import FolderClips, MixedClips
 from train.data.export_clips import synthetic_clip
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 from train.finetune import AgreedClips, FineTuneTask, Guard, GuardConfig
 from train.loop import LoopConfig, make_fabric, run
-from train.selftrain import LabelConfig, View, find_videos, label_videos, views_of
+from train.pseudo_labels import LabelConfig, View, find_videos, label_videos, views_of
 
 log = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.example import Example
-from evaluation.report import score
-from pointtrack.data.clip import TrueTracks
+from evaluation.points.example import Example
+from evaluation.points.report import score
+from pointtrack.datasets.clip import TrueTracks
 from pointtrack.models.checkpoint import save_checkpoint
-from pointtrack.models.tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window import Estimate
-from pointtrack.predict import track
+from pointtrack.tracking.window_stream import track
 from train.data.batch import ClipBatch
 from train.data.clips import FolderClips
-from train.tracking import POSITION_WEIGHT, ROUND_DECAY, TrackingTask, position_loss, track_windows
+from train.tasks.tracking import POSITION_WEIGHT, ROUND_DECAY, TrackingTask, position_loss, track_windows
 
 FIGURES = {"AJ": "average_jaccard", "davg": "average_pts_within_thresh", "OA": "occlusion_accuracy"}
 

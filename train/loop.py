@@ -22,7 +22,7 @@ from lightning_fabric.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from pointtrack.estimate import peak_memory
+from pointtrack.system import peak_memory
 from train.data.batch import ClipBatch
 
 log = logging.getLogger(__name__)

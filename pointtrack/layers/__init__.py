@@ -1,1 +1,1 @@
-"""Neural layers that every model is built from (floor 1)."""
+"""Neural layers that every model is built from."""

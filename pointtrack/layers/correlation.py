@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointtrack.config import CorrelationConfig
-from pointtrack.layers.kernels import triton_products
+from pointtrack.layers.backends import triton_products
 from pointtrack.layers.linear import linear
 
 # Positions (a point on a frame) that are compared at a time: on a CPU so many that what lies between the steps stays in

@@ -1,1 +1,1 @@
-"""The tracker network and its windows (floor 2)."""
+"""The tracker network, its windows, and its weights."""

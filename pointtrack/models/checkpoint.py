@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from pointtrack.config import TrackerConfig, from_dict, to_dict
-from pointtrack.models.files import WeightsFile, compare_shapes, read_weights
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED, from_published, recognise
-from pointtrack.models.tracker import PointTracker
+from pointtrack.models.weight_files import WeightsFile, compare_shapes, read_weights
 
 log = logging.getLogger(__name__)
 

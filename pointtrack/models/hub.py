@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pointtrack.models.files import check_sha256, file_sha256
+from pointtrack.models.weight_files import check_sha256, file_sha256
 
 log = logging.getLogger(__name__)
 

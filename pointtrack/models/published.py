@@ -22,8 +22,8 @@ from pointtrack.config import (
     TransformerConfig,
     WindowConfig,
 )
-from pointtrack.models.files import compare_shapes
-from pointtrack.models.tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.weight_files import compare_shapes
 
 LICENCE = "CC-BY-NC-4.0"
 

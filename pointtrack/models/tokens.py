@@ -14,7 +14,7 @@ from pointtrack.config import TrackerConfig
 from pointtrack.geometry import sample_features
 from pointtrack.layers.embeddings import neighbour_motion, place_code, time_code, window_motion
 from pointtrack.layers.encoder import Encoder
-from pointtrack.models.moves import REACH
+from pointtrack.models.proposals import REACH
 from pointtrack.models.window import Estimate, Window
 
 CELL = Encoder.stride  # pixels per cell of the finest level

@@ -1,1 +1,1 @@
-"""Objects through a video: masks from tracked points (floor 4)."""
+"""Objects through a video: masks from tracked points and from memory."""

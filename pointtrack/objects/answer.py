@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointtrack.objects.boundary import refine_outline
 from pointtrack.objects.engine import Found
-from pointtrack.objects.feed import PointRules
 from pointtrack.objects.memory import Recollection
-from pointtrack.objects.outline import refine_outline
-from pointtrack.objects.prompts import agreement, nearest_others, overlap, read_mask, spread_points
+from pointtrack.objects.object_points import PointRules
+from pointtrack.objects.point_prompts import agreement, nearest_others, overlap, read_mask, spread_points
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 
 # Points so far inside an outline are on the object, though it be a little off: thin parts get points too.

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from pointtrack.objects.prompts import GivenMask
+from pointtrack.objects.point_prompts import GivenMask
 from pointtrack.segment.base import Prompt
 from pointtrack.types import Video
 

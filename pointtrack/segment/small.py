@@ -15,10 +15,10 @@ from torch import Tensor
 
 from pointtrack.config import from_dict, to_dict
 from pointtrack.geometry import resize_frames
-from pointtrack.models.files import compare_shapes, read_weights
-from pointtrack.models.zoo import WEIGHTS, pick_device
+from pointtrack.models.device import WEIGHTS, pick_device
+from pointtrack.models.weight_files import compare_shapes, read_weights
 from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
-from pointtrack.segment.network import (
+from pointtrack.segment.small_network import (
     BOX_END,
     BOX_START,
     LOW_STRIDE,

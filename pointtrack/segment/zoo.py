@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from pointtrack.models.device import pick_device
 from pointtrack.models.hub import fetch
-from pointtrack.models.zoo import pick_device
 from pointtrack.segment.base import Segmenter
 from pointtrack.segment.sam import SamHqSegmenter, SamSegmenter
 from pointtrack.segment.sam2 import Sam2Segmenter

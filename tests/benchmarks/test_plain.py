@@ -11,12 +11,12 @@ from einops import rearrange
 
 from benchmarks.plain.models import PLAIN
 from benchmarks.plain.windows import Stream, Tracked, track_video
-from pointtrack.models.loop import WindowLoop
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED, from_published
-from pointtrack.models.tracker import PointTracker
-from tests.regression import clip, points, rule_of
-from tests.synthetic_weights import published_state_dict
-from tests.test_parity import cases, golden_of, joined, meta_of
+from pointtrack.models.window_loop import WindowLoop
+from tests.models.test_parity import cases, golden_of, joined, meta_of
+from tests.support.regression import clip, points, rule_of
+from tests.support.synthetic_weights import published_state_dict
 
 PX, PROBABILITY = 1e-3, 1e-3
 ROUNDS = 2

@@ -7,8 +7,8 @@ from benchmarks.training import Assumptions, costs, measure, operations
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
 from train.loop import LoopConfig
-from train.matching import MatchingTask
-from train.tracking import TrackingTask
+from train.tasks.matching import MatchingTask
+from train.tasks.tracking import TrackingTask
 
 
 def clips(batch, points=8):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.datasets import data_root
+from evaluation.points.datasets import data_root
 from pointtrack.types import Video
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from pointtrack.objects.memory import MemoryConfig, ObjectMemory
-from pointtrack.objects.propagate import GivenMask, propagate_masks, tracker_features
+from pointtrack.objects.memory_only import GivenMask, propagate_masks, tracker_features
 from pointtrack.types import Video
-from tests.objects.scenes import WH, squares
+from tests.support.scenes import WH, squares
 
 LOOKS_ONLY = MemoryConfig(recent=1, working=1, place=0.0)
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.tiny_sam import LOW, SIDE, draw_weights, hiera_settings, video_settings, vit_settings
+from tests.support.tiny_sam import LOW, SIDE, draw_weights, hiera_settings, video_settings, vit_settings
 
 
 @pytest.fixture(scope="session")

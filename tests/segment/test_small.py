@@ -6,7 +6,8 @@ import torch
 
 from pointtrack.config import EncoderConfig
 from pointtrack.segment.base import Prompt, Segmenter
-from pointtrack.segment.network import (
+from pointtrack.segment.small import SmallSegmenter, load_small
+from pointtrack.segment.small_network import (
     BOX_END,
     BOX_START,
     NEGATIVE,
@@ -17,7 +18,6 @@ from pointtrack.segment.network import (
     SegmenterNetwork,
     draw_prompts,
 )
-from pointtrack.segment.small import SmallSegmenter, load_small
 
 TINY = SegmenterConfig(
     name="tiny-segmenter",

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.data.clip import Clip, SourceClip, TrueTracks
-from pointtrack.data.format import read_clip, write_clip
-from pointtrack.data.validate import check_clip
+from pointtrack.cli.runner import run_command
+from pointtrack.datasets.clip import Clip, SourceClip, TrueTracks
+from pointtrack.datasets.format import read_clip, write_clip
+from pointtrack.datasets.validate import check_clip
 from pointtrack.geometry import sample_features
-from pointtrack.launch import run_command
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.types import Video
 from train.cli import train_command

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pointtrack.launch import build_parser, run_command
+from pointtrack.cli.runner import build_parser, run_command
 from pointtrack.models.checkpoint import load_checkpoint
 from train.cli import train_command
 

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.datasets import clip_example
-from pointtrack.data.format import list_clips, read_clip, write_clip
-from pointtrack.launch import run_command
+from evaluation.points.datasets import clip_example
+from pointtrack.cli.runner import run_command
+from pointtrack.datasets.format import list_clips, read_clip, write_clip
+from pointtrack.io.video import write_video
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.video import write_video
-from tests.train import short_runs
-from tests.train.short_runs import BreakingOff, Stopped, losses_on
+from tests.support import short_runs
+from tests.support.short_runs import BreakingOff, Stopped, losses_on
 from tests.train.test_clips import panning
 from train.cli_finetune import NOTHING_WRITTEN, finetune_command
 from train.data.synthetic import SceneConfig
 from train.finetune import AgreedBatch, AgreedClips, FineTuneTask, Guard, GuardConfig, agreed_loss
 from train.loop import run
-from train.selftrain import LabelConfig, View, agreed_tracks, find_videos, label_videos, views_of
-from train.tracking import track_windows
+from train.pseudo_labels import LabelConfig, View, agreed_tracks, find_videos, label_videos, views_of
+from train.tasks.tracking import track_windows
 
 STEP = torch.tensor([2.0, -1.0])  # of the panning clip, pixels per frame
 SCENE = SceneConfig(frames=6, sizes=((64, 48),), points=12, query_frames=3)
@@ -103,7 +103,7 @@ def test_views_answer_in_pixels_of_the_video(tiny_tracker):
 def test_a_mirrored_view_asks_for_the_same_pixels(monkeypatch):
     video, queries, seen = panning().video, asked(), []
     monkeypatch.setattr(
-        "train.selftrain.track",
+        "train.pseudo_labels.track",
         lambda tracker, video, queries: seen.append((video, queries)) or Follower().track(video, queries),
     )
     answer = View("mirrored", None, mirrored=True).track(video, queries)

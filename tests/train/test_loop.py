@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from pointtrack.models.checkpoint import load_checkpoint
-from pointtrack.models.tracker import PointTracker
-from tests.train.short_runs import LOOP, BreakingOff, Stopped, losses_on
+from pointtrack.models.point_tracker import PointTracker
+from tests.support.short_runs import LOOP, BreakingOff, Stopped, losses_on
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
 from train.loop import LoopConfig, learning_rate, run
 from train.losses import matching_loss
-from train.matching import MatchingTask
-from train.tracking import TrackingTask, track_windows
+from train.tasks.matching import MatchingTask
+from train.tasks.tracking import TrackingTask, track_windows
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from train.data.batch import ClipBatch
 from train.data.parts import ClipParts
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
-from train.tracking import TrackingTask
+from train.tasks.tracking import TrackingTask
 
 
 class Clips:

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.tiny_run import STEPS, tiny_run
+from tests.support.tiny_run import STEPS, tiny_run
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = str(Path(__file__).with_name("tiny_run.py"))
+SCRIPT = str(Path(__file__).parents[1] / "support" / "tiny_run.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 PATIENCE = 300  # seconds, for a machine that is busy
 

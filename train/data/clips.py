@@ -18,8 +18,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pointtrack.data.clip import Clip, TrueTracks
-from pointtrack.data.format import INFO, TRACKS, list_clips, read_clip, read_info
+from pointtrack.datasets.clip import Clip, TrueTracks
+from pointtrack.datasets.format import INFO, TRACKS, list_clips, read_clip, read_info
 from pointtrack.geometry import inside_image
 from train.data.batch import ClipBatch
 from train.data.photometric import chance, degrade, light, random_colour

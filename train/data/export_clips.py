@@ -13,9 +13,9 @@ from einops import rearrange
 from tqdm import tqdm
 
 import pointtrack
-from pointtrack.data.clip import Clip, ClipInfo, TrueTracks
-from pointtrack.data.format import INFO, write_clip
-from pointtrack.launch import run_command
+from pointtrack.cli.runner import run_command
+from pointtrack.datasets.clip import Clip, ClipInfo, TrueTracks
+from pointtrack.datasets.format import INFO, write_clip
 from pointtrack.types import Video
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import PROCEDURAL, photo_bank, procedural_bank

@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from pointtrack.segment.network import BOX_END, BOX_START, LOW_STRIDE, NEGATIVE, NOTHING, POSITIVE, Asked
+from pointtrack.segment.small_network import (
+    BOX_END,
+    BOX_START,
+    LOW_STRIDE,
+    NEGATIVE,
+    NOTHING,
+    POSITIVE,
+    Asked,
+)
 
 # The most clicks of a first prompt that a person makes, and the most points that a tracker gives.
 FIRST_CLICKS, FIRST_POINTS = 4, 16

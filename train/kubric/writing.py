@@ -1,6 +1,6 @@
 """One clip's folder, in the layout of docs/data-format.md, with the passes and the scene beside it.
 
-Written with numpy and Pillow alone: the Kubric environment has no torch, which pointtrack.data needs.
+Written with numpy and Pillow alone: the Kubric environment has no torch, which pointtrack.datasets needs.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointtrack.data.format import read_clip
-from pointtrack.data.validate import check_clip
+from pointtrack.datasets.format import read_clip
+from pointtrack.datasets.validate import check_clip
 from train.kubric.farm import render_clips
 from train.kubric.plan import RenderSettings
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pointtrack.data.format import read_clip
-from pointtrack.data.validate import check_clip
+from pointtrack.datasets.format import read_clip
+from pointtrack.datasets.validate import check_clip
 from train.kubric.sheet import draw_tracks, write_sheet
 from train.kubric.writing import write_clip
 

@@ -1,0 +1,66 @@
+"""The methods by name: the baselines, and our own tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pointtrack
+from evaluation.points.baselines import BASELINES, Method
+from evaluation.points.metrics import QueryMode
+from evaluation.points.protocol import OWN_WAY, Protocol
+from evaluation.points.run_tracker import AskedTracker
+
+OWN = "pointtrack"
+
+
+def build_methods(
+    names: Sequence[str],
+    tracker: str | None = None,
+    mode: QueryMode = "first",
+    iterations: int | None = None,
+    protocol: Protocol = OWN_WAY,
+    *,
+    step: int | None = None,
+    length: int | None = None,
+) -> dict[str, Method]:
+    """Name -> callable (Video, Queries) -> Tracks.
+
+    Args:
+        names: of "pointtrack" and the baselines.
+        tracker: which tracker "pointtrack" loads, a name or a checkpoint file; None for its default.
+        iterations: its rounds of refinement per window; None for the protocol's, or its own number.
+        mode: with "strided", pointtrack also tracks backward, as the frames before a query count there.
+        protocol: how pointtrack is asked; "cotracker" never asks it to track backward.
+        step: frames by which its windows move on; None for its own number.
+        length: frames of its windows; None for what it takes with that step and these iterations.
+
+    Raises:
+        ValueError: an unknown name, or a protocol that the tracker cannot follow.
+    """
+    known = [OWN, *BASELINES]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(f"methods: expected some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
+    return {
+        name: _own_tracker(tracker, mode, iterations, protocol, step, length)
+        if name == OWN
+        else BASELINES[name]
+        for name in names
+    }
+
+
+def _own_tracker(
+    name: str | None,
+    mode: QueryMode,
+    iterations: int | None,
+    protocol: Protocol,
+    step: int | None,
+    length: int | None,
+) -> AskedTracker:
+    rounds = protocol.iterations if iterations is None else iterations
+    tracker = pointtrack.load_tracker(*([] if name is None else [name]), iterations=rounds, step=step)
+    if length is not None:
+        tracker.config = replace(tracker.config, window=replace(tracker.config.window, length=length))
+    # In the query mode "first" no frame before a query counts: half of the work can be saved.
+    return AskedTracker.by(tracker, protocol, backward=mode == "strided")

@@ -1,0 +1,144 @@
+"""`Protocol`: how a tracker is asked for the points of a video, as options of `pointtrack eval`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pointtrack.models.point_tracker import PointTracker
+
+Preset = Literal["own", "cotracker"]
+
+PRESETS = ("own", "cotracker")
+SCORES = ("visibility", "product", "mean")
+PAPERS_WH = (512, 384)
+PAPERS_LOCAL = 8
+PAPERS_ITERATIONS = 6
+PAPERS_THRESHOLD = 0.6
+OWN_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How "pointtrack" is asked for points; the other methods look at each point by itself anyway.
+
+    Args:
+        preset: own: as pointtrack.track asks, local grids on the frame of their query. cotracker: as the
+            papers of CoTracker2 and 3 do: all helper points on frame 0, input 512x384, 6 iterations, no
+            tracking backward, a query not put back where it was asked for, visible above 0.6.
+        one_by_one: every query in a run of its own with its own helper points; the frames are encoded once.
+        support_grid: points per side of a grid of helper points over the image; 0 for none.
+        support_local: the same for a grid around every query, 50 pixels wide (pixels of the video, or with
+            cotracker of the input). By default 0; 8 with cotracker and one_by_one.
+        input_wh: size that frames are resized to, as [width,height]. By default that of the tracker; 512x384
+            with cotracker.
+        score: what is compared with the threshold: visibility; product, for visibility times confidence; or mean, for the
+            geometric mean of the two, which is what `Tracks.visible` goes by.
+            By default visibility; product with cotracker for trackers that tell confidence.
+
+    Raises:
+        ValueError: an unknown preset or score, a negative size of a grid, or an input that trackers cannot take.
+
+    Source: Karaev et al., CoTracker (2023) and CoTracker3 (2024).
+    """
+
+    preset: Preset = "own"
+    one_by_one: bool = False
+    support_grid: int = 5
+    support_local: int | None = None
+    input_wh: tuple[int, ...] | None = None
+    score: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("preset", PRESETS), ("score", (*SCORES, None))):
+            if getattr(self, name) not in allowed:
+                known = ", ".join(filter(None, allowed))
+                raise ValueError(f"{name}: expected one of {known}, got {getattr(self, name)!r}")
+        for name in ("support_grid", "support_local"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"{name}: expected 0 or more points per side, got {getattr(self, name)}")
+        if self.input_wh is None:
+            return
+        if len(self.input_wh) != 2 or any(side < 32 or side % 4 for side in self.input_wh):
+            raise ValueError(
+                "input_wh: expected [width,height], multiples of 4 from 32 pixels on, "
+                f"got [{','.join(map(str, self.input_wh))}]"
+            )
+
+    @property
+    def of_papers(self) -> bool:
+        """Whether points are asked for as in the papers."""
+        return self.preset == "cotracker"
+
+    @property
+    def threshold(self) -> float:
+        """Score above which a point counts as visible, where no other is asked for."""
+        return PAPERS_THRESHOLD if self.of_papers else OWN_THRESHOLD
+
+    @property
+    def iterations(self) -> int | None:
+        """Rounds of refinement, where no other number is asked for; None for the tracker's own."""
+        return PAPERS_ITERATIONS if self.of_papers else None
+
+    def settled(self, tracker: PointTracker) -> Protocol:
+        """The same for this tracker, with the preset's values where none were given.
+
+        `input_wh` stays None where the tracker chooses by the shape of the video.
+
+        Raises:
+            ValueError: a product with the confidence of a tracker that tells none.
+        """
+        if self.score == "product" and not tracker.tells_confidence:
+            raise ValueError(
+                f"score: expected visibility, as {tracker.config.name} tells no confidence of its own, "
+                "got product"
+            )
+        local = PAPERS_LOCAL if self.of_papers and self.one_by_one else 0
+        wh = PAPERS_WH if self.of_papers else tracker.config.input_wh
+        usual = "product" if self.of_papers else "mean"
+        return replace(
+            self,
+            support_local=local if self.support_local is None else self.support_local,
+            input_wh=self.input_wh or wh,
+            score=self.score or (usual if tracker.tells_confidence else "visibility"),
+        )
+
+
+OWN_WAY = Protocol()
+
+
+def protocol_lines(own: dict[str, Any], mode: str) -> list[str]:
+    """What a reader must know to repeat the figures of pointtrack.
+
+    Args:
+        own: `AskedTracker.settings()` with the "tracker" that the user named.
+        mode: query mode.
+
+    Returns:
+        Lines of text: protocol, tracker with its input, what the frames before a query are worth.
+    """
+    papers = own["preset"] == "cotracker"
+    grids = []
+    if own["support_local"]:
+        size, where = own["support_local"], ("input, on frame 0" if papers else "video, on its frame")
+        grids.append(f"{size}x{size} around each query, 50 pixels of the {where}")
+    if own["support_grid"]:
+        grids.append(f"{own['support_grid']}x{own['support_grid']} over the image, on frame 0")
+    score = {
+        "visibility": "visibility",
+        "product": "visibility x confidence",
+        "mean": "geometric mean of visibility and confidence",
+    }[own["score"]]
+    size = "about {} pixels in the video's shape".format(own["input_area"])
+    if own["input_wh"] is not None:
+        size = "{}x{}".format(*own["input_wh"])
+    windows = "one window" if own["step"] is None else f"windows {own['step']} frames apart"
+    before = own["before_query"] + (
+        ", though they count" if (mode, own["before_query"]) == ("strided", "no answer") else ""
+    )
+    return [
+        f"pointtrack: {own['tracker'] or 'default'} ({own['name']}), {own['iterations']} iterations, "
+        f"input {size} (resized by {own['resize_rule']}), {windows}",
+        f"protocol: {own['preset']}; {'one query' if own['one_by_one'] else 'all queries of a video'} at a time; "
+        f"support grids: {' and '.join(grids) or 'none'}; score: {score}; frames before a query: {before}",
+    ]

@@ -1,0 +1,259 @@
+"""Run methods over examples, keep every result in a JSON file, and print one table."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from evaluation.points.baselines import Method
+from evaluation.points.example import Example
+from evaluation.points.metrics import THRESHOLDS_PX, pck_t, tapvid_metrics, to_metric_pixels
+from evaluation.points.protocol import protocol_lines
+from evaluation.tables import markdown_table, write_json
+from pointtrack.types import Tracks
+
+Result = dict[str, Any]
+
+# Column title -> key of a result; all but the last are shown in per cent.
+COLUMNS = {
+    "δavg": "average_pts_within_thresh",
+    **{f"δ{threshold}": f"pts_within_{threshold}" for threshold in THRESHOLDS_PX},
+    "AJ": "average_jaccard",
+    "OA": "occlusion_accuracy",
+    "PCK-T": "pck_t",
+    "s/frame": "seconds_per_frame",
+}
+NEEDS_VISIBILITY = ("average_jaccard", "occlusion_accuracy", *(f"jaccard_{x}" for x in THRESHOLDS_PX))
+PER_SEQUENCE = ("badja",)  # datasets whose sequences get a row each
+
+
+def evaluate(
+    methods: dict[str, Method],
+    examples: Iterable[Example],
+    threshold: float = 0.5,
+    done: Sequence[Result] = (),
+    on_result: Callable[[list[Result]], None] | None = None,
+) -> list[Result]:
+    """Score every method on every example.
+
+    Args:
+        methods: name -> callable (Video, Queries) -> Tracks.
+        examples: read one at a time, so a generator keeps one video in memory.
+        threshold: visibility above which a predicted point counts as visible, for AJ and OA.
+        done: results of an earlier call; those of the same method on the same frames and queries are
+            taken over instead of run again.
+        on_result: called with all results so far, after every new one.
+
+    Returns:
+        One dict per method and example: "method", "dataset", "example", "frames", "points", "wh",
+        "fingerprint" of the input, "seconds_per_frame", the metrics of `tapvid_metrics` and "pck_t" in
+        [0, 1]; None where a metric is not defined there.
+
+    Raises:
+        ValueError: no examples, or a method that returns another number of frames or points.
+    """
+    finished = {(result["method"], result["example"], result["fingerprint"]): result for result in done}
+    results: list[Result] = []
+    for example in examples:
+        input_digest = fingerprint(example)
+        for name, method in methods.items():
+            key = (name, example.name, input_digest)
+            if key in finished:
+                results.append(finished[key])
+                continue
+            start = time.perf_counter()
+            tracks = method(example.video, example.queries)
+            seconds = (time.perf_counter() - start) / len(example.video)
+            results.append(
+                {
+                    "method": name,
+                    "dataset": example.dataset,
+                    "example": example.name,
+                    "frames": len(example.video),
+                    "points": len(example.queries),
+                    "wh": list(example.video.wh),
+                    "fingerprint": input_digest,
+                    "seconds_per_frame": seconds,
+                    **score(tracks, example, threshold),
+                }
+            )
+            if on_result is not None:
+                on_result(results)
+    if not results:
+        raise ValueError("evaluate: expected at least one example and one method, got none")
+    return results
+
+
+def score(tracks: Tracks, example: Example, threshold: float = 0.5) -> dict[str, float | None]:
+    """Metrics of one example in [0, 1], None where one is not defined.
+
+    Raises:
+        ValueError: tracks of another number of frames or points.
+    """
+    if tracks.xy.shape != example.truth_xy.shape:
+        raise ValueError(
+            f"{example.name}: expected tracks {tuple(example.truth_xy.shape)}, got {tuple(tracks.xy.shape)}"
+        )
+    values = tapvid_metrics(
+        to_metric_pixels(tracks.xy, example.video.wh),
+        tracks.visible(threshold),
+        to_metric_pixels(example.truth_xy, example.video.wh),
+        example.truth_visible,
+        example.evaluated,
+    )
+    scores = {name: float(value) for name, value in values.items()}
+    scores["pck_t"] = math.nan
+    if example.area is not None:
+        annotated = example.evaluated & example.truth_visible
+        scores["pck_t"] = pck_t(tracks.xy, example.truth_xy, annotated, example.area)
+    if not example.visibility_known:
+        scores.update(dict.fromkeys(NEEDS_VISIBILITY, math.nan))
+    return {name: None if math.isnan(value) else value for name, value in scores.items()}
+
+
+def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Per-example results -> rows of the table: means over the videos of each dataset, for each method.
+
+    A row has "dataset", "method", "videos" and the keys of `COLUMNS`. Videos where a metric is not
+    defined are left out of its mean.
+    """
+    rows = []
+    for dataset in dict.fromkeys(result["dataset"] for result in results):
+        in_dataset = [result for result in results if result["dataset"] == dataset]
+        groups = [(dataset, in_dataset)]
+        if dataset in PER_SEQUENCE:
+            names = dict.fromkeys(result["example"] for result in in_dataset)
+            groups = [(name, [r for r in in_dataset if r["example"] == name]) for name in names]
+            groups.append((f"{dataset} mean", in_dataset))
+        for title, group in groups:
+            for method in dict.fromkeys(result["method"] for result in group):
+                of_method = [result for result in group if result["method"] == method]
+                means = {key: _mean(result[key] for result in of_method) for key in COLUMNS.values()}
+                rows.append({"method": method, "dataset": title, "videos": len(of_method), **means})
+    return rows
+
+
+def format_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of `summarise` -> an aligned Markdown table; metrics in per cent."""
+    cells = [["method", "dataset", "videos", *COLUMNS]]
+    for row in rows:
+        values = []
+        for key in COLUMNS.values():
+            value = row[key]
+            number = f"{value:.3f}" if key == "seconds_per_frame" else f"{100 * (value or 0):.1f}"
+            values.append("-" if value is None else number)
+        cells.append([row["method"], row["dataset"], str(row["videos"]), *values])
+    return markdown_table(cells)
+
+
+def describe(results: Sequence[Result], settings: dict[str, Any]) -> str:
+    """What a reader must know to compare the table: sizes, query mode, threshold, protocol, versions.
+
+    Args:
+        results: of `evaluate`.
+        settings: "mode", "threshold", and under "pointtrack" what `AskedTracker.settings` says, or None where
+            pointtrack was not measured.
+    """
+    sizes: dict[str, list[str]] = {}
+    for result in results:
+        size = f"{result['wh'][0]}x{result['wh'][1]}"
+        if size not in sizes.setdefault(result["dataset"], []):
+            sizes[result["dataset"]].append(size)
+    shown = "; ".join(f"{name} {', '.join(found)}" for name, found in sizes.items())
+    lines = [
+        f"video size: {shown}",
+        "metric size: 256x256 for δ, AJ, OA (factor 256/w); PCK-T in video pixels, radius 0.2 sqrt(area)",
+        "query mode: badja first visible annotation; others " + settings["mode"],
+        f"visible above: {settings['threshold']:g}",
+        *(protocol_lines(settings["pointtrack"], settings["mode"]) if settings["pointtrack"] else []),
+        "versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()),
+    ]
+    return "\n".join(lines)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    try:
+        own = metadata.version("pointtrack")
+    except metadata.PackageNotFoundError:
+        own = "not installed"
+    return {"torch": torch.__version__, "pointtrack": own, "opencv": cv2.__version__, "numpy": np.__version__}
+
+
+def write_report(path: str | Path, results: Sequence[Result], settings: dict[str, Any]) -> Path:
+    """Write settings, versions, rows and per-example results as JSON; the file is never half written."""
+    content = {
+        "settings": settings,
+        "versions": versions(),
+        "rows": summarise(results),
+        "results": list(results),
+    }
+    return write_json(path, content)
+
+
+def read_finished(path: str | Path, settings: dict[str, Any]) -> tuple[list[Result], dict[str, Any]]:
+    """An earlier report to go on with.
+
+    Args:
+        path: file of the report; there need not be one yet.
+        settings: of this run; None for what it does not use, as those of a tracker that it does not run.
+
+    Returns:
+        The results of the earlier run, and the settings with what only that run used.
+
+    Raises:
+        ValueError: the file is not a report, or was made with other settings.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return [], settings
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        earlier, results = dict(content["settings"]), content["results"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: expected a report of an earlier evaluation to resume, got {error!r}"
+        ) from error
+    both = {name: earlier.get(name) if value is None else value for name, value in settings.items()}
+    if {name: both.get(name) if value is None else value for name, value in earlier.items()} != both:
+        raise ValueError(
+            f"{path}: expected a report made with {settings}, got {earlier}; "
+            "choose another file, or leave out --resume to start anew"
+        )
+    return results, both
+
+
+def with_earlier(results: list[Result], done: list[Result]) -> list[Result]:
+    """Results, then those of an earlier run that this one did not come to."""
+    covered = {(result["method"], result["example"]) for result in results}
+    return results + [result for result in done if (result["method"], result["example"]) not in covered]
+
+
+def fingerprint(example: Example) -> str:
+    """Short hexadecimal digest of an example's frames, queries and truth."""
+    queries = example.queries
+    parts = (queries.frame, queries.xy, example.truth_xy, example.truth_visible, example.evaluated)
+    return digest([*(part.numpy() for part in parts), *example.video.frames])
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Short hexadecimal digest of the values of arrays, one after the other."""
+    value = 0
+    for array in arrays:
+        value = zlib.crc32(np.ascontiguousarray(array).data, value)
+    return f"{value:08x}"
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,28 @@
+"""`pointtrack convert`: published weights as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.weight_files import file_sha256
+from pointtrack.zoo import load_tracker
+
+
+def convert(weights: str, out: str, half: bool = False, sha256: str | None = None) -> None:
+    """Write the weights of a published tracker as one .safetensors file that needs no name beside it.
+
+    Args:
+        weights: a .pth or .safetensors file, or the name of a published tracker, downloaded if need be.
+        out: the .safetensors file to write.
+        half: in half precision: half as large, and no longer exactly the same answers.
+        sha256: digest that the file of weights must have.
+    """
+    path = Path(out)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"out: expected a .safetensors file, got {out!r}")
+    tracker = load_tracker(weights, device="cpu", sha256=sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, tracker, half=half)
+    print(f"tracker   {tracker.config.name}, under {tracker.config.licence}")
+    print(f"weights   {path}, {path.stat().st_size / 1e6:.1f} MB, SHA-256 {file_sha256(path)}")

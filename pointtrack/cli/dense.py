@@ -1,0 +1,72 @@
+"""The command `pointtrack dense`: a whole frame of points, in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pointtrack.cli.options import VideoOptions
+from pointtrack.io.track_arrays import open_dense
+from pointtrack.io.video import read_video, write_image
+from pointtrack.pipeline.passes import track_dense
+from pointtrack.tracking.queries import stride_queries
+from pointtrack.viz.motion import dense_picture
+from pointtrack.zoo import load_tracker
+
+
+@dataclass(frozen=True)
+class DenseCommand(VideoOptions):
+    """Track a dense grid of points, up to every pixel of a frame, in bounded memory.
+
+    The tracks go to a folder of .npy files, which `open_dense` reads without loading them; beside them is a picture,
+    motion.png. A run that was killed goes on with --resume, given the same options.
+
+    Args:
+        stride: pixels between neighbouring points; 1 is every pixel.
+        frame: the frame on which the points lie.
+        out: folder of the results; outputs/NAME_dense where not given.
+        chunk: so many points are tracked together.
+        memory: gigabytes that features and points may take beside the network, the frames and Python itself.
+        resume: go on with a run that was killed.
+    """
+
+    stride: int = 4
+    frame: int = 0
+    out: str | None = None
+    chunk: int = 1024
+    memory: float = 4.0
+    resume: bool = False
+
+    def run(self) -> None:
+        """Do it, and print where the results are."""
+        folder = Path(self.out or f"outputs/{Path(self.video).stem or 'video'}_dense")
+        video = read_video(self.opened())
+        queries = stride_queries(video.wh, self.stride, self.frame)
+        queries.select(slice(0, 1)).check_inside(len(video), video.wh)
+        tracker = load_tracker(self.tracker, device=self.device)
+        began = time.perf_counter()
+        with tqdm(desc="tracking", unit="point-frame", unit_scale=True, disable=None, leave=False) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            track_dense(
+                tracker, video, queries, chunk=self.chunk, memory=1e9 * self.memory, out=folder,
+                resume=self.resume, progress=show,
+            )  # fmt: skip
+        seconds = time.perf_counter() - began
+        device = next(tracker.parameters()).device
+        print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
+        print(
+            f"tracked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]} in "
+            f"{seconds:.1f} s"
+        )
+        print(f"tracks    {folder}")
+        last = len(video) - 1
+        ends = open_dense(folder).read(frames=[self.frame, last])
+        picture = dense_picture(video.frames[self.frame], video.frames[last], ends, self.stride)
+        print(f"picture   {write_image(folder / 'motion.png', picture)}")

@@ -1,0 +1,97 @@
+"""What a run will take, measured on one window before it starts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.regions.stream import RegionOptions, RegionTracker
+from pointtrack.system import peak_memory
+from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.types import Queries
+
+ROW_BYTES = 16  # of a point on a frame: x, y, visibility, confidence
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """What tracking takes.
+
+    Attributes:
+        seconds_per_frame: of one pass, without reading and drawing.
+        base_bytes: most memory that this process has had so far, one window of this run included; 0 where the system
+            does not tell.
+        wh: size of the frames.
+        points: number of points.
+    """
+
+    seconds_per_frame: float
+    base_bytes: int
+    wh: tuple[int, int]
+    points: int
+
+    def seconds(self, frames: int) -> float:
+        """Of tracking so many frames."""
+        return frames * self.seconds_per_frame
+
+    def whole_bytes(self, frames: int) -> int:
+        """Memory with the whole video, a drawn copy of it and all tracks."""
+        return self.base_bytes + video_bytes(frames, self.wh) + 3 * self.file_bytes(frames)
+
+    def flat_bytes(self) -> int:
+        """Memory with one window, whatever the length."""
+        return self.base_bytes
+
+    def file_bytes(self, frames: int) -> int:
+        """Of the tracks."""
+        return ROW_BYTES * frames * self.points
+
+
+def video_bytes(frames: int, wh: tuple[int, int]) -> int:
+    """Memory for so many frames and a drawn copy of them."""
+    return 2 * frames * wh[0] * wh[1] * 3
+
+
+def estimate_run(
+    tracker: PointTracker,
+    queries: Queries,
+    wh: tuple[int, int],
+    *,
+    support: int = 25,
+    regions: RegionOptions | None = None,
+) -> RunEstimate:
+    """Track one window of noise with as many points, and measure.
+
+    Args:
+        tracker: from `load_tracker`; one that works in windows.
+        queries: the points that will be tracked.
+        wh: size of the frames as (width, height).
+        support: number of support points that will be tracked along.
+        regions: follow the points in crops too, as if all were asked for on one frame; with 25 support points in each.
+
+    Raises:
+        ValueError: a tracker whose one window is the whole video.
+    """
+    window = tracker.config.window
+    if window.length is None:
+        raise ValueError(
+            f"{tracker.config.name}: expected a tracker of windows, which has something to measure"
+        )
+    generator = np.random.default_rng(0)
+    frame = generator.integers(0, 256, (wh[1], wh[0], 3), dtype=np.uint8)
+    stream: StreamTracker | RegionTracker
+    if regions is not None:  # how many there are depends on where the points are
+        together = Queries(torch.zeros(len(queries)), queries.xy)
+        stream = RegionTracker(tracker, together, wh, options=regions, keeps_frames=False)
+    else:
+        n = len(queries) + support
+        xy = torch.from_numpy(generator.uniform(0, 1, (n, 2))) * (torch.tensor(wh) - 1)
+        stream = StreamTracker(tracker, Queries(torch.zeros(n), xy), wh)
+    stream.push(np.stack([frame] * (window.length - window.step)))  # warms up
+    began = time.perf_counter()
+    stream.push(np.stack([frame] * window.step))  # its rows are on the CPU, so all work on the device is done
+    return RunEstimate((time.perf_counter() - began) / window.step, peak_memory(), wh, len(queries))

@@ -1,0 +1,143 @@
+"""The command `pointtrack export-onnx`: a tracker as ONNX graphs, compared with the tracker on a video."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pointtrack.io.video import read_video
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.onnx.export import export_graphs, operators
+from pointtrack.onnx.runtime import OnnxTracker
+from pointtrack.tracking.queries import grid_queries
+from pointtrack.tracking.window_stream import model_wh, track
+from pointtrack.types import Queries, Tracks, Video
+from pointtrack.zoo import load_tracker
+
+WIDE_WH = (1920, 1080)  # the shape of most videos
+
+
+@dataclass(frozen=True)
+class ExportOnnxCommand:
+    """Write a tracker as ONNX graphs: the encoder, and a round of refinement for fixed numbers of points.
+
+    The folder is then a tracker for `pointtrack.onnx.runtime.OnnxTracker`. Graphs take frames of one size alone: that of
+    --wh, else that at which the video of --check is tracked, else that of 16:9 videos.
+
+    Args:
+        out: folder for the graphs.
+        tracker: name of a tracker (small, cotracker3-online, ...), or its .safetensors or .pth file.
+        wh: size of the frames that the network gets, width x height in pixels.
+        points: numbers of points that graphs are for; helper points count.
+        frames: length of the clips, for a tracker that takes a whole video at once.
+        check: video that is tracked with torch and with the graphs, to see how far apart and how fast they are.
+        check_frames: so many frames of it.
+        grid: with a grid of this many points per side.
+        threads: of both; their own choice if left out.
+        repeats: so many runs of each, in turns; the fastest counts.
+    """
+
+    out: str
+    tracker: str = "small"
+    wh: str | None = None
+    points: str = "64,256,1024"
+    frames: int | None = None
+    check: str | None = None
+    check_frames: int = 24
+    grid: int = 8
+    threads: int | None = None
+    repeats: int = 2
+
+    def run(self) -> None:
+        """Do it, and print what was written, and what the comparison says."""
+        points = _numbers("points", self.points, ",")
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        # They warn of operators that no tracker uses, and of what they leave as it is.
+        for name in ("torch.onnx._internal.exporter._registration", "onnxscript"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        tracker = load_tracker(self.tracker, device="cpu")
+        video = None if self.check is None else read_video(self.check, max_frames=self.check_frames)
+        try:
+            written = export_graphs(
+                tracker, self.out, self._wh(tracker, video), points=points, frames=self.frames
+            )
+            exported = OnnxTracker(self.out, threads=self.threads)
+        except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+            raise ValueError(str(error)) from error
+        print(f"tracker   {tracker.config.name} ({tracker.config.licence})")
+        print(
+            f"graphs    {self.out}, for frames of {written.wh[0]}x{written.wh[1]}, windows of {written.frames}"
+        )
+        used: Counter[str] = Counter()
+        for name in written.sha256:
+            path = Path(self.out) / name
+            used += operators(path)
+            print(f"          {name}, {path.stat().st_size / 1e6:.1f} MB")
+        print(f"operators {', '.join(sorted(used))}")
+        if video is not None:
+            for line in compare(
+                tracker, exported, video, grid_queries(video, self.grid), repeats=self.repeats
+            ):
+                print(line)
+
+    def _wh(self, tracker: PointTracker, video: Video | None) -> tuple[int, int]:
+        if self.wh is None:
+            return model_wh(WIDE_WH if video is None else video.wh, tracker.config)
+        sides = _numbers("wh", self.wh, "x")
+        if len(sides) != 2:
+            raise ValueError(f"wh: expected width x height as in 768x432, got {self.wh!r}")
+        return sides[0], sides[1]
+
+
+def compare(
+    tracker: PointTracker, exported: OnnxTracker, video: Video, queries: Queries, *, repeats: int = 2
+) -> list[str]:
+    """Track the same points with both, in turns after a run that warms up, and say what came out.
+
+    Returns:
+        Lines to print: the largest differences, and the speed of each.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats: expected 1 or more, got {repeats}")
+    engines = {"torch": tracker, "ONNX Runtime": exported}
+    tracks = {name: track(engine, video, queries) for name, engine in engines.items()}
+    best = dict.fromkeys(engines, float("inf"))
+    for _ in range(repeats):
+        for name, engine in engines.items():
+            best[name] = min(best[name], _seconds(lambda engine=engine: track(engine, video, queries)))  # type: ignore[misc]
+    ours, theirs = tracks.values()
+    off_px = (ours.xy - theirs.xy).norm(dim=-1)
+    off = (ours.visibility - theirs.visibility).abs().max()
+    seen = ours.visible()
+    most = ", ".join(
+        f"{off_px[where].max() if where.any() else 0:.1e} px at most where the point is {name}"
+        for name, where in (("visible", seen), ("hidden", ~seen))
+    )
+    rates = [f"{name} {len(video) / seconds:.2f}" for name, seconds in best.items()]
+    ratio = best["torch"] / best["ONNX Runtime"]
+    return [
+        f"checked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]}: positions differ by "
+        f"{off_px.median():.1e} px in the middle, {most}; visibilities by {off:.1e}",
+        f"speed     {', '.join(rates)} frames per second ({ratio:.2f} times as fast), fastest of {repeats}",
+    ]
+
+
+def _seconds(work: Callable[[], Tracks]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _numbers(option: str, text: str, between: str) -> list[int]:
+    """Whole numbers with something between them."""
+    parts = [part.strip() for part in text.split(between)]
+    if not all(part.isdigit() for part in parts):
+        raise ValueError(f"{option}: expected whole numbers with {between!r} between them, got {text!r}")
+    return [int(part) for part in parts]

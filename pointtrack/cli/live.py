@@ -1,0 +1,291 @@
+"""The command `pointtrack live`: a camera, a stream or a file, frame by frame, in a window, a web page or a file."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pointtrack.cli.live_server import LiveServer
+from pointtrack.cli.parse import parse_points
+from pointtrack.cli.states import StateTally, state_options, word
+from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
+from pointtrack.io.queries import read_queries
+from pointtrack.io.track_log import TrackWriter, spilled_to_npz
+from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
+from pointtrack.pipeline.live import LiveReport, LiveResult, LiveTracker
+from pointtrack.tracking.queries import grid_queries
+from pointtrack.types import Queries, Tracks
+from pointtrack.types.point_states import State
+from pointtrack.viz.tracks import TrackStyle, draw_frame
+from pointtrack.zoo import load_tracker
+
+WINDOW = "pointtrack live (q ends)"
+
+
+@dataclass(frozen=True)
+class LiveCommand:
+    """Track points in a camera, a stream or a file, one answer per frame; show, serve and record them.
+
+    Every answer is a first one, given at once; it becomes final some frames later, and what is recorded besides the
+    video are final tracks. Where frames come faster than they are tracked, the newest wins, and the others are
+    counted. Ctrl-C, or q in the window, ends it. Without any points a grid of 10 x 10 is tracked.
+
+    Args:
+        source: index of a camera, a URL (rtsp://, http://), a file or folder of pictures (played at its own speed),
+            or - for a video on standard input: bare RGB frames if --wh says their size.
+        grid: track a grid of this many points per side.
+        points: single points, each as frame,x,y in pixels: --points 0,120,80 0,300.5,210
+        queries: CSV or JSON file of points.
+        wh: size of bare RGB frames on standard input, as in 640x480.
+        fps: frames per second of a source that does not say.
+        no_drop: let the source wait rather than drop frames.
+        tracker: name of a tracker (small, cotracker3-online, ...), or its .safetensors or .pth file.
+        precision: float32, or bfloat16 for processors made for it.
+        device: cpu, cuda, mps, or auto.
+        show: open a window.
+        serve: serve a web page on this port (0: any free one), with /stream.mjpg, /frame.jpg and /state.
+        host: who may see that page: 127.0.0.1 this machine only, 0.0.0.0 the network.
+        record: video file for the drawn frames; the final tracks come beside it as .npz. While it runs they are in
+            FILE.tracks, which a crash does not destroy.
+        states: say of every point whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
+        redetect: the same, and search for lost points and go on with them where they are found.
+        max_frames: end after this many tracked frames.
+        stall: seconds without a frame after which the source counts as stalled.
+        give_up: end where a stall lasts so many seconds; by default a stalled source is waited for.
+        style: how the tracks are drawn.
+    """
+
+    source: str
+    grid: int | None = None
+    points: list[str] | None = None
+    queries: str | None = None
+    wh: str | None = None
+    fps: float | None = None
+    no_drop: bool = False
+    tracker: str = "small"
+    precision: str = "float32"
+    device: str = "auto"
+    show: bool = False
+    serve: int | None = None
+    host: str = "127.0.0.1"
+    record: str | None = None
+    states: bool = False
+    redetect: bool = False
+    max_frames: int | None = None
+    stall: float = 2.0
+    give_up: float | None = None
+    style: TrackStyle = field(default_factory=TrackStyle)
+
+    def run(self) -> int:
+        """Do it, print how it went, and return 0 where the source simply ended."""
+        if self.max_frames is not None and self.max_frames < 1:
+            raise ValueError(f"max_frames: expected at least 1, got {self.max_frames}")
+        target = None if self.record is None else Path(self.record)
+        if target is not None and target.suffix.lower() not in VIDEO_CODECS:
+            raise ValueError(f"record: expected a file in {', '.join(VIDEO_CODECS)}, got {self.record!r}")
+        if self.show:
+            open_window()
+        given = [parse_points(self.points)] if self.points else []
+        given += [] if self.queries is None else [read_queries(self.queries)]
+        tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
+        with ExitStack() as stack:
+            server = None if self.serve is None else stack.enter_context(LiveServer(self.serve, self.host))
+            reader = FrameReader(
+                self.opened_source(), fps=self.fps, drop=not self.no_drop, stall_seconds=self.stall
+            )
+            stack.callback(reader.close)
+            tally, writer = StateTally(), None
+            if target is not None:
+                writer = stack.enter_context(TrackWriter(target.with_suffix(".tracks")))
+
+            def final(rows: Tracks) -> None:
+                tally.add(rows)
+                if writer is not None:
+                    writer.append(rows)
+
+            live = stack.enter_context(
+                LiveTracker(
+                    tracker,
+                    lambda wh: self.choose_queries(given, wh),
+                    reader,
+                    on_final=final,
+                    states=state_options(self.states, self.redetect),
+                )
+            )
+            if server is not None:
+                print(f"serving   {server.url}", flush=True)
+            stack.enter_context(ending_politely(live))
+            frames = self.frames(live, server)
+            first = next(frames, None)
+            if first is None:
+                if writer is not None:
+                    writer.close()
+                    writer.path.unlink()
+                raise ValueError(reader.message or f"{reader.name}: no frame came")
+            everything = itertools.chain([first], frames)
+            if target is None:
+                for _ in everything:
+                    pass
+            else:
+                print(
+                    f"video     {write_video(target, VideoStream(everything, reader.fps, None, reader.name))}"
+                )
+            state = reader.state
+            live.close()
+            report = live.report()
+        if writer is not None and target is not None:
+            print(f"tracks    {spilled_to_npz(writer.path, target.with_suffix('.npz'))}")
+            writer.path.unlink()
+        print(f"source    {state.value}: {reader.message or reader.name}")
+        print_report(report, "the source waits" if self.no_drop else "the newest wins")
+        tally.print()
+        return 0 if state is LiveState.ENDED else 1
+
+    def opened_source(self) -> Any:
+        """What `FrameReader` takes."""
+        if self.wh is not None:
+            if self.source != "-":
+                raise ValueError(
+                    f"wh: expected only with bare frames on standard input (-), got {self.source!r}"
+                )
+            return raw_frames(sys.stdin.buffer, parse_wh(self.wh))
+        return int(self.source) if self.source.isdigit() else self.source
+
+    def choose_queries(self, given: list[Queries], wh: tuple[int, int]) -> Queries:
+        """The given points and the grid; a grid of 10 x 10 where there are none at all."""
+        parts = list(given)
+        if self.grid is not None or not parts:
+            parts.append(grid_queries(wh, 10 if self.grid is None else self.grid))
+        return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
+
+    def frames(self, live: LiveTracker, server: LiveServer | None) -> Iterator[tuple[np.ndarray, float]]:
+        """Drawn frames with their times, until the source or somebody ends it; each is shown and served."""
+        recent: Tracks | None = None
+        count, waited = 0, 0.0
+        result: LiveResult | None = None
+        while not live.over:
+            newest = live.take(0.1)
+            waited = 0.0 if newest is not None else waited + 0.1
+            result = newest or result
+            if server is not None:
+                server.tell(state_of(live, result))
+            if self.show and cv2.waitKey(1) & 0xFF == ord("q"):
+                live.stop()
+            if self.give_up is not None and waited > self.give_up:
+                return
+            if newest is None:
+                continue
+            count += 1
+            if count == self.max_frames:
+                live.stop()
+            row = newest.tracks
+            recent = row if recent is None else Tracks.concat([recent.clip(-self.style.trail or 1), row])
+            drawn = draw_frame(newest.frame, recent, row.first_frame, self.style)
+            if server is not None:
+                server.show(drawn)
+            if self.show:
+                cv2.imshow(WINDOW, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            yield drawn, newest.seconds
+
+
+def parse_wh(text: str) -> tuple[int, int]:
+    """A size like 640x480 as (width, height). Raises ValueError for a text of another form."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise ValueError(f"wh: expected width x height as in 640x480, got {text!r}")
+    return int(width), int(height)
+
+
+def open_window() -> None:
+    """Open the window. Raises ValueError where this machine or this OpenCV has none."""
+    display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if sys.platform.startswith("linux") and not display:  # Qt would end the whole process
+        raise ValueError("show: expected a display, found none; use --serve and a browser, or --record")
+    try:
+        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
+    except cv2.error as error:
+        raise ValueError(
+            "show: expected an OpenCV with windows, got opencv-python-headless; install opencv-python, "
+            "or use --serve and a browser, or --record"
+        ) from error
+
+
+def state_of(live: LiveTracker, result: LiveResult | None) -> dict[str, Any]:
+    """What a watcher wants to know, ready for JSON; `points` are those of the newest frame."""
+    report = live.report()
+    state: dict[str, Any] = {
+        "state": live.state.value,
+        "message": live.reader.message,
+        "frames": report.frames,
+        "dropped": report.dropped,
+        "fps": round(report.fps, 2),
+    }
+    if result is not None:
+        row = result.tracks
+        numbers = zip(
+            row.ids.tolist(),
+            row.xy[0].tolist(),
+            row.visibility[0].tolist(),
+            row.confidence[0].tolist(),
+            strict=True,
+        )
+        state |= {"lag": result.lag, "latency_ms": round(1000 * result.latency, 1), "number": result.number}
+        state["points"] = [
+            {
+                "id": point,
+                "x": x if np.isfinite(x) else None,
+                "y": y if np.isfinite(y) else None,
+                "visibility": round(visibility, 4),
+                "confidence": round(confidence, 4),
+            }
+            for point, (x, y), visibility, confidence in numbers
+        ]
+        if row.states is not None:
+            states = [State(number) for number in row.states.state[0].tolist()]
+            for point, name in zip(state["points"], states, strict=True):
+                point["state"] = word(name)
+            state["states"] = {word(name): states.count(name) for name in State}
+    return state
+
+
+def print_report(report: LiveReport, policy: str) -> None:
+    """The figures of a run."""
+    print(
+        f"tracked   {report.frames} frames, {report.fps:.1f} per second; {report.dropped} dropped ({policy}); "
+        f"final after at most {report.lag} frames"
+    )
+    for points, (p50, p95, count) in report.latency_ms.items():
+        print(f"latency   {points} points: p50 {p50:.0f} ms, p95 {p95:.0f} ms, over {count} frames")
+
+
+@contextmanager
+def ending_politely(live: LiveTracker) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the source instead of the process, so that all is written; a second time they end it."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        yield
+        return
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, frame: Any) -> None:
+        restore()
+        live.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        restore()

@@ -1,0 +1,121 @@
+"""Points and prompts as texts of the command line: frame,x,y and the like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pointtrack.io.video import read_mask
+from pointtrack.segment.base import Prompt
+from pointtrack.types import Queries
+
+CLICK = "a click frame,x,y or frame,x,y,-"
+BOX = "a box frame,x0,y0,x1,y1"
+MASK = "a mask frame,FILE"
+ABSENT = "an absence frame"
+
+
+def parse_points(points: Sequence[str]) -> Queries:
+    """Texts like "0,120,80.5" (frame, x, y) -> Queries.
+
+    Raises:
+        ValueError: a text of another form.
+
+    >>> parse_points(["0,120,80.5"]).xy
+    tensor([[120.0000,  80.5000]])
+    """
+    rows = []
+    for text in points:
+        try:
+            frame, x, y = (float(number) for number in text.split(","))
+        except ValueError as error:
+            raise ValueError(f"points: expected frame,x,y as in 0,120,80.5, got {text!r}") from error
+        rows.append([frame, x, y])
+    return Queries.from_txy(rows)
+
+
+@dataclass
+class Told:
+    """All that is said about one object on one frame: clicks and a box, or a mask, or that it is not there."""
+
+    object_id: int
+    frame: int
+    points: list[tuple[float, float]] = field(default_factory=list)
+    labels: list[bool] = field(default_factory=list)
+    box: list[float] | None = None
+    mask: Tensor | None = None
+    absent: bool = False
+
+    def prompt(self) -> Prompt:
+        """The clicks and the box."""
+        box = None if self.box is None else torch.tensor(self.box)
+        return Prompt(
+            torch.tensor(self.points).reshape(-1, 2), torch.tensor(self.labels, dtype=torch.bool), box
+        )
+
+
+def parse_prompts(
+    clicks: Sequence[str] = (),
+    boxes: Sequence[str] = (),
+    masks: Sequence[str] = (),
+    absences: Sequence[str] = (),
+) -> list[Told]:
+    """Texts as the command takes them -> what is said, by object and frame.
+
+    Raises:
+        ValueError: a text of another form, or a mask or an absence together with other things on one frame.
+        FileNotFoundError: no such picture.
+
+    >>> (told,) = parse_prompts(["2:0,31,25", "2:0,4,4,-"])
+    >>> told.object_id, told.frame, told.labels
+    (2, 0, [True, False])
+    """
+    told: dict[tuple[int, int], Told] = {}
+
+    def place(text: str, form: str) -> tuple[Told, list[str]]:
+        """What is said of the text's object on its frame, and the fields behind the frame."""
+        number, colon, rest = text.partition(":")
+        named = bool(colon) and number.isdigit()
+        fields = (rest if named else text).split(",")
+        if not fields[0].strip().isdigit():
+            raise ValueError(f"expected {form}, got {text!r}")
+        owner, frame = int(number) if named else 1, int(fields[0])
+        return told.setdefault((owner, frame), Told(owner, frame)), fields[1:]
+
+    for text in clicks:
+        one, fields = place(text, CLICK)
+        sign = fields.pop().strip() if len(fields) == 3 else "+"
+        if sign not in ("+", "-"):
+            raise ValueError(f"expected {CLICK}, got {text!r}")
+        x, y = _numbers(fields, 2, f"{CLICK}, got {text!r}")
+        one.points.append((x, y))
+        one.labels.append(sign == "+")
+    for text in boxes:
+        one, fields = place(text, BOX)
+        one.box = _numbers(fields, 4, f"{BOX}, got {text!r}")
+    for text in masks:
+        one, fields = place(text, MASK)
+        one.mask = torch.from_numpy(read_mask(",".join(fields)))
+    for text in absences:
+        one, _ = place(text, ABSENT)
+        one.absent = True
+    for one in told.values():
+        if bool(one.points or one.box) + (one.mask is not None) + one.absent > 1:
+            raise ValueError(
+                f"object {one.object_id}, frame {one.frame}: expected clicks and a box, or a mask, or an absence, "
+                "got several of these"
+            )
+    return sorted(told.values(), key=lambda one: (one.object_id, one.frame))
+
+
+def _numbers(fields: list[str], count: int, expected: str) -> list[float]:
+    try:
+        values = [float(field) for field in fields]
+    except ValueError as error:
+        raise ValueError(f"expected {expected}") from error
+    if len(values) != count:
+        raise ValueError(f"expected {expected}")
+    return values

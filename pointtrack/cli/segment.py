@@ -1,0 +1,167 @@
+"""The command `pointtrack segment`: from clicks, boxes, masks or saved tracks to masks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pointtrack.cli.options import VideoOptions, video_target
+from pointtrack.cli.parse import Told, parse_prompts
+from pointtrack.io.masks import save_masks, write_cutout
+from pointtrack.io.tracks import load_tracks
+from pointtrack.io.video import read_video, write_image, write_video
+from pointtrack.objects.engine import Engine
+from pointtrack.objects.from_tracks import Progress, segment_tracks
+from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.sam2_engine import load_sam2_video
+from pointtrack.segment.zoo import load_segmenter
+from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.types import Video
+from pointtrack.types.masks import Masks
+from pointtrack.viz.masks import MaskStyle, draw_masks
+from pointtrack.viz.tracks import contact_sheet
+from pointtrack.zoo import load_tracker
+
+EXPORTS = ("davis", "ytvos", "coco", "npz", "cutout")
+
+
+@dataclass(frozen=True)
+class SegmentCommand(VideoOptions):
+    """Follow objects through a video from clicks, boxes or masks; write the video with the masks, and the masks.
+
+    Several objects: put a number and a colon before what is given of each, as in 2:0,310,250. An object may be given
+    on several frames: each of them is kept as it is, and those between follow from both.
+
+    Args:
+        click: clicks as frame,x,y, with ,- behind for one beside the object: --click 0,310,250 0,40,40,-
+        box: boxes as frame,x0,y0,x1,y1 in pixels.
+        mask: pictures as large as the video, not black where the object is, as frame,FILE.
+        absent: frames on which an object is not there.
+        tracks: .npz, .csv or .json file of tracks, all on one object, instead of prompts.
+        session: .npz file to go on from, if it exists, and to keep all that was said and computed in: the next call adds
+            to it, and computes only what changed.
+        segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
+        video_segmenter: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
+        out: folder, or video file with the other results beside it.
+        export: what to write besides the drawn video: davis, ytvos, coco, npz, cutout, comma-separated.
+        overlap: objects may overlap; otherwise every pixel belongs to one at most.
+        style: how the masks are drawn.
+    """
+
+    click: list[str] | None = None
+    box: list[str] | None = None
+    mask: list[str] | None = None
+    absent: list[str] | None = None
+    tracks: str | None = None
+    session: str | None = None
+    segmenter: str = "small"
+    video_segmenter: str | None = None
+    out: str = "outputs"
+    export: str = "npz"
+    overlap: bool = False
+    style: MaskStyle = field(default_factory=MaskStyle)
+
+    def run(self) -> None:
+        """Do it, and print where the results are."""
+        exports = [name.strip() for name in self.export.split(",") if name.strip()]
+        unknown = [name for name in exports if name not in EXPORTS]
+        if unknown:
+            raise ValueError(f"export: expected some of {', '.join(EXPORTS)}, got {', '.join(unknown)}")
+        target = video_target(self.out, f"{Path(self.video).stem or 'video'}_masks")
+        told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
+        goes_on = self.session is not None and Path(self.session).exists()
+        if (bool(told) or goes_on) == (self.tracks is not None):
+            raise ValueError(
+                "segment: expected clicks, boxes or masks (or a session that has some), or else tracks; "
+                "got both or neither"
+            )
+        if self.tracks is not None and self.video_segmenter is not None:
+            raise ValueError(
+                "video_segmenter: expected prompts, as it follows objects without points; got tracks"
+            )
+        try:
+            engine = self._engine()
+        except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+            raise ValueError(str(error)) from error
+        video = read_video(self.opened())
+        began = time.perf_counter()
+        with tqdm(desc="masks", unit="frame", disable=None, leave=False) as bar:
+
+            def progress(done: int) -> None:
+                bar.update(done)
+
+            if self.tracks is not None:
+                assert isinstance(engine, PointEngine)
+                tracks = load_tracks(self.tracks)
+                masks = segment_tracks(
+                    video, tracks, engine.segmenter, tracker=engine.tracker, progress=progress
+                )
+            else:
+                masks = self._follow(video, engine, told, progress)
+        seconds = time.perf_counter() - began
+        print(f"with {engine.name}")
+        print(
+            f"segmented {len(masks.object_ids)} objects in {len(video)} frames of {video.wh[0]} x {video.wh[1]} "
+            f"in {seconds:.1f} s; each is there in {masks.present().float().mean(0).mul(100).round().tolist()} %"
+        )
+        self._write(video, masks, exports, target)
+
+    def _engine(self) -> Engine:
+        if self.video_segmenter is not None:
+            return load_sam2_video(self.video_segmenter, device=self.device)
+        segmenter = load_segmenter(self.segmenter, device=self.device)
+        return PointEngine(load_tracker(self.tracker, device=self.device), segmenter)
+
+    def _follow(self, video: Video, engine: Engine, told: list[Told], progress: Progress) -> Masks:
+        """Say all that was told in a session, and propagate."""
+        session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
+        if self.session is not None and Path(self.session).exists():
+            session.load(self.session)
+        for one in told:
+            if one.object_id not in session.objects:
+                session.add_object(object_id=one.object_id)
+            if one.absent:
+                session.absent(one.object_id, one.frame)
+            elif one.mask is not None:
+                session.prompt(one.object_id, one.frame, mask=one.mask)
+            else:
+                asked = one.prompt()
+                session.prompt(
+                    one.object_id,
+                    one.frame,
+                    points=asked.points,
+                    labels=asked.labels,
+                    box=asked.box,
+                )
+        masks = session.propagate(progress=progress)
+        if self.session is not None:
+            print(f"session   {session.save(self.session)}")
+        for doubt in session.worth_correcting(3):
+            print(
+                f"worth a look: object {doubt.object_id} on frame {doubt.frame} (quality {doubt.quality:.2f})"
+            )
+        return masks
+
+    def _write(self, video: Video, masks: Masks, exports: list[str], target: Path) -> None:
+        """Write the drawn video to `target`, and the rest beside it."""
+        drawn = draw_masks(video, masks, self.style)
+        print(f"video     {write_video(target, drawn)}")
+        print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
+        stem = target.stem.removesuffix("_masks")
+        targets = {
+            "davis": target.with_name(f"{stem}_davis"),
+            "ytvos": target.with_name(f"{stem}_ytvos"),
+            "coco": target.with_suffix(".json"),
+            "npz": target.with_suffix(".npz"),
+        }
+        for name in exports:
+            if name == "cutout":
+                path = write_cutout(target.with_name(f"{stem}_cutout.webm"), video, masks)
+                print(f"cutout    {path}")
+            else:
+                # Pictures of labels cannot hold overlaps.
+                tidy = masks.exclusive() if name in ("davis", "ytvos") else masks
+                print(f"masks     {save_masks(targets[name], tidy, format=name)}")

@@ -1,0 +1,50 @@
+"""What commands say about states of points."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pointtrack.states.stream import StateOptions
+from pointtrack.types import Tracks
+from pointtrack.types.point_states import State
+
+
+class StateTally:
+    """Counts states over pieces of tracks that follow each other.
+
+    Attributes:
+        frames: State -> on how many frames of how many points, together.
+        found: id of a point -> how often it was found again.
+    """
+
+    def __init__(self) -> None:
+        self.frames: Counter[State] = Counter()
+        self.found: dict[int, int] = {}
+
+    def add(self, tracks: Tracks) -> None:
+        """Count the states of a piece, if it has some."""
+        if tracks.states is None or not tracks.states.state.numel():
+            return
+        counts = tracks.states.state.flatten().bincount(minlength=len(State)).tolist()
+        self.frames.update({state: counts[state] for state in State})
+        again = tracks.states.found.amax(dim=0).tolist()
+        for point, times in zip(tracks.ids.tolist(), again, strict=True):
+            if times:
+                self.found[point] = max(times, self.found.get(point, 0))
+
+    def print(self) -> None:
+        """Print the shares and how often points were found again; nothing where no states were counted."""
+        total = sum(self.frames.values())
+        if total:
+            shares = [f"{self.frames[state] / total:.0%} {word(state)}" for state in State]
+            print(f"states    {', '.join(shares)}; found again {sum(self.found.values())} times")
+
+
+def word(state: State) -> str:
+    """A state in small letters, as "out of frame"."""
+    return state.name.lower().replace("_", " ")
+
+
+def state_options(states: bool, redetect: bool) -> StateOptions | None:
+    """What the options --states and --redetect of a command ask for; None for no states."""
+    return StateOptions(redetect=redetect) if states or redetect else None

@@ -1,0 +1,220 @@
+"""The command `pointtrack track`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pointtrack.cli.options import VideoOptions, video_target
+from pointtrack.cli.parse import parse_points
+from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat
+from pointtrack.cli.states import StateTally, state_options
+from pointtrack.io.queries import read_queries
+from pointtrack.io.tracks import export_tracks, load_tracks, parse_exports, save_tracks
+from pointtrack.io.video import (
+    read_mask,
+    read_video,
+    write_image,
+    write_video,
+)
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.regions.stream import RegionOptions, track_regions
+from pointtrack.states.stream import track_states
+from pointtrack.tracking.queries import corner_queries, grid_queries
+from pointtrack.tracking.smooth import smooth_tracks
+from pointtrack.tracking.window_stream import track
+from pointtrack.types import Queries, Tracks, Video
+from pointtrack.viz.tracks import TrackStyle, contact_sheet, draw_tracks
+from pointtrack.zoo import load_tracker
+
+
+@dataclass(frozen=True)
+class TrackCommand(VideoOptions):
+    """Track points through a video; write the video with the tracks, a contact sheet and the numbers.
+
+    Without any points a grid of 20 x 20 is tracked. The whole video is held in memory, unless it would take most of it,
+    or --flat says so: then frames are read twice, one by one, memory does not grow with the length, and a run that was
+    killed goes on with --resume.
+
+    Args:
+        grid: track a grid of this many points per side.
+        points: single points, each as frame,x,y in pixels: --points 0,120,80 10,300.5,210
+        queries: CSV or JSON file of points.
+        corners: track this many of the strongest corners.
+        mask: picture as large as the video; grid and corners lie where it is not black.
+        frame: frame of grid, corners and mask.
+        out: folder, or video file with the other results beside it.
+        backward: also track from each point's frame back to the first one.
+        export: more files of the tracks besides .npz, comma-separated: csv, json, dlc, dlc-h5, napari, cvat, tapvid.
+        states: say of every point and frame whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
+        redetect: the same, and search for lost points and go on with them where they are found.
+        regions: for small things: follow them in crops of the full-resolution frame that go along, see docs/regions.md; auto,
+            a size as in 192x108, or a box as in 100,50,484,266. Not with states.
+        smooth: even out positions over so many frames on each side, in the video and the exports; 0: not. The
+            .npz keeps them as they were tracked, and a second one holds the smoothed ones.
+        flat: never hold more than a window of frames. Points have no tracks before their own frames then.
+        resume: go on with a flat run that was killed, given the same options; the result is the same.
+        style: how the tracks are drawn.
+    """
+
+    grid: int | None = None
+    points: list[str] | None = None
+    queries: str | None = None
+    corners: int | None = None
+    mask: str | None = None
+    frame: int = 0
+    out: str = "outputs"
+    backward: bool = True
+    export: str | None = None
+    states: bool = False
+    redetect: bool = False
+    regions: str | None = None
+    smooth: int = 0
+    flat: bool = False
+    resume: bool = False
+    style: TrackStyle = field(default_factory=TrackStyle)
+
+    def run(self) -> None:
+        """Do it, and print where the results are."""
+        exports = parse_exports(self.export)
+        regions = None if self.regions is None else RegionOptions.parse(self.regions)
+        if regions is not None and (self.states or self.redetect):
+            raise ValueError("regions: expected neither --states nor --redetect with --regions")
+        if self.smooth < 0:
+            raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
+        target = video_target(self.out, Path(self.video).stem or "video")
+        given = self.given_queries()
+        with self.opened() as stream:
+            too_large = does_not_fit(stream)
+            if too_large and not self.flat:
+                print(
+                    f"flat      {stream.frame_count} frames would take most of this machine's memory: --flat"
+                )
+            if self.flat or self.resume or too_large:
+                stream.close()
+                self.run_flat(target, given, exports, regions)
+                return
+            video = read_video(stream)
+        queries = self.choose_queries(video, given)
+        queries.check_inside(len(video), video.wh)
+        tracker = load_tracker(self.tracker, device=self.device)
+        print_estimate(tracker, queries, video.wh, len(video), flat=False, regions=regions)
+        tracks = track_and_report(tracker, video, queries, backward=self.backward, how=self.way(regions))
+        shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
+        write_results(video, shown, target, [], self.style)
+        print(f"tracks    {save_tracks(target.with_suffix('.npz'), tracks)}")
+        if self.smooth:
+            print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
+        for path in export_tracks(target.with_suffix(""), shown, exports, video):
+            print(f"tracks    {path}")
+
+    def way(self, regions: RegionOptions | None) -> Callable[..., Tracks]:
+        """The function that tracks."""
+        if regions is not None:
+            return partial(track_regions, options=regions)
+        if self.states or self.redetect:
+            return partial(track_states, redetect=self.redetect)
+        return track
+
+    def run_flat(
+        self,
+        target: Path,
+        given: Sequence[Queries],
+        exports: Sequence[str],
+        regions: RegionOptions | None,
+    ) -> None:
+        """The same with frames that are read one by one."""
+        if self.smooth:
+            raise ValueError("smooth: expected 0 with --flat; smooth_tracks does it with the .npz afterwards")
+        if self.video == "-":
+            raise ValueError("flat: expected a video that can be read twice, got standard input")
+        queries = self.choose_queries(self.picture(), given, self.frame)
+        if self.backward and len(queries) and int(queries.frame.max()):
+            raise ValueError(
+                f"flat: expected points on frame 0, as nothing is tracked backward, got one on frame "
+                f"{int(queries.frame.max())}; add --backward=false if tracks may begin there"
+            )
+        tracker = load_tracker(self.tracker, device=self.device)
+        with self.opened() as stream:
+            queries.check_inside(None, stream.wh)
+        saved = track_flat(
+            self.opened,
+            tracker,
+            queries,
+            target,
+            resume=self.resume,
+            style=self.style,
+            states=state_options(self.states, self.redetect),
+            regions=regions,
+        )
+        if exports:
+            for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
+                print(f"tracks    {path}")
+
+    def picture(self) -> Video:
+        """The frame on which grid and corners lie, alone."""
+        count = 0
+        with self.opened() as stream:
+            for count, (frame, _) in enumerate(stream, 1):
+                if count - 1 == self.frame:
+                    return Video(frame[None])
+        raise ValueError(f"frame: expected 0..{count - 1}, got {self.frame}")
+
+    def given_queries(self) -> list[Queries]:
+        """The points that are known without the video."""
+        parts = [parse_points(self.points)] if self.points else []
+        return parts if self.queries is None else [*parts, read_queries(self.queries)]
+
+    def choose_queries(self, video: Video, given: Sequence[Queries] = (), first: int = 0) -> Queries:
+        """The given points, and those chosen on the video; a grid of 20 x 20 where there are none at all.
+
+        `first` is the number of the video's first frame.
+        """
+        frame = self.frame - first
+        mask = None if self.mask is None else read_mask(self.mask)
+        parts = list(given)
+        if self.corners is not None:
+            parts.append(corner_queries(video, self.corners, frame, mask).moved(first))
+        if self.grid is not None or not parts:
+            size = 20 if self.grid is None else self.grid
+            parts.append(grid_queries(video, size, frame, mask).moved(first))
+        return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
+
+
+def track_and_report(
+    tracker: PointTracker,
+    video: Video,
+    queries: Queries,
+    *,
+    backward: bool = True,
+    how: Callable[..., Tracks] = track,
+) -> Tracks:
+    """`how` it is tracked, with a progress bar on a terminal; prints what was done and how fast."""
+    late = int(queries.frame.max()) if len(queries) else 0
+    total = len(video) + (late + 1 if backward and late else 0)
+    began = time.perf_counter()
+    with tqdm(total=total, desc="tracking", unit="frame", disable=None, leave=False) as bar:
+        tracks = how(
+            tracker, video, queries, backward=backward, progress=lambda done: bar.update(done) and None
+        )
+    print_tracked(tracker, len(queries), len(video), video.wh, time.perf_counter() - began)
+    tally = StateTally()
+    tally.add(tracks)
+    tally.print()
+    return tracks
+
+
+def write_results(
+    video: Video, tracks: Tracks, target: Path, files: Sequence[Path], style: TrackStyle | None = None
+) -> None:
+    """Write the video with its tracks to `target`, a contact sheet beside it, and the tracks to `files`."""
+    drawn = draw_tracks(video, tracks, style)
+    print(f"video     {write_video(target, drawn)}")
+    print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
+    for path in files:
+        print(f"tracks    {save_tracks(path, tracks)}")

@@ -1,0 +1,84 @@
+"""BADJA: joints of animals, marked by people on some frames of DAVIS sequences and other videos."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointtrack.datasets.clip import ClipInfo, SourceClip, TrueTracks
+from pointtrack.datasets.folders import pictures_in
+
+logger = logging.getLogger(__name__)
+
+FPS = 24.0
+LEFT_OUT = ("cat_jump", "tiger")  # no published figure counts them
+ANIMAL = 1
+
+
+def badja_clips(folder: str | Path) -> Iterator[SourceClip]:
+    """Yield the sequences of BADJA.
+
+    The folder has joint_annotations/<animal>.json, a list of {image_path, segmentation_path, joints as (y, x),
+    visibility}, and the pictures these paths lead to. Every picture beside an image_path becomes a frame. A
+    joint is known on frames where it is marked as visible; of the others nobody knows. All joints belong to
+    object 1, whose mask is known on the marked frames, so that PCK-T can be measured.
+
+    Raises:
+        FileNotFoundError: annotations or pictures are missing. ValueError: annotations of another kind.
+
+    Source: BADJA (Biggs et al., 2018).
+    """
+    root = Path(folder)
+    paths = sorted((root / "joint_annotations").glob("*.json"))
+    if not paths:
+        raise FileNotFoundError(f"BADJA: expected joint_annotations/<animal>.json in {root}, found none")
+    for path in paths:
+        if path.stem in LEFT_OUT:
+            logger.info("BADJA: %s is left out, as in all published figures", path.stem)
+            continue
+        yield _sequence(root, path)
+
+
+def _sequence(root: Path, path: Path) -> SourceClip:
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        images = [Path(row["image_path"]) for row in rows]
+        outlines = [row.get("segmentation_path") for row in rows]
+        joints = np.array([row["joints"] for row in rows], float)
+        visible = np.array([row["visibility"] for row in rows]).astype(bool)
+        if joints.shape != (*visible.shape, 2):
+            raise ValueError(f"joints {joints.shape} and visibility {visible.shape}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: expected a list of frames with image_path, joints (n, 2), visibility (n,), got {error!r}"
+        ) from error
+    frames = pictures_in(root / images[0].parent)
+    numbers = {picture.name: number for number, picture in enumerate(frames)}
+    lacks = [str(image) for image in images if image.name not in numbers]
+    if lacks:
+        raise FileNotFoundError(f"{path}: expected the picture {root / lacks[0]}, found none")
+    rows_of = [numbers[image.name] for image in images]
+    t, n = len(frames), joints.shape[1]
+    xy, seen = np.full((t, n, 2), np.nan), np.zeros((t, n), bool)
+    xy[rows_of] = joints[..., ::-1]
+    seen[rows_of] = visible & np.isfinite(joints).all(axis=-1)
+    masks = {
+        number: root / outline
+        for number, outline in zip(rows_of, outlines, strict=True)
+        if outline and (root / outline).is_file()
+    }
+    info = ClipInfo(
+        fps=FPS,
+        source=f"BADJA layout, {path.stem}",
+        visibility_known=False,
+        objects={ANIMAL: path.stem},
+    )
+    known = torch.from_numpy(seen)
+    tracks = TrueTracks(torch.from_numpy(xy), known, known, object_ids=torch.full((n,), ANIMAL))
+    return SourceClip(path.stem, frames, info, tracks, masks, merged=True)

@@ -1,0 +1,290 @@
+"""What a clip with known truth is: `TrueTracks`, `ClipInfo`, `Clip`; and `SourceClip`, one not read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pointtrack.checks import check_shape
+from pointtrack.types import Video
+from pointtrack.types.masks import Masks
+
+VOID = 255
+Picture = Path | bytes | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TrueTracks:
+    """What is known about n points on t frames. Made by people or by a renderer, not by a tracker.
+
+    Args:
+        xy: (t, n, 2) float pixels of the video, (0, 0) the centre of the first; known positions are kept
+            where a point is hidden or outside the image. Anything where not valid.
+        visible: (t, n) bool: in the image and not covered.
+        valid: (t, n) bool: what is said of the point on this frame is known; all finite positions if left out.
+        ids: (n,) distinct whole numbers that name the points; 0..n-1 if left out.
+        object_ids: (n,) label of the object each point belongs to, 0 for the background, -1 where nobody
+            knows; None where the set does not say.
+        query_frame: (n,) frame on which each point is to be asked for; None for the first it is visible on.
+
+    Arrays are taken too.
+
+    Raises:
+        ValueError: shapes or types that do not fit, ids that come twice, a visible point that is not valid,
+            a valid position that is not finite, a query on a frame where the point is not visible.
+    """
+
+    xy: Tensor
+    visible: Tensor
+    valid: Tensor = None  # type: ignore[assignment]
+    ids: Tensor = None  # type: ignore[assignment]
+    object_ids: Tensor | None = None
+    query_frame: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        xy = torch.as_tensor(self.xy).detach().cpu()
+        t, n = check_shape(xy, "t n 2", "true tracks xy").values()
+        if not xy.is_floating_point():
+            xy = xy.double()
+        finite = torch.isfinite(xy).all(dim=-1)
+        visible = torch.as_tensor(self.visible).detach().cpu()
+        valid = finite if self.valid is None else torch.as_tensor(self.valid).detach().cpu()
+        for name, flag in (("visible", visible), ("valid", valid)):
+            check_shape(flag, f"{t} {n}", f"true tracks {name}")
+            if flag.dtype != torch.bool:
+                raise ValueError(f"true tracks {name}: expected bool, got {flag.dtype}")
+        _refuse(valid & ~finite, "a finite position wherever valid")
+        _refuse(visible & ~valid, "visible points to be valid")
+        ids = torch.arange(n) if self.ids is None else torch.as_tensor(self.ids).long()
+        check_shape(ids, f"{n}", "true tracks ids")
+        if len(torch.unique(ids)) != n:
+            raise ValueError("true tracks ids: expected distinct ids, got one twice")
+        for name in ("object_ids", "query_frame"):
+            value = getattr(self, name)
+            if value is not None:
+                value = torch.as_tensor(value).detach().cpu().long()
+                check_shape(value, f"{n}", f"true tracks {name}")
+                object.__setattr__(self, name, value)
+        if self.query_frame is not None and n:
+            if not 0 <= int(self.query_frame.min()) <= int(self.query_frame.max()) < t:
+                raise ValueError(f"true tracks query_frame: expected frames in 0..{t - 1}")
+            if not bool(visible[self.query_frame, torch.arange(n)].all()):
+                raise ValueError("true tracks query_frame: expected every point visible on its query frame")
+        for name, value in (("xy", xy), ("visible", visible), ("valid", valid), ("ids", ids)):
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.xy)
+
+    def select(self, index: Any) -> TrueTracks:
+        """The points at the given positions (indices, a slice or an (n,) bool mask), ids kept."""
+        parts = {name: getattr(self, name)[:, index] for name in ("xy", "visible", "valid")}
+        for name in ("ids", "object_ids", "query_frame"):
+            value = getattr(self, name)
+            parts[name] = None if value is None else value[index]
+        return TrueTracks(**parts)
+
+    def clip(self, start: int = 0, stop: int | None = None) -> TrueTracks:
+        """Frames start..stop-1. Query frames go: they may lie outside."""
+        parts = {name: getattr(self, name)[start:stop] for name in ("xy", "visible", "valid")}
+        return replace(self, **parts, query_frame=None)
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What is to be known about a clip besides its pixels and points.
+
+    Args:
+        fps: frames per second.
+        source: where it comes from: data set and sequence, or the program.
+        licence: under which terms it may be used.
+        generator: program and version that made it, for what was rendered or computed.
+        seed: of the generator.
+        visibility_known: a valid point that is not visible is truly hidden. False where annotators gave
+            visible points only, so that AJ and OA mean nothing.
+        first_masks_only: masks show an object on its first frame only, the rest is known to a server.
+        objects: label in the masks -> name of the object ("" where it has none). Where given, other labels
+            do not count as objects.
+        notes: anything else worth keeping, as JSON.
+
+    Raises:
+        ValueError: fps that is not positive, labels outside 1..254.
+    """
+
+    fps: float = 30.0
+    source: str = "unknown"
+    licence: str = "unknown"
+    generator: str = ""
+    seed: int | None = None
+    visibility_known: bool = True
+    first_masks_only: bool = False
+    objects: Mapping[int, str] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.fps > 0:
+            raise ValueError(f"clip fps: expected a positive number, got {self.fps}")
+        objects = {int(number): str(name) for number, name in self.objects.items()}
+        wrong = [number for number in objects if not 0 < number < VOID]
+        if wrong:
+            raise ValueError(f"clip objects: expected labels in 1..{VOID - 1}, got {wrong}")
+        object.__setattr__(self, "objects", objects)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A video with what is known about it, in memory.
+
+    Args:
+        name: of the clip within its set.
+        video: t frames.
+        info: source, licence and so on.
+        tracks: t frames of points, or None.
+        labels: (t, h, w) uint8: 0 background, 255 does not count, else the object; or None.
+        annotated: (t,) bool frames on which `labels` are known; all if left out.
+
+    Raises:
+        ValueError: parts of other lengths or sizes than the video.
+    """
+
+    name: str
+    video: Video
+    info: ClipInfo = field(default_factory=ClipInfo)
+    tracks: TrueTracks | None = None
+    labels: np.ndarray | None = None
+    annotated: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        (w, h), t = self.video.wh, len(self.video)
+        if self.tracks is not None and len(self.tracks) != t:
+            raise ValueError(
+                f"{self.name}: expected tracks of {t} frames as the video, got {len(self.tracks)}"
+            )
+        if self.labels is None:
+            return
+        check_shape(self.labels, f"{t} {h} {w}", f"{self.name}: labels")
+        annotated = np.ones(t, bool) if self.annotated is None else np.asarray(self.annotated, bool)
+        check_shape(annotated, f"{t}", f"{self.name}: annotated")
+        object.__setattr__(self, "annotated", annotated)
+
+    def masks(self) -> Masks | None:
+        """The objects of `info`, or of the labels where it names none; empty masks on frames without labels."""
+        if self.labels is None:
+            return None
+        ids = sorted(self.info.objects) or None
+        labels = np.where(self.labels == VOID, 0, self.labels) if (self.labels == VOID).any() else self.labels
+        names = [self.info.objects[number] for number in ids] if ids else []
+        return Masks.from_labels(
+            labels, object_ids=ids, fps=self.video.fps, names=names if any(names) else ()
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SourceClip:
+    """A clip found in some layout, its pictures not read yet.
+
+    Args:
+        name: of the clip, parts separated by slashes.
+        frames: one per frame: a file, the bytes of a picture file, or (h, w, 3) uint8 RGB.
+        info, tracks: as for `Clip`.
+        masks: frame -> picture of labels, a file or (h, w) uint8, for the frames where they are known.
+        merged: everything drawn is one object, 1.
+    """
+
+    name: str
+    frames: Sequence[Picture] | np.ndarray
+    info: ClipInfo = field(default_factory=ClipInfo)
+    tracks: TrueTracks | None = None
+    masks: Mapping[int, Path | np.ndarray] = field(default_factory=dict)
+    merged: bool = False
+
+    def first(self, frames: int | None) -> SourceClip:
+        """The first so many frames of it."""
+        if frames is None or frames >= len(self.frames):
+            return self
+        tracks = None if self.tracks is None else self.tracks.clip(0, frames)
+        masks = {number: picture for number, picture in self.masks.items() if number < frames}
+        return replace(self, frames=self.frames[:frames], tracks=tracks, masks=masks)
+
+    def sampled(self, points: int | None, generator: np.random.Generator) -> SourceClip:
+        """At most so many of its points, drawn at random from those that are visible at all, in their order."""
+        if points is None or self.tracks is None:
+            return self
+        seen = self.tracks.visible.any(dim=0).nonzero().flatten().numpy()
+        chosen = np.sort(generator.permutation(seen)[:points])
+        return replace(self, tracks=self.tracks.select(torch.from_numpy(chosen)))
+
+    def label_picture(self, frame: int) -> np.ndarray:
+        """(h, w) uint8 labels of a frame that has them."""
+        picture = self.masks[frame]
+        labels = read_index_picture(picture) if isinstance(picture, Path) else picture
+        return (labels > 0).astype(np.uint8) if self.merged else labels
+
+    def read(self) -> Clip:
+        """Read all pictures.
+
+        Raises:
+            ValueError: a picture that does not decode, or has another size than the first.
+        """
+        pictures = []
+        for number, item in enumerate(self.frames):
+            pictures.append(decode_picture(item, f"{self.name} frame {number}"))
+            if pictures[-1].shape != pictures[0].shape:
+                raise ValueError(
+                    f"{self.name} frame {number}: expected {pictures[0].shape[1]} x {pictures[0].shape[0]} "
+                    f"pixels as the first frame, got {pictures[-1].shape[1]} x {pictures[-1].shape[0]}"
+                )
+        video = Video(np.stack(pictures), fps=self.info.fps)
+        labels, annotated = None, None
+        if self.masks:
+            w, h = video.wh
+            labels, annotated = np.zeros((len(video), h, w), np.uint8), np.zeros(len(video), bool)
+            for number in self.masks:
+                picture = self.label_picture(number)
+                at = self.masks[number]
+                named = at.name if isinstance(at, Path) else f"mask {number}"
+                check_shape(picture, f"{h} {w}", f"{self.name}: {named}")
+                labels[number], annotated[number] = picture, True
+        return Clip(self.name, video, self.info, self.tracks, labels, annotated)
+
+
+def decode_picture(item: Picture, name: str) -> np.ndarray:
+    """A file, the bytes of one, or the pixels themselves -> (h, w, 3) uint8 RGB.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: what is no picture; it is called `name`.
+    """
+    if isinstance(item, np.ndarray) and item.ndim == 3:
+        return item
+    if isinstance(item, Path) and not item.is_file():
+        raise FileNotFoundError(f"{name}: expected a picture, found nothing at {item}")
+    data = np.fromfile(item, np.uint8) if isinstance(item, Path) else np.frombuffer(item, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if picture is None:
+        what = str(item) if isinstance(item, Path) else "bytes"
+        raise ValueError(f"{name}: expected a picture (JPEG or PNG frames), got {what} that does not decode")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def read_index_picture(path: Path) -> np.ndarray:
+    """(h, w) uint8 values of a PNG: indices of a palette, or grey levels."""
+    with Image.open(path) as picture:
+        return np.array(picture if picture.mode in ("P", "L") else picture.convert("L"))
+
+
+def _refuse(wrong: Tensor, expected: str) -> None:
+    if bool(wrong.any()):
+        frame, point = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"true tracks: expected {expected}, but point {point} on frame {frame} is not so "
+            f"({int(wrong.sum())} in all)"
+        )

@@ -1,1 +1,0 @@
-"""One file per format of tracks; `pointtrack.export` chooses among them."""

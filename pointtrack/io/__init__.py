@@ -1,0 +1,1 @@
+"""Files in and out: videos, tracks, masks, query points, and the logs that long runs write."""

@@ -1,0 +1,1 @@
+"""One file per format of tracks; `pointtrack.io.tracks` chooses among them."""

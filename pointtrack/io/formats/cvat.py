@@ -1,0 +1,110 @@
+"""Tracks as CVAT for video 1.1 has them: an .xml file to upload to a task of the same video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+import numpy as np
+import torch
+
+from pointtrack.geometry import inside_image
+from pointtrack.io.formats.text import size_needed, tracks_of
+from pointtrack.types import Tracks
+from pointtrack.types.point_states import State
+
+VERSION = "1.1"
+LABEL = "point"
+
+
+def write(path: Path, tracks: Tracks) -> None:
+    """Write a track of single points for each point, every tracked frame a keyframe.
+
+    `occluded` is a point that is not visible; `outside` one that lies outside the image, that is lost
+    (see `Tracks.states`), or that is not tracked any more.
+    """
+    root = Element("annotations")
+    SubElement(root, "version").text = VERSION
+    _write_meta(root, tracks)
+    xy, known = tracks.xy.double().numpy(), tracks.tracked().numpy()
+    inside, visible = tracks.in_frame().numpy(), tracks.visible().numpy()
+    if tracks.states is not None:  # nobody knows where a lost point is
+        inside &= (tracks.states.state != State.LOST).numpy()
+    edge = np.array(tracks.wh) - 0.5
+    for n, point in enumerate(tracks.ids.tolist()):
+        track = SubElement(root, "track", id=str(point), label=LABEL, source="auto")
+        for t in range(len(tracks)):
+            if known[t, n]:
+                _write_point(track, tracks.first_frame + t, xy[t, n], not inside[t, n], not visible[t, n])
+            elif t and known[t - 1, n]:
+                # Inside the image, so that it cannot be taken for a point that was followed out of it.
+                last = np.clip(xy[t - 1, n], -0.5, edge)
+                _write_point(track, tracks.first_frame + t, last, True, True)
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _write_meta(root: Element, tracks: Tracks) -> None:
+    task = SubElement(SubElement(root, "meta"), "task")
+    last = tracks.first_frame + len(tracks) - 1
+    for name, value in (
+        ("size", len(tracks)),
+        ("mode", "interpolation"),
+        ("start_frame", tracks.first_frame),
+        ("stop_frame", last),
+    ):
+        SubElement(task, name).text = str(value)
+    label = SubElement(SubElement(task, "labels"), "label")
+    SubElement(label, "name").text = LABEL
+    SubElement(label, "type").text = "points"
+    SubElement(label, "attributes")
+    size = SubElement(task, "original_size")
+    for name, side in zip(("width", "height"), tracks.wh, strict=True):
+        SubElement(size, name).text = str(side)
+
+
+def _write_point(track: Element, frame: int, xy: np.ndarray, outside: bool, occluded: bool) -> None:
+    # CVAT counts from the outer corner of the image: the centre of its first pixel is at 0.5.
+    SubElement(
+        track,
+        "points",
+        frame=str(frame),
+        keyframe="1",
+        outside=str(int(outside)),
+        occluded=str(int(occluded)),
+        points=",".join(f"{value + 0.5:.4f}" for value in xy),
+        z_order="0",
+    )
+
+
+def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
+    """Read tracks of single points; tracks of other shapes are refused, frames without an entry are not tracked."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ValueError(f"it is not XML: {error}") from error
+    if root.tag != "annotations" or root.findtext("version") != VERSION:
+        raise ValueError(f"it is not annotations of CVAT {VERSION}")
+    width, height = root.findtext(".//original_size/width"), root.findtext(".//original_size/height")
+    size = (int(width), int(height)) if width and height else size_needed(wh)
+    found = root.findall("track")
+    frames = [int(shape.get("frame", "")) for track in found for shape in track]
+    if not frames:
+        raise ValueError("it holds no tracks")
+    first = min([int(root.findtext(".//task/start_frame") or min(frames)), *frames])
+    last = max([int(root.findtext(".//task/stop_frame") or max(frames)), *frames])
+    xy = np.full((last - first + 1, len(found), 2), np.nan)
+    visible = np.zeros(xy.shape[:2])
+    for n, track in enumerate(found):
+        for shape in track:
+            if shape.tag != "points" or ";" in shape.get("points", ""):
+                raise ValueError(f"track {track.get('id')}: expected single points, got {shape.tag}")
+            place = np.array([float(value) - 0.5 for value in shape.get("points", "").split(",")])
+            row, outside = int(shape.get("frame", "")) - first, shape.get("outside") == "1"
+            if outside and bool(inside_image(torch.from_numpy(place), size)):
+                continue
+            xy[row, n] = place
+            visible[row, n] = not outside and shape.get("occluded") != "1"
+    ids = [int(track.get("id") or n) for n, track in enumerate(found)]
+    return tracks_of(xy, visible, visible, ids=ids, wh=size, fps=fps, first_frame=first)

@@ -1,0 +1,130 @@
+"""Tracks as DeepLabCut's predictions of one animal: .csv, and .h5 with the extra `dlc` (pandas, tables)."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from pointtrack.io.formats.text import number_texts, size_needed, tracks_of
+from pointtrack.types import Tracks
+
+SCORER = "DLC_pointtrack"
+COORDS = ("x", "y", "likelihood")
+LEVELS = ("scorer", "bodyparts", "coords")
+KEY = "df_with_missing"  # as DeepLabCut calls the table
+POINT = re.compile(r"point(-?\d+)")
+
+logger = logging.getLogger(__name__)
+
+
+def require_h5() -> None:
+    """Raise ValueError where what reads and writes .h5 is not installed."""
+    missing = [name for name in ("pandas", "tables") if find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"DeepLabCut's .h5 needs {' and '.join(missing)}, not installed here: "
+            "pip install 'pointtrack[dlc]', or write .csv, which DeepLabCut converts too"
+        )
+
+
+def write(path: Path, tracks: Tracks) -> None:
+    """Write a row per frame; body parts are called point0, point1, ... by id, likelihood is the visibility.
+
+    Raises:
+        ValueError: an .h5 file without the extra.
+    """
+    parts = [f"point{point}" for point in tracks.ids.tolist()]
+    columns = [(SCORER, part, coord) for part in parts for coord in COORDS]
+    visibility = np.where(tracks.tracked().numpy(), tracks.visibility.numpy(), np.nan)
+    values = np.concatenate([tracks.xy.numpy(), visibility[..., None]], axis=-1).reshape(len(tracks), -1)
+    frames = range(tracks.first_frame, tracks.first_frame + len(tracks))
+    if path.suffix.lower() == ".h5":
+        _write_h5(path, columns, values, frames)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        for i, level in enumerate(LEVELS):
+            file.write(",".join([level, *(column[i] for column in columns)]) + "\n")
+        for frame, row in zip(frames, values, strict=True):
+            numbers = ",".join(number_texts(row)).replace("nan", "")
+            file.write(f"{frame},{numbers}\n" if columns else f"{frame}\n")
+
+
+def _write_h5(path: Path, columns: list[tuple[str, str, str]], values: np.ndarray, frames: range) -> None:
+    require_h5()
+    import pandas as pd
+
+    levels = [np.array([column[i] for column in columns], dtype=object) for i in range(len(LEVELS))]
+    header = pd.MultiIndex.from_arrays(levels, names=list(LEVELS))
+    table = pd.DataFrame(values.astype(np.float64), index=list(frames), columns=header)
+    # Not format="table" as DeepLabCut itself: that has no room for the names of 1,500 points. It reads both.
+    table.to_hdf(path, key=KEY, mode="w", format="fixed")
+
+
+def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
+    """Read predictions of one animal; body parts of other names get the ids 0, 1, ... and a note in the log."""
+    columns, frames, values = _read_h5(path) if path.suffix.lower() == ".h5" else _read_csv(path)
+    if not columns or len(columns) % 3 or any(len(column) != 3 for column in columns):
+        raise ValueError(
+            f"its columns are {columns[:4]}, not x, y, likelihood of body parts of one animal by one scorer"
+        )
+    parts = [column[1] for column in columns[::3]]
+    if columns != [(columns[0][0], part, coord) for part in parts for coord in COORDS]:
+        raise ValueError("its columns are not x, y, likelihood of one body part after the other")
+    if not len(frames):
+        raise ValueError("it holds no frames")
+    if (np.diff(frames) != 1).any():
+        raise ValueError("its rows are not frame after frame")
+    size = size_needed(wh)
+    table = values.reshape(len(frames), len(parts), 3)
+    return tracks_of(
+        table[..., :2],
+        table[..., 2],
+        table[..., 2],
+        ids=_ids(parts),
+        wh=size,
+        fps=fps,
+        first_frame=int(frames[0]),
+    )
+
+
+def _ids(parts: list[str]) -> list[int]:
+    found = [POINT.fullmatch(part) for part in parts]
+    if all(found):
+        return [int(match[1]) for match in found if match]
+    logger.warning("body parts become points: %s", ", ".join(f"{p} -> {i}" for i, p in enumerate(parts)))
+    return list(range(len(parts)))
+
+
+Table = tuple[list[tuple[str, ...]], np.ndarray, np.ndarray]
+
+
+def _read_csv(path: Path) -> Table:
+    """Columns, frames (t,), values (t, columns)."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.reader(file))
+    names = tuple(row[0] for row in rows[:3] if row)
+    if names != LEVELS:
+        raise ValueError(f"its first lines are called {list(names)}, not {list(LEVELS)}")
+    columns: list[tuple[str, ...]] = list(zip(*(row[1:] for row in rows[:3]), strict=True))
+    numbers = [[float(field or "nan") for field in row] for row in rows[3:]]
+    table = np.array(numbers, dtype=np.float64).reshape(-1, len(columns) + 1)
+    return columns, table[:, 0].astype(int), table[:, 1:]
+
+
+def _read_h5(path: Path) -> Table:
+    require_h5()
+    import pandas as pd
+
+    try:
+        table = pd.read_hdf(path)
+    except (OSError, RuntimeError) as error:  # what PyTables raises for files of another kind
+        raise ValueError(f"it is not an HDF5 file: {error}") from error
+    if not isinstance(table, pd.DataFrame) or list(table.columns.names) != list(LEVELS):
+        raise ValueError(f"it does not hold a table with the columns {list(LEVELS)}")
+    columns = [tuple(map(str, column)) for column in table.columns]
+    return columns, np.asarray(table.index, dtype=int), table.to_numpy(dtype=np.float64)

@@ -1,0 +1,172 @@
+"""pointtrack's own text formats, .csv and .json: everything in them comes back exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointtrack.io.formats.text import number_texts
+from pointtrack.types import Queries, Tracks
+from pointtrack.types.point_states import BLANK, PointStates, State
+
+CSV_COLUMNS = ["frame", "time", "id", "x", "y", "visibility", "confidence"]
+STATE_COLUMNS = ["state", "likeness", "found", "raw_x", "raw_y", "raw_visibility"]  # of tracks with states
+STATES = {state.name.lower(): int(state) for state in State}
+FORMAT = "pointtrack tracks 1"
+
+
+def _header(tracks: Tracks) -> dict[str, str]:
+    """What both text formats say besides the arrays, each value as JSON text."""
+    queries = zip(
+        tracks.queries.ids.tolist(),
+        tracks.queries.frame.tolist(),
+        number_texts(tracks.queries.xy.numpy()),
+        strict=True,
+    )
+    points = ", ".join(f"[{point}, {frame}, {x}, {y}]" for point, frame, (x, y) in queries)
+    return {
+        "format": json.dumps(FORMAT),
+        "wh": json.dumps(list(tracks.wh)),
+        "fps": repr(float(tracks.fps)),
+        "first_frame": str(tracks.first_frame),
+        "frames": str(len(tracks)),
+        "queries": f"[{points}]",
+    }
+
+
+def csv_lines(tracks: Tracks) -> Iterator[str]:
+    """The lines of a .csv file: what a table has no place for as `# key: value`, then a line per frame and point."""
+    notes = {"queries": " (id, frame, x, y)"}
+    for key, value in _header(tracks).items():
+        yield f"# {key}{notes.get(key, '')}: {value}\n"
+    yield ",".join(CSV_COLUMNS + (STATE_COLUMNS if tracks.states is not None else [])) + "\n"
+    ids = tracks.ids.tolist()
+    for t in range(len(tracks)):
+        frame = tracks.first_frame + t
+        start = f"{frame},{frame / tracks.fps:.6f}"
+        rows = zip(
+            ids, number_texts(tracks.xy[t].numpy()), number_texts(tracks.visibility[t].numpy()),
+            number_texts(tracks.confidence[t].numpy()), _state_texts(tracks, t), strict=True,
+        )  # fmt: skip
+        for point, (x, y), visibility, confidence, state in rows:
+            yield f"{start},{point},{x},{y},{visibility},{confidence}{state}\n".replace("nan", "")
+
+
+def _state_texts(tracks: Tracks, t: int) -> list[str]:
+    """The further columns of a frame for every point; empty texts where there are no states."""
+    if tracks.states is None:
+        return [""] * len(tracks.ids)
+    row = tracks.states.arrays()
+    columns = zip(
+        [State(value).name.lower() for value in row["state"][t].tolist()],
+        number_texts(row["likeness"][t]), row["found"][t].tolist(), number_texts(row["raw_xy"][t]),
+        number_texts(row["raw_visibility"][t]), strict=True,
+    )  # fmt: skip
+    return [f",{state},{alike},{found},{x},{y},{seen}" for state, alike, found, (x, y), seen in columns]
+
+
+def json_lines(tracks: Tracks) -> Iterator[str]:
+    """The lines of a .json file: one object, arrays nested as (t, n)."""
+    yield "{\n"
+    for key, value in _header(tracks).items():
+        yield f'"{key}": {value},\n'
+    arrays = {name: getattr(tracks, name).numpy() for name in ("xy", "visibility", "confidence")}
+    arrays |= {} if tracks.states is None else tracks.states.arrays()
+    for number, (name, array) in enumerate(arrays.items(), 1):
+        rows = [_json_row(row) for row in array]
+        yield f'"{name}": [\n' + ",\n".join(rows) + ("\n]\n}\n" if number == len(arrays) else "\n],\n")
+
+
+def _json_row(row: np.ndarray) -> str:
+    if row.dtype.kind != "f":
+        return json.dumps(row.tolist())
+    return json.dumps(number_texts(row)).replace('"nan"', "null").replace("inf", "Infinity").replace('"', "")
+
+
+def read_csv(path: Path) -> Tracks:
+    """What `csv_lines` wrote; ValueError or KeyError where it is something else."""
+    header: dict[str, Any] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for line in file:
+            if not line.startswith("#"):
+                break
+            key, _, value = line[1:].partition(":")
+            header[key.split("(")[0].strip()] = json.loads(value)
+        else:
+            line = ""
+        columns = line.strip().split(",")
+        if columns not in (CSV_COLUMNS, CSV_COLUMNS + STATE_COLUMNS):
+            raise ValueError(f"its columns are {columns}, not {CSV_COLUMNS}")
+        queries, shape = _checked_header(header)
+        rows = [[_number(field) for field in row] for row in csv.reader(file)]
+    table = np.array(rows).reshape(*shape, len(columns))
+    frames = header["first_frame"] + np.arange(shape[0])
+    if (table[:, :, 0] != frames[:, None]).any() or (table[:, :, 2] != queries.ids.numpy()).any():
+        raise ValueError("its lines are not ordered by frame and then by id as in the header")
+    states: dict[str, np.ndarray] = {}
+    if columns != CSV_COLUMNS:
+        places: dict[str, Any] = {
+            "state": 7,
+            "likeness": 8,
+            "found": 9,
+            "raw_xy": slice(10, 12),
+            "raw_visibility": 12,
+        }
+        states = {name: table[:, :, place] for name, place in places.items()}
+    return _tracks(header, queries, table[:, :, 3:5], table[:, :, 5], table[:, :, 6], states)
+
+
+def _number(field: str) -> float:
+    """A number, NaN for an empty field, or the number of a state's name."""
+    return float(STATES.get(field, field or "nan"))
+
+
+def read_json(path: Path) -> Tracks:
+    """What `json_lines` wrote; ValueError or KeyError where it is something else."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not an object")  # noqa: TRY004
+    queries, shape = _checked_header(content)
+    arrays = {
+        name: np.array(content[name], float).reshape(*shape, *([2] if name.endswith("xy") else []))
+        for name in ("xy", "visibility", "confidence", *(BLANK if "state" in content else ()))
+    }
+    states = {name: arrays[name] for name in arrays if name in BLANK}
+    return _tracks(content, queries, arrays["xy"], arrays["visibility"], arrays["confidence"], states)
+
+
+def _checked_header(header: dict[str, Any]) -> tuple[Queries, tuple[int, int]]:
+    """The queries, and the number of frames and points."""
+    if header["format"] != FORMAT:
+        raise ValueError(
+            f"its format is {header['format']!r}, not {FORMAT!r}; a newer pointtrack may read it"
+        )
+    points = torch.tensor(header["queries"], dtype=torch.float64).reshape(-1, 4)
+    ids = torch.tensor([int(row[0]) for row in header["queries"]], dtype=torch.int64)
+    return Queries(points[:, 1], points[:, 2:], ids), (header["frames"], len(points))
+
+
+def _tracks(
+    header: dict[str, Any],
+    queries: Queries,
+    xy: np.ndarray,
+    visibility: np.ndarray,
+    confidence: np.ndarray,
+    states: dict[str, np.ndarray],
+) -> Tracks:
+    return Tracks(
+        xy=torch.from_numpy(xy.astype(np.float32)),
+        visibility=torch.from_numpy(visibility.astype(np.float32)),
+        confidence=torch.from_numpy(confidence.astype(np.float32)),
+        queries=queries,
+        wh=(int(header["wh"][0]), int(header["wh"][1])),
+        first_frame=int(header["first_frame"]),
+        fps=float(header["fps"]),
+        states=PointStates.of_arrays(states),
+    )

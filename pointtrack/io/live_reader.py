@@ -1,0 +1,212 @@
+"""Frames of a live source, read by a thread, so that a slow reader gets new frames and not old ones."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pointtrack.io.sources import TimedFrame, open_source
+from pointtrack.io.video import checked_frame
+from pointtrack.types import Video
+
+logger = logging.getLogger(__name__)
+
+
+class LiveState(Enum):
+    """How a live source is."""
+
+    RUNNING = "running"
+    STALLED = "stalled"  # no frame for a while; it may come back
+    ENDED = "ended"
+    SIZE_CHANGED = "size changed"  # frames of another size came: points have no place on them
+    ERROR = "error"
+
+
+@dataclass(frozen=True, eq=False)
+class LiveFrame:
+    """A frame as it came.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB.
+        number: which frame of the source it is, dropped ones counted, from 0.
+        seconds: its time by the clock of the source.
+        arrived: when it came, by `time.monotonic`.
+    """
+
+    pixels: np.ndarray
+    number: int
+    seconds: float
+    arrived: float
+
+
+class FrameReader:
+    """Reads a source in a thread of its own.
+
+    Args:
+        source: a whole number, the index of a camera; a URL (rtsp://, http://); a video file or a folder of pictures,
+            played at its own speed; "-" for a video on standard input; an array, a `Video`, or an iterable of
+            (h, w, 3) uint8 RGB frames, such as `raw_frames`.
+        fps: frames per second of a source without time stamps; 30 by default.
+        drop: where frames come faster than they are taken, drop the oldest one that waits, and count it: the newest
+            wins. Otherwise the source has to wait.
+        waiting: number of frames that may wait to be taken.
+        stall_seconds: a source that gives no frame for so long is stalled.
+        pace: give frames no sooner than their times say; by default for files, folders and `Video` only.
+
+    Raises:
+        FileNotFoundError, ValueError: a source that cannot be opened, as `stream_video`; what goes wrong later is
+            told by `state` and `message`.
+
+    Attributes:
+        name: what messages call the source.
+        fps: frames per second that the source claims to have.
+        dropped: number of frames dropped so far.
+        message: why it is over, in words.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        fps: float | None = None,
+        drop: bool = True,
+        waiting: int = 1,
+        stall_seconds: float = 2.0,
+        pace: bool | None = None,
+    ):
+        if waiting < 1 or not stall_seconds > 0:
+            raise ValueError(
+                f"expected waiting >= 1 and stall_seconds > 0, got {waiting} and {stall_seconds}"
+            )
+        self._frames, self.fps, _, self.name = open_source(source, fps, 0.0, one_size=False)
+        self._pace = _is_recorded(source) if pace is None else pace
+        self._drop, self._most, self._stall_seconds = drop, waiting, stall_seconds
+        self._queue: deque[LiveFrame] = deque()
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._asked_since: float | None = None  # the source was asked for a frame, and has not answered yet
+        self._end: LiveState | None = None
+        self.dropped, self.message = 0, ""
+        self._thread = threading.Thread(target=self._run, name=f"reader of {self.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def state(self) -> LiveState:
+        """How the source is. It is over only when all frames that wait are taken."""
+        with self._changed:
+            if self._queue:
+                return LiveState.RUNNING
+            if self._end is not None:
+                return self._end
+            asked = self._asked_since
+        stalled = asked is not None and time.monotonic() - asked > self._stall_seconds
+        return LiveState.STALLED if stalled else LiveState.RUNNING
+
+    @property
+    def over(self) -> bool:
+        """No frame will come any more."""
+        return self.state not in (LiveState.RUNNING, LiveState.STALLED)
+
+    def take(self, timeout: float) -> LiveFrame | None:
+        """The next frame; None where none came in `timeout` seconds, or none will come any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._end is not None, timeout)
+            frame = self._queue.popleft() if self._queue else None
+            self._changed.notify_all()
+            return frame
+
+    def close(self) -> None:
+        """Stop reading, and let go of the source: at once, or when it answers, if it hangs. Frames that wait are lost."""
+        self._stop.set()
+        with self._changed:
+            self._queue.clear()
+            self._finish(LiveState.ENDED, "stopped")
+        self._thread.join(timeout=1.0)
+
+    def _finish(self, state: LiveState, message: str) -> None:
+        with self._changed:
+            if self._end is None:
+                self._end, self.message = state, f"{self.name}: {message}"
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            self._finish(*self._read())
+        except (
+            Exception
+        ) as error:  # a source is any code: whatever it raises is told and ends the reading only
+            logger.debug("%s", self.name, exc_info=error)
+            self._finish(LiveState.ERROR, f"{type(error).__name__}: {error}")
+        finally:
+            if hasattr(self._frames, "close"):
+                self._frames.close()
+
+    def _read(self) -> tuple[LiveState, str]:
+        """Put frames into the queue until there are no more; why it is over."""
+        shape: tuple[int, ...] | None = None
+        began, number = 0.0, 0
+        while not self._stop.is_set():
+            self._asked_since = time.monotonic()
+            timed: TimedFrame | None = next(self._frames, None)
+            self._asked_since = None
+            if timed is None:
+                return LiveState.ENDED, f"ended after {number} frames"
+            pixels, seconds = checked_frame(timed[0], f"frame {number}"), timed[1]
+            if shape is None:
+                shape, began = pixels.shape, time.monotonic() - seconds
+            if pixels.shape != shape:
+                return LiveState.SIZE_CHANGED, (
+                    f"frame {number} has {pixels.shape[1]} x {pixels.shape[0]} pixels, those before it "
+                    f"{shape[1]} x {shape[0]}; start again to go on with this size"
+                )
+            if self._pace:
+                self._stop.wait(max(began + seconds - time.monotonic(), 0))
+            self._put(LiveFrame(pixels, number, seconds, time.monotonic()))
+            number += 1
+        return LiveState.ENDED, "stopped"
+
+    def _put(self, frame: LiveFrame) -> None:
+        with self._changed:
+            if not self._drop:
+                self._changed.wait_for(lambda: len(self._queue) < self._most or self._stop.is_set())
+            if self._stop.is_set():
+                return
+            while len(self._queue) >= self._most:
+                self._queue.popleft()
+                self.dropped += 1
+            self._queue.append(frame)
+            self._changed.notify_all()
+
+
+def raw_frames(file: BinaryIO, wh: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Frames from a pipe of bare RGB bytes, as `ffmpeg ... -f rawvideo -pix_fmt rgb24 -` writes them.
+
+    Args:
+        file: the pipe, open for binary reading.
+        wh: size of the frames as (width, height).
+
+    Yields:
+        (h, w, 3) uint8; a last frame that is cut short is left out, with a warning in the log.
+    """
+    size = wh[0] * wh[1] * 3
+    while content := file.read(size):
+        if len(content) < size:
+            logger.warning("raw frames: the last one has %d of %d bytes; it is left out", len(content), size)
+            return
+        yield np.frombuffer(content, np.uint8).reshape(wh[1], wh[0], 3).copy()
+
+
+def _is_recorded(source: Any) -> bool:
+    """A video that is there as a whole, so that its own speed is the right one."""
+    if isinstance(source, str):
+        return source != "-" and ("://" not in source or source.startswith("file:"))
+    return isinstance(source, Path | Video)

@@ -1,0 +1,41 @@
+"""The .npz files that tracks, masks and sessions are kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+
+def npz_path(path: str | Path) -> Path:
+    """The path, with .npz behind its name where that is missing, as numpy adds it."""
+    path = Path(path)
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+
+
+def read_npz(path: str | Path, what: str, needed: Collection[str]) -> dict[str, np.ndarray]:
+    """All arrays of a file by name.
+
+    Args:
+        path: the file.
+        what: is expected in it, for messages: "tracks" or "masks".
+        needed: names of arrays that it must have.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file without some of these arrays, or a broken one.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{what} file: expected an .npz file, found nothing at {path}")
+    try:
+        with np.load(path) as data:
+            missing, arrays = set(needed) - set(data.files), dict(data)
+    except BadZipFile as error:
+        raise ValueError(
+            f"{path}: expected {what} saved by pointtrack, got a broken file ({error})"
+        ) from error
+    if missing:
+        raise ValueError(f"{path}: expected {what} saved by pointtrack, but it lacks {sorted(missing)}")
+    return arrays

@@ -1,0 +1,336 @@
+"""Videos in and out: files, folders of pictures, arrays, iterables, streams and cameras, all read alike.
+
+`stream_video` gives one frame after the other and never holds more than one; `read_video` gathers them
+into a `Video`. Rotation stored in the file is applied, time stamps are kept, and what can be read of a
+damaged file is read, with a warning that says how much that was.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, refuse_fps
+from pointtrack.types import Video
+
+logger = logging.getLogger(__name__)
+
+VIDEO_CODECS = {
+    ".mp4": "libx264",
+    ".m4v": "libx264",
+    ".mov": "libx264",
+    ".mkv": "libx264",
+    ".webm": "libvpx-vp9",
+    ".gif": "gif",
+}
+LARGE_BYTES = 4 * 2**30
+
+
+class VideoStream:
+    """One pass over the frames of a video: an iterator of (frame, time).
+
+    Each frame is (h, w, 3) uint8 RGB, its time is in seconds and later than the last one. Made by
+    `stream_video`. Close it, or use it in a `with` block, to let go of the file before its end.
+
+    Attributes:
+        wh: size of every frame as (width, height) in pixels.
+        fps: frames per second, the average where the rate varies.
+        frame_count: frames to expect by the header of the file (a few more or fewer may come); None
+            where nobody knows (generators, cameras, some containers).
+        name: what log and error messages call the source.
+    """
+
+    def __init__(self, frames: Iterator[TimedFrame], fps: float, frame_count: int | None, name: str) -> None:
+        self._frames = frames
+        self._first = next(frames, None)
+        if self._first is None:
+            raise ValueError(f"{name}: expected at least one frame in the span asked for, found none")
+        self.wh: tuple[int, int] = (self._first[0].shape[1], self._first[0].shape[0])
+        self.fps, self.frame_count, self.name = float(fps), frame_count, name
+
+    def __iter__(self) -> VideoStream:
+        return self
+
+    def __next__(self) -> TimedFrame:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return next(self._frames)
+
+    def __enter__(self) -> VideoStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file or camera. No frames come after that."""
+        self._first = None
+        if hasattr(self._frames, "close"):
+            self._frames.close()
+
+
+def stream_video(
+    source: Any,
+    *,
+    start: float = 0.0,
+    stop: float | None = None,
+    max_frames: int | None = None,
+    wh: tuple[int, int] | None = None,
+    fps: float | None = None,
+) -> VideoStream:
+    """Open a video and give its frames one by one, so that memory does not grow with its length.
+
+    Args:
+        source: a video file of any codec that FFmpeg decodes; a URL (rtsp://, http://); a folder of
+            pictures, taken in natural order (frame2 before frame10); "-" or an open binary file; a `Video`;
+            a (t, h, w, 3) uint8 RGB array; an iterable of (h, w, 3) uint8 RGB frames; or a whole number,
+            the index of a camera.
+        start, stop: span in seconds from the beginning of the video; `stop` itself is not included.
+        max_frames: end after this many frames.
+        wh: resize every frame to (width, height), averaging over the pixels it shrinks (the "edges" rule
+            of `rescale_points`).
+        fps: frames per second of a source that has no time stamps (folder, array, iterable); 30 by default.
+
+    Returns:
+        A `VideoStream`. The first frame is read at once, so that mistakes show here.
+
+    Raises:
+        FileNotFoundError: nothing at that path, or a folder without pictures.
+        ValueError: not a video, no frames in the span, frames of other shapes, types or differing sizes,
+            or settings that make no sense.
+    """
+    if start < 0 or (stop is not None and stop <= start):
+        raise ValueError(f"span: expected 0 <= start < stop in seconds, got start={start}, stop={stop}")
+    if max_frames is not None and max_frames < 1:
+        raise ValueError(f"max_frames: expected at least 1, got {max_frames}")
+    if wh is not None and (len(wh) != 2 or min(wh) < 1):
+        raise ValueError(f"wh: expected (width, height) of at least 1 pixel each, got {wh}")
+    if fps is not None and not fps > 0:
+        raise ValueError(f"fps: expected a positive number, got {fps}")
+    frames: Iterator[TimedFrame]
+    if isinstance(source, VideoStream):
+        refuse_fps(fps, source.name)
+        frames, rate, count, name = source, source.fps, source.frame_count, source.name
+    else:
+        frames, rate, count, name = open_source(source, fps, start)
+    if count is not None:
+        span = (count if stop is None else min(count, round(stop * rate))) - round(start * rate)
+        count = max(span if max_frames is None else min(span, max_frames), 1)
+    return VideoStream(_cut(frames, (start, stop), max_frames, wh, name), rate, count, name)
+
+
+def read_video(
+    source: Any,
+    *,
+    start: float = 0.0,
+    stop: float | None = None,
+    max_frames: int | None = None,
+    wh: tuple[int, int] | None = None,
+    fps: float | None = None,
+) -> Video:
+    """Read a whole video, or a span of it, into memory.
+
+    Arguments and errors are those of `stream_video`. A frame of 1280 x 720 takes 2.8 MB; for videos that do
+    not fit into memory use `stream_video`, or a smaller `wh`.
+
+    Returns:
+        A `Video` with the time stamps of the source: `times` starts at 0 only where `start` does.
+    """
+    with stream_video(source, start=start, stop=stop, max_frames=max_frames, wh=wh, fps=fps) as stream:
+        needed = (stream.frame_count or 0) * stream.wh[0] * stream.wh[1] * 3
+        if needed > LARGE_BYTES:
+            logger.warning(
+                "%s: reading all of it takes about %.1f GB of memory; stream_video, max_frames or a smaller "
+                "wh take less", stream.name, needed / 1e9,
+            )  # fmt: skip
+        frames: list[Any] = []
+        times = []
+        for frame, seconds in stream:
+            frames.append(frame)
+            times.append(seconds)
+    gathered = np.empty((len(frames), *frames[0].shape), np.uint8)
+    for i in range(len(frames)):
+        gathered[i], frames[i] = frames[i], None  # frees as it fills: never two copies of the video
+    fps = stream.fps
+    if len(times) > 1 and abs((len(times) - 1) / (times[-1] - times[0]) / fps - 1) > 0.1:
+        fps = (len(times) - 1) / (times[-1] - times[0])  # a varying rate, or a header that is wrong
+    return Video(gathered, fps, np.array(times))
+
+
+def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: int = 18) -> Path:
+    """Write a video file: H.264 in .mp4 .m4v .mov .mkv, VP9 in .webm, or an animated .gif.
+
+    Frames are written as they come, so a generator of any length takes no memory. Time stamps of a `Video` or
+    `VideoStream` are kept. H.264 and VP9 as every player reads them need even sides: an odd last row or
+    column is repeated once.
+
+    Args:
+        path: file to write; missing folders are made, an existing file is replaced.
+        video: a `Video`, a `VideoStream`, a (t, h, w, 3) uint8 RGB array, or an iterable of such frames.
+        fps: frames per second. By default that of the video; 30 for arrays and iterables. Given for a video
+            with time stamps it replaces them.
+        crf: quality, 0 (lossless) to 51 (worst); no meaning for .gif.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: an unknown suffix, no frames, or frames that are not (h, w, 3) uint8 of one size.
+    """
+    path = Path(path)
+    codec = VIDEO_CODECS.get(path.suffix.lower())
+    if codec is None:
+        raise ValueError(
+            f"{path}: expected a video suffix, one of {', '.join(VIDEO_CODECS)}; got {path.suffix!r}"
+        )
+    if not 0 <= crf <= 51:
+        raise ValueError(f"crf: expected 0 (lossless) to 51 (worst), got {crf}")
+    timed = isinstance(video, Video | VideoStream)
+    with (
+        video if isinstance(video, VideoStream) else stream_video(video, fps=None if timed else fps) as stream
+    ):
+        rate = _exact_rate(stream.fps if fps is None else fps)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if codec == "gif":
+            _write_gif(path, (frame for frame, _ in stream), float(rate))
+        else:
+            _encode(path, stream, rate, codec, {"crf": str(crf)}, keep_times=timed and fps is None)
+    return path
+
+
+def write_image(path: str | Path, frame: np.ndarray) -> Path:
+    """Write one (h, w, 3) uint8 RGB frame as a picture, by suffix; missing folders are made.
+
+    Raises:
+        ValueError: an unknown suffix, or not such a frame.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ValueError(
+            f"{path}: expected a picture suffix, one of {', '.join(PICTURE_SUFFIXES)}; got {path.suffix!r}"
+        )
+    frame = checked_frame(frame, "frame")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix.lower(), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1].tobytes())
+    return path
+
+
+def _cut(
+    frames: Iterator[TimedFrame],
+    span: tuple[float, float | None],
+    max_frames: int | None,
+    wh: tuple[int, int] | None,
+    name: str,
+) -> Iterator[TimedFrame]:
+    """The frames within the span, checked and resized."""
+    size: tuple[int, ...] | None = None
+    given = 0
+    try:
+        for i, (frame, seconds) in enumerate(frames):
+            if seconds < span[0] - 1e-6:
+                continue
+            if span[1] is not None and seconds >= span[1] - 1e-6:
+                return
+            frame = checked_frame(frame, f"{name} frame {i}")
+            size = size or frame.shape
+            if frame.shape != size:
+                raise ValueError(
+                    f"{name} frame {i}: expected {size[1]} x {size[0]} pixels as the frames before it, "
+                    f"got {frame.shape[1]} x {frame.shape[0]}; resize the frames to one size"
+                )
+            if wh is not None and (frame.shape[1], frame.shape[0]) != tuple(wh):
+                shrinks = wh[0] <= frame.shape[1] and wh[1] <= frame.shape[0]
+                frame = cv2.resize(frame, wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            yield frame, seconds
+            given += 1
+            if given == max_frames:
+                return
+    finally:
+        if hasattr(frames, "close"):
+            frames.close()
+
+
+def checked_frame(frame: Any, name: str) -> np.ndarray:
+    """The frame as (h, w, 3) uint8 array; ValueError, with the name in front, where it is something else."""
+    frame = np.asarray(frame)
+    if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
+        raise ValueError(f"{name}: expected shape (h, w, 3), RGB last, got {frame.shape}")
+    if frame.dtype != np.uint8:
+        raise ValueError(
+            f"{name}: expected uint8 values 0..255, got {frame.dtype}; "
+            "convert with (frame * 255).round().astype('uint8') if they are in 0..1"
+        )
+    return frame
+
+
+def _exact_rate(fps: float) -> Fraction:
+    """23.976 -> 24000/1001: the rates of television are meant where a float comes close to one."""
+    for whole in (24, 30, 48, 60, 120):
+        if abs(fps - whole / 1.001) < 0.005:
+            return Fraction(whole * 1000, 1001)
+    return Fraction(fps).limit_denominator(1001)
+
+
+def _encode(
+    path: Path, stream: VideoStream, rate: Fraction, codec: str, options: dict[str, str], keep_times: bool
+) -> None:
+    """Write frames with a clock so fine that both a constant rate and given times are kept."""
+    clock = rate.numerator * -(-90000 // rate.numerator)  # ticks per second; whole ticks per frame
+    height, width = stream.wh[1] + stream.wh[1] % 2, stream.wh[0] + stream.wh[0] % 2
+    with av.open(str(path), "w") as container:
+        output: Any = container.add_stream(codec, rate=rate, options=options)
+        output.width, output.height, output.pix_fmt = width, height, "yuv420p"
+        context = output.codec_context
+        context.time_base = Fraction(1, clock)
+        # Players guess the colours of unmarked files by their size; a mark leaves nothing to guess.
+        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+        context.color_range = 1
+        began, last = None, -1
+        for i, (frame, seconds) in enumerate(stream):
+            began = seconds if began is None else began
+            tick = round((seconds - began) * clock) if keep_times else round(i / rate * clock)
+            last = max(tick, last + 1)
+            if frame.shape[:2] != (height, width):
+                frame = np.pad(
+                    frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0)), "edge"
+                )
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture = picture.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1)
+            picture.pts, picture.time_base = last, Fraction(1, clock)
+            container.mux(output.encode(picture))
+        container.mux(output.encode(None))
+
+
+def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
+    """A looping gif with a palette per frame; gif times are whole hundredths of a second."""
+    from PIL import Image  # only here: the rest of the library runs without it
+
+    pictures = (Image.fromarray(frame) for frame in frames)
+    first = next(pictures)
+    pause = max(round(100 / fps), 2) * 10
+    first.save(path, save_all=True, append_images=itertools.chain(pictures), duration=pause, loop=0)
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """A picture -> (h, w) bool, true where it is not black.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a picture.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
+    data = np.fromfile(path, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if picture is None:
+        raise ValueError(f"mask: expected a picture, but {path} cannot be decoded")
+    return np.asarray(picture.any(axis=-1))

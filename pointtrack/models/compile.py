@@ -1,0 +1,93 @@
+"""A tracker whose encoder and transformer run as compiled by torch.compile, for shapes that come again.
+
+On a GPU they are CUDA graphs as well: their hundreds of small kernels are launched as one. That part was not run so far,
+for want of a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pointtrack.models.point_tracker import PointTracker
+
+BUCKETS = (64, 256, 1024, 4096)  # numbers of points; beyond, multiples of the last
+IMAGES = 8  # that the encoder takes at once; what is left over goes one by one
+
+
+def compile_tracker(tracker: PointTracker, backend: str = "inductor") -> PointTracker:
+    """Let torch.compile translate the encoder and the transformer of a tracker, which is changed and returned.
+
+    Every size of frames and bucket of points is compiled when it first comes, which takes from ten seconds to minutes; so
+    this is for long streams of one size. Points are filled up to the next bucket with ones that nobody sees. Windows that
+    are not whole, at the end of a video, run as always. Answers agree to rounding.
+
+    Args:
+        tracker: for inference, with windows of a fixed length.
+        backend: of torch.compile.
+
+    Raises:
+        ValueError: a tracker with one window over the whole video, or with `strict_parity`, whose answer depends on
+            the very number of points; or no C++ compiler, on a CPU.
+    """
+    config = tracker.config
+    if config.window.length is None or config.strict_parity:
+        raise ValueError(
+            f"compile: expected a tracker with windows of a fixed length and without strict_parity, got {config.name}; "
+            "load it without compile"
+        )
+    on_cpu = next(tracker.parameters()).device.type == "cpu"
+    compilers = [os.environ.get("CXX", "c++"), "g++", "clang++"]
+    if on_cpu and backend == "inductor" and not any(map(shutil.which, compilers)):
+        raise ValueError(
+            f"compile: expected a C++ compiler ({', '.join(compilers)}), found none; load without compile"
+        )
+    update, encode = tracker.updater.forward, tracker.encoder.forward
+    # "reduce-overhead" is inductor's name for CUDA graphs.
+    mode = None if on_cpu or backend != "inductor" else "reduce-overhead"
+    build = partial(torch.compile, dynamic=False, backend=backend, mode=mode)
+    # The methods of the two modules, not the modules: names of weights stay as they are.
+    tracker.updater.forward = partial(_in_bucket, build(update), update, config.window.length)  # type: ignore[method-assign]
+    tracker.encoder.forward = partial(_in_pieces, build(encode))  # type: ignore[method-assign]
+    return tracker
+
+
+def bucket(points: int) -> int:
+    """The number of points that so many are filled up to.
+
+    >>> [bucket(n) for n in (1, 64, 65, 5000)]
+    [64, 64, 256, 8192]
+    """
+    largest = BUCKETS[-1]
+    return next((size for size in BUCKETS if points <= size), -(-points // largest) * largest)
+
+
+def _in_bucket(
+    compiled: Callable[..., Tensor],
+    plain: Callable[..., Tensor],
+    length: int,
+    tokens: Tensor,
+    hidden: Tensor | None = None,
+    by_proxy: bool = False,
+) -> Tensor:
+    """`Updater.forward` with its points filled up, or `plain` for windows of another length."""
+    b, t, n, _ = tokens.shape
+    if t != length or n == 0:
+        return plain(tokens, hidden, by_proxy)
+    unseen = torch.ones(b, bucket(n), dtype=torch.bool, device=tokens.device)
+    unseen[:, :n] = False if hidden is None else hidden
+    # A CUDA graph writes every answer to the same place: this one is taken out before the next.
+    return compiled(F.pad(tokens, (0, 0, 0, bucket(n) - n)), unseen)[:, :, :n].clone()
+
+
+def _in_pieces(compiled: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """`Encoder.forward`, which treats every image for itself, on numbers of images that come again."""
+    whole = len(images) // IMAGES * IMAGES
+    pieces = [*images[:whole].split(IMAGES), *images[whole:].split(1)]
+    return torch.cat([compiled(piece).clone() for piece in pieces if len(piece)])  # cloned as above

@@ -1,0 +1,209 @@
+"""The network: encodes frames, and refines the tracks of one window. It keeps no state of its own."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from pointtrack.config import TrackerConfig
+from pointtrack.layers.correlation import (
+    CORRELATIONS,
+    FeatureCorrelation,
+    PatchCorrelation,
+    channels_last,
+    read_patch,
+)
+from pointtrack.layers.encoder import Encoder, build_pyramid
+from pointtrack.models.initialization import match_through, repeat_last
+from pointtrack.models.proposals import REACH, path_moves, peak_moves
+from pointtrack.models.tokens import Tokens, View
+from pointtrack.models.updater import Updater
+from pointtrack.models.window import Estimate, Templates, Window, WindowQueries, WindowState
+
+SURE_LOGIT = 6.0  # visibility and confidence of a point on its own query frame
+CELL = Encoder.stride  # pixels per cell of the finest level
+
+
+class PointTracker(nn.Module):
+    """CoTracker-style tracker of any points: see `docs/architecture.md` for a drawing.
+
+    The published CoTracker models and our own are configs of it (`models/published.py`, `config.py`).
+    Use `pointtrack.track` or `StreamTracker`; this class knows windows only.
+    """
+
+    def __init__(self, config: TrackerConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.encoder)
+        self.correlation: PatchCorrelation | FeatureCorrelation = CORRELATIONS[config.correlation.kind](
+            config.correlation
+        )
+        self.tokens = Tokens(config, self.correlation.width)
+        self.updater = Updater(config.transformer, self.tokens.width)
+        levels, channels, width = config.correlation.levels, config.encoder.channels, config.transformer.width
+        self.suggests_moves = "moves" in config.tokens.parts
+        self.renews_features = config.correlation.kind == "feature"
+        if self.renews_features:
+            # A free move (x, y) and what the feature is renewed by; the visibility is read from it at the end.
+            self.head = nn.Linear(width, 2 + channels)
+            self.renewal = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, channels), nn.GELU())
+            self.visibility = nn.Linear(channels, 1)
+        else:
+            # A free move (x, y), changes of the two logits, and how much of each suggested move to make.
+            self.head = nn.Linear(width, 4 + (levels + len(REACH)) * self.suggests_moves)
+        # Refinement starts as no change at all: the first guess is already good, and must not be lost.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        if self.suggests_moves:
+            # Logarithm of the factor on products before a soft-max over a patch: as a plain factor it hardly learns.
+            self.log_sharpness = nn.Parameter(torch.full((levels,), 3.0))
+        if config.window.start == "match":
+            # Factor on cosines before a soft-max over cells; learnt by matching, used for the first guess only.
+            self.match_sharpness = nn.Parameter(torch.tensor(12.0))
+            # How the cosine of a match turns into a first logit: (factor, bias) of visibility and confidence.
+            self.score_to_logit = nn.Parameter(torch.tensor([[6.0, -3.0], [6.0, -4.0]]))
+
+    @property
+    def tells_confidence(self) -> bool:
+        """Whether confidence is an answer of its own; where it is not, it repeats the visibility."""
+        return not self.renews_features
+
+    def encode(self, frames: Tensor) -> list[Tensor]:
+        """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c).
+
+        On a CPU that refines in bfloat16, features are kept in it too: reading them is most of what comparing costs.
+        """
+        pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
+        with _narrow(pixels.device, self.config.bf16_encoder):
+            features = self.encoder(pixels)
+        pyramid = build_pyramid(features, self.config.correlation.levels)
+        if self.config.bf16_refinement and pixels.device.type == "cpu":
+            pyramid = [x.bfloat16() for x in pyramid]
+        return [channels_last(x, len(frames)) for x in pyramid]
+
+    def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
+        """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
+        feature = read_patch(pyramid[0], frame, xy / CELL, 0)[..., 0, :].float()
+        support = [x.float() for x in self.correlation.remember(pyramid, frame, xy / CELL)]
+        return Templates(support, F.normalize(feature, dim=-1))
+
+    def forward(
+        self, pyramid: list[Tensor], queries: WindowQueries, state: WindowState | None, step: int
+    ) -> tuple[list[Estimate], WindowState]:
+        """Track the points through one window.
+
+        Args:
+            pyramid: features of the t frames of the window, from `encode`.
+            queries: the n points. If `config.window.late` is "absent", every one has its query frame in this
+                window or before it; otherwise those that come later have empty templates.
+            state: what the window before handed on, None for the first.
+            step: by how many frames the next window begins later; it shares the frames from there on.
+
+        Returns:
+            The first guess and then the estimate after each round of refinement, and the state for the
+            next window.
+        """
+        estimate, latest = self.first_guess(pyramid, queries, state)
+        shared = 0 if state is None else state.overlap.xy.shape[1]
+        window = Window(pyramid, queries, estimate.xy[:, 0].detach(), shared)
+        support = self.correlation.begin(queries.templates.support, window.frames)
+        estimates = [estimate]
+        for _ in range(self.config.window.iterations):
+            estimate, support = self.refine(window, estimate, support)
+            estimates.append(estimate)
+        if self.renews_features:
+            logit = self.visibility(support[0])[..., 0]
+            estimates[-1] = estimate = Estimate(estimate.xy, logit, logit)
+        return estimates, WindowState(estimate.frames(step), latest)
+
+    def first_guess(
+        self, pyramid: list[Tensor], queries: WindowQueries, state: WindowState | None
+    ) -> tuple[Estimate, Tensor]:
+        """Where refinement starts from, and the latest look of each point (b, n, c)."""
+        window, frames = self.config.window, pyramid[0].shape[1]
+        latest = queries.templates.feature
+        if window.start == "repeat":
+            return self._hold(repeat_last(queries, state, frames, window.start_logit), queries), latest
+        at_query = _one_hot(queries.frame, frames)
+        known = torch.where(at_query[..., None], queries.xy[:, None] / CELL, torch.nan)
+        anchor = queries.frame.clone()
+        if state is not None:
+            shared = state.overlap.xy.shape[1]
+            old = state.known(queries)
+            known[:, :shared] = torch.where(old[:, None, :, None], state.overlap.xy / CELL, known[:, :shared])
+            anchor = torch.where(old, shared - 1, anchor)
+            latest = torch.where(old[..., None], state.latest, latest)
+        xy, score, latest = match_through(
+            pyramid[0].detach(), queries.templates, latest, anchor, known,
+            window.search_radius, self.match_sharpness.detach(),
+        )  # fmt: skip
+        (factor, bias), (factor_c, bias_c) = self.score_to_logit
+        guess = Estimate(xy * CELL, factor * score + bias, factor_c * score + bias_c)
+        if state is not None:
+            in_overlap = torch.arange(frames, device=xy.device)[:, None] < shared
+            guess = state.overlap.extended(frames).where(in_overlap & old[:, None], guess)
+        return self._hold(guess, queries), latest
+
+    def refine(self, window: Window, now: Estimate, support: list[Tensor]) -> tuple[Estimate, list[Tensor]]:
+        """One round of refinement of all points on all frames of the window.
+
+        Args:
+            window: what stays the same in all rounds.
+            now: the estimate so far. No gradient flows through its positions.
+            support: what the correlation compares with, from its `begin` or the round before.
+
+        Returns:
+            The new estimate, and the support for the next round.
+        """
+        now = Estimate(now.xy.detach(), now.visibility_logit, now.confidence_logit)
+        cells = now.xy / CELL
+        with _narrow(cells.device, self.config.bf16_refinement):
+            compared, middles = self.correlation.compare(window.pyramid, support, cells)
+        view = View(window, now, compared.float())
+        if self.renews_features:
+            view.feature = support[0]
+        if self.suggests_moves:
+            believed = now.visibility_logit.detach().sigmoid()
+            products = [x.float() for x in middles]
+            peaks, view.heights = peak_moves(products, self.correlation.radius, self.log_sharpness.exp())
+            view.moves = torch.stack([*peaks, *path_moves(cells, believed)], dim=-1)
+
+        hidden = window.to_come() if self.config.window.late == "masked" else None
+        tokens = self.tokens(view)
+        with _narrow(cells.device, self.config.bf16_refinement):
+            thought = self.updater(tokens, hidden, self.config.strict_parity)
+        answer = self.head(thought.float()).float()
+        step = answer[..., :2]
+        if self.renews_features:
+            return replace(now, xy=now.xy + step * CELL), [support[0] + self.renewal(answer[..., 2:])]
+        if view.moves is not None:
+            step = step + (view.moves @ answer[..., 4:, None])[..., 0]
+        moved = Estimate(
+            now.xy + step * CELL,
+            now.visibility_logit + answer[..., 2],
+            now.confidence_logit + answer[..., 3],
+        )
+        return self._hold(moved, window.queries), support
+
+    def _hold(self, estimate: Estimate, queries: WindowQueries) -> Estimate:
+        """Points stay where they were asked for on their query frame, visible and sure."""
+        if not self.config.window.hold:
+            return estimate
+        at_query = _one_hot(queries.frame, estimate.xy.shape[1])
+        sure = torch.full_like(estimate.visibility_logit, SURE_LOGIT)
+        return Estimate(queries.xy[:, None].expand_as(estimate.xy), sure, sure).where(at_query, estimate)
+
+
+def _narrow(device: torch.device, asked: bool) -> AbstractContextManager[object]:
+    """bfloat16 for layers where it is asked for; otherwise as it is set around, which training may do."""
+    return torch.autocast(device.type, torch.bfloat16) if asked else nullcontext()
+
+
+def _one_hot(frame: Tensor, frames: int) -> Tensor:
+    """(b, n) frame numbers -> (b, t, n) bool: this is the point's own frame."""
+    return torch.arange(frames, device=frame.device)[:, None] == frame[:, None]

@@ -1,0 +1,101 @@
+"""From tracked points to masks: points prompt a segmenter, and the points say which of its answers to believe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.answer import DensifyConfig
+from pointtrack.objects.memory_only import tracker_features
+from pointtrack.objects.object_points import PointFeed
+from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.objects.propagator import ObjectState, Walker
+from pointtrack.segment.base import Segmenter
+from pointtrack.types import Tracks, Video
+from pointtrack.types.masks import Masks
+
+Progress = Callable[[int], None]
+
+
+def segment_tracks(
+    video: Video,
+    tracks: Tracks,
+    segmenter: Segmenter,
+    *,
+    objects: Any = None,
+    given: Mapping[int, GivenMask] | None = None,
+    tracker: PointTracker | None = None,
+    config: DensifyConfig | None = None,
+    progress: Progress | None = None,
+) -> Masks:
+    """Masks of objects from points tracked on them.
+
+    Frame by frame, starting where most points are seen: some points of the object that cover it, and some of
+    others around it, prompt the segmenter; a memory of the object's looks corrects its candidates, and the one is
+    kept that agrees best with all points and with the mask before.
+
+    Args:
+        video: the frames.
+        tracks: points through all of these frames.
+        segmenter: from `load_segmenter`.
+        objects: (n,) whole numbers, which object each point is on; 0 for the background. All on object 1 if
+            not given.
+        given: masks that are known, by object: taken as they are, remembered, and where the work starts.
+        tracker: lets new points be taken from the masks when too few are left, as when the object turns.
+        config: how; see there.
+        progress: called with the number of frames done since the last call.
+
+    Returns:
+        Masks (t, o, h, w), objects in the order of their numbers. Where no point of an object is seen, or no mask
+        agrees with the points, the object is absent: an empty mask and score 0.
+
+    Raises:
+        ValueError: tracks of another length or frame size than the video, not one object number per point, no
+            object at all, or a given mask that does not fit the video or the objects.
+    """
+    if len(tracks) != len(video) or tracks.wh != video.wh:
+        raise ValueError(
+            f"tracks: expected {len(video)} frames of {video.wh} as the video, got {len(tracks)} of {tracks.wh}"
+        )
+    number = torch.ones(len(tracks.queries)) if objects is None else torch.as_tensor(objects)
+    if number.shape != (len(tracks.queries),) or bool((number != number.round()).any() | (number < 0).any()):
+        raise ValueError(
+            f"objects: expected a whole number from 0 on for each of {len(tracks.queries)} points, "
+            f"got {number.tolist()[:5]} of shape {tuple(number.shape)}"
+        )
+    ids = number.long()[number > 0].unique()
+    if not len(ids):
+        raise ValueError("objects: expected points of at least one object, got only background")
+    for owner, mask in (given or {}).items():
+        if owner not in ids.tolist():
+            raise ValueError(
+                f"given: expected masks of the objects {ids.tolist()}, got one of object {owner}"
+            )
+        mask.check(video, owner)
+    config, progress = config or DensifyConfig(), progress or (lambda done: None)
+    given, number = given or {}, number.long()
+    frames, (w, h) = len(video), video.wh
+    masks = torch.zeros(frames, len(ids), h, w, dtype=torch.bool)
+    scores = torch.zeros(frames, len(ids))
+    most_seen = int((config.rules.usable(tracks) & (number > 0)).sum(1).argmax())
+    start = min((mask.frame for mask in given.values()), default=most_seen)
+    states = {one: ObjectState() for one in ids.tolist()}
+    places = {}
+    look = None if tracker is None else tracker_features(tracker)
+    for order in (range(start, frames), range(start - 1, -1, -1)):
+        feed = PointFeed(video, order, config.rules, tracker, tracks, number)
+        walker = Walker(video, segmenter, feed, states, config, rivals=True, look=look)
+        for frame in order:
+            known = {one: mask.mask for one, mask in given.items() if mask.frame == frame}
+            for o, found in enumerate(walker.step(frame, known).values()):
+                masks[frame, o], scores[frame, o] = found.mask, found.score
+            if frame == start:
+                places = {one: state.place() for one, state in states.items()}
+            progress(1)
+        # Backward goes on from the masks of the first frame, not from those of the last.
+        for one, state in states.items():
+            state.resume(places[one])
+    return Masks(masks, ids, scores, fps=video.fps)

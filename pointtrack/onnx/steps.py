@@ -1,0 +1,163 @@
+"""The two parts of a tracker that become graphs: the encoder for one frame, and one round of refinement.
+
+Shapes in a graph are fixed, so a window may hold frames and points that do not exist. They must not change the
+answer for the others: points are *hidden* (no proxy token reads them, as with CoTracker2's points that are yet to
+come), frames that are not *present* are not seen along time.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.tokens import PARTS, Tokens, View
+from pointtrack.models.window import Estimate, Templates, Window, WindowQueries
+
+
+@dataclass
+class PaddedWindow(Window):
+    """A window of which only a part exists.
+
+    Attributes:
+        hidden: (b, n) bool, points that no other point may notice.
+        present: () int64, so many frames exist, and then there are copies of the last one.
+    """
+
+    hidden: Tensor
+    present: Tensor
+
+    def to_come(self) -> Tensor:
+        """The hidden points: the runner has put those that are yet to come among them."""
+        return self.hidden
+
+
+class EncodeStep(nn.Module):
+    """One frame -> its pyramid."""
+
+    def __init__(self, tracker: PointTracker):
+        super().__init__()
+        self.tracker = in_float32(tracker)
+
+    def forward(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """(1, 3, h, w) float RGB 0..255 -> per level (1, h / 2^(l+2), w / 2^(l+2), c)."""
+        return tuple(level[:, 0] for level in self.tracker.encode(frame[None]))
+
+
+class RefineStep(nn.Module):
+    """One round of refinement of a window of fixed size.
+
+    Args:
+        tracker: is not changed.
+        names: of the tensors that `forward` takes, in their order; those of `refine_inputs`.
+    """
+
+    def __init__(self, tracker: PointTracker, names: Iterable[str]):
+        super().__init__()
+        self.names = tuple(names)
+        self.may_be_short = takes_short_windows(tracker)
+        # "masked" is what hides points from others; which of them are hidden is for `PaddedWindow` to say.
+        self.tracker = twin = in_float32(tracker)
+        twin.config = replace(twin.config, window=replace(twin.config.window, late="masked"))
+        if self.may_be_short:
+            twin._modules = {**twin._modules, "tokens": PaddedTokens(twin.tokens)}
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """What `names` names -> xy (1, t, n, 2), both logits (1, t, n), and the support if rounds renew it."""
+        given = dict(zip(self.names, tensors, strict=True))
+        unread = Templates([], given["query_xy"])  # a round is given their support apart
+        window = PaddedWindow(
+            pyramid=[x for name, x in given.items() if name.startswith("features")],
+            queries=WindowQueries(given["query_frame"], given["query_xy"], unread),
+            begin=given["begin_xy"],
+            shared=given["shared"],  # type: ignore[arg-type]  # a number in a tensor; it is only compared
+            hidden=given["hidden"],
+            present=given["present"],
+        )
+        now = Estimate(given["xy"], given["visibility_logit"], given["confidence_logit"])
+        support = [x for name, x in given.items() if name.startswith("support")]
+        blocks = self.tracker.updater.time_blocks if self.may_be_short else ()
+        with not_seeing(blocks, window.numbers()[:, 0] >= window.present):
+            new, support = self.tracker.refine(window, now, support)
+        answer = (new.xy, new.visibility_logit, new.confidence_logit)
+        return (*answer, *support) if self.tracker.renews_features else answer
+
+
+class PaddedTokens(nn.Module):
+    """`Tokens` with ages that are limited by the number of frames that are present."""
+
+    def __init__(self, tokens: Tokens):
+        super().__init__()
+        self.tokens = tokens
+
+    def forward(self, view: View) -> Tensor:
+        """As `Tokens.forward`."""
+        parts = {**PARTS, "age": _age_where_present}
+        tokens = torch.cat([parts[part](self.tokens, view) for part in self.tokens.config.parts], dim=-1)
+        return tokens + self.tokens._codes(view).to(tokens)
+
+
+def _age_where_present(_: Tokens, view: View) -> Tensor:
+    t = view.window.present  # type: ignore[attr-defined]  # a PaddedWindow
+    age = (view.window.numbers() - view.window.queries.frame[:, None]).clamp(-t, 2 * t) / 16
+    return age[..., None].to(view.now.xy)
+
+
+@contextmanager
+def not_seeing(blocks: Iterable[nn.Module], frames: Tensor) -> Iterator[None]:
+    """Within this, blocks along time do not see some frames, (t,) bool."""
+
+    def hide(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        context = given[1]  # of proxies that are still alike on all frames only the first frame is there
+        return (*given, frames[: context.shape[1]])
+
+    hooks = [block.attn.register_forward_pre_hook(hide) for block in blocks]  # type: ignore[union-attr,operator]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def in_float32(tracker: PointTracker) -> PointTracker:
+    """The same network, computing in float32; the given one does not change."""
+    twin = copy.copy(tracker)
+    twin.config = replace(tracker.config, bf16_encoder=False, bf16_refinement=False)
+    return twin
+
+
+def takes_short_windows(tracker: PointTracker) -> bool:
+    """Whether a window may have fewer frames than the graph: where a frame's code does not depend on their number."""
+    return tracker.config.tokens.time_table is None
+
+
+def refine_inputs(tracker: PointTracker, pyramid: list[Tensor], points: int) -> dict[str, Tensor]:
+    """What one round takes, for the shapes and the order.
+
+    Args:
+        tracker: the network.
+        pyramid: of a window, (1, t, h, w, c) per level.
+        points: n, how many the graph is for.
+    """
+    frame, xy = torch.zeros(1, points, dtype=torch.int64), torch.zeros(1, points, 2)
+    frames = pyramid[0].shape[1]
+    logit = torch.zeros(1, frames, points)
+    support = tracker.correlation.begin(tracker.remember(pyramid, frame, xy).support, frames)
+    return {
+        **{f"features_{i}": level for i, level in enumerate(pyramid)},
+        **{f"support_{i}": x for i, x in enumerate(support)},
+        "query_frame": frame,
+        "query_xy": xy,
+        "begin_xy": xy.clone(),
+        "shared": torch.tensor(0),
+        "present": torch.tensor(frames),
+        "hidden": torch.zeros(1, points, dtype=torch.bool),
+        "xy": xy[:, None].repeat(1, frames, 1, 1),
+        "visibility_logit": logit,
+        "confidence_logit": logit.clone(),
+    }

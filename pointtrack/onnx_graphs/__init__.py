@@ -1,1 +1,0 @@
-"""Trackers as ONNX graphs: `export.py` writes them, `tracker.py` tracks with them."""

@@ -1,0 +1,1 @@
+"""Small things in magnified crops of the full-resolution frame."""

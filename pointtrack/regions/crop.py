@@ -1,0 +1,166 @@
+"""A crop of the full-resolution frame that follows its points by whole pixels, and the tracker that sees only it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.support import support_queries
+from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.types import Queries, Tracks
+
+EDGE_PX = 8  # of the model's input: nearer to an edge of the crop a point's surroundings are cut off
+
+
+class Camera:
+    """Where a crop of one size lies, frame after frame.
+
+    It moves as far as most points have moved since the first frame, and goes on as fast as lately between two looks.
+
+    Args:
+        left_top: of the crop on the first frame, in pixels; moved where the crop would reach beyond the frame.
+        wh: size of the crop as (width, height), at most that of the frames.
+        image_wh: size of the frames.
+
+    Attributes:
+        first: (2,) left and top of the crop on the first frame.
+    """
+
+    def __init__(self, left_top: tuple[float, float], wh: tuple[int, int], image_wh: tuple[int, int]):
+        self.wh, self.image_wh = wh, image_wh
+        self._limit = torch.tensor(image_wh) - torch.tensor(wh)
+        self.first = torch.tensor(left_top).round().clamp(min=0).minimum(self._limit)
+        self._shift, self._speed, self._looked = torch.zeros(2), torch.zeros(2), 0
+
+    def left_top(self, number: int) -> tuple[int, int]:
+        """Of the crop on the frame `number`, counted from the first one; in whole pixels, all of it inside the frame."""
+        expected = self.first + self._shift + self._speed * (number - self._looked)
+        left, top = expected.round().clamp(min=0).minimum(self._limit).int().tolist()
+        return left, top
+
+    def follow(self, number: int, moved: Tensor, seen: Tensor) -> None:
+        """Take note of how far the points have moved since the first frame.
+
+        Args:
+            number: the frame that this is known of.
+            moved: (n, 2) pixels.
+            seen: (n,) bool, which points are visible; where none is, the crop waits.
+        """
+        if not bool(seen.any()):
+            self._shift, self._speed, self._looked = (
+                self._shift + self._speed * (number - self._looked),
+                torch.zeros(2),
+                number,
+            )
+            return
+        shift = moved[seen].median(dim=0).values
+        self._speed = (shift - self._shift) / (number - self._looked)
+        self._shift, self._looked = shift, number
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restored` needs, as tensors and plain values."""
+        return dict(vars(self))  # tensors are replaced, not changed
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> Camera:
+        """The camera as it was when `state` was asked for."""
+        camera = cls(state["first"].tolist(), state["wh"], state["image_wh"])
+        kept = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in state.items()}
+        vars(camera).update(kept)
+        return camera
+
+
+class RegionStream:
+    """Tracks points of one frame inside a crop that follows them.
+
+    Args:
+        tracker: from `load_tracker`.
+        queries: points that are all on one frame, in pixels of it, inside the crop.
+        camera: of the crop.
+        fps: as in `StreamTracker`.
+        support_grid: helper points per side, over the first crop.
+        every: so many frames lie between two looks at where the points are.
+
+    Attributes:
+        first: number of the points' frame, the first one to be pushed.
+    """
+
+    def __init__(
+        self,
+        tracker: PointTracker,
+        queries: Queries,
+        camera: Camera,
+        fps: float,
+        *,
+        support_grid: int,
+        every: int,
+    ):
+        self.first = int(queries.frame[0])
+        self._queries, self._camera, self._every = queries, camera, every
+        inside = Queries(queries.frame - self.first, queries.xy - camera.first, queries.ids)
+        helpers = support_queries(inside, camera.wh, support_grid)
+        self._stream = StreamTracker(tracker, Queries.concat([inside, helpers]), camera.wh, fps)
+        sides = zip(camera.wh, self._stream.wh, strict=True)
+        self._edge = torch.tensor([EDGE_PX * side / seen for side, seen in sides])
+        # Left and top of the crop on frames that are not final.
+        self._places: deque[tuple[int, int]] = deque()
+
+    def push(self, frame: np.ndarray) -> Tracks:
+        """Take in the next (h, w, 3) frame; the rows that are final now.
+
+        Rows are in pixels of the frame, NaN where a point is not inside the crop.
+        """
+        number = self._stream.frames_pushed
+        (left, top), (width, height) = self._camera.left_top(number), self._camera.wh
+        self._places.append((left, top))
+        rows = self._located(self._stream.push(frame[top : top + height, left : left + width]))
+        if number == 1 or (number and number % self._every == 0):
+            newest = self._stream.newest().select(slice(0, len(self._queries)))
+            moved = newest.xy[0] + torch.tensor([left, top]) - self._queries.xy
+            self._camera.follow(number, moved, newest.visible()[0])
+        return rows
+
+    def finish(self) -> Tracks:
+        """The rest of the rows."""
+        return self._located(self._stream.finish())
+
+    def state(self) -> dict[str, Any]:
+        """All that `restored` needs to go on exactly from here, as tensors and plain values. ValueError after `finish`."""
+        return {
+            "queries": asdict(self._queries),
+            "camera": self._camera.state(),
+            "every": self._every,
+            "places": list(self._places),
+            "stream": self._stream.state(),
+        }
+
+    @classmethod
+    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionStream:
+        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
+        stream = StreamTracker.restored(tracker, state["stream"])
+        queries, camera = Queries(**state["queries"]), Camera.restored(state["camera"])
+        again = cls(tracker, queries, camera, stream.fps, support_grid=0, every=state["every"])
+        again._stream, again._places = stream, deque(state["places"])
+        return again
+
+    def _located(self, rows: Tracks) -> Tracks:
+        """Rows of the crop as rows of the frame, without the support points."""
+        rows = rows.select(slice(0, len(self._queries)))
+        left_top = torch.tensor([self._places.popleft() for _ in range(len(rows))]).reshape(-1, 1, 2)
+        wh, image_wh = torch.tensor(self._camera.wh), torch.tensor(self._camera.image_wh)
+        # Where the crop ends with the frame nothing is cut off.
+        inside = (left_top == 0) | (rows.xy >= self._edge)
+        inside &= (left_top + wh == image_wh) | (rows.xy <= wh - 1 - self._edge)
+        return replace(
+            rows,
+            xy=torch.where(inside.all(dim=-1, keepdim=True), rows.xy + left_top, torch.nan),
+            queries=self._queries,
+            wh=self._camera.image_wh,
+            first_frame=rows.first_frame + self.first,
+        )

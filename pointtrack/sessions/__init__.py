@@ -1,0 +1,1 @@
+"""People correct tracks and objects: prompts, undo, files."""

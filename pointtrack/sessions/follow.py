@@ -1,0 +1,81 @@
+"""Follow objects that were clicked, boxed or drawn on one frame each: a session in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.answer import DensifyConfig
+from pointtrack.objects.from_tracks import Progress
+from pointtrack.objects.point_engine import PointEngine
+from pointtrack.segment.base import Prompt, Segmenter
+from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.types import Video
+from pointtrack.types.masks import Masks
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectPrompt:
+    """Where an object is on one frame.
+
+    Args:
+        frame: number of the frame.
+        prompt: clicks or a box for the segmenter; or
+        mask: (h, w) bool of the video's size, taken as it is.
+
+    Raises:
+        ValueError: neither or both of prompt and mask.
+    """
+
+    frame: int
+    prompt: Prompt | None = None
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if (self.prompt is None) == (self.mask is None):
+            raise ValueError("object prompt: expected either a prompt or a mask, got both or neither")
+
+
+def follow_objects(
+    video: Video,
+    prompts: Mapping[int, ObjectPrompt],
+    tracker: PointTracker,
+    segmenter: Segmenter,
+    *,
+    config: DensifyConfig | None = None,
+    progress: Progress | None = None,
+) -> Masks:
+    """Masks of objects on all frames from one prompt each; `ObjectSession` lets them be corrected.
+
+    Args:
+        video: the frames.
+        prompts: object id (1 or more) -> where it is.
+        tracker: from `load_tracker`.
+        segmenter: from `load_segmenter`.
+        config: how points become masks.
+        progress: called with the number of frames segmented since the last call, per object.
+
+    Returns:
+        Masks (t, o, h, w), objects in the order of their ids; objects may overlap. On its own frame an object has the
+        mask given, or what the segmenter makes of the prompt.
+
+    Raises:
+        ValueError: no object, an id below 1, a frame that the video does not have, a mask of another size, or a
+            prompt in which the segmenter sees nothing.
+    """
+    if not prompts or min(prompts) < 1:
+        raise ValueError(f"prompts: expected objects with ids from 1 on, got ids {sorted(prompts)}")
+    engine = PointEngine(tracker, segmenter, config)
+    session = ObjectSession(video, engine=engine, exclusive=False)
+    for number in sorted(prompts):
+        asked = prompts[number]
+        session.add_object(object_id=number)
+        if asked.prompt is None:
+            session.prompt(number, asked.frame, mask=asked.mask)
+        else:
+            prompt = asked.prompt
+            session.prompt(number, asked.frame, points=prompt.points, labels=prompt.labels, box=prompt.box)
+    return session.propagate(progress=progress)

@@ -1,0 +1,119 @@
+"""What a person said about objects, and which frames follow from it. Pure: no models, no pixels of the video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pointtrack.objects.point_prompts import GivenMask
+
+
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """A frame on which a person said where an object is.
+
+    Attributes:
+        frame: its number.
+        serial: distinct from that of every other keyframe of the session: a correction is a new keyframe.
+        mask: (h, w) bool, what counts there; empty where the object was said to be absent.
+        points, labels: (k, 2) pixels and (k,) bool of all clicks on that frame.
+        box: (4,) x0, y0, x1, y1, or None.
+        base: (h, w) bool, the mask that the clicks correct, or None.
+    """
+
+    frame: int
+    serial: int
+    mask: Tensor
+    points: Tensor
+    labels: Tensor
+    box: Tensor | None = None
+    base: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class SessionObject:
+    """An object of a session: its id and name, and its keyframes in the order of their frames."""
+
+    id: int
+    name: str
+    keys: tuple[Keyframe, ...] = ()
+
+    def key(self, frame: int) -> Keyframe | None:
+        """The keyframe on this frame."""
+        return next((key for key in self.keys if key.frame == frame), None)
+
+    def with_key(self, key: Keyframe) -> SessionObject:
+        """The same with this keyframe, in place of the one on its frame if there is one."""
+        others = [one for one in self.keys if one.frame != key.frame]
+        return replace(self, keys=tuple(sorted([*others, key], key=lambda one: one.frame)))
+
+    def without_key(self, frame: int) -> SessionObject:
+        """The same without the keyframe on this frame."""
+        return replace(self, keys=tuple(key for key in self.keys if key.frame != frame))
+
+
+@dataclass(frozen=True)
+class Side:
+    """Frames that follow from a keyframe in one direction.
+
+    What lies between two keyframes follows from both: each is responsible for the half next to it, and knows the
+    other. (Where one of them says that the object is absent, the other one has all frames: it knows where the object
+    was.) So a side is fully told by what it holds, and stays valid until one of its keyframes changes.
+
+    Attributes:
+        object_id: whose.
+        start: serial of the keyframe that it starts beside.
+        other: serial of the keyframe at the far end, None where there is none.
+        frames: those of the side, in the order of the walk; step 1 or -1.
+    """
+
+    object_id: int
+    start: int
+    other: int | None
+    frames: range
+
+    @property
+    def forward(self) -> bool:
+        """Whether it goes on in time."""
+        return self.frames.step > 0
+
+
+def sides_of(one: SessionObject, length: int) -> list[Side]:
+    """All sides of an object in a video of so many frames; together they hold every frame without a keyframe once."""
+    sides = []
+    ends: Sequence[Keyframe | None] = [None, *one.keys, None]
+    for left, right in zip(ends[:-1], ends[1:], strict=True):
+        first = left.frame + 1 if left else 0
+        stop = right.frame if right else length
+        middle = _middle(left, right, first, stop)
+        if left and first < middle:
+            other = right.serial if right else None
+            sides.append(Side(one.id, left.serial, other, range(first, middle)))
+        if right and middle < stop:
+            other = left.serial if left else None
+            sides.append(Side(one.id, right.serial, other, range(stop - 1, middle - 1, -1)))
+    return sides
+
+
+def _middle(left: Keyframe | None, right: Keyframe | None, first: int, stop: int) -> int:
+    """The first of the frames first..stop-1 that follows from the right keyframe."""
+    if left is None or right is None:
+        return stop if left else first
+    if bool(left.mask.any()) == bool(right.mask.any()):
+        return (first + stop + 1) // 2
+    return stop if left.mask.any() else first
+
+
+def known_masks(one: SessionObject, side: Side) -> list[GivenMask]:
+    """The masks of the keyframes that a side follows from, the one that it starts beside first."""
+    keys: Mapping[int, Keyframe] = {key.serial: key for key in one.keys}
+    wanted = [side.start] if side.other is None else [side.start, side.other]
+    return [GivenMask(keys[serial].frame, keys[serial].mask) for serial in wanted]
+
+
+def no_points() -> tuple[Tensor, Tensor]:
+    """Points and labels of a keyframe without clicks."""
+    return torch.zeros(0, 2), torch.zeros(0, dtype=torch.bool)

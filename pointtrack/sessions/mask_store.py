@@ -1,0 +1,73 @@
+"""What was computed in a session, kept small: masks as run lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from pycocotools import mask as coco
+
+from pointtrack.objects.engine import Found
+from pointtrack.sessions.keyframes import Side
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A `Found`, its mask as COCO run lengths."""
+
+    counts: bytes
+    size: tuple[int, int]  # (h, w)
+    score: float
+    quality: float
+
+    @classmethod
+    def of(cls, found: Found) -> Packed:
+        """Pack one."""
+        encoded = coco.encode(np.asfortranarray(found.mask.numpy().astype(np.uint8)))
+        h, w = found.mask.shape
+        return cls(encoded["counts"], (h, w), found.score, found.quality)
+
+    def found(self) -> Found:
+        """Unpack it."""
+        mask = coco.decode({"counts": self.counts, "size": list(self.size)})
+        return Found(torch.from_numpy(np.ascontiguousarray(mask)).bool(), self.score, self.quality)
+
+
+@dataclass
+class Results:
+    """Per side, what was found of its object on its first frames, in the order of the walk.
+
+    Attributes:
+        sides: as far as each was walked.
+    """
+
+    sides: dict[Side, list[Packed]] = field(default_factory=dict)
+
+    def done(self, side: Side) -> int:
+        """Number of frames of a side that are known."""
+        return len(self.sides.get(side, ()))
+
+    def add(self, side: Side, found: Found) -> None:
+        """The next frame of a side."""
+        self.sides.setdefault(side, []).append(Packed.of(found))
+
+    def restart(self, side: Side) -> None:
+        """Forget a side."""
+        self.sides.pop(side, None)
+
+    def of(self, side: Side, frames: range) -> Iterator[tuple[int, Found]]:
+        """Those frames of a side that lie in a range and are known."""
+        for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
+            if frame in frames:
+                yield frame, packed.found()
+
+    def quality(self, side: Side) -> Iterator[tuple[int, float]]:
+        """Of every frame of a side that is known; no mask is unpacked for it."""
+        for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
+            yield frame, packed.quality
+
+    def select(self, sides: Iterable[Side]) -> Results:
+        """Of these sides alone."""
+        return Results({side: self.sides[side] for side in sides if side in self.sides})

@@ -1,0 +1,377 @@
+"""A person and a video: objects are pointed out, followed, corrected where they go wrong, and corrections stick."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.engine import Engine
+from pointtrack.objects.from_tracks import Progress
+from pointtrack.objects.point_engine import PointEngine
+from pointtrack.segment.base import Prompt, Segmenter, check_inside
+from pointtrack.sessions.history import History
+from pointtrack.sessions.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
+from pointtrack.sessions.schedule import Direction, Schedule
+from pointtrack.tracking.shots import find_cuts
+from pointtrack.types import Video
+from pointtrack.types.masks import Masks
+
+APART = 8  # frames between two that are named as worth a correction
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A frame that is worth a look: the quality of an object's mask on it is low."""
+
+    frame: int
+    object_id: int
+    quality: float
+
+
+class ObjectSession:
+    """Objects in a video: point them out, follow them, correct them.
+
+    Args:
+        video: the frames.
+        tracker, segmenter: from `load_tracker` and `load_segmenter`; or
+        engine: what follows the objects, such as `load_sam2_video` gives.
+        cuts: frames on which a new shot begins; found by PySceneDetect where not given.
+        exclusive: every pixel belongs to one object at most. The masks of each object are computed without a look at
+            the others, so this can be changed at any time.
+
+    Raises:
+        ValueError: neither tracker and segmenter nor an engine, or cuts outside the video.
+
+    >>> import numpy as np
+    >>> import pointtrack as pt
+    >>> frames = np.full((4, 60, 80, 3), 60, np.uint8)
+    >>> frames[:, 15:40, 15:40] = 200
+    >>> video = pt.Video(frames)
+    >>> session = pt.ObjectSession(video, tracker=pt.load_tracker(), segmenter=pt.load_segmenter())
+    >>> thing = session.add_object(name="thing")
+    >>> mask = session.prompt(thing, frame=0, box=[10, 10, 40, 40])
+    >>> tuple(mask.shape)
+    (60, 80)
+    """
+
+    def __init__(
+        self,
+        video: Video,
+        *,
+        tracker: PointTracker | None = None,
+        segmenter: Segmenter | None = None,
+        engine: Engine | None = None,
+        cuts: Iterable[int] | None = None,
+        exclusive: bool = True,
+    ):
+        if engine is None:
+            if tracker is None or segmenter is None:
+                raise ValueError("session: expected a tracker and a segmenter, or an engine; got neither")
+            engine = PointEngine(tracker, segmenter)
+        elif tracker is not None or segmenter is not None:
+            raise ValueError("session: expected a tracker and a segmenter, or an engine; got both")
+        if not len(video):
+            raise ValueError("session: expected a video with frames, got none")
+        self.video, self.engine, self.exclusive = video, engine, exclusive
+        self._cuts = None if cuts is None else sorted(set(cuts))
+        if self._cuts and not 0 < self._cuts[0] <= self._cuts[-1] < len(video):
+            raise ValueError(f"cuts: expected frames in 1..{len(video) - 1}, got {self._cuts}")
+        # What a person said, before and after every action; all else follows from the state that counts.
+        self._history: History[tuple[SessionObject, ...]] = History([()])
+        self._serial = itertools.count(1)
+        self._schedule = Schedule(video, engine)
+
+    # What a person says.
+
+    def add_object(self, name: str = "", object_id: int | None = None) -> int:
+        """A new object; its id, from 1 on, which is the next one that was never used unless it is given.
+
+        Raises:
+            ValueError: an id below 1, or one that another object has or had.
+        """
+        used = {one.id for state in self._history.states for one in state}
+        number = 1 + max(used, default=0) if object_id is None else object_id
+        if number < 1 or number in used:
+            raise ValueError(
+                f"object id: expected a new one from 1 on, got {number}; used are {sorted(used)}"
+            )
+        self._do((*self._state, SessionObject(number, name or f"object {number}")))
+        return number
+
+    def remove_object(self, object_id: int) -> None:
+        """Forget an object and all that was said about it."""
+        self._object(object_id)
+        self._do(tuple(one for one in self._state if one.id != object_id))
+
+    def prompt(
+        self,
+        object_id: int,
+        frame: int,
+        *,
+        points: Any = None,
+        labels: Any = None,
+        box: Any = None,
+        mask: Any = None,
+    ) -> Tensor:
+        """Say where an object is on a frame; the answer comes at once, and stands.
+
+        Clicks add to those made on the frame before, and correct the mask that it has now. Frames around have to be
+        propagated anew: those up to the next keyframes of this object, and no others.
+
+        Args:
+            object_id: from `add_object`.
+            frame: number of the frame.
+            points: (k, 2) clicks in pixels (x, y).
+            labels: (k,) 1 on the object, 0 beside it; all on it where not given.
+            box: x0, y0, x1, y1 around it, in pixels. It begins the frame anew.
+            mask: (h, w) bool of the video's size, taken as it is. It begins the frame anew; not together with others.
+
+        Returns:
+            (h, w) bool, the mask of the object on that frame. All clicks on the frame are honoured.
+
+        Raises:
+            ValueError: an unknown object, a frame that the video does not have, nothing said, anything outside the
+                image, an empty box or mask, a mask of another size, or a prompt in which nothing is seen. Then
+                nothing has changed.
+        """
+        one = self._object(object_id)
+        frame = self._frame(frame)
+        if mask is not None:
+            if points is not None or box is not None:
+                raise ValueError("prompt: expected a mask, or points and a box; got both")
+            key = Keyframe(frame, next(self._serial), self._checked_mask(mask), *no_points())
+        else:
+            asked = Prompt(points, labels, box)
+            check_inside(asked, self.video.wh)
+            key = self._answered(one, frame, asked)
+        self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
+        return key.mask.clone()
+
+    def absent(self, object_id: int, frame: int) -> None:
+        """Say that an object is not on a frame. Errors as of `prompt`."""
+        one, frame = self._object(object_id), self._frame(frame)
+        nothing = torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool)
+        key = Keyframe(frame, next(self._serial), nothing, *no_points())
+        self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
+
+    def unprompt(self, object_id: int, frame: int) -> None:
+        """Take back all that was said about an object on a frame.
+
+        Raises ValueError where nothing was said.
+        """
+        one = self._object(object_id)
+        if one.key(frame) is None:
+            raise ValueError(
+                f"unprompt: expected a frame with a prompt of object {object_id}, got {frame}; "
+                f"there are {[key.frame for key in one.keys]}"
+            )
+        self._do(tuple(other.without_key(frame) if other is one else other for other in self._state))
+
+    def undo(self) -> bool:
+        """Take the last action back (prompt, absent, unprompt, add or remove an object); False if there is none.
+
+        What was computed before it counts again; nothing is computed twice.
+        """
+        return self._history.undo()
+
+    def redo(self) -> bool:
+        """Do again what was undone; False if there is nothing."""
+        return self._history.redo()
+
+    # What follows from it.
+
+    @property
+    def objects(self) -> dict[int, str]:
+        """Object id -> name."""
+        return {one.id: one.name for one in self._state}
+
+    @property
+    def cuts(self) -> list[int]:
+        """Frames on which a new shot begins."""
+        if self._cuts is None:
+            self._cuts = find_cuts(self.video)
+        return self._cuts
+
+    def keyframes(self, object_id: int) -> list[int]:
+        """Frames on which something was said about an object."""
+        return [key.frame for key in self._object(object_id).keys]
+
+    def propagate(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        direction: Direction = "both",
+        progress: Progress | None = None,
+    ) -> Masks:
+        """Follow all objects from their keyframes; only what is not known yet is computed.
+
+        Args:
+            start, stop: frames start..stop-1 are wanted; by default all.
+            direction: "forward" computes only frames that follow from a keyframe before them, "backward" only from one
+                after them.
+            progress: called with the number of frames done since the last call, per object.
+
+        Returns:
+            Masks of these frames; where nothing is known, the object is absent.
+
+        Raises:
+            ValueError: no object with a prompt, or frames that the video does not have.
+        """
+        frames = self._range(start, stop)
+        if direction not in ("forward", "backward", "both"):
+            raise ValueError(f"direction: expected forward, backward or both, got {direction!r}")
+        if not any(one.keys for one in self._state):
+            raise ValueError("propagate: expected an object with a prompt; add one and prompt it first")
+        missing = self._schedule.missing(self._state, frames, direction)
+        if missing:
+            known = {side: known_masks(self._object(side.object_id), side) for side in missing}
+            self._schedule.walk(known, frames, self.cuts, progress or (lambda done: None))
+        return self.masks(frames.start, frames.stop)
+
+    def masks(self, start: int = 0, stop: int | None = None) -> Masks:
+        """What is known now of frames start..stop-1, without computing anything. Errors as of `propagate`."""
+        frames = self._range(start, stop)
+        # Of objects that are equally sure, the one that was spoken of last has a pixel.
+        newest = sorted(self._state, key=lambda one: -max([0, *(key.serial for key in one.keys)]))
+        w, h = self.video.wh
+        masks = torch.zeros(len(frames), len(newest), h, w, dtype=torch.bool)
+        scores = torch.zeros(len(frames), len(newest))
+        for column, one in enumerate(newest):
+            for frame, found in self._schedule.known(one, frames):
+                masks[frame - frames.start, column] = found.mask
+                scores[frame - frames.start, column] = found.score
+        ids = torch.tensor([one.id for one in newest], dtype=torch.int64)
+        names = tuple(one.name for one in newest)
+        result = Masks(masks, ids, scores, frames.start, self.video.fps, names)
+        return (result.exclusive() if self.exclusive else result).select(ids.argsort())
+
+    def mask(self, object_id: int, frame: int) -> Tensor | None:
+        """(h, w) bool of one object on one frame as it was computed; None where nothing is known."""
+        one, frame = self._object(object_id), self._frame(frame)
+        return next((found.mask for _, found in self._schedule.known(one, range(frame, frame + 1))), None)
+
+    def quality(self) -> Tensor:
+        """(t, o) in [0, 1]: how likely each mask can stay as it is; 1 on keyframes, NaN where nothing is known."""
+        quality = torch.full((len(self.video), len(self._state)), torch.nan)
+        for column, one in enumerate(self._state):
+            for frame, value in self._schedule.quality(one):
+                quality[frame, column] = value
+        return quality
+
+    def worth_correcting(self, count: int = 5) -> list[Doubt]:
+        """The frames on which a correction would help most: of low quality, the lowest first, and not side by side."""
+        quality = self.quality()
+        ids = [one.id for one in self._state]
+        doubts: list[Doubt] = []
+        for place in quality.flatten().argsort().tolist():
+            frame, column = divmod(place, len(ids))
+            value = float(quality[frame, column])
+            if len(doubts) == count or not value < 1:
+                break
+            if all(abs(frame - one.frame) >= APART for one in doubts if one.object_id == ids[column]):
+                doubts.append(Doubt(frame, ids[column], value))
+        return doubts
+
+    def save(self, path: str | Path) -> Path:
+        """Write all that was said, the history and what is computed to one .npz file (without the video)."""
+        from pointtrack.sessions.files import write_session
+
+        sides = {side for one in self._state for side in sides_of(one, len(self.video))}
+        results = self._schedule.results.select(sides)
+        return write_session(path, self.video, self._history, results)
+
+    def load(self, path: str | Path) -> None:
+        """Go on with a saved session of the same video, in the place of this one.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: a file that is no session, or one of another video. Then nothing has changed.
+        """
+        from pointtrack.sessions.files import read_session
+
+        history, results = read_session(path, self.video)
+        serials = [key.serial for state in history.states for one in state for key in one.keys]
+        self._history = history
+        self._schedule = Schedule(self.video, self.engine, results)
+        self._serial = itertools.count(1 + max(serials, default=0))
+
+    # How.
+
+    @property
+    def _state(self) -> tuple[SessionObject, ...]:
+        return self._history.state
+
+    def _do(self, state: tuple[SessionObject, ...]) -> None:
+        """A new state; what was undone is gone, and with it the results that no state can reach any more."""
+        self._history.do(state)
+        length = len(self.video)
+        self._schedule.keep(
+            {side for known in self._history.states for one in known for side in sides_of(one, length)}
+        )
+
+    def _answered(self, one: SessionObject, frame: int, asked: Prompt) -> Keyframe:
+        """The keyframe that a prompt makes, together with the earlier clicks on the frame."""
+        key = one.key(frame)
+        if asked.box is not None or (key is not None and not key.mask.any()):
+            base, points, labels, box = None, asked.points, asked.labels, asked.box
+        elif key is not None:
+            base, box = key.base, key.box
+            if not len(key.points) and box is None:  # a mask that was given: now it is corrected
+                base = key.mask
+            points, labels = torch.cat([key.points, asked.points]), torch.cat([key.labels, asked.labels])
+        else:
+            base = self.mask(one.id, frame)
+            base = base if base is not None and base.any() else None
+            points, labels, box = asked.points, asked.labels, None
+        # All clicks are asked at once: an answer that the former ones got would only hold the later ones back.
+        found = self.engine.answer(self.video, frame, Prompt(points, labels, box), base)
+        if not found.mask.any():
+            raise ValueError(
+                f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
+                "there; click elsewhere, or more often, or say absent(object, frame)"
+            )
+        return Keyframe(frame, next(self._serial), found.mask, points, labels, box, base)
+
+    def _object(self, object_id: int) -> SessionObject:
+        for one in self._state:
+            if one.id == object_id:
+                return one
+        raise ValueError(
+            f"object id: expected one of {list(self.objects)}, got {object_id!r}; add_object() makes a new one"
+        )
+
+    def _frame(self, frame: int) -> int:
+        if isinstance(frame, bool) or int(frame) != frame or not 0 <= frame < len(self.video):
+            raise ValueError(f"frame: expected a whole number in 0..{len(self.video) - 1}, got {frame!r}")
+        return int(frame)
+
+    def _range(self, start: int, stop: int | None) -> range:
+        stop = len(self.video) if stop is None else stop
+        if not 0 <= start < stop <= len(self.video):
+            raise ValueError(
+                f"frames: expected 0 <= start < stop <= {len(self.video)}, got start {start} and stop {stop}"
+            )
+        return range(start, stop)
+
+    def _checked_mask(self, mask: Any) -> Tensor:
+        mask = torch.as_tensor(mask).detach().cpu()
+        size = (self.video.wh[1], self.video.wh[0])
+        if tuple(mask.shape) != size or mask.dtype != torch.bool:
+            raise ValueError(
+                f"prompt mask: expected bool of shape (h, w) = {size} as the video, "
+                f"got {mask.dtype} {tuple(mask.shape)}"
+            )
+        if not mask.any():
+            raise ValueError(
+                "prompt mask: expected some pixel in it, got an empty mask; say absent(object, frame) for an object "
+                "that is not there"
+            )
+        return mask.clone()

@@ -1,0 +1,113 @@
+"""What of a session is computed, and what has to be: sides are walked once, several together where they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pointtrack.objects.engine import Engine, Found
+from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.sessions.keyframes import SessionObject, Side, sides_of
+from pointtrack.sessions.mask_store import Results
+from pointtrack.types import Video
+
+Direction = Literal["forward", "backward", "both"]
+
+
+@dataclass
+class _Walk:
+    """A walk of the engine that may go on later; all its sides lie on the same frames."""
+
+    sides: tuple[Side, ...]
+    steps: Iterator[dict[int, Found]]
+
+
+class Schedule:
+    """Results of walks, and walks that have not come to their end.
+
+    Args:
+        video: the frames.
+        engine: walks.
+        results: what is known already.
+    """
+
+    def __init__(self, video: Video, engine: Engine, results: Results | None = None):
+        self.video, self.engine = video, engine
+        self.results = results or Results()
+        self._walks: dict[Side, _Walk] = {}
+
+    def known(self, one: SessionObject, frames: range) -> Iterator[tuple[int, Found]]:
+        """Frames of a range on which something is known of an object."""
+        for key in one.keys:
+            if key.frame in frames:
+                yield key.frame, Found(key.mask, float(key.mask.any()), 1.0)
+        for side in sides_of(one, len(self.video)):
+            yield from self.results.of(side, frames)
+
+    def quality(self, one: SessionObject) -> Iterator[tuple[int, float]]:
+        """Of all frames on which something is known of an object."""
+        yield from ((key.frame, 1.0) for key in one.keys)
+        for side in sides_of(one, len(self.video)):
+            yield from self.results.quality(side)
+
+    def missing(self, objects: Iterable[SessionObject], frames: range, direction: Direction) -> list[Side]:
+        """Sides that reach into a range of frames and are not computed that far."""
+        sides = [side for one in objects for side in sides_of(one, len(self.video))]
+        return [
+            side
+            for side in sides
+            if (direction == "both" or side.forward == (direction == "forward"))
+            and self.results.done(side) < _wanted(side, frames)
+        ]
+
+    def walk(
+        self,
+        missing: Mapping[Side, Sequence[GivenMask]],
+        frames: range,
+        cuts: Sequence[int],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Walk sides as far as a range of frames needs it.
+
+        Args:
+            missing: the sides, with the masks that each follows from.
+            frames: that are wanted.
+            cuts: of the video.
+            progress: called with the number of frames done since the last call, per object.
+        """
+        for sides in self._together(missing):
+            walk = self._walks.get(sides[0])
+            if walk is None:
+                for side in sides:  # what a file held of them cannot be gone on from
+                    self.results.restart(side)
+                known = {side.object_id: missing[side] for side in sides}
+                walk = _Walk(sides, iter(self.engine.walk(self.video, known, sides[0].frames, cuts)))
+                self._walks |= dict.fromkeys(sides, walk)
+            for _ in range(_wanted(sides[0], frames) - self.results.done(sides[0])):
+                found = next(walk.steps)
+                for side in walk.sides:
+                    self.results.add(side, found[side.object_id])
+                progress(len(walk.sides))
+            if self.results.done(sides[0]) == len(sides[0].frames):
+                self._walks = {side: other for side, other in self._walks.items() if other is not walk}
+
+    def keep(self, sides: set[Side]) -> None:
+        """Forget all sides but these."""
+        self._walks = {side: walk for side, walk in self._walks.items() if side in sides}
+        # A walk goes on for all of its sides; those that nobody wants any more stay with the others.
+        walked = {side for walk in self._walks.values() for side in walk.sides}
+        self.results = self.results.select(sides | walked)
+
+    def _together(self, sides: Iterable[Side]) -> list[tuple[Side, ...]]:
+        """Sides of several objects that one walk can do: on the same frames, and none of them begun without the others."""
+        groups: dict[Any, list[Side]] = {}
+        for side in sides:
+            begun = self._walks.get(side)
+            groups.setdefault(begun.sides if begun else side.frames, []).append(side)
+        return [tuple(group) for group in groups.values()]
+
+
+def _wanted(side: Side, frames: range) -> int:
+    """How many frames of a side must be walked to cover its part of a range."""
+    return max((i + 1 for i, frame in enumerate(side.frames) if frame in frames), default=0)

@@ -1,0 +1,177 @@
+"""Judges what a `StreamTracker` says of points, frame after frame, with the features of the frames; and searches for lost ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pointtrack.geometry import inside_image, rescale_points
+from pointtrack.models.point_tracker import CELL, PointTracker
+from pointtrack.states.appearance import likeness, read_looks, settle, unit_cells
+from pointtrack.states.memory import PointMemory
+from pointtrack.states.redetect import Found, QueryMaps, find_again
+from pointtrack.states.rules import StateRules
+from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.types import Queries, Tracks
+from pointtrack.types.point_states import PointStates, State
+
+SEARCH_EVERY = 4  # frames
+LEVEL = 1  # of the pyramid; cells of 8 pixels at the tracker's size of frames
+
+
+class RowJudge:
+    """What is the same for all rows of a stream.
+
+    Args:
+        tracker: of the stream.
+        rules: when a point counts as lost.
+        redetect: search for lost points.
+
+    Attributes:
+        cuts: the frames on which a new shot begins.
+        maps: frame -> (c, h, w) unit cells of the frames on which points were asked for that may be searched for.
+    """
+
+    def __init__(self, tracker: PointTracker, rules: StateRules, redetect: bool):
+        self.tracker, self.rules, self.redetect = tracker, rules, redetect
+        self.cuts: set[int] = set()
+        self.maps: dict[int, Tensor] = {}
+        self._level = min(LEVEL, tracker.config.correlation.levels - 1)
+
+    def fresh(self, queries: Queries, image_wh: tuple[int, int]) -> PointMemory:
+        """Nothing known yet of some points."""
+        return PointMemory.fresh(queries, image_wh, self.rules, self.tracker.config.encoder.channels)
+
+    def judged(
+        self, rows: Tracks, stream: StreamTracker, memory: PointMemory, planned: list[Found] | None
+    ) -> tuple[Tracks, list[Found]]:
+        """Judge frame after frame, up to the first one on which lost points are found that nobody knew of.
+
+        Args:
+            rows: of all points, under the names of the stream.
+            stream: has the features of the frames.
+            memory: what is known so far; it is changed.
+            planned: what was found on these frames already; `rows` has these points too. None: nothing is searched for.
+
+        Returns:
+            The tracks of the points that were asked for, and what is newly found; with that, the tracks are of no use.
+        """
+        none = replace(
+            rows.clip(0, 0).select(columns(rows, memory)),
+            queries=memory.queries,
+            states=PointStates.blank(0, len(memory.queries)),
+        )
+        parts = [none]
+        for frame in range(rows.first_frame, rows.first_frame + len(rows)):
+            if frame in self.cuts:
+                memory.judge.cut()
+            for find in planned or ():
+                if find.frame == frame:
+                    memory.follow(find)
+            level = unit_cells(stream.features(frame, self._level))
+            row = rows.clip(frame - rows.first_frame, frame - rows.first_frame + 1)
+            parts.append(self._judged_row(row, stream, level, memory))
+            if self.redetect and planned is not None and frame % SEARCH_EVERY == 0:
+                new = self._search(frame, stream, level, memory)
+                if new:
+                    return rows, new
+        return Tracks.concat(parts).select(memory.asked), []
+
+    def before_queries(self, rows: Tracks, stream: StreamTracker, tracks: Tracks, queries: Queries) -> Tracks:
+        """Judge what a tracker of one window says about the frames before the queries, from these backward.
+
+        Args:
+            rows: of all points, from the first frame on.
+            stream: has the features of the frames.
+            tracks: what `judged` made of them.
+            queries: the points.
+        """
+        memory = self.fresh(queries, stream.image_wh)
+        parts: list[Tracks] = []
+        for frame in range(len(rows) - 1, -1, -1):
+            if frame + 1 in self.cuts:
+                memory.judge.cut()
+            level = unit_cells(stream.features(frame, self._level))
+            parts.insert(0, self._judged_row(rows.clip(frame, frame + 1), stream, level, memory))
+        back = Tracks.concat(parts).select(memory.asked)
+        early = torch.arange(len(rows))[:, None] < back.queries.frame
+        return replace(
+            tracks,
+            xy=torch.where(early[..., None], back.xy, tracks.xy),
+            visibility=torch.where(early, back.visibility, tracks.visibility),
+            states=states_of(back).where(early, states_of(tracks)),
+        )
+
+    def _judged_row(self, row: Tracks, stream: StreamTracker, level: Tensor, memory: PointMemory) -> Tracks:
+        """One frame of the stream's rows, with states, in the order of the points."""
+        frame, judge = row.first_frame, memory.judge
+        row = replace(row.select(columns(row, memory)), queries=memory.queries)
+        xy, visibility = row.xy[0], row.visibility[0]
+        # Where it only repeats the visibility it says nothing about where a hidden point is.
+        confidence = row.confidence[0] if self.tracker.tells_confidence else torch.ones_like(visibility)
+        looks = read_looks(level, self._cells(xy, stream))
+        starting = memory.starts == frame
+        asked = starting & (memory.found == 0)
+        memory.looks[asked] = looks[asked]
+        if self.redetect and bool((asked & memory.asked).any()):
+            self.maps[frame] = level
+        alike = likeness(looks, memory.looks)
+        judge.begin(starting, xy, alike)
+        judge.step(xy, visibility, confidence, alike)
+        off = inside_image(xy, row.wh) | ((xy - judge.expected).norm(dim=-1) > judge.limit())
+        away = (judge.state == State.OUT_OF_FRAME) & judge.known & off
+        believed = judge.state == State.VISIBLE
+        believed |= (visibility <= self.rules.visible) & (judge.state != State.LOST)
+        tracked = judge.state != State.NOT_TRACKED
+        states = PointStates(
+            judge.state[None].clone(),  # both change in place later
+            torch.where(tracked, alike, torch.nan)[None],
+            memory.found[None].clone(),
+            row.xy,
+            row.visibility,
+        )
+        return replace(
+            row,
+            xy=torch.where(away[:, None], judge.expected, xy)[None],
+            visibility=torch.where(believed | ~tracked, visibility, 0.0)[None],
+            states=states,
+        )
+
+    def _search(self, frame: int, stream: StreamTracker, level: Tensor, memory: PointMemory) -> list[Found]:
+        """Lost points that are found on a frame."""
+        judge, points = memory.judge, memory.queries
+        missing = (judge.state == State.LOST) | ((judge.state == State.OUT_OF_FRAME) & ~judge.known)
+        missing &= memory.asked  # helpers are not worth it
+        if not bool(missing.any()):
+            return []
+        known = QueryMaps(self._cells(points.xy, stream), points.frame, self.maps)
+        which, cells, score = find_again(level, memory.looks, missing.nonzero()[:, 0], known)
+        cells = settle(level, memory.looks[which], cells) * (CELL << self._level)
+        xy = rescale_points(cells, stream.wh, stream.image_wh, stream.rule)
+        off = (xy - judge.expected[which]).norm(dim=-1)
+        fine = inside_image(xy, stream.image_wh) & ~(judge.guided[which] & (off > judge.limit()[which]))
+        # Below those of the helpers: points that are added later may have any id from 0 on.
+        name = min(-1, int(memory.names.min())) - 1
+        found = zip(which[fine].tolist(), xy[fine].tolist(), score[fine].tolist(), strict=True)
+        return [
+            Found(int(points.ids[point]), frame, (x, y), score, name - i)
+            for i, (point, (x, y), score) in enumerate(found)
+        ]
+
+    def _cells(self, xy: Tensor, stream: StreamTracker) -> Tensor:
+        """Pixels of the video as cells of the features."""
+        return rescale_points(xy, stream.image_wh, stream.wh, stream.rule) / (CELL << self._level)
+
+
+def columns(rows: Tracks, memory: PointMemory) -> Tensor:
+    """(n,) where the points are among those of the stream."""
+    places = {name: column for column, name in enumerate(rows.ids.tolist())}
+    return torch.tensor([places[name] for name in memory.names.tolist()], dtype=torch.int64)
+
+
+def states_of(tracks: Tracks) -> PointStates:
+    """Those of tracks that were judged."""
+    assert tracks.states is not None
+    return tracks.states

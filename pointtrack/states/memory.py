@@ -1,0 +1,84 @@
+"""What is known of points while their states are told, frame after frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pointtrack.states.redetect import Found
+from pointtrack.states.rules import Judge, StateRules
+from pointtrack.types import Queries
+
+ROWS = ("looks", "names", "starts", "found")  # of a memory: tensors with a row for every point
+
+
+@dataclass
+class PointMemory:
+    """What is known of n points so far.
+
+    Attributes:
+        queries: the points.
+        judge: says what became of them.
+        looks: (n, c, 9) of the queries.
+        names: (n,) ids by which the stream knows them now.
+        starts: (n,) frame from which on they are followed under this name.
+        found: (n,) how often they were found again.
+    """
+
+    queries: Queries
+    judge: Judge
+    looks: Tensor
+    names: Tensor
+    starts: Tensor
+    found: Tensor
+
+    @classmethod
+    def fresh(
+        cls, queries: Queries, image_wh: tuple[int, int], rules: StateRules, channels: int
+    ) -> PointMemory:
+        """Nothing known yet of points whose features have so many channels."""
+        n = len(queries)
+        judge, looks = Judge(n, image_wh, rules), torch.zeros(n, channels, 9)
+        nothing = torch.zeros(n, dtype=torch.int64)
+        return cls(queries, judge, looks, queries.ids.clone(), queries.frame.clone(), nothing)
+
+    @property
+    def asked(self) -> Tensor:
+        """(n,) bool: the points that were asked for; the others are helpers, whose ids are negative."""
+        return self.queries.ids >= 0
+
+    @classmethod
+    def concat(cls, parts: Sequence[PointMemory]) -> PointMemory:
+        """The points of all parts, in order; what is known is of the same frames."""
+        joined = [torch.cat([getattr(part, name) for part in parts]) for name in ROWS]
+        queries = Queries.concat([part.queries for part in parts])
+        return cls(queries, Judge.concat([part.judge for part in parts]), *joined)
+
+    def select(self, chosen: Tensor) -> PointMemory:
+        """The points (n,) bool alone."""
+        left = [getattr(self, name)[chosen] for name in ROWS]
+        return PointMemory(self.queries.select(chosen), self.judge.select(chosen), *left)
+
+    def follow(self, find: Found) -> None:
+        """From now on a point is the one that the stream follows from where it was found."""
+        point = self.queries.ids == find.id
+        self.names[point], self.starts[point] = find.name, find.frame
+        self.found[point] += 1
+
+    def state(self) -> dict[str, Any]:
+        """All that `restored` needs, as tensors and plain values."""
+        judge = {name: value.clone() for name, value in self.judge.tensors().items()}
+        kept = {name: getattr(self, name).clone() for name in ROWS}
+        about = {"wh": self.judge.wh, "rules": asdict(self.judge.rules)}
+        return {"queries": asdict(self.queries), "judge": judge, **kept, **about}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> PointMemory:
+        """The memory as it was when `state` was asked for."""
+        judge = Judge.of(state["judge"], tuple(state["wh"]), StateRules(**state["rules"]))
+        kept = [state[name].cpu().clone() for name in ROWS]
+        return cls(Queries(**state["queries"]), judge, *kept)

@@ -1,0 +1,234 @@
+"""Whether a point is seen, hidden, out of frame or lost: rules over what a tracker says, the same for every tracker.
+
+A tracker that lost a point says so only as long as nothing similar comes by. So its word is not enough here: a point that claims
+to be seen must look as it did, and be where the points that moved along with it say it should be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pointtrack.geometry import inside_image
+from pointtrack.types.point_states import State
+
+ROUNDS = 3  # so many steps that guidance is handed on from point to point
+FEWEST = 2  # of them that must be seen for that
+PARTNERS = 8  # points whose motion says where one that is away should be
+POOL = 512  # points among which these are chosen; more would cost the square of their number
+MEMORY = 5  # frames over which two points are compared that may move together
+TOGETHER = 4.0  # pixels of distance that one pixel of different motion counts as
+RENEWAL = 0.1  # share of the newest likeness in what is usual for a point
+
+# What a judge keeps of every point, and which axis of it counts the points.
+KEPT = {
+    "state": 0, "expected": 0, "guided": 0, "known": 0, "_usual": 0, "_recent": 1, "_sure_xy": 0, "_partners": 0,
+    "_partner_xy": 0, "_doubtful": 0, "_blind": 0, "_for_it": 0, "_cut_off": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StateRules:
+    """When a point counts as lost. Distances are shares of the diagonal of the image.
+
+    Args:
+        visible: visibility above which a tracker claims to see a point.
+        unsure: confidence below which a tracker does not know where a point is.
+        patience: frames in a row of that after which the point is lost.
+        alike: share of its usual likeness to the query that a point must have to be believed when it comes back.
+        unlike: the same for a point that was seen on the frame before.
+        least: likeness to the query, a cosine, that every point must have to be believed; what is usual for a point may sink
+            with it while it slides off slowly.
+        reach: how far from where it should be a point may be.
+        blind: by how much this grows on every frame on which no other point says where it should be.
+        blind_limit: up to this.
+        returning: frames in a row that must speak for a lost point before it counts as seen.
+
+    Raises:
+        ValueError: a number that is out of range.
+    """
+
+    visible: float = 0.5
+    unsure: float = 0.1
+    patience: int = 8
+    alike: float = 0.85
+    unlike: float = 0.6
+    least: float = 0.45
+    reach: float = 0.04
+    blind: float = 0.004
+    blind_limit: float = 0.1
+    returning: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("visible", "unsure", "alike", "unlike", "least", "reach", "blind", "blind_limit"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"state rules: expected {name} in 0..1, got {getattr(self, name)}")
+        for name in ("patience", "returning"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"state rules: expected {name} of 1 frame or more, got {getattr(self, name)}"
+                )
+
+
+class Judge:
+    """Gives every point its state, frame after frame.
+
+    Args:
+        points: number of points.
+        image_wh: size of the frames as (width, height) in pixels.
+        rules: when a point counts as lost.
+
+    Attributes:
+        state: (n,) uint8, of every point on the latest frame.
+        expected: (n, 2) pixels: where the points that were near say that it should be on that frame; NaN before its start.
+        guided: (n,) bool: some of these are seen on that frame.
+        known: (n,) bool: of some of these it is known where they should be.
+    """
+
+    def __init__(self, points: int, image_wh: tuple[int, int], rules: StateRules | None = None):
+        self.rules, self.wh = rules or StateRules(), image_wh
+        self.diagonal = math.hypot(*image_wh)
+        self.state = torch.full((points,), State.NOT_TRACKED, dtype=torch.uint8)
+        self.expected = torch.full((points, 2), torch.nan)
+        self.guided, self.known = torch.zeros(2, points, dtype=torch.bool)
+        self._usual = torch.ones(points)  # likeness
+        self._recent = torch.full((MEMORY, points, 2), torch.nan)  # places on the latest frames
+        self._sure_xy = torch.full((points, 2), torch.nan)  # the last place that was believed
+        self._partners = torch.zeros(points, PARTNERS, dtype=torch.int64)
+        self._partner_xy = torch.full((points, PARTNERS, 2), torch.nan)  # where they were then
+        self._doubtful = torch.zeros(points, dtype=torch.int64)  # frames in a row
+        self._blind = torch.zeros(points, dtype=torch.int64)  # frames since then without a partner
+        self._for_it = torch.zeros(points, dtype=torch.int64)  # frames in a row that speak for a lost point
+        self._cut_off = torch.zeros(points, dtype=torch.bool)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that `of` needs to go on from here; of some values these are the judge's own, which it changes in place."""
+        return {name: getattr(self, name) for name in KEPT}
+
+    @classmethod
+    def of(
+        cls, tensors: Mapping[str, Tensor], image_wh: tuple[int, int], rules: StateRules | None = None
+    ) -> Judge:
+        """A judge that goes on with copies of what another one knew."""
+        judge = cls(len(tensors["state"]), image_wh, rules)
+        vars(judge).update({name: tensors[name].detach().cpu().clone() for name in KEPT})
+        return judge
+
+    @classmethod
+    def concat(cls, judges: Sequence[Judge]) -> Judge:
+        """The points of all judges, which are of the same frames up to here; from now on all may be partners."""
+        joined = {
+            name: torch.cat([getattr(one, name) for one in judges], dim=axis) for name, axis in KEPT.items()
+        }
+        before = torch.tensor([0, *(len(one.state) for one in judges[:-1])]).cumsum(0)
+        partners = [one._partners + first for one, first in zip(judges, before.tolist(), strict=True)]
+        return cls.of({**joined, "_partners": torch.cat(partners)}, judges[0].wh, judges[0].rules)
+
+    def select(self, chosen: Tensor) -> Judge:
+        """The points (n,) bool alone; the others are no partners any more."""
+        left = {
+            name: getattr(self, name).index_select(axis, chosen.nonzero()[:, 0])
+            for name, axis in KEPT.items()
+        }
+        gone = ~chosen[left["_partners"]]
+        left["_partner_xy"] = left["_partner_xy"].masked_fill(gone[..., None], torch.nan)
+        left["_partners"] = (chosen.cumsum(0) - 1)[left["_partners"]].masked_fill(gone, 0)
+        return Judge.of(left, self.wh, self.rules)
+
+    def begin(self, which: Tensor, xy: Tensor, likeness: Tensor) -> None:
+        """Points (n,) bool that are known to be at these places (n, 2) on the frame that `step` is given next."""
+        self.state[which] = State.VISIBLE
+        self._sure_xy[which] = self.expected[which] = xy[which]
+        self._partner_xy[which] = self._recent[:, which] = torch.nan
+        self._usual[which] = likeness[which]
+        for count in (self._doubtful, self._blind, self._for_it):
+            count[which] = 0
+        self._cut_off[which] = False
+
+    def cut(self) -> None:
+        """A new shot begins with the next frame: what was tracked is not there any more."""
+        tracked = self.state != State.NOT_TRACKED
+        self.state[tracked] = State.LOST
+        self._cut_off |= tracked
+
+    def step(self, xy: Tensor, visibility: Tensor, confidence: Tensor, likeness: Tensor) -> None:
+        """Take in what the tracker says about the next frame; `state` and `expected` are of it then.
+
+        Args:
+            xy: (n, 2) pixels; NaN where a point is not tracked.
+            visibility, confidence, likeness: (n,); the last is how alike the place is to that of the query.
+        """
+        rules, told = self.rules, torch.isfinite(xy).all(-1)
+        judged = told & (self.state != State.NOT_TRACKED)
+        before = self.state.clone()
+        was_seen = before == State.VISIBLE
+        claimed = judged & (visibility > rules.visible) & inside_image(xy, self.wh) & ~self._cut_off
+        on_its_way = (xy - self._sure_xy - self._step()).norm(dim=-1)
+        self._expect(xy, claimed & was_seen)
+        off, limit = (xy - self.expected).norm(dim=-1), self.limit()
+        placed = (off <= limit) | (was_seen & (on_its_way <= limit))
+        enough = torch.where(was_seen, rules.unlike, rules.alike) * self._usual
+        alike = likeness >= enough.clamp(min=rules.least)
+        believed = claimed & placed & alike
+        outside = ~inside_image(torch.where(self.known[:, None], self.expected, xy), self.wh)
+        doubtful = (confidence < rules.unsure) | (claimed & ~alike)
+        self._doubtful = torch.where(judged & doubtful & ~outside, self._doubtful + 1, 0)
+        self._for_it = torch.where(believed, self._for_it + 1, 0)
+
+        lost = (
+            (claimed & ~placed) | (self.guided & (off > limit)) | (self._doubtful >= rules.patience)
+        ) & ~outside
+        lost |= before == State.LOST
+        state = torch.full_like(before, State.HIDDEN)
+        state[outside] = State.OUT_OF_FRAME
+        state[lost] = State.LOST
+        state[believed & ((before != State.LOST) | (self._for_it >= rules.returning))] = State.VISIBLE
+        self.state = torch.where(judged, state, before)
+        self._remember(xy, likeness, judged & (self.state == State.VISIBLE), judged)
+
+    def limit(self) -> Tensor:
+        """(n,) pixels that a point may be off."""
+        blind = (self.rules.blind * self._blind).clamp(max=self.rules.blind_limit)
+        return self.diagonal * (self.rules.reach + blind)
+
+    def _expect(self, xy: Tensor, reliable: Tensor) -> None:
+        """Move `expected` along with the partners."""
+        places, known = xy, reliable
+        for turn in range(ROUNDS):
+            usable = known[self._partners] & torch.isfinite(self._partner_xy[..., 0])
+            moved = torch.where(usable[..., None], places[self._partners] - self._partner_xy, torch.nan)
+            led = usable.sum(1) >= FEWEST
+            expected = torch.where(led[:, None], self._sure_xy + moved.nanmedian(dim=1).values, self.expected)
+            if turn == 0:
+                self.guided = led
+            places, known = torch.where(reliable[:, None], xy, expected), reliable | led
+        self.expected, self.known = expected, led
+        self._blind = torch.where(led, 0, self._blind + 1)
+
+    def _remember(self, xy: Tensor, likeness: Tensor, sure: Tensor, judged: Tensor) -> None:
+        """Note where the points that are seen are, how they look, and who moves along with them."""
+        self._sure_xy[sure] = self.expected[sure] = xy[sure]
+        self._blind[sure] = 0
+        self._usual[sure] += RENEWAL * (likeness[sure] - self._usual[sure])
+        pool = sure.nonzero()[:, 0]
+        pool = pool[:: -(-len(pool) // POOL)] if len(pool) else pool
+        if len(pool) > FEWEST:
+            way = xy - self._recent[0]  # over some frames, as far as they are known
+            way = torch.where(torch.isfinite(way), way, torch.nan_to_num(xy - self._recent[-1]))
+            apart = torch.cdist(xy[sure], xy[pool]) + TOGETHER * torch.cdist(way[sure], way[pool])
+            apart[sure.nonzero()[:, :1] == pool] = torch.inf  # not with itself
+            near = apart.topk(min(PARTNERS, len(pool) - 1), dim=1, largest=False).indices
+            partners = torch.zeros(len(near), PARTNERS, dtype=torch.int64)
+            places = torch.full((len(near), PARTNERS, 2), torch.nan)
+            partners[:, : near.shape[1]], places[:, : near.shape[1]] = pool[near], xy[pool[near]]
+            self._partners[sure], self._partner_xy[sure] = partners, places
+        newest = torch.where(sure[:, None], xy, torch.nan)
+        self._recent = torch.where(judged[:, None], torch.cat([self._recent[1:], newest[None]]), self._recent)
+
+    def _step(self) -> Tensor:
+        """(n, 2) what the points moved on the latest frame; 0 where not known."""
+        return torch.nan_to_num(self._recent[-1] - self._recent[-2])

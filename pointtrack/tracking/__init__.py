@@ -1,0 +1,1 @@
+"""Points through frames: the stream of windows, query points, helpers, cuts, smoothing."""

@@ -1,0 +1,54 @@
+"""Points that are tracked together, and all that has to be kept to go on with them later."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.window import Estimate
+from pointtrack.models.window_loop import TrackedWindow, WindowLoop
+from pointtrack.types import Queries
+
+
+@dataclass
+class PointGroup:
+    """Points that are tracked together, and see nothing of the points of other groups.
+
+    Attributes:
+        queries: those of them that are still wanted.
+        places: (k,) where these are among the points of the loop.
+        loop: tracks them.
+        last: the newest window of the loop.
+    """
+
+    queries: Queries
+    places: Tensor
+    loop: WindowLoop
+    last: TrackedWindow | None = None
+
+    def keep(self, windows: list[TrackedWindow]) -> list[TrackedWindow]:
+        """Note the newest of some windows; all of them."""
+        self.last = windows[-1] if windows else self.last
+        return windows
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restored` needs, as tensors and plain values."""
+        last = self.last and asdict(replace(self.last, estimates=self.last.estimates[-1:]))
+        return {
+            "queries": asdict(self.queries),
+            "places": self.places,
+            "loop": self.loop.state(),
+            "last": last,
+        }
+
+    @classmethod
+    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> PointGroup:
+        """The group as it was when `state` was asked for."""
+        last = state["last"]
+        if last is not None:
+            last = TrackedWindow(**{**last, "estimates": [Estimate(**part) for part in last["estimates"]]})
+        loop = WindowLoop.restored(tracker, state["loop"])
+        return cls(Queries(**state["queries"]), state["places"].cpu(), loop, last)

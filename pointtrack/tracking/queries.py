@@ -1,0 +1,158 @@
+"""Where to track: grids, corners, files of points, and support points that help the others.
+
+The (t, y, x) order of the TAP-Vid data sets ends here, in `queries_from_tyx`; everything else in pointtrack
+keeps frame and (x, y) apart.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from pointtrack.checks import check_shape
+from pointtrack.geometry import grid_points
+from pointtrack.types import Queries, Video
+
+
+def grid_queries(
+    video_or_wh: Video | tuple[int, int],
+    size: int | tuple[int, int] = 20,
+    frame: int = 0,
+    mask: np.ndarray | None = None,
+) -> Queries:
+    """A regular grid of points on one frame, over the image or inside a mask.
+
+    Args:
+        video_or_wh: the video, or its size as (width, height) in pixels.
+        size: points per side, or (columns, rows).
+        frame: the frame the points are given on.
+        mask: (h, w) bool; only points inside it. The grid is then square and so fine that about as many
+            points as without a mask fall into the mask: its spacing is sqrt(mask area / number of points)
+            pixels, and at least 1. There is always at least one point.
+
+    Returns:
+        `Queries` row by row, x fastest; ids 0..n-1.
+
+    Raises:
+        ValueError: fewer than one point per side, a frame outside the video, a mask of another size or an
+            empty one.
+    """
+    wh = _size_of(video_or_wh, frame)
+    if mask is None:
+        xy = grid_points(size, wh)
+    else:
+        columns, rows = (size, size) if isinstance(size, int) else size
+        if min(columns, rows) < 1:
+            raise ValueError(f"grid size: expected at least 1 point per side, got {columns} x {rows}")
+        xy = torch.from_numpy(_grid_in_mask(_checked_mask(mask, wh), columns * rows))
+    return Queries(torch.full((len(xy),), frame), xy)
+
+
+def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndarray | None = None) -> Queries:
+    """The points of a frame that are easiest to follow: its strongest corners, best first.
+
+    Args:
+        video: the video; one frame of it is read.
+        count: at most this many points; flat images give fewer.
+        frame: the frame to look at.
+        mask: (h, w) bool; only corners inside it.
+
+    Returns:
+        `Queries` with ids 0..n-1 in order of strength.
+
+    Raises:
+        ValueError: no corners at all (use `grid_queries`), a frame outside the video, a count below 1, a
+            mask of another size or an empty one.
+
+    Source: Shi and Tomasi, "Good features to track", as in OpenCV.
+    """
+    wh = _size_of(video, frame)
+    if count < 1:
+        raise ValueError(f"count: expected at least 1 corner, got {count}")
+    where = None if mask is None else _checked_mask(mask, wh).astype(np.uint8)
+    grey = cv2.cvtColor(np.ascontiguousarray(video.frames[frame]), cv2.COLOR_RGB2GRAY)
+    area = wh[0] * wh[1] if where is None else int(where.sum())
+    distance = max(0.5 * math.sqrt(area / count), 2.0)  # spreads the corners over the area
+    corners = cv2.goodFeaturesToTrack(grey, count, 0.005, distance, mask=where, blockSize=5)
+    if corners is None or len(corners) == 0:
+        raise ValueError(f"frame {frame}: expected corners, found none; the area is flat, use grid_queries")
+    xy = corners.reshape(-1, 2)
+    return Queries(torch.full((len(xy),), frame), torch.from_numpy(xy))
+
+
+def queries_from_tyx(points: Any) -> Queries:
+    """(n, 3) rows of (frame, y, x), the order of TAP-Vid and TAPIR -> Queries.
+
+    >>> queries_from_tyx([[3, 20.0, 10.0]]).xy
+    tensor([[10., 20.]])
+    """
+    tyx = torch.as_tensor(points, dtype=torch.float64)
+    check_shape(tyx, "n 3", "query points (frame, y, x)")
+    return Queries(tyx[:, 0], tyx[:, [2, 1]])
+
+
+def _size_of(video_or_wh: Video | tuple[int, int], frame: int) -> tuple[int, int]:
+    """(width, height); raises ValueError for a frame that the video has not."""
+    if isinstance(video_or_wh, Video):
+        if not 0 <= frame < len(video_or_wh):
+            raise ValueError(f"frame: expected 0..{len(video_or_wh) - 1}, got {frame}")
+        return video_or_wh.wh
+    if len(video_or_wh) != 2 or min(video_or_wh) < 1:
+        raise ValueError(f"wh: expected (width, height) of at least 1 pixel each, got {video_or_wh}")
+    return video_or_wh
+
+
+def _checked_mask(mask: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
+    """(h, w) bool; raises ValueError for a mask of another size or without a pixel."""
+    mask = np.asarray(mask)
+    if mask.shape != (wh[1], wh[0]):
+        raise ValueError(f"mask: expected shape (h, w) = ({wh[1]}, {wh[0]}) as the video, got {mask.shape}")
+    if not mask.any():
+        raise ValueError("mask: expected at least one pixel inside, got an empty mask")
+    return mask.astype(bool)
+
+
+def _grid_in_mask(mask: np.ndarray, count: int) -> np.ndarray:
+    """(n, 2) float32 points of a square grid inside the mask, n about `count` and at least 1."""
+    rows, columns = np.nonzero(mask)
+    spacing = max(math.sqrt(len(rows) / count), 1.0)
+    axes = []
+    for low, high in ((columns.min(), columns.max()), (rows.min(), rows.max())):
+        steps = int((high - low) / spacing)
+        axes.append((low + high) / 2 + spacing * (np.arange(steps + 1) - steps / 2))  # centred on the box
+    x, y = (axis.reshape(-1) for axis in np.meshgrid(*axes))
+    inside = mask[np.rint(y).astype(int), np.rint(x).astype(int)]
+    if not inside.any():  # a shape so thin that the grid misses it: its pixel nearest to the middle
+        nearest = np.argmin((columns - columns.mean()) ** 2 + (rows - rows.mean()) ** 2)
+        return np.array([[columns[nearest], rows[nearest]]], np.float32)
+    return np.stack([x[inside], y[inside]], axis=-1).astype(np.float32)
+
+
+def stride_queries(wh: tuple[int, int], stride: int, frame: int = 0) -> Queries:
+    """Points `stride` pixels apart over a whole image, in the middle of it; 1 is every pixel.
+
+    Args:
+        wh: size of the image as (width, height) in pixels.
+        stride: distance in pixels, 1 or more.
+        frame: the frame they are given on.
+
+    Returns:
+        `Queries` row by row, x fastest; ids 0..n-1.
+
+    Raises:
+        ValueError: a stride below 1.
+
+    >>> stride_queries((6, 3), 4).xy
+    tensor([[0.5000, 1.0000],
+            [4.5000, 1.0000]])
+    """
+    if stride < 1:
+        raise ValueError(f"stride: expected 1 pixel or more, got {stride}")
+    x, y = (torch.arange(0, side, stride) + (side - 1) % stride / 2 for side in wh)
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    xy = torch.stack([grid_x, grid_y], dim=-1).reshape(-1, 2)
+    return Queries(torch.full((len(xy),), frame), xy)

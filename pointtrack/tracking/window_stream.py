@@ -1,0 +1,388 @@
+"""Tracks from frames: `StreamTracker` for frames as they come, `track` for a whole video.
+
+The only place that resizes frames to the model's size, adds the batch axis, cuts windows, and undoes it all.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from pointtrack.config import TrackerConfig
+from pointtrack.geometry import rescale_points, resize_frames
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.window_loop import TrackedWindow, WindowLoop
+from pointtrack.tracking.groups import PointGroup
+from pointtrack.tracking.support import support_queries
+from pointtrack.types import Queries, Tracks, Video
+
+Progress = Callable[[int], None]
+
+
+def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int]:
+    """Size at which a video is tracked: the config's own, or the video's shape with about the config's area.
+
+    In the second case the sides are multiples of 16.
+
+    >>> model_wh((854, 480), TrackerConfig(input_area=512 * 288))
+    (512, 288)
+    """
+    if config.input_wh is not None:
+        return config.input_wh
+    scale = math.sqrt(config.input_area / (image_wh[0] * image_wh[1]))
+    return tuple(max(64, 16 * round(side * scale / 16)) for side in image_wh)  # type: ignore[return-value]
+
+
+class StreamTracker:
+    """Tracks points through frames that arrive in pieces of any size.
+
+    Every `push` returns what has become final; `finish` returns the rest. However the frames are cut into
+    pieces, the answer is the same. Memory does not grow with the video: one window of frames and features. (A
+    tracker whose one window is the whole video keeps the features of all frames until `finish`.)
+
+    Args:
+        tracker: from `load_tracker`.
+        queries: points to track; frames are counted from the first frame pushed. A point exists from its
+            query frame on: before it, its track is NaN. (A tracker whose one window is the whole video
+            answers for the frames before it as well.)
+        image_wh: size of the frames as (width, height).
+        fps: only noted in the tracks.
+
+    Raises:
+        ValueError: a query outside the image.
+    """
+
+    def __init__(self, tracker: PointTracker, queries: Queries, image_wh: tuple[int, int], fps: float = 30.0):
+        queries.check_inside(None, image_wh)
+        self.tracker, self.fps = tracker, fps
+        self.image_wh = (int(image_wh[0]), int(image_wh[1]))
+        self.device = next(tracker.parameters()).device
+        self.wh = model_wh(self.image_wh, tracker.config)
+        self.rule = tracker.config.resize_rule
+        # The first group leads: it is there from the first frame on, with or without points.
+        self._groups = [
+            PointGroup(queries, torch.arange(len(queries)), WindowLoop(tracker, *self._asked(queries)))
+        ]
+        self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) that are not encoded yet
+        self._returned = 0  # frames
+        self._ready: list[Tracks] = []  # final rows that the next push will return
+        self._pushed = 0
+        self._finished = False
+        self._ended: WindowLoop | None = None  # as it was before `finish`, for its features
+
+    @property
+    def queries(self) -> Queries:
+        """The points that are tracked now, in the order of the tracks."""
+        return Queries.concat([group.queries for group in self._groups])
+
+    @property
+    def frames_pushed(self) -> int:
+        """Number of frames taken in so far."""
+        return self._pushed
+
+    @property
+    def earliest(self) -> int:
+        """The first frame on which points can still be added."""
+        return self._groups[0].loop.earliest
+
+    def features(self, frame: int, level: int) -> Tensor:
+        """(c, h, w) what the tracker saw of a frame, at a level of its pyramid.
+
+        After `finish` those of the frames that it returned can still be read.
+
+        Raises:
+            ValueError: a frame before `earliest`, or one that is not encoded yet.
+        """
+        loop = self._ended or self._groups[0].loop
+        return rearrange(loop.features(frame)[level], "1 1 h w c -> c h w")
+
+    @torch.inference_mode()
+    def push(self, frames: np.ndarray | Tensor) -> Tracks:
+        """Take in (t, h, w, 3) uint8 RGB frames (or a single (h, w, 3) one); return the frames now final.
+
+        Raises:
+            ValueError: another size or type than expected, or a stream that was finished.
+        """
+        if self._finished:
+            raise ValueError(
+                "StreamTracker: expected push before finish; make a new StreamTracker for a new video"
+            )
+        parts = [self._rows([(group, None) for group in self._groups], 0), *self._ready]
+        self._ready = []
+        for frame in self._checked(frames):
+            pixels = rearrange(frame, "h w c -> 1 c h w").to(self.device)
+            self._waiting.append(resize_frames(pixels, self.wh, self.rule)[None])
+            self._pushed += 1
+            if len(self._waiting) == self._group_size():
+                parts += self._encode()
+        return Tracks.concat(parts)
+
+    @property
+    def lag(self) -> int:
+        """Number of frames pushed of which no final answer was given yet."""
+        return self._pushed - self._returned + sum(len(rows) for rows in self._ready)
+
+    @torch.inference_mode()
+    def newest(self) -> Tracks:
+        """A first answer for the frame pushed last, at once: it may change until that frame becomes final.
+
+        What `push` and `finish` return is, up to rounding, as without this; each call costs a window of tracking.
+
+        Raises:
+            ValueError: no frame was pushed yet, or the stream was finished.
+        """
+        if self._finished or not self._pushed:
+            raise ValueError("StreamTracker: expected newest after the first push and before finish")
+        if self._waiting:
+            self._ready += self._encode()
+        last = self._pushed - 1
+        return self._rows_at([(group, group.loop.peek() or group.last) for group in self._groups], last, 1)
+
+    @torch.inference_mode()
+    def finish(self) -> Tracks:
+        """Track the frames that no full window covered, and return everything that was not yet returned."""
+        if self._finished:
+            raise ValueError("StreamTracker: expected finish once")
+        self._finished = True
+        early = [*self._ready, *(self._encode() if self._waiting else [])]
+        self._ended = copy.copy(self._groups[0].loop)
+        for group in self._groups:
+            group.keep(group.loop.finish())
+        rest = self._rows([(group, group.last) for group in self._groups], self._pushed - self._returned)
+        for group in self._groups:
+            group.last = None
+        return Tracks.concat([*early, rest])
+
+    @torch.inference_mode()
+    def add(self, queries: Queries) -> Tracks:
+        """Track more points from now on, as a group of their own: the other points do not notice.
+
+        Args:
+            queries: with ids that no other point has or had; on the frame `earliest`, which lies up to one step of
+                the tracker's windows before the frames that are not final yet, or later.
+
+        Returns:
+            The new points alone, on those frames from `earliest` on that were returned before. From now on the pieces
+            that `push` returns have the new points too, behind the others.
+
+        Raises:
+            ValueError: a frame before `earliest`, a point outside the image, an id that is taken, or a stream that was
+                finished.
+        """
+        if self._finished:
+            raise ValueError("StreamTracker: expected points to be added before finish")
+        queries.check_inside(None, self.image_wh)
+        first = self.earliest
+        if len(queries) and int(queries.frame.min()) < first:
+            raise ValueError(
+                f"StreamTracker: expected points on frame {first} or later, got frame {int(queries.frame.min())}; "
+                "the frames before are gone"
+            )
+        Queries.concat([self.queries, queries])  # refuses an id that is taken
+        loop, windows = self._groups[0].loop.branch(*self._asked(queries))
+        group = PointGroup(queries, torch.arange(len(queries)), loop)
+        group.keep(windows)
+        self._groups.append(group)
+        return self._rows_at([(group, group.last)], first, self._returned - first)
+
+    def remove(self, ids: Tensor | Sequence[int]) -> None:
+        """Stop to track some points. Those that were asked for together with them keep their tracks exactly.
+
+        A group of which no point is left costs nothing more.
+
+        Raises:
+            ValueError: an id that no point has.
+        """
+        ids = self.queries.known_ids(ids, "StreamTracker")
+        for group in self._groups:
+            kept = ~torch.isin(group.queries.ids, ids)
+            group.queries, group.places = group.queries.select(kept), group.places[kept]
+        leader = self._groups[0]
+        if not len(leader.queries) and leader.loop.frame.shape[1]:
+            leader.loop, windows = leader.loop.branch(*self._asked(leader.queries))
+            leader.keep(windows)
+        self._groups = [leader, *(group for group in self._groups[1:] if len(group.queries))]
+
+    def state(self) -> dict[str, Any]:
+        """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`."""
+        if self._finished:
+            raise ValueError("StreamTracker: expected its state to be asked for before finish")
+        kept = {name: getattr(self, name) for name in ("image_wh", "fps", "_returned", "_pushed")}
+        parts = {"ready": [asdict(rows) for rows in self._ready], "groups": [g.state() for g in self._groups]}
+        return {**kept, "_waiting": list(self._waiting), **parts}
+
+    @classmethod
+    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> StreamTracker:
+        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
+        rest = dict(state)
+        groups = [PointGroup.restored(tracker, saved) for saved in rest.pop("groups")]
+        ready = [Tracks(**{**rows, "queries": Queries(**rows["queries"])}) for rows in rest.pop("ready")]
+        stream = cls(tracker, groups[0].queries, rest["image_wh"], rest["fps"])
+        vars(stream).update(rest, _waiting=list(rest["_waiting"]), _groups=groups, _ready=ready)
+        return stream
+
+    def _asked(self, queries: Queries) -> tuple[Tensor, Tensor]:
+        """Frames and places as a loop takes them."""
+        xy = rescale_points(queries.xy, self.image_wh, self.wh, self.rule)
+        return queries.frame[None].to(self.device), xy[None].to(self.device)
+
+    def _group_size(self) -> int:
+        """Frames to encode together: always the same ones, however they are pushed."""
+        loop = self._groups[0].loop
+        return loop.step if loop.length is None else min(loop.step, loop.length - loop.held)
+
+    def _encode(self) -> list[Tracks]:
+        """Encode the waiting frames, and track the windows that they complete; the rows that are final then."""
+        pyramid = self.tracker.encode(torch.cat(self._waiting, dim=1))
+        self._waiting = []
+        found = [group.keep(group.loop.push(pyramid)) for group in self._groups]
+        step = self._groups[0].loop.step
+        return [
+            self._rows(list(zip(self._groups, windows, strict=True)), step)
+            for windows in zip(*found, strict=True)
+        ]
+
+    def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
+        if isinstance(frames, np.ndarray) and min(frames.strides, default=0) < 0:
+            frames = frames.copy()  # torch takes no reversed views
+        frames = torch.as_tensor(frames)
+        frames = frames[None] if frames.ndim == 3 else frames
+        expected = (self.image_wh[1], self.image_wh[0], 3)
+        if frames.ndim != 4 or tuple(frames.shape[1:]) != expected or frames.dtype != torch.uint8:
+            raise ValueError(
+                f"frames: expected uint8 RGB of shape (t, {', '.join(map(str, expected))}), "
+                f"got {frames.dtype} {tuple(frames.shape)}"
+            )
+        return frames
+
+    def _rows(self, windows: Sequence[tuple[PointGroup, TrackedWindow | None]], count: int) -> Tracks:
+        """The next `count` frames, which are final now."""
+        first = self._returned
+        self._returned += count
+        return self._rows_at(windows, first, count)
+
+    def _rows_at(
+        self, windows: Sequence[tuple[PointGroup, TrackedWindow | None]], first: int, count: int
+    ) -> Tracks:
+        """Frames that lie in the windows, as tracks of the groups' points in pixels of the video."""
+        queries = Queries.concat([group.queries for group, _ in windows])
+        parts = [self._rows_of(group, window, first, count) for group, window in windows]
+        xy, visibility, confidence = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
+        number = torch.arange(count)[:, None] + first
+        early, asked = number < queries.frame, number == queries.frame
+        if self._groups[0].loop.length is None:
+            early = torch.zeros_like(early)
+        xy = torch.where(early[..., None], torch.nan, xy)
+        xy = torch.where(asked[..., None], queries.xy, xy)
+        visibility = torch.where(early, 0.0, torch.where(asked, 1.0, visibility))
+        confidence = torch.where(early, 0.0, torch.where(asked, 1.0, confidence))
+        return Tracks(xy, visibility, confidence, queries, self.image_wh, first, self.fps)
+
+    def _rows_of(
+        self, group: PointGroup, window: TrackedWindow | None, first: int, count: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """xy (count, k, 2), visibility and confidence (count, k) of a group; NaN and 0 where its window has none."""
+        n = group.loop.frame.shape[1]
+        xy = torch.full((count, n, 2), torch.nan)
+        visibility, confidence = torch.zeros(count, n), torch.zeros(count, n)
+        if window is not None:
+            points = window.points.cpu()
+            part = window.estimates[-1].frames(first - window.start, first - window.start + count)
+            xy[:, points] = rescale_points(part.xy[0].float().cpu(), self.wh, self.image_wh, self.rule)
+            visibility[:, points] = part.visibility_logit[0].float().sigmoid().cpu()
+            confidence[:, points] = part.confidence_logit[0].float().sigmoid().cpu()
+        return xy[:, group.places], visibility[:, group.places], confidence[:, group.places]
+
+
+def track(
+    tracker: PointTracker,
+    video: Video,
+    queries: Queries,
+    *,
+    backward: bool = True,
+    support_grid: int = 5,
+    support_local: int = 0,
+    progress: Progress | None = None,
+) -> Tracks:
+    """Track points through a whole video.
+
+    Args:
+        tracker: from `load_tracker`.
+        video: the frames.
+        queries: points with their frames.
+        backward: also track every point from its query frame back to the first frame; otherwise its track
+            is NaN before that.
+        support_grid: side of a grid of helper points that is tracked along, and left out of the answer;
+            0 for none. They tell the tracker how the rest of the scene moves.
+        support_local: the same around every query, on its frame, 50 pixels wide: they tell how the
+            surroundings of the point move. Costs support_local^2 points per query.
+        progress: called with the number of frames that each step has done; 2 passes over part of the
+            video when points are tracked backward.
+
+    Returns:
+        Tracks over all frames. Each point is exactly where it was asked for on its own frame, visible.
+
+    Raises:
+        ValueError: a query after the last frame or outside the image.
+    """
+    queries.check_inside(len(video), video.wh)
+    if not len(queries):
+        empty = torch.zeros(len(video), 0)
+        return Tracks(empty[..., None].expand(-1, -1, 2), empty, empty, queries, video.wh, fps=video.fps)
+    helpers = support_queries(queries, video.wh, global_size=support_grid, local_size=support_local)
+    everyone = Queries.concat([queries, helpers])
+    tracks = _track_pass(tracker, video.frames, everyone, video.wh, video.fps, progress)
+    late = int(everyone.frame.max())
+    one_window = tracker.config.window.length is None  # tracks both ways at once
+    if backward and late > 0 and not one_window:
+        # The same forward tracking, through the frames late..0, of those points that have frames before theirs.
+        asked_later = everyone.frame > 0
+        points = everyone.select(asked_later)
+        flipped = Queries(late - points.frame, points.xy, points.ids)
+        back = _track_pass(tracker, video.frames[late::-1], flipped, video.wh, video.fps, progress)
+        before = torch.arange(late + 1)[:, None] < points.frame
+        for name in ("xy", "visibility", "confidence"):
+            ahead, reverse = getattr(tracks, name), getattr(back, name).flip(0)
+            where = before if ahead.ndim == 2 else before[..., None]
+            # In place: these tensors were made a few lines above, and nobody else holds them.
+            ahead[: late + 1, asked_later] = torch.where(where, reverse, ahead[: late + 1, asked_later])
+    tracks = tracks.select(slice(0, len(queries)))
+    return tracks if backward else _from_query_on(tracks)
+
+
+def _from_query_on(tracks: Tracks) -> Tracks:
+    """The same, with nothing known before the points' query frames."""
+    early = torch.arange(len(tracks))[:, None] < tracks.queries.frame
+    return replace(
+        tracks,
+        xy=tracks.xy.masked_fill(early[..., None], torch.nan),
+        visibility=tracks.visibility.masked_fill(early, 0.0),
+        confidence=tracks.confidence.masked_fill(early, 0.0),
+    )
+
+
+def _track_pass(
+    tracker: PointTracker,
+    frames: np.ndarray,
+    queries: Queries,
+    wh: tuple[int, int],
+    fps: float,
+    progress: Progress | None,
+) -> Tracks:
+    stream = StreamTracker(tracker, queries, wh, fps)
+    parts = []
+    chunk = tracker.config.window.step
+    for start in range(0, len(frames), chunk):
+        piece = frames[start : start + chunk]
+        parts.append(stream.push(piece))
+        if progress is not None:
+            progress(len(piece))
+    return Tracks.concat([*parts, stream.finish()])

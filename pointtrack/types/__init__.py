@@ -1,0 +1,13 @@
+"""What every part of pointtrack speaks. Frozen, and checked when made.
+
+One video, no batch axis. Pixels are numpy arrays (they come from decoders and go to files), points are
+torch tensors on the CPU. A value of these types is always valid: whoever receives one need not check.
+"""
+
+from pointtrack.types.masks import Masks
+from pointtrack.types.point_states import PointStates, State
+from pointtrack.types.queries import Queries
+from pointtrack.types.tracks import Tracks
+from pointtrack.types.video import Video
+
+__all__ = ["Masks", "PointStates", "Queries", "State", "Tracks", "Video"]

@@ -1,0 +1,100 @@
+"""Points to track: where each one is on one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pointtrack.checks import check_shape, whole_numbers
+from pointtrack.geometry import inside_image
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Points to track: where each one is on one frame.
+
+    Args:
+        frame: (n,) whole numbers, the frame each point is given on, from 0.
+        xy: (n, 2) points as (x, y) in pixels of the video.
+        ids: (n,) distinct whole numbers that name the points for ever; 0..n-1 where not given.
+
+    Lists and arrays are taken too. `frame` and `xy` are kept apart so that (t, x, y) and the (t, y, x)
+    of other tools cannot be mixed up.
+
+    Raises:
+        ValueError: shapes that do not fit, negative or fractional frames, coordinates that are not finite.
+    """
+
+    frame: Tensor
+    xy: Tensor
+    ids: Tensor = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        xy = torch.as_tensor(self.xy, dtype=torch.float32).detach().cpu()
+        n = check_shape(xy, "n 2", "query xy")["n"]
+        frame = whole_numbers(self.frame, "query frame")
+        ids = torch.arange(n) if self.ids is None else whole_numbers(self.ids, "query ids")
+        for name, values in (("query frame", frame), ("query ids", ids)):
+            if values.shape != (n,):
+                raise ValueError(f"{name}: expected one per point ({n},), got shape {tuple(values.shape)}")
+        if not torch.isfinite(xy).all():
+            bad = int((~torch.isfinite(xy).all(dim=1)).nonzero()[0])
+            raise ValueError(f"query xy: expected finite pixels, got {xy[bad].tolist()} for point {bad}")
+        if n and int(frame.min()) < 0:
+            raise ValueError(f"query frame: expected 0 or later, got {int(frame.min())}")
+        if len(torch.unique(ids)) != n:
+            raise ValueError("query ids: expected distinct ids, got one twice")
+        object.__setattr__(self, "frame", frame)
+        object.__setattr__(self, "xy", xy)
+        object.__setattr__(self, "ids", ids)
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    @classmethod
+    def from_txy(cls, txy: Any) -> Queries:
+        """(n, 3) rows of (frame, x, y) -> Queries."""
+        txy = torch.as_tensor(txy, dtype=torch.float64)
+        check_shape(txy, "n 3", "query points (frame, x, y)")
+        return cls(frame=txy[:, 0], xy=txy[:, 1:])
+
+    def select(self, index: Any) -> Queries:
+        """The points at the given positions (indices, a slice or a (n,) bool mask), ids kept."""
+        return Queries(self.frame[index], self.xy[index], self.ids[index])
+
+    def moved(self, frames: int) -> Queries:
+        """The same points with every frame number raised by `frames`."""
+        return Queries(self.frame + frames, self.xy, self.ids)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Queries], renumber: bool = False) -> Queries:
+        """All points of all parts in order; ids must differ, or are counted anew with `renumber`."""
+        frame = torch.cat([part.frame for part in parts])
+        xy = torch.cat([part.xy for part in parts])
+        return cls(frame, xy) if renumber else cls(frame, xy, torch.cat([part.ids for part in parts]))
+
+    def known_ids(self, ids: Tensor | Sequence[int], who: str) -> Tensor:
+        """(k,) the ids; ValueError, with `who` was asked in front, for one that no point has."""
+        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
+        unknown = ids[~torch.isin(ids, self.ids)]
+        if len(unknown):
+            raise ValueError(f"{who}: expected ids of tracked points, got {unknown.tolist()[:5]}")
+        return ids
+
+    def check_inside(self, frames: int | None, wh: tuple[int, int]) -> None:
+        """Raise ValueError when a point lies outside the image or after the last frame."""
+        for i in range(len(self)):
+            if frames is not None and int(self.frame[i]) >= frames:
+                raise ValueError(
+                    f"query point {int(self.ids[i])}: expected a frame in 0..{frames - 1}, "
+                    f"got {int(self.frame[i])}; the video has {frames} frames"
+                )
+            if not bool(inside_image(self.xy[i], wh)):
+                raise ValueError(
+                    f"query point {int(self.ids[i])}: expected (x, y) inside the {wh[0]} x {wh[1]} image, "
+                    f"got ({self.xy[i, 0]:g}, {self.xy[i, 1]:g})"
+                )

@@ -1,0 +1,202 @@
+"""Where points went, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointtrack.checks import check_shape
+from pointtrack.geometry import inside_image
+from pointtrack.types.point_states import PointStates
+from pointtrack.types.queries import Queries
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Where points went: positions, visibility and confidence on consecutive frames.
+
+    Args:
+        xy: (t, n, 2) pixels of the original video, not clamped to the image; NaN on frames where a point
+            was not tracked (before its query frame, unless tracked backward too).
+        visibility: (t, n) in [0, 1]: probability that the point is in view. 0 where `xy` is NaN.
+        confidence: (t, n) in [0, 1]: probability that `xy` is close to the truth. 0 where `xy` is NaN.
+        queries: the n points that were asked for.
+        wh: size of the video as (width, height) in pixels.
+        first_frame: frame number of the first row, for pieces of a stream.
+        fps: frames per second of the video.
+        states: what became of the points; None where nobody judged it (`StateTracker` does).
+
+    Raises:
+        ValueError: shapes that do not fit together, or probabilities outside [0, 1].
+    """
+
+    xy: Tensor
+    visibility: Tensor
+    confidence: Tensor
+    queries: Queries
+    wh: tuple[int, int]
+    first_frame: int = 0
+    fps: float = 30.0
+    states: PointStates | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("xy", "visibility", "confidence"):
+            value = torch.as_tensor(getattr(self, name), dtype=torch.float32).detach().cpu()
+            object.__setattr__(self, name, value)
+        sizes = check_shape(self.xy, "t n 2", "tracks xy")
+        for name in ("visibility", "confidence"):
+            value = getattr(self, name)
+            if value.shape != (sizes["t"], sizes["n"]):
+                raise ValueError(
+                    f"tracks {name}: expected {tuple(self.xy.shape[:2])}, got {tuple(value.shape)}"
+                )
+            if value.numel() and not bool(((value >= 0) & (value <= 1)).all()):
+                raise ValueError(f"tracks {name}: expected probabilities in [0, 1]")
+        if len(self.queries) != sizes["n"]:
+            raise ValueError(f"tracks: expected {len(self.queries)} points as queried, got {sizes['n']}")
+        if self.states is not None and self.states.state.shape != self.visibility.shape:
+            raise ValueError(
+                f"tracks states: expected {tuple(self.visibility.shape)}, got {tuple(self.states.state.shape)}"
+            )
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.xy)
+
+    @property
+    def ids(self) -> Tensor:
+        """(n,) names of the points, as in the queries."""
+        return self.queries.ids
+
+    def tracked(self) -> Tensor:
+        """(t, n) bool: a position is known."""
+        return torch.isfinite(self.xy).all(dim=-1)
+
+    def visible(self, threshold: float = 0.5) -> Tensor:
+        """(t, n) bool: the point is seen, and seen where `xy` says: the geometric mean of both probabilities is above `threshold`.
+
+        Source: the product of the two in TAPIR (Doersch et al. 2023) and in the evaluation of CoTracker3 (Karaev et al.
+        2024); its root means the same for trackers whose confidence repeats the visibility.
+        """
+        return (self.visibility * self.confidence).sqrt() > threshold
+
+    def in_frame(self) -> Tensor:
+        """(t, n) bool: the position lies inside the image."""
+        return inside_image(self.xy, self.wh)
+
+    def select(self, index: Any) -> Tracks:
+        """The points at the given positions (indices, a slice or a (n,) bool mask)."""
+        return replace(
+            self,
+            xy=self.xy[:, index],
+            visibility=self.visibility[:, index],
+            confidence=self.confidence[:, index],
+            queries=self.queries.select(index),
+            states=None if self.states is None else self.states[:, index],
+        )
+
+    def clip(self, start: int = 0, stop: int | None = None) -> Tracks:
+        """Rows start..stop-1 as a piece that knows its first frame."""
+        rows = slice(start, stop)
+        first = self.first_frame + rows.indices(len(self))[0]
+        parts = {name: getattr(self, name)[rows] for name in ("xy", "visibility", "confidence")}
+        states = None if self.states is None else self.states[rows]
+        return replace(self, first_frame=first, states=states, **parts)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Tracks:
+        """The tracks that `dataclasses.asdict` was asked of, as states of streams hold them."""
+        states = values["states"]
+        judged = None if states is None else PointStates(**states)
+        return cls(**{**values, "queries": Queries(**values["queries"]), "states": judged})
+
+    @classmethod
+    def concat(cls, parts: Sequence[Tracks]) -> Tracks:
+        """Join pieces that follow each other in time, as a stream returns them.
+
+        Points are matched by id; one that is missing from a piece is NaN and not visible there. States are kept where all
+        pieces have them.
+
+        Raises:
+            ValueError: no parts, pieces of different videos, or a gap between two pieces.
+        """
+        if not parts:
+            raise ValueError("Tracks.concat: expected at least one piece, got none")
+        end = parts[0].first_frame
+        ids: dict[int, tuple[Tracks, int]] = {}
+        for part in parts:
+            if part.wh != parts[0].wh:
+                raise ValueError(
+                    f"Tracks.concat: expected pieces of one size, got {parts[0].wh} and {part.wh}"
+                )
+            if part.first_frame != end:
+                raise ValueError(f"Tracks.concat: expected a piece from frame {end}, got {part.first_frame}")
+            end += len(part)
+        if all(torch.equal(part.ids, parts[0].ids) for part in parts):  # as in nearly every stream
+            joined: dict[str, Any] = {
+                name: torch.cat([getattr(part, name) for part in parts])
+                for name in ("xy", "visibility", "confidence")
+            }
+            judged = [part.states for part in parts if part.states is not None]
+            joined["states"] = PointStates.concat(judged) if len(judged) == len(parts) else None
+            return replace(parts[0], **joined)
+        for part in parts:
+            for position, point in enumerate(part.ids.tolist()):
+                ids.setdefault(point, (part, position))
+        columns = {point: column for column, point in enumerate(ids)}
+        frames = end - parts[0].first_frame
+        xy = torch.full((frames, len(ids), 2), float("nan"))
+        visibility, confidence = torch.zeros(frames, len(ids)), torch.zeros(frames, len(ids))
+        states = None
+        if all(part.states is not None for part in parts):
+            states = PointStates.blank(frames, len(ids))
+        row = 0
+        for part in parts:
+            rows = slice(row, row := row + len(part))
+            here = torch.tensor([columns[point] for point in part.ids.tolist()], dtype=torch.int64)
+            xy[rows, here], visibility[rows, here], confidence[rows, here] = (
+                part.xy,
+                part.visibility,
+                part.confidence,
+            )
+            if states is not None and part.states is not None:
+                states.put((rows, here), part.states)
+        empty = parts[0].queries.select(slice(0, 0))
+        queries = Queries.concat([empty, *(part.queries.select([at]) for part, at in ids.values())])
+        return replace(
+            parts[0], xy=xy, visibility=visibility, confidence=confidence, queries=queries, states=states
+        )
+
+    def arrays(self) -> dict[str, Any]:
+        """Everything as numpy arrays by the names that `save` gives them; `of_arrays` reads them."""
+        return {
+            "xy": self.xy.numpy(),
+            "visibility": self.visibility.numpy(),
+            "confidence": self.confidence.numpy(),
+            "query_frame": self.queries.frame.numpy(),
+            "query_xy": self.queries.xy.numpy(),
+            "ids": self.ids.numpy(),
+            "wh": np.array(self.wh),
+            "first_frame": np.array(self.first_frame),
+            "fps": np.array(self.fps),
+            **({} if self.states is None else self.states.arrays()),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Tracks:
+        """The tracks that `arrays` was asked of. Raises KeyError where an array is missing."""
+        return cls(
+            torch.from_numpy(arrays["xy"]),
+            torch.from_numpy(arrays["visibility"]),
+            torch.from_numpy(arrays["confidence"]),
+            Queries(arrays["query_frame"], arrays["query_xy"], arrays["ids"]),  # type: ignore[arg-type]
+            (int(arrays["wh"][0]), int(arrays["wh"][1])),
+            int(arrays["first_frame"]),
+            float(arrays["fps"]),
+            PointStates.of_arrays(arrays),
+        )

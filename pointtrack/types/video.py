@@ -1,0 +1,77 @@
+"""Frames of one video with their times."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """Frames of one video with their times.
+
+    Args:
+        frames: (t, h, w, 3) uint8 RGB, at least one frame; numpy array or torch tensor.
+        fps: frames per second; used to fill `times` where those are not given.
+        times: (t,) seconds of every frame, increasing; from `fps` where not given.
+
+    Raises:
+        ValueError: another shape or type, no frames, times that do not fit or do not increase.
+    """
+
+    frames: np.ndarray
+    fps: float = 30.0
+    times: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        frames = np.asarray(self.frames)
+        if frames.ndim != 4 or frames.shape[-1] != 3:
+            raise ValueError(f"video frames: expected shape (t, h, w, 3), RGB last, got {frames.shape}")
+        if frames.dtype != np.uint8:
+            raise ValueError(
+                f"video frames: expected uint8 values 0..255, got {frames.dtype}; "
+                "convert with (frames * 255).round().astype('uint8') if they are in 0..1"
+            )
+        if 0 in frames.shape:
+            raise ValueError(f"video frames: expected at least one frame and one pixel, got {frames.shape}")
+        if not self.fps > 0:
+            raise ValueError(f"fps: expected a positive number, got {self.fps}")
+        times = np.arange(len(frames)) / self.fps if self.times is None else np.asarray(self.times, float)
+        if times.shape != (len(frames),):
+            raise ValueError(f"times: expected one per frame ({len(frames)},), got shape {times.shape}")
+        if np.any(np.diff(times) <= 0):
+            raise ValueError(
+                "times: expected increasing seconds, got a frame that is not later than the last"
+            )
+        object.__setattr__(self, "frames", frames)
+        object.__setattr__(self, "fps", float(self.fps))
+        object.__setattr__(self, "times", times)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def wh(self) -> tuple[int, int]:
+        """Image size as (width, height) in pixels."""
+        return self.frames.shape[2], self.frames.shape[1]
+
+    def fingerprint(self) -> str:
+        """Size and digest of some frames: tells a video from others without reading all of it."""
+        digest = 0
+        for frame in (0, len(self) // 2, len(self) - 1):
+            digest = zlib.crc32(np.ascontiguousarray(self.frames[frame]).data, digest)
+        return f"{len(self)} frames of {self.wh[0]} x {self.wh[1]}, digest {digest:08x}"
+
+    def clip(self, start: int = 0, stop: int | None = None) -> Video:
+        """Frames start..stop-1, their times kept. The pixels are shared, not copied."""
+        return Video(self.frames[start:stop], self.fps, self.times[start:stop])
+
+    def split(self, chunk: int) -> Iterator[np.ndarray]:
+        """Consecutive pieces of at most `chunk` frames, each (t, h, w, 3) uint8."""
+        if chunk < 1:
+            raise ValueError(f"chunk: expected at least 1 frame, got {chunk}")
+        for start in range(0, len(self), chunk):
+            yield self.frames[start : start + chunk]

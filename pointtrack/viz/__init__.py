@@ -1,0 +1,1 @@
+"""Pictures of tracks, masks and motion."""

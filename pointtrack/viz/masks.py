@@ -1,0 +1,287 @@
+"""Masks on frames: transparent fill, crisp outline, labels, a legend; or the objects cut out.
+
+As with tracks, everything of one frame is drawn on a transparent layer, with colours multiplied by their
+opacity, and laid over the frame once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from statistics import NormalDist
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pointtrack.types import Video
+from pointtrack.types.masks import Masks
+from pointtrack.viz.colors import id_colors
+from pointtrack.viz.tracks import DARK, draw_plate, ink_of, lay_over, stamp, text_mask
+
+VIEWS = ("overlay", "cutout")
+LABELS = ("none", "name", "score")
+CHECKER = (168, 208)  # the two greys that stand for transparency
+
+
+@dataclass(frozen=True, eq=False)
+class MaskStyle:
+    """How masks look.
+
+    Args:
+        opacity: of the fill, 0 (outline only) to 1 (nothing shines through).
+        outline: width in pixels of the line along the edge of the mask; 0 for none; by default a 240th of the
+            shorter image side.
+        label: what stands at each object: "none", "name", or "score" (the name, and the score in percent).
+        legend: explain the colours in a corner; objects that are absent are dim there.
+        view: "overlay" draws on the frame; "cutout" shows the objects alone, as they are, on a checkerboard.
+        side_by_side: the untouched frame left of what is drawn.
+
+    Raises:
+        ValueError: an unknown word, or a number out of range.
+    """
+
+    opacity: float = 0.4
+    outline: float | None = None
+    label: str = "none"
+    legend: bool = False
+    view: str = "overlay"
+    side_by_side: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("label", LABELS), ("view", VIEWS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if not 0 <= self.opacity <= 1:
+            raise ValueError(f"opacity: expected a number in 0..1, got {self.opacity}")
+        if self.outline is not None and not self.outline >= 0:
+            raise ValueError(f"outline: expected a width of 0 pixels or more, got {self.outline}")
+
+
+def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **changes: Any) -> Video:
+    """Draw masks onto every frame of a video. Objects keep the colour of their id for ever.
+
+    Args:
+        video: the video that was segmented. It is not changed.
+        masks: its masks; row i belongs to frame `masks.first_frame + i` of the video. On frames without a row
+            no object is drawn.
+        style: how it looks; by default `MaskStyle()`.
+        changes: settings of `MaskStyle` by name, as `opacity=0.6`, which go before `style`.
+
+    Returns:
+        A new `Video` with the same times, twice as wide with `side_by_side`.
+
+    Raises:
+        ValueError: masks of another image size or beyond the end of the video, or an unknown setting.
+    """
+    style = _style(style, changes)
+    if masks.first_frame + len(masks) > len(video):
+        raise ValueError(
+            f"masks: expected frames within 0..{len(video) - 1} of the video, got "
+            f"{masks.first_frame}..{masks.first_frame + len(masks) - 1}"
+        )
+    width, height = video.wh
+    frames = np.empty((len(video), height, width * (2 if style.side_by_side else 1), 3), np.uint8)
+    for t, frame in enumerate(video.frames):
+        frames[t] = draw_mask_frame(frame, masks, t, style)
+    return Video(frames, video.fps, video.times)
+
+
+def draw_mask_frame(
+    frame: np.ndarray, masks: Masks, t: int, style: MaskStyle | None = None, **changes: Any
+) -> np.ndarray:
+    """Draw masks onto one frame, for streams.
+
+    Args:
+        frame: (h, w, 3) uint8 RGB. It is not changed.
+        masks: masks of that size; without a row for frame `t` no object is drawn.
+        t: frame number, counted as `masks.first_frame` is.
+        style, changes: as in `draw_masks`.
+
+    Returns:
+        (h, w, 3) uint8 RGB, a new array; (h, 2 * w, 3) with `side_by_side`.
+
+    Raises:
+        ValueError: masks of another image size, or an unknown setting.
+    """
+    style = _style(style, changes)
+    if frame.shape != (masks.wh[1], masks.wh[0], 3) or frame.dtype != np.uint8:
+        raise ValueError(
+            f"frame: expected ({masks.wh[1]}, {masks.wh[0]}, 3) uint8 as the masks are for, "
+            f"got {frame.shape} {frame.dtype}; resize the masks or the video"
+        )
+    row = t - masks.first_frame
+    if not 0 <= row < len(masks):
+        drawn = _checkerboard(frame.shape[:2]).copy() if style.view == "cutout" else frame.copy()
+    elif style.view == "cutout":
+        inside = np.logical_or.reduce(masks.masks[row].numpy(), axis=0).view(np.uint8)
+        drawn = cv2.copyTo(frame, inside, _checkerboard(frame.shape[:2]).copy())
+    else:
+        drawn = _overlay(frame, masks, row, style)
+    return np.concatenate([frame, drawn], axis=1) if style.side_by_side else drawn
+
+
+def _style(style: MaskStyle | None, changes: dict[str, Any]) -> MaskStyle:
+    known = [field.name for field in fields(MaskStyle)]
+    unknown = sorted(set(changes) - set(known))
+    if unknown:
+        raise ValueError(f"mask style: expected settings among {', '.join(known)}, got {', '.join(unknown)}")
+    return replace(style or MaskStyle(), **changes)
+
+
+def _overlay(frame: np.ndarray, masks: Masks, row: int, style: MaskStyle) -> np.ndarray:
+    pictures = masks.masks[row].numpy()
+    present = [bool(picture.any()) for picture in pictures]
+    shown = [place for place, here in enumerate(present) if here]
+    colors = id_colors(masks.object_ids.numpy())
+    width = max(min(masks.wh) / 240, 2) if style.outline is None else style.outline
+    layer = _filled(pictures, colors, style.opacity)
+    if width:
+        for place in shown:
+            _draw_outline(layer, pictures[place], colors[place], width)
+    size = max(round(min(masks.wh) / 34), 9)
+    if style.label != "none":
+        taken: list[tuple[int, int, int, int]] = []
+        for place in shown:
+            score = float(masks.scores[row, place]) if style.label == "score" else None
+            _draw_label(layer, pictures[place], _name(masks, place, score), colors[place], size, taken)
+    if style.legend and present:
+        names = [_name(masks, place) for place in range(len(present))]
+        _draw_legend(layer, names, colors, present, size)
+    return lay_over(frame, layer)
+
+
+def _name(masks: Masks, place: int, score: float | None = None) -> str:
+    name = (masks.names[place] if masks.names else "") or f"object {int(masks.object_ids[place])}"
+    return name if score is None else f"{name}  {score:.0%}"
+
+
+@lru_cache(maxsize=4)
+def _checkerboard(shape: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) uint8 squares in two greys, a 30th of the shorter side each."""
+    side = max(min(shape) // 30, 2)
+    y, x = np.arange(shape[0]) // side, np.arange(shape[1]) // side
+    return np.asarray(CHECKER, np.uint8)[(y[:, None] + x) % 2][..., None].repeat(3, axis=2)
+
+
+def _filled(pictures: np.ndarray, colors: np.ndarray, opacity: float) -> np.ndarray:
+    """(o, h, w) bool -> (h, w, 4) the layer with all fills; of overlapping objects the last one shows."""
+    index = np.zeros(pictures.shape[1:], np.uint16)
+    for place, picture in enumerate(pictures):
+        index[picture] = place + 1
+    inks = np.zeros((1 + len(pictures), 4), np.uint8)
+    for place, color in enumerate(colors):
+        inks[place + 1] = np.rint(ink_of(color, opacity))
+    return _looked_up(inks, index)
+
+
+def _draw_outline(layer: np.ndarray, picture: np.ndarray, color: np.ndarray, width: float) -> None:
+    """A smooth line along the edge, holes too, with a dark rim that sets it off from a ground of its colour."""
+    left, top, w, h = cv2.boundingRect(picture.view(np.uint8))
+    reach = math.ceil(3 * width)
+    rows = slice(max(top - reach, 0), top + h + reach)
+    columns = slice(max(left - reach, 0), left + w + reach)
+    inside = picture[rows, columns].view(np.uint8) * np.uint8(255)
+    # Where the object leaves the image there is no edge of the object: hence "replicate".
+    blurred = cv2.GaussianBlur(inside, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
+    place = layer[rows, columns]
+    place[...] = _over(place, _looked_up(_edge_inks(tuple(color.tolist()), width), blurred))
+
+
+@lru_cache(maxsize=1024)
+def _edge_inks(color: tuple[int, int, int], width: float) -> np.ndarray:
+    """(256, 4) uint8 ink of the outline by the value of the mask, blurred with a sigma of `width`, 0..255.
+
+    A straight edge blurred by a Gaussian has the value Phi(distance / sigma): so the value tells the distance.
+    """
+    normal = NormalDist(sigma=width)
+    distance = np.array([normal.inv_cdf(min(max(value / 255, 1e-9), 1 - 1e-9)) for value in range(256)])
+    line = np.clip(0.5 + width / 2 - np.abs(distance), 0, 1)[:, None]
+    rim = np.where(distance < 0, np.clip(0.5 + width + distance, 0, 1), 0)[:, None]
+    inks = np.array(ink_of(DARK, 0.45)) * rim * (1 - line) + np.array(ink_of(color, 1.0)) * line
+    return np.rint(inks).astype(np.uint8)
+
+
+def _looked_up(inks: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """(k, 4) uint8 inks and (h, w) index -> (h, w, 4); the four bytes of an ink move as one number."""
+    return inks.view(np.uint32)[:, 0][index].view(np.uint8).reshape(*index.shape, 4)
+
+
+def _over(under: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """One transparent layer over another, as a new array."""
+    through = 255 - cv2.extractChannel(layer, 3)
+    return cv2.add(cv2.multiply(under, cv2.merge([through] * 4), scale=1 / 255), layer)
+
+
+def _draw_label(
+    layer: np.ndarray,
+    picture: np.ndarray,
+    name: str,
+    color: np.ndarray,
+    size: int,
+    taken: list[tuple[int, int, int, int]],
+) -> None:
+    """The name on a dark plate above the object, or where that is out of the image or taken, inside or below.
+
+    `taken` lists the plates (left, top, right, bottom) of this frame and gets the new one.
+    """
+    text = text_mask(name, size)
+    pad = max(size // 3, 2)
+    width, height = text.shape[1] + size + 3 * pad, text.shape[0] + pad
+    left, top, w, h = cv2.boundingRect(picture.view(np.uint8))
+    gap = size // 2
+    places = itertools.product(
+        (top - height - gap, top + gap, top + h + gap, top + (h - height) // 2),
+        (left + (w - width) // 2, left + (w - width) // 2 - width // 3, left + (w - width) // 2 + width // 3),
+    )
+    for y, x in places:
+        x = min(max(x, 0), max(layer.shape[1] - width, 0))
+        y = min(max(y, 0), max(layer.shape[0] - height, 0))
+        plate = (x, y, x + width, y + height)
+        if not any(_meet(plate, other) for other in taken):
+            break
+    taken.append(plate)
+    draw_plate(layer, (x, y), (width, height))
+    _draw_swatch(layer, (x + pad, y + (height - size) // 2), size, color)
+    stamp(layer, text, (x + size + 2 * pad, y + round(height / 2 - text.shape[0] * 0.44)))
+
+
+def _meet(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _draw_legend(
+    layer: np.ndarray, names: list[str], colors: np.ndarray, present: list[bool], size: int
+) -> None:
+    """Colours with names on a dark plate, bottom left, in as many lines as it takes."""
+    texts = [text_mask(name, size) for name in names]
+    widths = [text.shape[1] + round(size * 2.8) for text in texts]
+    room = layer.shape[1] - round(size * 1.6)
+    lines: list[list[int]] = [[]]
+    for place in range(len(names)):
+        if lines[-1] and sum(widths[i] for i in [*lines[-1], place]) > room:
+            lines.append([])
+        lines[-1].append(place)
+    line_h = round(size * 1.8)
+    wide = max(sum(widths[i] for i in line) for line in lines) - round(size * 0.2)
+    left, top = round(size * 0.8), layer.shape[0] - line_h * len(lines) - round(size * 0.8)
+    draw_plate(layer, (left, top), (wide, line_h * len(lines)))
+    for row, line in enumerate(lines):
+        x, y = left + round(size * 0.7), top + row * line_h
+        for place in line:
+            # What is absent has an outline for a colour, and dim letters.
+            _draw_swatch(layer, (x, y + (line_h - size) // 2), size, colors[place], present[place])
+            cover = texts[place] if present[place] else texts[place] // 2
+            stamp(layer, cover, (x + round(size * 1.5), y + round(line_h / 2 - cover.shape[0] * 0.44)))
+            x += widths[place]
+
+
+def _draw_swatch(
+    layer: np.ndarray, corner: tuple[int, int], size: int, color: np.ndarray, full: bool = True
+) -> None:
+    """A disc in the colour, or a ring."""
+    centre = (corner[0] + size // 2, corner[1] + size // 2)
+    radius = max(round(size * 0.42), 2)
+    cv2.circle(layer, centre, radius, ink_of(color, 1.0), -1 if full else 1, cv2.LINE_AA)

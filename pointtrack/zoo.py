@@ -1,0 +1,146 @@
+"""Trackers by name."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from pointtrack.config import TrackerConfig, WindowConfig
+from pointtrack.models.checkpoint import load_checkpoint
+from pointtrack.models.device import WEIGHTS, pick_device
+from pointtrack.models.hub import fetch
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.published import PUBLISHED
+from pointtrack.models.weight_files import check_sha256, file_sha256
+from pointtrack.onnx.manifest import FILE as MANIFEST
+from pointtrack.onnx.runtime import OnnxTracker
+
+log = logging.getLogger(__name__)
+
+SHIPPED = {"small": WEIGHTS / "pointtrack_small.safetensors"}
+# How the published models are called elsewhere.
+ALIASES = {
+    "cotracker2v1": "cotracker2.1",
+    "cotracker3_offline": "cotracker3-offline",
+    "cotracker3_online": "cotracker3-online",
+}
+# Frames and rounds of windows that move on by one frame, for trackers whose first guess is a match: each frame is refined once
+# in every window that it is in, and more of either only costs time (docs/speed.md, "Single frames").
+SINGLE_LENGTH, SINGLE_ITERATIONS = 8, 1
+_told: set[str] = set()  # licences that were already told of
+
+
+def load_tracker(
+    name: str | Path = "small",
+    *,
+    checkpoint: str | Path | None = None,
+    sha256: str | None = None,
+    device: str | torch.device = "auto",
+    iterations: int | None = None,
+    step: int | None = None,
+    precision: str = "float32",
+    strict_parity: bool = False,
+) -> PointTracker:
+    """Load a tracker, ready to use.
+
+    Args:
+        name: "small", the model that ships with the package; a published model, whose weights come from the
+            Hugging Face hub unless `checkpoint` is given: "cotracker2", "cotracker2.1",
+            "cotracker3-offline", "cotracker3-online" (and the last two with "-baseline"); or the path of
+            a .safetensors or .pth file of any of them; or a folder of ONNX graphs (`pointtrack export-onnx`).
+        checkpoint: file with the weights of the published model, instead of the hub.
+        sha256: digest that the file of weights must have.
+        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+        iterations: rounds of refinement per window, where they should differ from the model's own; with 0
+            the first guess is the answer.
+        step: frames by which the windows move on, where it should differ from the model's own (half a window); with
+            1 every frame is answered for again when the next one comes. Costs as much more as it is smaller. With 1, and
+            `iterations` left out, a model that matches first takes windows of 8 frames and one round, which is faster and
+            no less exact (docs/speed.md); its own windows if `iterations` is named.
+        precision: "float32", or "bfloat16" for convolutions, linear layers and products of features: faster on
+            processors made for it, and positions of the shipped model differ by hundredths of a pixel
+            (`python -m benchmarks.track --precision bfloat16`).
+        strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
+            points, see `docs/differences.md`.
+
+    Raises:
+        FileNotFoundError: neither a known name nor a file.
+        ConnectionError, PermissionError: the hub cannot be reached, or does not give the file.
+        ValueError: a file that does not hold that tracker, a device that this machine does not have, or iterations or
+            a step that the model cannot make.
+    """
+    key = ALIASES.get(str(name), str(name))
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision: expected float32 or bfloat16, got {precision!r}")
+    tracker: PointTracker
+    if Path(key).is_dir():
+        if checkpoint is not None or sha256 is not None or precision != "float32" or strict_parity:
+            raise ValueError(
+                f"{key}: expected no checkpoint, sha256, precision or strict_parity with a folder of ONNX graphs"
+            )
+        path, tracker = Path(key) / MANIFEST, OnnxTracker(key)
+    else:
+        path = _find(key, checkpoint)
+        if sha256 is not None:
+            check_sha256(path, sha256)
+        tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
+    _tell_licence(tracker.config, path)
+    narrow = precision == "bfloat16"
+    tracker.config = replace(
+        tracker.config, strict_parity=strict_parity, bf16_encoder=narrow, bf16_refinement=narrow
+    )
+    tracker.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
+    tracker.config = replace(tracker.config, window=_windows(tracker.config, iterations, step))
+    return tracker
+
+
+def _windows(config: TrackerConfig, iterations: int | None, step: int | None) -> WindowConfig:
+    """The windows of a tracker, with the rounds and the step that were asked for. Errors as `load_tracker`."""
+    window = config.window
+    if iterations is not None and iterations < 0:
+        raise ValueError(f"iterations: expected 0 or more, got {iterations}")
+    if step is not None and window.length is None:
+        raise ValueError(f"step: expected none, as {config.name} takes a video in one window, got {step}")
+    if step == 1 and iterations is None and window.start == "match" and window.length is not None:
+        iterations = min(SINGLE_ITERATIONS, window.iterations)
+        window = replace(window, length=min(SINGLE_LENGTH, window.length))
+    return replace(
+        window,
+        iterations=window.iterations if iterations is None else iterations,
+        step=window.step if step is None else step,
+    )
+
+
+def _find(name: str, checkpoint: str | Path | None) -> Path:
+    """The file with the weights."""
+    if checkpoint is not None:
+        if name not in PUBLISHED:
+            raise ValueError(
+                f"checkpoint: expected with one of {', '.join(PUBLISHED)}, got it with {name!r}; "
+                "pass the file in the place of the name"
+            )
+        return Path(checkpoint)
+    if name in PUBLISHED:
+        row = PUBLISHED[name]
+        return fetch(row.repo, row.filename, sha256=row.sha256)
+    path = SHIPPED.get(name, Path(name))
+    if not path.is_file() and not path.suffix:
+        raise FileNotFoundError(
+            f"tracker {name!r}: expected one of {', '.join([*SHIPPED, *PUBLISHED])}, or the path of a "
+            ".safetensors or .pth file"
+        )
+    return path
+
+
+def _tell_licence(config: TrackerConfig, path: Path) -> None:
+    """Once per process and model: weights that are not free to use must not pass unnoticed."""
+    if config.licence == TrackerConfig.licence or config.name in _told:
+        return
+    _told.add(config.name)
+    log.warning(
+        "%s: these weights are under %s, not under this package's licence (%s, SHA-256 %s)",
+        config.name, config.licence, path, file_sha256(path),
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""`pointtrack dense`: files and a picture, and going on."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pointtrack.cli.dense import DenseCommand
+from pointtrack.cli.runner import run_command
+from pointtrack.io.track_arrays import open_dense
+from pointtrack.types import Queries, Tracks
+from pointtrack.viz.motion import dense_picture, motion_colors
+
+
+def dense(*arguments) -> int:
+    return run_command(lambda: DenseCommand, [str(a) for a in arguments], "pointtrack dense")
+
+
+def test_the_command(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
+    options = ["--stride", 16, "--frame", 2, "--tracker", tiny_tracker_file, "--out", tmp_path / "o"]
+    assert dense(tiny_video_file, *options) == 0
+    assert "tracked   12 points through 6 frames of 64 x 48" in capsys.readouterr().out
+    tracks = open_dense(tmp_path / "o").read()
+    assert tracks.queries.frame.tolist() == [2] * 12 and torch.isfinite(tracks.xy).all()
+    assert cv2.imread(str(tmp_path / "o" / "motion.png")).shape == (3 * 48, 64, 3)
+    assert dense(tiny_video_file, *options, "--resume") == 0
+    capsys.readouterr()
+    assert dense(tiny_video_file, *options, "--resume", "--chunk", 5) == 2
+    assert "resume: expected the chunk of the run" in capsys.readouterr().err
+    assert dense(tiny_video_file, *options, "--frame", 6) == 2
+    assert "expected a frame in 0..5, got 6" in capsys.readouterr().err
+
+
+def two_points(visibility: float) -> Tracks:
+    """Two points 10 pixels right and 8 down."""
+    xy = torch.tensor([[[4.0, 4.0], [20.0, 4.0]]])
+    seen = torch.tensor([[1.0, 1.0], [1.0, visibility]])
+    queries = Queries([0, 0], xy[0])
+    return Tracks(torch.cat([xy, xy + torch.tensor([10.0, 8.0])]), seen, seen, queries, (40, 20))
+
+
+def test_the_picture_shows_points_where_they_are():
+    black = np.zeros((20, 40, 3), np.uint8)
+    picture = dense_picture(black, black, two_points(1.0), spacing=2).reshape(3, 20, 40, 3).max(-1)
+    for part, places in zip(
+        picture, [[(4, 4), (20, 4)], [(14, 12), (30, 12)], [(4, 4), (20, 4)]], strict=True
+    ):
+        assert all(part[y, x] for x, y in places) and np.count_nonzero(part) == 8
+    hidden = dense_picture(black, black, two_points(0.2)).reshape(3, 20, 40, 3).max(-1)
+    assert hidden[1, 12, 14] and not hidden[1, 12, 30]
+    with pytest.raises(ValueError, match="expected tracks of 2 frames, got 1"):
+        dense_picture(black, black, two_points(1.0).clip(0, 1))
+
+
+def test_colours_of_motion():
+    colors = motion_colors(np.array([[5.0, 0], [-5, 0], [0, 0], [10, 0]])).astype(int)
+    spread = np.ptp(colors, axis=1)
+    assert spread[2] <= 2 and spread[2] < spread[0] < spread[3], "grey stands still, strong is fast"
+    assert np.abs(colors[0] - colors[1]).max() > 40
+    assert motion_colors(np.zeros((0, 2))).shape == (0, 3)

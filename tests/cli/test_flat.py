@@ -1,0 +1,205 @@
+"""`pointtrack track` in flat memory, and what it says before it starts."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+import pointtrack as pt
+from pointtrack.cli import main as cli
+from pointtrack.cli import report as cli_flat
+from pointtrack.cli.estimate import RunEstimate, estimate_run
+from pointtrack.cli.report import describe
+from pointtrack.io.track_log import read_spilled
+from pointtrack.io.video import VideoStream, write_video
+from pointtrack.pipeline.resume import track_long
+from pointtrack.regions.stream import RegionTracker
+from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.types import Queries
+from tests.tracking.test_window_stream import moving_video, same
+from tests.types.test_point_states import same as same_states
+
+
+@pytest.fixture
+def run(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
+    """Runs `track` on the tiny video; its exit code, what it printed, and the tracks at a path."""
+
+    def call(name: str, *arguments):
+        out = tmp_path / name / "o.mp4"
+        paths = ["--out", str(out), "--tracker", str(tiny_tracker_file)]
+        code = cli.main(["track", str(tiny_video_file), *map(str, arguments), *paths])
+        return code, capsys.readouterr(), out
+
+    return call
+
+
+def test_the_results_are_those_of_a_video_in_memory(run):
+    points = ["--points", "0,10,20.5", "0,30,11", "--grid", 3, "--corners", 2, "--trail", 3]
+    _, _, whole = run("whole", *points)
+    code, (printed, warned), flat = run("flat", *points, "--flat", "--export", "csv,napari")
+    assert code == 0 and warned == ""
+    assert "growing" in printed and re.search(r"13 points through 6 frames of 64 x 48", printed)
+    expected, tracks = pt.load_tracks(whole.with_suffix(".npz")), pt.load_tracks(flat.with_suffix(".npz"))
+    assert tracks.xy.equal(expected.xy) and tracks.visibility.equal(expected.visibility)
+    assert pt.load_tracks(flat.with_suffix(".csv")).xy.equal(expected.xy)
+    # The encoder works in several threads and is not the same to the last bit every time.
+    drawn, wanted = (pt.read_video(path).frames.astype(int) for path in (flat, whole))
+    assert drawn.shape == wanted.shape and np.abs(drawn - wanted).mean() < 4
+    assert sorted(path.name for path in flat.parent.iterdir()) == ["o.csv", "o.mp4", "o.npz", "o_napari.csv"]
+
+
+@pytest.mark.parametrize("option", ["--states", "--redetect"])
+def test_states_are_those_of_a_video_in_memory(run, option):
+    (_, (whole_said, _), whole), (code, (said, _), flat) = (
+        run(name, "--grid", 3, option, *more) for name, more in (("whole", []), ("flat", ["--flat"]))
+    )
+    assert code == 0
+    expected, tracks = pt.load_tracks(whole.with_suffix(".npz")), pt.load_tracks(flat.with_suffix(".npz"))
+    assert same_states(tracks.states, expected.states) and tracks.visibility.equal(expected.visibility)
+    states = [
+        [line for line in text.splitlines() if line.startswith("states ")] for text in (said, whole_said)
+    ]
+    times = int(expected.states.found.amax(dim=0).sum())
+    assert times == 0 or option == "--redetect"
+    assert states[0] == states[1] and "% visible" in states[0][0]
+    assert states[0][0].endswith(f"found again {times} times")
+
+
+def test_points_of_a_later_frame(run):
+    code, (_, error), _ = run("a", "--frame", 3, "--flat")
+    assert code == 2 and "flat: expected points on frame 0" in error and "--backward=false" in error
+    chosen = ["--frame", 3, "--grid", 2, "--corners", 3, "--backward=false"]
+    assert run("flat", *chosen, "--flat")[0] == 0 and run("whole", *chosen)[0] == 0
+    flat, whole = (pt.load_tracks(run(name, *chosen)[2].with_suffix(".npz")) for name in ("flat", "whole"))
+    assert torch.equal(flat.queries.xy, whole.queries.xy) and flat.queries.frame.tolist() == [3] * 7
+    assert torch.equal(flat.tracked(), whole.tracked()) and not flat.tracked()[2].any()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--smooth", "2"], "smooth: expected 0 with --flat"),
+        (["--frame", "6"], r"frame: expected 0..5, got 6"),
+        (["--frame", "-1"], r"frame: expected 0..5, got -1"),
+        (["--points", "0,100,20"], "inside the 64 x 48 image"),
+    ],
+)
+def test_mistakes(run, arguments, message):
+    code, (out, error), _ = run("a", "--flat", *arguments)
+    assert code == 2 and out == "" and re.search(message, error), error
+
+
+def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
+    """`--resume` finds what is left of the command, and does not track again what is done."""
+    _, _, expected = run("whole", "--grid", 3)
+    out = tmp_path / "killed" / "o.mp4"
+
+    def killed(*arguments, **settings):
+        track_long(*arguments, **{**settings, "state_seconds": 0})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_flat, "track_long", killed)
+    assert run("killed", "--grid", 3, "--flat")[0] == 130
+    assert len(read_spilled(out.with_suffix(".tracks"))) == 6
+    monkeypatch.undo()
+    code, (_, error), _ = run("killed", "--grid", 2, "--resume")
+    assert code == 2 and "resume: expected the points" in error
+    code, (_, error), _ = run("killed", "--grid", 3, "--resume", "--states")
+    assert code == 2 and "resume: expected the states of the run to go on with, none" in error
+    monkeypatch.setattr(StreamTracker, "push", lambda *_: pytest.fail("tracked again"))
+    assert run("killed", "--grid", 3, "--resume")[0] == 0
+    tracks, wanted = pt.load_tracks(out.with_suffix(".npz")), pt.load_tracks(expected.with_suffix(".npz"))
+    assert tracks.xy.equal(wanted.xy)
+
+
+def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
+    tracker = ["--tracker", str(tiny_tracker_file)]
+    points = ["--points", "0,10,20", "0,12,21", "0,50,30", "--regions", "32x24"]
+
+    def main(name: str, *more: str) -> int:
+        return cli.main(["track", str(path), *points, *tracker, *more, "--out", str(tmp_path / name)])
+
+    def killed(tracker, stream, *arguments, **settings):
+        def frames():
+            yield from islice(stream, 13)
+            raise KeyboardInterrupt
+
+        watched = VideoStream(frames(), stream.fps, None, stream.name)
+        return track_long(tracker, watched, *arguments, **{**settings, "state_seconds": 0})
+
+    monkeypatch.setattr(cli_flat, "track_long", killed)
+    assert main("flat", "--flat") == 130
+    monkeypatch.undo()
+    pushed, push = [], RegionTracker.push
+    monkeypatch.setattr(RegionTracker, "push", lambda self, frame: pushed.append(frame) or push(self, frame))
+    assert main("flat", "--resume") == 0
+    assert len(pushed) == 4, "from the state on, which was written with the second window"
+    assert main("whole") == 0
+    resumed, whole = (pt.load_tracks(tmp_path / name / "a.npz") for name in ("flat", "whole"))
+    assert same(resumed, whole) and len(whole) == 16
+
+
+def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
+    needed = 2 * 6 * 64 * 48 * 3
+    monkeypatch.setattr(cli_flat, "machine_memory", lambda: 2 * needed)
+    assert "growing" not in run("a", "--grid", 2)[1].out
+    monkeypatch.setattr(cli_flat, "machine_memory", lambda: needed)
+    assert "growing" in run("b", "--grid", 2)[1].out
+    monkeypatch.setattr(cli_flat, "machine_memory", lambda: None)
+    assert "growing" not in run("c", "--grid", 2)[1].out
+
+
+@pytest.mark.parametrize("regions", [[], ["--regions", "32x24"]])
+@pytest.mark.parametrize("flat", [True, False])
+def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli_flat, "WORTH_TIMING", 2)
+    path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
+    arguments = ["--grid", "2", "--out", str(tmp_path), "--tracker", str(tiny_tracker_file), *regions]
+    assert cli.main(["track", str(path), *arguments, *["--flat"] * flat]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(
+        r"estimate  16 frames, about \d+ s \(.* seconds of tracking per frame\); memory \d", lines[0]
+    )
+    assert any(line.startswith("tracked") for line in lines[1:])
+    monkeypatch.setattr(cli_flat, "WORTH_TIMING", 3)
+    assert cli.main(["track", str(path), *arguments, *["--flat"] * flat]) == 0
+    assert "estimate  " not in capsys.readouterr().out
+
+
+def test_an_estimate_is_measured_on_one_window(tiny_tracker, monkeypatch):
+    pushed = []
+    push = StreamTracker.push
+    monkeypatch.setattr(
+        StreamTracker, "push", lambda self, frames: pushed.append(len(frames)) or push(self, frames)
+    )
+    queries = Queries(torch.arange(5), torch.ones(5, 2))
+    estimate = estimate_run(tiny_tracker, queries, (64, 48))
+    assert pushed == [4, 4] and estimate.points == 5
+    assert (
+        estimate.seconds(200) == pytest.approx(200 * estimate.seconds_per_frame)
+        and estimate.seconds_per_frame > 0
+    )
+    assert estimate.file_bytes(10) == 10 * 5 * 16
+
+
+def test_estimates_in_words():
+    estimate = RunEstimate(0.05, 800_000_000, (640, 480), 100)
+    frames = 100_000
+    whole = 800_000_000 + 2 * frames * 640 * 480 * 3 + 3 * frames * 100 * 16
+    assert describe(estimate, frames, flat=False) == (
+        "100000 frames, about 83 min (0.05 seconds of tracking per frame); "
+        f"memory {whole / 1e9:.1f} GB (--flat: 800 MB)"
+    )
+    assert describe(estimate, frames, flat=True).endswith("memory 800 MB, whatever the length; tracks 160 MB")
+    assert describe(estimate, frames, flat=True, states=True).endswith("tracks 410 MB")
+    assert describe(estimate, None, flat=True).startswith(
+        "0.05 seconds of tracking per frame, for a video of unknown"
+    )
+    assert "about 20 s" in describe(estimate, 400, flat=True) and "about 14 h" in describe(
+        estimate, 10**6, flat=True
+    ).replace("13.9", "14")

@@ -1,0 +1,139 @@
+"""`pointtrack segment`, with a segmenter that sees colours and a tracker of random weights."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pointtrack.cli import main as cli
+from pointtrack.cli import segment as cli_segment
+from pointtrack.cli.parse import parse_prompts
+from pointtrack.io.masks import load_masks
+from pointtrack.io.tracks import save_tracks
+from pointtrack.io.video import write_image
+from pointtrack.types.masks import Masks
+from tests.support.scenes import ColourSegmenter, squares
+
+SCENE = squares([[(20, 20)] * 6, [(50, 34)] * 6])
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, tiny_tracker_file):
+    segmenter = ColourSegmenter()
+    segmenter.answers = (1,)
+    monkeypatch.setattr(cli_segment, "load_segmenter", lambda name, **options: segmenter)
+    frames = tmp_path / "frames"
+    for t, frame in enumerate(SCENE.video.frames):
+        write_image(frames / f"{t:03}.png", frame)
+    cv2.imwrite(str(tmp_path / "mask.png"), SCENE.truth[0, 0].numpy().astype(np.uint8) * 255)
+    save_tracks(tmp_path / "tracks.npz", SCENE.tracks.select(SCENE.objects == 1))
+    return {"video": frames, "dir": tmp_path, "tracker": tiny_tracker_file}
+
+
+def run(arguments: str, files) -> int:
+    text = "--tracker {tracker} --device cpu --out {dir}/out " + arguments
+    return cli.main(["segment", str(files["video"]), *text.format(**files).split()])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--click 0,28,28 --click 0,70,5,-",
+        "--box 0,20,20,35,35 --click 0,28,28",
+        "--mask 0,{dir}/mask.png",
+    ],
+)
+def test_one_object_is_followed(arguments, files, capsys):
+    assert run(arguments.replace(" --click 0,70", " 0,70"), files) == 0
+    printed = capsys.readouterr().out
+    assert "segmented 1 objects in 6 frames of 80 x 60" in printed
+    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0])
+    assert (files["dir"] / "out" / "frames_masks.mp4").stat().st_size > 0
+    assert (files["dir"] / "out" / "frames_masks.png").is_file()
+
+
+def test_results_go_beside_the_video_that_is_named(files):
+    target = files["dir"] / "new" / "mine.mp4"
+    assert run(f"--mask 0,{{dir}}/mask.png --out {target}", files) == 0
+    assert sorted(path.name for path in target.parent.iterdir()) == ["mine.mp4", "mine.npz", "mine.png"]
+    assert run(f"--mask 0,{{dir}}/mask.png --out {target.with_suffix('.txt')}", files) == 2
+
+
+def test_several_objects_and_every_export(files, capsys):
+    arguments = "--click 1:0,28,28 2:0,58,42 --export davis,ytvos,coco,npz,cutout"
+    assert run(arguments, files) == 0
+    out = files["dir"] / "out"
+    for name in ("frames_davis", "frames_ytvos", "frames_masks.json", "frames_masks.npz"):
+        masks = load_masks(out / name)
+        assert masks.object_ids.tolist() == [1, 2], name
+        assert torch.equal(masks.masks[0], SCENE.truth[0]), name
+    assert (out / "frames_cutout.webm").stat().st_size > 0
+
+
+def test_saved_tracks_become_masks(files):
+    assert run("--tracks {dir}/tracks.npz", files) == 0
+    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    assert torch.equal(masks.masks[:, 0], SCENE.truth[:, 0])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("", "expected clicks, boxes or masks (or a session that has some)"),
+        (
+            "--click 0,28,28 --tracks {dir}/tracks.npz",
+            "expected clicks, boxes or masks (or a session that has some)",
+        ),
+        ("--click 0,28", "expected a click frame,x,y or frame,x,y,-, got '0,28'"),
+        ("--click 0,28,28,*", "expected a click frame,x,y"),
+        ("--click here", "expected a click frame,x,y"),
+        ("--box 0,1,2,3", "expected a box frame,x0,y0,x1,y1"),
+        ("--click 0,28,28 --mask 0,{dir}/mask.png", "frame 0: expected clicks and a box, or a mask"),
+        ("--absent x", "expected an absence frame, got 'x'"),
+        ("--tracks {dir}/tracks.npz --video_segmenter sam2.1-hiera-tiny", "expected prompts"),
+        ("--click 0,200,28", "within the 80 x 60 frame"),
+        ("--mask 0,{dir}/none.png", "found nothing at"),
+        ("--click 9,28,28", "expected a whole number in 0..5, got 9"),
+        ("--click 0,28,28 --export gif", "export: expected some of davis"),
+    ],
+)
+def test_mistakes_get_one_line(arguments, message, files, capsys):
+    assert run(arguments, files) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("pointtrack: error: ")
+    assert not (files["dir"] / "out").exists()
+
+
+def test_a_missing_extra_is_said(files, monkeypatch, capsys):
+    def missing(name, **options):
+        raise ImportError("SAM models need the transformers library")
+
+    monkeypatch.setattr(cli_segment, "load_segmenter", missing)
+    assert run("--click 0,28,28", files) == 2
+    assert "need the transformers library" in capsys.readouterr().err
+
+
+def test_texts_become_prompts():
+    first, third, later = parse_prompts(
+        ["3:4,10,20", "3:4,11.5,21,-", "0,1,2"], ["3:4,5,6,70,80"], [], ["3:7"]
+    )
+    assert (first.object_id, first.frame) == (1, 0) and (third.object_id, third.frame) == (3, 4)
+    prompt = third.prompt()
+    assert prompt.points.tolist() == [[10, 20], [11.5, 21]] and prompt.labels.tolist() == [True, False]
+    assert prompt.box.tolist() == [5, 6, 70, 80]
+    assert (later.frame, later.absent) == (7, True)
+
+
+def test_several_frames_and_a_session_that_goes_on(files, capsys):
+    assert run("--click 0,28,28 --absent 5 --session {dir}/session.npz", files) == 0
+    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0]) and not masks.masks[5].any()
+    assert run("--click 2:3,58,42 --session {dir}/session.npz", files) == 0
+    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    assert masks.object_ids.tolist() == [1, 2]
+    assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0]) and not masks.masks[5, 0].any()
+    assert torch.equal(masks.masks[3, 1], SCENE.truth[3, 1])
+    assert "session" in capsys.readouterr().out

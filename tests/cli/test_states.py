@@ -1,0 +1,37 @@
+"""What commands say about states."""
+
+from dataclasses import replace
+
+from pointtrack.cli.states import StateTally, state_options
+from pointtrack.states.stream import StateOptions
+from tests.types.test_point_states import some_tracks
+
+
+def said(pieces, capsys) -> str:
+    tally = StateTally()
+    for piece in pieces:
+        tally.add(piece)
+    tally.print()
+    return capsys.readouterr().out
+
+
+def test_shares_are_those_of_all_pieces_together(capsys):
+    tracks = some_tracks(8, (0, 1, 5))
+    whole = said([tracks], capsys)
+    assert said([tracks.clip(0, 3), tracks.clip(3, 3), tracks.clip(3)], capsys) == whole
+    state = tracks.states.state
+    words = ["not tracked", "visible", "hidden", "out of frame", "lost"]
+    shares = [f"{(state == number).float().mean():.0%} {word}" for number, word in enumerate(words)]
+    times = int(tracks.states.found.amax(dim=0).sum())
+    assert times > 0 and whole == f"states    {', '.join(shares)}; found again {times} times\n"
+
+
+def test_nothing_is_said_where_there_is_nothing(capsys):
+    tracks = some_tracks()
+    assert said([replace(tracks, states=None), tracks.clip(0, 0), tracks.select([])], capsys) == ""
+
+
+def test_options():
+    assert state_options(False, False) is None
+    assert state_options(True, False) == StateOptions() != state_options(True, True)
+    assert state_options(False, True) == StateOptions(redetect=True)

@@ -1,0 +1,188 @@
+"""Golden outputs of the published code, on synthetic weights, against ours.
+
+The folder is $POINTTRACK_FIXTURES, by default ../shared/fixtures/dev; whatever files and cases lie there are
+walked, see the README beside it. Where it is missing, `test_regression.py` still holds our own numbers fast.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from pointtrack.cotracker import CoTrackerOnlinePredictor, CoTrackerPredictor
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.window_loop import TrackedWindow, WindowLoop
+from pointtrack.zoo import ALIASES, load_tracker
+from tests.support.synthetic_weights import digest, learned_weights, published_state_dict
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fixtures" / "dev"))
+MODEL_PX, PREDICTOR_PX, LOGIT = 1e-4, 2e-4, 1e-4
+CERTAIN = 1e-3  # probabilities this close to 0 or 1 have no logit to speak of in float32
+
+
+def meta_of(path: Path) -> dict[str, Any]:
+    with np.load(path) as file:
+        return json.loads(str(file["meta"]))
+
+
+def cases(kind: str) -> list[Any]:
+    """(file, case) of every case of that kind in the folder."""
+    found = [
+        pytest.param(path, case, id=f"{path.stem.removesuffix('_' + kind)}-{case}")
+        for path in sorted(FOLDER.glob(f"cotracker*_{kind}.npz"))
+        for case in meta_of(path)["cases"]
+    ]
+    missing = pytest.mark.skip(reason=f"no golden outputs in {FOLDER}; set POINTTRACK_FIXTURES")
+    return found or [pytest.param(None, None, marks=missing)]
+
+
+@functools.lru_cache(maxsize=2)
+def _tracker(name: str, rule: str) -> PointTracker:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "published.pth"
+        torch.save(published_state_dict(name, json.loads(rule)), path)
+        tracker = load_tracker(name, checkpoint=path, device="cpu", strict_parity=True)
+    # Cases of a file share their video, and encoding it is most of the time.
+    encode, known = tracker.encode, {}
+
+    def encode_once(frames: Tensor) -> list[Tensor]:
+        key = hashlib.sha256(frames.numpy().tobytes()).digest()
+        if key not in known:
+            known[key] = encode(frames)
+        return known[key]
+
+    tracker.encode = encode_once
+    return tracker
+
+
+def tracker_of(meta: dict[str, Any]) -> PointTracker:
+    """The tracker that a file is about, through a checkpoint in the published layout."""
+    name = ALIASES.get(meta["model"], meta["model"])
+    return _tracker(name, json.dumps(meta["rule"]))
+
+
+def with_rounds(tracker: PointTracker, rounds: int) -> PointTracker:
+    window = replace(tracker.config.window, iterations=rounds)
+    tracker.config = replace(tracker.config, window=window)
+    return tracker
+
+
+def logit(probability: Tensor) -> Tensor:
+    return torch.logit(probability.double())
+
+
+def joined(windows: list[TrackedWindow], shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """The last word of all windows on every frame, before the query frames too."""
+    xy = torch.full((*shape, 2), torch.nan)
+    visibility, confidence = torch.full(shape, torch.nan), torch.full(shape, torch.nan)
+    for window in windows:
+        rows = slice(window.start, window.start + window.frames)
+        last = window.estimates[-1]
+        xy[:, rows], visibility[:, rows] = last.xy, last.visibility_logit
+        confidence[:, rows] = last.confidence_logit
+    return {"tracks": xy, "visibility": visibility.sigmoid(), "confidence": confidence.sigmoid()}
+
+
+def assert_same_probability(ours: Tensor, golden: np.ndarray, name: str) -> None:
+    golden_ = torch.from_numpy(golden)
+    clear = (golden_ > CERTAIN) & (golden_ < 1 - CERTAIN)
+    gap = (logit(ours) - logit(golden_)).abs()[clear]
+    assert gap.numel() == 0 or gap.max() < LOGIT, f"{name}: {gap.max():.2e}"
+
+
+@pytest.mark.parametrize("path, case", cases("model"))
+def test_model_gives_the_published_answer(path, case):
+    meta = meta_of(path)
+    tracker = with_rounds(tracker_of(meta), meta["cases"][case]["iters"])
+    golden = golden_of(path, case)
+    frames = rearrange(torch.from_numpy(golden["video"]), "b t h w c -> b t c h w")
+    queries = torch.from_numpy(golden["queries"])
+    loop = WindowLoop(tracker, queries[..., 0].long(), queries[..., 1:])
+    with torch.inference_mode():
+        windows = loop.push(tracker.encode(frames)) + loop.finish()
+    ours = joined(windows, golden["visibility"].shape)
+    gap = (ours["tracks"] - torch.from_numpy(golden["tracks"])).norm(dim=-1).max()
+    assert gap < MODEL_PX, f"tracks: {gap:.2e} px"
+    assert_same_probability(ours["visibility"], golden["visibility"], "visibility")
+    if "confidence" in golden:
+        assert_same_probability(ours["confidence"], golden["confidence"], "confidence")
+
+
+def golden_of(path: Path, case: str) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {key.split("/", 1)[1]: file[key] for key in file.files if key.startswith(f"{case}/")}
+
+
+def assert_same_tracks(
+    ours: tuple[Tensor, ...], golden: dict[str, np.ndarray], prefix: str, threshold: float
+) -> None:
+    """Positions, and visible wherever the score leaves no doubt. `ours` is an answer with scores."""
+    tracks, visible, score, _ = ours
+    gap = (tracks - torch.from_numpy(golden[f"{prefix}tracks"])).norm(dim=-1).max()
+    assert gap < PREDICTOR_PX, f"tracks: {gap:.2e} px"
+    frames = tracks.shape[1]
+    clear = torch.from_numpy(np.abs(golden["score"][:, :frames] - threshold) > 1e-3)
+    if prefix:  # of an earlier chunk no score is stored: ours serves
+        clear = (score - threshold).abs() > 1e-3
+    assert torch.equal(visible[clear], torch.from_numpy(golden[f"{prefix}visibility"])[clear])
+
+
+def video_of(path: Path, spec: dict[str, Any]) -> Tensor:
+    with np.load(path) as file:
+        return rearrange(torch.from_numpy(file[spec["video"]]), "t h w c -> 1 t c h w").float()
+
+
+@pytest.mark.parametrize("path, case", cases("predictor"))
+def test_predictor_gives_the_published_answer(path, case):
+    meta = meta_of(path)
+    spec, golden = meta["cases"][case], golden_of(path, case)
+    arguments: dict[str, Any] = dict(spec["args"])
+    if "queries" in golden:
+        arguments["queries"] = torch.from_numpy(golden["queries"])
+    if "segm_mask" in golden:
+        arguments["segm_mask"] = torch.from_numpy(golden["segm_mask"])[None, None].float()
+    tracker = with_rounds(tracker_of(meta), 6)
+    video = video_of(path, spec)
+    if spec["predictor"] == "CoTrackerPredictor":
+        answer = CoTrackerPredictor(tracker=tracker)(video, **arguments, return_scores=True)
+        assert_same_tracks(answer, golden, "", spec["threshold"])
+        return
+    predictor = CoTrackerOnlinePredictor(tracker=tracker)
+    step = predictor.step
+    assert predictor(video[:, : 2 * step], is_first_step=True, **arguments) == (None, None)
+    starts = range(0, video.shape[1] - step, step)
+    assert len(starts) == spec["n_chunks"]
+    for j, start in enumerate(starts):
+        answer = predictor(video[:, start : start + 2 * step], return_scores=True)
+        score = answer[2] * answer[3] if tracker.tells_confidence else answer[2]
+        assert_same_tracks((answer[0], answer[1], score, score), golden, f"chunk{j}_", spec["threshold"])
+    assert_same_tracks(answer, golden, "", spec["threshold"])
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("cotracker*.npz")), ids=lambda path: path.stem)
+def test_weights_and_tables_are_those_of_the_golden_outputs(path):
+    meta = meta_of(path)
+    weights = learned_weights(meta["shapes"], meta["rule"])
+    assert digest(weights) == meta["weights_sha256"]
+    name = ALIASES.get(meta["model"], meta["model"])
+    state = published_state_dict(name, meta["rule"])
+    assert {key: list(x.shape) for key, x in state.items()} == {k: list(s) for k, s in meta["shapes"].items()}
+    with np.load(path) as file:
+        if "buffers/time_emb" in file:
+            assert np.array_equal(file["buffers/time_emb"], state["time_emb"].numpy())
+        if "buffers/pos_emb_index" in file:
+            index = tuple(file["buffers/pos_emb_index"].T)
+            assert np.array_equal(state["pos_emb"].numpy()[index], file["buffers/pos_emb_value"])

@@ -1,0 +1,100 @@
+"""What is in the graphs, and what cannot be exported."""
+
+from __future__ import annotations
+
+import pytest
+
+from pointtrack.cli.export_onnx import ExportOnnxCommand
+from pointtrack.cli.runner import run_command
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.onnx.export import export_graphs, operators
+from pointtrack.onnx.manifest import read_manifest
+from tests.onnx.conftest import POINTS, WH, small_tracker
+
+# Arithmetic, shapes, gathers and layers that every runtime has: no control flow, no other domain, no sampling in 3-D.
+ALLOWED = """
+    Abs Add And ArgMax AveragePool Cast Clip Concat Constant ConstantOfShape Conv Cos Div Einsum Equal Erf Exp Expand Flatten
+    Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual GridSample Identity InstanceNormalization IsNaN
+    LayerNormalization Less LessOrEqual MatMul Max Min Mul Neg Not Or Pad Pow Range Reciprocal ReduceMax ReduceMean ReduceSum
+    Relu Reshape Resize Shape Sigmoid Sin Slice Softmax Split Sqrt Squeeze Sub Tanh Tile Transpose Unsqueeze Where
+"""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ours",
+        *(pytest.param(f"cotracker{v}", marks=pytest.mark.slow) for v in ("2.1", "3-online", "3-offline")),
+    ],
+)
+def test_operators(exported, kind):
+    onnx = pytest.importorskip("onnx")
+    folder = exported(kind).folder
+    for path in sorted(folder.glob("*.onnx")):
+        assert set(operators(path)) <= set(ALLOWED.split()), path.name
+        model = onnx.shape_inference.infer_shapes(onnx.load(path))
+        assert not model.functions
+        ranks = {x.name: len(x.dims) for x in model.graph.initializer}
+        ranks |= {x.name: len(x.type.tensor_type.shape.dim) for x in model.graph.value_info}
+        sampled = [ranks[node.input[0]] for node in model.graph.node if node.op_type == "GridSample"]
+        assert sampled == [4] * len(sampled)
+
+
+def test_shapes_are_fixed_and_no_paths_of_this_machine_are_told(exported):
+    onnx = pytest.importorskip("onnx")
+    folder = exported("ours").folder
+    for name in read_manifest(folder).sha256:
+        graph = onnx.load(folder / name).graph
+        for value in [*graph.input, *graph.output]:
+            assert all(side.dim_value > 0 for side in value.type.tensor_type.shape.dim), value.name
+        assert not any(node.metadata_props for node in graph.node)
+        assert b"site-packages" not in (folder / name).read_bytes()
+
+
+def test_manifest_says_what_was_written(exported):
+    one = exported("ours")
+    manifest = read_manifest(one.folder)
+    assert (manifest.wh, manifest.frames, manifest.points) == (WH, 8, (POINTS,))
+    assert manifest.config == one.tracker.config
+    assert set(manifest.sha256) == {path.name for path in one.folder.glob("*.onnx")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("ours", {"wh": (95, 64)}, "multiples of 4, got 95x64"),
+        ("ours", {"wh": (128, 64)}, "expected 96x64, the only size of ours"),
+        ("ours", {"points": []}, "numbers of 1 or more"),
+        ("ours", {"points": [0, 8]}, "numbers of 1 or more"),
+        ("ours", {"frames": 12}, "expected 8, the windows of ours, got 12"),
+        ("cotracker3-offline", {}, "expected the length of your clips"),
+    ],
+)
+def test_what_cannot_be_exported(tmp_path, kind, options, message):
+    pytest.importorskip("onnxscript")
+    arguments = {"wh": WH, **options}
+    with pytest.raises(ValueError, match=message):
+        export_graphs(small_tracker(kind), tmp_path / "graphs", **arguments)
+    assert not (tmp_path / "graphs").exists()
+
+
+@pytest.mark.slow
+def test_command(tmp_path, tiny_video_file, capsys):
+    pytest.importorskip("onnxruntime")
+    weights, out = tmp_path / "small.safetensors", tmp_path / "graphs"
+    save_checkpoint(weights, small_tracker("ours"), half=False)
+    options = f"--tracker {weights} --points 40 --check {tiny_video_file} --grid 3 --repeats 1 --wh 96x64"
+    assert run_command(lambda: ExportOnnxCommand, [str(out), *options.split()], "pointtrack export-onnx") == 0
+    told = capsys.readouterr().out
+    assert "refine_40.onnx" in told and "9 points through 6 frames" in told
+    assert set(read_manifest(out).sha256) == {"encoder.onnx", "refine_40.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [("--wh 96", "expected width x height"), ("--points 3,x", "expected whole numbers")],
+)
+def test_command_with_mistakes(tmp_path, capsys, options, message):
+    arguments = [str(tmp_path / "graphs"), *options.split()]
+    assert run_command(lambda: ExportOnnxCommand, arguments, "pointtrack export-onnx") == 2
+    assert message in capsys.readouterr().err

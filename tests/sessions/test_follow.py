@@ -1,0 +1,60 @@
+"""Objects from one prompt each, with an oracle in the place of the tracker."""
+
+import pytest
+import torch
+
+from pointtrack.segment.base import Prompt
+from pointtrack.sessions.follow import ObjectPrompt, follow_objects
+from tests.support.exact import TRACKER, use_exact_tracks
+from tests.support.scenes import ColourSegmenter, squares
+
+SCENE = squares([[(5 + 3 * t, 10 + t) for t in range(8)], [(30 + 3 * t, 34 + t) for t in range(8)]])
+
+
+@pytest.fixture(autouse=True)
+def exact_tracks(monkeypatch):
+    """Every point on a square moves with it; the ground stands still."""
+    use_exact_tracks(monkeypatch, SCENE)
+
+
+@pytest.mark.parametrize("frame", [0, 4])
+def test_a_drawn_and_a_clicked_object_are_followed_both_ways(frame):
+    centre = SCENE.truth[frame, 1].nonzero().float().mean(0).flip(0)
+    prompts = {
+        3: ObjectPrompt(frame, mask=SCENE.truth[frame, 0]),
+        7: ObjectPrompt(frame, Prompt(points=[centre.tolist()])),
+    }
+    segmenter = ColourSegmenter()
+    segmenter.answers = (1,)  # a click's best candidate is the square
+    masks = follow_objects(SCENE.video, prompts, TRACKER, segmenter)
+    assert masks.object_ids.tolist() == [3, 7]
+    assert torch.equal(masks.masks, SCENE.truth)
+    assert (masks.scores[frame] == 1).all()
+
+
+def test_the_mask_given_is_kept_as_it_is():
+    drawn = SCENE.truth[2, 0].clone()
+    drawn[:14] = False
+    masks = follow_objects(SCENE.video, {1: ObjectPrompt(2, mask=drawn)}, TRACKER, ColourSegmenter())
+    assert torch.equal(masks.masks[2, 0], drawn)
+    assert torch.equal(masks.masks[5, 0], SCENE.truth[5, 0])
+
+
+@pytest.mark.parametrize(
+    "prompts, message",
+    [
+        ({}, "expected objects with ids from 1 on"),
+        ({0: ObjectPrompt(0, mask=SCENE.truth[0, 0])}, "expected objects with ids from 1 on"),
+        ({1: ObjectPrompt(8, mask=SCENE.truth[0, 0])}, r"number in 0\.\.7, got 8"),
+        ({1: ObjectPrompt(0, mask=SCENE.truth[0, 0, :5])}, r"\(h, w\) = \(60, 80\)"),
+        ({1: ObjectPrompt(0, mask=SCENE.truth[0, 0] & False)}, "got an empty mask"),
+    ],
+)
+def test_mistakes_are_refused(prompts, message):
+    with pytest.raises(ValueError, match=message):
+        follow_objects(SCENE.video, prompts, TRACKER, ColourSegmenter())
+
+
+def test_a_prompt_is_one_thing():
+    with pytest.raises(ValueError, match="either a prompt or a mask"):
+        ObjectPrompt(0)

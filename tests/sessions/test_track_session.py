@@ -1,0 +1,195 @@
+"""Corrections of tracks, with a tracker that drifts by a known amount."""
+
+import numpy as np
+import pytest
+import torch
+
+from pointtrack.sessions import track_session
+from pointtrack.sessions.track_session import Fix, FixedPoint, Part, TrackSession, join, spans_of, track_apart
+from pointtrack.types import Queries, Tracks, Video
+from tests.tracking.test_window_stream import moving_video
+
+FRAMES, WH = 20, (100, 80)
+SPEED = torch.tensor([2.0, 1.0])  # of everything in the scene
+VIDEO = Video(
+    np.arange(FRAMES, dtype=np.uint8)[:, None, None, None] * np.ones((1, WH[1], WH[0], 3), np.uint8)
+)
+
+
+def number_of(video: Video) -> torch.Tensor:
+    """(t,) which frames of VIDEO these are."""
+    return torch.from_numpy(video.frames[:, 0, 0, 0].astype(np.int64))
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[list[int]]:
+    """The tracker follows the scene, but is off by 0.3 pixels more on every frame; which frames it was asked for."""
+    asked: list[list[int]] = []
+
+    def drifting(tracker, video, queries, *, backward=True):
+        frames = number_of(video)
+        asked.append(frames.tolist())
+        t = frames[:, None] - frames[queries.frame]
+        away = torch.arange(len(frames))[:, None] - queries.frame
+        xy = queries.xy + t[..., None] * SPEED + 0.3 * away.abs()[..., None]
+        sure = torch.full(xy.shape[:2], 0.9)
+        if not backward:
+            xy[away < 0], sure[away < 0] = torch.nan, 0.0
+        return Tracks(xy, sure, sure, queries, video.wh)
+
+    def apart(tracker, video, xy):
+        return drifting(tracker, video, Queries(torch.zeros(len(xy)), xy), backward=False)
+
+    monkeypatch.setattr(track_session, "track", drifting)
+    monkeypatch.setattr(track_session, "track_apart", apart)
+    return asked
+
+
+@pytest.fixture
+def session(calls) -> TrackSession:
+    session = TrackSession(VIDEO, None)
+    session.add(Queries([0, 10], [[20.0, 20.0], [50.0, 40.0]]))
+    calls.clear()
+    return session
+
+
+def test_points_are_tracked_both_ways(session, calls):
+    tracks = session.tracks()
+    assert tracks.ids.tolist() == [0, 1] and torch.isfinite(tracks.xy).all()
+    assert torch.allclose(tracks.xy[4, 0], torch.tensor([20.0, 20.0]) + 4 * SPEED + 1.2)
+    assert calls == [] and session.points == {0: [0], 1: [10]}
+
+
+def test_a_track_passes_through_its_corrections_without_a_jump(session, calls):
+    right = torch.tensor([20.0, 20.0]) + 12 * SPEED
+    session.correct(0, 12, right.tolist())
+    tracks = session.tracks()
+    assert torch.equal(tracks.xy[12, 0], right) and tracks.visibility[12, 0] == 1
+    error = (tracks.xy[:, 0] - torch.tensor([20.0, 20.0]) - torch.arange(FRAMES)[:, None] * SPEED).norm(dim=1)
+    assert error[11] < 0.8 and error[6] < 2.6, "drift is told from both ends"
+    assert (error[1:] - error[:-1]).abs().max() < 0.7
+    assert sorted(map(len, calls)) == [8, 12, 12], "12 to the end, and between the fixes from both sides"
+
+
+def test_all_that_does_not_depend_on_a_correction_stays_to_the_last_bit(session, calls):
+    session.correct(1, 4, (38, 34))
+    before = session.tracks()
+    calls.clear()
+    session.correct(1, 14, (61, 47))
+    after = session.tracks()
+    assert torch.equal(after.xy[:, 0], before.xy[:, 0])
+    assert torch.equal(after.xy[:11, 1], before.xy[:11, 1]) and not torch.equal(
+        after.xy[12, 1], before.xy[12, 1]
+    )
+    assert all(min(frames) >= 10 for frames in calls)
+
+
+def test_the_order_of_corrections_does_not_matter(calls):
+    one, other = TrackSession(VIDEO, None), TrackSession(VIDEO, None)
+    for session, order in ((one, (5, 15, 9)), (other, (15, 9, 5))):
+        session.add(Queries([0], [[20.0, 20.0]]))
+        for frame in order:
+            session.correct(0, frame, (20 + 2.5 * frame, 22 + frame))
+            session.tracks()
+    assert torch.equal(one.tracks().xy, other.tracks().xy)
+
+
+def test_who_said_what(session):
+    session.correct(0, 7, (30, 30))
+    sources = session.sources()
+    assert (sources[:, 0] == track_session.PERSON).nonzero()[:, 0].tolist() == [0, 7]
+    assert (sources[:, 1] == track_session.PERSON).nonzero()[:, 0].tolist() == [10]
+    assert (sources > 0).all()
+
+
+def test_undo_redo_and_forget(session, calls):
+    before = session.tracks()
+    session.correct(0, 7, (30, 30))
+    after = session.tracks()
+    calls.clear()
+    assert session.undo() and torch.equal(session.tracks().xy, before.xy)
+    assert session.redo() and torch.equal(session.tracks().xy, after.xy)
+    assert calls == [] and not session.redo()
+    session.forget(0, 7)
+    assert torch.equal(session.tracks().xy, before.xy) and calls == [], "the spans are those of before"
+    session.forget(0, 0)
+    assert session.points == {1: [10]} and session.undo() and session.points == {0: [0], 1: [10]}
+    (late,) = session.add(Queries([3], [[5.0, 5.0]])).tolist()
+    assert late == 2
+
+
+def test_a_session_goes_on_from_its_file(session, calls, tmp_path):
+    session.correct(0, 7, (30, 30))
+    session.correct(0, 9, (34, 32))
+    session.undo()
+    other = TrackSession(VIDEO, None)
+    other.load(session.save(tmp_path / "tracks"))
+    calls.clear()
+    assert torch.equal(other.tracks().xy, session.tracks().xy) and calls == []
+    assert other.redo() and other.points[0] == [0, 7, 9]
+    other.correct(1, 2, (30, 30))
+    assert torch.equal(other.tracks().xy[2, 1], torch.tensor([30.0, 30.0]))
+    elsewhere = TrackSession(Video(VIDEO.frames[:-1]), None)
+    with pytest.raises(ValueError, match="got another one"):
+        elsewhere.load(tmp_path / "tracks.npz")
+    np.savez(tmp_path / "else.npz", xy=np.zeros(2))
+    with pytest.raises(ValueError, match="expected a track session"):
+        elsewhere.load(tmp_path / "else.npz")
+    with pytest.raises(FileNotFoundError):
+        elsewhere.load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda s: s.correct(7, 3, (5, 5)), r"expected one of \[0, 1\], got 7"),
+        (lambda s: s.correct(0, FRAMES, (5, 5)), r"0\.\.19, got 20"),
+        (lambda s: s.correct(0, 3, (100, 5)), "inside the"),
+        (lambda s: s.correct(0, 3, (5, float("nan"))), "inside the"),
+        (lambda s: s.correct(0, 3, (5, 5, 5)), r"expected \(x, y\)"),
+        (lambda s: s.forget(0, 3), r"a frame of \[0\], got 3"),
+        (lambda s: s.add(Queries([20], [[1.0, 1.0]])), "expected a frame in 0..19"),
+    ],
+)
+def test_mistakes_change_nothing(session, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(session)
+    assert session.points == {0: [0], 1: [10]}
+
+
+def test_spans_hold_every_other_frame_once():
+    point = FixedPoint(3, (Fix(2, (0, 0), 1), Fix(3, (0, 0), 2), Fix(7, (0, 0), 3)))
+    spans = spans_of(point, 10)
+    assert [(s.left, s.right, list(s.frames)) for s in spans] == [
+        (None, 1, [0, 1]),
+        (2, 3, [4, 5, 6]),
+        (3, None, [8, 9]),
+    ]
+
+
+def test_the_surer_side_counts_more():
+    def part(value: float, sure: float) -> Part:
+        return Part(torch.full((3, 2), value), torch.ones(3), torch.full((3,), sure))
+
+    middle = join(part(0.0, 0.9), part(10.0, 0.1)).xy[1, 0]
+    assert 0 < middle < 2
+    even = join(part(0.0, 0.5), part(10.0, 0.5)).xy[:, 0]
+    assert even.tolist() == pytest.approx([1.5625, 5.0, 8.4375])
+
+
+def test_points_tracked_apart_do_not_see_each_other(tiny_tracker):
+    video = moving_video(21, (64, 48))
+    xy = torch.tensor([[20.0, 20.0], [40.0, 30.0], [50.0, 10.0]])
+    together = track_apart(tiny_tracker, video, xy)
+    for i in range(3):
+        alone = track_apart(tiny_tracker, video, xy[i : i + 1])
+        assert torch.equal(together.xy[:, i], alone.xy[:, 0])
+        assert torch.equal(together.confidence[:, i], alone.confidence[:, 0])
+
+
+def test_with_a_real_tracker(tiny_tracker, tiny_video):
+    session = TrackSession(tiny_video, tiny_tracker)
+    session.add(Queries([0, 2], [[20.0, 20.0], [40.0, 24.0]]))
+    session.correct(0, 4, (28, 24))
+    tracks = session.tracks()
+    assert torch.isfinite(tracks.xy).all() and tracks.xy[4, 0].tolist() == [28, 24]

@@ -1,0 +1,36 @@
+"""Means of weights."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pointtrack.cli.runner import run_command
+from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.models.point_tracker import PointTracker
+from train.average_weights import average
+
+
+def test_every_weight_is_the_mean(tiny_tracker, tmp_path):
+    paths = [tmp_path / f"{name}.safetensors" for name in "abc"]
+    for i, path in enumerate(paths):
+        for parameter in tiny_tracker.parameters():
+            torch.nn.init.constant_(parameter, 3.0 * i**2)
+        save_checkpoint(path, tiny_tracker)
+    arguments = ["--weights", *map(str, paths), "--out", str(tmp_path / "new" / "mean.safetensors")]
+    assert run_command(lambda: average, arguments, "train.average_weights") == 0
+    mean = load_checkpoint(tmp_path / "new" / "mean.safetensors")
+    assert {float(value) for parameter in mean.parameters() for value in parameter.unique()} == {5.0}
+    assert mean.config == tiny_tracker.config
+
+
+def test_what_cannot_be_averaged_is_told(tiny_tracker, tmp_path):
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+    save_checkpoint(one, tiny_tracker)
+    with pytest.raises(ValueError, match="two runs or more, got 1"):
+        average([one], tmp_path / "mean.safetensors")
+    config = tiny_tracker.config
+    config = replace(config, correlation=replace(config.correlation, hidden=config.correlation.hidden + 1))
+    save_checkpoint(other, PointTracker(config))
+    with pytest.raises(ValueError, match=r"one\.safetensors: expected correlation as in .*other"):
+        average([one, other], tmp_path / "mean.safetensors")

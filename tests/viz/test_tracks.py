@@ -1,0 +1,252 @@
+"""Tracks on frames: where the dots are, how the signs differ, sheets and plots."""
+
+import numpy as np
+import pytest
+import torch
+
+from pointtrack.types import Queries, Tracks, Video
+from pointtrack.viz.colors import id_colors, track_colors
+from pointtrack.viz.plot import plot_track
+from pointtrack.viz.tracks import TrackStyle, contact_sheet, draw_frame, draw_tracks
+
+WH = (96, 64)
+GREEN = np.array([[0, 255, 0]], np.uint8)
+
+
+def plain_video(frames=5, value=0, wh=WH):
+    return Video(np.full((frames, wh[1], wh[0], 3), value, np.uint8), 10)
+
+
+def moving_point(frames=5, start=(30.0, 30.0), step=(0.0, 0.0), visibility=1.0, confidence=1.0, wh=WH):
+    xy = torch.tensor(start) + torch.arange(frames)[:, None, None] * torch.tensor(step)
+    full = torch.ones(frames, 1)
+    return Tracks(xy, full * visibility, full * confidence, Queries([0], [start]), wh, fps=10)
+
+
+def colored(colors):
+    return draw_tracks(plain_video(), moving_point(), color_by=colors)
+
+
+def many_points(frames=6, wh=WH):
+    generator = torch.Generator().manual_seed(3)
+    start = torch.rand(9, 1, 2, generator=generator) * torch.tensor(wh)
+    xy = (start + torch.randn(9, frames, 2, generator=generator).cumsum(1) * 3).transpose(0, 1).contiguous()
+    visibility, confidence = torch.rand(2, frames, 9, generator=generator)
+    frame = torch.arange(9) % frames
+    for n in range(9):
+        xy[: frame[n], n], visibility[: frame[n], n], confidence[: frame[n], n] = float("nan"), 0, 0
+    return Tracks(xy, visibility, confidence, Queries(frame, start[:, 0]), wh, fps=10)
+
+
+@pytest.mark.parametrize("xy", [(30.0, 20.0), (30.5, 20.25), (41.3, 33.8), (12.9, 50.1)])
+@pytest.mark.parametrize("radius", [None, 2.0, 5.5])
+@pytest.mark.parametrize("background", [0, 255])
+def test_dot_is_where_the_point_is(xy, radius, background):
+    frame = plain_video(1, background).frames[0]
+    drawn = draw_frame(frame, moving_point(1, xy), 0, radius=radius, color_by=GREEN).astype(int)
+    green = (drawn[..., 1] - np.maximum(drawn[..., 0], drawn[..., 2])).clip(0)
+    y, x = np.indices(green.shape)
+    centre = np.array([(x * green).sum(), (y * green).sum()]) / green.sum()
+    np.testing.assert_allclose(centre, xy, atol=0.1)
+    area = green.sum() / 255
+    assert area == pytest.approx(np.pi * (radius or 2.5) ** 2, rel=0.15)
+
+
+@pytest.mark.parametrize("xy", [(0.0, 0.0), (95.0, 63.0), (-1.5, 30.0), (97.0, 65.0)])
+def test_dot_on_the_border_is_cut_not_lost(xy):
+    frame = plain_video(1).frames[0]
+    assert draw_frame(frame, moving_point(1, xy), 0, radius=4).any()
+
+
+@pytest.mark.parametrize("xy", [(-50.0, 30.0), (1e9, -1e9), (float("nan"), float("nan"))])
+def test_what_is_outside_or_unknown_is_not_drawn(xy):
+    tracks = Tracks(torch.tensor([[xy]]), torch.ones(1, 1), torch.ones(1, 1), Queries([0], [[1, 1]]), WH)
+    frame = plain_video(1, 90).frames[0]
+    np.testing.assert_array_equal(draw_frame(frame, tracks, 0), frame)
+
+
+def test_signs_differ():
+    frame = plain_video(1, 90).frames[0]
+    signs = {
+        "visible": draw_frame(frame, moving_point(1), 0),
+        "ring": draw_frame(frame, moving_point(1, visibility=0.2), 0, hidden="ring"),
+        "dot": draw_frame(frame, moving_point(1, visibility=0.2), 0, hidden="dot"),
+        "cross": draw_frame(frame, moving_point(1, confidence=0.1), 0, lost_below=0.3),
+    }
+    for name, one in signs.items():
+        assert (one != frame).any(), name
+        for other, two in signs.items():
+            assert name == other or (one != two).any(), (name, other)
+    hollow = draw_frame(frame, moving_point(1, visibility=0.2), 0, radius=8)
+    np.testing.assert_array_equal(hollow[30, 30], frame[30, 30])
+    assert (hollow[30, 38] != frame[30, 38]).any()
+
+
+@pytest.mark.parametrize(
+    ("point", "settings"),
+    [
+        ({"visibility": 0.2}, {"hidden": "none"}),
+        ({"confidence": 0.2}, {"lost": "none", "lost_below": 0.3}),
+        ({"visibility": 0.8}, {"hidden": "none", "threshold": 0.9}),
+        ({"visibility": 0.2, "step": (4.0, 0.0)}, {"hidden": "none"}),
+    ],
+)
+def test_what_is_switched_off_is_not_drawn(point, settings):
+    frame = plain_video(1, 90).frames[0]
+    np.testing.assert_array_equal(draw_frame(frame, moving_point(5, **point), 4, **settings), frame)
+
+
+def test_trail_fades_and_ends():
+    tracks = moving_point(10, (10.0, 30.0), (8.0, 0.0))
+    drawn = draw_frame(plain_video(1).frames[0], tracks, 9, trail=5, color_by=GREEN)
+    green = drawn[30, :, 1].astype(int)
+    pieces = [green[x] for x in (46, 54, 62, 70)]  # between the rows: old to new
+    assert 0 < pieces[0] < pieces[1] < pieces[2] < pieces[3] < 255
+    assert not green[:41].any()
+    without = draw_frame(plain_video(1).frames[0], tracks, 9, trail=0)
+    assert not without[:, :70].any()
+
+
+def test_trail_does_not_bridge_unknown_frames():
+    tracks = moving_point(5, (10.0, 30.0), (15.0, 0.0))
+    xy = tracks.xy.clone()
+    xy[2] = float("nan")
+    drawn = draw_frame(plain_video(1).frames[0], Tracks(xy, *[torch.ones(5, 1)] * 2, tracks.queries, WH), 4)
+    assert drawn[30, 17].any()
+    assert not drawn[:, 32:48].any()
+
+
+@pytest.mark.parametrize(
+    "style", [{}, {"trail": 3, "legend": True, "lost_below": 0.3}, {"color_by": "visibility"}]
+)
+def test_frame_by_frame_is_the_same_as_at_once_and_changes_no_input(style):
+    video, tracks = plain_video(6, 120), many_points()
+    before, xy = video.frames.copy(), tracks.xy.clone()
+    video.frames.flags.writeable = False
+    drawn = draw_tracks(video, tracks, **style)
+    assert drawn.frames.dtype == np.uint8
+    np.testing.assert_array_equal(drawn.times, video.times)
+    for t in range(6):
+        np.testing.assert_array_equal(draw_frame(video.frames[t], tracks, t, **style), drawn.frames[t])
+    np.testing.assert_array_equal(video.frames, before)
+    torch.testing.assert_close(tracks.xy, xy, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_stream_needs_only_the_rows_of_the_trail():
+    video, tracks = plain_video(6, 120), many_points()
+    piece = draw_frame(video.frames[5], tracks.clip(3), 5, trail=2)
+    np.testing.assert_array_equal(piece, draw_frame(video.frames[5], tracks, 5, trail=2))
+    late = draw_tracks(video, tracks.clip(3), trail=2)
+    np.testing.assert_array_equal(late.frames[:3], video.frames[:3])
+    np.testing.assert_array_equal(late.frames[5], piece)
+
+
+@pytest.mark.parametrize("wh", [(1, 1), (7, 5), (40, 300), (854, 480)])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_clips_of_any_size_are_drawn(wh, frames):
+    tracks = moving_point(frames, (wh[0] / 2, wh[1] / 2), (1.0, 1.0), wh=wh)
+    drawn = draw_tracks(plain_video(frames, wh=wh), tracks, legend=True)
+    assert drawn.frames.any(axis=(1, 2, 3)).all()
+
+
+def test_no_points_and_no_trail_are_fine():
+    empty = many_points().select(slice(0, 0))
+    for style in ({}, {"color_by": "id"}, {"color_by": "visibility", "trail": 0}):
+        np.testing.assert_array_equal(draw_tracks(plain_video(6, 7), empty, **style).frames, 7)
+
+
+def test_legend_names_what_is_shown():
+    frame = np.full((240, 320, 3), 200, np.uint8)
+    far = moving_point(1, (-99.0, -99.0), wh=(320, 240))
+    plain = draw_frame(frame, far, 0, legend=True)
+    with_lost = draw_frame(frame, far, 0, legend=True, lost_below=0.2)
+    width = [np.flatnonzero((drawn != frame).any(axis=(0, 2))).max() for drawn in (plain, with_lost)]
+    assert 40 < width[0] < width[1] < 320
+    assert not (plain != frame)[:200].any()
+
+
+def test_dots_can_be_seen_on_any_background():
+    for value in (0, 128, 255):
+        for color in (np.array([[255, 255, 255]], np.uint8), np.array([[10, 10, 12]], np.uint8), GREEN):
+            frame = plain_video(1, value).frames[0]
+            contrast = np.abs(draw_frame(frame, moving_point(1), 0, color_by=color).astype(int) - frame).max()
+            assert contrast > 60 or (value == 0 and color.max() < 20)
+
+
+def test_colours():
+    tracks = many_points()
+    by_id = track_colors(tracks, "id")
+    assert len(np.unique(by_id, axis=0)) == 9
+    np.testing.assert_array_equal(track_colors(tracks.select([4, 2]), "id"), by_id[[4, 2]])
+    np.testing.assert_array_equal(id_colors(np.array([4, 2])), by_id[[4, 2]])
+    grid = torch.cartesian_prod(torch.arange(10.0), torch.arange(10.0))
+    ones = torch.ones(1, 100)
+    by_place = track_colors(Tracks(grid[None], ones, ones, Queries([0] * 100, grid), WH), "position").astype(
+        int
+    )
+    near = np.abs(by_place[0] - by_place[1]).sum()
+    assert near < np.abs(by_place[0] - by_place[55]).sum()
+    assert len(np.unique(by_place, axis=0)) == 100
+    red, green = track_colors(
+        Tracks(
+            torch.zeros(1, 2, 2),
+            torch.tensor([[0.0, 1.0]]),
+            torch.ones(1, 2),
+            Queries([0, 0], [[1, 1]] * 2),
+            WH,
+        ),
+        "visibility",
+    ).tolist()
+    assert red[0] > red[1]
+    assert green[1] > green[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TrackStyle(hidden="blob"), "hidden: expected one of ring, dot, none, got 'blob'"),
+        (lambda: TrackStyle(lost="skull"), "lost: expected one of cross, none"),
+        (lambda: TrackStyle(color_by="taste"), "color_by: expected one of position, id, visibility"),
+        (lambda: TrackStyle(trail=-1), "trail >= 0 and radius > 0"),
+        (lambda: TrackStyle(radius=0), "trail >= 0 and radius > 0"),
+        (lambda: TrackStyle(threshold=2), "threshold and lost_below in 0..1"),
+        (lambda: draw_tracks(plain_video(), moving_point(), tail=3), "settings among trail, .* got tail"),
+        (lambda: draw_tracks(plain_video(3), moving_point(5)), r"within 0\.\.2 .* got 0\.\.4"),
+        (lambda: draw_tracks(plain_video(wh=(64, 96)), moving_point()), r"\(64, 96, 3\) uint8"),
+        (lambda: draw_frame(np.zeros((64, 96, 3)), moving_point(), 0), "got .* float64"),
+        (lambda: draw_frame(plain_video().frames[0], moving_point(), 5), r"of the tracks, 0\.\.4, got 5"),
+        (lambda: colored(np.zeros((2, 3), np.uint8)), r"\(1, 3\) uint8"),
+        (lambda: track_colors(moving_point(), "taste"), "color_by: expected one of"),
+        (lambda: contact_sheet(plain_video(), 0), "at least 1 frame and 1 column"),
+        (lambda: contact_sheet(plain_video(), width=40), "leaves 16 pixels per column, got 40"),
+        (lambda: plot_track(moving_point(), 7), r"point_id: expected one of \[0\], got 7"),
+    ],
+)  # fmt: skip
+def test_mistakes(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("frames", "count", "columns", "shown", "rows"),
+    [(20, 8, 4, 8, 2), (3, 8, 4, 3, 1), (1, 8, 4, 1, 1), (20, 5, 2, 5, 3)],
+)
+def test_contact_sheet(frames, count, columns, shown, rows):
+    values = np.arange(frames) * 10 + 30
+    video = Video(np.broadcast_to(values[:, None, None, None], (frames, 64, 96, 3)).astype(np.uint8), 10)
+    sheet = contact_sheet(video, count, columns, width=640)
+    assert (sheet.shape[1:], sheet.dtype) == ((640, 3), np.uint8)
+    tile_h = (640 / min(columns, shown)) * 64 / 96
+    assert sheet.shape[0] == pytest.approx(rows * tile_h, rel=0.1)
+    found = set(np.unique(sheet[..., 0])) & set(values.tolist())
+    assert {30, values[-1]} <= found  # the first and the last frame
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_plot_is_written_without_touching_pyplot(tmp_path, suffix):
+    tracks = many_points()
+    figure = plot_track(tracks, 4, tmp_path / "new" / f"plot{suffix}")
+    assert (tmp_path / "new" / f"plot{suffix}").stat().st_size > 2000
+    x = figure.axes[0].lines[0].get_ydata()
+    np.testing.assert_array_equal(x, tracks.xy[:, 4, 0].numpy())
+    assert figure.axes[1].yaxis_inverted()

@@ -1,0 +1,295 @@
+"""Labels for videos without any: what several teachers and views of a video agree on.
+
+A label is the middle of all answers for a point on a frame. It counts only where every answer says that the point is
+in view and lies near that middle, and where the way back, from the farthest such frame, leads home to the query. Labels
+are clips of docs/data-format.md whose tracks are valid where they count; they are made once and kept.
+
+Source: the idea of CoTracker3 (Karaev et al., 2024), learning from the answers of several teachers on real video.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import pointtrack
+from pointtrack.datasets.clip import Clip, ClipInfo, TrueTracks
+from pointtrack.datasets.format import FRAMES, INFO, list_clips, read_info, video_files, write_clip
+from pointtrack.io.sources import PICTURE_SUFFIXES
+from pointtrack.io.video import VIDEO_CODECS, stream_video
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.queries import corner_queries
+from pointtrack.tracking.window_stream import track
+from pointtrack.types import Queries, Tracks, Video
+
+log = logging.getLogger(__name__)
+
+SHORTEST = 8  # frames of a video that labels are made for
+VIDEO_SUFFIXES = {*VIDEO_CODECS, ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts"} - {".gif"}
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """What is labelled, and when answers count as the same.
+
+    Attributes:
+        frames: frames per span of a video.
+        spans: spans per video at most, evenly spread.
+        points: corners to ask for on each query frame of a span; query frames are the first and the middle one.
+        area: frames are made smaller, shape kept, to at most this many pixels; labels are in their pixels.
+        agree_px: largest distance of any answer from the middle of all, and of the way back from its query.
+        confidence: least confidence of every answer.
+        least: share of the frames of a span on which a label must count for the point to be kept.
+        smaller: side of the input of the rescaled view, as a share of the usual one.
+    """
+
+    frames: int = 24
+    spans: int = 4
+    points: int = 128
+    area: int = 768 * 432
+    agree_px: float = 3.0
+    confidence: float = 0.5
+    least: float = 0.25
+    smaller: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.frames < SHORTEST or min(self.spans, self.points, self.area) < 1:
+            raise ValueError(
+                f"labels: expected spans of at least {SHORTEST} frames, and at least one span, point and pixel, "
+                f"got frames={self.frames}, spans={self.spans}, points={self.points}, area={self.area}"
+            )
+        if not self.agree_px > 0:
+            raise ValueError(f"labels: expected agree_px above 0 pixels, got {self.agree_px}")
+        for name in ("confidence", "least", "smaller"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"labels: expected {name} in 0..1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A teacher, and how the video is shown to it.
+
+    Args:
+        name: for the notes of the labels.
+        tracker: the teacher.
+        mirrored: show it left and right exchanged.
+    """
+
+    name: str
+    tracker: PointTracker
+    mirrored: bool = False
+
+    def track(self, video: Video, queries: Queries) -> Tracks:
+        """Its answer on all frames, in pixels of the video as it is."""
+        if not self.mirrored:
+            return track(self.tracker, video, queries)
+        turned = Video(np.ascontiguousarray(video.frames[:, :, ::-1]), video.fps)
+        asked = Queries(queries.frame, _mirror(queries.xy, video.wh[0]), queries.ids)
+        answer = track(self.tracker, turned, asked)
+        return replace(answer, xy=_mirror(answer.xy, video.wh[0]), queries=queries)
+
+
+def views_of(tracker: PointTracker, config: LabelConfig) -> list[View]:
+    """The video as it is, mirrored, and with smaller pictures where the tracker takes any size."""
+    views = [View("as it is", tracker), View("mirrored", tracker, mirrored=True)]
+    if tracker.config.input_wh is None and config.smaller < 1:
+        area = round(tracker.config.input_area * config.smaller**2)
+        smaller = copy(tracker)  # the same weights
+        smaller.config = replace(tracker.config, input_area=area)
+        views.append(View("smaller", smaller))
+    return views
+
+
+def agreed_tracks(
+    video: Video, queries: Queries, views: Sequence[View], config: LabelConfig
+) -> TrueTracks | None:
+    """Labels for one span.
+
+    Args:
+        video: t frames.
+        queries: n points.
+        views: who is asked; the first one is asked for the way back too.
+        config: when answers count as the same.
+
+    Returns:
+        The points that were kept, valid and visible on the frames on which the label counts, else NaN; None where no
+        point was kept.
+    """
+    answers = [view.track(video, queries) for view in views]
+    xy = torch.stack([answer.xy for answer in answers])
+    middle = xy.quantile(0.5, dim=0)
+    apart = (xy - middle).norm(dim=-1).amax(dim=0)
+    sure = [a.visible() & a.in_frame() & (a.confidence > config.confidence) for a in answers]
+    known = torch.stack(sure).all(dim=0) & (apart <= config.agree_px)
+    point = torch.arange(len(queries))
+    known[queries.frame, point] = True
+    # The way back begins as far from the query as the answers agree.
+    far = (torch.arange(len(video))[:, None] - queries.frame).abs() * known
+    anchor = far.argmax(dim=0)
+    back = views[0].track(video, Queries(anchor, middle[anchor, point], queries.ids))
+    home_px = (back.xy[queries.frame, point] - queries.xy).norm(dim=-1)
+    known &= (home_px <= config.agree_px) & ((back.xy - middle).norm(dim=-1) <= config.agree_px)
+    kept = known.sum(dim=0) >= max(2, math.ceil(config.least * len(video)))
+    if not kept.any():
+        return None
+    known = known[:, kept]
+    return TrueTracks(
+        middle[:, kept].masked_fill(~known[..., None], torch.nan),
+        known,
+        known,
+        query_frame=queries.frame[kept],
+    )
+
+
+def good_queries(video: Video, count: int) -> Queries:
+    """Strong corners of the first and the middle frame, at most `count` of each; none where both are flat."""
+    parts = []
+    for frame in (0, len(video) // 2):
+        try:
+            parts.append(corner_queries(video, count, frame))
+        except ValueError:
+            log.warning("frame %d is flat: no points on it", frame)
+    if not parts:
+        return Queries([], torch.zeros(0, 2))  # type: ignore[arg-type]
+    return Queries.concat(parts, renumber=True)
+
+
+def label_videos(
+    videos: Sequence[tuple[str, Path]], views: Sequence[View], config: LabelConfig, out: Path
+) -> tuple[int, float, float]:
+    """Make the labels of all videos in `out`, a clip for each span; those that are there already are kept.
+
+    Args:
+        videos: names and paths, see `find_videos`.
+        views: who is asked.
+        config: what is labelled.
+        out: folder for the clips.
+
+    Returns:
+        Number of clips with labels, share of the points that was kept, and share of their frames that counts.
+
+    Raises:
+        ValueError: only videos that are too short, or nothing that the views agree on.
+    """
+    lengths, asked, kept, frames, clips = [], 0, 0, 0.0, 0
+    for name, path in videos:
+        count = _frame_count(path)
+        lengths.append(count)
+        if count < SHORTEST:
+            log.warning("%s: left out, it has %d frames", path, count)
+            continue
+        for start, video in _missing_spans(path, count, config, out / name):
+            _write_span(out / name / f"{start:05d}", path, start, video, views, config)
+        for folder in list_clips(out / name) if (out / name).is_dir() else []:
+            notes = read_info(folder / INFO)[0].notes
+            asked, kept = asked + notes["points"], kept + notes["kept"]
+            frames, clips = frames + notes["kept"] * notes["known"], clips + bool(notes["kept"])
+    if max(lengths) < SHORTEST:
+        raise ValueError(
+            f"finetune: expected a video of at least {SHORTEST} frames, got {max(lengths)} at most; "
+            "record a longer one"
+        )
+    if not kept:
+        raise ValueError(
+            f"finetune: expected points that {len(views)} views of the videos agree on within "
+            f"{config.agree_px:g} pixels, got none of {asked}; raise --labels.agree_px or lower --labels.confidence"
+        )
+    return clips, kept / asked, frames / kept
+
+
+def find_videos(folder: Path) -> list[tuple[str, Path]]:
+    """Videos to learn from without tracks: files, folders of pictures, and clips, with a distinct name each.
+
+    Raises:
+        FileNotFoundError: nothing there, or no video in it.
+    """
+    if folder.is_file() and folder.suffix.lower() in VIDEO_SUFFIXES:
+        return [(folder.stem, folder)]
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"finetune: expected a video or a folder of videos or clips, found none at {folder}"
+        )
+    found: list[tuple[str, Path]] = []
+    for place in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
+        inside = place.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts) or any(
+            (p / INFO).is_file() for p in place.parents
+        ):
+            continue
+        name = "-".join(inside.parts) or folder.resolve().name
+        if (place / INFO).is_file():
+            found.append((name, (video_files(place) or [place / FRAMES])[0]))
+            continue
+        files = sorted(path for path in place.iterdir() if path.is_file() and path.name[0] != ".")
+        if any(path.suffix.lower() in PICTURE_SUFFIXES for path in files):
+            found.append((name, place))
+        videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+        found += [("-".join([*inside.parts, path.name]), path) for path in videos]
+    if not found:
+        raise FileNotFoundError(
+            f"finetune: expected videos ({', '.join(sorted(VIDEO_SUFFIXES))}), folders of pictures, or clips in "
+            f"{folder}, found none"
+        )
+    return found
+
+
+def _write_span(
+    folder: Path, source: Path, start: int, video: Video, views: Sequence[View], config: LabelConfig
+) -> None:
+    """Label one span and write it, also where nothing was agreed on, so that it is not tried again."""
+    queries = good_queries(video, config.points)
+    tracks = agreed_tracks(video, queries, views, config) if len(queries) else None
+    kept = 0 if tracks is None else len(tracks.ids)
+    known = 0.0 if tracks is None else float(tracks.valid.float().mean())
+    log.info("labels: %s from frame %d: %d of %d points", source.name, start, kept, len(queries))
+    info = ClipInfo(
+        fps=video.fps,
+        source=f"{source.name}, frames from {start}",
+        licence="that of the video",
+        generator=f"pointtrack {pointtrack.__version__}, train.pseudo_labels",
+        visibility_known=False,
+        notes={"points": len(queries), "kept": kept, "known": known, "views": [view.name for view in views]},
+    )
+    write_clip(folder, Clip(folder.name, video, info, tracks), pictures="jpg")
+
+
+def _frame_count(path: Path) -> int:
+    with stream_video(path) as stream:
+        return stream.frame_count or sum(1 for _ in stream)
+
+
+def _missing_spans(path: Path, count: int, config: LabelConfig, out: Path) -> Iterator[tuple[int, Video]]:
+    """First frames and frames of the spans of a video that have no clip yet, one in memory at a time."""
+    spans = min(config.spans, max(1, count // config.frames))
+    starts = np.linspace(0, max(count - config.frames, 0), spans).round().astype(int).tolist()
+    missing = [start for start in starts if not (out / f"{start:05d}" / INFO).is_file()]
+    if not missing:
+        return
+    with stream_video(path) as stream:
+        scale = min(1.0, math.sqrt(config.area / (stream.wh[0] * stream.wh[1])))
+        wh, fps = (round(stream.wh[0] * scale), round(stream.wh[1] * scale)), stream.fps
+    frames: list[np.ndarray] = []
+    with stream_video(path, wh=wh) as stream:
+        for number, (frame, _) in enumerate(stream):
+            if number < missing[0]:
+                continue
+            frames.append(frame)
+            if len(frames) == config.frames:
+                yield missing.pop(0), Video(np.stack(frames), fps)
+                frames = []
+                if not missing:
+                    return
+    if len(frames) >= SHORTEST:  # a video of less than one span, or whose header promised more frames
+        yield missing[0], Video(np.stack(frames), fps)
+
+
+def _mirror(xy: torch.Tensor, width: int) -> torch.Tensor:
+    """(..., 2) points left and right exchanged."""
+    return torch.stack([width - 1 - xy[..., 0], xy[..., 1]], dim=-1)

@@ -1,0 +1,201 @@
+"""Teach our small segmenter: prompts drawn as people give them, then corrected where the answer is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from pointtrack.models.checkpoint import load_checkpoint
+from pointtrack.models.weight_files import read_weights
+from pointtrack.segment.small import CONFIG_KEY, SmallSegmenter
+from pointtrack.segment.small_network import (
+    LOW_STRIDE,
+    MASK_STRIDE,
+    FrameMaps,
+    SegmenterConfig,
+    SegmenterNetwork,
+)
+from train.data.prompts import add_corrections, box_prompts, click_prompts, first_prompts
+from train.data.segments import SegmentBatch
+from train.loop import Task
+
+FOCAL_WEIGHT = 20.0
+# How far the frame may lie from the origin of places, in pixels.
+FARTHEST_ORIGIN = 512.0
+SHEET_IMAGES = 8
+
+
+def new_segmenter(config: SegmenterConfig | None, init: Path | None) -> SmallSegmenter:
+    """A segmenter to train: new, or new with a tracker's encoder, or one from a file.
+
+    Raises ValueError where a config is given beside a segmenter's file.
+    """
+    if init is None:
+        return SmallSegmenter(SegmenterNetwork(config or SegmenterConfig()))
+    if CONFIG_KEY in read_weights(init).metadata:
+        if config is not None:
+            raise ValueError("train: expected a segmenter config or --init with a segmenter's file, got both")
+        return SmallSegmenter.load(init, device="cpu")
+    tracker = load_checkpoint(init)
+    config = replace(config or SegmenterConfig(), encoder=tracker.config.encoder)
+    network = SegmenterNetwork(config)
+    network.encoder.backbone.load_state_dict(tracker.encoder.state_dict())
+    return SmallSegmenter(network)
+
+
+def mask_losses(logits: Tensor, truth: Tensor) -> Tensor:
+    """Focal and dice loss of every mask: (..., h, w) logits, (..., h, w) truth in [0, 1] -> (...).
+
+    Source: Lin et al. 2017 (focal, gamma 2) and Milletari et al. 2016 (dice), weighted 20 to 1 as in SAM.
+    """
+    truth = truth.expand_as(logits)
+    chance = logits.sigmoid()
+    wrong = (chance - truth).abs()
+    focal = (F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * wrong.square()).mean(
+        dim=(-2, -1)
+    )
+    both = (chance * truth).sum(dim=(-2, -1))
+    dice = 1 - (2 * both + 1) / (chance.sum(dim=(-2, -1)) + truth.sum(dim=(-2, -1)) + 1)
+    return FOCAL_WEIGHT * focal + dice
+
+
+def overlap(logits: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union of logits > 0 with truth > 0.5: (..., h, w) -> (...)."""
+    got, wanted = logits > 0, (truth > 0.5).expand_as(logits)
+    union = (got | wanted).sum(dim=(-2, -1))
+    return (got & wanted).sum(dim=(-2, -1)) / union.clamp(min=1)
+
+
+class SegmentingTask(Task):
+    """The whole segmenter, prompted for several rounds per object.
+
+    Args:
+        segmenter: whose network is trained.
+        held_out: batches of other photographs, for validation.
+        rounds: most rounds of prompts per batch; as many as the batch's seed draws.
+    """
+
+    def __init__(self, segmenter: SmallSegmenter, held_out: list[SegmentBatch], rounds: int = 3):
+        super().__init__()
+        self.network: SegmenterNetwork = segmenter.network.requires_grad_(True).train()
+        self.held_out, self.rounds = held_out, rounds
+
+    def forward(self, batch: SegmentBatch) -> tuple[Tensor, dict[str, Tensor]]:  # type: ignore[override]
+        """Mean loss of all rounds; overlap of the first and of the last round's answers."""
+        # Places and prompts are drawn on the CPU: the same on every device, and few.
+        generator = torch.Generator().manual_seed(batch.seed)
+        truth = at_mask_size(batch.masks)
+        maps = self.network.encoder(batch.frames.float())
+        origin = (FARTHEST_ORIGIN * torch.rand(2, generator=generator)).tolist()
+        asked = first_prompts(batch.masks, batch.frame, generator)
+        rounds = 1 + int(torch.randint(self.rounds, (), generator=generator))
+        total, overlaps = truth.new_zeros(()), []
+        for i in range(rounds):
+            logits, overlap_logit = self.network.decoder(maps, asked, origin)
+            losses = mask_losses(logits, truth[:, None])
+            # The clear answer always learns; of the several, the one that is nearest.
+            best = losses[:, 1:].min(dim=1).values
+            right = overlap(logits.detach(), truth[:, None])
+            judged = F.mse_loss(overlap_logit.sigmoid(), right)
+            total = total + (losses[:, 0] + best).mean() + judged
+            overlaps.append(right)
+            if i + 1 < rounds:
+                answer = chosen(logits, overlap_logit, clear=i > 0)
+                asked = add_corrections(asked, *answer, batch.masks, generator)
+        figures = {
+            "first": overlaps[0][:, 0].mean(),
+            "first_best": overlaps[0][:, 1:].amax(dim=1).mean(),
+            "last": overlaps[-1][:, 0].mean(),
+            "judged": judged,
+        }
+        return total / rounds, figures
+
+    @torch.no_grad()
+    def validate(self, folder: Path) -> dict[str, float]:
+        """Mean overlap (IoU, percent) after 1 click, 3 clicks and from a box; a sheet of pictures to `folder`.
+
+        `click1` and `click3` are the candidates that the network itself thinks best, `oracle1` the best one.
+        """
+        device = next(self.network.parameters()).device
+        found: dict[str, list[Tensor]] = {}
+        rows: list[np.ndarray] = []
+        for batch in self.held_out:
+            batch = batch.to(device)
+            generator = torch.Generator().manual_seed(batch.seed)
+            maps = self.network.encoder(batch.frames.float())
+            answers = self._answers(maps, batch, generator)
+            for name, logits in answers.items():
+                right = overlap(logits, batch.masks[:, None].float())
+                found.setdefault(name, []).append(right.amax(dim=1))
+            if len(rows) < SHEET_IMAGES:
+                rows.append(_row(batch, answers))
+        if rows:
+            width = max(row.shape[1] for row in rows)
+            sheet = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
+            cv2.imwrite(str(folder / "validation.jpg"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        return {name: 100 * float(torch.cat(values).mean()) for name, values in found.items()}
+
+    def _answers(self, maps: FrameMaps, batch: SegmentBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """(m, candidates, h, w) logits for every kind of prompt that is validated."""
+        asked = click_prompts(batch.masks, batch.frame)
+        logits, scores = self.network.decoder(maps, asked)
+        answers = {"oracle1": logits[:, 1:], "click1": _best(logits, scores)}
+        for clear in (False, True):
+            asked = add_corrections(asked, *chosen(logits, scores, clear=clear), batch.masks, None)
+            logits, scores = self.network.decoder(maps, asked)
+        answers["click3"] = logits[:, :1]
+        answers["box"] = self.network.decoder(maps, box_prompts(batch.masks, batch.frame, generator))[0][
+            :, :1
+        ]
+        return {name: enlarge(values) for name, values in answers.items()}
+
+    def save(self, path: Path) -> None:
+        """The segmenter."""
+        SmallSegmenter(self.network).save(path)
+
+
+def at_mask_size(masks: Tensor) -> Tensor:
+    """(m, h, w) bool -> (m, h / 2, w / 2) share of every cell that the object covers."""
+    return F.avg_pool2d(masks[:, None].float(), MASK_STRIDE)[:, 0]
+
+
+def enlarge(logits: Tensor) -> Tensor:
+    """(m, k, h / 2, w / 2) logits -> (m, k, h, w)."""
+    return F.interpolate(logits, scale_factor=float(MASK_STRIDE), mode="bilinear")
+
+
+def chosen(logits: Tensor, overlap_logit: Tensor, *, clear: bool) -> tuple[Tensor, Tensor]:
+    """What is corrected next: one answer as (m, h, w) bool, and its logits for the next prompt.
+
+    The answer to a clear prompt, or of the several the one that looks best to the network.
+    """
+    best = (logits[:, :1] if clear else _best(logits, overlap_logit)).detach()
+    return enlarge(best)[:, 0] > 0, F.avg_pool2d(best, LOW_STRIDE // MASK_STRIDE)[:, 0]
+
+
+def _best(logits: Tensor, overlap_logit: Tensor) -> Tensor:
+    """(m, 1 + several, h, w) -> (m, 1, h, w): the one of the several with the highest predicted overlap."""
+    best = 1 + overlap_logit[:, 1:].argmax(dim=1)
+    return logits[torch.arange(len(logits), device=logits.device), best][:, None]
+
+
+def _row(batch: SegmentBatch, answers: dict[str, Tensor]) -> np.ndarray:
+    """The first object of a batch: truth, then each answer, outlined in red on the image."""
+    image = rearrange(batch.frames[batch.frame[0]], "c h w -> h w c").cpu().numpy()
+    truth = batch.masks[0].cpu().numpy()
+    best = [one[0, overlap(one[0], batch.masks[0].float()).argmax()] for one in answers.values()]
+    panels = [truth, *((logits > 0).cpu().numpy() for logits in best)]
+    drawn = []
+    for mask in panels:
+        panel = image.copy()
+        panel[mask] = (0.6 * panel[mask] + 0.4 * np.array([0, 160, 255])).astype(np.uint8)
+        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        drawn.append(cv2.drawContours(panel, outlines, -1, (255, 30, 30), 1))
+    return np.concatenate(drawn, axis=1)

@@ -1,0 +1,199 @@
+"""Second stage: teach the whole tracker to refine its first guess, in the windows it will meet in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from evaluation.points.metrics import evaluated_frames, tapvid_metrics, to_metric_pixels
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.window import Estimate
+from pointtrack.models.window_loop import WindowLoop
+from pointtrack.types import Queries, Tracks, Video
+from pointtrack.viz.tracks import contact_sheet, draw_tracks
+from train.checkpointing import recomputed
+from train.data.batch import ClipBatch
+from train.loop import Task
+
+ROUND_DECAY = 0.8  # weight of each round of refinement compared with the next
+POSITION_WEIGHT = 1.5
+HIDDEN_WEIGHT = 0.25  # of the position of a hidden point compared with a visible one
+CONFIDENT_PX = 8.0  # confidence means: the error is below this, in pixels of the model's input
+LARGEST_ERROR_PX = 64.0  # beyond it only the logarithm of the error counts
+
+
+def track_windows(
+    tracker: PointTracker,
+    batch: ClipBatch,
+    length: int,
+    step: int,
+    *,
+    pyramid: list[Tensor] | None = None,
+    recompute: bool = False,
+) -> list[tuple[int, list[Estimate]]]:
+    """Track a batch as a stream would: windows of `length` frames, `step` apart, state handed on.
+
+    Every query frame must lie in the first window. `pyramid`: of the frames, where they are encoded already.
+    `recompute` as in `LoopConfig`. Returns per window its first frame and its estimates.
+    """
+    with recomputed(tracker, recompute):
+        pyramid = tracker.encode(batch.frames) if pyramid is None else pyramid
+        loop = WindowLoop(tracker, batch.query_frame, batch.query_xy(), length=length, step=step)
+        # On a CPU the many small products of the refinement gain nothing from bfloat16, and its casts cost time.
+        with torch.autocast("cpu", enabled=False):
+            windows = [*loop.push(pyramid), *loop.finish()]
+    return [(window.start, window.estimates) for window in windows]
+
+
+def position_loss(error: Tensor) -> Tensor:
+    """(..., 2) errors in pixels -> (...) loss: as the logarithm of the distance, with a little of its length.
+
+    Length alone (L1) pays for bringing a lost point from 40 to 30 px with the last pixel of ten good ones; what
+    counts in use, and in TAP-Vid's thresholds that double from 1 to 16 px, is the ratio.
+    """
+    distance = torch.sqrt(error.square().sum(-1) + 1e-2)
+    return torch.log1p(distance) + 0.01 * distance.clamp(max=LARGEST_ERROR_PX)
+
+
+def tracking_loss(
+    windows: list[tuple[int, list[Estimate]]], batch: ClipBatch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Position, visibility and confidence after the first guess and every round, in every window."""
+    position: Tensor | float = 0.0
+    decision: Tensor | float = 0.0
+    for start, estimates in windows:
+        stop = start + estimates[0].xy.shape[1]
+        truth, visible = batch.xy[:, start:stop], batch.visible[:, start:stop].float()
+        # Far outside the image nothing can be known. (The query frame is given: it adds a constant only.)
+        wh = truth.new_tensor(batch.wh)
+        counted = ((truth > -0.5 * wh) & (truth < 1.5 * wh)).all(-1).float()
+        weight = counted * (HIDDEN_WEIGHT + (1 - HIDDEN_WEIGHT) * visible)
+        weight = weight / weight.sum().clamp(min=1)
+        rounds = len(estimates) - 1
+        for i, estimate in enumerate(estimates):
+            decay = ROUND_DECAY ** (rounds - i) / len(windows)
+            loss = position_loss(estimate.xy - truth)
+            position = position + decay * (weight * loss).sum()
+            close = ((estimate.xy.detach() - truth).norm(dim=-1) < CONFIDENT_PX).float()
+            seen = F.binary_cross_entropy_with_logits(estimate.visibility_logit, visible)
+            sure = F.binary_cross_entropy_with_logits(estimate.confidence_logit, close)
+            decision = decision + decay * (seen + sure)
+    begin, estimates = windows[-1]
+    gap = (estimates[-1].xy.detach() - batch.xy[:, begin:]).norm(dim=-1)
+    near = (gap < 4)[batch.visible[:, begin:]].float().mean()
+    figures = {"position": position, "decision": decision, "within_4px": near}
+    return POSITION_WEIGHT * position + decision, figures
+
+
+class TrackingTask(Task):
+    """The tracker in windows of random length; its encoder may be frozen, which makes a step much cheaper.
+
+    Args:
+        tracker: to train; its first guess should already be good (see `matching.py`).
+        held_out: single-clip batches for validation.
+        windows: (length, step) choices for the windows, one drawn per batch.
+        freeze_encoder: leave the encoder as it is.
+    """
+
+    def __init__(
+        self,
+        tracker: PointTracker,
+        held_out: list[ClipBatch],
+        windows: tuple[tuple[int, int], ...] = ((16, 8), (12, 8)),
+        freeze_encoder: bool = True,
+    ):
+        super().__init__()
+        self.tracker = tracker.requires_grad_(True)
+        self.tracker.encoder.requires_grad_(not freeze_encoder)
+        self.tracker.match_sharpness.requires_grad_(False)
+        self.held_out, self.windows, self.freeze_encoder = held_out, windows, freeze_encoder
+        self._latest: tuple[Tensor | None, list[Tensor]] = (None, [])
+
+    def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one batch, tracked in windows of one drawn length."""
+        # The choice follows from the batch itself, so that a run that goes on after a stop stays the same.
+        choice = int(batch.query_frame.sum()) % len(self.windows)
+        pyramid = self._encoded(batch.frames) if self.freeze_encoder else None
+        windows = track_windows(
+            self.tracker, batch, *self.windows[choice], pyramid=pyramid, recompute=self.recompute
+        )
+        return tracking_loss(windows, batch)
+
+    def _encoded(self, frames: Tensor) -> list[Tensor]:
+        """The pyramid by a frozen encoder, kept for as long as the same frames come again (see `ClipParts`)."""
+        known, pyramid = self._latest
+        if known is not frames:
+            with torch.no_grad():
+                pyramid = self.tracker.encode(frames)
+            self._latest = frames, pyramid
+        return pyramid
+
+    @torch.no_grad()
+    def validate(self, folder: Path) -> dict[str, float]:
+        """TAP-Vid metrics on the held-out clips, of the first guess too; a sheet of pictures to `folder`."""
+        device = next(self.tracker.parameters()).device
+        scores: dict[str, list[float]] = {}
+        sheets = []
+        for batch in self.held_out:
+            windows = track_windows(self.tracker, batch.to(device), *self.windows[0])
+            for name, position in (("first", 0), ("", -1)):
+                estimate = _joined(windows, position)
+                for metric, value in _metrics(estimate, batch).items():
+                    scores.setdefault(f"{name}_{metric}".strip("_"), []).append(value)
+            sheets.append(_sheet(_joined(windows, -1), batch))
+        cv2.imwrite(
+            str(folder / "validation.jpg"), cv2.cvtColor(np.concatenate(sheets[:6]), cv2.COLOR_RGB2BGR)
+        )
+        return {name: sum(values) / len(values) for name, values in scores.items()}
+
+    def save(self, path: Path) -> None:
+        """The tracker."""
+        save_checkpoint(path, self.tracker)
+
+
+def _joined(windows: list[tuple[int, list[Estimate]]], position: int) -> Estimate:
+    """One estimate over all frames; of frames in two windows, the later window's answer."""
+    result = windows[0][1][position]
+    for start, estimates in windows[1:]:
+        new = estimates[position]
+        result = Estimate(
+            torch.cat([result.xy[:, :start], new.xy], dim=1),
+            torch.cat([result.visibility_logit[:, :start], new.visibility_logit], dim=1),
+            torch.cat([result.confidence_logit[:, :start], new.confidence_logit], dim=1),
+        )
+    return result
+
+
+def _metrics(estimate: Estimate, batch: ClipBatch) -> dict[str, float]:
+    """AJ, δavg and OA of a single-clip batch, in percent."""
+    frames = batch.frames.shape[1]
+    values = tapvid_metrics(
+        to_metric_pixels(estimate.xy[0].cpu(), batch.wh),
+        estimate.visibility_logit[0].cpu() > 0,
+        to_metric_pixels(batch.xy[0].cpu(), batch.wh),
+        batch.visible[0].cpu(),
+        evaluated_frames(batch.query_frame[0].cpu(), frames, "first"),
+    )
+    names = {"AJ": "average_jaccard", "davg": "average_pts_within_thresh", "OA": "occlusion_accuracy"}
+    return {short: 100 * float(values[long]) for short, long in names.items()}
+
+
+def _sheet(estimate: Estimate, batch: ClipBatch) -> np.ndarray:
+    """A row of frames with the first 40 tracks of a single-clip batch."""
+    video = Video(batch.frames[0].permute(0, 2, 3, 1).cpu().numpy())
+    few = slice(0, 40)
+    queries = Queries(batch.query_frame[0, few], batch.query_xy()[0, few])
+    tracks = Tracks(
+        estimate.xy[0, :, few],
+        estimate.visibility_logit[0, :, few].sigmoid(),
+        estimate.confidence_logit[0, :, few].sigmoid(),
+        queries,
+        video.wh,
+    )
+    return contact_sheet(draw_tracks(video, tracks), count=5, columns=5, width=1500)
