@@ -40,7 +40,7 @@ def measure(frames: int, wh: tuple[int, int], grid: int, tracker: str) -> dict[s
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.tracks"
         # A state every two seconds: many of them also in the shortest run.
-        stream = pt.stream_video(drifting_texture(frames, wh))
+        stream = pt.open_video(drifting_texture(frames, wh))
         track_long(model, stream, pt.grid_queries(wh, grid), path, state_seconds=2.0)
         seconds, peak = time.perf_counter() - began, peak_memory()
         tracks = read_spilled(path)  # behind the measurement

@@ -19,9 +19,9 @@ from benchmarks.machine import machine, own_memory, parse_wh, save_figures, use_
 from benchmarks.track import Stopwatch
 from pointtrack.cli.runner import run_command
 from pointtrack.objects.memory import ObjectMemory
-from pointtrack.objects.object_points import PointFeed
+from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.point_prompts import GivenMask, overlap
+from pointtrack.objects.point_prompts import KnownMask, overlap
 
 BLOCKS = 10  # parts of the video whose figures are printed one by one
 
@@ -79,7 +79,7 @@ def watch(engine: PointEngine) -> Stopwatch:
     stopwatch.wrap(engine.segmenter, "encode", "encoder")
     stopwatch.wrap(engine.segmenter, "decode", "decoder")
     for method in ("on", "seed"):
-        stopwatch.wrap(PointFeed, method, "points")
+        stopwatch.wrap(ObjectPoints, method, "points")
     for method in ("read", "add"):
         stopwatch.wrap(ObjectMemory, method, "memory")
     return stopwatch
@@ -119,7 +119,7 @@ def bench(
     with tempfile.TemporaryDirectory() as folder:
         video, centres = bouncing(Path(folder) / "frames.raw", frames, objects, size)
         first = disk_masks(centres[0], video.wh)
-        known = {o + 1: [GivenMask(0, first[o])] for o in range(objects)}
+        known = {o + 1: [KnownMask(0, first[o])] for o in range(objects)}
         stopwatch = watch(engine)
         blocks = []
         steps = engine.walk(video, known, range(1, frames))

@@ -21,7 +21,7 @@ import pointtrack as pt
 from benchmarks.machine import machine, parse_wh, save_figures, use_threads
 from pointtrack.cli.runner import run_command
 from pointtrack.states.stream import track_states
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 
@@ -111,11 +111,11 @@ def count(scene: Scene, tracks: pt.Tracks) -> dict[str, int]:
     diagonal = math.hypot(*scene.video.wh)
     off = (tracks.states.raw_xy - scene.xy).norm(dim=-1) / diagonal
     claims = tracks.states.raw_visibility > 0.5
-    lost, seen = state == State.LOST, state == State.VISIBLE
+    lost, seen = state == PointState.LOST, state == PointState.VISIBLE
     seen_off = (tracks.xy - scene.xy).norm(dim=-1) / diagonal
     wh = torch.tensor(scene.video.wh)
     outside = ((scene.xy < -0.5) | (scene.xy > wh - 0.5)).any(dim=-1)
-    called = state == State.OUT_OF_FRAME
+    called = state == PointState.OUT_OF_FRAME
     right = (off < RIGHT) & scene.visible
     values = (
         torch.ones_like(claims), claims, claims & (off > WRONG), claims & right, lost, lost & ~right,

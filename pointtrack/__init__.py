@@ -2,10 +2,10 @@
 
 from pointtrack.io.live_reader import FrameReader, LiveState
 from pointtrack.io.masks import load_masks, save_masks, write_cutout
-from pointtrack.io.queries import read_queries
+from pointtrack.io.queries import load_queries
 from pointtrack.io.track_log import TrackWriter, read_spilled
 from pointtrack.io.tracks import load_tracks, save_tracks
-from pointtrack.io.video import read_video, stream_video, write_video
+from pointtrack.io.video import open_video, read_video, write_video
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.sam2_engine import load_sam2_video
 from pointtrack.pipeline.live import LiveTracker
@@ -24,7 +24,7 @@ from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import StreamTracker, track
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.types.masks import Masks
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from pointtrack.viz.masks import draw_masks
 from pointtrack.viz.tracks import contact_sheet, draw_tracks
 from pointtrack.zoo import load_tracker
@@ -38,11 +38,11 @@ __all__ = [
     "Masks",
     "ObjectPrompt",
     "ObjectSession",
+    "PointState",
     "Prompt",
     "Queries",
     "RegionOptions",
     "RegionTracker",
-    "State",
     "StateOptions",
     "StateRules",
     "StateTracker",
@@ -58,18 +58,18 @@ __all__ = [
     "follow_objects",
     "grid_queries",
     "load_masks",
+    "load_queries",
     "load_sam2_video",
     "load_segmenter",
     "load_tracker",
     "load_tracks",
-    "read_queries",
+    "open_video",
     "read_spilled",
     "read_video",
     "save_masks",
     "save_tracks",
     "segment_tracks",
     "smooth_tracks",
-    "stream_video",
     "support_queries",
     "track",
     "track_long",

@@ -224,9 +224,9 @@ class CoTrackerPredictor(_Predictor):
                 for x, y in zip(ahead, back, strict=True)
             )
         positions, visibility, confidence = ahead
-        asked = number == frame[:, None]
-        positions = torch.where(asked[..., None], xy[:, None], positions)
-        return positions, (visibility > OFFLINE_THRESHOLD) | asked, visibility, confidence
+        requested = number == frame[:, None]
+        positions = torch.where(requested[..., None], xy[:, None], positions)
+        return positions, (visibility > OFFLINE_THRESHOLD) | requested, visibility, confidence
 
     def _pass(self, pyramids: Iterable[list[Tensor]], frame: Tensor, xy: Tensor) -> tuple[Tensor, ...]:
         loop, answers = WindowLoop(self.model, frame, xy), Answers(*frame.shape)
@@ -327,9 +327,9 @@ class CoTrackerOnlinePredictor(_Predictor):
         score = visibility * confidence if self.model.tells_confidence else visibility
         visible = score > ONLINE_THRESHOLD
         if not self.model.config.strict_parity:
-            asked = torch.arange(xy.shape[1], device=self.device)[:, None] == frame[:, None]
-            xy = torch.where(asked[..., None], self._xy[:, None, : self._asked], xy)
-            visible = visible | asked
+            requested = torch.arange(xy.shape[1], device=self.device)[:, None] == frame[:, None]
+            xy = torch.where(requested[..., None], self._xy[:, None, : self._asked], xy)
+            visible = visible | requested
         tracks = self._rescale(xy, self._wh(image_wh), image_wh)
         return (tracks, visible, visibility, confidence) if return_scores else (tracks, visible)
 

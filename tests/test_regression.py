@@ -13,5 +13,7 @@ def test_answers_are_as_they_were(name):
         assert np.abs(ours["tracks"] - stored[f"{name}/tracks"]).max() < 1e-4
         for key in ("visibility", "confidence"):
             assert np.abs(ours[key] - stored[f"{name}/{key}"]).max() < 1e-4
-    _, asked = points()
-    assert np.abs(ours["tracks"] - asked[0].numpy()).max() > 0.5, "points that stand still would test nothing"
+    _, requested = points()
+    assert np.abs(ours["tracks"] - requested[0].numpy()).max() > 0.5, (
+        "points that stand still would test nothing"
+    )

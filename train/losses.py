@@ -32,14 +32,14 @@ def matching_loss(pyramid: list[Tensor], batch: ClipBatch, temperature: Tensor) 
     for level, features in enumerate(pyramid):
         h, w = features.shape[-2:]
         cells = batch.xy / (4 * 2**level)
-        asked = sample_features(
+        requested = sample_features(
             rearrange(features, "b t c h w -> (b t) c h w"), rearrange(cells, "b t n xy -> (b t) n xy")
         )
-        asked = rearrange(asked, "(b t) n c -> b t n c", b=b)
-        template = asked.gather(1, query_frame[..., None].expand(-1, 1, -1, asked.shape[-1]))[:, 0]
+        requested = rearrange(requested, "(b t) n c -> b t n c", b=b)
+        template = requested.gather(1, query_frame[..., None].expand(-1, 1, -1, requested.shape[-1]))[:, 0]
         # Sampling is linear, so the product at the true position is that with the feature sampled there.
         template = template.float() * temperature[level]
-        at_target = (template[:, None] * asked).sum(-1)
+        at_target = (template[:, None] * requested).sum(-1)
         # One matrix product per clip, every template with every cell of every frame. In float32: the products
         # are the largest array of the whole step, and casting them costs more than the half-precision saves.
         with torch.autocast(features.device.type, enabled=False):

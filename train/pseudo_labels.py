@@ -23,7 +23,7 @@ import pointtrack
 from pointtrack.datasets.clip import Clip, ClipInfo, TrueTracks
 from pointtrack.datasets.format import FRAMES, INFO, list_clips, read_info, video_files, write_clip
 from pointtrack.io.sources import PICTURE_SUFFIXES
-from pointtrack.io.video import VIDEO_CODECS, stream_video
+from pointtrack.io.video import VIDEO_CODECS, open_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.queries import corner_queries
 from pointtrack.tracking.window_stream import track
@@ -91,8 +91,8 @@ class View:
         if not self.mirrored:
             return track(self.tracker, video, queries)
         turned = Video(np.ascontiguousarray(video.frames[:, :, ::-1]), video.fps)
-        asked = Queries(queries.frame, _mirror(queries.xy, video.wh[0]), queries.ids)
-        answer = track(self.tracker, turned, asked)
+        requested = Queries(queries.frame, _mirror(queries.xy, video.wh[0]), queries.ids)
+        answer = track(self.tracker, turned, requested)
         return replace(answer, xy=_mirror(answer.xy, video.wh[0]), queries=queries)
 
 
@@ -178,7 +178,7 @@ def label_videos(
     Raises:
         ValueError: only videos that are too short, or nothing that the views agree on.
     """
-    lengths, asked, kept, frames, clips = [], 0, 0, 0.0, 0
+    lengths, requested, kept, frames, clips = [], 0, 0, 0.0, 0
     for name, path in videos:
         count = _frame_count(path)
         lengths.append(count)
@@ -189,7 +189,7 @@ def label_videos(
             _write_span(out / name / f"{start:05d}", path, start, video, views, config)
         for folder in list_clips(out / name) if (out / name).is_dir() else []:
             notes = read_info(folder / INFO)[0].notes
-            asked, kept = asked + notes["points"], kept + notes["kept"]
+            requested, kept = requested + notes["points"], kept + notes["kept"]
             frames, clips = frames + notes["kept"] * notes["known"], clips + bool(notes["kept"])
     if max(lengths) < SHORTEST:
         raise ValueError(
@@ -199,9 +199,9 @@ def label_videos(
     if not kept:
         raise ValueError(
             f"finetune: expected points that {len(views)} views of the videos agree on within "
-            f"{config.agree_px:g} pixels, got none of {asked}; raise --labels.agree_px or lower --labels.confidence"
+            f"{config.agree_px:g} pixels, got none of {requested}; raise --labels.agree_px or lower --labels.confidence"
         )
-    return clips, kept / asked, frames / kept
+    return clips, kept / requested, frames / kept
 
 
 def find_videos(folder: Path) -> list[tuple[str, Path]]:
@@ -261,7 +261,7 @@ def _write_span(
 
 
 def _frame_count(path: Path) -> int:
-    with stream_video(path) as stream:
+    with open_video(path) as stream:
         return stream.frame_count or sum(1 for _ in stream)
 
 
@@ -272,11 +272,11 @@ def _missing_spans(path: Path, count: int, config: LabelConfig, out: Path) -> It
     missing = [start for start in starts if not (out / f"{start:05d}" / INFO).is_file()]
     if not missing:
         return
-    with stream_video(path) as stream:
+    with open_video(path) as stream:
         scale = min(1.0, math.sqrt(config.area / (stream.wh[0] * stream.wh[1])))
         wh, fps = (round(stream.wh[0] * scale), round(stream.wh[1] * scale)), stream.fps
     frames: list[np.ndarray] = []
-    with stream_video(path, wh=wh) as stream:
+    with open_video(path, wh=wh) as stream:
         for number, (frame, _) in enumerate(stream):
             if number < missing[0]:
                 continue

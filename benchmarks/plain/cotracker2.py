@@ -43,7 +43,7 @@ class CoTracker2(nn.Module):
         """(b, t, 3, h, w) RGB 0..255 -> pyramid."""
         return encode_video(self.fnet, video, unit_length=False)
 
-    def look(self, pyramid: list[Tensor], frame: Tensor, cells: Tensor) -> list[Tensor]:
+    def appearance(self, pyramid: list[Tensor], frame: Tensor, cells: Tensor) -> list[Tensor]:
         """Features of queries: frames (b, n), positions (b, n, 2) -> [(b, n, c)]."""
         return [sample_frames(pyramid[0], frame, cells[:, :, None])[:, :, 0]]
 
@@ -52,9 +52,9 @@ class CoTracker2(nn.Module):
         now = window.begin
         cells, logit = now.cells, now.visibility
         s = cells.shape[1]
-        feature = repeat(window.looks[0], "b n c -> b s n c", s=s)
+        feature = repeat(window.appearance[0], "b n c -> b s n c", s=s)
         number = window.start + torch.arange(s, device=cells.device)[:, None]
-        asked = (window.frame[:, None] <= number) & (number >= window.start + window.shared)
+        requested = (window.frame[:, None] <= number) & (number >= window.start + window.shared)
         place = sample(self.pos_emb.expand(len(cells), -1, -1, -1), cells[:, 0])
         codes = self.time_emb[0, :, None] + place[:, None]
         for _ in range(rounds):
@@ -63,7 +63,7 @@ class CoTracker2(nn.Module):
                 flow_embedding(cells - cells[:, :1]),
                 self.correlate(window.pyramid, feature, cells),
                 feature,
-                asked[..., None].to(cells),
+                requested[..., None].to(cells),
                 logit[..., None],
             ]
             tokens = rearrange(torch.cat(parts, dim=-1) + codes, "b s n c -> b n s c")

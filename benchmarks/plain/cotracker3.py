@@ -42,7 +42,7 @@ class CoTracker3(nn.Module):
         """(b, t, 3, h, w) RGB 0..255 -> pyramid."""
         return encode_video(self.fnet, video, unit_length=True)
 
-    def look(self, pyramid: list[Tensor], frame: Tensor, cells: Tensor) -> list[Tensor]:
+    def appearance(self, pyramid: list[Tensor], frame: Tensor, cells: Tensor) -> list[Tensor]:
         """Patches around queries: frames (b, n), positions (b, n, 2) -> per level (b, n, 49, c)."""
         return [sample_frames(level, frame, patch_around(cells / 2**i)) for i, level in enumerate(pyramid)]
 
@@ -55,7 +55,7 @@ class CoTracker3(nn.Module):
             parts = [
                 visibility[..., None],
                 confidence[..., None],
-                self.correlate(window.pyramid, window.looks, cells),
+                self.correlate(window.pyramid, window.appearance, cells),
                 relative_motion(cells),
             ]
             tokens = rearrange(torch.cat(parts, dim=-1) + codes, "b s n c -> b n s c")
@@ -65,15 +65,15 @@ class CoTracker3(nn.Module):
             confidence = confidence + delta[..., 3]
         return Estimate(cells, visibility, confidence)
 
-    def correlate(self, pyramid: list[Tensor], looks: list[Tensor], cells: Tensor) -> Tensor:
+    def correlate(self, pyramid: list[Tensor], appearance: list[Tensor], cells: Tensor) -> Tensor:
         """Patches around queries with those around positions (b, s, n, 2) -> (b, s, n, 4 * 256)."""
         b, s, n, _ = cells.shape
         found = []
-        for i, (level, look) in enumerate(zip(pyramid, looks, strict=True)):
+        for i, (level, templates) in enumerate(zip(pyramid, appearance, strict=True)):
             maps = rearrange(level, "b s c h w -> (b s) c h w")
             positions = rearrange(patch_around(cells / 2**i), "b s n p xy -> (b s) (n p) xy")
             patch = rearrange(sample(maps, positions), "(b s) (n p) c -> b s n p c", b=b, n=n)
-            volume = torch.einsum("bsnpc,bnqc->bsnpq", patch, look)
+            volume = torch.einsum("bsnpc,bnqc->bsnpq", patch, templates)
             found.append(self.corr_mlp(volume.flatten(-2)))
         return torch.cat(found, dim=-1)
 

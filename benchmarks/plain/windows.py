@@ -43,7 +43,7 @@ class Window:
     """
 
     pyramid: list[Tensor]
-    looks: list[Tensor]
+    appearance: list[Tensor]
     begin: Estimate
     frame: Tensor
     start: int
@@ -58,7 +58,7 @@ class Model(Protocol):
     start_logit: float
 
     def encode(self, video: Tensor) -> list[Tensor]: ...
-    def look(self, pyramid: list[Tensor], frame: Tensor, cells: Tensor) -> list[Tensor]: ...
+    def appearance(self, pyramid: list[Tensor], frame: Tensor, cells: Tensor) -> list[Tensor]: ...
     def __call__(self, window: Window, rounds: int) -> Estimate: ...
 
 
@@ -74,18 +74,18 @@ def track_video(model: Model, video: Tensor, queries: Tensor, rounds: int = 6) -
     t = video.shape[1]
     if model.length is None:
         pyramid = model.encode(video)
-        looks = model.look(pyramid, frame, cells)
+        appearance = model.appearance(pyramid, frame, cells)
         begin = starting(cells, t, model.start_logit)
         everyone = torch.ones_like(frame, dtype=torch.bool)
-        return answer(model(Window(pyramid, looks, begin, frame, 0, 0, everyone), rounds))
+        return answer(model(Window(pyramid, appearance, begin, frame, 0, 0, everyone), rounds))
     length, step = model.length, model.length // 2
     pyramid = model.encode(padded(video, t + -t % length))
-    looks = model.look(pyramid, frame, cells)
+    appearance = model.appearance(pyramid, frame, cells)
     known = starting(cells, t, 0.0)
     known = Estimate(*(torch.zeros_like(part) for part in known))
     for start in range(0, t - step, step):
         piece = [level[:, start : start + length] for level in pyramid]
-        found = refine_window(model, piece, looks, known, queries, start, rounds)
+        found = refine_window(model, piece, appearance, known, queries, start, rounds)
         known = written(known, found, start, min(start + length, t))
     return answer(known)
 
@@ -104,7 +104,7 @@ class Stream:
         self.model, self.queries, self.rounds = model, queries, rounds
         self.length, self.step = model.length, model.length // 2
         self.start = 0
-        self.looks: list[Tensor] | None = None
+        self.appearance: list[Tensor] | None = None
         self.known: Estimate | None = None
 
     def push(self, chunk: Tensor) -> Tracked:
@@ -113,19 +113,23 @@ class Stream:
         pyramid = self.model.encode(padded(chunk, self.length))
         left = 0 if self.start == 0 else self.start + self.step
         new = (left <= frame) & (frame < self.start + self.length)
-        seen = [mask_points(x, new) for x in self.model.look(pyramid, frame - self.start, cells)]
-        self.looks = seen if self.looks is None else [a + b for a, b in zip(self.looks, seen, strict=True)]
+        seen = [mask_points(x, new) for x in self.model.appearance(pyramid, frame - self.start, cells)]
+        self.appearance = (
+            seen if self.appearance is None else [a + b for a, b in zip(self.appearance, seen, strict=True)]
+        )
         end = self.start + chunk.shape[1]
         room = starting(cells, end - (0 if self.known is None else self.known.cells.shape[1]), 0.0)
         known = room if self.known is None else joined(self.known, room)
-        found = refine_window(self.model, pyramid, self.looks, known, self.queries, self.start, self.rounds)
+        found = refine_window(
+            self.model, pyramid, self.appearance, known, self.queries, self.start, self.rounds
+        )
         self.known = written(known, found, self.start, end)
         self.start += self.step
         return answer(self.known)
 
 
 def refine_window(
-    model: Model, pyramid: list[Tensor], looks: list[Tensor], known: Estimate, queries: Tensor, start: int, rounds: int
+    model: Model, pyramid: list[Tensor], appearance: list[Tensor], known: Estimate, queries: Tensor, start: int, rounds: int
 ) -> Estimate:  # fmt: skip
     """One window of `model.length` frames from `start` on, after what is `known` of the frames before."""
     assert model.length is not None
@@ -142,8 +146,8 @@ def refine_window(
         )
     active = frame < start + length
     shared = length - step if start > 0 else 0
-    looks = [mask_points(x, active) for x in looks]
-    return model(Window(pyramid, looks, begin, frame, start, shared, active), rounds)
+    appearance = [mask_points(x, active) for x in appearance]
+    return model(Window(pyramid, appearance, begin, frame, start, shared, active), rounds)
 
 
 def starting(cells: Tensor, frames: int, logit: float) -> Estimate:

@@ -12,7 +12,7 @@ from evaluation.masks.clicks import Click
 from evaluation.masks.protocol import FirstPrompt, MaskMethod
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.memory_only import propagate_masks, tracker_features
-from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.segment.base import Segmenter
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.object_session import ObjectSession
@@ -34,7 +34,7 @@ def _segmenter() -> Segmenter:
 def memory(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
     """Masks alone, by space-time memory on the shipped tracker's features. Clicks become a mask by GrabCut."""
     given = {
-        number: GivenMask(prompt.frame, torch.from_numpy(mask_of_prompt(video, prompt)))
+        number: KnownMask(prompt.frame, torch.from_numpy(mask_of_prompt(video, prompt)))
         for number, prompt in prompts.items()
     }
     return propagate_masks(video, given, tracker_features(_tracker()))

@@ -140,10 +140,10 @@ def interact(
     counted = looked_at(example)
     clicks: dict[tuple[int, int], list[Click]] = {}
     rounds: list[Round] = []
-    asked = [(object_id, frame) for object_id, frame in example.starts().items()]
+    requested = [(object_id, frame) for object_id, frame in example.starts().items()]
     masks: Masks | None = None
     while True:
-        for object_id, frame in asked:
+        for object_id, frame in requested:
             earlier = clicks.setdefault((object_id, frame), [])
             here = None if masks is None else mask_of(masks, object_id, frame)
             click = next_click(example.true_mask(object_id, frame), here, earlier)
@@ -161,7 +161,7 @@ def interact(
         if jf >= target or made >= most_clicks * len(scores):
             return rounds, masks
         worst = min(scores, key=lambda score: float((score.j + score.f).min()))
-        asked = [(worst.object_id, int(worst.frames[(worst.j + worst.f).argmin()]))]
+        requested = [(worst.object_id, int(worst.frames[(worst.j + worst.f).argmin()]))]
 
 
 def looked_at(example: MaskExample) -> Tensor:

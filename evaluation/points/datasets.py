@@ -203,12 +203,12 @@ def clip_example(clip: Clip, mode: QueryMode = "first") -> Example:
     if not clip.info.visibility_known:
         evaluated &= visible
     border = torch.tensor(clip.video.wh, dtype=xy.dtype) - 0.5
-    asked = torch.minimum(xy[frame, torch.arange(len(point))].clamp(min=-0.5), border)
+    requested = torch.minimum(xy[frame, torch.arange(len(point))].clamp(min=-0.5), border)
     ids = tracks.ids[point] if mode == "first" else None  # strided asks for a point several times
     return Example(
         clip.name,
         clip.video,
-        Queries(frame, asked, ids=ids),  # type: ignore[arg-type]
+        Queries(frame, requested, ids=ids),  # type: ignore[arg-type]
         xy,
         visible,
         evaluated,

@@ -159,10 +159,10 @@ class AskedTracker:
         rule = self.tracker.config.resize_rule
         xy = rescale_points(answer.xy, self._wh(video), video.wh, rule)
         if not self.protocol.of_papers:
-            asked = torch.arange(len(video))[:, None] == queries.frame
-            xy = torch.where(asked[..., None], queries.xy, xy)
-            answer.visibility.masked_fill_(asked, 1.0)
-            answer.confidence.masked_fill_(asked, 1.0)
+            requested = torch.arange(len(video))[:, None] == queries.frame
+            xy = torch.where(requested[..., None], queries.xy, xy)
+            answer.visibility.masked_fill_(requested, 1.0)
+            answer.confidence.masked_fill_(requested, 1.0)
         return Tracks(xy, answer.visibility, answer.confidence, queries, video.wh, fps=video.fps)
 
     def _wh(self, video: Video) -> tuple[int, int]:
@@ -182,25 +182,25 @@ class AskedTracker:
     def _device(self) -> torch.device:
         return next(self.tracker.parameters()).device
 
-    def _answer(self, pieces: Iterable[Pyramid], asked: Queries, video: Video) -> Answer:
+    def _answer(self, pieces: Iterable[Pyramid], requested: Queries, video: Video) -> Answer:
         """Of the points asked for, with helpers, in one run."""
-        points = self.with_helpers(asked, video.wh)
-        answer = self._track(pieces, points, len(asked))
-        early = torch.arange(len(video))[:, None] < asked.frame
+        points = self.with_helpers(requested, video.wh)
+        answer = self._track(pieces, points, len(requested))
+        early = torch.arange(len(video))[:, None] < requested.frame
         if self._answers_before or not early.any():
             return answer
-        before = Answer.none(len(video), len(asked))
+        before = Answer.none(len(video), len(requested))
         if self.backward:
             # As in pointtrack.track: forward through the frames last..0, of the points asked for later than on 0.
             last, later = int(points.frame.max()), points.frame > 0
             flipped = Queries(last - points.frame[later], points.xy[later])
-            columns = (asked.frame > 0).nonzero()[:, 0]
+            columns = (requested.frame > 0).nonzero()[:, 0]
             back = self._track(_reversed(list(pieces), last), flipped, len(columns))
             rows = torch.arange(last, -1, -1)[:, None]
             before.put(rows, columns, back)
         return before.where(early, answer)
 
-    def with_helpers(self, asked: Queries, image_wh: tuple[int, int]) -> Queries:
+    def with_helpers(self, requested: Queries, image_wh: tuple[int, int]) -> Queries:
         """The points of one run: those asked for, then helpers.
 
         Args:
@@ -220,10 +220,10 @@ class AskedTracker:
 
         if not protocol.of_papers:
             helpers = support_queries(
-                asked, image_wh, global_size=protocol.support_grid, local_size=protocol.support_local or 0
+                requested, image_wh, global_size=protocol.support_grid, local_size=protocol.support_local or 0
             )
-            return placed(Queries.concat([asked, helpers]))
-        points, grids = placed(asked), [torch.zeros(0, 2)]
+            return placed(Queries.concat([requested, helpers]))
+        points, grids = placed(requested), [torch.zeros(0, 2)]
         if protocol.support_local:
             grids += [published_grid(protocol.support_local, LOCAL_WH, (x, y)) for x, y in points.xy.tolist()]
         if protocol.support_grid:

@@ -20,13 +20,13 @@ from pointtrack.cli.live_server import LiveServer
 from pointtrack.cli.parse import parse_points
 from pointtrack.cli.states import StateTally, state_options, word
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
-from pointtrack.io.queries import read_queries
+from pointtrack.io.queries import load_queries
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
 from pointtrack.pipeline.live import LiveReport, LiveResult, LiveTracker
 from pointtrack.tracking.queries import grid_queries
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from pointtrack.viz.tracks import TrackStyle, draw_frame
 from pointtrack.zoo import load_tracker
 
@@ -97,7 +97,7 @@ class LiveCommand:
         if self.show:
             open_window()
         given = [parse_points(self.points)] if self.points else []
-        given += [] if self.queries is None else [read_queries(self.queries)]
+        given += [] if self.queries is None else [load_queries(self.queries)]
         tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
         with ExitStack() as stack:
             server = None if self.serve is None else stack.enter_context(LiveServer(self.serve, self.host))
@@ -175,28 +175,28 @@ class LiveCommand:
         count, waited = 0, 0.0
         result: LiveResult | None = None
         while not live.over:
-            newest = live.take(0.1)
-            waited = 0.0 if newest is not None else waited + 0.1
-            result = newest or result
+            preview = live.take(0.1)
+            waited = 0.0 if preview is not None else waited + 0.1
+            result = preview or result
             if server is not None:
                 server.tell(state_of(live, result))
             if self.show and cv2.waitKey(1) & 0xFF == ord("q"):
                 live.stop()
             if self.give_up is not None and waited > self.give_up:
                 return
-            if newest is None:
+            if preview is None:
                 continue
             count += 1
             if count == self.max_frames:
                 live.stop()
-            row = newest.tracks
+            row = preview.tracks
             recent = row if recent is None else Tracks.concat([recent.clip(-self.style.trail or 1), row])
-            drawn = draw_frame(newest.frame, recent, row.first_frame, self.style)
+            drawn = draw_frame(preview.frame, recent, row.first_frame, self.style)
             if server is not None:
                 server.show(drawn)
             if self.show:
                 cv2.imshow(WINDOW, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-            yield drawn, newest.seconds
+            yield drawn, preview.seconds
 
 
 def parse_wh(text: str) -> tuple[int, int]:
@@ -252,10 +252,10 @@ def state_of(live: LiveTracker, result: LiveResult | None) -> dict[str, Any]:
             for point, (x, y), visibility, confidence in numbers
         ]
         if row.states is not None:
-            states = [State(number) for number in row.states.state[0].tolist()]
+            states = [PointState(number) for number in row.states.state[0].tolist()]
             for point, name in zip(state["points"], states, strict=True):
                 point["state"] = word(name)
-            state["states"] = {word(name): states.count(name) for name in State}
+            state["states"] = {word(name): states.count(name) for name in PointState}
     return state
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pointtrack.io.video import VIDEO_CODECS, VideoStream, stream_video
+from pointtrack.io.video import VIDEO_CODECS, VideoStream, open_video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class VideoOptions:
 
     def opened(self) -> VideoStream:
         """The video from its first frame on."""
-        return stream_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
+        return open_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
 
 
 def video_target(out: str, stem: str) -> Path:

@@ -124,22 +124,22 @@ class SegmentCommand(VideoOptions):
             if one.object_id not in session.objects:
                 session.add_object(object_id=one.object_id)
             if one.absent:
-                session.absent(one.object_id, one.frame)
+                session.mark_absent(one.object_id, one.frame)
             elif one.mask is not None:
                 session.prompt(one.object_id, one.frame, mask=one.mask)
             else:
-                asked = one.prompt()
+                requested = one.prompt()
                 session.prompt(
                     one.object_id,
                     one.frame,
-                    points=asked.points,
-                    labels=asked.labels,
-                    box=asked.box,
+                    points=requested.points,
+                    labels=requested.labels,
+                    box=requested.box,
                 )
         masks = session.propagate(progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")
-        for doubt in session.worth_correcting(3):
+        for doubt in session.suggest_corrections(3):
             print(
                 f"worth a look: object {doubt.object_id} on frame {doubt.frame} (quality {doubt.quality:.2f})"
             )

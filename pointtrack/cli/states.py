@@ -6,7 +6,7 @@ from collections import Counter
 
 from pointtrack.states.stream import StateOptions
 from pointtrack.types import Tracks
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 
 
 class StateTally:
@@ -18,16 +18,16 @@ class StateTally:
     """
 
     def __init__(self) -> None:
-        self.frames: Counter[State] = Counter()
+        self.frames: Counter[PointState] = Counter()
         self.found: dict[int, int] = {}
 
     def add(self, tracks: Tracks) -> None:
         """Count the states of a piece, if it has some."""
         if tracks.states is None or not tracks.states.state.numel():
             return
-        counts = tracks.states.state.flatten().bincount(minlength=len(State)).tolist()
-        self.frames.update({state: counts[state] for state in State})
-        again = tracks.states.found.amax(dim=0).tolist()
+        counts = tracks.states.state.flatten().bincount(minlength=len(PointState)).tolist()
+        self.frames.update({state: counts[state] for state in PointState})
+        again = tracks.states.times_redetected.amax(dim=0).tolist()
         for point, times in zip(tracks.ids.tolist(), again, strict=True):
             if times:
                 self.found[point] = max(times, self.found.get(point, 0))
@@ -36,11 +36,11 @@ class StateTally:
         """Print the shares and how often points were found again; nothing where no states were counted."""
         total = sum(self.frames.values())
         if total:
-            shares = [f"{self.frames[state] / total:.0%} {word(state)}" for state in State]
+            shares = [f"{self.frames[state] / total:.0%} {word(state)}" for state in PointState]
             print(f"states    {', '.join(shares)}; found again {sum(self.found.values())} times")
 
 
-def word(state: State) -> str:
+def word(state: PointState) -> str:
     """A state in small letters, as "out of frame"."""
     return state.name.lower().replace("_", " ")
 

@@ -14,7 +14,7 @@ from pointtrack.cli.options import VideoOptions, video_target
 from pointtrack.cli.parse import parse_points
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli.states import StateTally, state_options
-from pointtrack.io.queries import read_queries
+from pointtrack.io.queries import load_queries
 from pointtrack.io.tracks import export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.io.video import (
     read_mask,
@@ -168,7 +168,7 @@ class TrackCommand(VideoOptions):
     def given_queries(self) -> list[Queries]:
         """The points that are known without the video."""
         parts = [parse_points(self.points)] if self.points else []
-        return parts if self.queries is None else [*parts, read_queries(self.queries)]
+        return parts if self.queries is None else [*parts, load_queries(self.queries)]
 
     def choose_queries(self, video: Video, given: Sequence[Queries] = (), first: int = 0) -> Queries:
         """The given points, and those chosen on the video; a grid of 20 x 20 where there are none at all.

@@ -33,7 +33,7 @@ from pointtrack.datasets.clip import (
 )
 from pointtrack.io.masks import davis_palette
 from pointtrack.io.sources import PICTURE_SUFFIXES
-from pointtrack.io.video import VIDEO_CODECS, stream_video, write_video
+from pointtrack.io.video import VIDEO_CODECS, open_video, write_video
 from pointtrack.types import Video
 
 INFO, TRACKS, FRAMES, MASKS, VIDEO = "clip.json", "tracks.npz", "frames", "masks", "video"
@@ -296,7 +296,7 @@ def _write_masks(folder: Path, clip: Clip | SourceClip, wh: tuple[int, int], cou
 def _read_frames(folder: Path, info: ClipInfo, start: int, stop: int) -> Video:
     files = video_files(folder)
     if files:
-        with stream_video(files[0]) as stream:
+        with open_video(files[0]) as stream:
             frames = [frame for frame, _ in islice(stream, start, stop)]
     else:
         numbered = numbered_pictures(folder / FRAMES)

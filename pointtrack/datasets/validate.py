@@ -32,7 +32,7 @@ from pointtrack.datasets.validate_tracks import (
     load_arrays,
 )
 from pointtrack.io.sources import PICTURE_SUFFIXES
-from pointtrack.io.video import stream_video
+from pointtrack.io.video import open_video
 
 Size = tuple[int, int]
 
@@ -104,7 +104,7 @@ def _check_video(
     kept: dict[int, np.ndarray] = {}
     count = 0
     try:
-        with stream_video(path) as stream:
+        with open_video(path) as stream:
             size, fps = stream.wh, stream.fps
             for frame, _ in stream:
                 if count in wanted:

@@ -16,7 +16,7 @@ _STEPS = np.stack(np.meshgrid([-3, 0, 3], [-3, 0, 3]), axis=-1).reshape(-1, 2).a
 
 
 @dataclass(frozen=True)
-class Looks:
+class PixelCheck:
     """How much the surroundings of points change from one picture of a pair to the other, in grey levels.
 
     Each is the median over comparisons, NaN where there were too few.
@@ -46,7 +46,7 @@ def pair_frames(frames: int) -> list[tuple[int, int]]:
 
 def compare_looks(
     pictures: dict[int, np.ndarray], xy: np.ndarray, visible: np.ndarray, valid: np.ndarray
-) -> Looks:
+) -> PixelCheck:
     """Measure tracks against the pictures of `pair_frames`.
 
     Args:
@@ -57,7 +57,7 @@ def compare_looks(
     few = np.random.default_rng(0).permutation(n)[:POINTS]
     xy, visible, valid = xy[:, few].astype(np.float32), visible[:, few], valid[:, few]
     soft = {i: cv2.GaussianBlur(picture, (0, 0), 1.2).astype(np.float32) for i, picture in pictures.items()}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in Looks.__dataclass_fields__}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in PixelCheck.__dataclass_fields__}
     for i, j in pair_frames(len(xy)):
         if i not in soft or j not in soft:
             continue
@@ -76,7 +76,7 @@ def compare_looks(
         found["left_behind"].append(_change((_patches(first, a) - _patches(second, a))[moved]))
         exchanged = _patches(first, a[crossed][:, ::-1]) - _patches(second, b[crossed][:, ::-1])
         found["swapped"].append(_change(exchanged))
-    return Looks(**{name: _median(parts) for name, parts in found.items()})
+    return PixelCheck(**{name: _median(parts) for name, parts in found.items()})
 
 
 def _inside(xy: np.ndarray, picture: np.ndarray) -> np.ndarray:

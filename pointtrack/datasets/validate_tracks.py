@@ -115,30 +115,30 @@ def check_looks(arrays: Mapping[str, np.ndarray], pictures: dict[int, np.ndarray
     """Whether points keep their looks where they are said to be visible; see `compare_looks`."""
     xy, visible = arrays["xy"], arrays["visible"]
     valid = arrays.get("valid", np.isfinite(xy).all(axis=2))
-    looks = compare_looks(pictures, xy, visible, valid)
-    if looks.visible > 1.5 * looks.hidden:
+    appearance = compare_looks(pictures, xy, visible, valid)
+    if appearance.visible > 1.5 * appearance.hidden:
         return [
             Finding(
                 "inverted",
                 "visible: expected visible points to keep their looks better than hidden ones, got a change of "
-                f"{looks.visible:.1f} grey levels where visible and {looks.hidden:.1f} where hidden; "
+                f"{appearance.visible:.1f} grey levels where visible and {appearance.hidden:.1f} where hidden; "
                 "it looks inverted: save ~visible",
             )
         ]
-    if looks.swapped < 0.6 * looks.visible:
+    if appearance.swapped < 0.6 * appearance.visible:
         return [
             Finding(
                 "xy-swapped",
-                f"xy: expected points to keep their looks along the way, got a change of {looks.visible:.1f} grey "
-                f"levels, and {looks.swapped:.1f} with x and y exchanged; they look swapped: save xy[..., ::-1]",
+                f"xy: expected points to keep their looks along the way, got a change of {appearance.visible:.1f} grey "
+                f"levels, and {appearance.swapped:.1f} with x and y exchanged; they look swapped: save xy[..., ::-1]",
             )
         ]
-    if looks.moved > STAYS * looks.left_behind:
+    if appearance.moved > STAYS * appearance.left_behind:
         return [
             warning(
                 "off-picture",
-                f"xy: expected points to take their looks along, but they change by {looks.moved:.1f} grey levels, "
-                f"and the place they leave by {looks.left_behind:.1f}; do frames and tracks begin together, in "
+                f"xy: expected points to take their looks along, but they change by {appearance.moved:.1f} grey levels, "
+                f"and the place they leave by {appearance.left_behind:.1f}; do frames and tracks begin together, in "
                 "the same size, and is neither mirrored?",
             )
         ]

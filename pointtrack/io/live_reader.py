@@ -107,8 +107,8 @@ class FrameReader:
                 return LiveState.RUNNING
             if self._end is not None:
                 return self._end
-            asked = self._asked_since
-        stalled = asked is not None and time.monotonic() - asked > self._stall_seconds
+            requested = self._asked_since
+        stalled = requested is not None and time.monotonic() - requested > self._stall_seconds
         return LiveState.STALLED if stalled else LiveState.RUNNING
 
     @property

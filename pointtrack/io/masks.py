@@ -15,7 +15,7 @@ import torch
 from einops import rearrange
 
 from pointtrack.io.npz import npz_path, read_npz
-from pointtrack.io.video import stream_video
+from pointtrack.io.video import open_video
 from pointtrack.types.masks import Masks
 
 MASK_FORMATS = ("davis", "ytvos", "coco", "npz")
@@ -133,7 +133,7 @@ def write_cutout(path: str | Path, video: Any, masks: Masks) -> Path:
         )
     codec, pixels, options = CUTOUT_CODECS[path.suffix.lower()]
     width, height = (side + side % 2 for side in masks.wh)
-    with stream_video(video) as stream:
+    with open_video(video) as stream:
         if stream.wh != masks.wh:
             raise ValueError(
                 f"cutout: expected frames of {masks.wh[0]} x {masks.wh[1]} pixels as the masks are for, "

@@ -15,7 +15,7 @@ from pointtrack.types import Queries
 QUERY_SUFFIXES = (".csv", ".json")
 
 
-def read_queries(path: str | Path) -> Queries:
+def load_queries(path: str | Path) -> Queries:
     """Read query points from a .csv or .json file.
 
     CSV: a header with the columns frame (or t), x and y, and id if wanted, in any order; then one point per
@@ -58,7 +58,7 @@ def read_queries(path: str | Path) -> Queries:
         raise ValueError(f"{path}: {error}") from error
 
 
-def write_queries(path: str | Path, queries: Queries) -> Path:
+def save_queries(path: str | Path, queries: Queries) -> Path:
     """Write query points with their ids to .csv or .json, exactly as `read_queries` reads them back.
 
     Raises:

@@ -137,7 +137,7 @@ class DenseTracks:
     confidence: np.ndarray
     queries: Queries
     wh: tuple[int, int]
-    asked: int
+    requested: int
     fps: float
 
     def __len__(self) -> int:
@@ -173,13 +173,13 @@ def open_dense(folder: str | Path) -> DenseTracks:
     done = int(note["done"])
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     queries = [np.load(folder / f"{name}.npy")[:done] for name in ("query_frame", "query_xy", "ids")]
-    asked = arrays["xy"].shape[1]
+    requested = arrays["xy"].shape[1]
     finished = {name: array[:, :done] for name, array in arrays.items()}
     return DenseTracks(
         **finished,
         queries=Queries(*queries),
         wh=(note["wh"][0], note["wh"][1]),
-        asked=asked,
+        requested=requested,
         fps=float(note["fps"]),
     )
 

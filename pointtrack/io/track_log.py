@@ -165,4 +165,4 @@ def _records(path: Path) -> Iterator[tuple[Tracks, int]]:
 
 def _piece(content: bytes) -> Tracks:
     with np.load(io.BytesIO(content)) as data:
-        return Tracks.of_arrays(dict(data))
+        return Tracks.from_arrays(dict(data))

@@ -174,4 +174,4 @@ def _read_own(path: Path) -> Tracks:
 
 def _read_npz(path: Path) -> Tracks:
     needed = ("xy", "visibility", "confidence", "query_frame", "query_xy", "ids", "wh")
-    return Tracks.of_arrays(read_npz(path, "tracks", needed))
+    return Tracks.from_arrays(read_npz(path, "tracks", needed))

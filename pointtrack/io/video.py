@@ -78,7 +78,7 @@ class VideoStream:
             self._frames.close()
 
 
-def stream_video(
+def open_video(
     source: Any,
     *,
     start: float = 0.0,
@@ -145,7 +145,7 @@ def read_video(
     Returns:
         A `Video` with the time stamps of the source: `times` starts at 0 only where `start` does.
     """
-    with stream_video(source, start=start, stop=stop, max_frames=max_frames, wh=wh, fps=fps) as stream:
+    with open_video(source, start=start, stop=stop, max_frames=max_frames, wh=wh, fps=fps) as stream:
         needed = (stream.frame_count or 0) * stream.wh[0] * stream.wh[1] * 3
         if needed > LARGE_BYTES:
             logger.warning(
@@ -195,9 +195,7 @@ def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: 
     if not 0 <= crf <= 51:
         raise ValueError(f"crf: expected 0 (lossless) to 51 (worst), got {crf}")
     timed = isinstance(video, Video | VideoStream)
-    with (
-        video if isinstance(video, VideoStream) else stream_video(video, fps=None if timed else fps) as stream
-    ):
+    with video if isinstance(video, VideoStream) else open_video(video, fps=None if timed else fps) as stream:
         rate = _exact_rate(stream.fps if fps is None else fps)
         path.parent.mkdir(parents=True, exist_ok=True)
         if codec == "gif":

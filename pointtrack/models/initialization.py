@@ -37,8 +37,10 @@ def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, 
     """
     xy = repeat(queries.xy, "b n xy -> b t n xy", t=frames)
     unknown = torch.full_like(xy[..., 0], logit)
-    asked = Estimate(xy, unknown, unknown)
-    return asked if state is None else state.overlap.extended(frames).where(state.known(queries), asked)
+    requested = Estimate(xy, unknown, unknown)
+    return (
+        requested if state is None else state.overlap.extended(frames).where(state.known(queries), requested)
+    )
 
 
 def _expected(xy: Tensor, frame: int, side: int) -> Tensor:
@@ -76,15 +78,15 @@ def match_through(
     """
     frames = level.shape[1]
     xy, score = known.clone(), torch.ones_like(known[..., 0])
-    look = latest
+    appearance = latest
     for frame in range(int(anchor_frame.min()) + 1, frames):
         due = frame > anchor_frame
         position, cosine, feature = match_frame(
-            level, frame, _expected(xy, frame, -1), templates, look, radius, sharpness
+            level, frame, _expected(xy, frame, -1), templates, appearance, radius, sharpness
         )
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
-        look = torch.where((due & (cosine > SEEN))[..., None], feature, look)
+        appearance = torch.where((due & (cosine > SEEN))[..., None], feature, appearance)
     missing = torch.isnan(known[..., 0])
     backward = latest
     for frame in range(int(anchor_frame.max()) - 1, -1, -1):
@@ -97,7 +99,7 @@ def match_through(
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
         backward = torch.where((due & (cosine > SEEN))[..., None], feature, backward)
-    return xy, score, look
+    return xy, score, appearance
 
 
 def match_frame(
@@ -105,7 +107,7 @@ def match_frame(
     frame: int,
     last: Tensor,
     templates: Templates,
-    look: Tensor,
+    appearance: Tensor,
     radius: int,
     sharpness: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,7 +121,7 @@ def match_frame(
         (b, n, 2) cells, (b, n) cosines, (b, n, c) unit-length features found there.
     """
     b, _, h, w, c = level.shape
-    template = F.normalize(QUERY_SHARE * templates.feature + (1 - QUERY_SHARE) * look, dim=-1)
+    template = F.normalize(QUERY_SHARE * templates.feature + (1 - QUERY_SHARE) * appearance, dim=-1)
     # A point outside the image is looked for along the border: that is where it would come back.
     limit = last.new_tensor([w - 1, h - 1])
     last = torch.minimum(torch.nan_to_num(last).clamp(min=0), limit)

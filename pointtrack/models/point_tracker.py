@@ -199,9 +199,9 @@ class PointTracker(nn.Module):
         return Estimate(queries.xy[:, None].expand_as(estimate.xy), sure, sure).where(at_query, estimate)
 
 
-def _narrow(device: torch.device, asked: bool) -> AbstractContextManager[object]:
+def _narrow(device: torch.device, requested: bool) -> AbstractContextManager[object]:
     """bfloat16 for layers where it is asked for; otherwise as it is set around, which training may do."""
-    return torch.autocast(device.type, torch.bfloat16) if asked else nullcontext()
+    return torch.autocast(device.type, torch.bfloat16) if requested else nullcontext()
 
 
 def _one_hot(frame: Tensor, frames: int) -> Tensor:

@@ -121,8 +121,8 @@ class Tokens(nn.Module):
 
     def _asked(self, view: View) -> Tensor:
         frame = view.window.numbers()
-        asked = (view.window.queries.frame[:, None] <= frame) & (frame >= view.window.shared)
-        return asked[..., None].to(view.now.xy)
+        requested = (view.window.queries.frame[:, None] <= frame) & (frame >= view.window.shared)
+        return requested[..., None].to(view.now.xy)
 
     def _motion(self, view: View) -> Tensor:
         return neighbour_motion(self._place(view), self.config.octaves)

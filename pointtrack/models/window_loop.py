@@ -77,19 +77,19 @@ class WindowLoop:
         return sum(piece[0].shape[1] for piece in self._pieces)
 
     @property
-    def earliest(self) -> int:
+    def earliest_frame(self) -> int:
         """The first frame whose features are still kept."""
         return self.start - (self._former[0].shape[1] if self._former else 0)
 
     def features(self, frame: int) -> list[Tensor]:
         """The pyramid (b, 1, h, w, c) float32 of a frame that is still kept. Raises ValueError for another one."""
-        first = self.earliest
+        first = self.earliest_frame
         for piece in self._held():
             if first <= frame < first + piece[0].shape[1]:
                 return [level[:, frame - first : frame - first + 1].float() for level in piece]
             first += piece[0].shape[1]
         raise ValueError(
-            f"frame: expected one of {self.earliest}..{first - 1}, got {frame}; others are not kept"
+            f"frame: expected one of {self.earliest_frame}..{first - 1}, got {frame}; others are not kept"
         )
 
     def branch(self, frame: Tensor, xy: Tensor) -> tuple[WindowLoop, list[TrackedWindow]]:
@@ -103,10 +103,10 @@ class WindowLoop:
             the same pieces.
         """
         loop = WindowLoop(self.tracker, frame, xy, length=self.length, step=self.step)
-        loop.start, loop._join = self.earliest, self._join
+        loop.start, loop._join = self.earliest_frame, self._join
         return loop, [window for piece in self._held() for window in loop.push(piece)]
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything but the network that is kept between pieces, as tensors and plain values."""
         kept = {name: value for name, value in vars(self).items() if name not in ("tracker", "_join")}
         kept.update(_pieces=list(self._pieces), _seen=self._seen.clone())  # all else is replaced, not changed
@@ -115,7 +115,7 @@ class WindowLoop:
         return kept
 
     @classmethod
-    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> WindowLoop:
+    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> WindowLoop:
         """The loop as it was when `state` was asked for; it goes on with the next piece."""
         loop = cls(tracker, state["frame"], state["xy"], length=state["length"], step=state["step"])
         templates, handed = state["_templates"], state["_state"]
@@ -182,17 +182,17 @@ class WindowLoop:
             return
         # A query from before the stream is read on its first frame.
         inside = (self.frame[:, new] - self.start).clamp(min=0)
-        looks = self.tracker.remember(pyramid, inside, self.xy[:, new])
+        appearance = self.tracker.remember(pyramid, inside, self.xy[:, new])
         complete = torch.equal(joining, new) and bool(due[:, new].all())  # all that join were read just now
         if len(joining):
-            room = looks if complete else looks.zeros(len(joining))
+            room = appearance if complete else appearance.zeros(len(joining))
             self._templates = room if self._templates is None else Templates.concat([self._templates, room])
             self._points = torch.cat([self._points, joining])
             self._state = None if self._state is None else self._state.joined_by(len(joining))
         if len(new) and not complete and self._templates is not None:
             places = torch.isin(self._points, new).nonzero()[:, 0]
             order = torch.searchsorted(new, self._points[places])
-            self._templates = self._templates.put(places, looks.select(order), due[:, new[order]])
+            self._templates = self._templates.put(places, appearance.select(order), due[:, new[order]])
         self._seen |= due
 
     def _nothing(self, length: int) -> Estimate:

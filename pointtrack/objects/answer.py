@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointtrack.objects.boundary import refine_outline
-from pointtrack.objects.engine import Found
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.object_points import PointRules
 from pointtrack.objects.point_prompts import agreement, nearest_others, overlap, read_mask, spread_points
@@ -26,7 +26,7 @@ BOX_SLACK = 0.08
 
 
 @dataclass(frozen=True)
-class DensifyConfig:
+class ObjectOptions:
     """How points become masks.
 
     Attributes:
@@ -34,21 +34,21 @@ class DensifyConfig:
         rounds: of prompting; every one after the first also gives the mask of the one before.
         visible, confident: a point counts on a frame above these.
         present: the agreement of mask and points (`prompts.agreement`) from which an object counts as there.
-        steady: weight of the overlap with the mask before, moved along with the points, when choosing
+        temporal_weight: weight of the overlap with the mask before, moved along with the points, when choosing
             among a segmenter's candidates.
-        strikes: frames in a row on which a visible point may be outside the mask of its object before it is
+        max_misses: frames in a row on which a visible point may be outside the mask of its object before it is
             dropped for good.
         reseed_below: with fewer usable points, new ones are taken from the mask (needs a tracker).
         reseed_to: number of points after that.
         reseed_every: least number of frames between two times that happens, as it costs a pass of the tracker.
-        sure: agreement from which a mask may drop points, give new ones, and be remembered.
+        confident_agreement: agreement from which a mask may drop points, give new ones, and be remembered.
         prior: weight of what the memory says of each pixel (`memory.ObjectMemory` on the segmenter's
             features, or the tracker's where there is one), as logits added to the segmenter's.
         sharpen: move outlines to where the object's colours end, those under its first known mask (`outline.py`); if
-            None where the segmenter is `rough`.
-        alike: likeness to what is remembered from which a cell can hardly be anything else.
+            None where the segmenter is `coarse`.
+        min_similarity: similarity to what is remembered from which a cell can hardly be anything else.
         cells: so many of these a place needs for an object without points to be found again there.
-        similar: likeness that the other cells of the place need.
+        neighbour_similarity: similarity that the other cells of the place need.
         found: overlap of the mask and the place from which the object counts as found.
     """
 
@@ -58,17 +58,17 @@ class DensifyConfig:
     visible: float = 0.5
     confident: float = 0.25
     present: float = 0.4
-    steady: float = 0.5
-    strikes: int = 3
+    temporal_weight: float = 0.5
+    max_misses: int = 3
     reseed_below: int = 5
     reseed_to: int = 12
     reseed_every: int = 4
-    sure: float = 0.7
+    confident_agreement: float = 0.7
     prior: float = 1.0
     sharpen: bool | None = None
-    alike: float = 0.8
+    min_similarity: float = 0.8
     cells: int = 4
-    similar: float = 0.65
+    neighbour_similarity: float = 0.65
     found: float = 0.5
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class DensifyConfig:
             ("positives", 1),
             ("negatives", 0),
             ("rounds", 1),
-            ("strikes", 1),
+            ("max_misses", 1),
             ("reseed_every", 1),
         ):
             if getattr(self, name) < least:
@@ -113,7 +113,7 @@ class Answer:
 
 
 def answer_points(
-    segmenter: Segmenter, embedding: Embedding, evidence: Evidence, config: DensifyConfig
+    segmenter: Segmenter, embedding: Embedding, evidence: Evidence, config: ObjectOptions
 ) -> Answer | None:
     """The mask that agrees best with points, memory and the mask before; None where none agrees enough.
 
@@ -124,20 +124,20 @@ def answer_points(
     """
     own, before = evidence.own, evidence.before
     beside = evidence.beside[nearest_others(own, evidence.beside, config.negatives)]
-    asked = own if before is None else _believed(own, before)
+    requested = own if before is None else _believed(own, before)
     low = None
     best: tuple[float, Answer] | None = None
     for _ in range(config.rounds):
-        chosen = _to_ask(asked, None if best is None else best[1].mask, config.positives)
+        chosen = _to_ask(requested, None if best is None else best[1].mask, config.positives)
         points = torch.cat([chosen, beside])
         labels = torch.arange(len(points)) < len(chosen)
         candidates = segmenter.decode(embedding, Prompt(points, labels, None, low), several=True)
         for i, logits in enumerate(candidates.logits.float().cpu() + evidence.prior):
-            mask = pieces_with(logits > 0, asked)
+            mask = pieces_with(logits > 0, requested)
             agrees = agreement(mask, own, beside)
             value = agrees + 0.5 * float(candidates.scores[i])
             if before is not None:
-                value += config.steady * overlap(mask, before)
+                value += config.temporal_weight * overlap(mask, before)
             if mask.any() and (best is None or value > best[0]):
                 best, low = (value, Answer(mask, min(agrees, 1.0))), candidates.low[i]
     return best[1] if best is not None and best[1].agrees >= config.present else None
@@ -148,7 +148,7 @@ def find_again(
     embedding: Embedding,
     grid: Embedding,
     recalled: Recollection,
-    config: DensifyConfig,
+    config: ObjectOptions,
 ) -> Answer | None:
     """An object of which no point is seen, by its looks; None where the memory is not sure.
 
@@ -161,9 +161,9 @@ def find_again(
     known = recalled.share[0] > 0.5
     h, w = known.shape
     count, pieces = cv2.connectedComponents(
-        (known & (recalled.likeness > config.similar)).cpu().numpy().astype(np.uint8)
+        (known & (recalled.similarity > config.neighbour_similarity)).cpu().numpy().astype(np.uint8)
     )
-    sure = (known & (recalled.likeness > config.alike)).cpu().numpy()
+    sure = (known & (recalled.similarity > config.min_similarity)).cpu().numpy()
     # Of the places that resemble it, the one with most cells that can hardly be anything else.
     certain = np.bincount(pieces[sure], minlength=count)
     certain[0] = 0
@@ -193,7 +193,7 @@ def answer_prompt(
     embedding: Embedding,
     prompt: Prompt,
     before: Tensor | None = None,
-) -> Found:
+) -> ObjectResult:
     """What a person's prompt means on a frame; every click is honoured.
 
     Args:
@@ -218,12 +218,12 @@ def answer_prompt(
     if prompt.box is not None:
         allowed = around_box(prompt.box, embedding.wh)
         logits = torch.where(allowed, logits, logits.clamp(max=-1))
-    if segmenter.rough:
+    if segmenter.coarse:
         sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside)
         logits = torch.where(sharp, logits.clamp(min=1), logits.clamp(max=-1))
     mask = honour_clicks(logits, prompt.points, prompt.labels) > 0
     score = float(candidates.scores[best].clamp(0, 1)) * bool(mask.any())
-    return Found(mask, score, score)
+    return ObjectResult(mask, score, score)
 
 
 def around_box(box: Tensor, wh: tuple[int, int]) -> Tensor:

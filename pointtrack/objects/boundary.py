@@ -92,21 +92,21 @@ def refine_outline(
 
     Source: Rother et al., GrabCut, 2004; here the models of colour stay as they were learnt.
     """
-    rough = _checked(frame, mask)
+    coarse = _checked(frame, mask)
     own, others = (torch.zeros(0, 2) if xy is None else xy.float().cpu() for xy in (inside, outside))
     for xy, name in ((own, "inside"), (others, "outside")):
         check_shape(xy, "n 2", f"{name} points")
     colours = colours or learn_colours(frame, mask)
     if colours is None:
         return mask
-    side = float(np.sqrt(np.count_nonzero(rough)))
-    beside = _mixtures(frame, _distance_to(rough) <= GAP * side) if rough.any() else None
+    side = float(np.sqrt(np.count_nonzero(coarse)))
+    beside = _mixtures(frame, _distance_to(coarse) <= GAP * side) if coarse.any() else None
     if beside is None:
         return mask
-    cut = _CutOut(rough, REACH, CUT_PX)
+    cut = _CutOut(coarse, REACH, CUT_PX)
     picture = cut.reduce(frame)
     coloured = _has(colours, picture) if colours.thin else np.zeros(picture.shape[:2], bool)
-    labels = cut.labels(cut.reduce_mask(rough), own.numpy(), others.numpy(), coloured)
+    labels = cut.labels(cut.reduce_mask(coarse), own.numpy(), others.numpy(), coloured)
     if len(np.unique(labels & 1)) < 2:  # a cut wants both sides
         return mask
     held = cut.disks(own.numpy()) if len(own) else labels == cv2.GC_FGD

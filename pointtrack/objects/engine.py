@@ -8,13 +8,13 @@ from typing import Protocol
 
 from torch import Tensor
 
-from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.segment.base import Prompt
 from pointtrack.types import Video
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class ObjectResult:
     """An object on a frame.
 
     Attributes:
@@ -38,7 +38,7 @@ class Engine(Protocol):
 
     name: str
 
-    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> Found:
+    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
         """What a prompt means on its frame, at once and without a look at other frames.
 
         Args:
@@ -54,10 +54,10 @@ class Engine(Protocol):
     def walk(
         self,
         video: Video,
-        known: Mapping[int, Sequence[GivenMask]],
+        known: Mapping[int, Sequence[KnownMask]],
         frames: range,
         cuts: Sequence[int] = (),
-    ) -> Iterator[dict[int, Found]]:
+    ) -> Iterator[dict[int, ObjectResult]]:
         """Follow objects along some frames, forward or backward, as far as the caller asks for the next frame.
 
         What comes for a frame does not depend on how many more are asked for.

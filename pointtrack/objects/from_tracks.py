@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.answer import DensifyConfig
+from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.memory_only import tracker_features
-from pointtrack.objects.object_points import PointFeed
-from pointtrack.objects.point_prompts import GivenMask
-from pointtrack.objects.propagator import ObjectState, Walker
+from pointtrack.objects.object_points import ObjectPoints
+from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.propagator import ObjectPropagator, ObjectState
 from pointtrack.segment.base import Segmenter
 from pointtrack.types import Tracks, Video
 from pointtrack.types.masks import Masks
@@ -26,9 +26,9 @@ def segment_tracks(
     segmenter: Segmenter,
     *,
     objects: Any = None,
-    given: Mapping[int, GivenMask] | None = None,
+    given: Mapping[int, KnownMask] | None = None,
     tracker: PointTracker | None = None,
-    config: DensifyConfig | None = None,
+    config: ObjectOptions | None = None,
     progress: Progress | None = None,
 ) -> Masks:
     """Masks of objects from points tracked on them.
@@ -75,7 +75,7 @@ def segment_tracks(
                 f"given: expected masks of the objects {ids.tolist()}, got one of object {owner}"
             )
         mask.check(video, owner)
-    config, progress = config or DensifyConfig(), progress or (lambda done: None)
+    config, progress = config or ObjectOptions(), progress or (lambda done: None)
     given, number = given or {}, number.long()
     frames, (w, h) = len(video), video.wh
     masks = torch.zeros(frames, len(ids), h, w, dtype=torch.bool)
@@ -84,10 +84,10 @@ def segment_tracks(
     start = min((mask.frame for mask in given.values()), default=most_seen)
     states = {one: ObjectState() for one in ids.tolist()}
     places = {}
-    look = None if tracker is None else tracker_features(tracker)
+    appearance = None if tracker is None else tracker_features(tracker)
     for order in (range(start, frames), range(start - 1, -1, -1)):
-        feed = PointFeed(video, order, config.rules, tracker, tracks, number)
-        walker = Walker(video, segmenter, feed, states, config, rivals=True, look=look)
+        feed = ObjectPoints(video, order, config.rules, tracker, tracks, number)
+        walker = ObjectPropagator(video, segmenter, feed, states, config, rivals=True, appearance=appearance)
         for frame in order:
             known = {one: mask.mask for one, mask in given.items() if mask.frame == frame}
             for o, found in enumerate(walker.step(frame, known).values()):

@@ -76,7 +76,7 @@ class Recollection:
     """
 
     share: Tensor
-    likeness: Tensor
+    similarity: Tensor
 
 
 class ObjectMemory:
@@ -142,16 +142,16 @@ class ObjectMemory:
         if not parts:
             raise ValueError("memory: expected a remembered frame before the first read; add one")
         cells = _Cells.concat(parts)
-        looks = features.shape[0]
+        appearance = features.shape[0]
         keys = _keys(features, self.config.place)
-        compared = slice(0, looks) if anywhere else slice(None)
-        likeness = keys[:, compared] @ cells.keys[:, compared].T
-        near, which = likeness.topk(min(self.config.top, len(cells.keys)), dim=1)
+        compared = slice(0, appearance) if anywhere else slice(None)
+        similarity = keys[:, compared] @ cells.keys[:, compared].T
+        near, which = similarity.topk(min(self.config.top, len(cells.keys)), dim=1)
         weight = torch.softmax(near * self.config.sharpness, dim=1)
         share = torch.einsum("pk,pko->po", weight, cells.values[which])
         self._note_use(parts, which, weight)
         h, w = features.shape[1:]
-        best = (keys[:, :looks] * cells.keys[which[:, 0], :looks]).sum(1)
+        best = (keys[:, :appearance] * cells.keys[which[:, 0], :appearance]).sum(1)
         return Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", w=w))
 
     def _parts(self) -> list[_Cells]:
@@ -191,11 +191,11 @@ class ObjectMemory:
 
 def _keys(features: Tensor, place: float) -> Tensor:
     """(c, h, w) -> (h * w, c + 4): looks of unit length, then the place as waves, near for near places."""
-    looks = F.normalize(rearrange(features.float(), "c h w -> (h w) c"), dim=1)
+    appearance = F.normalize(rearrange(features.float(), "c h w -> (h w) c"), dim=1)
     h, w = features.shape[1:]
     # One unit is half the longer side, so that the frame's shape does not matter.
-    rows = (torch.arange(h, device=looks.device) - (h - 1) / 2) * 2 / max(h, w)
-    columns = (torch.arange(w, device=looks.device) - (w - 1) / 2) * 2 / max(h, w)
+    rows = (torch.arange(h, device=appearance.device) - (h - 1) / 2) * 2 / max(h, w)
+    columns = (torch.arange(w, device=appearance.device) - (w - 1) / 2) * 2 / max(h, w)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     waves = torch.stack([y.sin(), y.cos(), x.sin(), x.cos()], dim=-1).reshape(h * w, 4)
-    return torch.cat([looks, place * waves], dim=1)
+    return torch.cat([appearance, place * waves], dim=1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from pointtrack.geometry import resize_frames
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.memory import MemoryConfig, ObjectMemory
-from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -50,7 +50,7 @@ def tracker_features(tracker: PointTracker, level: int | None = None) -> Feature
 
 def propagate_masks(
     video: Video,
-    given: Mapping[int, GivenMask],
+    given: Mapping[int, KnownMask],
     features: Features,
     *,
     backward: bool = False,
@@ -108,7 +108,7 @@ def propagate_masks(
     return Masks(masks, torch.tensor(ids), scores, fps=video.fps)
 
 
-def _check(video: Video, given: Mapping[int, GivenMask]) -> None:
+def _check(video: Video, given: Mapping[int, KnownMask]) -> None:
     if not given:
         raise ValueError("given: expected at least one object with its mask, got none")
     for number, start in given.items():

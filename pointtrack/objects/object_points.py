@@ -57,7 +57,7 @@ class FramePoints:
         return (self.owner == -number) | (self.owner == 0) | (other & rivals)
 
 
-class PointFeed:
+class ObjectPoints:
     """Points along the frames of a walk, asked for frame by frame.
 
     Args:
@@ -110,7 +110,7 @@ class PointFeed:
         if self._seeing is None or frame not in self.order:
             return None
         position = self.order.index(frame)
-        if not self._origin + self._seeing.earliest <= position < self._known:
+        if not self._origin + self._seeing.earliest_frame <= position < self._known:
             return None
         level = self._seeing.tracker.config.correlation.levels - 1
         return self._seeing.features(position - self._origin, level)

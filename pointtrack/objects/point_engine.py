@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.answer import DensifyConfig, answer_prompt
-from pointtrack.objects.engine import Found
+from pointtrack.objects.answer import ObjectOptions, answer_prompt
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.memory_only import tracker_features
-from pointtrack.objects.object_points import PointFeed
-from pointtrack.objects.point_prompts import GivenMask
-from pointtrack.objects.propagator import ObjectState, Walker
+from pointtrack.objects.object_points import ObjectPoints
+from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.propagator import ObjectPropagator, ObjectState
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 from pointtrack.types import Video
 
@@ -32,14 +32,14 @@ class PointEngine:
         config: how points become masks.
     """
 
-    def __init__(self, tracker: PointTracker, segmenter: Segmenter, config: DensifyConfig | None = None):
-        self.tracker, self.segmenter, self.config = tracker, segmenter, config or DensifyConfig()
+    def __init__(self, tracker: PointTracker, segmenter: Segmenter, config: ObjectOptions | None = None):
+        self.tracker, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
         self.name = f"{tracker.config.name} + {segmenter.name}"
         self._look = tracker_features(tracker)
         self._video: Video | None = None
         self._embeddings: dict[int, Embedding] = {}
 
-    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> Found:
+    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
         """What the segmenter makes of a prompt; see `Engine.answer`."""
         embedding = self._embedding(video, frame)
         return answer_prompt(self.segmenter, video.frames[frame], embedding, prompt, before)
@@ -47,16 +47,18 @@ class PointEngine:
     def walk(
         self,
         video: Video,
-        known: Mapping[int, Sequence[GivenMask]],
+        known: Mapping[int, Sequence[KnownMask]],
         frames: range,
         cuts: Sequence[int] = (),
-    ) -> Iterator[dict[int, Found]]:
+    ) -> Iterator[dict[int, ObjectResult]]:
         """Along frames from known masks; see `Engine.walk`."""
         begin = frames.start - frames.step
         order = range(begin, frames.stop, frames.step)
-        feed = PointFeed(video, order, self.config.rules, self.tracker)
+        feed = ObjectPoints(video, order, self.config.rules, self.tracker)
         states = {number: ObjectState() for number in known}
-        walker = Walker(video, self.segmenter, feed, states, self.config, rivals=False, look=self._look)
+        walker = ObjectPropagator(
+            video, self.segmenter, feed, states, self.config, rivals=False, appearance=self._look
+        )
         elsewhere = {number: [one for one in masks if one.frame != begin] for number, masks in known.items()}
         given = {number: one.mask for number, masks in known.items() for one in masks if one.frame == begin}
         walker.start(begin, given, self._embedding(video, begin))

@@ -11,7 +11,7 @@ from pointtrack.types import Video
 
 
 @dataclass(frozen=True, eq=False)
-class GivenMask:
+class KnownMask:
     """Where an object starts.
 
     Attributes:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pointtrack.objects.answer import (
     Answer,
-    DensifyConfig,
     Evidence,
+    ObjectOptions,
     answer_points,
     as_cells,
     as_logits,
@@ -24,11 +24,11 @@ from pointtrack.objects.answer import (
     points_inside,
 )
 from pointtrack.objects.boundary import ObjectColours, learn_colours, refine_outline
-from pointtrack.objects.engine import Found
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.memory import ObjectMemory
 from pointtrack.objects.memory_only import Features
-from pointtrack.objects.object_points import FramePoints, PointFeed
-from pointtrack.objects.point_prompts import GivenMask, overlap, read_mask
+from pointtrack.objects.object_points import FramePoints, ObjectPoints
+from pointtrack.objects.point_prompts import KnownMask, overlap, read_mask
 from pointtrack.segment.base import Embedding, Segmenter
 from pointtrack.types import Video
 
@@ -47,7 +47,7 @@ class ObjectState:
         mask, frame: the last mask that was believed and its frame.
         points: (ids, xy) of its points there.
         areas: pixels of its latest masks.
-        strikes: id -> frames in a row that the point was outside the mask.
+        max_misses: id -> frames in a row that the point was outside the mask.
         seeded: frame on which points were last taken from the mask.
     """
 
@@ -57,7 +57,7 @@ class ObjectState:
     frame: int = -1
     points: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0, 2)))
     areas: deque[int] = field(default_factory=lambda: deque(maxlen=AREAS))
-    strikes: dict[int, int] = field(default_factory=dict)
+    max_misses: dict[int, int] = field(default_factory=dict)
     seeded: int | None = None
 
     def usual(self, mask: Tensor) -> bool:
@@ -80,10 +80,10 @@ class ObjectState:
         """Nothing is known of where it is any more; what it looks like stays known."""
         self.mask, self.frame, self.seeded = None, -1, None
         self.areas.clear()
-        self.points, self.strikes = (torch.zeros(0), torch.zeros(0, 2)), {}
+        self.points, self.max_misses = (torch.zeros(0), torch.zeros(0, 2)), {}
 
 
-class Walker:
+class ObjectPropagator:
     """Steps along the frames of a feed.
 
     Args:
@@ -101,15 +101,15 @@ class Walker:
         self,
         video: Video,
         segmenter: Segmenter,
-        feed: PointFeed,
+        feed: ObjectPoints,
         states: Mapping[int, ObjectState],
-        config: DensifyConfig,
+        config: ObjectOptions,
         *,
         rivals: bool,
-        look: Features | None = None,
+        appearance: Features | None = None,
     ):
         self.video, self.segmenter, self.feed = video, segmenter, feed
-        self.states, self.config, self.rivals, self.look = states, config, rivals, look
+        self.states, self.config, self.rivals, self.appearance = states, config, rivals, appearance
 
     def start(self, frame: int, given: Mapping[int, Tensor], embedding: Embedding) -> None:
         """Take the masks (h, w) of objects on a frame for certain, and seed points on and around each.
@@ -129,34 +129,34 @@ class Walker:
             if mask.any():
                 self._learn(frame, number, points, mask, False)
 
-    def learn(self, given: Mapping[int, Iterable[GivenMask]]) -> None:
+    def learn(self, given: Mapping[int, Iterable[KnownMask]]) -> None:
         """Remember masks of objects on any frames, without going there."""
         for number, masks in given.items():
             for one in masks:
                 self._remember(number, one.frame, self._grid(one.frame, None), one.mask, given=True)
 
-    def step(self, frame: int, known: Mapping[int, Tensor] | None = None) -> dict[int, Found]:
+    def step(self, frame: int, known: Mapping[int, Tensor] | None = None) -> dict[int, ObjectResult]:
         """Find every object on the next frame. Masks that are known are taken for certain."""
         embedding = self.segmenter.encode(self.video.frames[frame])
         points = self.feed.on(frame)
         grid = self._grid(frame, embedding)
-        found: dict[int, Found] = {}
+        found: dict[int, ObjectResult] = {}
         for number in self.states:
             if known and number in known:
                 mask = known[number]
                 self._remember(number, frame, grid, mask, given=True)
-                found[number] = Found(mask, 1.0, 1.0)
+                found[number] = ObjectResult(mask, 1.0, 1.0)
                 self._learn(frame, number, points, mask, True)
                 continue
             answer, doubt = self._find(frame, number, points, embedding, grid)
             if answer is None:
-                found[number] = Found(
+                found[number] = ObjectResult(
                     torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool), 0.0, 1 - doubt
                 )
                 continue
             score = min(max(answer.agrees, 0.0), 1.0)
-            found[number] = Found(answer.mask, score, score)
-            sure = score >= self.config.sure and self.states[number].usual(answer.mask)
+            found[number] = ObjectResult(answer.mask, score, score)
+            sure = score >= self.config.confident_agreement and self.states[number].usual(answer.mask)
             if sure:
                 self._remember(number, frame, grid, answer.mask)
             self._learn(frame, number, points, answer.mask, sure)
@@ -185,7 +185,7 @@ class Walker:
             if answer is not None:
                 return self._sharpened(frame, answer, evidence, state), 0.0
         answer = None
-        if len(state.memory) and self.look is not None:
+        if len(state.memory) and self.appearance is not None:
             recalled = state.memory.read(grid.features, anywhere=True)
             answer = find_again(self.segmenter, embedding, grid, recalled, self.config)
         if answer is not None:
@@ -214,7 +214,7 @@ class Walker:
         return Answer(mask, answer.agrees)
 
     def _sharpens(self) -> bool:
-        return self.segmenter.rough if self.config.sharpen is None else self.config.sharpen
+        return self.segmenter.coarse if self.config.sharpen is None else self.config.sharpen
 
     def _tried(self, frame: int, mask: Tensor, colours: ObjectColours, embedding: Embedding) -> ObjectColours:
         """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points alone.
@@ -227,9 +227,9 @@ class Walker:
         answer = answer_points(self.segmenter, embedding, Evidence(own, beside, nothing, None), self.config)
         if answer is None:
             return colours
-        picture, rough = self.video.frames[frame], answer.mask
+        picture, coarse = self.video.frames[frame], answer.mask
         ways = (colours, replace(colours, thin=True))  # of equally good ones the first
-        drawn = [refine_outline(picture, rough, way, inside=own, outside=beside) for way in ways]
+        drawn = [refine_outline(picture, coarse, way, inside=own, outside=beside) for way in ways]
         return ways[int(np.argmax([overlap(one, mask) for one in drawn]))]
 
     def _grid(self, frame: int, embedding: Embedding | None) -> Embedding:
@@ -237,10 +237,10 @@ class Walker:
 
         Where the tracker's are wanted, the segmenter's embedding need not be there.
         """
-        if self.look is None:
+        if self.appearance is None:
             return self.segmenter.encode(self.video.frames[frame]) if embedding is None else embedding
         seen = self.feed.features(frame)  # the same, where the tracker has looked at the frame anyway
-        return Embedding(self.video.wh, self.look(self.video.frames[frame]) if seen is None else seen)
+        return Embedding(self.video.wh, self.appearance(self.video.frames[frame]) if seen is None else seen)
 
     def _remember(
         self, number: int, frame: int, grid: Embedding, mask: Tensor, *, given: bool = False
@@ -277,12 +277,12 @@ class Walker:
         if not sure:
             return
         outside = ~read_mask(grown(mask, 2), xy)
-        strikes = {
-            point: state.strikes.get(point, 0) + 1 if out else 0
+        max_misses = {
+            point: state.max_misses.get(point, 0) + 1 if out else 0
             for point, out in zip(ids.tolist(), outside.tolist(), strict=True)
         }
-        state.strikes |= strikes
-        gone = [point for point, count in strikes.items() if count >= config.strikes]
+        state.max_misses |= max_misses
+        gone = [point for point, count in max_misses.items() if count >= config.max_misses]
         if gone:
             self.feed.drop(torch.tensor(gone))
         few = len(ids) - len(gone) < config.reseed_below

@@ -16,8 +16,8 @@ from einops import rearrange
 from torch import Tensor
 
 from pointtrack.objects.answer import answer_prompt
-from pointtrack.objects.engine import Found
-from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.segment.base import Embedding, Prompt
 from pointtrack.segment.sam2 import Sam2Segmenter
 from pointtrack.segment.zoo import VideoModel, load_video_model
@@ -76,7 +76,7 @@ class Sam2VideoEngine:
         self._reach = max(config.num_maskmem, config.max_object_pointers_in_encoder)
         self._last: tuple[weakref.ref[Video], int, Embedding] | None = None
 
-    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> Found:
+    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
         """What SAM 2 makes of a prompt on that frame alone, as `Engine.answer` says.
 
         The score is the overlap (IoU) that SAM 2 predicts. The frame asked about last is not encoded again.
@@ -93,10 +93,10 @@ class Sam2VideoEngine:
     def walk(
         self,
         video: Video,
-        known: Mapping[int, Sequence[GivenMask]],
+        known: Mapping[int, Sequence[KnownMask]],
         frames: range,
         cuts: Sequence[int] = (),
-    ) -> Iterator[dict[int, Found]]:
+    ) -> Iterator[dict[int, ObjectResult]]:
         """Follow objects along some frames, as `Engine.walk` says; `cuts` change nothing.
 
         Raises:
@@ -107,8 +107,8 @@ class Sam2VideoEngine:
         return self._walk(video, known, frames)
 
     def _walk(
-        self, video: Video, known: Mapping[int, Sequence[GivenMask]], frames: range
-    ) -> Iterator[dict[int, Found]]:
+        self, video: Video, known: Mapping[int, Sequence[KnownMask]], frames: range
+    ) -> Iterator[dict[int, ObjectResult]]:
         if not frames:
             return
         given: dict[int, dict[int, Tensor]] = defaultdict(dict)
@@ -154,11 +154,11 @@ class Sam2VideoEngine:
 
     def _look(
         self, session: Any, video: Video, frame: int, *, backward: bool, given: Mapping[int, Tensor]
-    ) -> dict[int, Found]:
+    ) -> dict[int, ObjectResult]:
         """The next frame of a walk."""
         predicted: list[Tensor] = []
 
-        def listen(module: Any, asked: Any, answer: Any) -> None:
+        def listen(module: Any, requested: Any, answer: Any) -> None:
             predicted.extend(answer[1].amax(-1).flatten())  # SAM 2 goes on with the best of its candidates
 
         with self._model.mask_decoder.register_forward_hook(listen):
@@ -168,15 +168,15 @@ class Sam2VideoEngine:
         found = {}
         for at, (number, mask) in enumerate(zip(session.obj_ids, masks, strict=True)):
             if number in given:
-                found[number] = Found(given[number], float(given[number].any()), 1.0)
+                found[number] = ObjectResult(given[number], float(given[number].any()), 1.0)
                 continue
             logit = session.get_output(at, frame, "object_score_logits", is_conditioning_frame=False)
             there = float(logit.sigmoid())
             score = there * _probability(next(overlaps))
             if mask.any():  # of an absent object the library draws nothing
-                found[number] = Found(mask, score, score)
+                found[number] = ObjectResult(mask, score, score)
             else:
-                found[number] = Found(torch.zeros_like(mask), 0.0, 1.0 - there)
+                found[number] = ObjectResult(torch.zeros_like(mask), 0.0, 1.0 - there)
         return found
 
     def _encoded(self, video: Video, frame: int) -> Embedding:
@@ -240,7 +240,7 @@ def _probability(score: Tensor) -> float:
     return float(score.clamp(0, 1))
 
 
-def _check(video: Video, known: Mapping[int, Sequence[GivenMask]], frames: range) -> None:
+def _check(video: Video, known: Mapping[int, Sequence[KnownMask]], frames: range) -> None:
     """Raises ValueError as `Sam2VideoEngine.walk` says."""
     if not known:
         raise ValueError("known: expected at least one object to follow, got none")

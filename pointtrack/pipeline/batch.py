@@ -211,10 +211,14 @@ def _tracks_of(
         visibility[rows, points] = part.visibility_logit[b].float().sigmoid().cpu()[:, true]
         confidence[rows, points] = part.confidence_logit[b].float().sigmoid().cpu()[:, true]
     number = torch.arange(t)[:, None]
-    asked = number == one.queries.frame
-    xy = torch.where(asked[..., None], one.queries.xy, xy)
+    requested = number == one.queries.frame
+    xy = torch.where(requested[..., None], one.queries.xy, xy)
     tracks = Tracks(
-        xy, visibility.masked_fill(asked, 1.0), confidence.masked_fill(asked, 1.0), one.queries, one.wh
+        xy,
+        visibility.masked_fill(requested, 1.0),
+        confidence.masked_fill(requested, 1.0),
+        one.queries,
+        one.wh,
     )
     early = number < one.queries.frame
     return tracks if tracker.config.window.length is None else without(tracks, early)

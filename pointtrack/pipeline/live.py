@@ -145,7 +145,7 @@ class LiveTracker:
             self.stream = self._begin(wh)
         self._began = frame.arrived if self._began is None else self._began
         self._give(self.stream.push(frame.pixels))
-        row = self._wanted(self.stream.newest())
+        row = self._wanted(self.stream.preview())
         self._ended = monotonic()
         latency = self._ended - frame.arrived
         self._latencies[len(row.ids)].append(latency)

@@ -90,7 +90,7 @@ def track_long(
     tracks: StreamTracker | StateTracker | RegionTracker
     if state is not None:
         kind = StateTracker if states is not None else StreamTracker if regions is None else RegionTracker
-        tracks = kind.restored(tracker, state["stream"])
+        tracks = kind.from_state_dict(tracker, state["stream"])
         logger.info("%s: going on behind frame %d", path, tracks.frames_pushed)
     else:
         place.unlink(missing_ok=True)  # of another run: it must not be gone on with
@@ -121,7 +121,7 @@ def track_long(
                         "about": about,
                         "finished": False,
                         "frames": writer.next_frame,
-                        "stream": tracks.state(),
+                        "stream": tracks.state_dict(),
                     },
                 )
                 saved = time.monotonic()

@@ -63,12 +63,12 @@ class Camera:
         self._speed = (shift - self._shift) / (number - self._looked)
         self._shift, self._looked = shift, number
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that `restored` needs, as tensors and plain values."""
         return dict(vars(self))  # tensors are replaced, not changed
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> Camera:
+    def from_state_dict(cls, state: dict[str, Any]) -> Camera:
         """The camera as it was when `state` was asked for."""
         camera = cls(state["first"].tolist(), state["wh"], state["image_wh"])
         kept = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in state.items()}
@@ -85,7 +85,7 @@ class RegionStream:
         camera: of the crop.
         fps: as in `StreamTracker`.
         support_grid: helper points per side, over the first crop.
-        every: so many frames lie between two looks at where the points are.
+        update_interval: so many frames lie between two looks at where the points are.
 
     Attributes:
         first: number of the points' frame, the first one to be pushed.
@@ -99,10 +99,10 @@ class RegionStream:
         fps: float,
         *,
         support_grid: int,
-        every: int,
+        update_interval: int,
     ):
         self.first = int(queries.frame[0])
-        self._queries, self._camera, self._every = queries, camera, every
+        self._queries, self._camera, self._update_interval = queries, camera, update_interval
         inside = Queries(queries.frame - self.first, queries.xy - camera.first, queries.ids)
         helpers = support_queries(inside, camera.wh, support_grid)
         self._stream = StreamTracker(tracker, Queries.concat([inside, helpers]), camera.wh, fps)
@@ -120,32 +120,34 @@ class RegionStream:
         (left, top), (width, height) = self._camera.left_top(number), self._camera.wh
         self._places.append((left, top))
         rows = self._located(self._stream.push(frame[top : top + height, left : left + width]))
-        if number == 1 or (number and number % self._every == 0):
-            newest = self._stream.newest().select(slice(0, len(self._queries)))
-            moved = newest.xy[0] + torch.tensor([left, top]) - self._queries.xy
-            self._camera.follow(number, moved, newest.visible()[0])
+        if number == 1 or (number and number % self._update_interval == 0):
+            preview = self._stream.preview().select(slice(0, len(self._queries)))
+            moved = preview.xy[0] + torch.tensor([left, top]) - self._queries.xy
+            self._camera.follow(number, moved, preview.visible()[0])
         return rows
 
     def finish(self) -> Tracks:
         """The rest of the rows."""
         return self._located(self._stream.finish())
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to go on exactly from here, as tensors and plain values. ValueError after `finish`."""
         return {
             "queries": asdict(self._queries),
-            "camera": self._camera.state(),
-            "every": self._every,
+            "camera": self._camera.state_dict(),
+            "update_interval": self._update_interval,
             "places": list(self._places),
-            "stream": self._stream.state(),
+            "stream": self._stream.state_dict(),
         }
 
     @classmethod
-    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionStream:
+    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionStream:
         """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
-        stream = StreamTracker.restored(tracker, state["stream"])
-        queries, camera = Queries(**state["queries"]), Camera.restored(state["camera"])
-        again = cls(tracker, queries, camera, stream.fps, support_grid=0, every=state["every"])
+        stream = StreamTracker.from_state_dict(tracker, state["stream"])
+        queries, camera = Queries(**state["queries"]), Camera.from_state_dict(state["camera"])
+        again = cls(
+            tracker, queries, camera, stream.fps, support_grid=0, update_interval=state["update_interval"]
+        )
         again._stream, again._places = stream, deque(state["places"])
         return again
 

@@ -24,9 +24,9 @@ class RegionOptions:
         wh: size of a region in pixels of the video; where None a third of the size at which the tracker sees frames, so
             that it sees them magnified three times. The smaller, the finer; but things move the more from frame to frame.
         box: x0, y0, x1, y1 in pixels: one region for the points inside it, of its size. Not together with `wh`.
-        most: number of regions. Each takes somewhat longer than tracking the whole frame; points of smaller groups
+        max_regions: number of regions. Each takes somewhat longer than tracking the whole frame; points of smaller groups
             have none.
-        every: frames between two looks at where a region has to go. Fast things need 1 or 2; more is faster.
+        update_interval: frames between two looks at where a region has to go. Fast things need 1 or 2; more is faster.
 
     Raises:
         ValueError: a size, box or number that is not possible.
@@ -34,8 +34,8 @@ class RegionOptions:
 
     wh: tuple[int, int] | None = None
     box: tuple[int, int, int, int] | None = None
-    most: int = 4
-    every: int = 2
+    max_regions: int = 4
+    update_interval: int = 2
 
     def __post_init__(self) -> None:
         if self.wh is not None and self.box is not None:
@@ -48,9 +48,9 @@ class RegionOptions:
             raise ValueError(
                 f"regions: expected box as (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {self.box}"
             )
-        if self.most < 1 or self.every < 1:
+        if self.max_regions < 1 or self.update_interval < 1:
             raise ValueError(
-                f"regions: expected most and every of 1 or more, got {self.most} and {self.every}"
+                f"regions: expected max_regions and update_interval of 1 or more, got {self.max_regions} and {self.update_interval}"
             )
 
     @classmethod
@@ -89,7 +89,7 @@ def group_points(queries: Queries, wh: tuple[int, int], options: RegionOptions) 
     """
     left = torch.arange(len(queries))
     groups: list[Tensor] = []
-    while len(left) and len(groups) < options.most:
+    while len(left) and len(groups) < options.max_regions:
         chosen = queries.select(left)
         if options.box is not None:
             low, high = torch.tensor(options.box).float().split(2)

@@ -101,7 +101,7 @@ class RegionTracker:
         return self.frames_pushed - self._rows.first_frame
 
     @property
-    def earliest(self) -> int:
+    def earliest_frame(self) -> int:
         """The first frame on which points can still be added."""
         return self.frames_pushed - len(self._frames or ())
 
@@ -119,7 +119,7 @@ class RegionTracker:
                     region.found = Tracks.concat([region.found, region.stream.push(frame)])
             if self._frames is not None:
                 self._frames.append(np.array(frame))  # a copy, as a camera may use its memory again
-                while self.earliest < self._final():
+                while self.earliest_frame < self._final():
                     self._frames.popleft()
         return self._stitched()
 
@@ -135,7 +135,7 @@ class RegionTracker:
         """Track more points from now on; the tracks of the others stay the same exactly.
 
         They get regions of their own, the same as if they had been asked for from the start, as long as there are fewer than
-        `RegionOptions.most`. The pieces that `push` returns have them behind the others.
+        `RegionOptions.max_regions`. The pieces that `push` returns have them behind the others.
 
         Args:
             queries: on the frame `earliest` or later, with ids that no other point has or had.
@@ -144,9 +144,9 @@ class RegionTracker:
             ValueError: a frame before `earliest`, a point outside the image, an id that is taken, or a stream that was
                 finished.
         """
-        if len(queries) and int(queries.frame.min()) < self.earliest:
+        if len(queries) and int(queries.frame.min()) < self.earliest_frame:
             raise ValueError(
-                f"RegionTracker: expected points on frame {self.earliest} or later, got frame "
+                f"RegionTracker: expected points on frame {self.earliest_frame} or later, got frame "
                 f"{int(queries.frame.min())}; the frames before are gone"
             )
         late = self._whole.add(queries)
@@ -170,7 +170,7 @@ class RegionTracker:
             region.ids = region.ids[~torch.isin(region.ids, ids)]
         self._regions = [region for region in self._regions if len(region.ids)]
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`.
 
         As large as one of `StreamTracker` for the whole frame and again for each region, and the frames that are kept.
@@ -179,11 +179,11 @@ class RegionTracker:
             ValueError: after `finish`.
         """
         return {
-            "whole": self._whole.state(),
+            "whole": self._whole.state_dict(),
             "helpers": self._helpers,
             "rows": asdict(self._rows),
             "regions": [
-                {"stream": region.stream.state(), "ids": region.ids, "found": asdict(region.found)}
+                {"stream": region.stream.state_dict(), "ids": region.ids, "found": asdict(region.found)}
                 for region in self._regions
             ],
             "frames": None if self._frames is None else [torch.from_numpy(frame) for frame in self._frames],
@@ -192,9 +192,9 @@ class RegionTracker:
         }
 
     @classmethod
-    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionTracker:
+    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionTracker:
         """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
-        whole = StreamTracker.restored(tracker, state["whole"])
+        whole = StreamTracker.from_state_dict(tracker, state["whole"])
         again = cls(
             tracker,
             whole.queries.select(slice(0, 0)),
@@ -204,10 +204,12 @@ class RegionTracker:
             support_grid=state["support_grid"],
         )
         again._whole, again._helpers = whole, state["helpers"].cpu()
-        again._rows = Tracks.of(state["rows"])
+        again._rows = Tracks.from_dict(state["rows"])
         again._regions = [
             _Region(
-                RegionStream.restored(tracker, kept["stream"]), kept["ids"].cpu(), Tracks.of(kept["found"])
+                RegionStream.from_state_dict(tracker, kept["stream"]),
+                kept["ids"].cpu(),
+                Tracks.from_dict(kept["found"]),
             )
             for kept in state["regions"]
         ]
@@ -217,18 +219,18 @@ class RegionTracker:
 
     def _opened(self, queries: Queries) -> list[_Region]:
         """Regions for some points, as many as there is room for, which have seen all frames since theirs."""
-        room = self._options.most - len(self._regions)
+        room = self._options.max_regions - len(self._regions)
         if not len(queries) or not room:
             return []
         image_wh, wh = self._whole.image_wh, self._region_wh
         regions = []
-        for points in group_points(queries, wh, replace(self._options, most=room)):
+        for points in group_points(queries, wh, replace(self._options, max_regions=room)):
             chosen = queries.select(points)
             stream = RegionStream(
                 self._whole.tracker, chosen, first_camera(chosen, wh, image_wh, self._options), self._whole.fps,
-                support_grid=self._support_grid, every=self._options.every,
+                support_grid=self._support_grid, update_interval=self._options.update_interval,
             )  # fmt: skip
-            missed = islice(self._frames or (), max(stream.first - self.earliest, 0), None)
+            missed = islice(self._frames or (), max(stream.first - self.earliest_frame, 0), None)
             found = [self._blank(chosen, stream.first), *(stream.push(frame) for frame in missed)]
             regions.append(_Region(stream, chosen.ids, Tracks.concat(found)))
         sizes = [len(region.ids) for region in regions]

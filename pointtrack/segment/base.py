@@ -137,7 +137,7 @@ class Segmenter(Protocol):
     name: str
     licence: str
     device: torch.device
-    rough: bool
+    coarse: bool
 
     def encode(self, frame: np.ndarray) -> Embedding:
         """(h, w, 3) uint8 RGB -> embedding. Raises ValueError for anything else."""

@@ -38,7 +38,7 @@ class SamSegmenter:
     `transformers.SamProcessor`.
     """
 
-    rough = False
+    coarse = False
 
     def __init__(self, model: Any, name: str, licence: str, device: torch.device | str = "cpu") -> None:
         self.model = model.float().eval().requires_grad_(False).to(device)
@@ -75,8 +75,8 @@ class SamSegmenter:
     def decode(self, embedding: Embedding, prompt: Prompt, *, several: bool = True) -> Candidates:
         """Masks for a prompt on an encoded frame, as `Segmenter.decode` says."""
         check_prompt(prompt, embedding, self.name, self.low_wh)
-        asked = self._asked(prompt, embedding.wh)
-        answer = self.model(**self._seen(embedding.parts), **asked, multimask_output=several)
+        requested = self._asked(prompt, embedding.wh)
+        answer = self.model(**self._seen(embedding.parts), **requested, multimask_output=several)
         low = answer.pred_masks[0].float()
         logits = self._to_frame(low, embedding.wh)
         return Candidates(logits[0], answer.iou_scores[0, 0].float(), low[0])
@@ -114,15 +114,17 @@ class SamSegmenter:
         """A prompt as the model takes it: in pixels of its input, with axes for images and for objects."""
         # In double precision, as the library does: then what the model gets is the same to the last bit.
         scale = torch.tensor(self._fitted_wh(wh)).double() / torch.tensor(wh)
-        asked = {}
+        requested = {}
         if len(prompt.points):
-            asked["input_points"] = rearrange((prompt.points * scale).float(), "k xy -> 1 1 k xy")
-            asked["input_labels"] = rearrange(prompt.labels.long(), "k -> 1 1 k")
+            requested["input_points"] = rearrange((prompt.points * scale).float(), "k xy -> 1 1 k xy")
+            requested["input_labels"] = rearrange(prompt.labels.long(), "k -> 1 1 k")
         if prompt.box is not None:
-            asked["input_boxes"] = rearrange((prompt.box * scale.repeat(2)).float(), "corners -> 1 1 corners")
+            requested["input_boxes"] = rearrange(
+                (prompt.box * scale.repeat(2)).float(), "corners -> 1 1 corners"
+            )
         if prompt.mask_logits is not None:
-            asked["input_masks"] = rearrange(prompt.mask_logits, "h w -> 1 1 h w")
-        return {name: x.to(self.device) for name, x in asked.items()}
+            requested["input_masks"] = rearrange(prompt.mask_logits, "h w -> 1 1 h w")
+        return {name: x.to(self.device) for name, x in requested.items()}
 
     def _to_frame(self, low: Tensor, wh: tuple[int, int]) -> Tensor:
         """(1, m, h', w') logits -> (1, m, h, w), the margin cut off."""

@@ -65,7 +65,7 @@ class SmallSegmenter:
         rough: it is small, and learnt little.
     """
 
-    rough = True
+    coarse = True
 
     def __init__(self, network: SegmenterNetwork):
         self.network = network
@@ -109,7 +109,7 @@ class SmallSegmenter:
         small = resize_frames(rearrange(pixels, "h w c -> 1 c h w"), self._inner_wh(wh), rule="edges")
         maps = self.network.encoder(small.float())
         return Embedding(
-            wh, maps.context[0], made_by=self.name, parts=(*(x[0] for x in maps.skips), maps.looks[0])
+            wh, maps.context[0], made_by=self.name, parts=(*(x[0] for x in maps.skips), maps.appearance[0])
         )
 
     @torch.no_grad()
@@ -118,8 +118,8 @@ class SmallSegmenter:
         w, h = self._inner_wh(embedding.wh)
         low_wh = (w // LOW_STRIDE, h // LOW_STRIDE)
         check_prompt(prompt, embedding, self.name, low_wh)
-        eight, four, two, looks = (x[None] for x in embedding.parts)
-        maps = FrameMaps(embedding.features[None], (eight, four, two), looks)
+        eight, four, two, appearance = (x[None] for x in embedding.parts)
+        maps = FrameMaps(embedding.features[None], (eight, four, two), appearance)
         logits, overlap_logit = self.network.decoder(maps, self._asked(prompt, embedding.wh))
         which = slice(1, None) if several else slice(0, 1)
         logits, scores = logits[0, which], overlap_logit[0, which].sigmoid()

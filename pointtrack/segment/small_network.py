@@ -83,7 +83,7 @@ class FrameMaps:
 
     context: Tensor
     skips: tuple[Tensor, Tensor, Tensor]
-    looks: Tensor
+    appearance: Tensor
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,14 @@ class FrameEncoder(nn.Module):
         for stage in self.backbone.stages:
             x = stage(x)
             stages.append(x)
-        looks = F.normalize(self.backbone.fusion(stages, (h // 4, w // 4)).float(), dim=1)
+        appearance = F.normalize(self.backbone.fusion(stages, (h // 4, w // 4)).float(), dim=1)
         x = self.widen(x)
         for place, block in zip(self.places, self.blocks, strict=True):
             x = x + place(x)
             tokens = block(rearrange(x, "b c h w -> b (h w) c"))
             x = rearrange(tokens, "b (h w) c -> b c h w", h=h // STRIDE)
         fine = [skip(y) for skip, y in zip(self.skips, (stages[1], stages[0], stem), strict=True)]
-        return FrameMaps(x, (fine[0], fine[1], fine[2]), looks)
+        return FrameMaps(x, (fine[0], fine[1], fine[2]), appearance)
 
 
 class PromptMaps(nn.Module):
@@ -157,45 +157,45 @@ class PromptMaps(nn.Module):
         self.at_8 = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
         self.at_16 = nn.Conv2d(coarse, config.width, 3, stride=2, padding=1)
 
-    def forward(self, maps: FrameMaps, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, maps: FrameMaps, requested: Asked) -> tuple[Tensor, Tensor, Tensor]:
         """(m, width, h / 16, w / 16), and the same at strides 8 and 4 with their own channels."""
-        four = self.at_4(draw_prompts(maps.looks, asked))
+        four = self.at_4(draw_prompts(maps.appearance, requested))
         eight = self.at_8(F.gelu(four))
         return self.at_16(F.gelu(eight)), eight, four
 
 
-def draw_prompts(looks: Tensor, asked: Asked) -> Tensor:
+def draw_prompts(appearance: Tensor, requested: Asked) -> Tensor:
     """(m, 8, h / 4, w / 4) maps of prompts.
 
     In order: disks around positive and around negative points, inside of the box, whether there is a box,
     former mask, whether there is one, likeness to the most similar positive and negative point.
     """
-    _, c, h, w = looks.shape
+    _, c, h, w = appearance.shape
     # Cell (i, j) of a map of stride 4 lies at pixel (4 i, 4 j); see geometry.py.
-    x = LOW_STRIDE * torch.arange(w, device=looks.device, dtype=torch.float32)
-    y = LOW_STRIDE * torch.arange(h, device=looks.device, dtype=torch.float32)
-    near_x = torch.exp(-0.5 * ((asked.points[..., 0, None] - x) / DISK_PX) ** 2)
-    near_y = torch.exp(-0.5 * ((asked.points[..., 1, None] - y) / DISK_PX) ** 2)
+    x = LOW_STRIDE * torch.arange(w, device=appearance.device, dtype=torch.float32)
+    y = LOW_STRIDE * torch.arange(h, device=appearance.device, dtype=torch.float32)
+    near_x = torch.exp(-0.5 * ((requested.points[..., 0, None] - x) / DISK_PX) ** 2)
+    near_y = torch.exp(-0.5 * ((requested.points[..., 1, None] - y) / DISK_PX) ** 2)
     disks = near_y[..., :, None] * near_x[..., None, :]  # (m, k, h, w)
     # Every point on its own frame: the point's features, then one product with that frame's cells.
-    cells = looks[asked.frame].float()
-    of_points = sample_features(cells, asked.points / LOW_STRIDE)
-    likeness = rearrange(of_points @ cells.flatten(2), "m k (h w) -> m k h w", h=h)
+    cells = appearance[requested.frame].float()
+    of_points = sample_features(cells, requested.points / LOW_STRIDE)
+    similarity = rearrange(of_points @ cells.flatten(2), "m k (h w) -> m k h w", h=h)
     drawn = []
-    for values in (disks, likeness):
+    for values in (disks, similarity):
         for kind in (POSITIVE, NEGATIVE):
             # Nothing there is drawn as 0, so less likeness than none is none.
-            of_kind = values * (asked.kinds == kind)[..., None, None]
+            of_kind = values * (requested.kinds == kind)[..., None, None]
             drawn.append(of_kind.amax(dim=1).clamp(min=0) if of_kind.shape[1] else of_kind.sum(dim=1))
-    start, end = (asked.kinds == kind for kind in (BOX_START, BOX_END))
-    low, high = ((asked.points * which[..., None]).sum(dim=1) for which in (start, end))
+    start, end = (requested.kinds == kind for kind in (BOX_START, BOX_END))
+    low, high = ((requested.points * which[..., None]).sum(dim=1) for which in (start, end))
     boxed = start.any(dim=1)[:, None, None].float()
     # The soft edge of a cell lets a box of less than a cell be seen.
     across = _between(x, low[:, :1], high[:, :1])
     down = _between(y, low[:, 1:], high[:, 1:])
     inside = boxed * down[:, :, None] * across[:, None, :]
-    known = asked.has_former[:, None, None].float()
-    former = known * (2 * asked.former.float().sigmoid() - 1)
+    known = requested.has_former[:, None, None].float()
+    former = known * (2 * requested.former.float().sigmoid() - 1)
     flat = torch.ones_like(former)
     return torch.stack(
         [drawn[0], drawn[1], inside, boxed * flat, former, known * flat, drawn[2], drawn[3]], dim=1
@@ -240,7 +240,7 @@ class MaskDecoder(nn.Module):
         self.to_overlap = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, self.masks))
 
     def forward(
-        self, maps: FrameMaps, asked: Asked, origin: tuple[float, float] = (0.0, 0.0)
+        self, maps: FrameMaps, requested: Asked, origin: tuple[float, float] = (0.0, 0.0)
     ) -> tuple[Tensor, Tensor]:
         """Answers to prompts.
 
@@ -253,12 +253,12 @@ class MaskDecoder(nn.Module):
             (m, 1 + several, h / 2, w / 2) mask logits, the answer to a clear prompt first, and
             (m, 1 + several) logits of their overlap (IoU) with what is meant.
         """
-        sixteen, eight, four = self.maps(maps, asked)
-        context = maps.context[asked.frame] + sixteen
+        sixteen, eight, four = self.maps(maps, requested)
+        context = maps.context[requested.frame] + sixteen
         h, w = context.shape[-2:]
         shift = torch.tensor(origin, device=context.device)
         image = rearrange(context, "m c h w -> m (h w) c") + self._grid(h, w, shift)
-        tokens, hidden = self._tokens(asked, shift)
+        tokens, hidden = self._tokens(requested, shift)
         for talk in self.rounds:
             inner, read, write = cast(nn.ModuleList, talk)
             tokens = inner(tokens, tokens, hidden)
@@ -269,22 +269,22 @@ class MaskDecoder(nn.Module):
         for narrow, mix, skip, extra in zip(
             self.narrow, self.mix, maps.skips, (eight, four, None), strict=True
         ):
-            x = F.interpolate(narrow(x), scale_factor=2.0, mode="bilinear") + skip[asked.frame]
+            x = F.interpolate(narrow(x), scale_factor=2.0, mode="bilinear") + skip[requested.frame]
             x = F.gelu(x if extra is None else x + extra)
             x = x + F.gelu(mix(x))
         weights = torch.stack([to(tokens[:, 1 + i]) for i, to in enumerate(self.to_weights)], dim=1)
         logits = torch.einsum("m k c, m c h w -> m k h w", weights[..., 1:], x)
         return (logits + weights[..., :1, None]).float(), self.to_overlap(tokens[:, 0]).float()
 
-    def _tokens(self, asked: Asked, shift: Tensor) -> tuple[Tensor, Tensor]:
+    def _tokens(self, requested: Asked, shift: Tensor) -> tuple[Tensor, Tensor]:
         """(m, n, width) answers to be filled and prompts; (m, 1, n) bool: which of them nobody may see."""
-        m = len(asked.frame)
-        prompts = self.kinds(asked.kinds.clamp(min=0)) + place_waves(
-            asked.points + shift, self.answers.shape[1]
+        m = len(requested.frame)
+        prompts = self.kinds(requested.kinds.clamp(min=0)) + place_waves(
+            requested.points + shift, self.answers.shape[1]
         )
         tokens = torch.cat([repeat(self.answers, "n c -> m n c", m=m), prompts], dim=1)
         hidden = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        hidden[:, len(self.answers) :] = asked.kinds == NOTHING
+        hidden[:, len(self.answers) :] = requested.kinds == NOTHING
         return tokens, hidden[:, None]
 
     def _grid(self, h: int, w: int, shift: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pointtrack.io.npz import npz_path
-from pointtrack.objects.engine import Found
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side
 from pointtrack.sessions.mask_store import Packed, Results
@@ -26,7 +26,7 @@ def write_session(path: str | Path, video: Video, history: Said, results: Result
     """Write a session; the suffix .npz is added where it is missing. The file is never half written."""
     keys = {key.serial: key for state in history.states for one in state for key in one.keys}
     masks = [mask for key in keys.values() for mask in (key.mask, key.base) if mask is not None]
-    packed = [Packed.of(Found(mask, 1.0, 1.0)).counts for mask in masks]
+    packed = [Packed.of(ObjectResult(mask, 1.0, 1.0)).counts for mask in masks]
     rows = [row for rows in results.sides.values() for row in rows]
     told = {
         "format": FORMAT,

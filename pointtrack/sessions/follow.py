@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.answer import DensifyConfig
+from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.segment.base import Prompt, Segmenter
@@ -45,7 +45,7 @@ def follow_objects(
     tracker: PointTracker,
     segmenter: Segmenter,
     *,
-    config: DensifyConfig | None = None,
+    config: ObjectOptions | None = None,
     progress: Progress | None = None,
 ) -> Masks:
     """Masks of objects on all frames from one prompt each; `ObjectSession` lets them be corrected.
@@ -71,11 +71,13 @@ def follow_objects(
     engine = PointEngine(tracker, segmenter, config)
     session = ObjectSession(video, engine=engine, exclusive=False)
     for number in sorted(prompts):
-        asked = prompts[number]
+        requested = prompts[number]
         session.add_object(object_id=number)
-        if asked.prompt is None:
-            session.prompt(number, asked.frame, mask=asked.mask)
+        if requested.prompt is None:
+            session.prompt(number, requested.frame, mask=requested.mask)
         else:
-            prompt = asked.prompt
-            session.prompt(number, asked.frame, points=prompt.points, labels=prompt.labels, box=prompt.box)
+            prompt = requested.prompt
+            session.prompt(
+                number, requested.frame, points=prompt.points, labels=prompt.labels, box=prompt.box
+            )
     return session.propagate(progress=progress)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.objects.point_prompts import KnownMask
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +107,11 @@ def _middle(left: Keyframe | None, right: Keyframe | None, first: int, stop: int
     return stop if left.mask.any() else first
 
 
-def known_masks(one: SessionObject, side: Side) -> list[GivenMask]:
+def known_masks(one: SessionObject, side: Side) -> list[KnownMask]:
     """The masks of the keyframes that a side follows from, the one that it starts beside first."""
     keys: Mapping[int, Keyframe] = {key.serial: key for key in one.keys}
     wanted = [side.start] if side.other is None else [side.start, side.other]
-    return [GivenMask(keys[serial].frame, keys[serial].mask) for serial in wanted]
+    return [KnownMask(keys[serial].frame, keys[serial].mask) for serial in wanted]
 
 
 def no_points() -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pycocotools import mask as coco
 
-from pointtrack.objects.engine import Found
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.sessions.keyframes import Side
 
 
@@ -23,16 +23,16 @@ class Packed:
     quality: float
 
     @classmethod
-    def of(cls, found: Found) -> Packed:
+    def of(cls, found: ObjectResult) -> Packed:
         """Pack one."""
         encoded = coco.encode(np.asfortranarray(found.mask.numpy().astype(np.uint8)))
         h, w = found.mask.shape
         return cls(encoded["counts"], (h, w), found.score, found.quality)
 
-    def found(self) -> Found:
+    def found(self) -> ObjectResult:
         """Unpack it."""
         mask = coco.decode({"counts": self.counts, "size": list(self.size)})
-        return Found(torch.from_numpy(np.ascontiguousarray(mask)).bool(), self.score, self.quality)
+        return ObjectResult(torch.from_numpy(np.ascontiguousarray(mask)).bool(), self.score, self.quality)
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Results:
         """Number of frames of a side that are known."""
         return len(self.sides.get(side, ()))
 
-    def add(self, side: Side, found: Found) -> None:
+    def add(self, side: Side, found: ObjectResult) -> None:
         """The next frame of a side."""
         self.sides.setdefault(side, []).append(Packed.of(found))
 
@@ -57,7 +57,7 @@ class Results:
         """Forget a side."""
         self.sides.pop(side, None)
 
-    def of(self, side: Side, frames: range) -> Iterator[tuple[int, Found]]:
+    def of(self, side: Side, frames: range) -> Iterator[tuple[int, ObjectResult]]:
         """Those frames of a side that lie in a range and are known."""
         for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
             if frame in frames:

@@ -148,20 +148,20 @@ class ObjectSession:
                 raise ValueError("prompt: expected a mask, or points and a box; got both")
             key = Keyframe(frame, next(self._serial), self._checked_mask(mask), *no_points())
         else:
-            asked = Prompt(points, labels, box)
-            check_inside(asked, self.video.wh)
-            key = self._answered(one, frame, asked)
+            requested = Prompt(points, labels, box)
+            check_inside(requested, self.video.wh)
+            key = self._answered(one, frame, requested)
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return key.mask.clone()
 
-    def absent(self, object_id: int, frame: int) -> None:
+    def mark_absent(self, object_id: int, frame: int) -> None:
         """Say that an object is not on a frame. Errors as of `prompt`."""
         one, frame = self._object(object_id), self._frame(frame)
         nothing = torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool)
         key = Keyframe(frame, next(self._serial), nothing, *no_points())
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
 
-    def unprompt(self, object_id: int, frame: int) -> None:
+    def remove_prompt(self, object_id: int, frame: int) -> None:
         """Take back all that was said about an object on a frame.
 
         Raises ValueError where nothing was said.
@@ -240,16 +240,16 @@ class ObjectSession:
         """What is known now of frames start..stop-1, without computing anything. Errors as of `propagate`."""
         frames = self._range(start, stop)
         # Of objects that are equally sure, the one that was spoken of last has a pixel.
-        newest = sorted(self._state, key=lambda one: -max([0, *(key.serial for key in one.keys)]))
+        preview = sorted(self._state, key=lambda one: -max([0, *(key.serial for key in one.keys)]))
         w, h = self.video.wh
-        masks = torch.zeros(len(frames), len(newest), h, w, dtype=torch.bool)
-        scores = torch.zeros(len(frames), len(newest))
-        for column, one in enumerate(newest):
+        masks = torch.zeros(len(frames), len(preview), h, w, dtype=torch.bool)
+        scores = torch.zeros(len(frames), len(preview))
+        for column, one in enumerate(preview):
             for frame, found in self._schedule.known(one, frames):
                 masks[frame - frames.start, column] = found.mask
                 scores[frame - frames.start, column] = found.score
-        ids = torch.tensor([one.id for one in newest], dtype=torch.int64)
-        names = tuple(one.name for one in newest)
+        ids = torch.tensor([one.id for one in preview], dtype=torch.int64)
+        names = tuple(one.name for one in preview)
         result = Masks(masks, ids, scores, frames.start, self.video.fps, names)
         return (result.exclusive() if self.exclusive else result).select(ids.argsort())
 
@@ -266,7 +266,7 @@ class ObjectSession:
                 quality[frame, column] = value
         return quality
 
-    def worth_correcting(self, count: int = 5) -> list[Doubt]:
+    def suggest_corrections(self, count: int = 5) -> list[Doubt]:
         """The frames on which a correction would help most: of low quality, the lowest first, and not side by side."""
         quality = self.quality()
         ids = [one.id for one in self._state]
@@ -317,20 +317,23 @@ class ObjectSession:
             {side for known in self._history.states for one in known for side in sides_of(one, length)}
         )
 
-    def _answered(self, one: SessionObject, frame: int, asked: Prompt) -> Keyframe:
+    def _answered(self, one: SessionObject, frame: int, requested: Prompt) -> Keyframe:
         """The keyframe that a prompt makes, together with the earlier clicks on the frame."""
         key = one.key(frame)
-        if asked.box is not None or (key is not None and not key.mask.any()):
-            base, points, labels, box = None, asked.points, asked.labels, asked.box
+        if requested.box is not None or (key is not None and not key.mask.any()):
+            base, points, labels, box = None, requested.points, requested.labels, requested.box
         elif key is not None:
             base, box = key.base, key.box
             if not len(key.points) and box is None:  # a mask that was given: now it is corrected
                 base = key.mask
-            points, labels = torch.cat([key.points, asked.points]), torch.cat([key.labels, asked.labels])
+            points, labels = (
+                torch.cat([key.points, requested.points]),
+                torch.cat([key.labels, requested.labels]),
+            )
         else:
             base = self.mask(one.id, frame)
             base = base if base is not None and base.any() else None
-            points, labels, box = asked.points, asked.labels, None
+            points, labels, box = requested.points, requested.labels, None
         # All clicks are asked at once: an answer that the former ones got would only hold the later ones back.
         found = self.engine.answer(self.video, frame, Prompt(points, labels, box), base)
         if not found.mask.any():

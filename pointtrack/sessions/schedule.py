@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pointtrack.objects.engine import Engine, Found
-from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.objects.engine import Engine, ObjectResult
+from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.sessions.keyframes import SessionObject, Side, sides_of
 from pointtrack.sessions.mask_store import Results
 from pointtrack.types import Video
@@ -20,7 +20,7 @@ class _Walk:
     """A walk of the engine that may go on later; all its sides lie on the same frames."""
 
     sides: tuple[Side, ...]
-    steps: Iterator[dict[int, Found]]
+    steps: Iterator[dict[int, ObjectResult]]
 
 
 class Schedule:
@@ -37,11 +37,11 @@ class Schedule:
         self.results = results or Results()
         self._walks: dict[Side, _Walk] = {}
 
-    def known(self, one: SessionObject, frames: range) -> Iterator[tuple[int, Found]]:
+    def known(self, one: SessionObject, frames: range) -> Iterator[tuple[int, ObjectResult]]:
         """Frames of a range on which something is known of an object."""
         for key in one.keys:
             if key.frame in frames:
-                yield key.frame, Found(key.mask, float(key.mask.any()), 1.0)
+                yield key.frame, ObjectResult(key.mask, float(key.mask.any()), 1.0)
         for side in sides_of(one, len(self.video)):
             yield from self.results.of(side, frames)
 
@@ -63,7 +63,7 @@ class Schedule:
 
     def walk(
         self,
-        missing: Mapping[Side, Sequence[GivenMask]],
+        missing: Mapping[Side, Sequence[KnownMask]],
         frames: range,
         cuts: Sequence[int],
         progress: Callable[[int], None],

@@ -311,8 +311,8 @@ def track_apart(tracker: PointTracker, video: Video, xy: Tensor) -> Tracks:
     helpers = grid_points(SUPPORT_GRID, video.wh)
     group = 1 + len(helpers)
     for i, place in enumerate(xy):
-        asked = torch.cat([place[None], helpers])
-        stream.add(Queries(torch.zeros(group), asked, group * i + torch.arange(group)))
+        requested = torch.cat([place[None], helpers])
+        stream.add(Queries(torch.zeros(group), requested, group * i + torch.arange(group)))
     rows = [stream.push(piece) for piece in video.split(tracker.config.window.step)]
     tracks = Tracks.concat([*rows, stream.finish()])
     return tracks.select(torch.arange(len(xy)) * group)

@@ -17,7 +17,7 @@ APART = 3  # cells; a second place as alike as the best one counts only outside 
 
 
 @dataclass(frozen=True)
-class Find:
+class Match:
     """Where things that were searched for are on a frame, if they are.
 
     Attributes:
@@ -36,7 +36,7 @@ def unit_cells(features: Tensor) -> Tensor:
     return F.normalize(features.float().cpu(), dim=0)
 
 
-def read_looks(level: Tensor, cells: Tensor) -> Tensor:
+def read_appearance(level: Tensor, cells: Tensor) -> Tensor:
     """What is around some places: (c, h, w) unit cells, (..., 2) cells -> (..., c, 9), each of the 9 of unit length.
 
     Outside the map its border is repeated; what is read at NaN has no meaning.
@@ -46,27 +46,27 @@ def read_looks(level: Tensor, cells: Tensor) -> Tensor:
     return rearrange(F.normalize(sample_features(level[None], places[None])[0], dim=-1), "... p c -> ... c p")
 
 
-def likeness(looks: Tensor, others: Tensor) -> Tensor:
+def similarity(appearance: Tensor, others: Tensor) -> Tensor:
     """Mean cosine of the nine cells, (..., c, 9) twice -> (...) in [-1, 1]."""
-    return (looks * others).sum(dim=(-2, -1)) / looks.shape[-1]
+    return (appearance * others).sum(dim=(-2, -1)) / appearance.shape[-1]
 
 
-def search(level: Tensor, looks: Tensor) -> Find:
+def search(level: Tensor, appearance: Tensor) -> Match:
     """Look for (n, c, 9) looks everywhere on (c, h, w) unit cells, whole cells only."""
     h, w = level.shape[1:]
-    kernel = rearrange(looks, "n c (y x) -> n c y x", y=3) / looks.shape[-1]
+    kernel = rearrange(appearance, "n c (y x) -> n c y x", y=3) / appearance.shape[-1]
     alike = F.conv2d(F.pad(level[None], (1, 1, 1, 1), mode="replicate"), kernel)[0]
     score, index = alike.flatten(1).max(dim=1)
     cells = torch.stack([index % w, index // w], dim=-1)
     y, x = torch.arange(h)[:, None], torch.arange(w)
     near = ((y - cells[:, 1, None, None]).abs() <= APART) & ((x - cells[:, 0, None, None]).abs() <= APART)
     rival = alike.masked_fill(near, -1.0).flatten(1).max(dim=1).values
-    return Find(cells.float(), score, rival)
+    return Match(cells.float(), score, rival)
 
 
-def settle(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
+def settle(level: Tensor, appearance: Tensor, cells: Tensor) -> Tensor:
     """The places around (n, 2) cells that are most like (n, c, 9) looks, to a fraction of a cell: (n, 2) cells."""
     steps = torch.arange(-REACH, REACH + STEP, STEP)
     tried = cells[:, None] + torch.cartesian_prod(steps, steps)
-    alike = likeness(read_looks(level, tried), looks[:, None])
+    alike = similarity(read_appearance(level, tried), appearance[:, None])
     return tried[torch.arange(len(cells)), alike.argmax(dim=1)]

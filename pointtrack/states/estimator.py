@@ -9,19 +9,19 @@ from torch import Tensor
 
 from pointtrack.geometry import inside_image, rescale_points
 from pointtrack.models.point_tracker import CELL, PointTracker
-from pointtrack.states.appearance import likeness, read_looks, settle, unit_cells
+from pointtrack.states.appearance import read_appearance, settle, similarity, unit_cells
 from pointtrack.states.memory import PointMemory
-from pointtrack.states.redetect import Found, QueryMaps, find_again
+from pointtrack.states.redetect import QueryMaps, Redetection, find_again
 from pointtrack.states.rules import StateRules
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import PointStates, State
+from pointtrack.types.point_states import PointState, PointStates
 
 SEARCH_EVERY = 4  # frames
 LEVEL = 1  # of the pyramid; cells of 8 pixels at the tracker's size of frames
 
 
-class RowJudge:
+class StateEstimator:
     """What is the same for all rows of a stream.
 
     Args:
@@ -44,9 +44,9 @@ class RowJudge:
         """Nothing known yet of some points."""
         return PointMemory.fresh(queries, image_wh, self.rules, self.tracker.config.encoder.channels)
 
-    def judged(
-        self, rows: Tracks, stream: StreamTracker, memory: PointMemory, planned: list[Found] | None
-    ) -> tuple[Tracks, list[Found]]:
+    def estimated(
+        self, rows: Tracks, stream: StreamTracker, memory: PointMemory, planned: list[Redetection] | None
+    ) -> tuple[Tracks, list[Redetection]]:
         """Judge frame after frame, up to the first one on which lost points are found that nobody knew of.
 
         Args:
@@ -77,7 +77,7 @@ class RowJudge:
                 new = self._search(frame, stream, level, memory)
                 if new:
                     return rows, new
-        return Tracks.concat(parts).select(memory.asked), []
+        return Tracks.concat(parts).select(memory.requested), []
 
     def before_queries(self, rows: Tracks, stream: StreamTracker, tracks: Tracks, queries: Queries) -> Tracks:
         """Judge what a tracker of one window says about the frames before the queries, from these backward.
@@ -95,7 +95,7 @@ class RowJudge:
                 memory.judge.cut()
             level = unit_cells(stream.features(frame, self._level))
             parts.insert(0, self._judged_row(rows.clip(frame, frame + 1), stream, level, memory))
-        back = Tracks.concat(parts).select(memory.asked)
+        back = Tracks.concat(parts).select(memory.requested)
         early = torch.arange(len(rows))[:, None] < back.queries.frame
         return replace(
             tracks,
@@ -111,24 +111,24 @@ class RowJudge:
         xy, visibility = row.xy[0], row.visibility[0]
         # Where it only repeats the visibility it says nothing about where a hidden point is.
         confidence = row.confidence[0] if self.tracker.tells_confidence else torch.ones_like(visibility)
-        looks = read_looks(level, self._cells(xy, stream))
+        appearance = read_appearance(level, self._cells(xy, stream))
         starting = memory.starts == frame
-        asked = starting & (memory.found == 0)
-        memory.looks[asked] = looks[asked]
-        if self.redetect and bool((asked & memory.asked).any()):
+        requested = starting & (memory.times_redetected == 0)
+        memory.appearance[requested] = appearance[requested]
+        if self.redetect and bool((requested & memory.requested).any()):
             self.maps[frame] = level
-        alike = likeness(looks, memory.looks)
+        alike = similarity(appearance, memory.appearance)
         judge.begin(starting, xy, alike)
         judge.step(xy, visibility, confidence, alike)
         off = inside_image(xy, row.wh) | ((xy - judge.expected).norm(dim=-1) > judge.limit())
-        away = (judge.state == State.OUT_OF_FRAME) & judge.known & off
-        believed = judge.state == State.VISIBLE
-        believed |= (visibility <= self.rules.visible) & (judge.state != State.LOST)
-        tracked = judge.state != State.NOT_TRACKED
+        away = (judge.state == PointState.OUT_OF_FRAME) & judge.known & off
+        believed = judge.state == PointState.VISIBLE
+        believed |= (visibility <= self.rules.visible) & (judge.state != PointState.LOST)
+        tracked = judge.state != PointState.NOT_TRACKED
         states = PointStates(
             judge.state[None].clone(),  # both change in place later
             torch.where(tracked, alike, torch.nan)[None],
-            memory.found[None].clone(),
+            memory.times_redetected[None].clone(),
             row.xy,
             row.visibility,
         )
@@ -139,16 +139,18 @@ class RowJudge:
             states=states,
         )
 
-    def _search(self, frame: int, stream: StreamTracker, level: Tensor, memory: PointMemory) -> list[Found]:
+    def _search(
+        self, frame: int, stream: StreamTracker, level: Tensor, memory: PointMemory
+    ) -> list[Redetection]:
         """Lost points that are found on a frame."""
         judge, points = memory.judge, memory.queries
-        missing = (judge.state == State.LOST) | ((judge.state == State.OUT_OF_FRAME) & ~judge.known)
-        missing &= memory.asked  # helpers are not worth it
+        missing = (judge.state == PointState.LOST) | ((judge.state == PointState.OUT_OF_FRAME) & ~judge.known)
+        missing &= memory.requested  # helpers are not worth it
         if not bool(missing.any()):
             return []
         known = QueryMaps(self._cells(points.xy, stream), points.frame, self.maps)
-        which, cells, score = find_again(level, memory.looks, missing.nonzero()[:, 0], known)
-        cells = settle(level, memory.looks[which], cells) * (CELL << self._level)
+        which, cells, score = find_again(level, memory.appearance, missing.nonzero()[:, 0], known)
+        cells = settle(level, memory.appearance[which], cells) * (CELL << self._level)
         xy = rescale_points(cells, stream.wh, stream.image_wh, stream.rule)
         off = (xy - judge.expected[which]).norm(dim=-1)
         fine = inside_image(xy, stream.image_wh) & ~(judge.guided[which] & (off > judge.limit()[which]))
@@ -156,7 +158,7 @@ class RowJudge:
         name = min(-1, int(memory.names.min())) - 1
         found = zip(which[fine].tolist(), xy[fine].tolist(), score[fine].tolist(), strict=True)
         return [
-            Found(int(points.ids[point]), frame, (x, y), score, name - i)
+            Redetection(int(points.ids[point]), frame, (x, y), score, name - i)
             for i, (point, (x, y), score) in enumerate(found)
         ]
 

@@ -9,11 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pointtrack.states.redetect import Found
-from pointtrack.states.rules import Judge, StateRules
+from pointtrack.states.redetect import Redetection
+from pointtrack.states.rules import StateMachine, StateRules
 from pointtrack.types import Queries
 
-ROWS = ("looks", "names", "starts", "found")  # of a memory: tensors with a row for every point
+ROWS = (
+    "appearance",
+    "names",
+    "starts",
+    "times_redetected",
+)  # of a memory: tensors with a row for every point
 
 
 @dataclass
@@ -26,15 +31,15 @@ class PointMemory:
         looks: (n, c, 9) of the queries.
         names: (n,) ids by which the stream knows them now.
         starts: (n,) frame from which on they are followed under this name.
-        found: (n,) how often they were found again.
+        times_redetected: (n,) how often they were found again.
     """
 
     queries: Queries
-    judge: Judge
-    looks: Tensor
+    judge: StateMachine
+    appearance: Tensor
     names: Tensor
     starts: Tensor
-    found: Tensor
+    times_redetected: Tensor
 
     @classmethod
     def fresh(
@@ -42,12 +47,12 @@ class PointMemory:
     ) -> PointMemory:
         """Nothing known yet of points whose features have so many channels."""
         n = len(queries)
-        judge, looks = Judge(n, image_wh, rules), torch.zeros(n, channels, 9)
+        judge, appearance = StateMachine(n, image_wh, rules), torch.zeros(n, channels, 9)
         nothing = torch.zeros(n, dtype=torch.int64)
-        return cls(queries, judge, looks, queries.ids.clone(), queries.frame.clone(), nothing)
+        return cls(queries, judge, appearance, queries.ids.clone(), queries.frame.clone(), nothing)
 
     @property
-    def asked(self) -> Tensor:
+    def requested(self) -> Tensor:
         """(n,) bool: the points that were asked for; the others are helpers, whose ids are negative."""
         return self.queries.ids >= 0
 
@@ -56,20 +61,20 @@ class PointMemory:
         """The points of all parts, in order; what is known is of the same frames."""
         joined = [torch.cat([getattr(part, name) for part in parts]) for name in ROWS]
         queries = Queries.concat([part.queries for part in parts])
-        return cls(queries, Judge.concat([part.judge for part in parts]), *joined)
+        return cls(queries, StateMachine.concat([part.judge for part in parts]), *joined)
 
     def select(self, chosen: Tensor) -> PointMemory:
         """The points (n,) bool alone."""
         left = [getattr(self, name)[chosen] for name in ROWS]
         return PointMemory(self.queries.select(chosen), self.judge.select(chosen), *left)
 
-    def follow(self, find: Found) -> None:
+    def follow(self, find: Redetection) -> None:
         """From now on a point is the one that the stream follows from where it was found."""
         point = self.queries.ids == find.id
         self.names[point], self.starts[point] = find.name, find.frame
-        self.found[point] += 1
+        self.times_redetected[point] += 1
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs, as tensors and plain values."""
         judge = {name: value.clone() for name, value in self.judge.tensors().items()}
         kept = {name: getattr(self, name).clone() for name in ROWS}
@@ -77,8 +82,8 @@ class PointMemory:
         return {"queries": asdict(self.queries), "judge": judge, **kept, **about}
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> PointMemory:
+    def from_state_dict(cls, state: dict[str, Any]) -> PointMemory:
         """The memory as it was when `state` was asked for."""
-        judge = Judge.of(state["judge"], tuple(state["wh"]), StateRules(**state["rules"]))
+        judge = StateMachine.from_tensors(state["judge"], tuple(state["wh"]), StateRules(**state["rules"]))
         kept = [state[name].cpu().clone() for name in ROWS]
         return cls(Queries(**state["queries"]), judge, *kept)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pointtrack.states.appearance import read_looks, search
+from pointtrack.states.appearance import read_appearance, search
 
 SCORE = 0.8  # likeness that a find needs
 MARGIN = 0.05  # by which it must be more alike than any other place, where no neighbours speak for it
@@ -19,7 +19,7 @@ STRETCH = 0.35  # of the distance of two points: by so much may their moves diff
 
 
 @dataclass(frozen=True)
-class Found:
+class Redetection:
     """A lost point that was found again.
 
     Attributes:
@@ -51,17 +51,17 @@ class QueryMaps:
     frame: Tensor
     maps: Mapping[int, Tensor]
 
-    def lead_back(self, which: Tensor, looks: Tensor) -> Tensor:
+    def lead_back(self, which: Tensor, appearance: Tensor) -> Tensor:
         """(k,) bool: a search for (k, c, 9) looks on the query frames of points (k,) ends where these were asked for."""
         back = torch.full((len(which), 2), torch.nan)
         for frame in self.frame[which].unique().tolist():
             here = self.frame[which] == frame
-            back[here] = search(self.maps[frame], looks[here]).cells
+            back[here] = search(self.maps[frame], appearance[here]).cells
         return (back - self.cells[which]).abs().amax(dim=-1) <= BACK
 
 
 def find_again(
-    level: Tensor, looks: Tensor, which: Tensor, queries: QueryMaps
+    level: Tensor, appearance: Tensor, which: Tensor, queries: QueryMaps
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Search a frame for points.
 
@@ -74,12 +74,12 @@ def find_again(
     Returns:
         (j,) those that are found, (j, 2) cells, whole ones, and (j,) scores.
     """
-    find = search(level, looks[which])
-    alike = find.score >= SCORE
-    which, cells, score, rival = which[alike], find.cells[alike], find.score[alike], find.rival[alike]
+    match = search(level, appearance[which])
+    alike = match.score >= SCORE
+    which, cells, score, rival = which[alike], match.cells[alike], match.score[alike], match.rival[alike]
     if not len(which):
         return which, cells, score
-    sure = queries.lead_back(which, read_looks(level, cells))
+    sure = queries.lead_back(which, read_appearance(level, cells))
     which, cells, score, rival = which[sure], cells[sure], score[sure], rival[sure]
     if len(which) > AGREEING:
         trusted = agreeing(queries.cells[which], cells) >= AGREEING

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.geometry import inside_image
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 
 ROUNDS = 3  # so many steps that guidance is handed on from point to point
 FEWEST = 2  # of them that must be seen for that
@@ -39,9 +39,9 @@ class StateRules:
         visible: visibility above which a tracker claims to see a point.
         unsure: confidence below which a tracker does not know where a point is.
         patience: frames in a row of that after which the point is lost.
-        alike: share of its usual likeness to the query that a point must have to be believed when it comes back.
-        unlike: the same for a point that was seen on the frame before.
-        least: likeness to the query, a cosine, that every point must have to be believed; what is usual for a point may sink
+        min_similarity: share of its usual similarity to the query that a point must have to be believed when it comes back.
+        min_similarity_seen: the same for a point that was seen on the frame before.
+        min_cosine: likeness to the query, a cosine, that every point must have to be believed; what is usual for a point may sink
             with it while it slides off slowly.
         reach: how far from where it should be a point may be.
         blind: by how much this grows on every frame on which no other point says where it should be.
@@ -55,16 +55,25 @@ class StateRules:
     visible: float = 0.5
     unsure: float = 0.1
     patience: int = 8
-    alike: float = 0.85
-    unlike: float = 0.6
-    least: float = 0.45
+    min_similarity: float = 0.85
+    min_similarity_seen: float = 0.6
+    min_cosine: float = 0.45
     reach: float = 0.04
     blind: float = 0.004
     blind_limit: float = 0.1
     returning: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("visible", "unsure", "alike", "unlike", "least", "reach", "blind", "blind_limit"):
+        for name in (
+            "visible",
+            "unsure",
+            "min_similarity",
+            "min_similarity_seen",
+            "min_cosine",
+            "reach",
+            "blind",
+            "blind_limit",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"state rules: expected {name} in 0..1, got {getattr(self, name)}")
         for name in ("patience", "returning"):
@@ -74,7 +83,7 @@ class StateRules:
                 )
 
 
-class Judge:
+class StateMachine:
     """Gives every point its state, frame after frame.
 
     Args:
@@ -92,7 +101,7 @@ class Judge:
     def __init__(self, points: int, image_wh: tuple[int, int], rules: StateRules | None = None):
         self.rules, self.wh = rules or StateRules(), image_wh
         self.diagonal = math.hypot(*image_wh)
-        self.state = torch.full((points,), State.NOT_TRACKED, dtype=torch.uint8)
+        self.state = torch.full((points,), PointState.NOT_TRACKED, dtype=torch.uint8)
         self.expected = torch.full((points, 2), torch.nan)
         self.guided, self.known = torch.zeros(2, points, dtype=torch.bool)
         self._usual = torch.ones(points)  # likeness
@@ -106,29 +115,29 @@ class Judge:
         self._cut_off = torch.zeros(points, dtype=torch.bool)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that `of` needs to go on from here; of some values these are the judge's own, which it changes in place."""
+        """All that `from_tensors` needs to go on from here; of some values these are the judge's own, which it changes in place."""
         return {name: getattr(self, name) for name in KEPT}
 
     @classmethod
-    def of(
+    def from_tensors(
         cls, tensors: Mapping[str, Tensor], image_wh: tuple[int, int], rules: StateRules | None = None
-    ) -> Judge:
+    ) -> StateMachine:
         """A judge that goes on with copies of what another one knew."""
         judge = cls(len(tensors["state"]), image_wh, rules)
         vars(judge).update({name: tensors[name].detach().cpu().clone() for name in KEPT})
         return judge
 
     @classmethod
-    def concat(cls, judges: Sequence[Judge]) -> Judge:
+    def concat(cls, judges: Sequence[StateMachine]) -> StateMachine:
         """The points of all judges, which are of the same frames up to here; from now on all may be partners."""
         joined = {
             name: torch.cat([getattr(one, name) for one in judges], dim=axis) for name, axis in KEPT.items()
         }
         before = torch.tensor([0, *(len(one.state) for one in judges[:-1])]).cumsum(0)
         partners = [one._partners + first for one, first in zip(judges, before.tolist(), strict=True)]
-        return cls.of({**joined, "_partners": torch.cat(partners)}, judges[0].wh, judges[0].rules)
+        return cls.from_tensors({**joined, "_partners": torch.cat(partners)}, judges[0].wh, judges[0].rules)
 
-    def select(self, chosen: Tensor) -> Judge:
+    def select(self, chosen: Tensor) -> StateMachine:
         """The points (n,) bool alone; the others are no partners any more."""
         left = {
             name: getattr(self, name).index_select(axis, chosen.nonzero()[:, 0])
@@ -137,25 +146,25 @@ class Judge:
         gone = ~chosen[left["_partners"]]
         left["_partner_xy"] = left["_partner_xy"].masked_fill(gone[..., None], torch.nan)
         left["_partners"] = (chosen.cumsum(0) - 1)[left["_partners"]].masked_fill(gone, 0)
-        return Judge.of(left, self.wh, self.rules)
+        return StateMachine.from_tensors(left, self.wh, self.rules)
 
-    def begin(self, which: Tensor, xy: Tensor, likeness: Tensor) -> None:
+    def begin(self, which: Tensor, xy: Tensor, similarity: Tensor) -> None:
         """Points (n,) bool that are known to be at these places (n, 2) on the frame that `step` is given next."""
-        self.state[which] = State.VISIBLE
+        self.state[which] = PointState.VISIBLE
         self._sure_xy[which] = self.expected[which] = xy[which]
         self._partner_xy[which] = self._recent[:, which] = torch.nan
-        self._usual[which] = likeness[which]
+        self._usual[which] = similarity[which]
         for count in (self._doubtful, self._blind, self._for_it):
             count[which] = 0
         self._cut_off[which] = False
 
     def cut(self) -> None:
         """A new shot begins with the next frame: what was tracked is not there any more."""
-        tracked = self.state != State.NOT_TRACKED
-        self.state[tracked] = State.LOST
+        tracked = self.state != PointState.NOT_TRACKED
+        self.state[tracked] = PointState.LOST
         self._cut_off |= tracked
 
-    def step(self, xy: Tensor, visibility: Tensor, confidence: Tensor, likeness: Tensor) -> None:
+    def step(self, xy: Tensor, visibility: Tensor, confidence: Tensor, similarity: Tensor) -> None:
         """Take in what the tracker says about the next frame; `state` and `expected` are of it then.
 
         Args:
@@ -163,32 +172,34 @@ class Judge:
             visibility, confidence, likeness: (n,); the last is how alike the place is to that of the query.
         """
         rules, told = self.rules, torch.isfinite(xy).all(-1)
-        judged = told & (self.state != State.NOT_TRACKED)
+        estimated = told & (self.state != PointState.NOT_TRACKED)
         before = self.state.clone()
-        was_seen = before == State.VISIBLE
-        claimed = judged & (visibility > rules.visible) & inside_image(xy, self.wh) & ~self._cut_off
+        was_seen = before == PointState.VISIBLE
+        claimed = estimated & (visibility > rules.visible) & inside_image(xy, self.wh) & ~self._cut_off
         on_its_way = (xy - self._sure_xy - self._step()).norm(dim=-1)
         self._expect(xy, claimed & was_seen)
         off, limit = (xy - self.expected).norm(dim=-1), self.limit()
         placed = (off <= limit) | (was_seen & (on_its_way <= limit))
-        enough = torch.where(was_seen, rules.unlike, rules.alike) * self._usual
-        alike = likeness >= enough.clamp(min=rules.least)
+        enough = torch.where(was_seen, rules.min_similarity_seen, rules.min_similarity) * self._usual
+        alike = similarity >= enough.clamp(min=rules.min_cosine)
         believed = claimed & placed & alike
         outside = ~inside_image(torch.where(self.known[:, None], self.expected, xy), self.wh)
         doubtful = (confidence < rules.unsure) | (claimed & ~alike)
-        self._doubtful = torch.where(judged & doubtful & ~outside, self._doubtful + 1, 0)
+        self._doubtful = torch.where(estimated & doubtful & ~outside, self._doubtful + 1, 0)
         self._for_it = torch.where(believed, self._for_it + 1, 0)
 
         lost = (
             (claimed & ~placed) | (self.guided & (off > limit)) | (self._doubtful >= rules.patience)
         ) & ~outside
-        lost |= before == State.LOST
-        state = torch.full_like(before, State.HIDDEN)
-        state[outside] = State.OUT_OF_FRAME
-        state[lost] = State.LOST
-        state[believed & ((before != State.LOST) | (self._for_it >= rules.returning))] = State.VISIBLE
-        self.state = torch.where(judged, state, before)
-        self._remember(xy, likeness, judged & (self.state == State.VISIBLE), judged)
+        lost |= before == PointState.LOST
+        state = torch.full_like(before, PointState.HIDDEN)
+        state[outside] = PointState.OUT_OF_FRAME
+        state[lost] = PointState.LOST
+        state[believed & ((before != PointState.LOST) | (self._for_it >= rules.returning))] = (
+            PointState.VISIBLE
+        )
+        self.state = torch.where(estimated, state, before)
+        self._remember(xy, similarity, estimated & (self.state == PointState.VISIBLE), estimated)
 
     def limit(self) -> Tensor:
         """(n,) pixels that a point may be off."""
@@ -209,11 +220,11 @@ class Judge:
         self.expected, self.known = expected, led
         self._blind = torch.where(led, 0, self._blind + 1)
 
-    def _remember(self, xy: Tensor, likeness: Tensor, sure: Tensor, judged: Tensor) -> None:
+    def _remember(self, xy: Tensor, similarity: Tensor, sure: Tensor, estimated: Tensor) -> None:
         """Note where the points that are seen are, how they look, and who moves along with them."""
         self._sure_xy[sure] = self.expected[sure] = xy[sure]
         self._blind[sure] = 0
-        self._usual[sure] += RENEWAL * (likeness[sure] - self._usual[sure])
+        self._usual[sure] += RENEWAL * (similarity[sure] - self._usual[sure])
         pool = sure.nonzero()[:, 0]
         pool = pool[:: -(-len(pool) // POOL)] if len(pool) else pool
         if len(pool) > FEWEST:
@@ -226,8 +237,10 @@ class Judge:
             places = torch.full((len(near), PARTNERS, 2), torch.nan)
             partners[:, : near.shape[1]], places[:, : near.shape[1]] = pool[near], xy[pool[near]]
             self._partners[sure], self._partner_xy[sure] = partners, places
-        newest = torch.where(sure[:, None], xy, torch.nan)
-        self._recent = torch.where(judged[:, None], torch.cat([self._recent[1:], newest[None]]), self._recent)
+        preview = torch.where(sure[:, None], xy, torch.nan)
+        self._recent = torch.where(
+            estimated[:, None], torch.cat([self._recent[1:], preview[None]]), self._recent
+        )
 
     def _step(self) -> Tensor:
         """(n, 2) what the points moved on the latest frame; 0 where not known."""

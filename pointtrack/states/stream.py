@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.states.estimator import RowJudge, columns, states_of
+from pointtrack.states.estimator import StateEstimator, columns, states_of
 from pointtrack.states.memory import PointMemory
-from pointtrack.states.redetect import Found
+from pointtrack.states.redetect import Redetection
 from pointtrack.states.rules import StateRules
 from pointtrack.tracking.backward import flipped_queries, joined_both_ways, without
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import Progress, StreamTracker
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.types.point_states import PointStates, State
+from pointtrack.types.point_states import PointState, PointStates
 
 # Frames on which a new shot begins, a function that says so of every frame, or "auto": they are looked for.
 Cuts = Sequence[int] | Callable[[np.ndarray], bool] | Literal["auto"]
@@ -66,7 +66,7 @@ class StateTracker:
         ValueError: a query outside the image, a negative id, or an unknown word for the cuts.
 
     Attributes:
-        found: the points that were found again on the frames that the latest `push`, or `finish`, gave.
+        redetected: the points that were found again on the frames that the latest `push`, or `finish`, gave.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class StateTracker:
         helpers = support_queries(_checked(queries), image_wh, global_size=support_grid)
         everyone = Queries.concat([queries, helpers])
         self.tracker, self.redetect = tracker, redetect
-        self.found: list[Found] = []
+        self.redetected: list[Redetection] = []
         self._stream = StreamTracker(tracker, everyone, image_wh, fps)
-        self._judge = RowJudge(tracker, rules or StateRules(), redetect)
+        self._judge = StateEstimator(tracker, rules or StateRules(), redetect)
         self._memory = self._judge.fresh(everyone, image_wh)
         self._pending: list[Tracks] = []  # judged rows that the next push will return
-        self._finds: list[Found] = []  # on frames that were not returned yet
+        self._redetections: list[Redetection] = []  # on frames that were not returned yet
         if isinstance(cuts, str) and cuts != "auto":
             raise ValueError(f"cuts: expected 'auto', frames, or a function, got {cuts!r}")
         self._cut_finder = CutFinder() if isinstance(cuts, str) else None
@@ -105,7 +105,7 @@ class StateTracker:
     @property
     def queries(self) -> Queries:
         """The points that are tracked now, in the order of the tracks."""
-        return self._memory.queries.select(self._memory.asked)
+        return self._memory.queries.select(self._memory.requested)
 
     @property
     def frames_pushed(self) -> int:
@@ -118,9 +118,9 @@ class StateTracker:
         return self._stream.lag + sum(len(rows) for rows in self._pending)
 
     @property
-    def earliest(self) -> int:
+    def earliest_frame(self) -> int:
         """The first frame on which points can still be added."""
-        return self._stream.earliest
+        return self._stream.earliest_frame
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `StreamTracker.push`, with states."""
@@ -132,51 +132,55 @@ class StateTracker:
             if self._told_by is not None and self._told_by(np.asarray(frame)):
                 self.cuts.add(self._stream.frames_pushed - 1)
             parts.append(self._settled(rows))
-        self.found, self._finds = self._finds, []
+        self.redetected, self._redetections = self._redetections, []
         return Tracks.concat(parts)
 
-    def newest(self) -> Tracks:
+    def preview(self) -> Tracks:
         """As `StreamTracker.newest`, with states that are not judged yet, and without likeness.
 
         Lost is what is lost on the latest final frame, and everything after a cut; of the rest the tracker's word is taken.
         """
-        row = self._stream.newest()
+        row = self._stream.preview()
         self._catch_up()
         if not bool(torch.isin(self._memory.names, row.ids).all()):  # found again just now
-            row = self._stream.newest()
+            row = self._stream.preview()
         memory = self._memory
         row = replace(row.select(columns(row, memory)), queries=memory.queries)
         blank = PointStates.blank(1, len(memory.queries))
-        state = torch.full_like(blank.state, State.HIDDEN)
-        state[row.visibility > memory.judge.rules.visible] = State.VISIBLE
-        state[~row.in_frame()] = State.OUT_OF_FRAME
+        state = torch.full_like(blank.state, PointState.HIDDEN)
+        state[row.visibility > memory.judge.rules.visible] = PointState.VISIBLE
+        state[~row.in_frame()] = PointState.OUT_OF_FRAME
         final = row.first_frame - self._stream.lag
-        lost = memory.judge.state == State.LOST
-        state[:, lost | any(final < cut <= row.first_frame for cut in self.cuts)] = State.LOST
-        state[~row.tracked()] = State.NOT_TRACKED
+        lost = memory.judge.state == PointState.LOST
+        state[:, lost | any(final < cut <= row.first_frame for cut in self.cuts)] = PointState.LOST
+        state[~row.tracked()] = PointState.NOT_TRACKED
         states = replace(
-            blank, state=state, found=memory.found[None], raw_xy=row.xy, raw_visibility=row.visibility
+            blank,
+            state=state,
+            times_redetected=memory.times_redetected[None],
+            raw_xy=row.xy,
+            raw_visibility=row.visibility,
         )
-        visibility = torch.where(state == State.LOST, 0.0, row.visibility)
-        return replace(row, visibility=visibility, states=states).select(memory.asked)
+        visibility = torch.where(state == PointState.LOST, 0.0, row.visibility)
+        return replace(row, visibility=visibility, states=states).select(memory.requested)
 
     def finish(self) -> Tracks:
         """As `StreamTracker.finish`, with states."""
-        planned: list[Found] = []
+        planned: list[Redetection] = []
         stream, memory = self._stream, self._memory
         while True:
             if self.redetect:
                 # Points can only be added before the end, so the end is tried on a copy.
-                stream = StreamTracker.restored(self.tracker, self._stream.state())
+                stream = StreamTracker.from_state_dict(self.tracker, self._stream.state_dict())
                 memory = copy.deepcopy(self._memory)
             rows = stream.finish()
-            tracks, new = self._judge.judged(rows, stream, memory, planned)
+            tracks, new = self._judge.estimated(rows, stream, memory, planned)
             if not new:
                 break
             self._follow(new)
             planned += new
         self._stream = stream  # from now on it refuses more frames
-        self.found, self._finds = self._finds + planned, []
+        self.redetected, self._redetections = self._redetections + planned, []
         if self.tracker.config.window.length is None:  # then the frames before the queries are tracked too
             tracks = self._judge.before_queries(rows, stream, tracks, memory.queries)
         return Tracks.concat([*self._pending, tracks])
@@ -198,7 +202,7 @@ class StateTracker:
         """
         rows = self._stream.add(_checked(queries))
         memory = self._judge.fresh(queries, self._stream.image_wh)
-        tracks, _ = self._judge.judged(rows, self._stream, memory, None)
+        tracks, _ = self._judge.estimated(rows, self._stream, memory, None)
         self._memory = PointMemory.concat([self._memory, memory])
         return tracks
 
@@ -217,7 +221,7 @@ class StateTracker:
         needed = set(self.queries.frame.tolist())
         self._judge.maps = {frame: level for frame, level in self._judge.maps.items() if frame in needed}
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`.
 
         Raises:
@@ -226,30 +230,30 @@ class StateTracker:
         if self._told_by is not None and self._cut_finder is None:
             raise ValueError("cuts: expected frames, or 'auto', in a state to be saved, got a function")
         return {
-            "stream": self._stream.state(),
-            "memory": self._memory.state(),
+            "stream": self._stream.state_dict(),
+            "memory": self._memory.state_dict(),
             "redetect": self.redetect,
             "maps": dict(self._judge.maps),
             "cuts": sorted(self.cuts),
-            "cut_finder": self._cut_finder and self._cut_finder.state(),
+            "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
             "pending": [asdict(rows) for rows in self._pending],
-            "finds": [asdict(find) for find in self._finds],
+            "redetections": [asdict(one) for one in self._redetections],
         }
 
     @classmethod
-    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> StateTracker:
+    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> StateTracker:
         """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
-        stream = StreamTracker.restored(tracker, state["stream"])
-        memory = PointMemory.restored(state["memory"])
+        stream = StreamTracker.from_state_dict(tracker, state["stream"])
+        memory = PointMemory.from_state_dict(state["memory"])
         nobody, rules = memory.queries.select(slice(0, 0)), memory.judge.rules
         options = {"rules": rules, "redetect": state["redetect"], "support_grid": 0}
         again = cls(tracker, nobody, stream.image_wh, stream.fps, cuts=state["cuts"], **options)
         again._stream, again._memory = stream, memory
         again._judge.maps = {frame: level.cpu() for frame, level in state["maps"].items()}
-        again._pending = [Tracks.of(rows) for rows in state["pending"]]
-        again._finds = [Found(**find) for find in state["finds"]]
+        again._pending = [Tracks.from_dict(rows) for rows in state["pending"]]
+        again._redetections = [Redetection(**one) for one in state["redetections"]]
         if state["cut_finder"] is not None:
-            again._cut_finder = CutFinder.restored(state["cut_finder"])
+            again._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
             again._told_by = again._cut_finder.push
         return again
 
@@ -260,10 +264,10 @@ class StateTracker:
 
     def _settled(self, rows: Tracks) -> Tracks:
         """Rows of the stream, of all points, as final tracks of those asked for."""
-        planned: list[Found] = []
+        planned: list[Redetection] = []
         while True:
             memory = copy.deepcopy(self._memory) if self.redetect and len(rows) else self._memory
-            tracks, new = self._judge.judged(rows, self._stream, memory, planned)
+            tracks, new = self._judge.estimated(rows, self._stream, memory, planned)
             if not new:
                 break
             more = self._follow(new)
@@ -273,10 +277,10 @@ class StateTracker:
         if len(replaced):
             self._stream.remove(replaced)
         self._memory = memory
-        self._finds += planned
+        self._redetections += planned
         return tracks
 
-    def _follow(self, found: list[Found]) -> Tracks:
+    def _follow(self, found: list[Redetection]) -> Tracks:
         """Follow points from where they were found."""
         return self._stream.add(
             Queries(

@@ -34,21 +34,21 @@ class PointGroup:
         self.last = windows[-1] if windows else self.last
         return windows
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that `restored` needs, as tensors and plain values."""
         last = self.last and asdict(replace(self.last, estimates=self.last.estimates[-1:]))
         return {
             "queries": asdict(self.queries),
             "places": self.places,
-            "loop": self.loop.state(),
+            "loop": self.loop.state_dict(),
             "last": last,
         }
 
     @classmethod
-    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> PointGroup:
+    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> PointGroup:
         """The group as it was when `state` was asked for."""
         last = state["last"]
         if last is not None:
             last = TrackedWindow(**{**last, "estimates": [Estimate(**part) for part in last["estimates"]]})
-        loop = WindowLoop.restored(tracker, state["loop"])
+        loop = WindowLoop.from_state_dict(tracker, state["loop"])
         return cls(Queries(**state["queries"]), state["places"].cpu(), loop, last)

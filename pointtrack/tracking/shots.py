@@ -73,14 +73,14 @@ class CutFinder:
         self._recent.append(difference)
         return cut
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to go on exactly from here: a tensor and plain values, for `torch.save`."""
         latest = None if self._latest is None else torch.from_numpy(self._latest)
         kept = {"threshold": self.threshold, "frames": self._frames}
         return {**kept, "recent": list(self._recent), "latest": latest}
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> CutFinder:
+    def from_state_dict(cls, state: dict[str, Any]) -> CutFinder:
         """The finder as it was when `state` was asked for; push the frame that came behind it."""
         finder = cls(threshold=state["threshold"])
         finder._recent.extend(state["recent"])

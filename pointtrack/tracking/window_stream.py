@@ -89,9 +89,9 @@ class StreamTracker:
         return self._pushed
 
     @property
-    def earliest(self) -> int:
+    def earliest_frame(self) -> int:
         """The first frame on which points can still be added."""
-        return self._groups[0].loop.earliest
+        return self._groups[0].loop.earliest_frame
 
     def features(self, frame: int, level: int) -> Tensor:
         """(c, h, w) what the tracker saw of a frame, at a level of its pyramid.
@@ -131,7 +131,7 @@ class StreamTracker:
         return self._pushed - self._returned + sum(len(rows) for rows in self._ready)
 
     @torch.inference_mode()
-    def newest(self) -> Tracks:
+    def preview(self) -> Tracks:
         """A first answer for the frame pushed last, at once: it may change until that frame becomes final.
 
         What `push` and `finish` return is, up to rounding, as without this; each call costs a window of tracking.
@@ -180,7 +180,7 @@ class StreamTracker:
         if self._finished:
             raise ValueError("StreamTracker: expected points to be added before finish")
         queries.check_inside(None, self.image_wh)
-        first = self.earliest
+        first = self.earliest_frame
         if len(queries) and int(queries.frame.min()) < first:
             raise ValueError(
                 f"StreamTracker: expected points on frame {first} or later, got frame {int(queries.frame.min())}; "
@@ -211,19 +211,22 @@ class StreamTracker:
             leader.keep(windows)
         self._groups = [leader, *(group for group in self._groups[1:] if len(group.queries))]
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`."""
         if self._finished:
             raise ValueError("StreamTracker: expected its state to be asked for before finish")
         kept = {name: getattr(self, name) for name in ("image_wh", "fps", "_returned", "_pushed")}
-        parts = {"ready": [asdict(rows) for rows in self._ready], "groups": [g.state() for g in self._groups]}
+        parts = {
+            "ready": [asdict(rows) for rows in self._ready],
+            "groups": [g.state_dict() for g in self._groups],
+        }
         return {**kept, "_waiting": list(self._waiting), **parts}
 
     @classmethod
-    def restored(cls, tracker: PointTracker, state: dict[str, Any]) -> StreamTracker:
+    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> StreamTracker:
         """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
         rest = dict(state)
-        groups = [PointGroup.restored(tracker, saved) for saved in rest.pop("groups")]
+        groups = [PointGroup.from_state_dict(tracker, saved) for saved in rest.pop("groups")]
         ready = [Tracks(**{**rows, "queries": Queries(**rows["queries"])}) for rows in rest.pop("ready")]
         stream = cls(tracker, groups[0].queries, rest["image_wh"], rest["fps"])
         vars(stream).update(rest, _waiting=list(rest["_waiting"]), _groups=groups, _ready=ready)
@@ -277,13 +280,13 @@ class StreamTracker:
         parts = [self._rows_of(group, window, first, count) for group, window in windows]
         xy, visibility, confidence = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
         number = torch.arange(count)[:, None] + first
-        early, asked = number < queries.frame, number == queries.frame
+        early, requested = number < queries.frame, number == queries.frame
         if self._groups[0].loop.length is None:
             early = torch.zeros_like(early)
         xy = torch.where(early[..., None], torch.nan, xy)
-        xy = torch.where(asked[..., None], queries.xy, xy)
-        visibility = torch.where(early, 0.0, torch.where(asked, 1.0, visibility))
-        confidence = torch.where(early, 0.0, torch.where(asked, 1.0, confidence))
+        xy = torch.where(requested[..., None], queries.xy, xy)
+        visibility = torch.where(early, 0.0, torch.where(requested, 1.0, visibility))
+        confidence = torch.where(early, 0.0, torch.where(requested, 1.0, confidence))
         return Tracks(xy, visibility, confidence, queries, self.image_wh, first, self.fps)
 
     def _rows_of(

@@ -13,7 +13,7 @@ from torch import Tensor
 from pointtrack.checks import check_shape
 
 
-class State(IntEnum):
+class PointState(IntEnum):
     """What became of a point on a frame; `docs/states.md` says how it is told."""
 
     NOT_TRACKED = 0
@@ -28,10 +28,10 @@ class PointStates:
     """States of n points on t frames, and what goes with them.
 
     Args:
-        state: (t, n) uint8, values of `State`.
+        state: (t, n) uint8, values of `PointState`.
         likeness: (t, n) in [-1, 1], how alike the place is to that of the query; NaN where nobody looked.
-        found: (t, n) whole numbers: 0 where a point is followed from its query, k where it is followed from the place where
-            it was found again for the k-th time. On the frame where this grows, the likeness is the score of the find.
+        times_redetected: (t, n) whole numbers: 0 where a point is followed from its query, k where it is followed from the place where
+            it was found again for the k-th time. On the frame where this grows, the similarity is the score of the match.
         raw_xy: (t, n, 2) pixels, what the tracker said; the positions of the tracks differ where a point is out of frame.
         raw_visibility: (t, n) in [0, 1], what the tracker said; that of the tracks is 0 where a point is lost.
 
@@ -40,8 +40,8 @@ class PointStates:
     """
 
     state: Tensor
-    likeness: Tensor
-    found: Tensor
+    similarity: Tensor
+    times_redetected: Tensor
     raw_xy: Tensor
     raw_visibility: Tensor
 
@@ -56,9 +56,9 @@ class PointStates:
                 raise ValueError(
                     f"states {name}: expected {expected}, got {tuple(getattr(self, name).shape)}"
                 )
-        if self.state.numel() and int(self.state.max()) > max(State):
+        if self.state.numel() and int(self.state.max()) > max(PointState):
             raise ValueError(
-                f"states: expected values of State, 0..{max(State)}, got {int(self.state.max())}"
+                f"states: expected values of PointState, 0..{max(PointState)}, got {int(self.state.max())}"
             )
 
     @classmethod
@@ -74,13 +74,15 @@ class PointStates:
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in BLANK})
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, Any]) -> PointStates | None:
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> PointStates | None:
         """What `arrays` gave, among other things; None where it is not there."""
-        return cls(**{name: torch.as_tensor(arrays[name]) for name in BLANK}) if "state" in arrays else None
+        if "state" not in arrays:
+            return None
+        return cls(**{name: torch.as_tensor(arrays[FILE_NAMES.get(name, name)]) for name in BLANK})
 
     def arrays(self) -> dict[str, Any]:
         """As numpy arrays by name."""
-        return {name: getattr(self, name).numpy() for name in BLANK}
+        return {FILE_NAMES.get(name, name): getattr(self, name).numpy() for name in BLANK}
 
     def __getitem__(self, index: Any) -> PointStates:
         """Some frames, or some frames and points, as for a tensor (t, n)."""
@@ -102,10 +104,12 @@ class PointStates:
 
 # What each array of `PointStates` holds of a point that is not tracked.
 BLANK: dict[str, Tensor] = {
-    "state": torch.tensor(State.NOT_TRACKED, dtype=torch.uint8),
-    "likeness": torch.tensor(torch.nan),
-    "found": torch.tensor(0),
+    "state": torch.tensor(PointState.NOT_TRACKED, dtype=torch.uint8),
+    "similarity": torch.tensor(torch.nan),
+    "times_redetected": torch.tensor(0),
     "raw_xy": torch.full((2,), torch.nan),
     "raw_visibility": torch.tensor(0.0),
 }
+# Names in files that are older than those of the fields.
+FILE_NAMES = {"similarity": "likeness", "times_redetected": "found"}
 assert list(BLANK) == [field.name for field in fields(PointStates)]

@@ -109,11 +109,11 @@ class Tracks:
         return replace(self, first_frame=first, states=states, **parts)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Tracks:
+    def from_dict(cls, values: Mapping[str, Any]) -> Tracks:
         """The tracks that `dataclasses.asdict` was asked of, as states of streams hold them."""
         states = values["states"]
-        judged = None if states is None else PointStates(**states)
-        return cls(**{**values, "queries": Queries(**values["queries"]), "states": judged})
+        estimated = None if states is None else PointStates(**states)
+        return cls(**{**values, "queries": Queries(**values["queries"]), "states": estimated})
 
     @classmethod
     def concat(cls, parts: Sequence[Tracks]) -> Tracks:
@@ -142,8 +142,8 @@ class Tracks:
                 name: torch.cat([getattr(part, name) for part in parts])
                 for name in ("xy", "visibility", "confidence")
             }
-            judged = [part.states for part in parts if part.states is not None]
-            joined["states"] = PointStates.concat(judged) if len(judged) == len(parts) else None
+            estimated = [part.states for part in parts if part.states is not None]
+            joined["states"] = PointStates.concat(estimated) if len(estimated) == len(parts) else None
             return replace(parts[0], **joined)
         for part in parts:
             for position, point in enumerate(part.ids.tolist()):
@@ -188,7 +188,7 @@ class Tracks:
         }
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Tracks:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Tracks:
         """The tracks that `arrays` was asked of. Raises KeyError where an array is missing."""
         return cls(
             torch.from_numpy(arrays["xy"]),
@@ -198,5 +198,5 @@ class Tracks:
             (int(arrays["wh"][0]), int(arrays["wh"][1])),
             int(arrays["first_frame"]),
             float(arrays["fps"]),
-            PointStates.of_arrays(arrays),
+            PointStates.from_arrays(arrays),
         )

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from pointtrack.types import Tracks, Video
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from pointtrack.viz.colors import COLOR_RULES, track_colors
 
 SHIFT = 4  # cv2 draws at positions of 1/16 pixel
@@ -132,7 +132,7 @@ def draw_frame(
     visible = tracks.visible(style.threshold)[first : row + 1].numpy()
     lost = tracks.confidence[row].numpy() < style.lost_below
     if tracks.states is not None:
-        gone = (tracks.states.state[first : row + 1] == State.LOST).numpy()
+        gone = (tracks.states.state[first : row + 1] == PointState.LOST).numpy()
         xy, lost = _held_back(xy, visible, gone), gone[-1]
     if len(xy) > 1:
         _draw_trails(pen, xy, visible, colors, style)

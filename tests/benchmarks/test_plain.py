@@ -50,14 +50,14 @@ def assert_same(plain: Tracked, engine: dict[str, torch.Tensor]) -> None:
     assert (plain.confidence - engine["confidence"]).abs().max() < PROBABILITY
 
 
-def asked() -> torch.Tensor:
+def requested() -> torch.Tensor:
     frame, xy = points()
     return torch.cat([frame[..., None].float(), xy], dim=-1)
 
 
 def test_late_points_among_64_are_the_published_mistake():
     plain, engine = plain_and_engine("cotracker2")
-    queries = asked().repeat(1, 13, 1)[:, :64]
+    queries = requested().repeat(1, 13, 1)[:, :64]
     assert int((queries[..., 0] >= 8).sum()) > 0
     assert_same(track_video(plain, clip(), queries, ROUNDS), engine_answer(engine, clip(), queries))
 
@@ -66,16 +66,18 @@ def test_late_points_among_64_are_the_published_mistake():
 @pytest.mark.parametrize("name", ["cotracker2", "cotracker3-offline", "cotracker3-online"])
 def test_plain_agrees_with_the_engine(name):
     plain, engine = plain_and_engine(name)
-    answer = track_video(plain, clip(), asked(), ROUNDS)
-    assert_same(answer, engine_answer(engine, clip(), asked()))
-    assert (answer.xy[0] - asked()[0, :, 1:]).abs().max() > 0.5, "points that stand still would test nothing"
+    answer = track_video(plain, clip(), requested(), ROUNDS)
+    assert_same(answer, engine_answer(engine, clip(), requested()))
+    assert (answer.xy[0] - requested()[0, :, 1:]).abs().max() > 0.5, (
+        "points that stand still would test nothing"
+    )
     if plain.length is None:
         return
     video = clip(2 * plain.length + 3)
-    stream = Stream(plain, asked(), ROUNDS)
+    stream = Stream(plain, requested(), ROUNDS)
     for start in range(0, video.shape[1] - stream.step, stream.step):
         answer = stream.push(video[:, start : start + stream.length])
-    assert_same(answer, engine_answer(engine, video, asked()))
+    assert_same(answer, engine_answer(engine, video, requested()))
 
 
 @pytest.mark.slow

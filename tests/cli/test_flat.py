@@ -63,7 +63,7 @@ def test_states_are_those_of_a_video_in_memory(run, option):
     states = [
         [line for line in text.splitlines() if line.startswith("states ")] for text in (said, whole_said)
     ]
-    times = int(expected.states.found.amax(dim=0).sum())
+    times = int(expected.states.times_redetected.amax(dim=0).sum())
     assert times == 0 or option == "--redetect"
     assert states[0] == states[1] and "% visible" in states[0][0]
     assert states[0][0].endswith(f"found again {times} times")

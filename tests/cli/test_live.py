@@ -15,7 +15,7 @@ from pointtrack.cli import live as cli_live
 from pointtrack.cli import main as cli
 from pointtrack.cli.live_server import LiveServer
 from pointtrack.io.track_log import read_spilled
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from tests.pipeline.test_live import VIDEO, WH, Gate, fetch, other_size, raising
 
 
@@ -84,15 +84,15 @@ def test_the_command_tells_states(option, tiny_tracker_file, tmp_path, monkeypat
     assert live("0", *arguments, "--serve", 0, option) == 0
     printed = capsys.readouterr().out
     tracks = pt.load_tracks(tmp_path / "o.npz")
-    lost, again = tracks.states.state == State.LOST, tracks.states.found
+    lost, again = tracks.states.state == PointState.LOST, tracks.states.times_redetected
     assert (lost | (again > 0))[9:].all() and lost[9:].any() and not lost[0].any()
     assert f"{lost.float().mean():.0%} lost; found again {again.amax(dim=0).sum()} times" in printed
     assert again.any() == (option == "--redetect")
     states = drawn[-1].states.state
-    assert (states[-11:-8] == State.LOST).all(), "at once, though most of these were final only later"
+    assert (states[-11:-8] == PointState.LOST).all(), "at once, though most of these were final only later"
     last = json.loads(json.dumps(told[-1]))
     words = [point["state"] for point in last["points"]]
-    assert words == [State(state).name.lower().replace("_", " ") for state in states[-1].tolist()]
+    assert words == [PointState(state).name.lower().replace("_", " ") for state in states[-1].tolist()]
     assert last["states"] == {word: words.count(word) for word in last["states"]} and len(last["states"]) == 5
 
 

@@ -22,7 +22,7 @@ def test_shares_are_those_of_all_pieces_together(capsys):
     state = tracks.states.state
     words = ["not tracked", "visible", "hidden", "out of frame", "lost"]
     shares = [f"{(state == number).float().mean():.0%} {word}" for number, word in enumerate(words)]
-    times = int(tracks.states.found.amax(dim=0).sum())
+    times = int(tracks.states.times_redetected.amax(dim=0).sum())
     assert times > 0 and whole == f"states    {', '.join(shares)}; found again {times} times\n"
 
 

@@ -85,9 +85,9 @@ def check_truth(scene, source, error_px):
     agree = []
     for frame in range(FRAMES):
         some = np.flatnonzero(tracks.query_frame == frame)
-        asked = tracks.xy[frame, some].numpy()
-        np.testing.assert_allclose(asked, asked.round(), atol=1e-3)  # points are drawn from pixels
-        place, _, on_card = scene.cast(frame, asked)
+        requested = tracks.xy[frame, some].numpy()
+        np.testing.assert_allclose(requested, requested.round(), atol=1e-3)  # points are drawn from pixels
+        place, _, on_card = scene.cast(frame, requested)
         assert np.array_equal(tracks.object_ids[some] == 1, on_card)
         truth = scene.follow(place, frame, on_card)
         assert np.abs(tracks.xy[:, some].numpy() - truth).max() < error_px
@@ -188,9 +188,9 @@ def test_what_is_nearer_covers_whatever_its_label():
     still = [np.zeros((2, 3)), np.tile([1.0, 0, 0, 0], (2, 1)), np.zeros((0, 2, 3)), np.zeros((0, 2, 4))]
     rendering = Rendering(depth, np.zeros(depth.shape, np.uint8), 400.0, *still)
     tracks = rendered_tracks(rendering, 300, np.random.default_rng(0))
-    asked = tracks.xy[0].round()
-    behind = ((asked >= 7) & (asked < 17)).all(dim=1) & (tracks.query_frame == 0)
-    beside = ((asked < 5) | (asked > 18)).any(dim=1)
+    requested = tracks.xy[0].round()
+    behind = ((requested >= 7) & (requested < 17)).all(dim=1) & (tracks.query_frame == 0)
+    beside = ((requested < 5) | (requested > 18)).any(dim=1)
     assert min(int(behind.sum()), int(beside.sum())) > 20
     assert not tracks.visible[1, behind].any() and tracks.visible[1, beside].all()
     assert tracks.visible[0].all()

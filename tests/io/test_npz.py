@@ -63,11 +63,11 @@ def test_a_write_that_fails_leaves_the_file_before(tmp_path):
         ({"video": "another"}, r"the session was made with \(a video\), got another one \(another\)"),
     ],
 )
-def test_other_sessions_are_refused(asked, message, tmp_path):
+def test_other_sessions_are_refused(requested, message, tmp_path):
     path = write_session_npz(tmp_path / "s.npz", TOLD, {"x": np.arange(3)})
     with pytest.raises(ValueError, match=message):
         read_session_npz(
-            path, "a session", **{"needed": ["x"], "format": "test 1", "video": "a video", **asked}
+            path, "a session", **{"needed": ["x"], "format": "test 1", "video": "a video", **requested}
         )
 
 

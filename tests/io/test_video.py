@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pointtrack.io.video import VideoStream, read_video, stream_video, write_image, write_video
+from pointtrack.io.video import VideoStream, open_video, read_video, write_image, write_video
 from pointtrack.types import Video
 from tests.support.video_files import corner_image, corner_names, encode, numbered_frames, numbers
 
@@ -170,22 +170,22 @@ def test_avi_is_read_in_the_order_it_is_shown(tmp_path):
 
 
 def test_stream_never_asks_for_more_than_it_gave():
-    asked = itertools.count()
-    endless = (np.full((8, 12, 3), next(asked) % 250, np.uint8) for _ in itertools.count())
-    with stream_video(endless, fps=25) as stream:
+    requested = itertools.count()
+    endless = (np.full((8, 12, 3), next(requested) % 250, np.uint8) for _ in itertools.count())
+    with open_video(endless, fps=25) as stream:
         assert isinstance(stream, VideoStream)
         assert (stream.wh, stream.fps, stream.frame_count) == ((12, 8), 25.0, None)
         taken = list(itertools.islice(stream, 5))
     assert [int(frame[0, 0, 0]) for frame, _ in taken] == [0, 1, 2, 3, 4]
     assert [seconds for _, seconds in taken] == [0, 0.04, 0.08, 0.12, 0.16]
-    assert next(asked) <= 6
+    assert next(requested) <= 6
     assert list(stream) == []
 
 
 def test_stream_of_a_file_equals_reading_it(tmp_path):
     path = encode(tmp_path / "a.mp4", numbered_frames(9))
     video = read_video(path)
-    stream = stream_video(path)
+    stream = open_video(path)
     assert stream.frame_count == 9
     for (frame, seconds), expected, when in zip(stream, video.frames, video.times, strict=True):
         np.testing.assert_array_equal(frame, expected)
@@ -194,7 +194,7 @@ def test_stream_of_a_file_equals_reading_it(tmp_path):
 
 def test_stream_can_be_written_while_it_is_read(tmp_path):
     path = encode(tmp_path / "a.mp4", numbered_frames(6), pts=[0, 10, 100, 150, 300, 310])
-    video = read_video(write_video(tmp_path / "b.mp4", stream_video(path)))
+    video = read_video(write_video(tmp_path / "b.mp4", open_video(path)))
     assert numbers(video.frames) == list(range(6))
     np.testing.assert_allclose(video.times, [0, 0.01, 0.1, 0.15, 0.3, 0.31], atol=1e-3)
 

@@ -18,8 +18,8 @@ def test_groups_of_points_do_not_matter(kind, points, positions, monkeypatch):
     correlation = CORRELATIONS[kind](config)
     pyramid = [torch.randn(1, 3, 12 >> i, 16 >> i, 6, generator=generator) for i in range(2)]
     cells = torch.rand(1, 3, points, 2, generator=generator) * torch.tensor([15.0, 11.0])
-    looks = correlation.remember(pyramid, torch.zeros(1, points, dtype=torch.int64), cells[:, 0])
-    support = correlation.begin(looks, 3)
+    appearance = correlation.remember(pyramid, torch.zeros(1, points, dtype=torch.int64), cells[:, 0])
+    support = correlation.begin(appearance, 3)
     products = correlation.products(pyramid, support, cells)
     wanted = correlation(products)
     with torch.inference_mode():

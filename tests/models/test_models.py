@@ -92,8 +92,8 @@ def test_single_frames_get_short_windows_and_one_round(tiny_tracker, tmp_path):
     tiny_tracker.config = replace(config, window=replace(config.window, length=12, step=6, iterations=3))
     save_checkpoint(path, tiny_tracker)
 
-    def windows(**asked) -> tuple[int, int, int]:
-        window = load_tracker(path, device="cpu", **asked).config.window
+    def windows(**requested) -> tuple[int, int, int]:
+        window = load_tracker(path, device="cpu", **requested).config.window
         return window.length, window.step, window.iterations
 
     assert windows() == (12, 6, 3) and windows(step=2) == (12, 2, 3)

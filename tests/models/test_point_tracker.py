@@ -42,7 +42,7 @@ def test_features_are_kept_in_bfloat16_and_shown_in_float32(tiny_tracker):
     stream = pt.StreamTracker(narrow(tiny_tracker), some_queries(4, WH), WH)
     stream.push(moving_video(9, WH).frames)
     assert stream.features(6, 0).dtype == torch.float32
-    kept = stream.state()["groups"][0]["loop"]["_pieces"]
+    kept = stream.state_dict()["groups"][0]["loop"]["_pieces"]
     assert {level.dtype for piece in kept for level in piece} == {torch.bfloat16}
 
 
@@ -50,7 +50,7 @@ def test_a_stream_in_bfloat16_goes_on_from_its_state(tiny_tracker):
     video, queries = moving_video(20, WH), some_queries(12, WH)
     stream = pt.StreamTracker(narrow(tiny_tracker), queries, WH)
     stream.push(video.frames[:11])
-    again = pt.StreamTracker.restored(tiny_tracker, stream.state())
+    again = pt.StreamTracker.from_state_dict(tiny_tracker, stream.state_dict())
     rest, other = (pt.Tracks.concat([x.push(video.frames[11:]), x.finish()]) for x in (stream, again))
     assert same(other, rest)
 

@@ -90,15 +90,15 @@ def test_a_file_is_recognised_and_loaded(name, small_published, tmp_path):
 
 
 def test_weights_come_from_the_hub_by_name(checkpoint, monkeypatch):
-    asked = []
+    requested = []
 
     def fetch(repo, filename, **options):
-        asked.append((repo, filename))
+        requested.append((repo, filename))
         return checkpoint
 
     monkeypatch.setattr(zoo, "fetch", fetch)
     assert load_tracker("cotracker3_online", device="cpu").config.name == "cotracker3-online"
-    assert asked == [("facebook/cotracker3", "scaled_online.pth")]
+    assert requested == [("facebook/cotracker3", "scaled_online.pth")]
 
 
 def test_the_licence_is_told_once(checkpoint, monkeypatch, caplog):

@@ -67,7 +67,7 @@ def test_a_branch_tracks_in_the_same_memory(single):
 def test_a_loop_goes_on_from_its_state_while_the_first_goes_another_way(single):
     pieces, loop = features(single), new_loop(single)
     run(loop, pieces[:11])
-    other = WindowLoop.restored(single, loop.state())
+    other = WindowLoop.from_state_dict(single, loop.state_dict())
     run(loop, pieces[:5])  # other frames than those that follow here
     assert same(run(other, pieces[11:]), run(new_loop(single), pieces)[4:])
 

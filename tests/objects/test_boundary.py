@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pointtrack.objects.answer import Answer, DensifyConfig
+from pointtrack.objects.answer import Answer, ObjectOptions
 from pointtrack.objects.boundary import learn_colours, refine_outline
 from pointtrack.objects.point_prompts import overlap
-from pointtrack.objects.propagator import Walker
+from pointtrack.objects.propagator import ObjectPropagator
 from pointtrack.types import Video
 
 WH = (160, 120)
@@ -52,11 +52,11 @@ ROUGH = {
 
 @pytest.mark.parametrize("rough", ROUGH.values(), ids=ROUGH)
 @pytest.mark.parametrize("known", [True, False])
-def test_a_rough_mask_gets_the_true_outline(rough, known):
+def test_a_rough_mask_gets_the_true_outline(coarse, known):
     truth = ellipse()
     colours = learn_colours(picture(truth, seed=1), truth) if known else None
-    refined = refine_outline(picture(truth), rough, colours, inside=CENTRE)
-    assert overlap(rough, truth) < 0.85
+    refined = refine_outline(picture(truth), coarse, colours, inside=CENTRE)
+    assert overlap(coarse, truth) < 0.85
     assert overlap(refined, truth) > 0.97
 
 
@@ -120,8 +120,8 @@ def test_the_way_that_suits_an_object_is_found_where_its_mask_is_known(limb_is_i
     monkeypatch.setattr(
         "pointtrack.objects.propagator.answer_points", lambda *_: Answer(body | limb, agrees=1.0)
     )
-    config = DensifyConfig(sharpen=True)
-    walker = Walker(Video(frame[None]), None, None, {}, config, rivals=False)
+    config = ObjectOptions(sharpen=True)
+    walker = ObjectPropagator(Video(frame[None]), None, None, {}, config, rivals=False)
     found = walker._tried(0, truth, learn_colours(frame, truth), None)
     assert found.thin == limb_is_its_own
 
@@ -144,8 +144,8 @@ def test_what_differs_too_much_is_not_believed():
     # By the colours of the object, there is only a speck of it under this large mask.
     speck = ellipse(radii=(6, 6))
     colours = learn_colours(picture(ellipse(), seed=1), ellipse())
-    rough = ellipse(radii=(45, 40))
-    assert torch.equal(refine_outline(picture(speck), rough, colours), rough)
+    coarse = ellipse(radii=(45, 40))
+    assert torch.equal(refine_outline(picture(speck), coarse, colours), coarse)
 
 
 def test_points_are_kept_inside_and_outside():
@@ -164,9 +164,9 @@ def test_points_are_kept_inside_and_outside():
 def test_only_pieces_with_a_point_remain():
     truth, twin = ellipse(50, 60, (20, 20)), ellipse(100, 60, (20, 20))
     frame = picture(truth | twin)
-    rough = truth | twin
-    assert refine_outline(frame, rough)[60, 100]
-    assert not refine_outline(frame, rough, inside=torch.tensor([[50.0, 60.0]]))[60, 100]
+    coarse = truth | twin
+    assert refine_outline(frame, coarse)[60, 100]
+    assert not refine_outline(frame, coarse, inside=torch.tensor([[50.0, 60.0]]))[60, 100]
 
 
 @pytest.mark.parametrize(
@@ -195,24 +195,24 @@ def test_no_colours_without_an_inside_or_surroundings():
 
 def test_the_same_again_and_nothing_given_is_changed():
     truth = ellipse()
-    frame, rough = picture(truth), ROUGH["moved"].clone()
+    frame, coarse = picture(truth), ROUGH["moved"].clone()
     colours = learn_colours(frame, truth)
-    before = frame.copy(), rough.clone(), colours.mixture.copy()
+    before = frame.copy(), coarse.clone(), colours.mixture.copy()
     cv2.setRNGSeed(1)
-    once = refine_outline(frame, rough, colours)
+    once = refine_outline(frame, coarse, colours)
     cv2.setRNGSeed(2)
-    assert torch.equal(once, refine_outline(frame, rough, colours))
+    assert torch.equal(once, refine_outline(frame, coarse, colours))
     assert np.array_equal(learn_colours(frame, truth).mixture, colours.mixture)
-    for now, then in zip((frame, rough, colours.mixture), before, strict=True):
+    for now, then in zip((frame, coarse, colours.mixture), before, strict=True):
         assert np.array_equal(now, then)
 
 
 def test_an_object_at_the_border_of_the_frame():
     truth = ellipse(4, 116)
     colours = learn_colours(picture(truth, seed=1), truth)
-    rough = ellipse(9, 112)
-    refined = refine_outline(picture(truth), rough, colours)
-    assert overlap(refined, truth) > 0.96 > overlap(rough, truth)
+    coarse = ellipse(9, 112)
+    refined = refine_outline(picture(truth), coarse, colours)
+    assert overlap(refined, truth) > 0.96 > overlap(coarse, truth)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pointtrack.objects.answer import DensifyConfig, pieces_with, points_inside
+from pointtrack.objects.answer import ObjectOptions, pieces_with, points_inside
 from pointtrack.objects.from_tracks import segment_tracks
-from pointtrack.objects.object_points import PointFeed
-from pointtrack.objects.point_prompts import GivenMask, overlap
-from pointtrack.objects.propagator import ObjectState, Walker
+from pointtrack.objects.object_points import ObjectPoints
+from pointtrack.objects.point_prompts import KnownMask, overlap
+from pointtrack.objects.propagator import ObjectPropagator, ObjectState
 from pointtrack.types import Video
 from tests.support.scenes import COLOURS, ColourSegmenter, squares
 
@@ -56,7 +56,7 @@ def test_work_goes_both_ways_from_where_most_is_seen():
 
 def test_prompts_hold_no_more_points_than_asked_for():
     scene, segmenter = squares(MOVING), ColourSegmenter()
-    config = DensifyConfig(positives=3, negatives=2, rounds=3)
+    config = ObjectOptions(positives=3, negatives=2, rounds=3)
     segment_tracks(scene.video, scene.tracks, segmenter, objects=scene.objects, config=config)
     assert len(segmenter.prompts) == 8 * 2 * 3
     for i, prompt in enumerate(segmenter.prompts):
@@ -71,12 +71,12 @@ def test_points_that_leave_the_mask_are_dropped():
     xy[2:, 0] = torch.tensor([70.0, 40.0])
     slid = replace(scene.tracks, xy=xy)
     segmenter = ColourSegmenter()
-    config = DensifyConfig(positives=20)
+    config = ObjectOptions(positives=20)
     masks = segment_tracks(scene.video, slid, segmenter, objects=scene.objects, config=config)
     assert torch.equal(masks.masks, scene.truth), "the point that slides never spoils a prompt"
     # The same walk, with a look at the points after every step.
-    feed = PointFeed(scene.video, range(12), config.rules, tracks=slid, owner=scene.objects)
-    walker = Walker(scene.video, segmenter, feed, {1: ObjectState()}, config, rivals=True)
+    feed = ObjectPoints(scene.video, range(12), config.rules, tracks=slid, owner=scene.objects)
+    walker = ObjectPropagator(scene.video, segmenter, feed, {1: ObjectState()}, config, rivals=True)
     for frame in range(12):
         walker.step(frame)
         known = feed.on(frame).ids.tolist()
@@ -97,7 +97,7 @@ def test_new_points_come_from_the_mask_when_few_are_left(tiny_tracker):
 
     assert most_points() == 2
     # Whether a tracker of random weights believes its points is its own matter; here every one counts.
-    believing = DensifyConfig(visible=-1.0, confident=-1.0)
+    believing = ObjectOptions(visible=-1.0, confident=-1.0)
     hidden = replace(few, xy=torch.where(shown[..., None] > 0, few.xy, torch.nan))
     segmenter = ColourSegmenter()
     segment_tracks(
@@ -118,7 +118,7 @@ def test_a_given_mask_is_kept_and_starts_the_work():
     drawn = scene.truth[3, 0].clone()
     drawn[:15] = False
     masks = segment_tracks(
-        scene.video, scene.tracks, ColourSegmenter(), objects=scene.objects, given={1: GivenMask(3, drawn)}
+        scene.video, scene.tracks, ColourSegmenter(), objects=scene.objects, given={1: KnownMask(3, drawn)}
     )
     assert torch.equal(masks.masks[3, 0], drawn) and masks.scores[3, 0] == 1
     assert torch.equal(masks.masks[6, 1], scene.truth[6, 1])
@@ -128,7 +128,7 @@ def test_a_given_mask_is_kept_and_starts_the_work():
             scene.tracks,
             ColourSegmenter(),
             objects=scene.objects,
-            given={3: GivenMask(3, drawn)},
+            given={3: KnownMask(3, drawn)},
         )
 
 
@@ -137,10 +137,10 @@ def test_memory_corrects_the_segmenter():
     scene = squares([[(20, 20)] * 5, [(36, 20)] * 5])
     frames = scene.video.frames.copy()
     frames[scene.truth[:, 1].numpy()] = COLOURS[1]
-    tracks, given = scene.tracks.select(scene.objects == 1), {1: GivenMask(0, scene.truth[0, 0])}
+    tracks, given = scene.tracks.select(scene.objects == 1), {1: KnownMask(0, scene.truth[0, 0])}
 
     def last_mask(prior: float):
-        segmenter, config = ColourSegmenter(), DensifyConfig(prior=prior)
+        segmenter, config = ColourSegmenter(), ObjectOptions(prior=prior)
         segmenter.answers = (1,)
         return segment_tracks(Video(frames), tracks, segmenter, given=given, config=config).masks[4, 0]
 
@@ -171,4 +171,4 @@ def test_mistakes_are_refused():
     with pytest.raises(ValueError, match="a whole number from 0 on"):
         segment_tracks(scene.video, scene.tracks, segmenter, objects=[0.5] * 22)
     with pytest.raises(ValueError, match="densify rounds: expected 1 or more"):
-        DensifyConfig(rounds=0)
+        ObjectOptions(rounds=0)

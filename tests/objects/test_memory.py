@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pointtrack.objects.memory import MemoryConfig, ObjectMemory
-from pointtrack.objects.memory_only import GivenMask, propagate_masks, tracker_features
+from pointtrack.objects.memory_only import KnownMask, propagate_masks, tracker_features
 from pointtrack.types import Video
 from tests.support.scenes import WH, squares
 
@@ -25,7 +25,7 @@ def test_a_frame_that_is_remembered_is_recognised():
     memory = ObjectMemory(1)
     memory.add(0, world(), half(), given=True)
     told = memory.read(world())
-    assert torch.equal(told.share > 0.5, half() > 0) and (told.likeness > 0.999).all()
+    assert torch.equal(told.share > 0.5, half() > 0) and (told.similarity > 0.999).all()
 
 
 def test_an_object_is_found_where_it_has_moved_to():
@@ -37,20 +37,20 @@ def test_an_object_is_found_where_it_has_moved_to():
 
 def test_place_decides_between_look_alikes():
     """Two places look the same; the object is the left one."""
-    looks = world()
-    looks[:, 3, 6] = looks[:, 3, 1]
+    appearance = world()
+    appearance[:, 3, 6] = appearance[:, 3, 1]
     mask = torch.zeros(1, 6, 8)
     mask[0, 3, 1] = 1
     memory = ObjectMemory(1, MemoryConfig(place=1.0, top=1))
-    memory.add(0, looks, mask, given=True)
-    share = memory.read(looks).share[0]
+    memory.add(0, appearance, mask, given=True)
+    share = memory.read(appearance).share[0]
     assert share[3, 1] == 1 and share[3, 6] == 0
 
 
 def test_what_was_never_seen_is_unlike():
     memory = ObjectMemory(1)
     memory.add(0, world(), half(), given=True)
-    assert memory.read(world(seed=1)).likeness.mean() < 0.7
+    assert memory.read(world(seed=1)).similarity.mean() < 0.7
 
 
 def test_memory_is_bounded_and_keeps_what_was_given():
@@ -63,7 +63,7 @@ def test_memory_is_bounded_and_keeps_what_was_given():
         memory.read(world(seed=frame))
         sizes.append(len(memory))
     assert max(sizes) == sizes[-1] == sizes[20] <= 48 * (1 + 2 + 3) + 40
-    assert (memory.read(world()).likeness > 0.999).all()
+    assert (memory.read(world()).similarity > 0.999).all()
 
 
 def test_what_was_read_most_is_kept_longest():
@@ -74,8 +74,8 @@ def test_what_was_read_most_is_kept_longest():
     for frame in range(2, 12):
         memory.read(world(seed=1))
         memory.add(frame, world(seed=frame), half())
-    assert (memory.read(world(seed=1)).likeness > 0.999).all()
-    assert memory.read(world(seed=4)).likeness.mean() < 0.8
+    assert (memory.read(world(seed=1)).similarity > 0.999).all()
+    assert memory.read(world(seed=4)).similarity.mean() < 0.8
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ PATHS = [[(5 + 3 * t, 10) for t in range(8)], [(55 - 3 * t, 34) for t in range(8
 @pytest.mark.parametrize("start", [0, 3])
 def test_masks_are_carried_by_memory_alone(start):
     scene = squares(PATHS)
-    given = {i + 1: GivenMask(start, scene.truth[start, i]) for i in range(2)}
+    given = {i + 1: KnownMask(start, scene.truth[start, i]) for i in range(2)}
     masks = propagate_masks(scene.video, given, colours, backward=True, config=LOOKS_ONLY)
     assert torch.equal(masks.masks, scene.truth) and (masks.scores > 0.99).all()
     forward = propagate_masks(scene.video, given, colours, config=LOOKS_ONLY)
@@ -119,14 +119,14 @@ def test_masks_are_carried_by_memory_alone(start):
 def test_an_object_that_comes_back_is_found():
     path = [(20, 20), (22, 20), None, None, None, (50, 30)]
     scene = squares([path])
-    masks = propagate_masks(scene.video, {1: GivenMask(0, scene.truth[0, 0])}, colours, config=LOOKS_ONLY)
+    masks = propagate_masks(scene.video, {1: KnownMask(0, scene.truth[0, 0])}, colours, config=LOOKS_ONLY)
     assert torch.equal(masks.masks, scene.truth)
     assert masks.scores[:, 0].round().tolist() == [1, 1, 0, 0, 0, 1]
 
 
 def test_an_object_may_start_later():
     scene = squares(PATHS)
-    given = {4: GivenMask(0, scene.truth[0, 0]), 9: GivenMask(5, scene.truth[5, 1])}
+    given = {4: KnownMask(0, scene.truth[0, 0]), 9: KnownMask(5, scene.truth[5, 1])}
     masks = propagate_masks(scene.video, given, colours, config=LOOKS_ONLY)
     assert masks.object_ids.tolist() == [4, 9]
     assert torch.equal(masks.masks[:, 0], scene.truth[:, 0])
@@ -145,11 +145,11 @@ def test_a_tracker_gives_features(tiny_tracker):
     "given, message",
     [
         ({}, "at least one object"),
-        ({0: GivenMask(0, torch.ones(WH[1], WH[0], dtype=torch.bool))}, "an id from 1 on"),
-        ({1: GivenMask(8, torch.ones(WH[1], WH[0], dtype=torch.bool))}, r"frame in 0\.\.7, got frame 8"),
-        ({1: GivenMask(0, torch.ones(WH, dtype=torch.bool))}, r"\(h, w\) = \(60, 80\)"),
-        ({1: GivenMask(0, torch.ones(WH[1], WH[0]))}, "got torch.float32"),
-        ({1: GivenMask(0, torch.zeros(WH[1], WH[0], dtype=torch.bool))}, "got an empty one"),
+        ({0: KnownMask(0, torch.ones(WH[1], WH[0], dtype=torch.bool))}, "an id from 1 on"),
+        ({1: KnownMask(8, torch.ones(WH[1], WH[0], dtype=torch.bool))}, r"frame in 0\.\.7, got frame 8"),
+        ({1: KnownMask(0, torch.ones(WH, dtype=torch.bool))}, r"\(h, w\) = \(60, 80\)"),
+        ({1: KnownMask(0, torch.ones(WH[1], WH[0]))}, "got torch.float32"),
+        ({1: KnownMask(0, torch.zeros(WH[1], WH[0], dtype=torch.bool))}, "got an empty one"),
     ],
 )
 def test_wrong_masks_are_refused(given, message):

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pointtrack.objects.answer import DensifyConfig
-from pointtrack.objects.object_points import HELPER, PointFeed, PointRules
+from pointtrack.objects.answer import ObjectOptions
+from pointtrack.objects.object_points import HELPER, ObjectPoints, PointRules
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.point_prompts import GivenMask, overlap
+from pointtrack.objects.point_prompts import KnownMask, overlap
 from pointtrack.segment.base import Candidates, Prompt
 from pointtrack.types import Video
 from tests.support.exact import TRACKER, ExactStream, use_exact_tracks
@@ -31,7 +31,7 @@ def walked(scene: Scene, monkeypatch, start: int, frames: range, cuts=(), square
     segmenter = ColourSegmenter()
     segmenter.answers = (1,)
     engine = PointEngine(TRACKER, segmenter)
-    known = {5: [GivenMask(start, scene.truth[start, square])]}
+    known = {5: [KnownMask(start, scene.truth[start, square])]}
     found = [step[5] for step in engine.walk(scene.video, known, frames, cuts)]
     return (
         torch.stack([one.mask for one in found]),
@@ -85,7 +85,7 @@ def points_of(number: int, place) -> dict[int, torch.Tensor]:
 def test_points_are_seeded_dropped_and_told_apart(monkeypatch):
     scene = distinct(squares([[(4 + 2 * t, 8) for t in range(20)], [(60 - 2 * t, 30) for t in range(20)]]))
     use_exact_tracks(monkeypatch, scene)
-    points = PointFeed(scene.video, range(20), PointRules(), TRACKER)
+    points = ObjectPoints(scene.video, range(20), PointRules(), TRACKER)
     assert len(points.on(0).ids) == 0
     points.seed(2, points_of(1, (12, 12)))
     points.seed(2, points_of(-1, (40, 3)))
@@ -109,7 +109,7 @@ def test_points_are_seeded_dropped_and_told_apart(monkeypatch):
 def test_points_can_be_seeded_after_the_last_frame_was_tracked(monkeypatch):
     scene = distinct(squares([[(4 + 2 * t, 8) for t in range(10)]]))
     use_exact_tracks(monkeypatch, scene)
-    points = PointFeed(scene.video, range(9, -1, -1), PointRules(), TRACKER)
+    points = ObjectPoints(scene.video, range(9, -1, -1), PointRules(), TRACKER)
     points.seed(9, points_of(1, (24, 12)))
     assert points.on(1).xy.tolist() == [[8, 12]], "backward, on one of the last frames"
     points.seed(1, points_of(1, (9, 12)))
@@ -119,7 +119,7 @@ def test_points_can_be_seeded_after_the_last_frame_was_tracked(monkeypatch):
 def test_a_cut_ends_all_points(monkeypatch):
     scene = distinct(squares([[(4 + 2 * t, 8) for t in range(10)]]))
     use_exact_tracks(monkeypatch, scene)
-    points = PointFeed(scene.video, range(10), PointRules(), TRACKER)
+    points = ObjectPoints(scene.video, range(10), PointRules(), TRACKER)
     points.seed(0, points_of(1, (6, 10)))
     points.on(3)
     points.forget()
@@ -129,7 +129,7 @@ def test_a_cut_ends_all_points(monkeypatch):
 class RoughSegmenter(ColourSegmenter):
     """The same, but its masks reach two pixels too far."""
 
-    rough = True
+    coarse = True
 
     def decode(self, embedding, prompt, *, several=True):
         exact = super().decode(embedding, prompt, several=several)
@@ -143,8 +143,8 @@ def test_rough_outlines_are_moved_to_where_the_colours_end(monkeypatch, sharpen,
     use_exact_tracks(monkeypatch, scene)
     segmenter = RoughSegmenter()
     segmenter.answers = (1,)
-    engine = PointEngine(TRACKER, segmenter, DensifyConfig(sharpen=sharpen))
-    known = {1: [GivenMask(0, scene.truth[0, 0])]}
+    engine = PointEngine(TRACKER, segmenter, ObjectOptions(sharpen=sharpen))
+    known = {1: [KnownMask(0, scene.truth[0, 0])]}
     masks = [step[1].mask for step in engine.walk(scene.video, known, range(1, 8))]
     overlaps = [overlap(mask, scene.truth[t, 0]) for t, mask in enumerate(masks, 1)]
     assert (min(overlaps) > 0.9) if good else (max(overlaps) < 0.7)

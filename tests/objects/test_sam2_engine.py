@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from pointtrack.objects.answer import answer_prompt
-from pointtrack.objects.point_prompts import GivenMask
+from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.sam2_engine import Sam2VideoEngine, _Frames, load_sam2_video
 from pointtrack.segment import Prompt, load_segmenter
 from pointtrack.segment.zoo import VideoModel, _image_part
@@ -69,7 +69,7 @@ def box_mask(x0, y0, x1, y1):
 
 LEFT, RIGHT, LOW = box_mask(5, 8, 25, 30), box_mask(30, 2, 48, 20), box_mask(20, 20, 45, 33)
 NOTHING = torch.zeros_like(LEFT)
-ONE = {1: [GivenMask(0, LEFT)]}
+ONE = {1: [KnownMask(0, LEFT)]}
 
 
 def spied(engine, monkeypatch, attribute):
@@ -101,8 +101,8 @@ def same(a, b):
 def test_same_as_the_library_on_every_frame(engine, video, monkeypatch, first, frames, also):
     """Masks, presence and overlaps of two objects, with what is forgotten on the way never missed."""
     known = {
-        7: [GivenMask(first, LEFT), *(GivenMask(at, RIGHT) for at in also)],
-        2: [GivenMask(first, RIGHT), *(GivenMask(at, NOTHING) for at in also)],
+        7: [KnownMask(first, LEFT), *(KnownMask(at, RIGHT) for at in also)],
+        2: [KnownMask(first, RIGHT), *(KnownMask(at, NOTHING) for at in also)],
     }
     theirs = library_walk(engine._model, video, known, frames)
     logits = spied(engine, monkeypatch, "_to_frame")
@@ -126,8 +126,8 @@ def test_same_as_the_library_on_every_frame(engine, video, monkeypatch, first, f
 def test_one_object_known_more_often_than_the_other(engine, video):
     """Each as if it were alone: nothing stays of where the other was settled."""
     known = {
-        1: [GivenMask(4, LEFT), GivenMask(2, LOW), GivenMask(6, LOW)],
-        2: [GivenMask(4, RIGHT), GivenMask(12, LEFT)],
+        1: [KnownMask(4, LEFT), KnownMask(2, LOW), KnownMask(6, LOW)],
+        2: [KnownMask(4, RIGHT), KnownMask(12, LEFT)],
     }
     both = list(engine.walk(video, known, range(5, 15)))
     for number in known:
@@ -142,11 +142,11 @@ def test_one_object_known_more_often_than_the_other(engine, video):
 def test_known_masks_matter(engine, video):
     """Near or far, before or after."""
     frames = range(12, 14)
-    plain = list(engine.walk(video, {1: [GivenMask(11, LEFT)]}, frames))
-    for more in ([GivenMask(2, RIGHT)], [GivenMask(20, RIGHT)], [GivenMask(8, NOTHING)]):
-        other = list(engine.walk(video, {1: [GivenMask(11, LEFT), *more]}, frames))
+    plain = list(engine.walk(video, {1: [KnownMask(11, LEFT)]}, frames))
+    for more in ([KnownMask(2, RIGHT)], [KnownMask(20, RIGHT)], [KnownMask(8, NOTHING)]):
+        other = list(engine.walk(video, {1: [KnownMask(11, LEFT), *more]}, frames))
         assert not any(same(a[1], b[1]) for a, b in zip(plain, other, strict=True))
-    moved = list(engine.walk(video, {1: [GivenMask(11, RIGHT)]}, frames))
+    moved = list(engine.walk(video, {1: [KnownMask(11, RIGHT)]}, frames))
     assert not any(same(a[1], b[1]) for a, b in zip(plain, moved, strict=True))
 
 
@@ -178,7 +178,7 @@ def test_nothing_depends_on_how_far_the_walk_goes(engine, video, monkeypatch):
 
 def test_two_walks_at_once(engine, video):
     """As when a person looks at another object before the first is done."""
-    first, second = ONE, {1: [GivenMask(0, RIGHT)]}
+    first, second = ONE, {1: [KnownMask(0, RIGHT)]}
     apart = [list(engine.walk(video, known, range(1, 8))) for known in (first, second)]
     mixed = list(zip(*(engine.walk(video, known, range(1, 8)) for known in (first, second)), strict=True))
     for alone, together in zip(apart, zip(*mixed, strict=True), strict=True):
@@ -214,7 +214,7 @@ def test_memory_is_flat_in_the_length(engine, monkeypatch, step):
     begin = engine._session
     monkeypatch.setattr(engine, "_session", lambda video: sessions.append(begin(video)) or sessions[-1])
     start, frames = (0, range(1, 40)) if step == 1 else (39, range(38, -1, -1))
-    known = {1: [GivenMask(start, LEFT), GivenMask(20, LEFT)], 2: [GivenMask(start, RIGHT)]}
+    known = {1: [KnownMask(start, LEFT), KnownMask(20, LEFT)], 2: [KnownMask(start, RIGHT)]}
     things, sizes = [], []
     for _ in engine.walk(video, known, frames):
         things.append(len(stored(sessions[0])))
@@ -272,8 +272,14 @@ def test_answer_is_that_of_single_frames(folder, engine, video, prompt, before):
 def test_a_frame_is_encoded_once(engine, monkeypatch):
     encoded = spied(engine, monkeypatch, "encode")
     video, other = make_video(2), make_video(2)
-    for asked, frame, count in ((video, 0, 1), (video, 0, 1), (video, 1, 2), (other, 1, 3), (video, 1, 4)):
-        engine.answer(asked, frame, Prompt(points=[[10, 10]]))
+    for requested, frame, count in (
+        (video, 0, 1),
+        (video, 0, 1),
+        (video, 1, 2),
+        (other, 1, 3),
+        (video, 1, 4),
+    ):
+        engine.answer(requested, frame, Prompt(points=[[10, 10]]))
         assert len(encoded) == count
 
 
@@ -315,12 +321,12 @@ def test_nothing_to_walk(engine, video, monkeypatch):
         ({}, range(1, 5), "expected at least one object"),
         (ONE, range(1, 9, 2), "expected a range of step 1 or -1"),
         (ONE, range(1, T + 1), f"within 0..{T - 1}, got range"),
-        ({1: [GivenMask(0, LEFT)]}, range(-1, -3, -1), f"within 0..{T - 1}, got range"),
+        ({1: [KnownMask(0, LEFT)]}, range(-1, -3, -1), f"within 0..{T - 1}, got range"),
         (ONE, range(2, 5), "object 1: expected a mask on frame 1, beside the first of range"),
-        ({1: [GivenMask(5, LEFT)], 2: [GivenMask(4, LEFT)]}, range(4, 1, -1), "object 2: expected a mask on frame 5"),
+        ({1: [KnownMask(5, LEFT)], 2: [KnownMask(4, LEFT)]}, range(4, 1, -1), "object 2: expected a mask on frame 5"),
         ({0: ONE[1]}, range(1, 5), "object 0: expected an id from 1 on"),
-        ({1: [GivenMask(0, LEFT[:-1])]}, range(1, 5), "object 1: expected a bool mask of shape"),
-        ({1: [GivenMask(0, LEFT), GivenMask(T, LEFT)]}, range(1, 5), f"a frame in 0..{T - 1}, got frame {T}"),
+        ({1: [KnownMask(0, LEFT[:-1])]}, range(1, 5), "object 1: expected a bool mask of shape"),
+        ({1: [KnownMask(0, LEFT), KnownMask(T, LEFT)]}, range(1, 5), f"a frame in 0..{T - 1}, got frame {T}"),
     ],
 )  # fmt: skip
 def test_what_walk_refuses_at_once(engine, video, known, frames, message):

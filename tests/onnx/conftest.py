@@ -117,7 +117,7 @@ def clip() -> Callable[[int], Video]:
 
 
 @pytest.fixture(scope="session")
-def asked() -> Callable[[int], Queries]:
+def requested() -> Callable[[int], Queries]:
     """Function frames -> points early and late in such a clip."""
 
     def of(frames: int) -> Queries:

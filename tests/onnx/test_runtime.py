@@ -34,16 +34,16 @@ def ours(exported):
 
 @pytest.mark.parametrize("frames", [1, 3, 8, 13, 26])
 @pytest.mark.parametrize("helpers", [0, 5])
-def test_tracks_are_those_of_torch(ours, clip, asked, frames, helpers):
-    tracks = [track(one, clip(frames), asked(frames), support_grid=helpers) for one in ours]
+def test_tracks_are_those_of_torch(ours, clip, requested, frames, helpers):
+    tracks = [track(one, clip(frames), requested(frames), support_grid=helpers) for one in ours]
     assert_alike(tracks[1], tracks[0])
 
 
-def test_refinement_in_the_graph_moves_points(ours, clip, asked):
+def test_refinement_in_the_graph_moves_points(ours, clip, requested):
     _, graphs = ours
     guess_alone = OnnxTracker(graphs.folder, threads=1)
     guess_alone.config = replace(graphs.config, window=replace(graphs.config.window, iterations=0))
-    moved = track(graphs, clip(9), asked(9)).xy - track(guess_alone, clip(9), asked(9)).xy
+    moved = track(graphs, clip(9), requested(9)).xy - track(guess_alone, clip(9), requested(9)).xy
     assert moved.abs().max() > 100 * PX
 
 
@@ -57,10 +57,10 @@ def test_a_point_does_not_notice_how_many_places_are_empty(ours, clip):
         assert_alike(tracks[1], tracks[0])
 
 
-def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, asked):
+def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, requested):
     video, found = clip(14), []
     for tracker in ours:
-        stream = StreamTracker(tracker, asked(6), video.wh)
+        stream = StreamTracker(tracker, requested(6), video.wh)
         parts, first = [], []
         for t, frame in enumerate(video.frames):
             if t == 10:
@@ -68,7 +68,7 @@ def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, asked
                 stream.add(more)
                 stream.remove([1])
             parts.append(stream.push(frame))
-            first.append(stream.newest())
+            first.append(stream.preview())
         found.append([*parts, stream.finish(), *first])
     for torch_rows, graph_rows in zip(*found, strict=True):
         if len(torch_rows):
@@ -77,19 +77,19 @@ def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, asked
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cotracker2.1", "cotracker3-online", "cotracker3-offline"])
-def test_published_kinds(exported, clip, asked, kind):
+def test_published_kinds(exported, clip, requested, kind):
     one = exported(kind)
     graphs = OnnxTracker(one.folder, threads=1)
     for frames in [CLIP_FRAMES] if kind == "cotracker3-offline" else [5, 11, 17]:
-        tracks = [track(tracker, clip(frames), asked(frames)) for tracker in (one.tracker, graphs)]
+        tracks = [track(tracker, clip(frames), requested(frames)) for tracker in (one.tracker, graphs)]
         assert_alike(tracks[1], tracks[0])
 
 
 @pytest.mark.slow
-def test_whole_clips_of_another_length(exported, clip, asked):
+def test_whole_clips_of_another_length(exported, clip, requested):
     graphs = OnnxTracker(exported("cotracker3-offline").folder)
     with pytest.raises(ValueError, match=f"expected windows of {CLIP_FRAMES} frames, got 9; .*--frames 9"):
-        track(graphs, clip(9), asked(9))
+        track(graphs, clip(9), requested(9))
 
 
 def test_other_graphs_have_another_digest_where_runs_are_told_apart(ours):
@@ -100,7 +100,7 @@ def test_other_graphs_have_another_digest_where_runs_are_told_apart(ours):
     assert bytes(graphs.state_dict()["digest"].tolist()) == graphs.manifest.digest()
 
 
-def test_wrong_size(ours, asked):
+def test_wrong_size(ours, requested):
     _, graphs = ours
     with pytest.raises(
         ValueError, match="expected frames of 96x64, .*at 64x64: export again with --wh 64x64"
@@ -169,10 +169,10 @@ def test_without_the_extra(monkeypatch, tmp_path):
         OnnxTracker(tmp_path)
 
 
-def test_a_folder_of_graphs_loads_like_any_tracker(ours, clip, asked):
+def test_a_folder_of_graphs_loads_like_any_tracker(ours, clip, requested):
     folder = ours[1].folder
     tracker = load_tracker(folder, device="cpu", step=2)
     assert isinstance(tracker, OnnxTracker) and tracker.config.window.step == 2
-    assert torch.isfinite(track(tracker, clip(8), asked(8)).xy).all()
+    assert torch.isfinite(track(tracker, clip(8), requested(8)).xy).all()
     with pytest.raises(ValueError, match="expected no checkpoint, sha256, precision or strict_parity"):
         load_tracker(folder, precision="bfloat16")

@@ -20,7 +20,7 @@ from pointtrack.pipeline.live import LiveTracker
 from pointtrack.states.stream import StateOptions, StateTracker
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from tests.states.test_stream import GENEROUS
 from tests.tracking.test_window_stream import moving_video, same
 
@@ -85,7 +85,7 @@ def test_first_answers_are_those_of_the_stream(tiny_tracker):
     stream = StreamTracker(tiny_tracker, Queries.concat([QUERIES, helpers]), WH)
     for result, frame in zip(results, VIDEO.frames, strict=True):
         stream.push(frame)
-        assert same(result.tracks, stream.newest().select(slice(0, 3)))
+        assert same(result.tracks, stream.preview().select(slice(0, 3)))
 
 
 def test_a_source_that_is_faster_loses_frames_and_the_newest_wins(tiny_tracker):
@@ -243,14 +243,14 @@ def test_states_are_those_of_the_stream(tiny_tracker, redetect):
     assert results[-1].tracks.ids.tolist() == [1, 2, 50]
     final = Tracks.concat(pieces)
     assert final.ids.tolist() == [0, 1, 2, 50] and live.stream.cuts == {12}
-    lost, found = final.states.state == State.LOST, final.states.found > 0
+    lost, found = final.states.state == PointState.LOST, final.states.times_redetected > 0
     assert (lost | found)[12:, 1:].all() and found.any() == redetect, "from the cut on"
-    assert (results[11].tracks.states.state[0, :2] != State.LOST).all()
-    assert (results[12].tracks.states.state == State.LOST).all(), "at once"
+    assert (results[11].tracks.states.state[0, :2] != PointState.LOST).all()
+    assert (results[12].tracks.states.state == PointState.LOST).all(), "at once"
     stream = StateTracker(tiny_tracker, QUERIES, WH, rules=GENEROUS, redetect=redetect)
     for result, frame in zip(results[:9], video[:9], strict=True):
         stream.push(frame)
-        assert torch.equal(result.tracks.states.state, stream.newest().states.state)
+        assert torch.equal(result.tracks.states.state, stream.preview().states.state)
 
 
 def test_a_file_plays_at_its_own_speed(tmp_path):

@@ -76,7 +76,7 @@ def test_files_hold_the_same_and_are_read_in_part(tiny_tracker, tmp_path):
     expected = track_dense(tiny_tracker, VIDEO, queries, chunk=4)
     assert track_dense(tiny_tracker, VIDEO, queries, chunk=4, out=tmp_path / "a") == tmp_path / "a"
     found = open_dense(tmp_path / "a")
-    assert isinstance(found.xy, np.memmap) and found.asked == 11 and len(found) == 13
+    assert isinstance(found.xy, np.memmap) and found.requested == 11 and len(found) == 13
     tracks = found.read()
     assert tracks.xy.equal(expected.xy) and tracks.ids.equal(queries.ids) and tracks.fps == VIDEO.fps
     torch.testing.assert_close(tracks.visibility, expected.visibility, atol=5e-4, rtol=0)

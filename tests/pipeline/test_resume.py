@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from pointtrack.io.track_log import read_spilled
-from pointtrack.io.video import VideoStream, stream_video
+from pointtrack.io.video import VideoStream, open_video
 from pointtrack.pipeline.resume import draw_long, state_path, track_long
 from pointtrack.regions.stream import RegionOptions, track_regions
 from pointtrack.states.stream import StateOptions, track_states
 from pointtrack.tracking.window_stream import StreamTracker, track
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from pointtrack.viz.tracks import TrackStyle, draw_tracks
 from pointtrack.zoo import load_tracker
 from tests.tracking.test_window_stream import moving_video, same, some_queries
@@ -27,7 +27,7 @@ QUERIES = some_queries(12, WH)
 
 # With a cut so early that points are found again before the run is killed.
 STATES = StateOptions(cuts=[2, 36], redetect=True)
-REGIONS = RegionOptions(wh=(32, 24), most=2, every=4)
+REGIONS = RegionOptions(wh=(32, 24), max_regions=2, update_interval=4)
 OPTIONS = {"plain": {}, "states": {"states": STATES}, "regions": {"regions": REGIONS}}
 
 # Run by another process, which kills itself before the 33rd frame.
@@ -68,7 +68,7 @@ def expected(tiny_tracker) -> Tracks:
 def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expected):
     path = tmp_path / "a.tracks"
     steps = []
-    counted = ((steps.append(1), timed)[1] for timed in stream_video(VIDEO))
+    counted = ((steps.append(1), timed)[1] for timed in open_video(VIDEO))
     assert track_long(tiny_tracker, VideoStream(counted, VIDEO.fps, None, "clip"), QUERIES, path) == 45
     assert same(read_spilled(path), expected)
     assert sum(steps) == 45
@@ -77,10 +77,10 @@ def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expec
 def test_with_states_too(tiny_tracker, tmp_path):
     path = tmp_path / "a.tracks"
     expected = track_states(tiny_tracker, VIDEO, QUERIES, backward=False, **vars(STATES))
-    assert track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, states=STATES) == 45
+    assert track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, states=STATES) == 45
     tracks = read_spilled(path)
     assert same(tracks, expected) and same_states(tracks.states, expected.states)
-    drawn = [frame for frame, _ in draw_long(stream_video(VIDEO), path)]
+    drawn = [frame for frame, _ in draw_long(open_video(VIDEO), path)]
     assert np.array_equal(np.stack(drawn), draw_tracks(VIDEO, expected).frames)
 
 
@@ -89,7 +89,7 @@ def test_with_regions_too(tiny_tracker, tmp_path, options, support_grid):
     video, path = VIDEO.clip(0, 14), tmp_path / "a.tracks"
     kept = {"support_grid": support_grid}
     expected = track_regions(tiny_tracker, video, QUERIES, options=options, backward=False, **kept)
-    track_long(tiny_tracker, stream_video(video), QUERIES, path, regions=options, **kept)
+    track_long(tiny_tracker, open_video(video), QUERIES, path, regions=options, **kept)
     assert same(read_spilled(path), expected)
     assert not same(expected, track(tiny_tracker, video, QUERIES, backward=False, **kept))
 
@@ -97,19 +97,21 @@ def test_with_regions_too(tiny_tracker, tmp_path, options, support_grid):
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracker_file, tmp_path, kind):
     tracker, options = load_tracker(tiny_tracker_file, device="cpu"), OPTIONS[kind]
-    track_long(tracker, stream_video(VIDEO), QUERIES, tmp_path / "b.tracks", **options)
+    track_long(tracker, open_video(VIDEO), QUERIES, tmp_path / "b.tracks", **options)
     expected = read_spilled(tmp_path / "b.tracks")
     path = tmp_path / "a.tracks"
     arguments = [sys.executable, "-c", KILLED, str(tiny_tracker_file), str(path), kind]
     run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert same(read_spilled(path), expected.clip(0, 28)), "up to the last window"
-    assert track_long(tracker, stream_video(VIDEO), QUERIES, path, resume=True, **options) == 45
+    assert track_long(tracker, open_video(VIDEO), QUERIES, path, resume=True, **options) == 45
     tracks = read_spilled(path)
     assert same(tracks, expected)
     if kind == "states":
         assert same_states(tracks.states, expected.states)
-        assert bool(tracks.states.found[27].any()) and bool((tracks.states.state[36:] == State.LOST).any())
+        assert bool(tracks.states.times_redetected[27].any()) and bool(
+            (tracks.states.state[36:] == PointState.LOST).any()
+        )
 
 
 @pytest.mark.parametrize("states_until, at", [(8, 27), (24, 25), (28, 44), (0, 30)])
@@ -122,44 +124,44 @@ def test_tracks_behind_the_last_state_are_tracked_again(
     monkeypatch.setattr("pointtrack.pipeline.resume.time.monotonic", lambda: next(clock))
     tracked = []
     with pytest.raises(Broken):
-        track_long(tiny_tracker, stream_video(breaking(at), fps=10), QUERIES, path, state_seconds=0.5)
+        track_long(tiny_tracker, open_video(breaking(at), fps=10), QUERIES, path, state_seconds=0.5)
     assert state_path(path).exists() == bool(states_until)
     monkeypatch.undo()
     push = StreamTracker.push
     monkeypatch.setattr(StreamTracker, "push", lambda self, frame: tracked.append(frame) or push(self, frame))
-    track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True)
+    track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True)
     assert same(read_spilled(path), expected)
     assert len(tracked) < 45 or not states_until
 
 
 def test_a_finished_run_is_not_run_again(tiny_tracker, tmp_path, monkeypatch):
     path = tmp_path / "a.tracks"
-    track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path)
+    track_long(tiny_tracker, open_video(VIDEO), QUERIES, path)
     monkeypatch.setattr(StreamTracker, "push", lambda *_: pytest.fail("tracked again"))
-    assert track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True) == 45
+    assert track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True) == 45
 
 
 def test_a_new_run_forgets_the_state_of_another(tiny_tracker, tmp_path, expected):
     path = tmp_path / "a.tracks"
-    track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path)
+    track_long(tiny_tracker, open_video(VIDEO), QUERIES, path)
     with pytest.raises(Broken):
-        track_long(tiny_tracker, stream_video(breaking(20), fps=10), QUERIES, path)
-    track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True)
+        track_long(tiny_tracker, open_video(breaking(20), fps=10), QUERIES, path)
+    track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True)
     assert same(read_spilled(path), expected)
 
 
 def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
     path = tmp_path / "a.tracks"
     with pytest.raises(Broken):
-        track_long(tiny_tracker, stream_video(breaking(20), fps=10), QUERIES, path, state_seconds=0)
+        track_long(tiny_tracker, open_video(breaking(20), fps=10), QUERIES, path, state_seconds=0)
     left = path.read_bytes()
     moved = Queries(QUERIES.frame, QUERIES.xy.clamp(min=1), QUERIES.ids)
     with pytest.raises(ValueError, match="resume: expected the points"):
-        track_long(tiny_tracker, stream_video(VIDEO), moved.select(slice(1, 7)), path, resume=True)
+        track_long(tiny_tracker, open_video(VIDEO), moved.select(slice(1, 7)), path, resume=True)
     with pytest.raises(ValueError, match="resume: expected the size of the frames .* 64 x 48, got 48 x 48"):
         track_long(
             tiny_tracker,
-            stream_video(VIDEO.frames[:, :, :48]),
+            open_video(VIDEO.frames[:, :, :48]),
             QUERIES.select(QUERIES.xy[:, 0] < 48),
             path,
             resume=True,
@@ -168,31 +170,31 @@ def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
     with pytest.raises(
         ValueError, match="resume: expected the states of the run to go on with, none, got Sta"
     ):
-        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True, states=StateOptions())
+        track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True, states=StateOptions())
     with pytest.raises(ValueError, match="resume: expected the regions of .* none, got RegionOptions"):
-        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True, regions=REGIONS)
+        track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True, regions=REGIONS)
     torch.nn.init.zeros_(tiny_tracker.head.weight)
     with pytest.raises(ValueError, match="resume: expected the tracker .* tiny, weights"):
-        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path, resume=True)
+        track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True)
     assert path.read_bytes() == left
 
 
 def test_what_cannot_be_tracked_long_is_refused(tiny_tracker, tmp_path):
     with pytest.raises(ValueError, match="cuts: expected frames or 'auto' for a long video, got a function"):
-        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, tmp_path / "a", states=StateOptions(cuts=bool))
+        track_long(tiny_tracker, open_video(VIDEO), QUERIES, tmp_path / "a", states=StateOptions(cuts=bool))
     with pytest.raises(ValueError, match="expected states or regions, got both"):
-        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, tmp_path / "a", states=STATES, regions=REGIONS)
+        track_long(tiny_tracker, open_video(VIDEO), QUERIES, tmp_path / "a", states=STATES, regions=REGIONS)
     object.__setattr__(tiny_tracker.config.window, "length", None)
     with pytest.raises(ValueError, match="needs the whole video at once"):
-        track_long(tiny_tracker, stream_video(VIDEO), QUERIES, tmp_path / "a.tracks")
+        track_long(tiny_tracker, open_video(VIDEO), QUERIES, tmp_path / "a.tracks")
 
 
 @pytest.mark.parametrize("trail", [0, 3, 20])
 def test_drawn_one_by_one_as_in_memory(tiny_tracker, tmp_path, expected, trail):
     path = tmp_path / "a.tracks"
-    track_long(tiny_tracker, stream_video(VIDEO), QUERIES, path)
+    track_long(tiny_tracker, open_video(VIDEO), QUERIES, path)
     style = TrackStyle(trail=trail)
-    drawn = list(draw_long(stream_video(VIDEO), path, style))
+    drawn = list(draw_long(open_video(VIDEO), path, style))
     wanted = draw_tracks(VIDEO, expected, style)
     assert np.array_equal(np.stack([frame for frame, _ in drawn]), wanted.frames)
     assert [seconds for _, seconds in drawn] == VIDEO.times.tolist()

@@ -13,7 +13,7 @@ from tests.tracking.test_window_stream import moving_video, same
 
 WH = (64, 48)
 VIDEO = moving_video(24, WH)
-SMALL = RegionOptions(wh=(32, 24), most=3, every=4)
+SMALL = RegionOptions(wh=(32, 24), max_regions=3, update_interval=4)
 # On the 14th frame 8 frames are final for the whole frame, 7 for the region of the points on frame 3.
 QUERIES = Queries([0, 0, 3, 3], [[10, 10], [12, 12], [50, 40], [49, 38]])
 
@@ -39,14 +39,16 @@ def test_points_that_join_have_a_region_as_from_the_start_and_the_others_do_not_
     for pixels in VIDEO.frames[:14]:
         buffer[:] = pixels  # as a camera does that uses its memory again
         parts.append(stream.push(buffer))
-    assert stream.earliest == 7 and stream.lag == 7
+    assert stream.earliest_frame == 7 and stream.lag == 7
     stream.add(queries)
     assert stream.queries.ids.tolist() == [0, 1, 2, 3, 100, 101]
     tracks = Tracks.concat([*parts, rest_of(stream, 14)])
     assert same(tracks.select(slice(0, 4)), rest_of(regions(tiny_tracker), 0))
 
     camera = first_camera(queries, SMALL.wh, WH, SMALL)
-    region = RegionStream(tiny_tracker, queries, camera, VIDEO.fps, support_grid=5, every=SMALL.every)
+    region = RegionStream(
+        tiny_tracker, queries, camera, VIDEO.fps, support_grid=5, update_interval=SMALL.every
+    )
     own = Tracks.concat([*(region.push(pixels) for pixels in VIDEO.frames[frame:]), region.finish()])
     whole = StreamTracker(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH)
     whole.push(VIDEO.frames[:14])
@@ -75,7 +77,7 @@ def test_points_removed_are_gone_and_the_others_keep_their_tracks(tiny_tracker):
 
 
 def test_regions_are_at_most_so_many_until_one_is_not_wanted_any_more(tiny_tracker):
-    two = RegionOptions(wh=(32, 24), most=2)
+    two = RegionOptions(wh=(32, 24), max_regions=2)
     full, freed = (regions(tiny_tracker, options=two) for _ in range(2))
     whole = StreamTracker(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH)
     for stream in (full, freed, whole):
@@ -96,7 +98,7 @@ def test_all_points_may_go_and_others_come(tiny_tracker):
     stream.push(VIDEO.frames[:10])
     stream.remove(range(4))
     assert stream.push(VIDEO.frames[10:16]).xy.shape[1:] == (0, 2)
-    stream.add(new_points(stream.earliest))
+    stream.add(new_points(stream.earliest_frame))
     assert rest_of(stream, 16).tracked().all()
 
 
@@ -104,7 +106,7 @@ def test_points_that_cannot_be_added(tiny_tracker):
     stream, other = regions(tiny_tracker), regions(tiny_tracker, keeps_frames=False)
     for each in (stream, other):
         each.push(VIDEO.frames[:14])
-    assert (stream.earliest, other.earliest) == (7, 14)
+    assert (stream.earliest_frame, other.earliest_frame) == (7, 14)
     outside = Queries([15], [[64.0, 3.0]], [100])
     for each, queries, message in (
         (stream, new_points(6), "frame 7 or later, got frame 6"),
@@ -118,25 +120,31 @@ def test_points_that_cannot_be_added(tiny_tracker):
     with pytest.raises(ValueError, match="before finish"):
         stream.add(new_points(24))
     with pytest.raises(ValueError, match="before finish"):
-        stream.state()
+        stream.state_dict()
 
 
 @pytest.mark.parametrize("count", [2, 9, 14, 17])
 def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
     """With points that came and went; and others may join afterwards, on a frame from before."""
     queries = Queries([0, 0, 3, 20], [[10, 10], [12, 12], [50, 40], [30, 20]])
-    stream = regions(tiny_tracker, queries, options=RegionOptions(wh=(32, 24), every=4), support_grid=3)
+    stream = regions(
+        tiny_tracker, queries, options=RegionOptions(wh=(32, 24), update_interval=4), support_grid=3
+    )
     stream.push(VIDEO.frames[: count - 1])
     if count > 9:
         stream.remove([0, 2])
         stream.add(Queries([count - 2], [[20.0, 20.0]], [50]))
     stream.push(VIDEO.frames[count - 1])
-    torch.save(stream.state(), tmp_path / "state")
-    again = RegionTracker.restored(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
-    assert (again.frames_pushed, again.lag, again.earliest) == (count, stream.lag, stream.earliest)
+    torch.save(stream.state_dict(), tmp_path / "state")
+    again = RegionTracker.from_state_dict(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
+    assert (again.frames_pushed, again.lag, again.earliest_frame) == (
+        count,
+        stream.lag,
+        stream.earliest_frame,
+    )
     for each in (stream, again):
         each.push(VIDEO.frames[count : count + 2])
-        each.add(new_points(each.earliest))
+        each.add(new_points(each.earliest_frame))
     rest, other = rest_of(stream, count + 2), rest_of(again, count + 2)
     assert other.first_frame == rest.first_frame and other.ids.equal(rest.ids)
     assert same(other, rest)
@@ -146,8 +154,8 @@ def test_only_frames_that_are_not_final_are_kept(tiny_tracker):
     stream = regions(tiny_tracker, QUERIES.select([0, 1]))
     for _ in range(2):
         rows = stream.push(VIDEO.frames)
-        assert stream.earliest == rows.first_frame + len(rows) == stream.frames_pushed - stream.lag
+        assert stream.earliest_frame == rows.first_frame + len(rows) == stream.frames_pushed - stream.lag
         assert stream.lag < 8, "a window"
-        kept = stream.state()["frames"]
+        kept = stream.state_dict()["frames"]
         assert len(kept) == stream.lag and kept[-1].numpy().tobytes() == VIDEO.frames[-1].tobytes()
-    assert regions(tiny_tracker, keeps_frames=False).state()["frames"] is None
+    assert regions(tiny_tracker, keeps_frames=False).state_dict()["frames"] is None

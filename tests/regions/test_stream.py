@@ -64,7 +64,7 @@ def test_points_without_a_region_are_exactly_those_of_the_whole_frame(tiny_track
     video = moving_video(13, WH)
     queries = Queries([0, 0, 0, 4], [[10, 10], [12, 12], [50, 40], [30, 20]])
     expected = track(tiny_tracker, video, queries, backward=False)
-    options = replace(SMALL, most=1)
+    options = replace(SMALL, max_regions=1)
     found = track_regions(tiny_tracker, video, queries, options=options, backward=False)
     assert same(found.select([2, 3]), expected.select([2, 3]))
     assert not torch.equal(found.xy[:, 0], expected.xy[:, 0])
@@ -106,7 +106,9 @@ def test_a_region_that_moves_with_a_pan_sees_a_still_picture(tiny_tracker, monke
     monkeypatch.setattr(Camera, "left_top", noted)
     monkeypatch.setattr(StreamTracker, "newest", told)
     monkeypatch.setattr(StreamTracker, "push", lambda self, frame: crops.append(frame) or push(self, frame))
-    region = RegionStream(tiny_tracker, queries, Camera((28, 10), (32, 24), WH), 10, support_grid=2, every=1)
+    region = RegionStream(
+        tiny_tracker, queries, Camera((28, 10), (32, 24), WH), 10, support_grid=2, update_interval=1
+    )
     for frame in video.frames:
         region.push(frame)
     assert [left for left, _ in left_tops.values()] == [28, 28, 24, 22, 20, 18, 16, 14, 12]
@@ -134,7 +136,9 @@ def test_a_crop_never_reaches_beyond_the_frame():
 def test_a_point_outside_its_crop_is_where_the_whole_frame_says(tiny_tracker):
     video = moving_video(9, WH)
     queries = Queries([0, 0], [[20, 20], [33, 20]])
-    region = RegionStream(tiny_tracker, queries, Camera((8, 8), (28, 24), WH), 10, support_grid=5, every=2)
+    region = RegionStream(
+        tiny_tracker, queries, Camera((8, 8), (28, 24), WH), 10, support_grid=5, update_interval=2
+    )
     own = Tracks.concat([*(region.push(frame) for frame in video.frames), region.finish()])
     inside = own.tracked()
     assert inside[1:].any() and not inside[1:].all()
@@ -153,7 +157,7 @@ def test_neighbours_on_a_frame_share_a_region():
     assert groups == [[1, 2, 3], [0, 4], [5], [6]]
     boxed = group_points(queries, (310, 196), RegionOptions(box=(0, 0, 310, 196)))
     assert [group.tolist() for group in boxed] == [[0, 4], [5]]
-    assert len(group_points(queries, (100, 60), RegionOptions(most=2))) == 2
+    assert len(group_points(queries, (100, 60), RegionOptions(max_regions=2))) == 2
 
 
 @pytest.mark.parametrize(

@@ -39,18 +39,18 @@ PROMPTS = {
 def of_the_library(tiny, kind, frame, prompt, several):
     """Logits (m, h, w), scores (m,) and low logits (m, h', w'), everything from pixels on."""
     h, w = frame.shape[:2]
-    asked = {}
+    requested = {}
     if len(prompt.points):
-        asked["input_points"] = [[prompt.points.tolist()]]
-        asked["input_labels"] = [[prompt.labels.int().tolist()]]
+        requested["input_points"] = [[prompt.points.tolist()]]
+        requested["input_labels"] = [[prompt.labels.int().tolist()]]
     if prompt.box is not None:
-        asked["input_boxes"] = [[prompt.box.tolist()]]
+        requested["input_boxes"] = [[prompt.box.tolist()]]
     if kind == "sam2":
         inputs = {"pixel_values": pixels_for_sam2(frame)}
-        if asked:
-            inputs |= dict(tiny.processor(**asked, original_sizes=[[h, w]], return_tensors="pt"))
+        if requested:
+            inputs |= dict(tiny.processor(**requested, original_sizes=[[h, w]], return_tensors="pt"))
     else:
-        inputs = dict(tiny.processor(images=Image.fromarray(frame), **asked, return_tensors="pt"))
+        inputs = dict(tiny.processor(images=Image.fromarray(frame), **requested, return_tensors="pt"))
     sizes = [inputs.pop(name, None) for name in ("original_sizes", "reshaped_input_sizes")]
     inputs = {name: x.float() if x.is_floating_point() else x for name, x in inputs.items()}
     if prompt.mask_logits is not None:
@@ -75,8 +75,8 @@ def pixels_for_sam2(frame):
 @pytest.mark.parametrize("several", [True, False])
 @pytest.mark.parametrize("asked", PROMPTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_masks_as_the_library(tiny_sam, segmenters, frame_of, kind, asked, several):
-    frame, prompt = frame_of(LANDSCAPE), Prompt(**PROMPTS[asked])
+def test_same_masks_as_the_library(tiny_sam, segmenters, frame_of, kind, requested, several):
+    frame, prompt = frame_of(LANDSCAPE), Prompt(**PROMPTS[requested])
     segmenter = segmenters[kind]
     ours = segmenter.decode(segmenter.encode(frame), prompt, several=several)
     logits, scores, low = of_the_library(tiny_sam[kind], kind, frame, prompt, several)
@@ -120,8 +120,8 @@ def test_a_prompt_matters(segmenters, frame_of, kind):
     segmenter = segmenters[kind]
     embedding = segmenter.encode(frame_of(LANDSCAPE))
 
-    def logits(embedding=embedding, **asked):
-        return segmenter.decode(embedding, Prompt(**asked)).logits
+    def logits(embedding=embedding, **requested):
+        return segmenter.decode(embedding, Prompt(**requested)).logits
 
     before = logits(points=[[11, 7]], box=[4, 3, 28, 19])
     for after in (

@@ -43,7 +43,7 @@ def frame():
     return np.random.default_rng(0).integers(0, 255, (50, 90, 3), dtype=np.uint8)
 
 
-def asked(points, kinds, frame=(0,), former=None, wh=(64, 48)):
+def requested(points, kinds, frame=(0,), former=None, wh=(64, 48)):
     m = len(frame)
     hw = (wh[1] // 4, wh[0] // 4)
     return Asked(
@@ -150,12 +150,12 @@ def test_configs_that_cannot_be(change):
 
 
 def test_prompts_are_drawn_where_they_are():
-    looks = torch.nn.functional.normalize(torch.randn(1, 8, 12, 16), dim=1)
+    appearance = torch.nn.functional.normalize(torch.randn(1, 8, 12, 16), dim=1)
     former = torch.full((1, 12, 16), -2.0)
     former[0, 5, 6] = 2.0
     maps = draw_prompts(
-        looks,
-        asked(
+        appearance,
+        requested(
             [[20, 8], [40, 36], [8, 4], [32, 40], [0, 0]],
             [POSITIVE, NEGATIVE, BOX_START, BOX_END, NOTHING],
             former=former,
@@ -174,9 +174,9 @@ def test_prompts_are_drawn_where_they_are():
 def test_empty_places_of_a_prompt_change_nothing(segmenter):
     frames = 255 * torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     maps = segmenter.network.encoder(frames)
-    short = segmenter.network.decoder(maps, asked([[20, 8]], [POSITIVE], frame=(1,)))
+    short = segmenter.network.decoder(maps, requested([[20, 8]], [POSITIVE], frame=(1,)))
     padded = segmenter.network.decoder(
-        maps, asked([[20, 8], [50, 40], [3, 3]], [POSITIVE, NOTHING, NOTHING], frame=(1,))
+        maps, requested([[20, 8], [50, 40], [3, 3]], [POSITIVE, NOTHING, NOTHING], frame=(1,))
     )
     for a, b in zip(short, padded, strict=True):
         assert torch.allclose(a, b, atol=1e-5)
@@ -186,8 +186,8 @@ def test_prompts_of_several_frames_do_not_mix(segmenter):
     frames = 255 * torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     maps = segmenter.network.encoder(frames)
     alone = segmenter.network.encoder(frames[1:])
-    both, _ = segmenter.network.decoder(maps, asked([[20, 8]], [POSITIVE], frame=(0, 1, 1)))
-    one, _ = segmenter.network.decoder(alone, asked([[20, 8]], [POSITIVE]))
+    both, _ = segmenter.network.decoder(maps, requested([[20, 8]], [POSITIVE], frame=(0, 1, 1)))
+    one, _ = segmenter.network.decoder(alone, requested([[20, 8]], [POSITIVE]))
     assert torch.allclose(both[1], one[0], atol=1e-4) and torch.equal(both[1], both[2])
     assert (both[0] - both[1]).abs().max() > 1e-3
 

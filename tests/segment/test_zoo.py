@@ -73,15 +73,15 @@ def test_published_model_from_a_folder(folder, given):
     ],
 )  # fmt: skip
 def test_hub(tiny_sam, monkeypatch, name, kind, repo, called, licence):
-    asked = []
+    requested = []
 
     def fetch(repo, filename):
-        asked.append((repo, filename))
+        requested.append((repo, filename))
         return tiny_sam[kind].folder / filename
 
     monkeypatch.setattr(zoo, "fetch", fetch)
     segmenter = load_segmenter(name, device="cpu")
-    assert asked == [(repo, "config.json"), (repo, "model.safetensors")]
+    assert requested == [(repo, "config.json"), (repo, "model.safetensors")]
     assert (segmenter.name, segmenter.licence) == (called, licence)
 
 
@@ -235,15 +235,15 @@ def test_video_model(tiny_sam):
 
 @pytest.mark.parametrize("name", ["sam2-hiera-small", "facebook/sam2-hiera-small"])
 def test_published_video_model(tiny_sam, monkeypatch, name):
-    asked = []
+    requested = []
 
     def fetch(repo, filename):
-        asked.append((repo, filename))
+        requested.append((repo, filename))
         return tiny_sam["sam2_video"].folder / filename
 
     monkeypatch.setattr(zoo, "fetch", fetch)
     model = load_video_model(name, device="cpu")
-    assert asked == [("facebook/sam2-hiera-small", file) for file in ("config.json", "model.safetensors")]
+    assert requested == [("facebook/sam2-hiera-small", file) for file in ("config.json", "model.safetensors")]
     assert (model.name, model.licence) == ("sam2-hiera-small", "Apache-2.0")
 
 

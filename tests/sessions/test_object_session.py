@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pointtrack.objects.answer import honour_clicks
-from pointtrack.objects.engine import Found
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from tests.support.exact import TRACKER, use_exact_tracks
@@ -171,8 +171,8 @@ def test_clicks_add_up_and_each_is_honoured():
     x, y = centre(3, 1)
     less = session.prompt(red, 3, points=[[x + 4, y]], labels=[0])
     assert not less[round(y), round(x) + 4] and less[round(y), round(x)]
-    asked = session.engine.segmenter.prompts[-1]
-    assert asked.labels.tolist() == [True, True, False] and asked.mask_logits is None
+    requested = session.engine.segmenter.prompts[-1]
+    assert requested.labels.tolist() == [True, True, False] and requested.mask_logits is None
 
 
 def test_a_click_on_a_propagated_frame_corrects_its_mask():
@@ -181,16 +181,16 @@ def test_a_click_on_a_propagated_frame_corrects_its_mask():
     click(session, red, 0, 0)
     session.propagate()
     session.prompt(red, 8, points=[centre(8, 0)])
-    asked = session.engine.segmenter.prompts[-1]
-    assert asked.mask_logits is not None, "the segmenter is told of the mask that is corrected"
-    assert torch.equal(asked.mask_logits > 0, SCENE.truth[8, 0][::4, ::4])
+    requested = session.engine.segmenter.prompts[-1]
+    assert requested.mask_logits is not None, "the segmenter is told of the mask that is corrected"
+    assert torch.equal(requested.mask_logits > 0, SCENE.truth[8, 0][::4, ::4])
 
 
 def test_an_object_said_to_be_absent_is_absent_until_it_is_seen_again():
     session = new_session()
     red = session.add_object()
     click(session, red, 0, 0)
-    session.absent(red, 7)
+    session.mark_absent(red, 7)
     masks = session.propagate()
     assert not masks.masks[7].any() and masks.scores[7, 0] == 0
     assert torch.equal(masks.masks[:4, 0], SCENE.truth[:4, 0])
@@ -250,19 +250,22 @@ def test_frames_worth_a_correction_are_the_worst_and_not_side_by_side():
     red = session.add_object()
     click(session, red, 0, 0)
     session.propagate()
-    assert session.worth_correcting() == [], "the squares are perfect"
+    assert session.suggest_corrections() == [], "the squares are perfect"
     quality = [1, 0.9, 0.3, 0.2, 0.4, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.35, 0.9, 1]
 
     def walk(video, known, span, cuts=()):
         for frame in span:
-            yield {red: Found(SCENE.truth[frame, 0], quality[frame], quality[frame])}
+            yield {red: ObjectResult(SCENE.truth[frame, 0], quality[frame], quality[frame])}
 
     session.engine.walk = walk
     session.prompt(red, 0, mask=SCENE.truth[0, 0])
     session.propagate()
     assert session.quality()[:, 0].tolist() == pytest.approx(quality)
-    assert [(doubt.frame, doubt.object_id) for doubt in session.worth_correcting(3)] == [(3, red), (11, red)]
-    assert session.worth_correcting(1)[0].quality == pytest.approx(0.2)
+    assert [(doubt.frame, doubt.object_id) for doubt in session.suggest_corrections(3)] == [
+        (3, red),
+        (11, red),
+    ]
+    assert session.suggest_corrections(1)[0].quality == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -280,8 +283,8 @@ def test_frames_worth_a_correction_are_the_worst_and_not_side_by_side():
         (lambda s: s.prompt(1, 1, box=[5, 5, 200, 9]), "within the 80 x 60 frame"),
         (lambda s: s.prompt(1, 1, mask=SCENE.truth[1, 0, :9]), r"\(h, w\) = \(60, 80\)"),
         (lambda s: s.prompt(1, 1, mask=SCENE.truth[1, 0] & False), "got an empty mask"),
-        (lambda s: s.absent(2, 0), r"expected one of \[1\]"),
-        (lambda s: s.unprompt(1, 5), r"there are \[0\]"),
+        (lambda s: s.mark_absent(2, 0), r"expected one of \[1\]"),
+        (lambda s: s.remove_prompt(1, 5), r"there are \[0\]"),
         (lambda s: s.remove_object(0), r"expected one of \[1\]"),
         (lambda s: s.add_object(object_id=1), "expected a new one"),
         (lambda s: s.propagate(3, 3), "start < stop"),

@@ -24,11 +24,11 @@ def number_of(video: Video) -> torch.Tensor:
 @pytest.fixture
 def calls(monkeypatch) -> list[list[int]]:
     """The tracker follows the scene, but is off by 0.3 pixels more on every frame; which frames it was asked for."""
-    asked: list[list[int]] = []
+    requested: list[list[int]] = []
 
     def drifting(tracker, video, queries, *, backward=True):
         frames = number_of(video)
-        asked.append(frames.tolist())
+        requested.append(frames.tolist())
         t = frames[:, None] - frames[queries.frame]
         away = torch.arange(len(frames))[:, None] - queries.frame
         xy = queries.xy + t[..., None] * SPEED + 0.3 * away.abs()[..., None]
@@ -42,7 +42,7 @@ def calls(monkeypatch) -> list[list[int]]:
 
     monkeypatch.setattr(track_session, "track", drifting)
     monkeypatch.setattr(track_session, "track_apart", apart)
-    return asked
+    return requested
 
 
 @pytest.fixture

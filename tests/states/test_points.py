@@ -9,7 +9,7 @@ from pointtrack.states.stream import StateTracker
 from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from tests.states.test_stream import GENEROUS
 from tests.tracking.test_window_stream import moving_video, same, some_queries
 from tests.types.test_point_states import same as same_states
@@ -36,7 +36,7 @@ def test_points_that_join_have_states_and_leave_the_tracks_of_others_as_they_are
     plain = StreamTracker(tiny_tracker, Queries.concat([QUERIES, helpers]), WH)
     stream = StateTracker(tiny_tracker, QUERIES, WH, redetect=redetect)
     wanted, parts = [plain.push(VIDEO.frames[:14])], [stream.push(VIDEO.frames[:14])]
-    assert stream.earliest == 4 and len(parts[0]) == 8
+    assert stream.earliest_frame == 4 and len(parts[0]) == 8
     late, plain_late = (one.add(new_points(frame)) for one in (stream, plain))
     assert late.ids.tolist() == [100, 101] and stream.queries.ids.tolist() == [*range(7), 100, 101]
     assert same(raw(late), plain_late)
@@ -48,11 +48,11 @@ def test_points_that_join_have_states_and_leave_the_tracks_of_others_as_they_are
     if not redetect:  # with it they may go on from where they are found
         assert same(raw(tracks), expected.select(expected.ids >= 0))
     whole = Tracks.concat([late, tracks.clip(8).select(slice(7, 9))]).states
-    asked = new_points(frame).frame
-    early = torch.arange(4, 30)[:, None] < asked
-    assert torch.equal(whole.state == State.NOT_TRACKED, early)
-    assert (whole.state[asked - 4, torch.arange(2)] == State.VISIBLE).all()
-    assert whole.likeness[asked - 4, torch.arange(2)] == pytest.approx([1.0, 1.0], abs=1e-4)
+    requested = new_points(frame).frame
+    early = torch.arange(4, 30)[:, None] < requested
+    assert torch.equal(whole.state == PointState.NOT_TRACKED, early)
+    assert (whole.state[requested - 4, torch.arange(2)] == PointState.VISIBLE).all()
+    assert whole.similarity[requested - 4, torch.arange(2)] == pytest.approx([1.0, 1.0], abs=1e-4)
 
 
 def test_a_cut_loses_points_that_were_added_before_it(tiny_tracker):
@@ -60,15 +60,15 @@ def test_a_cut_loses_points_that_were_added_before_it(tiny_tracker):
     stream.push(VIDEO.frames[:14])
     late = stream.add(new_points(4))
     rest = Tracks.concat([stream.push(VIDEO.frames[14:]), stream.finish()]).select(slice(7, 9))
-    assert (late.states.state[2:] == State.LOST).all()
-    assert not bool((late.states.state[:2] == State.LOST).any())
-    assert (rest.states.state == State.LOST).all()
+    assert (late.states.state[2:] == PointState.LOST).all()
+    assert not bool((late.states.state[:2] == PointState.LOST).any())
+    assert (rest.states.state == PointState.LOST).all()
     stream = StateTracker(tiny_tracker, QUERIES, WH, cuts=[6, 18], rules=GENEROUS)
     stream.push(VIDEO.frames[:14])
     stream.add(new_points(10))
     rest = Tracks.concat([stream.push(VIDEO.frames[14:]), stream.finish()])
     state = rest.states.state[:, 7:]
-    assert not bool((state[: 18 - 8] == State.LOST).any()) and (state[18 - 8 :] == State.LOST).all()
+    assert not bool((state[: 18 - 8] == PointState.LOST).any()) and (state[18 - 8 :] == PointState.LOST).all()
 
 
 def test_a_point_removed_is_gone_and_the_others_keep_their_tracks(tiny_tracker):
@@ -83,7 +83,7 @@ def test_a_point_removed_is_gone_and_the_others_keep_their_tracks(tiny_tracker):
     assert stream.queries.ids.tolist() == kept
     rest = Tracks.concat([stream.push(VIDEO.frames[12:]), stream.finish()])
     assert rest.ids.tolist() == kept
-    same_way = (rest.states.found == 0).all(dim=0)
+    same_way = (rest.states.times_redetected == 0).all(dim=0)
     assert bool(same_way.any())
     assert same(raw(rest).select(same_way), raw(wanted.clip(8).select(kept)).select(same_way))
     with pytest.raises(ValueError, match=r"got \[2\]"):
@@ -95,11 +95,11 @@ def test_all_points_may_go_and_others_come(tiny_tracker):
     stream.push(VIDEO.frames[:10])
     stream.remove(range(7))
     assert stream.push(VIDEO.frames[10:16]).states.state.shape == (8, 0)
-    assert stream.state()["maps"] == {}, "nobody will be searched for on what was seen there"
-    late = stream.add(new_points(stream.earliest))
-    assert (late.states.state[1:] != State.NOT_TRACKED).all()
+    assert stream.state_dict()["maps"] == {}, "nobody will be searched for on what was seen there"
+    late = stream.add(new_points(stream.earliest_frame))
+    assert (late.states.state[1:] != PointState.NOT_TRACKED).all()
     rest = Tracks.concat([stream.push(VIDEO.frames[16:]), stream.finish()])
-    assert rest.first_frame + len(rest) == 30 and (rest.states.state != State.NOT_TRACKED).all()
+    assert rest.first_frame + len(rest) == 30 and (rest.states.state != PointState.NOT_TRACKED).all()
 
 
 def test_points_that_cannot_be_added(tiny_tracker):
@@ -118,12 +118,16 @@ def test_points_that_cannot_be_added(tiny_tracker):
 def test_after_a_point_was_found_again_others_may_join_with_any_free_id_and_a_run_goes_on(tiny_tracker):
     stream = StateTracker(tiny_tracker, QUERIES, WH, cuts=[9], redetect=True)
     before = stream.push(VIDEO.frames[:28])
-    assert [(find.id, find.frame) for find in stream.found] == [(0, 20)]
+    assert [(find.id, find.frame) for find in stream.redetected] == [(0, 20)]
     stream.add(Queries([26] * 9, [[20.0, 20.0]] * 9, range(7, 16)))
-    again = StateTracker.restored(tiny_tracker, stream.state())
+    again = StateTracker.from_state_dict(tiny_tracker, stream.state_dict())
     rest, other = (Tracks.concat([one.push(VIDEO.frames[28:]), one.finish()]) for one in (stream, again))
     assert rest.ids.tolist() == [*range(16)]
-    assert rest.states.found[-1].tolist() == [1, *[0] * 15] == [*before.states.found[-1].tolist(), *[0] * 9]
+    assert (
+        rest.states.times_redetected[-1].tolist()
+        == [1, *[0] * 15]
+        == [*before.states.times_redetected[-1].tolist(), *[0] * 9]
+    )
     assert same(other, rest) and same_states(other.states, rest.states)
     stream = StateTracker(tiny_tracker, QUERIES, WH, cuts=[9], redetect=True)
     stream.push(VIDEO.frames[:28])
@@ -138,17 +142,17 @@ def test_a_first_answer_changes_no_state_and_what_became_final_with_it_comes_wit
     stream, parts, found = StateTracker(tiny_tracker, QUERIES, WH, **options), [], []
     for frame in VIDEO.frames:
         parts.append(stream.push(frame))
-        found += stream.found
-        newest = stream.newest()
-        assert newest.ids.tolist() == [*range(7)]
+        found += stream.redetected
+        preview = stream.preview()
+        assert preview.ids.tolist() == [*range(7)]
         assert stream.lag == stream.frames_pushed - sum(map(len, parts))
     parts.append(stream.finish())
-    found += stream.found
+    found += stream.redetected
     tracks = Tracks.concat(parts)
     assert torch.equal(tracks.states.state, wanted.states.state)
-    assert torch.equal(tracks.states.found, wanted.states.found)
+    assert torch.equal(tracks.states.times_redetected, wanted.states.times_redetected)
     torch.testing.assert_close(tracks.xy, wanted.xy, atol=1e-2, rtol=0)
-    assert len(found) == int(tracks.states.found[-1].sum()) > 0
+    assert len(found) == int(tracks.states.times_redetected[-1].sum()) > 0
     for find in found:
         assert tracks.xy[find.frame, find.id].tolist() == pytest.approx(find.xy)
 
@@ -165,24 +169,24 @@ def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count, redetect
         stream.add(new_points(count - 2))
         stream.remove([2])
     stream.push(frames[count - 1])
-    stream.newest()
-    torch.save(stream.state(), tmp_path / "state")
+    stream.preview()
+    torch.save(stream.state_dict(), tmp_path / "state")
     rest = Tracks.concat([stream.push(frames[count:]), stream.finish()])
-    again = StateTracker.restored(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
+    again = StateTracker.from_state_dict(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
     assert again.frames_pushed == count and again.lag == count - rest.first_frame
     other = Tracks.concat([again.push(frames[count:]), again.finish()])
-    assert again.cuts == stream.cuts == {11} and again.found == stream.found
+    assert again.cuts == stream.cuts == {11} and again.redetected == stream.redetected
     assert other.first_frame == rest.first_frame and other.ids.equal(rest.ids)
     assert same(other, rest) and same_states(other.states, rest.states)
-    assert bool((rest.states.state == State.LOST).any())
+    assert bool((rest.states.state == PointState.LOST).any())
 
 
 def test_a_state_may_be_asked_for_before_the_end_and_without_a_function(tiny_tracker):
     stream = StateTracker(tiny_tracker, QUERIES, WH, cuts=lambda frame: False)
     with pytest.raises(ValueError, match="cuts: expected frames, or 'auto', .* got a function"):
-        stream.state()
+        stream.state_dict()
     stream = StateTracker(tiny_tracker, QUERIES, WH)
     stream.push(VIDEO.frames[:9])
     stream.finish()
     with pytest.raises(ValueError, match="before finish"):
-        stream.state()
+        stream.state_dict()

@@ -14,14 +14,14 @@ from pointtrack.states.rules import StateRules
 from pointtrack.states.stream import StateTracker, track_states
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 from tests.tracking.test_window_stream import moving_video, same, some_queries
 from tests.types.test_point_states import same as same_states
 
 VIDEO = moving_video(21, (64, 48))
 QUERIES = some_queries(21, VIDEO.wh)
 GENEROUS = StateRules(
-    alike=0.0, unlike=0.0, least=0.0, reach=1.0, visible=0.0, unsure=0.0
+    min_similarity=0.0, min_similarity_seen=0.0, min_cosine=0.0, reach=1.0, visible=0.0, unsure=0.0
 )  # believes what a random tracker says
 
 
@@ -53,11 +53,11 @@ def test_a_tracker_that_only_repeats_the_visibility_loses_no_hidden_point_by_it(
     """With features of any length, as CoTracker2 has them too."""
     rules = replace(GENEROUS, visible=1.0, unsure=1.0, patience=2)
     monkeypatch.setattr(tiny_tracker.encoder, "unit_length", False, raising=False)
-    assert (run(tiny_tracker, 8, rules=rules).states.state == State.LOST).any()
+    assert (run(tiny_tracker, 8, rules=rules).states.state == PointState.LOST).any()
     monkeypatch.setattr(PointTracker, "tells_confidence", False)
     states = run(tiny_tracker, 8, rules=rules).states
-    assert not bool((states.state == State.LOST).any())
-    assert states.likeness[QUERIES.frame, torch.arange(7)] == pytest.approx([1.0] * 7, abs=1e-4)
+    assert not bool((states.state == PointState.LOST).any())
+    assert states.similarity[QUERIES.frame, torch.arange(7)] == pytest.approx([1.0] * 7, abs=1e-4)
 
 
 @pytest.mark.parametrize("redetect", [False, True])
@@ -79,19 +79,19 @@ def test_what_is_lost_is_not_visible_and_what_is_not_tracked_has_no_state(tiny_t
     tracks = run(tiny_tracker, 8, cuts=[12], redetect=redetect)
     state = tracks.states.state
     early = torch.arange(21)[:, None] < QUERIES.frame
-    assert torch.equal(state == State.NOT_TRACKED, early)
-    assert (tracks.visibility[state == State.LOST] == 0).all()
-    assert not bool((tracks.visible() & (state != State.VISIBLE)).any())
-    assert not bool(tracks.in_frame()[state == State.OUT_OF_FRAME].any())
-    assert (state[QUERIES.frame, torch.arange(7)] == State.VISIBLE).all()
-    assert torch.equal(tracks.states.likeness.isnan(), early)
+    assert torch.equal(state == PointState.NOT_TRACKED, early)
+    assert (tracks.visibility[state == PointState.LOST] == 0).all()
+    assert not bool((tracks.visible() & (state != PointState.VISIBLE)).any())
+    assert not bool(tracks.in_frame()[state == PointState.OUT_OF_FRAME].any())
+    assert (state[QUERIES.frame, torch.arange(7)] == PointState.VISIBLE).all()
+    assert torch.equal(tracks.states.similarity.isnan(), early)
 
 
 def test_from_a_cut_on_all_points_are_lost_and_none_before(tiny_tracker):
     queries = Queries(torch.zeros(3), torch.tensor([[20.0, 20.0], [40.0, 20.0], [30.0, 30.0]]))
     tracks = track_states(tiny_tracker, VIDEO, queries, cuts=[13], rules=GENEROUS)
-    assert (tracks.states.state[13:] == State.LOST).all()
-    assert not bool((tracks.states.state[:13] == State.LOST).any())
+    assert (tracks.states.state[13:] == PointState.LOST).all()
+    assert not bool((tracks.states.state[:13] == PointState.LOST).any())
 
 
 def test_cuts_may_be_told_frame_by_frame(tiny_tracker):
@@ -104,16 +104,16 @@ def test_cuts_may_be_told_frame_by_frame(tiny_tracker):
 def test_the_newest_answer_knows_what_is_lost(tiny_tracker):
     stream = StateTracker(tiny_tracker, QUERIES, VIDEO.wh, cuts=[18], rules=GENEROUS)
     stream.push(VIDEO.frames[:18])
-    before = stream.newest()
+    before = stream.preview()
     assert before.first_frame == 17
     assert before.states.state.shape == (1, 7)
-    assert before.states.state.min() > State.NOT_TRACKED
-    assert before.states.state.max() < State.LOST
+    assert before.states.state.min() > PointState.NOT_TRACKED
+    assert before.states.state.max() < PointState.LOST
     stream.push(VIDEO.frames[18])
-    newest = stream.newest()
-    assert (newest.states.state == State.LOST).all()
-    assert (newest.visibility == 0).all()
-    assert (newest.states.raw_visibility > 0).any()
+    preview = stream.preview()
+    assert (preview.states.state == PointState.LOST).all()
+    assert (preview.visibility == 0).all()
+    assert (preview.states.raw_visibility > 0).any()
 
 
 @pytest.mark.parametrize("redetect", [False, True])
@@ -133,27 +133,27 @@ def test_backward_too_a_shot_ends_at_a_cut(kind, request):
     queries = Queries([15, 16], [[20.0, 20.0], [40.0, 25.0]])
     tracks = track_states(tracker, VIDEO, queries, cuts=[9, 18], rules=GENEROUS)
     state = tracks.states.state
-    assert (state[:9] == State.LOST).all()
-    assert (state[18:] == State.LOST).all()
-    assert not bool((state[9:18] == State.LOST).any())
+    assert (state[:9] == PointState.LOST).all()
+    assert (state[18:] == PointState.LOST).all()
+    assert not bool((state[9:18] == PointState.LOST).any())
     assert (tracks.visibility[:9] == 0).all()
 
 
 def test_a_tracker_of_one_window_searches_too(whole_tracker):
     tracks = track_states(whole_tracker, VIDEO, QUERIES, redetect=True, cuts=[10])
     assert tracks.xy.shape == (21, 7, 2)
-    assert (tracks.states.state != State.NOT_TRACKED).all()
+    assert (tracks.states.state != PointState.NOT_TRACKED).all()
 
 
 def test_cuts_are_found_unless_they_are_told(tiny_tracker):
     video = pt.Video(np.concatenate([VIDEO.frames[:10], 255 - VIDEO.frames[10:]]))
     queries = Queries([0, 0, 14], [[20.0, 20.0], [40.0, 20.0], [30.0, 30.0]])
     tracks = track_states(tiny_tracker, video, queries, rules=GENEROUS)
-    lost = tracks.states.state == State.LOST
+    lost = tracks.states.state == PointState.LOST
     assert torch.equal(lost[:, :2], (torch.arange(21) >= 10)[:, None].expand(-1, 2))
     assert torch.equal(lost[:, 2], torch.arange(21) < 10), "backward too"
     told = track_states(tiny_tracker, video, queries, rules=GENEROUS, cuts=[])
-    assert (told.states.state[10:, :2] != State.LOST).any(), "what is told goes before what is found"
+    assert (told.states.state[10:, :2] != PointState.LOST).any(), "what is told goes before what is found"
     with pytest.raises(ValueError, match="cuts: expected 'auto', frames, or a function, got 'none'"):
         StateTracker(tiny_tracker, QUERIES, VIDEO.wh, cuts="none")
 
@@ -172,13 +172,13 @@ def test_points_leave_a_pan_and_return_with_places_outside_the_image(quick_small
     tracks = track_states(quick_small, scene.video, scene.queries)
     state, away = tracks.states.state, ~scene.visible
     assert away[:, :2].any(dim=0).all()
-    assert (state[-1] == State.VISIBLE).all()
-    assert (state[away] == State.OUT_OF_FRAME).float().mean() > 0.9
-    assert not bool((state[away] == State.VISIBLE).any())
-    assert not bool((state[scene.xy[..., 0] > 2] == State.OUT_OF_FRAME).any())
+    assert (state[-1] == PointState.VISIBLE).all()
+    assert (state[away] == PointState.OUT_OF_FRAME).float().mean() > 0.9
+    assert not bool((state[away] == PointState.VISIBLE).any())
+    assert not bool((state[scene.xy[..., 0] > 2] == PointState.OUT_OF_FRAME).any())
     far = scene.xy[..., 0] < -20
     assert (tracks.xy[far] - scene.xy[far]).norm(dim=-1).median() < 3
-    assert not bool(tracks.in_frame()[state == State.OUT_OF_FRAME].any())  # not clamped to the border
+    assert not bool(tracks.in_frame()[state == PointState.OUT_OF_FRAME].any())  # not clamped to the border
 
 
 def test_a_twin_that_passes_by_is_not_taken_for_the_covered_point(quick_small):
@@ -188,7 +188,7 @@ def test_a_twin_that_passes_by_is_not_taken_for_the_covered_point(quick_small):
     assert counts["wrong claims"] > 15  # the tracker itself takes it
     assert counts["seen and wrong"] == 0
     assert counts["lost and wrong claims"] > 0.9 * counts["wrong claims"]
-    assert (tracks.states.state[-1] == State.VISIBLE).all()
+    assert (tracks.states.state[-1] == PointState.VISIBLE).all()
     assert (tracks.xy[-1] - scene.xy[-1]).norm(dim=-1).max() < 2
 
 
@@ -198,18 +198,18 @@ def test_after_a_cut_and_back_points_are_found_again(quick_small):
     video = pt.Video(np.concatenate([scene.video.frames[:10], other, scene.video.frames[10:]]))
     queries = Queries([0] * 3, [[100.0, 60.0], [140.0, 100.0], [180.0, 60.0]])
     tracks = track_states(quick_small, video, queries, cuts=[10, 20], redetect=True)
-    state, found = tracks.states.state, tracks.states.found
-    assert (state[10:20] == State.LOST).all()
-    assert (state[:10] == State.VISIBLE).all()
+    state, found = tracks.states.state, tracks.states.times_redetected
+    assert (state[10:20] == PointState.LOST).all()
+    assert (state[:10] == PointState.VISIBLE).all()
     assert found[19].tolist() == [0] * 3
     assert found[-1].tolist() == [1] * 3
-    assert (state[-1] == State.VISIBLE).all()
+    assert (state[-1] == PointState.VISIBLE).all()
     shift = scene.xy[19, 0] - scene.xy[0, 0]
     assert (tracks.xy[-1] - queries.xy - shift).norm(dim=-1).max() < 2.5
     at = found.argmax(dim=0)
-    assert (tracks.states.likeness[at, torch.arange(3)] >= 0.8).all()
+    assert (tracks.states.similarity[at, torch.arange(3)] >= 0.8).all()
     plain = track_states(quick_small, video, queries, cuts=[10, 20])
-    assert (plain.states.state[10:] == State.LOST).all()
+    assert (plain.states.state[10:] == PointState.LOST).all()
 
 
 def test_the_command_tells_states(tiny_video_file, tiny_tracker_file, tmp_path, capsys):

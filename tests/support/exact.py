@@ -51,7 +51,7 @@ class ExactStream:
         self.frames_pushed = 0
 
     @property
-    def earliest(self) -> int:
+    def earliest_frame(self) -> int:
         return max(0, self.returned - STEP)
 
     def features(self, frame: int, level: int) -> Tensor:
@@ -86,13 +86,13 @@ class ExactStream:
         corners = torch.stack([self._corner(scene.truth[t]) for t in range(len(scene.video))])  # (t, o, 2)
         xy = torch.full((stop - first, len(queries), 2), torch.nan)
         seen = torch.zeros(stop - first, len(queries))
-        for n, (asked, place) in enumerate(zip(queries.frame.tolist(), queries.xy, strict=True)):
-            if asked >= len(self.frames):
+        for n, (requested, place) in enumerate(zip(queries.frame.tolist(), queries.xy, strict=True)):
+            if requested >= len(self.frames):
                 continue
-            begin = self.frames[asked]
+            begin = self.frames[requested]
             column, row = place.round().long().tolist()
             owners = scene.truth[begin, :, row, column].nonzero()[:, 0].tolist()
-            for i, t in enumerate(range(max(first, asked), stop), start=max(first, asked) - first):
+            for i, t in enumerate(range(max(first, requested), stop), start=max(first, requested) - first):
                 now = self.frames[t]
                 step = corners[now, owners[0]] - corners[begin, owners[0]] if owners else torch.zeros(2)
                 if torch.isfinite(step).all():

@@ -71,7 +71,7 @@ class ColourSegmenter:
     """Answers with what has the colours of the positive points: a corner of it, all of it, and the whole frame."""
 
     name, licence, device = "colours", "none", torch.device("cpu")
-    rough = False
+    coarse = False
 
     def __init__(self) -> None:
         self.encoded = 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pointtrack.geometry import grid_points, inside_image
-from pointtrack.io.queries import read_queries, write_queries
+from pointtrack.io.queries import load_queries, save_queries
 from pointtrack.tracking.queries import corner_queries, grid_queries, queries_from_tyx
 from pointtrack.tracking.support import support_queries
 from pointtrack.types import Queries, Video
@@ -109,7 +109,7 @@ def test_queries_come_back_exactly(tmp_path, suffix):
     generator = torch.Generator().manual_seed(0)
     xy = torch.rand(50, 2, generator=generator) * 1000 / 3
     queries = Queries(torch.arange(50) % 7, xy, torch.arange(50) * 3 - 20)
-    again = read_queries(write_queries(tmp_path / "new" / f"points{suffix}", queries))
+    again = load_queries(save_queries(tmp_path / "new" / f"points{suffix}", queries))
     assert torch.equal(again.xy, queries.xy)
     assert torch.equal(again.frame, queries.frame)
     assert torch.equal(again.ids, queries.ids)
@@ -128,7 +128,7 @@ def test_queries_come_back_exactly(tmp_path, suffix):
 )  # fmt: skip
 def test_files_people_write(tmp_path, name, text, rows, ids):
     (tmp_path / name).write_text(text, encoding="utf-8")
-    queries = read_queries(tmp_path / name)
+    queries = load_queries(tmp_path / name)
     assert torch.cat([queries.frame[:, None], queries.xy], dim=1).tolist() == rows
     assert queries.ids.tolist() == ids
 
@@ -161,18 +161,18 @@ def test_files_people_write(tmp_path, name, text, rows, ids):
 def test_files_with_mistakes(tmp_path, name, text, message):
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
-        read_queries(tmp_path / name)
+        load_queries(tmp_path / name)
 
 
 def test_missing_file_and_unknown_suffix(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"found nothing at .*none\.csv"):
-        read_queries(tmp_path / "none.csv")
+        load_queries(tmp_path / "none.csv")
     with pytest.raises(ValueError, match=r"in \.csv or \.json"):
-        write_queries(tmp_path / "a.xml", grid_queries(WH, 2))
+        save_queries(tmp_path / "a.xml", grid_queries(WH, 2))
 
 
 def test_json_file_is_plain_json(tmp_path):
-    path = write_queries(tmp_path / "a.json", Queries([1], [[2.5, 3.0]], [4]))
+    path = save_queries(tmp_path / "a.json", Queries([1], [[2.5, 3.0]], [4]))
     assert json.loads(path.read_text()) == [{"frame": 1, "x": 2.5, "y": 3.0, "id": 4}]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from evaluation.points.datasets import data_root
-from pointtrack.io.video import stream_video
+from pointtrack.io.video import open_video
 from pointtrack.tracking.shots import CutFinder, find_cuts
 from pointtrack.types import Video
 
@@ -74,13 +74,13 @@ def test_a_finder_goes_on_from_its_state(tmp_path, count):
     finder = CutFinder(threshold=10)
     for frame in frames[:count]:
         finder.push(frame)
-    torch.save(finder.state(), tmp_path / "state")
-    again = CutFinder.restored(torch.load(tmp_path / "state", weights_only=True))
+    torch.save(finder.state_dict(), tmp_path / "state")
+    again = CutFinder.from_state_dict(torch.load(tmp_path / "state", weights_only=True))
     assert [again.push(frame) for frame in frames[count:]] == [number == 7 for number in range(count, 14)]
     assert again.threshold == 10
     for frame in frames[count:]:
         finder.push(frame)
-    assert again.state()["recent"] == finder.state()["recent"]
+    assert again.state_dict()["recent"] == finder.state_dict()["recent"]
 
 
 def test_frames_may_be_of_any_size():
@@ -117,7 +117,7 @@ def clips():
         pytest.skip(f"no {folder}")
     taken = []
     for name in ("apple", "bear", "cat", "teddy"):
-        with stream_video(folder / f"{name}.mp4") as stream:
+        with open_video(folder / f"{name}.mp4") as stream:
             taken.append([cv2.resize(frame, (320, 180)) for frame, _ in islice(stream, 8)])
     return taken
 

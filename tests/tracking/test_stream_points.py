@@ -41,7 +41,7 @@ def test_a_point_added_is_tracked_like_one_of_a_stream_that_starts_there(tiny_tr
     """Windows of both lie on the same frames, so the answers are the same to the last bit."""
     stream = StreamTracker(tiny_tracker, some_queries(1, WH), WH)
     parts = [stream.push(VIDEO.frames[:count])]
-    first = stream.earliest
+    first = stream.earliest_frame
     assert 0 < first <= len(parts[0])
     late = stream.add(new_points(first))
     rest = Tracks.concat([stream.push(VIDEO.frames[count:]), stream.finish()])
@@ -74,7 +74,7 @@ def test_all_points_may_go_and_others_come(tiny_tracker):
     stream.remove(range(7))
     assert len(stream.queries) == 0
     assert stream.push(VIDEO.frames[10:16]).xy.shape[1] == 0
-    late = stream.add(new_points(stream.earliest))
+    late = stream.add(new_points(stream.earliest_frame))
     assert late.ids.tolist() == [100, 101] and torch.isfinite(late.xy[1:]).all()
     rest = Tracks.concat([stream.push(VIDEO.frames[16:]), stream.finish()])
     assert rest.first_frame + len(rest) == 30 and torch.isfinite(rest.xy).all()
@@ -119,7 +119,7 @@ def test_only_points_that_are_there_can_be_removed(tiny_tracker):
 def test_what_the_tracker_saw_of_the_latest_frames_can_be_asked_for(tiny_tracker):
     stream = StreamTracker(tiny_tracker, some_queries(1, WH), WH)
     stream.push(VIDEO.frames[:16])
-    assert stream.earliest == 8
+    assert stream.earliest_frame == 8
     for frame in (8, 11, 15):
         pixels = torch.from_numpy(VIDEO.frames[frame]).permute(2, 0, 1)[None]
         resized = resize_frames(pixels, stream.wh, stream.rule)[None]
@@ -136,7 +136,7 @@ def test_the_newest_frame_has_an_answer_at_once_and_the_final_ones_do_not_change
     parts, first, lags = [], [], []
     for frame in VIDEO.frames:
         parts.append(stream.push(frame))
-        first.append(stream.newest())
+        first.append(stream.preview())
         lags.append(stream.lag)
     parts.append(stream.finish())
     final = Tracks.concat(parts)
@@ -150,7 +150,7 @@ def test_the_newest_frame_has_an_answer_at_once_and_the_final_ones_do_not_change
         torch.testing.assert_close(first[end - 1].xy[0], rows.xy[-1], atol=1e-3, rtol=0)
     assert lags[0] == 1 and max(lags) <= tiny_tracker.config.window.length
     with pytest.raises(ValueError, match="newest after the first push"):
-        StreamTracker(tiny_tracker, queries, WH).newest()
+        StreamTracker(tiny_tracker, queries, WH).preview()
 
 
 @pytest.mark.parametrize("count", [3, 9, 14, 22])
@@ -162,22 +162,22 @@ def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
     if count > 9:
         stream.add(new_points(count - 2))
         stream.remove([2])
-    stream.newest()
+    stream.preview()
     stream.push(VIDEO.frames[count - 1])
-    torch.save(stream.state(), tmp_path / "state")
+    torch.save(stream.state_dict(), tmp_path / "state")
     rest = Tracks.concat([stream.push(VIDEO.frames[count:]), stream.finish()])
-    again = StreamTracker.restored(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
+    again = StreamTracker.from_state_dict(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
     assert again.frames_pushed == count and again.fps == stream.fps
     other = Tracks.concat([again.push(VIDEO.frames[count:]), again.finish()])
     assert other.first_frame == rest.first_frame and other.ids.equal(rest.ids) and same(other, rest)
     with pytest.raises(ValueError, match="before finish"):
-        again.state()
+        again.state_dict()
 
 
 def test_a_stream_may_end_where_its_state_was_saved(tiny_tracker):
     """The last window has said all: its answers are in the state too."""
     stream = StreamTracker(tiny_tracker, some_queries(12, WH), WH)
     stream.push(VIDEO.frames[:12])
-    again = StreamTracker.restored(tiny_tracker, stream.state())
+    again = StreamTracker.from_state_dict(tiny_tracker, stream.state_dict())
     rest = stream.finish()
     assert len(rest) == 4 and torch.isfinite(rest.xy).all() and same(again.finish(), rest)

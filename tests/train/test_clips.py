@@ -91,12 +91,12 @@ def test_points_keep_their_looks(folder):
     right, beside = [], []
     for index in range(8):
         batch = FolderClips([folder], SceneConfig(frames=4, sizes=((96, 80),), points=60), 1, 1)[index]
-        looks = sample_features(batch.frames[0].float(), batch.xy[0])
+        appearance = sample_features(batch.frames[0].float(), batch.xy[0])
         other = sample_features(batch.frames[0].float(), batch.xy[0] + torch.tensor([5.0, 0.0]))
         # Light changes over a clip: what counts is the pattern of all points.
-        looks, other = (value - value.mean(dim=1, keepdim=True) for value in (looks, other))
-        query = looks.gather(0, batch.query_frame[0][None, :, None].expand(1, -1, 3))[0]
-        right.append((looks - query).abs().mean(-1)[batch.visible[0]])
+        appearance, other = (value - value.mean(dim=1, keepdim=True) for value in (appearance, other))
+        query = appearance.gather(0, batch.query_frame[0][None, :, None].expand(1, -1, 3))[0]
+        right.append((appearance - query).abs().mean(-1)[batch.visible[0]])
         beside.append((other - query).abs().mean(-1)[batch.visible[0]])
     assert torch.cat(right).median() < 0.5 * torch.cat(beside).median()
 
@@ -217,16 +217,16 @@ SMALL = (
 def test_training_on_clips(folder, tiny_tracker_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
-    asked = []
+    requested = []
     monkeypatch.setattr(
         FolderClips,
         "__getitem__",
-        lambda self, i, get=FolderClips.__getitem__: asked.append(i) or get(self, i),
+        lambda self, i, get=FolderClips.__getitem__: requested.append(i) or get(self, i),
     )
     arguments = [*SMALL.split(), "--out", str(tmp_path / "run"), "--init", str(tiny_tracker_file)]
     given = ["--clips", f"{folder},{folder / 'pan0'}", "--clips-share", "1"]
     assert run_command(lambda: train_command, [*arguments, *given], "train") == 0
-    assert asked == [0]
+    assert requested == [0]
     assert load_checkpoint(tmp_path / "run" / "model.safetensors").config.name == "tiny"
     assert run_command(lambda: train_command, [*arguments, "--clips", str(tmp_path / "none")], "train") == 2
     assert "expected folders with a clip.json" in capsys.readouterr().err

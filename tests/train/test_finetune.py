@@ -48,7 +48,7 @@ class Follower:
         return Tracks(xy, seen, sure, queries, video.wh)
 
 
-def asked():
+def requested():
     xy = torch.tensor([[40.0, 60.0], [50.0, 60.0], [60.0, 50.0], [100.0, 60.0]])
     return Queries(torch.tensor([0, 0, 4, 0]), xy)
 
@@ -59,17 +59,17 @@ def test_labels_count_where_all_agree():
     astray = Follower(errs=lambda frame, q: (frame >= 5) & (q.ids == 1))
     hidden = Follower(hides=lambda frame, q: (frame >= 2) & (frame <= 3) & (q.ids == 0))
     config = LabelConfig(frames=8, agree_px=2.0, least=0.1)
-    labels = agreed_tracks(video, asked(), [Follower(), astray, hidden], config)
+    labels = agreed_tracks(video, requested(), [Follower(), astray, hidden], config)
     assert len(labels.ids) == 4 and torch.equal(labels.valid, labels.visible)
     frame = torch.arange(12)[:, None]
-    truth = asked().xy + (frame - asked().frame)[..., None] * STEP
+    truth = requested().xy + (frame - requested().frame)[..., None] * STEP
     assert torch.allclose(labels.xy[labels.valid], truth[labels.valid], atol=1e-4)
     assert labels.valid[:, 0].tolist() == [number not in (2, 3) for number in range(12)]
     assert labels.valid[:, 1].tolist() == [number < 5 for number in range(12)]
     assert labels.valid[:, 2].all()
     inside = truth[:, 3, 0] <= 119.5
     assert torch.equal(labels.valid[:, 3], inside) and not inside.all()
-    few = agreed_tracks(video, asked(), [Follower(), astray, hidden], replace(config, least=0.9))
+    few = agreed_tracks(video, requested(), [Follower(), astray, hidden], replace(config, least=0.9))
     assert torch.allclose(few.xy[0], truth[0][[2]])  # point 0 has 10 of 12 frames, too few
 
 
@@ -77,9 +77,9 @@ def test_the_way_back_must_lead_home():
     """All views agree, yet from a later frame the teacher does not find point 1 again."""
     video = panning(frames=12).video
     lost = Follower(errs=lambda frame, q: (frame < q.frame) & (q.ids == 1) & (q.frame > 6))
-    labels = agreed_tracks(video, asked(), [lost, Follower()], LABELS)
+    labels = agreed_tracks(video, requested(), [lost, Follower()], LABELS)
     assert torch.allclose(labels.xy[0, :, 0], torch.tensor([40.0, 52.0, 100.0]))
-    assert agreed_tracks(video, asked().select([1]), [lost, Follower()], LABELS) is None
+    assert agreed_tracks(video, requested().select([1]), [lost, Follower()], LABELS) is None
 
 
 def test_views_answer_in_pixels_of_the_video(tiny_tracker):
@@ -88,7 +88,7 @@ def test_views_answer_in_pixels_of_the_video(tiny_tracker):
     still = Video(np.repeat(video.frames[:1], 6, axis=0))
     first = replace(tiny_tracker.config, window=replace(tiny_tracker.config.window, iterations=0))
     tiny_tracker.config = first  # matching alone: the random refinement would move points
-    queries = asked().select([0, 1, 3])
+    queries = requested().select([0, 1, 3])
     views = views_of(tiny_tracker, LABELS)
     assert [view.name for view in views] == ["as it is", "mirrored", "smaller"]
     for view in views:
@@ -101,7 +101,7 @@ def test_views_answer_in_pixels_of_the_video(tiny_tracker):
 
 
 def test_a_mirrored_view_asks_for_the_same_pixels(monkeypatch):
-    video, queries, seen = panning().video, asked(), []
+    video, queries, seen = panning().video, requested(), []
     monkeypatch.setattr(
         "train.pseudo_labels.track",
         lambda tracker, video, queries: seen.append((video, queries)) or Follower().track(video, queries),
@@ -139,7 +139,7 @@ def test_labels_are_made_once(tmp_path):
 def test_only_labels_that_count_are_in_the_loss(tiny_tracker):
     task = FineTuneTask(tiny_tracker, Guard([clip_example(panning())]), GuardConfig(), {"davg": 0.0})
     frames = torch.from_numpy(panning().video.frames[:6]).permute(0, 3, 1, 2)[None]
-    xy = asked().xy + torch.arange(6)[:, None, None] * STEP
+    xy = requested().xy + torch.arange(6)[:, None, None] * STEP
     visible = torch.ones(1, 6, 4, dtype=torch.bool)
     visible[:, 3:, 1] = False
     query_frame = torch.zeros(1, 4, dtype=torch.int64)

@@ -16,10 +16,10 @@ class Clips:
     """Batch i is all i; counts how often it is asked."""
 
     def __init__(self):
-        self.asked = []
+        self.requested = []
 
     def __getitem__(self, number):
-        self.asked.append(number)
+        self.requested.append(number)
         xy = torch.arange(7.0)[None, None, :, None].expand(1, 2, -1, 2) + 100 * number
         frames = torch.full((1, 2, 3, 8, 8), number, dtype=torch.uint8)
         return ClipBatch(
@@ -31,11 +31,11 @@ def test_every_point_comes_once_and_the_frames_are_the_same():
     clips = Clips()
     parts = ClipParts(clips, 3)
     given = [parts[index] for index in range(3, 6)]
-    assert clips.asked == [1]
+    assert clips.requested == [1]
     assert sorted(torch.cat([part.xy[0, 0, :, 0] for part in given]).tolist()) == [100 + i for i in range(7)]
     assert all(part.frames is given[0].frames for part in given)
     assert [part.query_frame.shape[1] for part in given] == [3, 2, 2]
-    assert int(parts[6].frames.max()) == 2 and clips.asked == [1, 2]
+    assert int(parts[6].frames.max()) == 2 and clips.requested == [1, 2]
 
 
 def test_any_order_gives_the_same():

@@ -32,7 +32,7 @@ def losses(out: Path) -> list[tuple[int, float]]:
     return [(int(row["step"]), float(row["value"])) for row in rows]
 
 
-def state(out: Path) -> dict[str, torch.Tensor]:
+def state_dict(out: Path) -> dict[str, torch.Tensor]:
     """All tensors of the checkpoint, by a path of names."""
 
     def tensors(value, name):
@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_exactly_and_two_processes_learn_as_one(processes, 
 
     assert losses(parts) == losses(whole), f"killed behind step {step}"
     assert [number for number, _ in losses(parts)] == list(range(1, STEPS + 1))
-    wanted, got = state(whole), state(parts)
+    wanted, got = state_dict(whole), state_dict(parts)
     assert wanted.keys() == got.keys()
     for name, value in wanted.items():
         assert torch.equal(value, got[name]), f"{name}, killed behind step {step}"

@@ -63,10 +63,10 @@ def test_visible_points_look_like_themselves(bank, bodies):
         batch = small(bank, batch=1, points=80, speed=(0.1, 0.3), bodies=bodies)[index]
         frames = batch.frames[0].float()
         xy, visible = batch.xy[0], batch.visible[0]
-        looks = sample_features(frames, xy)
-        query = looks.gather(0, batch.query_frame[0][None, :, None].expand(1, -1, 3))[0]
+        appearance = sample_features(frames, xy)
+        query = appearance.gather(0, batch.query_frame[0][None, :, None].expand(1, -1, 3))[0]
         moved = sample_features(frames, xy + torch.tensor([4.0, 0.0]))
-        right.append(((looks - query).abs().mean(-1))[visible])
+        right.append(((appearance - query).abs().mean(-1))[visible])
         beside.append(((moved - query).abs().mean(-1))[visible])
     assert torch.cat(right).median() < 0.6 * torch.cat(beside).median()
 

@@ -155,8 +155,8 @@ def test_from_labels_takes_the_values_that_occur_or_that_are_asked_for(kind):
     picture = [[[0, 3], [38, 3]]]
     labels = torch.tensor(picture, dtype=kind) if kind is torch.int32 else np.array(picture, kind)
     assert Masks.from_labels(labels).object_ids.tolist() == [3, 38]
-    asked = Masks.from_labels(labels, object_ids=[38, 256 + 3, 3])
-    assert asked.masks.sum(dim=(0, 2, 3)).tolist() == [1, 0, 2]
+    requested = Masks.from_labels(labels, object_ids=[38, 256 + 3, 3])
+    assert requested.masks.sum(dim=(0, 2, 3)).tolist() == [1, 0, 2]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from pointtrack.io.track_log import TrackWriter, read_spilled, spilled_to_npz
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.types.point_states import BLANK, PointStates, State
+from pointtrack.types.point_states import BLANK, PointState, PointStates
 from pointtrack.viz.tracks import draw_tracks
 
 WH = (64, 48)
@@ -56,7 +56,7 @@ def test_states_come_back_exactly_from_files(tmp_path, suffix):
 
 def test_csv_says_states_in_words(tmp_path):
     tracks = some_tracks(1)
-    state = torch.tensor([[State.LOST, State.OUT_OF_FRAME, State.HIDDEN]])
+    state = torch.tensor([[PointState.LOST, PointState.OUT_OF_FRAME, PointState.HIDDEN]])
     tracks = replace(tracks, states=replace(tracks.states, state=state))
     lines = save_tracks(tmp_path / "a.csv", tracks).read_text().splitlines()[-3:]
     assert [line.split(",")[7] for line in lines] == ["lost", "out_of_frame", "hidden"]
@@ -106,7 +106,7 @@ def test_where_takes_from_either():
 def test_what_does_not_fit_is_refused():
     states = some_states()
     with pytest.raises(ValueError, match=r"states raw_xy: expected \(5, 3, 2\), got \(5, 3\)"):
-        replace(states, raw_xy=states.likeness)
+        replace(states, raw_xy=states.similarity)
     with pytest.raises(ValueError, match=r"expected values of State, 0..4, got 5"):
         replace(states, state=torch.full((5, 3), 5))
     with pytest.raises(ValueError, match=r"tracks states: expected \(5, 3\), got \(4, 3\)"):
@@ -117,9 +117,9 @@ def test_a_lost_point_is_drawn_where_it_was_last_seen():
     frames, where = 6, torch.tensor([20.0, 20.0])
     xy = torch.full((frames, 1, 2), 40.0)  # what the tracker says of it once it is lost
     xy[:3, 0] = where
-    state = torch.full((frames, 1), State.LOST)
-    state[:3] = State.VISIBLE
-    seen = (state == State.VISIBLE).float()
+    state = torch.full((frames, 1), PointState.LOST)
+    state[:3] = PointState.VISIBLE
+    seen = (state == PointState.VISIBLE).float()
     states = replace(PointStates.blank(frames, 1), state=state)
     tracks = Tracks(xy, seen, seen, Queries([0], [where.tolist()]), WH, states=states)
     video = Video(np.zeros((frames, WH[1], WH[0], 3), np.uint8))
@@ -133,8 +133,8 @@ def test_a_lost_point_is_drawn_where_it_was_last_seen():
 
 def test_no_line_leads_to_where_a_lost_point_was_found():
     xy = torch.tensor([[[10.0, 24.0]], [[10.0, 24.0]], [[10.0, 24.0]], [[54.0, 24.0]]])
-    state = torch.tensor([[State.VISIBLE], [State.LOST], [State.LOST], [State.VISIBLE]])
-    seen = (state == State.VISIBLE).float()
+    state = torch.tensor([[PointState.VISIBLE], [PointState.LOST], [PointState.LOST], [PointState.VISIBLE]])
+    seen = (state == PointState.VISIBLE).float()
     states = replace(PointStates.blank(4, 1), state=state)
     tracks = Tracks(xy, seen, seen, Queries([0], [[10.0, 24.0]]), WH, states=states)
     video = Video(np.zeros((4, WH[1], WH[0], 3), np.uint8))

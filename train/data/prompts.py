@@ -82,7 +82,7 @@ def box_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Ask
 
 
 def add_corrections(
-    asked: Asked, got: Tensor, low: Tensor, masks: Tensor, generator: torch.Generator | None
+    requested: Asked, got: Tensor, low: Tensor, masks: Tensor, generator: torch.Generator | None
 ) -> Asked:
     """The next prompt: the former answer, and one more click where it is wrong.
 
@@ -104,11 +104,11 @@ def add_corrections(
     x, y = point.round().long().unbind(dim=-1)
     kind = masks[torch.arange(len(masks), device=masks.device), y, x].long()
     return Asked(
-        asked.frame,
-        torch.cat([asked.points, point[:, None]], dim=1),
-        torch.cat([asked.kinds, kind[:, None]], dim=1),
+        requested.frame,
+        torch.cat([requested.points, point[:, None]], dim=1),
+        torch.cat([requested.kinds, kind[:, None]], dim=1),
         low,
-        torch.ones_like(asked.has_former),
+        torch.ones_like(requested.has_former),
     )
 
 
@@ -159,10 +159,10 @@ def spoil(masks: Tensor, generator: torch.Generator) -> Tensor:
     size = 1 + 0.08 * torch.randn(m, 1, 1, 2, generator=generator)
     y, x = torch.meshgrid(_centres(hc), _centres(wc), indexing="ij")
     grid = size * rearrange([x, y], "xy h w -> 1 h w xy") + shift
-    rough = F.interpolate(torch.randn(m, 1, 6, 6, generator=generator), (hc, wc), mode="bicubic")
+    coarse = F.interpolate(torch.randn(m, 1, 6, 6, generator=generator), (hc, wc), mode="bicubic")
     moved = F.grid_sample(cells, grid.to(cells.device), align_corners=False)
     soft = F.avg_pool2d(moved, 5, stride=1, padding=2, count_include_pad=False)
-    return (8 * (soft - 0.5) + 1.5 * rough.to(soft.device))[:, 0]
+    return (8 * (soft - 0.5) + 1.5 * coarse.to(soft.device))[:, 0]
 
 
 def _centres(count: int) -> Tensor:

@@ -204,8 +204,8 @@ class _Draw:
         at_frame = _at_frames(scene.motion, frame)
         layers = scene.box.shape[1]
         spread = y[:, None, :, None].expand(-1, layers, -1, -1, -1)
-        asked = Scene(at_frame, scene.textures, scene.box, scene.brightness, scene.wh)
-        covers = asked.sample(spread, alpha_only=True)[..., 0, 0] > 0.5  # (b, l, many)
+        requested = Scene(at_frame, scene.textures, scene.box, scene.brightness, scene.wh)
+        covers = requested.sample(spread, alpha_only=True)[..., 0, 0] > 0.5  # (b, l, many)
         order = torch.arange(1, layers + 1, device=frame.device)[:, None]
         layer = (covers * order).amax(dim=1) - 1
         # About two thirds of the points on objects, as far as the objects are large enough.

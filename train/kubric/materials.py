@@ -15,7 +15,7 @@ from train.blender.clip_materials import Painter, linear_rgba
 Socket = bpy.types.NodeSocket
 
 
-def make_material(look: str, unit: float, generator: np.random.Generator) -> bpy.types.Material:
+def make_material(appearance: str, unit: float, generator: np.random.Generator) -> bpy.types.Material:
     """A material for one thing.
 
     Args:
@@ -28,15 +28,15 @@ def make_material(look: str, unit: float, generator: np.random.Generator) -> bpy
         RuntimeError: Blender cannot read the picture.
     """
     roughness = generator.uniform(0.25, 0.95)
-    paint = Painter(look.partition(":")[0], roughness=float(roughness))
+    paint = Painter(appearance.partition(":")[0], roughness=float(roughness))
     paint.surface.inputs["Specular IOR Level"].default_value = float(generator.uniform(0.1, 0.6))
     if generator.random() < 0.08:
         paint.surface.inputs["Metallic"].default_value = 0.8
-    kind, _, path = look.partition(":")
+    kind, _, path = appearance.partition(":")
     if kind == "picture":
         return _picture(paint, path, unit, generator)
     if kind not in PATTERNS:
-        raise ValueError(f"look: expected one of {', '.join(PATTERNS)} or picture:<path>, got {look!r}")
+        raise ValueError(f"look: expected one of {', '.join(PATTERNS)} or picture:<path>, got {appearance!r}")
     colours = palette(int(generator.integers(4, 8)), generator)
     scale = float(np.exp(generator.uniform(np.log(4), np.log(14)))) / unit
     if kind == "plain":

@@ -94,7 +94,7 @@ class ThingPlan:
     size: float
     position: tuple[float, float, float]
     euler: tuple[float, float, float]
-    look: str
+    appearance: str
     seed: int
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
     spin: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -142,18 +142,18 @@ class ClipPlan:
 def make_plan(settings: RenderSettings, assets: Assets, index: int, attempt: int = 0) -> ClipPlan:
     """The plan of clip `index`; the same arguments give the same plan, and no clip depends on another."""
     generator = np.random.default_rng([settings.seed, index, attempt])
-    look = _looks(assets, generator)
+    appearance = _looks(assets, generator)
     fps = int(generator.choice(FRAME_RATES))
     seconds = settings.frames / fps
-    things = [_background("floor", (0, 0, -FLOOR_HALF_M), look(True), generator)]
-    things += _rigid(assets, look, generator)
-    things += [_deforming(look, seconds, generator) for _ in range(int(generator.integers(1, 4)))]
+    things = [_background("floor", (0, 0, -FLOOR_HALF_M), appearance(True), generator)]
+    things += _rigid(assets, appearance, generator)
+    things += [_deforming(appearance, seconds, generator) for _ in range(int(generator.integers(1, 4)))]
     moving = [(t.position, t.velocity) for t in things if t.role in ("rigid", "deforming")]
     camera = draw_camera(moving, generator)
-    things += _walls(camera, look, generator)
+    things += _walls(camera, appearance, generator)
     if generator.random() < 0.55:
         for _ in range(int(generator.integers(1, 3))):
-            things.append(_occluder(camera, look, generator))
+            things.append(_occluder(camera, appearance, generator))
     heading = generator.uniform(0, 2 * math.pi)
     return ClipPlan(
         index=index,
@@ -178,17 +178,17 @@ PATTERN_ODDS = np.array([2, 2, 2, 1, 2, 3, 2, 2, 3, 1.5])
 def _looks(assets: Assets, generator: np.random.Generator):
     """A function that draws a surface's look; backgrounds are seldom plain."""
 
-    def look(background: bool = False) -> str:
+    def appearance(background: bool = False) -> str:
         if assets.textures and generator.random() < 0.5:
             return f"picture:{generator.choice(assets.textures)}"
         odds = PATTERN_ODDS * np.where([p == "plain" and background for p in PATTERNS], 0.2, 1)
         return str(generator.choice(PATTERNS, p=odds / odds.sum()))
 
-    return look
+    return appearance
 
 
 def _background(
-    kind: str, place: tuple[float, float, float], look: str, generator: np.random.Generator
+    kind: str, place: tuple[float, float, float], appearance: str, generator: np.random.Generator
 ) -> ThingPlan:
     friction, bounce = generator.uniform(0.3, 0.9), generator.uniform(0.1, 0.7)
     return ThingPlan(
@@ -197,27 +197,27 @@ def _background(
         FLOOR_HALF_M,
         tuple(map(float, place)),
         (0.0, 0.0, 0.0),
-        look,
+        appearance,
         _seed(generator),
         bounce=float(bounce),
         friction=float(friction),
     )
 
 
-def _walls(camera: CameraPlan, look, generator: np.random.Generator) -> list[ThingPlan]:
+def _walls(camera: CameraPlan, appearance, generator: np.random.Generator) -> list[ThingPlan]:
     """Often a wall behind the things, sometimes one beside them, never on the camera's way."""
     walls = []
     if generator.random() < 0.6:
         back = max(camera.start[1], camera.end[1], 1.5) + generator.uniform(1, 4.5)
-        walls.append(_background("wall", (0, back + FLOOR_HALF_M, 0), look(True), generator))
+        walls.append(_background("wall", (0, back + FLOOR_HALF_M, 0), appearance(True), generator))
         if generator.random() < 0.4:
             beside = max(abs(camera.start[0]), abs(camera.end[0]), 3.0) + generator.uniform(1, 3)
             side = float(generator.choice((-1, 1)) * (beside + FLOOR_HALF_M))
-            walls.append(_background("wall", (side, 0, 0), look(True), generator))
+            walls.append(_background("wall", (side, 0, 0), appearance(True), generator))
     return walls
 
 
-def _rigid(assets: Assets, look, generator: np.random.Generator) -> list[ThingPlan]:
+def _rigid(assets: Assets, appearance, generator: np.random.Generator) -> list[ThingPlan]:
     """Between 4 and 9 things in the air, apart from each other, most thrown towards the middle."""
     things: list[ThingPlan] = []
     for _ in range(int(generator.integers(4, 10))):
@@ -237,7 +237,7 @@ def _rigid(assets: Assets, look, generator: np.random.Generator) -> list[ThingPl
                 size,
                 triple(place),
                 triple(generator.uniform(-math.pi, math.pi, 3)),
-                look(),
+                appearance(),
                 _seed(generator),
                 velocity=triple(throw),
                 spin=triple(generator.normal(0, 3.0, 3)),
@@ -258,7 +258,7 @@ def _rigid_kind(assets: Assets, generator: np.random.Generator) -> str:
     return str(generator.choice(SHAPES))
 
 
-def _deforming(look, seconds: float, generator: np.random.Generator) -> ThingPlan:
+def _deforming(appearance, seconds: float, generator: np.random.Generator) -> ThingPlan:
     kind = str(generator.choice(DEFORMING, p=(0.22, 0.22, 0.16, 0.4)))
     size = float(generator.uniform(1.4, 2.8))
     height = {"cloth": 0.65 * size, "tube": 0.4 * size, "blob": 0.45 * size, "creature": 0.0}[kind]
@@ -275,14 +275,14 @@ def _deforming(look, seconds: float, generator: np.random.Generator) -> ThingPla
         size,
         triple(middle - way * seconds / 2),
         (0.0, float(tilt), float(turn)),
-        look(),
+        appearance(),
         _seed(generator),
         velocity=triple(way),
         spin=(0.0, 0.0, float(generator.normal(0, 0.15))),
     )
 
 
-def _occluder(camera: CameraPlan, look, generator: np.random.Generator) -> ThingPlan:
+def _occluder(camera: CameraPlan, appearance, generator: np.random.Generator) -> ThingPlan:
     """A thin thing between the camera and the scene, broadside to the view, swaying or passing by."""
     start, target = np.array(camera.start), np.array(camera.target_start)
     share = generator.uniform(0.3, 0.7)
@@ -296,7 +296,7 @@ def _occluder(camera: CameraPlan, look, generator: np.random.Generator) -> Thing
         float(0.55 * share * np.linalg.norm(way)),
         triple(place),
         (0.0, float(generator.normal(0, 0.3)), float(facing)),
-        look(),
+        appearance(),
         _seed(generator),
         velocity=triple(across),
         spin=(0.0, float(generator.normal(0, 0.3)), 0.0),

@@ -212,7 +212,7 @@ class SceneBuilder:
             mesh.set_sharp_from_angle(angle=math.radians(35))
         if not keep_material or not mesh.materials:
             mesh.materials.clear()
-            mesh.materials.append(make_material(thing.look, unit, np.random.default_rng(thing.seed)))
+            mesh.materials.append(make_material(thing.appearance, unit, np.random.default_rng(thing.seed)))
         self.things.append(Thing(thing, asset, mesh_object))
         return self.things[-1]
 

@@ -167,8 +167,8 @@ def _follow(
 def _usable(tracks: Tracks, wh: tuple[int, int]) -> Tracks:
     away = np.abs(tracks.xy - (np.array(wh) - 1) / 2).max((0, 2))
     # Rounding may hide a point at a sharp edge from the very ray that found it.
-    asked = tracks.visible[tracks.query_frame, np.arange(len(tracks.thing))]
-    near = (away < FAR_WIDTHS * max(wh)) & asked
+    requested = tracks.visible[tracks.query_frame, np.arange(len(tracks.thing))]
+    near = (away < FAR_WIDTHS * max(wh)) & requested
     return Tracks(
         tracks.xy[:, near],
         tracks.visible[:, near],

@@ -106,16 +106,16 @@ def _camera(builder: SceneBuilder) -> dict[str, np.ndarray]:
 def _meta(plan: ClipPlan, settings: RenderSettings, builder: SceneBuilder, pybullet_folder: str) -> dict:
     objects = []
     for number, thing in enumerate(builder.things, start=1):
-        look = thing.plan.look
+        appearance = thing.plan.appearance
         objects.append(
             {
                 "id": number,
                 "role": thing.plan.role,
                 "mesh": thing.plan.kind,
                 "mesh_licence": terms_of(thing.plan.kind, pybullet_folder),
-                "surface": look,
-                "surface_licence": terms_of("mesh:" + look[8:], "-")
-                if look.startswith("picture:")
+                "surface": appearance,
+                "surface_licence": terms_of("mesh:" + appearance[8:], "-")
+                if appearance.startswith("picture:")
                 else terms_of("", ""),
             }
         )

@@ -94,26 +94,26 @@ class SegmentingTask(Task):
         truth = at_mask_size(batch.masks)
         maps = self.network.encoder(batch.frames.float())
         origin = (FARTHEST_ORIGIN * torch.rand(2, generator=generator)).tolist()
-        asked = first_prompts(batch.masks, batch.frame, generator)
+        requested = first_prompts(batch.masks, batch.frame, generator)
         rounds = 1 + int(torch.randint(self.rounds, (), generator=generator))
         total, overlaps = truth.new_zeros(()), []
         for i in range(rounds):
-            logits, overlap_logit = self.network.decoder(maps, asked, origin)
+            logits, overlap_logit = self.network.decoder(maps, requested, origin)
             losses = mask_losses(logits, truth[:, None])
             # The clear answer always learns; of the several, the one that is nearest.
             best = losses[:, 1:].min(dim=1).values
             right = overlap(logits.detach(), truth[:, None])
-            judged = F.mse_loss(overlap_logit.sigmoid(), right)
-            total = total + (losses[:, 0] + best).mean() + judged
+            estimated = F.mse_loss(overlap_logit.sigmoid(), right)
+            total = total + (losses[:, 0] + best).mean() + estimated
             overlaps.append(right)
             if i + 1 < rounds:
                 answer = chosen(logits, overlap_logit, clear=i > 0)
-                asked = add_corrections(asked, *answer, batch.masks, generator)
+                requested = add_corrections(requested, *answer, batch.masks, generator)
         figures = {
             "first": overlaps[0][:, 0].mean(),
             "first_best": overlaps[0][:, 1:].amax(dim=1).mean(),
             "last": overlaps[-1][:, 0].mean(),
-            "judged": judged,
+            "judged": estimated,
         }
         return total / rounds, figures
 
@@ -144,12 +144,12 @@ class SegmentingTask(Task):
 
     def _answers(self, maps: FrameMaps, batch: SegmentBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """(m, candidates, h, w) logits for every kind of prompt that is validated."""
-        asked = click_prompts(batch.masks, batch.frame)
-        logits, scores = self.network.decoder(maps, asked)
+        requested = click_prompts(batch.masks, batch.frame)
+        logits, scores = self.network.decoder(maps, requested)
         answers = {"oracle1": logits[:, 1:], "click1": _best(logits, scores)}
         for clear in (False, True):
-            asked = add_corrections(asked, *chosen(logits, scores, clear=clear), batch.masks, None)
-            logits, scores = self.network.decoder(maps, asked)
+            requested = add_corrections(requested, *chosen(logits, scores, clear=clear), batch.masks, None)
+            logits, scores = self.network.decoder(maps, requested)
         answers["click3"] = logits[:, :1]
         answers["box"] = self.network.decoder(maps, box_prompts(batch.masks, batch.frame, generator))[0][
             :, :1

@@ -12,7 +12,7 @@ import torch
 from pointtrack.geometry import inside_image
 from pointtrack.io.formats.text import size_needed, tracks_of
 from pointtrack.types import Tracks
-from pointtrack.types.point_states import State
+from pointtrack.types.point_states import PointState
 
 VERSION = "1.1"
 LABEL = "point"
@@ -30,7 +30,7 @@ def write(path: Path, tracks: Tracks) -> None:
     xy, known = tracks.xy.double().numpy(), tracks.tracked().numpy()
     inside, visible = tracks.in_frame().numpy(), tracks.visible().numpy()
     if tracks.states is not None:  # nobody knows where a lost point is
-        inside &= (tracks.states.state != State.LOST).numpy()
+        inside &= (tracks.states.state != PointState.LOST).numpy()
     edge = np.array(tracks.wh) - 0.5
     for n, point in enumerate(tracks.ids.tolist()):
         track = SubElement(root, "track", id=str(point), label=LABEL, source="auto")

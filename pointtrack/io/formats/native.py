@@ -13,11 +13,11 @@ import torch
 
 from pointtrack.io.formats.text import number_texts
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import BLANK, PointStates, State
+from pointtrack.types.point_states import BLANK, PointState, PointStates
 
 CSV_COLUMNS = ["frame", "time", "id", "x", "y", "visibility", "confidence"]
 STATE_COLUMNS = ["state", "likeness", "found", "raw_x", "raw_y", "raw_visibility"]  # of tracks with states
-STATES = {state.name.lower(): int(state) for state in State}
+STATES = {state.name.lower(): int(state) for state in PointState}
 FORMAT = "pointtrack tracks 1"
 
 
@@ -64,7 +64,7 @@ def _state_texts(tracks: Tracks, t: int) -> list[str]:
         return [""] * len(tracks.ids)
     row = tracks.states.arrays()
     columns = zip(
-        [State(value).name.lower() for value in row["state"][t].tolist()],
+        [PointState(value).name.lower() for value in row["state"][t].tolist()],
         number_texts(row["likeness"][t]), row["found"][t].tolist(), number_texts(row["raw_xy"][t]),
         number_texts(row["raw_visibility"][t]), strict=True,
     )  # fmt: skip
@@ -168,5 +168,5 @@ def _tracks(
         wh=(int(header["wh"][0]), int(header["wh"][1])),
         first_frame=int(header["first_frame"]),
         fps=float(header["fps"]),
-        states=PointStates.of_arrays(states),
+        states=PointStates.from_arrays(states),
     )

@@ -30,12 +30,12 @@ def write(path: Path, tracks: Tracks, video: Video | None) -> None:
             f"video: expected {len(tracks)} frames of {tracks.wh} as in the tracks, got {len(video)} of {video.wh}"
         )
     size = np.array(tracks.wh, dtype=np.float64)
-    asked = (tracks.queries.xy.double().numpy() + 0.5) / size
+    requested = (tracks.queries.xy.double().numpy() + 0.5) / size
     frame = tracks.queries.frame.numpy()[:, None] - tracks.first_frame
     content = {
         "points": rearrange((tracks.xy.double().numpy() + 0.5) / size, "t n xy -> n t xy"),
         "occluded": rearrange(~(tracks.visible() & tracks.in_frame()).numpy(), "t n -> n t"),
-        "query_points": np.concatenate([frame, asked[:, ::-1]], axis=1),
+        "query_points": np.concatenate([frame, requested[:, ::-1]], axis=1),
         **({} if video is None else {"video": np.ascontiguousarray(video.frames)}),
     }
     if pickled:
@@ -60,7 +60,7 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
         if missing:
             raise ValueError(f"it lacks {sorted(missing)}")
         points, occluded = data["points"].astype(np.float64), data["occluded"].astype(bool)
-        asked = data["query_points"] if "query_points" in data.files else None
+        requested = data["query_points"] if "query_points" in data.files else None
         shape = data["video"].shape if "video" in data.files else None
     size = size_needed(wh) if shape is None else (int(shape[2]), int(shape[1]))
     if points.shape != (*occluded.shape, 2):
@@ -70,8 +70,8 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
     probability = torch.from_numpy(visible).float()
     queries = (
         _first_visible(xy, visible)
-        if asked is None
-        else Queries(torch.from_numpy(asked[:, 0]), torch.from_numpy(asked[:, :0:-1] * size - 0.5))
+        if requested is None
+        else Queries(torch.from_numpy(requested[:, 0]), torch.from_numpy(requested[:, :0:-1] * size - 0.5))
     )
     return Tracks(torch.from_numpy(xy), probability, probability, queries, size, fps=fps)
 

@@ -19,14 +19,14 @@ FRAMES = 12
 @pytest.fixture(scope="module")
 def scene(textured):
     """Video, and the (t, h, w) true masks of a reddish disk that moves right by 3 pixels per frame."""
-    ground, look = textured(WH, 1) // 2, textured((41, 41), 2) // 2
-    look[..., 0] += 120
+    ground, appearance = textured(WH, 1) // 2, textured((41, 41), 2) // 2
+    appearance[..., 0] += 120
     ys, xs = np.mgrid[:41, :41] - 20
     disk = xs**2 + ys**2 <= 18**2
     frames, masks = [], np.zeros((FRAMES, WH[1], WH[0]), bool)
     for t in range(FRAMES):
         frame, corner = ground.copy(), 10 + 3 * t
-        frame[30:71, corner : corner + 41][disk] = look[disk]
+        frame[30:71, corner : corner + 41][disk] = appearance[disk]
         masks[t, 30:71, corner : corner + 41] = disk
         frames.append(cv2.GaussianBlur(frame, (0, 0), 0.7))
     return Video(np.stack(frames), fps=10), masks

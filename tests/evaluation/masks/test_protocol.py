@@ -52,11 +52,11 @@ def test_first_masks(example):
 
 
 def test_first_clicks_ask_about_the_first_frame_alone(example):
-    asked = []
+    requested = []
 
     def method(video, prompts):
         ((object_id, prompt),) = prompts.items()
-        asked.append((object_id, len(video), prompt.frame, prompt.labels.tolist()))
+        requested.append((object_id, len(video), prompt.frame, prompt.labels.tolist()))
         return Masks(torch.ones(1, 1, 40, 60, dtype=torch.bool), torch.tensor([object_id]))
 
     prompts = first_click_prompts(method, example, 3)
@@ -66,7 +66,7 @@ def test_first_clicks_ask_about_the_first_frame_alone(example):
         False,
         False,
     ]
-    assert asked == [(o, 1, 0, labels) for o in (4, 7) for labels in ([True], [True, False])]
+    assert requested == [(o, 1, 0, labels) for o in (4, 7) for labels in ([True], [True, False])]
 
 
 def test_interactive_user_repairs_the_worst_frames(example):

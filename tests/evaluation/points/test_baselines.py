@@ -66,15 +66,15 @@ def test_flow_is_computed_once_per_pair_and_direction(monkeypatch, panning):
 
 @pytest.mark.parametrize("mode", ["first", "strided"])
 def test_own_tracker_goes_backward_only_where_that_counts(mode, panning, monkeypatch, tiny_tracker):
-    asked, track = [], pointtrack.track
+    requested, track = [], pointtrack.track
     monkeypatch.setattr("pointtrack.load_tracker", lambda **_: tiny_tracker)
     monkeypatch.setattr(
-        "pointtrack.track", lambda *args, **options: asked.append(options) or track(*args, **options)
+        "pointtrack.track", lambda *args, **options: requested.append(options) or track(*args, **options)
     )
     build_methods(["pointtrack"], mode=mode)["pointtrack"](
         panning(7, (64, 48), SHIFT), Queries([2], [[9.0, 9.0]])
     )
-    assert asked == [{"backward": mode == "strided", "support_grid": 5, "support_local": 0}]
+    assert requested == [{"backward": mode == "strided", "support_grid": 5, "support_local": 0}]
 
 
 @pytest.mark.parametrize("names", [["raft"], []])

@@ -107,16 +107,16 @@ def test_changed_input_is_run_again(example):
 
 
 def test_own_tracker_is_loaded_by_name(tmp_path, monkeypatch, two_videos, tiny_tracker):
-    asked = []
+    requested = []
     monkeypatch.setattr(
-        "pointtrack.load_tracker", lambda name="default", **_: asked.append(name) or tiny_tracker
+        "pointtrack.load_tracker", lambda name="default", **_: requested.append(name) or tiny_tracker
     )
     monkeypatch.setattr("pointtrack.track", lambda tracker, video, queries, **_: static(video, queries))
     weights = tmp_path / "mine.safetensors"
     weights.write_bytes(b"weights")
     eval_command("warp", "pointtrack", tracker=str(weights), out=tmp_path / "r.json")
     eval_command("warp", "pointtrack", mode="strided")
-    assert asked == [str(weights), "default"]
+    assert requested == [str(weights), "default"]
     settings = json.loads((tmp_path / "r.json").read_text())["settings"]
     assert "mine.safetensors sha256:" in settings["pointtrack"]["tracker"]
 

@@ -108,8 +108,8 @@ def test_papers_ask_for_all_queries_and_a_global_grid_in_one_run(clip, runs):
     AskedTracker.by(tracker, Protocol("cotracker"))(clip, QUERIES)
     (run,) = runs
     assert run.frame[0].tolist() == [0, 5, 13] + [0] * 25
-    asked = torch.tensor([on_input(xy, (512, 384)) for xy in QUERIES.xy.tolist()])
-    torch.testing.assert_close(run.xy[0], torch.cat([asked, GLOBAL]).float(), atol=1e-3, rtol=0)
+    requested = torch.tensor([on_input(xy, (512, 384)) for xy in QUERIES.xy.tolist()])
+    torch.testing.assert_close(run.xy[0], torch.cat([requested, GLOBAL]).float(), atol=1e-3, rtol=0)
 
 
 def test_papers_ask_one_by_one_with_a_local_grid_on_frame_0(clip, runs):

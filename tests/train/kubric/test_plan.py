@@ -40,7 +40,7 @@ def test_plans_have_what_the_data_need():
     assert ("rigid", "mesh:a.obj") in kinds
     assert {plan.camera.kind for plan in plans} == set(CAMERAS)
     assert {plan.shutter > 0 for plan in plans} == {True, False}
-    assert any(thing.look == "picture:c.jpg" for thing in things)
+    assert any(thing.appearance == "picture:c.jpg" for thing in things)
     assert {plan.camera.shake_m > 0 for plan in plans} == {True, False}
     assert all(
         plan.things[0].kind == "floor" and plan.camera.start[2] > 0 < plan.camera.end[2] for plan in plans
@@ -68,7 +68,7 @@ def test_only_what_there_is_is_used():
     plan = make_plan(RenderSettings(), Assets(), 0)
     assert plan.hdri == ""
     assert not any(
-        t.kind.startswith(("mesh:", "kubric:")) or t.look.startswith("picture") for t in plan.things
+        t.kind.startswith(("mesh:", "kubric:")) or t.appearance.startswith("picture") for t in plan.things
     )
 
 

@@ -113,15 +113,15 @@ def test_objects_are_unions_of_touching_regions(photo):
 
 def test_first_prompts_lie_where_they_say(masks):
     many = masks.repeat(40, 1, 1)
-    asked = first_prompts(many, torch.zeros(80, dtype=torch.int64), torch.Generator().manual_seed(0))
-    x, y = asked.points.round().long().unbind(dim=-1)
+    requested = first_prompts(many, torch.zeros(80, dtype=torch.int64), torch.Generator().manual_seed(0))
+    x, y = requested.points.round().long().unbind(dim=-1)
     inside = many[torch.arange(80)[:, None], y, x]
-    assert inside[asked.kinds == POSITIVE].all() and not inside[asked.kinds == NEGATIVE].any()
-    boxed = (asked.kinds == BOX_END).any(dim=1)
-    clicked = (asked.kinds == POSITIVE).any(dim=1)
-    assert (boxed | clicked | asked.has_former).all() and boxed.any() and asked.has_former.any()
-    assert ((asked.kinds == NEGATIVE).any(dim=1) <= clicked).all()
-    assert (asked.kinds == NOTHING).any()
+    assert inside[requested.kinds == POSITIVE].all() and not inside[requested.kinds == NEGATIVE].any()
+    boxed = (requested.kinds == BOX_END).any(dim=1)
+    clicked = (requested.kinds == POSITIVE).any(dim=1)
+    assert (boxed | clicked | requested.has_former).all() and boxed.any() and requested.has_former.any()
+    assert ((requested.kinds == NEGATIVE).any(dim=1) <= clicked).all()
+    assert (requested.kinds == NOTHING).any()
 
 
 def test_boxes_and_clicks(masks):
@@ -143,11 +143,11 @@ def test_corrections_are_clicked_into_the_wrong(masks, seed):
     got[0, 10:20] = False  # missed
     got[1, :, 30:40] = True  # too much
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    asked = add_corrections(click_prompts(masks, frame), got, torch.ones(2, 12, 16), masks, generator)
-    assert asked.kinds.tolist() == [[POSITIVE, POSITIVE], [POSITIVE, NEGATIVE]]
-    (x0, y0), (x1, _) = asked.points[:, 1].tolist()
+    requested = add_corrections(click_prompts(masks, frame), got, torch.ones(2, 12, 16), masks, generator)
+    assert requested.kinds.tolist() == [[POSITIVE, POSITIVE], [POSITIVE, NEGATIVE]]
+    (x0, y0), (x1, _) = requested.points[:, 1].tolist()
     assert 20 <= x0 < 50 and 10 <= y0 < 20 and 30 <= x1 < 40
-    assert asked.has_former.all() and (asked.former == 1).all()
+    assert requested.has_former.all() and (requested.former == 1).all()
     right = add_corrections(click_prompts(masks, frame), masks, torch.ones(2, 12, 16), masks, generator)
     x, y = right.points[:, 1].long().unbind(dim=-1)
     assert torch.equal(right.kinds[:, 1].bool(), masks[torch.arange(2), y, x])
