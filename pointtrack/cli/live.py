@@ -17,14 +17,13 @@ import cv2
 import numpy as np
 
 from pointtrack.cli.live_server import LiveServer
-from pointtrack.cli.parse import parse_points
 from pointtrack.cli.states import StateTally, state_options, word
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
 from pointtrack.io.queries import load_queries
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
 from pointtrack.pipeline.live import LiveReport, LiveResult, LiveTracker
-from pointtrack.tracking.queries import grid_queries
+from pointtrack.tracking.queries import grid_queries, parse_points
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
 from pointtrack.viz.tracks import TrackStyle, draw_frame

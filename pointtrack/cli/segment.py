@@ -9,13 +9,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pointtrack.cli.options import VideoOptions, video_target
-from pointtrack.cli.parse import Told, parse_prompts
 from pointtrack.io.masks import save_masks, write_cutout
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
 from pointtrack.objects.from_tracks import Progress, segment_tracks
 from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.prompt_texts import Told, parse_prompts
 from pointtrack.objects.sam2_engine import load_sam2_video
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.object_session import ObjectSession

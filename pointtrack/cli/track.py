@@ -11,7 +11,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pointtrack.cli.options import VideoOptions, video_target
-from pointtrack.cli.parse import parse_points
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli.states import StateTally, state_options
 from pointtrack.io.queries import load_queries
@@ -25,7 +24,7 @@ from pointtrack.io.video import (
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.stream import RegionOptions, track_regions
 from pointtrack.states.stream import track_states
-from pointtrack.tracking.queries import corner_queries, grid_queries
+from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks, Video

@@ -7,6 +7,7 @@ keeps frame and (x, y) apart.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -156,3 +157,22 @@ def stride_queries(wh: tuple[int, int], stride: int, frame: int = 0) -> Queries:
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
     xy = torch.stack([grid_x, grid_y], dim=-1).reshape(-1, 2)
     return Queries(torch.full((len(xy),), frame), xy)
+
+
+def parse_points(points: Sequence[str]) -> Queries:
+    """Texts like "0,120,80.5" (frame, x, y) -> Queries.
+
+    Raises:
+        ValueError: a text of another form.
+
+    >>> parse_points(["0,120,80.5"]).xy
+    tensor([[120.0000,  80.5000]])
+    """
+    rows = []
+    for text in points:
+        try:
+            frame, x, y = (float(number) for number in text.split(","))
+        except ValueError as error:
+            raise ValueError(f"points: expected frame,x,y as in 0,120,80.5, got {text!r}") from error
+        rows.append([frame, x, y])
+    return Queries.from_txy(rows)

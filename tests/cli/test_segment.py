@@ -9,10 +9,10 @@ import torch
 
 from pointtrack.cli import main as cli
 from pointtrack.cli import segment as cli_segment
-from pointtrack.cli.parse import parse_prompts
 from pointtrack.io.masks import load_masks
 from pointtrack.io.tracks import save_tracks
 from pointtrack.io.video import write_image
+from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.types.masks import Masks
 from tests.support.scenes import ColourSegmenter, squares
 

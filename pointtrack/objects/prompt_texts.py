@@ -1,4 +1,4 @@
-"""Points and prompts as texts of the command line: frame,x,y and the like."""
+"""Prompts as texts, as commands and manifests have them: frame,x,y and the like."""
 
 from __future__ import annotations
 
@@ -10,31 +10,11 @@ from torch import Tensor
 
 from pointtrack.io.video import read_mask
 from pointtrack.segment.base import Prompt
-from pointtrack.types import Queries
 
 CLICK = "a click frame,x,y or frame,x,y,-"
 BOX = "a box frame,x0,y0,x1,y1"
 MASK = "a mask frame,FILE"
 ABSENT = "an absence frame"
-
-
-def parse_points(points: Sequence[str]) -> Queries:
-    """Texts like "0,120,80.5" (frame, x, y) -> Queries.
-
-    Raises:
-        ValueError: a text of another form.
-
-    >>> parse_points(["0,120,80.5"]).xy
-    tensor([[120.0000,  80.5000]])
-    """
-    rows = []
-    for text in points:
-        try:
-            frame, x, y = (float(number) for number in text.split(","))
-        except ValueError as error:
-            raise ValueError(f"points: expected frame,x,y as in 0,120,80.5, got {text!r}") from error
-        rows.append([frame, x, y])
-    return Queries.from_txy(rows)
 
 
 @dataclass
