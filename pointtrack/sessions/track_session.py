@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.geometry import grid_points, inside_image
+from pointtrack.geometry import inside_image
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.sessions.files import read_session_npz, write_session_npz
 from pointtrack.sessions.history import History
-from pointtrack.tracking.window_stream import StreamTracker, track
+from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
+from pointtrack.sessions.schedule import Direction
+from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks, Video
 
-SUPPORT_GRID = 5  # side of the grid of helper points that goes with every point
-FORMAT = "pointtrack track session 1"
+FORMAT = "pointtrack track session 2"
 # Who says where a point is on a frame.
 NOBODY, MODEL, PERSON = 0, 1, 2
+Progress = Callable[[range], None]
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class Fix:
         frame: number of the frame.
         xy: (x, y) in pixels.
         serial: distinct from that of every other fix of the session.
+        group: number of the call that added the point together with others; 0 for a correction, from which a point
+            is tracked alone.
     """
 
     frame: int
     xy: tuple[float, float]
     serial: int
+    group: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,31 +57,6 @@ class FixedPoint:
         return replace(self, fixes=tuple(sorted([*others, fix], key=lambda one: one.frame)))
 
 
-@dataclass(frozen=True)
-class Span:
-    """Frames between two fixes of a point that follow each other, or beyond its first or last one.
-
-    Attributes:
-        point: id of the point.
-        left, right: serials of the fixes at the ends; None where there is none.
-        frames: without those of the fixes.
-    """
-
-    point: int
-    left: int | None
-    right: int | None
-    frames: range
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What was found on the frames of a span: xy (t, 2), visibility and confidence (t,)."""
-
-    xy: Tensor
-    visibility: Tensor
-    confidence: Tensor
-
-
 class TrackSession:
     """Points in a video: add them, look at their tracks, correct them.
 
@@ -88,6 +68,7 @@ class TrackSession:
         video: the frames.
         tracker: from `load_tracker`.
 
+    >>> import numpy as np
     >>> import pointtrack as pt
     >>> session = pt.TrackSession(pt.Video(np.zeros((5, 48, 64, 3), np.uint8)), pt.load_tracker())
     >>> (point,) = session.add(pt.Queries([0], [[20.0, 20.0]])).tolist()
@@ -101,17 +82,34 @@ class TrackSession:
         self._history: History[tuple[FixedPoint, ...]] = History([()])
         self._serial = itertools.count(1)
         self._parts: dict[Span, Part] = {}
+        self._walks: list[
+            PointWalk
+        ] = []  # that have not come to their end, or wait for the one from the other side
 
     @property
     def points(self) -> dict[int, list[int]]:
         """Id of every point -> frames on which a person said where it is."""
         return {point.id: [fix.frame for fix in point.fixes] for point in self._history.state}
 
-    def add(self, queries: Queries) -> Tensor:
+    @property
+    def groups(self) -> dict[int, int]:
+        """Id of every point -> number of the call of `add` that brought it."""
+        groups = {
+            point.id: fix.group
+            for state in self._history.states
+            for point in state
+            for fix in point.fixes
+            if fix.group
+        }
+        return {point: groups[point] for point in self.points}
+
+    def add(self, queries: Queries, *, follow: bool = True) -> Tensor:
         """Track more points; those of one call are tracked together.
 
         Args:
             queries: the points. Their ids are not used.
+            follow: through the whole video, now. Otherwise they are known on their frames only, until `propagate` or
+                `tracks` follows them.
 
         Returns:
             (n,) int64 ids of the points, which were never used before.
@@ -120,19 +118,21 @@ class TrackSession:
             ValueError: a query after the last frame or outside the image. Then nothing has changed.
         """
         queries.check_inside(len(self.video), self.video.wh)
-        used = [point.id for state in self._history.states for point in state]
-        first = 1 + max(used, default=-1)
+        every = [point for state in self._history.states for point in state]
+        first = 1 + max((point.id for point in every), default=-1)
+        group = 1 + max((fix.group for point in every for fix in point.fixes), default=0)
         points = tuple(
-            FixedPoint(first + i, (Fix(frame, (x, y), next(self._serial)),))
+            FixedPoint(first + i, (Fix(frame, (x, y), next(self._serial), group),))
             for i, (frame, (x, y)) in enumerate(zip(queries.frame.tolist(), queries.xy.tolist(), strict=True))
         )
-        found = track(self.tracker, self.video, queries)
-        for i, point in enumerate(points):
-            for span in spans_of(point, len(self.video)):
-                rows = slice(span.frames.start, span.frames.stop)
-                self._parts[span] = Part(
-                    found.xy[rows, i], found.visibility[rows, i], found.confidence[rows, i]
-                )
+        if follow:
+            found = track(self.tracker, self.video, queries)
+            for i, point in enumerate(points):
+                for span in spans_of(point, len(self.video)):
+                    rows = slice(span.frames.start, span.frames.stop)
+                    self._parts[span] = Part(
+                        found.xy[rows, i], found.visibility[rows, i], found.confidence[rows, i]
+                    )
         self._do((*self._history.state, *points))
         return torch.tensor([point.id for point in points], dtype=torch.int64)
 
@@ -169,6 +169,11 @@ class TrackSession:
         kept = [replace(other, fixes=rest) if other is one else other for other in self._history.state]
         self._do(tuple(other for other in kept if other.fixes))
 
+    def remove(self, points: Iterable[int]) -> None:
+        """Forget points and all that was said about them. Raises ValueError for an unknown one."""
+        gone = {self._point(point).id for point in points}
+        self._do(tuple(point for point in self._history.state if point.id not in gone))
+
     def undo(self) -> bool:
         """Take the last action back; False if there is none. What was tracked before it counts again."""
         return self._history.undo()
@@ -177,29 +182,77 @@ class TrackSession:
         """Do again what was undone; False if there is nothing."""
         return self._history.redo()
 
+    def propagate(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        direction: Direction = "both",
+        progress: Progress | None = None,
+    ) -> None:
+        """Follow points from what was said of them; only what is not known yet is tracked.
+
+        Args:
+            start, stop: frames start..stop-1 are wanted; by default all.
+            direction: "forward" follows points only from a fix before these frames, "backward" only from one after them.
+                What lies between two fixes of a point follows from both.
+            progress: called with the frames that some points have got since the last call. What it raises ends the
+                work, and all that was tracked stays: the next call goes on from there.
+
+        Raises:
+            ValueError: frames that the video does not have.
+        """
+        stop = len(self.video) if stop is None else stop
+        if not 0 <= start < stop <= len(self.video):
+            raise ValueError(
+                f"frames: expected 0 <= start < stop <= {len(self.video)}, got start {start} and stop {stop}"
+            )
+        for walk in self._wanted_walks(range(start, stop), direction):
+            two_ended = walk.spans[0].left is not None and walk.spans[0].right is not None
+            wanted = len(walk.frames) if two_ended else _reach(walk.frames, range(start, stop))
+            while walk.done < wanted:
+                new = walk.advance(self.tracker, self.video)
+                if walk.done == len(walk.frames):
+                    self._settle(walk)
+                if progress is not None:
+                    progress(new)
+
     def tracks(self) -> Tracks:
         """All points on all frames; tracks what is not known yet.
 
         The queries of the tracks are the first fixes of the points.
         """
-        frames, points = len(self.video), self._history.state
-        xy = torch.full((frames, len(points), 2), torch.nan)
-        visibility, confidence = torch.zeros(frames, len(points)), torch.zeros(frames, len(points))
-        self._track_missing()
+        self.propagate()
+        return self.known()
+
+    def known(self, start: int = 0, stop: int | None = None) -> Tracks:
+        """All points on frames start..stop-1 as far as they are known, NaN elsewhere; tracks nothing."""
+        stop = len(self.video) if stop is None else stop
+        frames, points = range(start, stop), self._history.state
+        xy = torch.full((len(frames), len(points), 2), torch.nan)
+        visibility, confidence = torch.zeros(len(frames), len(points)), torch.zeros(len(frames), len(points))
         for column, point in enumerate(points):
-            for span in spans_of(point, frames):
-                rows, part = slice(span.frames.start, span.frames.stop), self._parts[span]
-                xy[rows, column] = part.xy
-                visibility[rows, column], confidence[rows, column] = part.visibility, part.confidence
+            for span in spans_of(point, len(self.video)):
+                for covered, part in self._known_parts(span):
+                    first, last = max(covered.start, start), min(covered.stop, stop)
+                    if first < last:
+                        here, there = (
+                            slice(first - start, last - start),
+                            slice(first - covered.start, last - covered.start),
+                        )
+                        xy[here, column] = part.xy[there]
+                        visibility[here, column] = part.visibility[there]
+                        confidence[here, column] = part.confidence[there]
             for fix in point.fixes:
-                xy[fix.frame, column] = torch.tensor(fix.xy)
-                visibility[fix.frame, column] = confidence[fix.frame, column] = 1.0
+                if fix.frame in frames:
+                    xy[fix.frame - start, column] = torch.tensor(fix.xy)
+                    visibility[fix.frame - start, column] = confidence[fix.frame - start, column] = 1.0
         queries = Queries(
             torch.tensor([point.fixes[0].frame for point in points], dtype=torch.int64),
             torch.tensor([point.fixes[0].xy for point in points]).reshape(-1, 2),
             torch.tensor([point.id for point in points], dtype=torch.int64),
         )
-        return Tracks(xy, visibility, confidence, queries, self.video.wh, fps=self.video.fps)
+        return Tracks(xy, visibility, confidence, queries, self.video.wh, start, self.video.fps)
 
     def sources(self) -> Tensor:
         """(t, n) uint8, who says where each point is: 1 the model, 2 a person; 0 where it is not tracked."""
@@ -211,18 +264,30 @@ class TrackSession:
 
     def save(self, path: str | Path) -> Path:
         """Write all that was said, its history and what was tracked to one .npz file (without the video)."""
-        self.tracks()
         wanted = [span for point in self._history.state for span in spans_of(point, len(self.video))]
+        wanted = [span for span in wanted if span in self._parts]
+        walks = [walk for walk in self._walks if walk.done]
         parts = [self._parts[span] for span in wanted]
+        parts += [walk.part(span) for walk in walks for span in walk.spans]
         told = {
             "format": FORMAT,
             "video": self.video.fingerprint(),
             "now": self._history.now,
             "states": [
-                [{"id": p.id, "fixes": [[f.frame, *f.xy, f.serial] for f in p.fixes]} for p in state]
+                [{"id": p.id, "fixes": [[f.frame, *f.xy, f.serial, f.group] for f in p.fixes]} for p in state]
                 for state in self._history.states
             ],
-            "spans": [[s.point, s.left, s.right, s.frames.start, s.frames.stop] for s in wanted],
+            "spans": [_span_row(span) for span in wanted],
+            "walks": [
+                {
+                    "spans": [_span_row(span) for span in walk.spans],
+                    "xy": walk.xy.tolist(),
+                    "frames": [walk.frames.start, walk.frames.stop, walk.frames.step],
+                    "together": walk.together,
+                    "done": walk.done,
+                }
+                for walk in walks
+            ],
         }
         arrays = {
             "xy": torch.cat([torch.zeros(0, 2), *(part.xy for part in parts)]).numpy(),
@@ -242,80 +307,99 @@ class TrackSession:
         told, arrays = read_session_npz(
             path, "a track session", names, format=FORMAT, video=self.video.fingerprint()
         )
-        columns = [torch.from_numpy(array) for array in arrays.values()]
         states = [
             tuple(
-                FixedPoint(p["id"], tuple(Fix(f, (x, y), serial) for f, x, y, serial in p["fixes"]))
+                FixedPoint(
+                    p["id"], tuple(Fix(f, (x, y), serial, group) for f, x, y, serial, group in p["fixes"])
+                )
                 for p in state
             )
             for state in told["states"]
         ]
-        spans = [Span(point, left, right, range(a, b)) for point, left, right, a, b in told["spans"]]
+        spans = [_read_span(row) for row in told["spans"]]
         lengths = [len(span.frames) for span in spans]
-        pieces = [column.split(lengths) if lengths else () for column in columns]
-        self._parts = {span: Part(*rows) for span, *rows in zip(spans, *pieces, strict=True)}
+        lengths += [row["done"] for row in told["walks"] for _ in row["spans"]]
+        columns = [torch.from_numpy(array).split(lengths) if lengths else () for array in arrays.values()]
+        pieces = [Part(*values) for values in zip(*columns, strict=True)]
+        self._parts = dict(zip(spans, pieces, strict=False))
+        self._walks = list(_read_walks(told["walks"], iter(pieces[len(spans) :])))
         self._history = History(states, told["now"])
         serials = [fix.serial for state in states for point in state for fix in point.fixes]
         self._serial = itertools.count(1 + max(serials, default=0))
 
     def _do(self, state: tuple[FixedPoint, ...]) -> None:
-        """A new state; parts that no state can reach any more are dropped."""
+        """A new state; what no state can reach any more is dropped."""
         self._history.do(state)
         length = len(self.video)
         points = {point for known in self._history.states for point in known}
         reachable = {span for point in points for span in spans_of(point, length)}
         self._parts = {span: part for span, part in self._parts.items() if span in reachable}
+        # A walk goes on for all of its spans; those that nobody wants any more stay with the others.
+        self._walks = [walk for walk in self._walks if not reachable.isdisjoint(walk.spans)]
 
-    def _track_missing(self) -> None:
-        """Track all spans that are not known yet, those on the same frames together."""
+    def _known_parts(self, span: Span) -> Iterator[tuple[range, Part]]:
+        """What is known of a span, with the frames that each piece covers; later ones go before earlier ones."""
+        if span in self._parts:
+            yield span.frames, self._parts[span]
+            return
+        for walk in self._walks:
+            if span in walk.spans and walk.done:
+                part = walk.part(span)
+                if walk.forward:
+                    yield walk.frames[: walk.done], part
+                else:
+                    yield walk.frames[: walk.done][::-1], reversed_part(part)
+
+    def _wanted_walks(self, frames: range, direction: Direction) -> list[PointWalk]:
+        """The walks that have to go on, or begin, for points to be known on frames: those that are begun first."""
         fixes = {fix.serial: fix for point in self._history.state for fix in point.fixes}
-        groups: dict[range, list[Span]] = {}
+        wanted: list[PointWalk] = []
+        fresh: dict[tuple[range, int], list[tuple[Span, Fix]]] = {}
         for point in self._history.state:
             for span in spans_of(point, len(self.video)):
-                if span not in self._parts:
-                    groups.setdefault(span.frames, []).append(span)
-        for frames, spans in groups.items():
-            ahead = self._from({span: fixes[span.left] for span in spans if span.left is not None}, frames)
-            back = self._from(
-                {span: fixes[span.right] for span in spans if span.right is not None}, frames[::-1]
-            )
-            for span in spans:
-                if span in ahead and span in back:
-                    self._parts[span] = join(ahead[span], _reversed(back[span]))
-                else:
-                    self._parts[span] = ahead[span] if span in ahead else _reversed(back[span])
+                if span in self._parts or not range(
+                    max(span.frames.start, frames.start), min(span.frames.stop, frames.stop)
+                ):
+                    continue
+                two_ended = span.left is not None and span.right is not None
+                for serial, order in ((span.left, span.frames), (span.right, span.frames[::-1])):
+                    way = "forward" if order.step > 0 else "backward"
+                    if serial is None or (direction not in ("both", way) and not two_ended):
+                        continue
+                    walk = next((w for w in self._walks if w.frames == order and span in w.spans), None)
+                    if walk is None:
+                        group = 0 if two_ended else fixes[serial].group
+                        fresh.setdefault((order, group), []).append((span, fixes[serial]))
+                    elif walk not in wanted:
+                        wanted.append(walk)
+        for (order, group), starts in fresh.items():
+            xy = torch.tensor([fix.xy for _, fix in starts])
+            walk = PointWalk(tuple(span for span, _ in starts), xy, order, together=group > 0)
+            self._walks.append(walk)
+            wanted.append(walk)
+        return wanted
 
-    def _from(self, starts: dict[Span, Fix], frames: range) -> dict[Span, Part]:
-        """Track points from fixes on one frame along the frames next to it, in their order."""
-        if not starts:
-            return {}
-        places = torch.tensor([fix.xy for fix in starts.values()])
-        order = np.array([frames.start - frames.step, *frames])
-        piece = Video(self.video.frames[order], self.video.fps)
-        found = track_apart(self.tracker, piece, places)
-        return {
-            span: Part(found.xy[1:, i], found.visibility[1:, i], found.confidence[1:, i])
-            for i, span in enumerate(starts)
-        }
+    def _settle(self, walk: PointWalk) -> None:
+        """A walk has come to its end: its spans are known, or half of them is."""
+        for span in walk.spans:
+            part = walk.part(span) if walk.forward else reversed_part(walk.part(span))
+            if span.left is None or span.right is None:
+                self._parts[span] = part
+                continue
+            other = next(
+                (w for w in self._walks if w is not walk and span in w.spans and w.forward != walk.forward),
+                None,
+            )
+            if other is not None and other.done == len(other.frames):
+                back = other.part(span) if other.forward else reversed_part(other.part(span))
+                self._parts[span] = join(part, back) if walk.forward else join(back, part)
+        self._walks = [w for w in self._walks if not all(span in self._parts for span in w.spans)]
 
     def _point(self, point: int) -> FixedPoint:
         for one in self._history.state:
             if one.id == point:
                 return one
         raise ValueError(f"point: expected one of {list(self.points)[:20]}, got {point!r}")
-
-
-def track_apart(tracker: PointTracker, video: Video, xy: Tensor) -> Tracks:
-    """Track points (n, 2) from the first frame on, each as if it were alone: no one's track depends on the others."""
-    stream = StreamTracker(tracker, Queries(torch.zeros(0), torch.zeros(0, 2)), video.wh, video.fps)
-    helpers = grid_points(SUPPORT_GRID, video.wh)
-    group = 1 + len(helpers)
-    for i, place in enumerate(xy):
-        requested = torch.cat([place[None], helpers])
-        stream.add(Queries(torch.zeros(group), requested, group * i + torch.arange(group)))
-    rows = [stream.push(piece) for piece in video.split(tracker.config.window.step)]
-    tracks = Tracks.concat([*rows, stream.finish()])
-    return tracks.select(torch.arange(len(xy)) * group)
 
 
 def spans_of(point: FixedPoint, length: int) -> list[Span]:
@@ -331,23 +415,28 @@ def spans_of(point: FixedPoint, length: int) -> list[Span]:
     return spans
 
 
-def join(ahead: Part, back: Part) -> Part:
-    """Two tracks of the same frames, one from either end, as one.
-
-    Each counts more the nearer its end is, and the surer it is; next to an end the other one counts next to nothing, so
-    the track does not jump there.
-    """
-    count = len(ahead.xy)
-    place = torch.arange(count, 0, -1) / (count + 1)  # 1 at the left fix, 0 at the right one
-    near = place.square() * (3 - 2 * place)  # and level there, so that the change comes in the middle
-    left, right = near * (ahead.confidence + 0.01), (1 - near) * (back.confidence + 0.01)
-    share = left / (left + right)
-    return Part(
-        share[:, None] * ahead.xy + (1 - share[:, None]) * back.xy,
-        share * ahead.visibility + (1 - share) * back.visibility,
-        share * ahead.confidence + (1 - share) * back.confidence,
-    )
+def _reach(order: range, frames: range) -> int:
+    """How many frames of a walk cover its part of a range."""
+    last = frames.stop - 1 if order.step > 0 else frames.start
+    return min(max((last - order.start) * order.step + 1, 0), len(order))
 
 
-def _reversed(part: Part) -> Part:
-    return Part(part.xy.flip(0), part.visibility.flip(0), part.confidence.flip(0))
+def _span_row(span: Span) -> list[Any]:
+    return [span.point, span.left, span.right, span.frames.start, span.frames.stop]
+
+
+def _read_span(row: Sequence[Any]) -> Span:
+    point, left, right, start, stop = row
+    return Span(point, left, right, range(start, stop))
+
+
+def _read_walks(rows: Iterable[dict[str, Any]], parts: Iterator[Part]) -> Iterator[PointWalk]:
+    for row in rows:
+        spans = tuple(_read_span(span) for span in row["spans"])
+        own = [next(parts) for _ in spans]
+        found = (
+            torch.stack([part.xy for part in own], dim=1),
+            torch.stack([part.visibility for part in own], dim=1),
+            torch.stack([part.confidence for part in own], dim=1),
+        )
+        yield PointWalk(spans, torch.tensor(row["xy"]), range(*row["frames"]), row["together"], [found])

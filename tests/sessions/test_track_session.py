@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.sessions import track_session
-from pointtrack.sessions.track_session import Fix, FixedPoint, Part, TrackSession, join, spans_of, track_apart
+from pointtrack.sessions import point_walks, track_session
+from pointtrack.sessions.point_walks import Part, join, walk_points
+from pointtrack.sessions.track_session import Fix, FixedPoint, TrackSession, spans_of
 from pointtrack.types import Queries, Tracks, Video
 from tests.tracking.test_window_stream import moving_video
 
@@ -37,11 +38,14 @@ def calls(monkeypatch) -> list[list[int]]:
             xy[away < 0], sure[away < 0] = torch.nan, 0.0
         return Tracks(xy, sure, sure, queries, video.wh)
 
-    def apart(tracker, video, xy):
-        return drifting(tracker, video, Queries(torch.zeros(len(xy)), xy), backward=False)
+    def walk(tracker, video, order, xy, *, together):
+        piece = Video(video.frames[np.array(order)])
+        found = drifting(tracker, piece, Queries(torch.zeros(len(xy)), xy), backward=False)
+        for start in range(0, len(found), 4):
+            yield found.clip(start, start + 4)
 
     monkeypatch.setattr(track_session, "track", drifting)
-    monkeypatch.setattr(track_session, "track_apart", apart)
+    monkeypatch.setattr(point_walks, "walk_points", walk)
     return requested
 
 
@@ -122,6 +126,7 @@ def test_a_session_goes_on_from_its_file(session, calls, tmp_path):
     session.correct(0, 7, (30, 30))
     session.correct(0, 9, (34, 32))
     session.undo()
+    session.tracks()
     other = TrackSession(VIDEO, None)
     other.load(session.save(tmp_path / "tracks"))
     calls.clear()
@@ -177,12 +182,18 @@ def test_the_surer_side_counts_more():
     assert even.tolist() == pytest.approx([1.5625, 5.0, 8.4375])
 
 
-def test_points_tracked_apart_do_not_see_each_other(tiny_tracker):
+@pytest.mark.parametrize("order", [range(3, 21), range(17, -1, -1)])
+def test_points_tracked_apart_do_not_see_each_other(tiny_tracker, order):
     video = moving_video(21, (64, 48))
     xy = torch.tensor([[20.0, 20.0], [40.0, 30.0], [50.0, 10.0]])
-    together = track_apart(tiny_tracker, video, xy)
+
+    def apart(some: torch.Tensor) -> Tracks:
+        return Tracks.concat(list(walk_points(tiny_tracker, video, order, some, together=False)))
+
+    together = apart(xy)
+    assert len(together) == len(order)
     for i in range(3):
-        alone = track_apart(tiny_tracker, video, xy[i : i + 1])
+        alone = apart(xy[i : i + 1])
         assert torch.equal(together.xy[:, i], alone.xy[:, 0])
         assert torch.equal(together.confidence[:, i], alone.confidence[:, 0])
 
@@ -193,3 +204,51 @@ def test_with_a_real_tracker(tiny_tracker, tiny_video):
     session.correct(0, 4, (28, 24))
     tracks = session.tracks()
     assert torch.isfinite(tracks.xy).all() and tracks.xy[4, 0].tolist() == [28, 24]
+
+
+def test_points_are_followed_later_as_far_as_is_wanted_and_stopped_at_any_time(calls):
+    class Stopped(Exception):
+        pass
+
+    session = TrackSession(VIDEO, None)
+    session.add(Queries([6, 6], [[20.0, 20.0], [50.0, 40.0]]), follow=False)
+    assert calls == [] and session.known().tracked().sum() == 2
+
+    def stop(frames: range) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        session.propagate(direction="forward", progress=stop)
+    assert session.known().tracked()[:, 0].nonzero()[:, 0].tolist() == [6, 7, 8, 9], "what was tracked stays"
+    session.propagate(0, 12, direction="forward")
+    assert not session.known().tracked()[:6].any() and session.known().tracked()[6:12].all()
+    assert session.known(4, 8).first_frame == 4 and session.known(4, 8).tracked()[:, 1].tolist() == [
+        0,
+        0,
+        1,
+        1,
+    ]
+    session.correct(0, 14, (40.0, 30.0))
+    session.propagate(direction="forward")
+    assert session.known().tracked()[6:].all(), "the other point's walk went on"
+    both = session.tracks()
+    assert torch.isfinite(both.xy).all() and calls[0] == list(range(6, 20)), "one call for both"
+
+
+def test_a_half_tracked_session_goes_on_from_its_file(calls, tmp_path):
+    session = TrackSession(VIDEO, None)
+    session.add(Queries([6], [[20.0, 20.0]]), follow=False)
+    session.propagate(0, 12, direction="forward")
+    other = TrackSession(VIDEO, None)
+    other.load(session.save(tmp_path / "half"))
+    assert torch.equal(other.known().tracked(), session.known().tracked()) and other.groups == {0: 1}
+    assert torch.equal(other.tracks().xy, session.tracks().xy)
+
+
+def test_remove_takes_points_away_and_undo_brings_them_back(session):
+    before = session.tracks()
+    session.remove([0])
+    assert session.points == {1: [10]}
+    with pytest.raises(ValueError, match="got 0"):
+        session.remove([0])
+    assert session.undo() and torch.equal(session.tracks().xy, before.xy)

@@ -1,0 +1,158 @@
+"""Points followed away from a frame on which they are known, piece by piece, so that a caller can stop at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pointtrack.geometry import grid_points
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.types import Queries, Tracks, Video
+
+SUPPORT_GRID = 5  # side of the grid of helper points that goes with every group of points
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames between two fixes of a point that follow each other, or beyond its first or last one.
+
+    Attributes:
+        point: id of the point.
+        left, right: serials of the fixes at the ends; None where there is none.
+        frames: without those of the fixes.
+    """
+
+    point: int
+    left: int | None
+    right: int | None
+    frames: range
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What was found on the frames of a span: xy (t, 2), visibility and confidence (t,)."""
+
+    xy: Tensor
+    visibility: Tensor
+    confidence: Tensor
+
+
+def walk_points(
+    tracker: PointTracker, video: Video, order: range, xy: Tensor, *, together: bool
+) -> Iterator[Tracks]:
+    """Track points along frames; rows come as they become final, in the order of the walk.
+
+    Args:
+        tracker: from `load_tracker`.
+        video: the frames.
+        order: numbers of the frames, step 1 or -1; the points are known on the first of them.
+        xy: (n, 2) where they are there.
+        together: as one group, which is faster; otherwise each as if it were alone: no track depends on the others.
+    """
+    stream = StreamTracker(tracker, Queries(torch.zeros(0), torch.zeros(0, 2)), video.wh, video.fps)
+    helpers = grid_points(SUPPORT_GRID, video.wh)
+    groups = [xy] if together else list(xy[:, None])
+    wanted: list[int] = []
+    first = 0
+    for group in groups:
+        requested = torch.cat([group, helpers])
+        ids = first + torch.arange(len(requested))
+        stream.add(Queries(torch.zeros(len(requested)), requested, ids))
+        wanted += range(first, first + len(group))
+        first += len(requested)
+    step = tracker.config.window.step
+    for start in range(0, len(order), step):
+        piece = order[start : start + step]
+        frames = video.frames[_as_slice(piece)]
+        yield stream.push(frames).select(torch.tensor(wanted))
+    yield stream.finish().select(torch.tensor(wanted))
+
+
+@dataclass(eq=False)
+class PointWalk:
+    """A walk along the frames of some spans that may go on later.
+
+    Attributes:
+        spans: all on the same frames.
+        xy: (n, 2) where their points are on the frame beside the first.
+        frames: in the order of the walk, step 1 or -1.
+        together: see `walk_points`.
+        rows: what was found so far: xy (t, n, 2), visibility and confidence (t, n).
+        steps: the walk itself; None before it begins, and after it was read from a file: then it begins anew.
+    """
+
+    spans: tuple[Span, ...]
+    xy: Tensor
+    frames: range
+    together: bool
+    rows: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    steps: Iterator[Tracks] | None = None
+
+    @property
+    def forward(self) -> bool:
+        """Whether it goes on in time."""
+        return self.frames.step > 0
+
+    @property
+    def done(self) -> int:
+        """Number of frames found."""
+        return sum(len(row[1]) for row in self.rows)
+
+    def advance(self, tracker: PointTracker, video: Video) -> range:
+        """Track one piece further; the frames that are new (none while the tracker still looks ahead)."""
+        if self.steps is None:
+            self.rows = []
+            order = range(self.frames.start - self.frames.step, self.frames.stop, self.frames.step)
+            self.steps = walk_points(tracker, video, order, self.xy, together=self.together)
+            self._skip = 1  # the frame on which they are known
+        before = self.done
+        found = next(self.steps)
+        skip = min(self._skip, len(found))
+        self._skip -= skip
+        if len(found) > skip:
+            self.rows.append((found.xy[skip:], found.visibility[skip:], found.confidence[skip:]))
+        return self.frames[before : self.done]
+
+    def part(self, span: Span) -> Part:
+        """What is known of a span: its first `done` frames, in the order of the walk."""
+        column = self.spans.index(span)
+        if len(self.rows) > 1:
+            xy, visibility, confidence = (torch.cat(values) for values in zip(*self.rows, strict=True))
+            self.rows = [(xy, visibility, confidence)]
+        elif self.rows:
+            xy, visibility, confidence = self.rows[0]
+        else:
+            return Part(torch.zeros(0, 2), torch.zeros(0), torch.zeros(0))
+        return Part(xy[:, column], visibility[:, column], confidence[:, column])
+
+
+def reversed_part(part: Part) -> Part:
+    """The same from its last frame to its first."""
+    return Part(part.xy.flip(0), part.visibility.flip(0), part.confidence.flip(0))
+
+
+def join(ahead: Part, back: Part) -> Part:
+    """Two tracks of the same frames, one from either end, as one.
+
+    Each counts more the nearer its end is, and the surer it is; next to an end the other one counts next to nothing, so
+    the track does not jump there.
+    """
+    count = len(ahead.xy)
+    place = torch.arange(count, 0, -1) / (count + 1)  # 1 at the left fix, 0 at the right one
+    near = place.square() * (3 - 2 * place)  # and level there, so that the change comes in the middle
+    left, right = near * (ahead.confidence + 0.01), (1 - near) * (back.confidence + 0.01)
+    share = left / (left + right)
+    return Part(
+        share[:, None] * ahead.xy + (1 - share[:, None]) * back.xy,
+        share * ahead.visibility + (1 - share) * back.visibility,
+        share * ahead.confidence + (1 - share) * back.confidence,
+    )
+
+
+def _as_slice(frames: range) -> slice:
+    """The same frames as a slice; a range that goes down to 0 has no whole number to stop at."""
+    return slice(frames.start, None if frames.stop < 0 else frames.stop, frames.step)
