@@ -74,7 +74,8 @@ def refuse_fps(fps: float | None, name: str) -> None:
         raise ValueError(f"fps: {name} has time stamps of its own; leave fps out (got {fps})")
 
 
-def _open_folder(folder: Path, fps: float) -> Opened:
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in natural order. Raises FileNotFoundError where there are none."""
     pictures = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "."]
     if not pictures:
         raise FileNotFoundError(
@@ -82,10 +83,15 @@ def _open_folder(folder: Path, fps: float) -> Opened:
         )
     # Digits compare as numbers: the split alternates text and digits, so like always meets like.
     pictures.sort(key=lambda p: [int(s) if s.isdigit() else s for s in re.split(r"([0-9]+)", p.name.lower())])
-    return ((_read_picture(p), i / fps) for i, p in enumerate(pictures)), fps, len(pictures), str(folder)
+    return pictures
 
 
-def _read_picture(path: Path) -> np.ndarray:
+def _open_folder(folder: Path, fps: float) -> Opened:
+    pictures = pictures_in(folder)
+    return ((read_picture(p), i / fps) for i, p in enumerate(pictures)), fps, len(pictures), str(folder)
+
+
+def read_picture(path: Path) -> np.ndarray:
     """(h, w, 3) uint8 RGB; EXIF rotation applied. Raises ValueError for a file that is no picture."""
     data = np.fromfile(path, np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
@@ -180,8 +186,8 @@ def _decode(
             if orientation is None or not one_size:
                 size = {"width": frame.width, "height": frame.height}
             if orientation is None:
-                orientation = _display_matrix(frame)
-            yield _upright(frame.to_ndarray(format="rgb24", **size), orientation), seconds
+                orientation = display_matrix(frame)
+            yield upright(frame.to_ndarray(format="rgb24", **size), orientation), seconds
         short = expected is not None and start <= 2.0 and expected - count > max(1, expected // 50)
         if failures or short:
             logger.warning(
@@ -210,14 +216,14 @@ def _decoded_packets(container: Any, stream: Any, failures: list[str]) -> Iterat
         yield from frames
 
 
-def _display_matrix(frame: Any) -> np.ndarray:
+def display_matrix(frame: Any) -> np.ndarray:
     """(2, 2) row-vector matrix from stored (x, y) to shown (x, y), y down."""
     side = frame.side_data.get("DISPLAYMATRIX")
     matrix = np.eye(3) if side is None else np.frombuffer(bytes(side), np.int32).reshape(3, 3)
     return matrix[:2, :2].astype(float)
 
 
-def _upright(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def upright(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Turn and mirror a frame by whole quarter turns, as the display matrix says."""
     if abs(matrix[0, 1]) > abs(matrix[0, 0]):
         frame, matrix = frame.transpose(1, 0, 2), matrix[::-1]

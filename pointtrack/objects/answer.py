@@ -202,28 +202,49 @@ def answer_prompt(
         prompt: points or a box.
         before: (h, w) bool mask that the prompt corrects.
     """
-    if before is not None:
-        prompt = replace(prompt, mask_logits=segmenter.as_low(before))
     # A single click may mean a part, an object or a group; anything more is clear.
     several = len(prompt.points) == 1 and prompt.box is None and before is None
+    return answer_prompt_variously(segmenter, frame, embedding, prompt, before, several=several, most=1)[0]
+
+
+def answer_prompt_variously(
+    segmenter: Segmenter,
+    frame: np.ndarray,
+    embedding: Embedding,
+    prompt: Prompt,
+    before: Tensor | None = None,
+    *,
+    several: bool = True,
+    most: int = 3,
+) -> list[ObjectResult]:
+    """All that a person's prompt may mean on a frame, the best first; arguments as of `answer_prompt`.
+
+    Args:
+        several: ask for a part, an object and a group.
+        most: answers that are wanted.
+    """
+    if before is not None:
+        prompt = replace(prompt, mask_logits=segmenter.as_low(before))
     candidates = segmenter.decode(embedding, prompt, several=several)
     inside, beside = prompt.points[prompt.labels], prompt.points[~prompt.labels]
     values = [
         agreement(mask, inside, beside) + float(score)
         for mask, score in zip(candidates.masks.cpu(), candidates.scores, strict=True)
     ]
-    best = int(np.argmax(values))
-    logits = candidates.logits[best].float().cpu()
-    allowed = torch.ones_like(logits, dtype=torch.bool)
-    if prompt.box is not None:
-        allowed = around_box(prompt.box, embedding.wh)
-        logits = torch.where(allowed, logits, logits.clamp(max=-1))
-    if segmenter.coarse:
-        sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside)
-        logits = torch.where(sharp, logits.clamp(min=1), logits.clamp(max=-1))
-    mask = honour_clicks(logits, prompt.points, prompt.labels) > 0
-    score = float(candidates.scores[best].clamp(0, 1)) * bool(mask.any())
-    return ObjectResult(mask, score, score)
+    answers = []
+    for place in np.argsort(-np.array(values), kind="stable")[:most].tolist():
+        logits = candidates.logits[place].float().cpu()
+        allowed = torch.ones_like(logits, dtype=torch.bool)
+        if prompt.box is not None:
+            allowed = around_box(prompt.box, embedding.wh)
+            logits = torch.where(allowed, logits, logits.clamp(max=-1))
+        if segmenter.coarse:
+            sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside)
+            logits = torch.where(sharp, logits.clamp(min=1), logits.clamp(max=-1))
+        mask = honour_clicks(logits, prompt.points, prompt.labels) > 0
+        score = float(candidates.scores[place].clamp(0, 1)) * bool(mask.any())
+        answers.append(ObjectResult(mask, score, score))
+    return answers
 
 
 def around_box(box: Tensor, wh: tuple[int, int]) -> Tensor:

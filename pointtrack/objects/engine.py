@@ -51,6 +51,12 @@ class Engine(Protocol):
         """
         ...
 
+    def answers(
+        self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
+    ) -> list[ObjectResult]:
+        """All that a prompt may mean, the best first. Arguments and errors as of `answer`."""
+        ...
+
     def walk(
         self,
         video: Video,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.answer import ObjectOptions, answer_prompt
+from pointtrack.objects.answer import ObjectOptions, answer_prompt, answer_prompt_variously
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.object_points import ObjectPoints
@@ -43,6 +43,13 @@ class PointEngine:
         """What the segmenter makes of a prompt; see `Engine.answer`."""
         embedding = self._embedding(video, frame)
         return answer_prompt(self.segmenter, video.frames[frame], embedding, prompt, before)
+
+    def answers(
+        self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
+    ) -> list[ObjectResult]:
+        """All that a prompt may mean; see `Engine.answers`."""
+        embedding = self._embedding(video, frame)
+        return answer_prompt_variously(self.segmenter, video.frames[frame], embedding, prompt, before)
 
     def walk(
         self,

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from pointtrack.objects.answer import answer_prompt
+from pointtrack.objects.answer import answer_prompt, answer_prompt_variously
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.segment.base import Embedding, Prompt
@@ -89,6 +89,13 @@ class Sam2VideoEngine:
         return answer_prompt(
             self._segmenter, video.frames[frame], self._encoded(video, frame), prompt, before
         )
+
+    def answers(
+        self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
+    ) -> list[ObjectResult]:
+        """All that a prompt may mean; see `Engine.answers`."""
+        encoded = self._encoded(video, frame)
+        return answer_prompt_variously(self._segmenter, video.frames[frame], encoded, prompt, before)
 
     def walk(
         self,

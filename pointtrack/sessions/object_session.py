@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.engine import Engine
+from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.segment.base import Prompt, Segmenter, check_inside
@@ -154,12 +154,35 @@ class ObjectSession:
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return key.mask.clone()
 
-    def mark_absent(self, object_id: int, frame: int) -> None:
-        """Say that an object is not on a frame. Errors as of `prompt`."""
+    def candidates(self, object_id: int, frame: int) -> list[ObjectResult]:
+        """All that the clicks or the box on a frame may mean, the best first: a part, the object, a group.
+
+        Raises ValueError for an unknown object, and where there are neither clicks nor a box.
+        """
+        key = self._object(object_id).key(self._frame(frame))
+        if key is None or not (len(key.points) or key.box is not None):
+            raise ValueError(f"candidates: expected clicks or a box of object {object_id} on frame {frame}")
+        return self.engine.answers(self.video, frame, Prompt(key.points, key.labels, key.box))
+
+    def choose(self, object_id: int, frame: int, place: int) -> Tensor:
+        """Take one of the `candidates`, (h, w) bool, in the place of the mask that counts; clicks that follow correct it."""
+        one, found = self._object(object_id), self.candidates(object_id, frame)
+        if not (0 <= place < len(found) and found[place].mask.any()):
+            raise ValueError(f"candidate: expected 0..{len(found) - 1} that is not empty, got {place}")
+        mask, key = found[place].mask, one.key(frame)
+        assert key is not None
+        key = replace(key, serial=next(self._serial), mask=mask, base=mask)
+        self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
+        return mask.clone()
+
+    def mark_absent(self, object_id: int, frame: int, stop: int | None = None) -> None:
+        """Say that an object is not on a frame, or on frames frame..stop-1. Errors as of `prompt`."""
         one, frame = self._object(object_id), self._frame(frame)
         nothing = torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool)
-        key = Keyframe(frame, next(self._serial), nothing, *no_points())
-        self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
+        changed = one
+        for number in self._range(frame, frame + 1 if stop is None else stop):
+            changed = changed.with_key(Keyframe(number, next(self._serial), nothing, *no_points()))
+        self._do(tuple(changed if other is one else other for other in self._state))
 
     def remove_prompt(self, object_id: int, frame: int) -> None:
         """Take back all that was said about an object on a frame.
@@ -198,6 +221,11 @@ class ObjectSession:
         if self._cuts is None:
             self._cuts = find_cuts(self.video)
         return self._cuts
+
+    @cuts.setter
+    def cuts(self, cuts: Iterable[int]) -> None:
+        """Cuts that were found elsewhere; walks that begin from now on know them."""
+        self._cuts = sorted(set(cuts))
 
     def keyframes(self, object_id: int) -> list[int]:
         """Frames on which something was said about an object."""

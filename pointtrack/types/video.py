@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pointtrack.types.lazy_frames import LazyFrames
+
 
 @dataclass(frozen=True, eq=False)
 class Video:
     """Frames of one video with their times.
 
     Args:
-        frames: (t, h, w, 3) uint8 RGB, at least one frame; numpy array or torch tensor.
+        frames: (t, h, w, 3) uint8 RGB, at least one frame; numpy array or torch tensor; or `LazyFrames`, which are
+            read when they are asked for.
         fps: frames per second; used to fill `times` where those are not given.
         times: (t,) seconds of every frame, increasing; from `fps` where not given.
 
@@ -27,7 +30,7 @@ class Video:
     times: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        frames = np.asarray(self.frames)
+        frames = self.frames if isinstance(self.frames, LazyFrames) else np.asarray(self.frames)
         if frames.ndim != 4 or frames.shape[-1] != 3:
             raise ValueError(f"video frames: expected shape (t, h, w, 3), RGB last, got {frames.shape}")
         if frames.dtype != np.uint8:

@@ -342,3 +342,36 @@ def test_clicks_are_honoured_whatever_the_segmenter_says():
     assert (bent[points[:, 1].long(), points[:, 0].long()] > 0).tolist() == labels.tolist()
     assert torch.equal((bent > 0)[:, 20:30], (logits > 0)[:, 20:30]), "far from the clicks nothing changes"
     assert torch.equal(honour_clicks(logits, points[:0], labels[:0]), logits)
+
+
+def test_another_answer_can_be_chosen_and_is_what_later_clicks_correct():
+    session = new_session()
+    session.engine.segmenter.answers = (0, 1, 2)
+    red = session.add_object("red")
+    session.prompt(red, 0, points=[centre(0, 0)])
+    found = session.candidates(red, 0)
+    assert len(found) == 3 and len({int(one.mask.sum()) for one in found}) == 3
+    for place, one in enumerate(found):
+        assert torch.equal(session.choose(red, 0, place), one.mask)
+        assert torch.equal(session.mask(red, 0), one.mask)
+    assert session.undo() and torch.equal(session.mask(red, 0), found[1].mask)
+    with pytest.raises(ValueError, match=r"candidate: expected 0\.\.2"):
+        session.choose(red, 0, 3)
+    with pytest.raises(ValueError, match="expected clicks or a box"):
+        session.candidates(red, 5)
+
+
+def test_an_object_is_absent_on_a_range_in_one_action():
+    session = new_session()
+    red = session.add_object("red")
+    click(session, red, 0, 0)
+    session.mark_absent(red, 5, 9)
+    masks = session.propagate()
+    assert masks.present()[:, 0].nonzero()[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert session.undo() and session.keyframes(red) == [0]
+
+
+def test_cuts_may_be_told_later():
+    session = new_session()
+    session.cuts = [7, 3, 7]
+    assert session.cuts == [3, 7]

@@ -1,0 +1,224 @@
+"""Videos of any length whose frames are decoded when they are asked for, and kept within a bound of memory."""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from pointtrack.io.sources import display_matrix, pictures_in, read_picture, upright
+from pointtrack.io.video import open_video, read_video
+from pointtrack.types import Video
+from pointtrack.types.lazy_frames import LazyFrames
+
+logger = logging.getLogger(__name__)
+
+CACHE_BYTES = 192 * 2**20
+WHOLE_BYTES = 2 * 2**30  # videos without an index are read whole, up to this size
+
+
+def lazy_video(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Video:
+    """A video of any length: frames are decoded when they are asked for.
+
+    The frames and their times are those of `read_video`. A file is indexed first, without being decoded: some 100 000
+    frames per second. Safe to share between threads, which then wait for each other.
+
+    Args:
+        path: a video file or a folder of pictures.
+        cache_bytes: decoded frames that are kept at most; the one asked for last is kept in any case.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: not a video, or one without an index (such as .avi) whose frames do not fit into 2 GB.
+    """
+    path = Path(path)
+    if path.is_dir():
+        pictures = pictures_in(path)
+        return Video(_Pictures(pictures, cache_bytes), 30.0)  # type: ignore[arg-type]
+    with open_video(path) as stream:  # what is no video is told of here, in the usual words
+        wh, fps, count = stream.wh, stream.fps, stream.frame_count
+    index = _index(path)
+    if index is not None:
+        frames = _FileFrames(path, index, wh, cache_bytes)
+        if frames.check():
+            return Video(frames, fps, index.seconds)  # type: ignore[arg-type]
+    if (count or 0) * wh[0] * wh[1] * 3 > WHOLE_BYTES:
+        raise ValueError(
+            f"{path}: expected a video whose frames have time stamps, got one without, too long to be held in memory; "
+            "convert it, for example with: ffmpeg -i IN OUT.mp4"
+        )
+    return read_video(path)
+
+
+class _Cached(LazyFrames):
+    """Keeps the frames that were read last."""
+
+    def __init__(self, length: int, wh: tuple[int, int], cache_bytes: int):
+        super().__init__(length, wh)
+        self._most = max(cache_bytes // (wh[0] * wh[1] * 3), 1)
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def read(self, frame: int) -> np.ndarray:
+        with self._lock:
+            if frame not in self._kept:
+                self._load(frame)
+            self._kept.move_to_end(frame)
+            return self._kept[frame]
+
+    def _load(self, frame: int) -> None:
+        """Put the frame, and perhaps others, into what is kept."""
+        raise NotImplementedError
+
+    def _keep(self, frame: int, pixels: np.ndarray) -> None:
+        pixels.setflags(write=False)
+        self._kept[frame] = pixels
+        self._kept.move_to_end(frame)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+
+class _Pictures(_Cached):
+    """The pictures of a folder."""
+
+    def __init__(self, pictures: list[Path], cache_bytes: int):
+        first = read_picture(pictures[0])
+        super().__init__(len(pictures), (first.shape[1], first.shape[0]), cache_bytes)
+        self._pictures = pictures
+
+    def _load(self, frame: int) -> None:
+        pixels = read_picture(self._pictures[frame])
+        if pixels.shape != self.shape[1:]:
+            raise ValueError(
+                f"{self._pictures[frame]}: expected {self.shape[2]} x {self.shape[1]} pixels as the first picture, "
+                f"got {pixels.shape[1]} x {pixels.shape[0]}; resize the pictures to one size"
+            )
+        self._keep(frame, pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class _Index:
+    """Time stamps of all frames in the order shown, their seconds, and the frames at which decoding can begin."""
+
+    stamps: list[int]
+    seconds: np.ndarray
+    starts: list[int]
+
+
+def _index(path: Path) -> _Index | None:
+    """What the packets of a file say, undecoded; None where they do not say enough."""
+    with av.open(str(path)) as container:
+        if container.format.name == "avi":  # it numbers frames as they are stored, not as they are shown
+            return None
+        covers = av.stream.Disposition.attached_pic
+        stream = next(s for s in container.streams.video if not s.disposition & covers)
+        found: list[tuple[int, bool]] = []
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            if packet.pts is None:
+                return None
+            found.append((packet.pts, packet.is_keyframe))
+        base = stream.time_base or Fraction(1, 90000)
+        origin = stream.start_time
+    stored = [pts for pts, _ in found]
+    if len(set(stored)) != len(stored) or not stored:
+        return None
+    if any((before - after) * base > 1 for before, after in zip(stored[:-1], stored[1:], strict=True)):
+        return None  # the clock was set back: files put together
+    keys = {pts for pts, key in found if key}
+    stamps = sorted(stored)
+    if not keys:
+        return None
+    stamps = stamps[
+        bisect.bisect_left(stamps, min(keys)) :
+    ]  # what leads the first key frame cannot be decoded
+    origin = stamps[0] if origin is None else origin
+    seconds = np.array([float((pts - origin) * base) for pts in stamps])
+    if np.any(np.diff(seconds) <= 0):
+        return None
+    return _Index(stamps, seconds, [i for i, pts in enumerate(stamps) if pts in keys])
+
+
+class _FileFrames(_Cached):
+    """Frames of a file, found by their time stamps."""
+
+    def __init__(self, path: Path, index: _Index, wh: tuple[int, int], cache_bytes: int):
+        super().__init__(len(index.stamps), wh, cache_bytes)
+        self._path, self._index = path, index
+        self._numbers = {pts: number for number, pts in enumerate(index.stamps)}
+        self._decoder: Iterator[Any] | None = None
+        self._next = 0  # frame that the decoder gives next
+        self._matrix: np.ndarray | None = None
+
+    def check(self) -> bool:
+        """Whether the first frame is where the index says."""
+        with self._lock:
+            self._decoder, self._next = self._decode_from(0), 0
+            first = next(self._decoder, None)
+            self._decoder = None
+            return first is not None and first.pts == self._index.stamps[0]
+
+    def _load(self, frame: int) -> None:
+        start = self._index.starts[bisect.bisect_right(self._index.starts, frame) - 1]
+        if self._decoder is None or not start <= self._next <= frame:
+            self._decoder, self._next = self._decode_from(start), start
+        for picture in self._decoder:
+            number = self._numbers.get(picture.pts, -1)
+            if number < 0:
+                continue
+            self._next = number + 1
+            if number <= frame and frame - number < self._most:
+                self._keep(number, self._pixels(picture))
+            if number == frame:
+                return
+            if number > frame:  # it is damaged: the next one stands for it
+                self._keep(frame, self._pixels(picture))
+                return
+        self._decoder = None
+        if not self._kept:
+            raise ValueError(f"{self._path}: frame {frame} cannot be decoded; the file is damaged there")
+        self._keep(frame, next(reversed(self._kept.values())).copy())
+
+    def _decode_from(self, start: int) -> Iterator[Any]:
+        container: Any = av.open(str(self._path))
+        covers = av.stream.Disposition.attached_pic
+        stream = next(s for s in container.streams.video if not s.disposition & covers)
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = 2
+        if start:
+            container.seek(self._index.stamps[start], stream=stream)
+        packets = container.demux(stream)
+        with container:
+            while True:
+                try:
+                    packet = next(packets, None)
+                    if packet is None:
+                        return
+                    pictures = packet.decode()
+                except av.FFmpegError as error:
+                    logger.info("%s: a piece cannot be decoded (%s)", self._path, error.strerror)
+                    if isinstance(error, EOFError):
+                        return
+                    continue
+                yield from pictures
+
+    def _pixels(self, picture: Any) -> np.ndarray:
+        if self._matrix is None:
+            self._matrix = display_matrix(picture)
+        pixels = upright(picture.to_ndarray(format="rgb24"), self._matrix)
+        if pixels.shape == self.shape[1:]:
+            return pixels
+        h, w = self.shape[1:3]
+        turned = abs(self._matrix[0, 1]) > abs(self._matrix[0, 0])
+        width, height = (h, w) if turned else (w, h)
+        return upright(picture.to_ndarray(format="rgb24", width=width, height=height), self._matrix)
