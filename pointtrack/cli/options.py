@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pointtrack.io.storage import local_path, scheme_of, upload
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, open_video
 
 
@@ -35,6 +39,8 @@ class VideoOptions:
 
 def video_target(out: str, stem: str) -> Path:
     """The video file to write: `out` itself, or out/stem.mp4 where `out` is a folder. ValueError for other files."""
+    if scheme_of(out) is not None:
+        raise ValueError(f"out: expected a path on this machine for this command, got {out}")
     path = Path(out)
     if path.suffix.lower() in VIDEO_CODECS and not path.is_dir():
         return path
@@ -43,3 +49,23 @@ def video_target(out: str, stem: str) -> Path:
     if path.exists() and not path.is_dir():
         raise ValueError(f"out: expected a folder or a video file, but {out} is a file of another kind")
     return path / f"{stem}.mp4"
+
+
+@contextmanager
+def outputs_to(out: str) -> Iterator[str]:
+    """The path on this machine in whose place a command writes its results to `out`, which may be in an object store.
+
+    Then everything that lies there, or beside it, goes to the store when the block ends without an error.
+    """
+    here = local_path(out)
+    if here is not None:
+        yield out if scheme_of(out) is None else str(here)
+        return
+    parent, _, name = out.rstrip("/").rpartition("/")
+    if "://" not in parent:  # the store's root
+        parent, name = out, ""
+    with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
+        yield str(Path(folder) / name) if name else folder
+        upload(folder, parent)
+        for file in sorted(item for item in Path(folder).rglob("*") if item.is_file()):
+            print(f"stored    {parent.rstrip('/')}/{file.relative_to(folder).as_posix()}")

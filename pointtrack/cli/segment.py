@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from pointtrack.cli.options import VideoOptions, video_target
+from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.io.masks import save_masks, write_cutout
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
@@ -66,6 +66,11 @@ class SegmentCommand(VideoOptions):
 
     def run(self) -> None:
         """Do it, and print where the results are."""
+        with outputs_to(self.out) as out:
+            replace(self, out=out).run_here()
+
+    def run_here(self) -> None:
+        """The same with results on this machine."""
         exports = [name.strip() for name in self.export.split(",") if name.strip()]
         unknown = [name for name in exports if name not in EXPORTS]
         if unknown:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from pointtrack.cli.options import VideoOptions, video_target
+from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli.states import StateTally, state_options
 from pointtrack.io.queries import load_queries
+from pointtrack.io.storage import local_path
 from pointtrack.io.tracks import export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.io.video import (
     read_mask,
@@ -80,6 +81,15 @@ class TrackCommand(VideoOptions):
 
     def run(self) -> None:
         """Do it, and print where the results are."""
+        if self.resume and local_path(self.out) is None:
+            raise ValueError(
+                f"resume: expected --out on this machine, where the run was killed, got {self.out}"
+            )
+        with outputs_to(self.out) as out:
+            replace(self, out=out).run_here()
+
+    def run_here(self) -> None:
+        """The same with results on this machine."""
         exports = parse_exports(self.export)
         regions = None if self.regions is None else RegionOptions.parse(self.regions)
         if regions is not None and (self.states or self.redetect):

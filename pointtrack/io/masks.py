@@ -15,6 +15,7 @@ import torch
 from einops import rearrange
 
 from pointtrack.io.npz import npz_path, read_npz
+from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.io.video import open_video
 from pointtrack.types.masks import Masks
 
@@ -30,6 +31,7 @@ CUTOUT_CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
 CLOCK = 90000  # ticks per second
 
 
+@writes_anywhere
 def save_masks(
     path: str | Path, masks: Masks, *, format: str | None = None, video_name: str | None = None
 ) -> Path:
@@ -47,7 +49,8 @@ def save_masks(
     on all frames leaves no trace in "davis". Scores come back from them as 1.
 
     Args:
-        path: file or folder to write; missing folders are made, files of the same names are replaced.
+        path: file or folder to write, also s3://... and the like; missing folders are made, files of the same names are
+            replaced. In a store a "ytvos" folder holds one video.
         masks: the masks.
         format: by default that of the suffix: .json is "coco", .npz is "npz", none is "davis".
         video_name: what "ytvos" and "coco" call the video; by default the last part of `path`, without suffix.
@@ -79,6 +82,7 @@ def save_masks(
     return path
 
 
+@reads_anywhere
 def load_masks(path: str | Path, *, fps: float = 30.0) -> Masks:
     """Read masks that `save_masks` wrote, or others of these formats that hold one video.
 
@@ -109,6 +113,7 @@ def load_masks(path: str | Path, *, fps: float = 30.0) -> Masks:
         raise ValueError(f"{path}: expected masks of one video, but {reason}") from error
 
 
+@writes_anywhere
 def write_cutout(path: str | Path, video: Any, masks: Masks) -> Path:
     """Write the objects alone, everything else transparent, as a video with an alpha channel.
 

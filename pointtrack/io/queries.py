@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Queries
 
 QUERY_SUFFIXES = (".csv", ".json")
 
 
+@reads_anywhere
 def load_queries(path: str | Path) -> Queries:
     """Read query points from a .csv or .json file.
 
@@ -58,6 +60,7 @@ def load_queries(path: str | Path) -> Queries:
         raise ValueError(f"{path}: {error}") from error
 
 
+@writes_anywhere
 def save_queries(path: str | Path, queries: Queries) -> Path:
     """Write query points with their ids to .csv or .json, exactly as `read_queries` reads them back.
 

@@ -18,6 +18,7 @@ import av
 import cv2
 import numpy as np
 
+from pointtrack.io.storage import filesystem, is_stored, local_path
 from pointtrack.types import Video
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
     if isinstance(source, int):
         refuse_fps(fps, f"camera {source}")
         return _open_camera(source)
+    if isinstance(source, str) and is_stored(source):
+        return _open_stored(source, rate, start, one_size)
     if isinstance(source, str | Path) and Path(source).is_dir():
         return _open_folder(Path(source), rate)
     if isinstance(source, str | Path) or hasattr(source, "read"):
@@ -66,6 +69,24 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
         )
     count = len(source) if isinstance(source, Sized) else None
     return ((frame, i / rate) for i, frame in enumerate(source)), rate, count, "video"
+
+
+def _open_stored(url: str, fps: float, start: float, one_size: bool) -> Opened:
+    """A file in an object store, read as it is needed; a path on this machine where the URL means one."""
+    here = local_path(url)
+    if here is not None:
+        return _open_folder(here, fps) if here.is_dir() else _open_file(here, start, one_size)
+    fs, path = filesystem(url)
+    try:
+        file = fs.open(path, "rb")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{url}: expected a video, found nothing") from error
+    except Exception as error:  # each store has errors of its own kind
+        raise ValueError(
+            f"{url}: expected a video that can be read, but {type(error).__name__}: {error}"
+        ) from error
+    frames, rate, count, _ = _open_file(file, start, one_size)
+    return frames, rate, count, url
 
 
 def refuse_fps(fps: float | None, name: str) -> None:

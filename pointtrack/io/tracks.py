@@ -11,6 +11,7 @@ import numpy as np
 
 from pointtrack.io.formats import cvat, deeplabcut, napari, native, tapvid
 from pointtrack.io.npz import npz_path, read_npz
+from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Tracks, Video
 
 # Format -> the suffixes of its files; the first format with a suffix is meant where none is named.
@@ -33,6 +34,7 @@ TRACK_EXPORTS: dict[str, tuple[str, str]] = {
 }
 
 
+@writes_anywhere
 def save_tracks(
     path: str | Path, tracks: Tracks, *, format: str | None = None, video: Video | None = None
 ) -> Path:
@@ -51,7 +53,7 @@ def save_tracks(
     that is lost has a visibility of 0.
 
     Args:
-        path: file to write; missing folders are made.
+        path: file to write, also s3://... and the like; missing folders are made.
         tracks: the tracks.
         format: one of the above; by default the first of them that has such a suffix.
         video: the frames, which only "tapvid" keeps; a .pkl must have them.
@@ -75,6 +77,7 @@ def save_tracks(
     return path
 
 
+@reads_anywhere
 def load_tracks(
     path: str | Path, *, format: str | None = None, wh: tuple[int, int] | None = None, fps: float = 30.0
 ) -> Tracks:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, refuse_fps
+from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Video
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def open_video(
     """Open a video and give its frames one by one, so that memory does not grow with its length.
 
     Args:
-        source: a video file of any codec that FFmpeg decodes; a URL (rtsp://, http://); a folder of
+        source: a video file of any codec that FFmpeg decodes; a URL (rtsp://, http://, s3://); a folder of
             pictures, taken in natural order (frame2 before frame10); "-" or an open binary file; a `Video`;
             a (t, h, w, 3) uint8 RGB array; an iterable of (h, w, 3) uint8 RGB frames; or a whole number,
             the index of a camera.
@@ -166,6 +167,7 @@ def read_video(
     return Video(gathered, fps, np.array(times))
 
 
+@writes_anywhere
 def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: int = 18) -> Path:
     """Write a video file: H.264 in .mp4 .m4v .mov .mkv, VP9 in .webm, or an animated .gif.
 
@@ -205,6 +207,7 @@ def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: 
     return path
 
 
+@writes_anywhere
 def write_image(path: str | Path, frame: np.ndarray) -> Path:
     """Write one (h, w, 3) uint8 RGB frame as a picture, by suffix; missing folders are made.
 
@@ -318,6 +321,7 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     first.save(path, save_all=True, append_images=itertools.chain(pictures), duration=pause, loop=0)
 
 
+@reads_anywhere
 def read_mask(path: str | Path) -> np.ndarray:
     """A picture -> (h, w) bool, true where it is not black.
 
