@@ -74,11 +74,11 @@ def test_relative_imports_are_resolved(tmp_path, monkeypatch):
     path = tmp_path / "pointtrack" / "models" / "new.py"
     path.parent.mkdir(parents=True)
     path.write_text(
-        "from .tracker import A\nfrom .. import cli\nfrom ..predict import track\nimport torch.nn\n"
+        "from .point_tracker import A\nfrom .. import cli\nfrom ..tracking.window_stream import track\nimport torch.nn\n"
     )
     assert list(imported(path)) == [
         "pointtrack.models.point_tracker.A",
-        "pointtrack.cli.main",
+        "pointtrack.cli",
         "pointtrack.tracking.window_stream.track",
         "torch.nn",
     ]

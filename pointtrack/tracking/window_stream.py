@@ -140,7 +140,7 @@ class StreamTracker:
             ValueError: no frame was pushed yet, or the stream was finished.
         """
         if self._finished or not self._pushed:
-            raise ValueError("StreamTracker: expected newest after the first push and before finish")
+            raise ValueError("StreamTracker: expected preview after the first push and before finish")
         if self._waiting:
             self._ready += self._encode()
         last = self._pushed - 1

@@ -112,4 +112,5 @@ BLANK: dict[str, Tensor] = {
 }
 # Names in files that are older than those of the fields.
 FILE_NAMES = {"similarity": "likeness", "times_redetected": "found"}
+FILE_ARRAYS = tuple(FILE_NAMES.get(name, name) for name in BLANK)
 assert list(BLANK) == [field.name for field in fields(PointStates)]

@@ -13,6 +13,7 @@ import pytest
 import demo
 import pointtrack as pt
 from pointtrack.cli import main as cli
+from pointtrack.cli import plugins
 from pointtrack.cli import runner as launch
 from pointtrack.tracking.smooth import smooth_tracks
 
@@ -208,10 +209,12 @@ def test_options_as_people_type_them(typed, expected):
 
 def test_commands_of_other_packages(monkeypatch, capsys):
     entries = [
-        EntryPoint("eval", "evaluation.cli:eval_command", cli.GROUP),
-        EntryPoint("train", "no_such_package:command", cli.GROUP),
+        EntryPoint("eval", "evaluation.cli:eval_command", plugins.GROUP),
+        EntryPoint("train", "no_such_package:command", plugins.GROUP),
     ]
-    monkeypatch.setattr(cli.metadata, "entry_points", lambda group: entries if group == cli.GROUP else [])
+    monkeypatch.setattr(
+        plugins.metadata, "entry_points", lambda group: entries if group == plugins.GROUP else []
+    )
     assert cli.main([]) == 0
     overview = capsys.readouterr().out
     assert re.search(r"^  eval +Measure trackers", overview, re.MULTILINE)

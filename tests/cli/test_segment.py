@@ -13,7 +13,6 @@ from pointtrack.io.masks import load_masks
 from pointtrack.io.tracks import save_tracks
 from pointtrack.io.video import write_image
 from pointtrack.objects.prompt_texts import parse_prompts
-from pointtrack.types.masks import Masks
 from tests.support.scenes import ColourSegmenter, squares
 
 SCENE = squares([[(20, 20)] * 6, [(50, 34)] * 6])
@@ -49,7 +48,7 @@ def test_one_object_is_followed(arguments, files, capsys):
     assert run(arguments.replace(" --click 0,70", " 0,70"), files) == 0
     printed = capsys.readouterr().out
     assert "segmented 1 objects in 6 frames of 80 x 60" in printed
-    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    masks = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0])
     assert (files["dir"] / "out" / "frames_masks.mp4").stat().st_size > 0
     assert (files["dir"] / "out" / "frames_masks.png").is_file()
@@ -75,7 +74,7 @@ def test_several_objects_and_every_export(files, capsys):
 
 def test_saved_tracks_become_masks(files):
     assert run("--tracks {dir}/tracks.npz", files) == 0
-    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    masks = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert torch.equal(masks.masks[:, 0], SCENE.truth[:, 0])
 
 
@@ -129,10 +128,10 @@ def test_texts_become_prompts():
 
 def test_several_frames_and_a_session_that_goes_on(files, capsys):
     assert run("--click 0,28,28 --absent 5 --session {dir}/session.npz", files) == 0
-    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    masks = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0]) and not masks.masks[5].any()
     assert run("--click 2:3,58,42 --session {dir}/session.npz", files) == 0
-    masks = Masks.load(files["dir"] / "out" / "frames_masks.npz")
+    masks = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert masks.object_ids.tolist() == [1, 2]
     assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0]) and not masks.masks[5, 0].any()
     assert torch.equal(masks.masks[3, 1], SCENE.truth[3, 1])

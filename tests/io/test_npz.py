@@ -53,7 +53,7 @@ def test_a_write_that_fails_leaves_the_file_before(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("requested", "message"),
     [
         (
             {"format": "test 2"},

@@ -43,8 +43,8 @@ def small_published(monkeypatch):
     """All published models in their small versions."""
     rows = {name: replace(row, config=small_version(name)) for name, row in PUBLISHED.items()}
     monkeypatch.setattr("pointtrack.models.published.PUBLISHED", rows)
-    for module in ("checkpoint", "zoo"):
-        monkeypatch.setattr(f"pointtrack.models.{module}.PUBLISHED", rows)
+    for module in ("models.checkpoint", "zoo"):
+        monkeypatch.setattr(f"pointtrack.{module}.PUBLISHED", rows)
     monkeypatch.setattr("tests.support.synthetic_weights.PUBLISHED", rows)
     return rows
 

@@ -50,7 +50,7 @@ ROUGH = {
 }
 
 
-@pytest.mark.parametrize("rough", ROUGH.values(), ids=ROUGH)
+@pytest.mark.parametrize("coarse", ROUGH.values(), ids=ROUGH)
 @pytest.mark.parametrize("known", [True, False])
 def test_a_rough_mask_gets_the_true_outline(coarse, known):
     truth = ellipse()

@@ -35,7 +35,7 @@ KILLED = """
 import os, signal, sys
 from pointtrack.pipeline.resume import track_long
 from pointtrack.zoo import load_tracker
-from pointtrack.io.video import stream_video
+from pointtrack.io.video import open_video
 from tests.pipeline.test_resume import OPTIONS, QUERIES, VIDEO
 
 def frames():
@@ -44,7 +44,7 @@ def frames():
             os.kill(os.getpid(), signal.SIGKILL)
         yield frame
 
-track_long(load_tracker(sys.argv[1], device="cpu"), stream_video(frames(), fps=10), QUERIES, sys.argv[2],
+track_long(load_tracker(sys.argv[1], device="cpu"), open_video(frames(), fps=10), QUERIES, sys.argv[2],
            state_seconds=0, **OPTIONS[sys.argv[3]])
 """
 

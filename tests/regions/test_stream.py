@@ -104,7 +104,7 @@ def test_a_region_that_moves_with_a_pan_sees_a_still_picture(tiny_tracker, monke
         return left_tops[number]
 
     monkeypatch.setattr(Camera, "left_top", noted)
-    monkeypatch.setattr(StreamTracker, "newest", told)
+    monkeypatch.setattr(StreamTracker, "preview", told)
     monkeypatch.setattr(StreamTracker, "push", lambda self, frame: crops.append(frame) or push(self, frame))
     region = RegionStream(
         tiny_tracker, queries, Camera((28, 10), (32, 24), WH), 10, support_grid=2, update_interval=1

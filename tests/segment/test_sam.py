@@ -73,7 +73,7 @@ def pixels_for_sam2(frame):
 
 
 @pytest.mark.parametrize("several", [True, False])
-@pytest.mark.parametrize("asked", PROMPTS)
+@pytest.mark.parametrize("requested", PROMPTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_masks_as_the_library(tiny_sam, segmenters, frame_of, kind, requested, several):
     frame, prompt = frame_of(LANDSCAPE), Prompt(**PROMPTS[requested])

@@ -149,7 +149,7 @@ def test_the_newest_frame_has_an_answer_at_once_and_the_final_ones_do_not_change
         rows = Tracks.concat([short.push(VIDEO.frames[:end]), short.finish()])
         torch.testing.assert_close(first[end - 1].xy[0], rows.xy[-1], atol=1e-3, rtol=0)
     assert lags[0] == 1 and max(lags) <= tiny_tracker.config.window.length
-    with pytest.raises(ValueError, match="newest after the first push"):
+    with pytest.raises(ValueError, match="preview after the first push"):
         StreamTracker(tiny_tracker, queries, WH).preview()
 
 

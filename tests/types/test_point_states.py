@@ -69,7 +69,7 @@ def test_states_come_back_from_a_growing_file(tmp_path):
         writer.append(tracks.clip(2))
     assert same(read_spilled(tmp_path / "a.tracks").states, tracks.states)
     npz = spilled_to_npz(tmp_path / "a.tracks", tmp_path / "a.npz")
-    assert same(Tracks.load(npz).states, tracks.states)
+    assert same(load_tracks(npz).states, tracks.states)
 
 
 def test_states_go_with_the_points_and_frames():
@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_refused():
     states = some_states()
     with pytest.raises(ValueError, match=r"states raw_xy: expected \(5, 3, 2\), got \(5, 3\)"):
         replace(states, raw_xy=states.similarity)
-    with pytest.raises(ValueError, match=r"expected values of State, 0..4, got 5"):
+    with pytest.raises(ValueError, match=r"expected values of PointState, 0..4, got 5"):
         replace(states, state=torch.full((5, 3), 5))
     with pytest.raises(ValueError, match=r"tracks states: expected \(5, 3\), got \(4, 3\)"):
         replace(some_tracks(), states=some_states(4))

@@ -13,7 +13,7 @@ import torch
 
 from pointtrack.io.formats.text import number_texts
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import BLANK, PointState, PointStates
+from pointtrack.types.point_states import FILE_ARRAYS, PointState, PointStates
 
 CSV_COLUMNS = ["frame", "time", "id", "x", "y", "visibility", "confidence"]
 STATE_COLUMNS = ["state", "likeness", "found", "raw_x", "raw_y", "raw_visibility"]  # of tracks with states
@@ -135,9 +135,9 @@ def read_json(path: Path) -> Tracks:
     queries, shape = _checked_header(content)
     arrays = {
         name: np.array(content[name], float).reshape(*shape, *([2] if name.endswith("xy") else []))
-        for name in ("xy", "visibility", "confidence", *(BLANK if "state" in content else ()))
+        for name in ("xy", "visibility", "confidence", *(FILE_ARRAYS if "state" in content else ()))
     }
-    states = {name: arrays[name] for name in arrays if name in BLANK}
+    states = {name: arrays[name] for name in arrays if name in FILE_ARRAYS}
     return _tracks(content, queries, arrays["xy"], arrays["visibility"], arrays["confidence"], states)
 
 
