@@ -1,6 +1,6 @@
 # make demo   track points through the bundled clip    make check   lint, format, types
 # make test   run the tests                            make bench   time the tracker
-# make kubric-env   what rendering training clips needs (docs/kubric.md), apart from the rest: 1.5 GB
+# make kubric-env   what rendering training clips needs (docs/train/kubric.md), apart from the rest: 1.5 GB
 PYTHON ?= python3
 TORCH  ?= 2.13.0
 JOBS   ?= 2

@@ -45,7 +45,7 @@ def goals_command(
     """Measure what ships on everything there is, beside chained DIS flow and Lucas-Kanade, and print one table.
 
     Args:
-        kubric: folder of held-out clips (docs/data-format.md), as `python -m train.kubric render` writes them.
+        kubric: folder of held-out clips (docs/train/data-format.md), as `python -m train.kubric render` writes them.
         before: JSON file that an earlier run of this command wrote; its figures get a column.
         masks: also the masks of davis_dev, which takes longest.
         mask_report: JSON file of `pointtrack eval-masks --methods dis,grabcut,points --out` to take these from.

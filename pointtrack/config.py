@@ -138,7 +138,7 @@ class TrackerConfig:
         resize_rule: what that resize keeps in place, see `geometry.rescale_points`.
         bf16_encoder: convolutions of the encoder in bfloat16, for processors that do this faster; set when loaded.
         bf16_refinement: so are the products and linear layers of the refinement; positions stay in float32.
-        strict_parity: repeat a fault of the published code that changes numbers (`docs/differences.md`).
+        strict_parity: repeat a fault of the published code that changes numbers (`docs/explain/differences.md`).
     """
 
     name: str = "pointtrack-small"

@@ -2,7 +2,7 @@
 
 A script that imported them from `cotracker.predictor` imports them from here, and nothing else changes. New code
 should rather use `pointtrack.track` and `StreamTracker`, which know nothing of batches and magic thresholds.
-What our answers do better is in `docs/differences.md`.
+What our answers do better is in `docs/explain/differences.md`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ ALIASES = {
     "cotracker3_online": "cotracker3-online",
 }
 # Frames and rounds of windows that move on by one frame, for trackers whose first guess is a match: each frame is refined once
-# in every window that it is in, and more of either only costs time (docs/speed.md, "Single frames").
+# in every window that it is in, and more of either only costs time (docs/explain/speed.md, "Single frames").
 SINGLE_LENGTH, SINGLE_ITERATIONS = 8, 1
 _told: set[str] = set()  # licences that were already told of
 
@@ -59,12 +59,12 @@ def load_tracker(
         step: frames by which the windows move on, where it should differ from the model's own (half a window); with
             1 every frame is answered for again when the next one comes. Costs as much more as it is smaller. With 1, and
             `iterations` left out, a model that matches first takes windows of 8 frames and one round, which is faster and
-            no less exact (docs/speed.md); its own windows if `iterations` is named.
+            no less exact (docs/explain/speed.md); its own windows if `iterations` is named.
         precision: "float32", or "bfloat16" for convolutions, linear layers and products of features: faster on
             processors made for it, and positions of the shipped model differ by hundredths of a pixel
             (`python -m benchmarks.track --precision bfloat16`).
         strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
-            points, see `docs/differences.md`.
+            points, see `docs/explain/differences.md`.
 
     Raises:
         FileNotFoundError: neither a known name nor a file.

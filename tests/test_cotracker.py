@@ -1,4 +1,4 @@
-"""The predictors where ours answer better than the published code, and what they refuse; see docs/differences.md."""
+"""The predictors where ours answer better than the published code, and what they refuse; see docs/explain/differences.md."""
 
 from __future__ import annotations
 

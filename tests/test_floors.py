@@ -1,4 +1,4 @@
-"""Imports only go down the floors of docs/architecture.md; read from the source, nothing is imported."""
+"""Imports only go down the floors of docs/explain/architecture.md; read from the source, nothing is imported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_imports_only_go_down(path):
     part = path.relative_to(ROOT / "pointtrack").with_suffix("").parts[0]
     if part == "__init__":
         return
-    assert part in FLOOR, f"give {part} a floor: in FLOORS above and in docs/architecture.md"
+    assert part in FLOOR, f"give {part} a floor: in FLOORS above and in docs/explain/architecture.md"
     for name in imported(path):
         if name.split(".")[0] == "pointtrack":
             assert floor_of(name) <= FLOOR[part], (

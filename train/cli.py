@@ -61,7 +61,7 @@ def train_command(
         parts: give every batch out so many times, each time with another share of its points; pays while the encoder
             is frozen (task tracking), and gives the same batches only without workers.
         train_encoder: let the encoder learn too (task tracking): several times the cost of a step.
-        clips: comma-separated folders of clips with tracks (docs/data-format.md) to learn from too; their frames
+        clips: comma-separated folders of clips with tracks (docs/train/data-format.md) to learn from too; their frames
             are cut and resized to the sizes of the scene.
         clips_share: share of the batches that come from them, the others are synthetic.
 

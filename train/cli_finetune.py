@@ -65,7 +65,7 @@ def finetune_command(
     Weights that are worse than the start on held-out truth are never written: the exit code is 3 where there are no others.
 
     Args:
-        folder: of clips with tracks (docs/data-format.md); or a video, or a folder of videos, of folders of pictures,
+        folder: of clips with tracks (docs/train/data-format.md); or a video, or a folder of videos, of folders of pictures,
             or of clips without tracks.
         out: folder for model.safetensors, report.json, labels and logs.
         init: tracker to begin with: small, or a .safetensors file of ours.

@@ -2,7 +2,7 @@
 
 A label is the middle of all answers for a point on a frame. It counts only where every answer says that the point is
 in view and lies near that middle, and where the way back, from the farthest such frame, leads home to the query. Labels
-are clips of docs/data-format.md whose tracks are valid where they count; they are made once and kept.
+are clips of docs/train/data-format.md whose tracks are valid where they count; they are made once and kept.
 
 Source: the idea of CoTracker3 (Karaev et al., 2024), learning from the answers of several teachers on real video.
 """

@@ -96,7 +96,7 @@ def load_mask_examples(dataset: str) -> Iterator[MaskExample]:
         dataset: "davis_dev"; or a layout and its folder: "davis2016:FOLDER", "davis2017:FOLDER" (the
             validation set; a file of ImageSets in place of the folder for another one), "ytvos:FOLDER",
             "mose:FOLDER" (with JPEGImages and Annotations in it, as train has them), "clips:FOLDER" (clips
-            of docs/data-format.md; those without masks are left out).
+            of docs/train/data-format.md; those without masks are left out).
 
     Raises:
         ValueError: an unknown data set. FileNotFoundError: its files are missing.
@@ -126,7 +126,7 @@ def davis_dev_examples(root: Path | None = None) -> Iterator[MaskExample]:
 
 
 def clip_mask_examples(folder: str | Path) -> Iterator[MaskExample]:
-    """Those clips of a folder whose masks show an object; clips are described in docs/data-format.md.
+    """Those clips of a folder whose masks show an object; clips are described in docs/train/data-format.md.
 
     Raises:
         FileNotFoundError: no clips there. ValueError: none of them has masks.

@@ -33,7 +33,7 @@ def load_examples(dataset: str, mode: QueryMode = "first") -> Iterator[Example]:
 
     Args:
         dataset: "badja", "warp", "bundled", "tapvid:" and the path of a TAP-Vid pickle, or "clips:" and a
-            folder of clips as docs/data-format.md describes them.
+            folder of clips as docs/train/data-format.md describes them.
         mode: query mode. BADJA has its own rule and ignores it.
 
     Raises:
@@ -169,7 +169,7 @@ def bundled_examples(
 
 
 def clip_examples(folder: str | Path, mode: QueryMode = "first") -> Iterator[Example]:
-    """Those clips of a folder whose tracks are known; docs/data-format.md describes them.
+    """Those clips of a folder whose tracks are known; docs/train/data-format.md describes them.
 
     Frames on which a point is not known do not count for it. With mode "first" points are asked for on their
     query frames where the clip has such. PCK-T is measured where all points lie on one object with masks.

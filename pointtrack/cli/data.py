@@ -24,7 +24,7 @@ def convert_data(
     link: bool = False,
     pictures: Literal["png", "jpg", "mp4"] = "png",
 ) -> None:
-    """Write a published set as clips of docs/data-format.md, a folder each. Clips that are there already are kept.
+    """Write a published set as clips of docs/train/data-format.md, a folder each. Clips that are there already are kept.
 
     Args:
         kind: badja, cotracker3-kubric, davis2016, davis2017, dynamic-replica, kubric, lvos, mose, movi,

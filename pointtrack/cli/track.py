@@ -53,7 +53,7 @@ class TrackCommand(VideoOptions):
         export: more files of the tracks besides .npz, comma-separated: csv, json, dlc, dlc-h5, napari, cvat, tapvid.
         states: say of every point and frame whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
         redetect: the same, and search for lost points and go on with them where they are found.
-        regions: for small things: follow them in crops of the full-resolution frame that go along, see docs/regions.md; auto,
+        regions: for small things: follow them in crops of the full-resolution frame that go along, see docs/guides/regions.md; auto,
             a size as in 192x108, or a box as in 100,50,484,266. Not with states.
         smooth: even out positions over so many frames on each side, in the video and the exports; 0: not. The
             .npz keeps them as they were tracked, and a second one holds the smoothed ones.

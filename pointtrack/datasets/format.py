@@ -1,4 +1,4 @@
-"""Read and write clips in the one format of training and evaluation; docs/data-format.md describes it.
+"""Read and write clips in the one format of training and evaluation; docs/train/data-format.md describes it.
 
 clip/clip.json          what it is, with frames, wh and fps; written last: without it there is no clip
 clip/frames/00000.png   pictures numbered from 0, .png or .jpg; or clip/video.mp4 (.mkv, .webm, ...)
@@ -171,14 +171,14 @@ def read_info(path: Path) -> tuple[ClipInfo, dict[str, Any]]:
     unknown = set(described) - known - {"format", "version", "frames", "wh"}
     if lacks or unknown:
         raise ValueError(
-            f"{path}: expected the fields of docs/data-format.md, "
+            f"{path}: expected the fields of docs/train/data-format.md, "
             f"but it lacks {sorted(lacks)} and has the unknown {sorted(unknown)}; put others into notes"
         )
     try:
         info = ClipInfo(**{name: described[name] for name in known & set(described)})
         described["frames"], described["wh"] = int(described["frames"]), tuple(map(int, described["wh"]))
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: expected the types of docs/data-format.md, but {error}") from error
+        raise ValueError(f"{path}: expected the types of docs/train/data-format.md, but {error}") from error
     return info, described
 
 

@@ -30,7 +30,7 @@ CELL = Encoder.stride  # pixels per cell of the finest level
 
 
 class PointTracker(nn.Module):
-    """CoTracker-style tracker of any points: see `docs/architecture.md` for a drawing.
+    """CoTracker-style tracker of any points: see `docs/explain/architecture.md` for a drawing.
 
     The published CoTracker models and our own are configs of it (`models/published.py`, `config.py`).
     Use `pointtrack.track` or `StreamTracker`; this class knows windows only.

@@ -12,7 +12,7 @@ from pointtrack.regions.crop import Camera
 from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries
 
-MAGNIFIED = 3  # by default; measured in docs/regions.md
+MAGNIFIED = 3  # by default; measured in docs/guides/regions.md
 CANDIDATES = 1000  # points around which a group is looked for
 
 

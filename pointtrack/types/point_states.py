@@ -14,7 +14,7 @@ from pointtrack.checks import check_shape
 
 
 class PointState(IntEnum):
-    """What became of a point on a frame; `docs/states.md` says how it is told."""
+    """What became of a point on a frame; `docs/guides/states.md` says how it is told."""
 
     NOT_TRACKED = 0
     VISIBLE = 1

@@ -1,4 +1,4 @@
-"""Training batches from folders of clips with known tracks (docs/data-format.md), numbered as all others.
+"""Training batches from folders of clips with known tracks (docs/train/data-format.md), numbered as all others.
 
 A batch takes a span of frames and a window of the image from each of its clips, at random, brings them to one
 size and changes colours, light and noise as cameras do. Batch `i` of a seed is always the same.

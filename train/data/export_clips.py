@@ -1,4 +1,4 @@
-"""Write synthetic clips as files of docs/data-format.md: `python -m train.data.export_clips OUT`."""
+"""Write synthetic clips as files of docs/train/data-format.md: `python -m train.data.export_clips OUT`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def export_clips(
 
 
 def synthetic_clip(clips: SyntheticClips, number: int, procedural: bool) -> Clip:
-    """The first clip of a numbered batch, as a clip of docs/data-format.md."""
+    """The first clip of a numbered batch, as a clip of docs/train/data-format.md."""
     batch = clips[number]
     assert batch.objects is not None
     labels = batch.objects[0].numpy()

@@ -1,4 +1,4 @@
-"""One clip's folder, in the layout of docs/data-format.md, with the passes and the scene beside it.
+"""One clip's folder, in the layout of docs/train/data-format.md, with the passes and the scene beside it.
 
 Written with numpy and Pillow alone: the Kubric environment has no torch, which pointtrack.datasets needs.
 """
