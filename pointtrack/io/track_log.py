@@ -20,12 +20,12 @@ import torch
 from numpy.lib import format as npy
 
 from pointtrack.types import Tracks
-from pointtrack.types.point_states import FILE_ARRAYS
+from pointtrack.types.point_states import BLANK
 
 logger = logging.getLogger(__name__)
 
 MARK = b"PTS1"
-BY_FRAME = {"xy", "visibility", "confidence", *FILE_ARRAYS}  # arrays with a row for every frame
+BY_FRAME = {"xy", "visibility", "confidence", "sources", *BLANK}  # arrays with a row for every frame
 HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
 
 

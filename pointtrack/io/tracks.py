@@ -42,7 +42,7 @@ def save_tracks(
 
     | format | is | lost |
     |---|---|---|
-    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; then, of tracks with states, state, likeness, found, raw_x, raw_y, raw_visibility; a few lines `# key: value` before. .json: the same, null where not tracked, states as numbers | nothing |
+    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; then, where the tracks have them, source; state, similarity, times_redetected, raw_x, raw_y, raw_visibility; name; a few lines `# key: value` before. .json: the same, null where not tracked, states as numbers | nothing |
     | "dlc" | DeepLabCut's predictions of one animal, .csv or .h5 (extra `dlc`); body parts point0, ... by id, likelihood is the visibility | confidence, queries, size, fps |
     | "napari" | .csv for a tracks layer: ID, t, y, x, and as features visibility and confidence; only frames on which a point is tracked | queries, size, fps; frames before and after all points |
     | "cvat" | .xml, CVAT for video 1.1: a track of points for each; outside: left the image, or not tracked any more; occluded: visibility of at most 0.5 | confidence, queries, fps; visibility becomes 0 or 1, positions are rounded to 0.0001 pixels |

@@ -18,11 +18,9 @@ from pointtrack.sessions.history import History
 from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
 from pointtrack.sessions.schedule import Direction
 from pointtrack.tracking.window_stream import track
-from pointtrack.types import Queries, Tracks, Video
+from pointtrack.types import Queries, Source, Tracks, Video
 
 FORMAT = "pointtrack track session 2"
-# Who says where a point is on a frame.
-NOBODY, MODEL, PERSON = 0, 1, 2
 Progress = Callable[[range], None]
 
 
@@ -82,6 +80,7 @@ class TrackSession:
         self._history: History[tuple[FixedPoint, ...]] = History([()])
         self._serial = itertools.count(1)
         self._parts: dict[Span, Part] = {}
+        self._names: dict[int, str] = {}  # ids are never used twice, so names need no history
         self._walks: list[
             PointWalk
         ] = []  # that have not come to their end, or wait for the one from the other side
@@ -107,7 +106,7 @@ class TrackSession:
         """Track more points; those of one call are tracked together.
 
         Args:
-            queries: the points. Their ids are not used.
+            queries: the points. Their ids are not used; their names are kept.
             follow: through the whole video, now. Otherwise they are known on their frames only, until `propagate` or
                 `tracks` follows them.
 
@@ -125,6 +124,7 @@ class TrackSession:
             FixedPoint(first + i, (Fix(frame, (x, y), next(self._serial), group),))
             for i, (frame, (x, y)) in enumerate(zip(queries.frame.tolist(), queries.xy.tolist(), strict=True))
         )
+        self._names |= dict(zip((point.id for point in points), queries.names, strict=False))
         if follow:
             found = track(self.tracker, self.video, queries)
             for i, point in enumerate(points):
@@ -251,16 +251,15 @@ class TrackSession:
             torch.tensor([point.fixes[0].frame for point in points], dtype=torch.int64),
             torch.tensor([point.fixes[0].xy for point in points]).reshape(-1, 2),
             torch.tensor([point.id for point in points], dtype=torch.int64),
+            tuple(self._names.get(point.id, "") for point in points),
         )
-        return Tracks(xy, visibility, confidence, queries, self.video.wh, start, self.video.fps)
-
-    def sources(self) -> Tensor:
-        """(t, n) uint8, who says where each point is: 1 the model, 2 a person; 0 where it is not tracked."""
-        tracks = self.tracks()
-        sources = tracks.tracked().to(torch.uint8) * MODEL
-        for column, point in enumerate(self._history.state):
-            sources[[fix.frame for fix in point.fixes], column] = PERSON
-        return sources
+        sources = torch.isfinite(xy).all(dim=-1).to(torch.uint8) * int(Source.MODEL)
+        for column, point in enumerate(points):
+            rows = [fix.frame - start for fix in point.fixes if fix.frame in frames]
+            sources[rows, column] = int(Source.PERSON)
+        return Tracks(
+            xy, visibility, confidence, queries, self.video.wh, start, self.video.fps, sources=sources
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write all that was said, its history and what was tracked to one .npz file (without the video)."""
@@ -277,6 +276,7 @@ class TrackSession:
                 [{"id": p.id, "fixes": [[f.frame, *f.xy, f.serial, f.group] for f in p.fixes]} for p in state]
                 for state in self._history.states
             ],
+            "names": [[point, name] for point, name in self._names.items()],
             "spans": [_span_row(span) for span in wanted],
             "walks": [
                 {
@@ -324,6 +324,7 @@ class TrackSession:
         self._parts = dict(zip(spans, pieces, strict=False))
         self._walks = list(_read_walks(told["walks"], iter(pieces[len(spans) :])))
         self._history = History(states, told["now"])
+        self._names = dict(told.get("names", ()))
         serials = [fix.serial for state in states for point in state for fix in point.fixes]
         self._serial = itertools.count(1 + max(serials, default=0))
 

@@ -29,7 +29,7 @@ class PointStates:
 
     Args:
         state: (t, n) uint8, values of `PointState`.
-        likeness: (t, n) in [-1, 1], how alike the place is to that of the query; NaN where nobody looked.
+        similarity: (t, n) in [-1, 1], how alike the place is to that of the query; NaN where nobody looked.
         times_redetected: (t, n) whole numbers: 0 where a point is followed from its query, k where it is followed from the place where
             it was found again for the k-th time. On the frame where this grows, the similarity is the score of the match.
         raw_xy: (t, n, 2) pixels, what the tracker said; the positions of the tracks differ where a point is out of frame.
@@ -78,11 +78,11 @@ class PointStates:
         """What `arrays` gave, among other things; None where it is not there."""
         if "state" not in arrays:
             return None
-        return cls(**{name: torch.as_tensor(arrays[FILE_NAMES.get(name, name)]) for name in BLANK})
+        return cls(**{name: torch.as_tensor(arrays[name]) for name in BLANK})
 
     def arrays(self) -> dict[str, Any]:
         """As numpy arrays by name."""
-        return {FILE_NAMES.get(name, name): getattr(self, name).numpy() for name in BLANK}
+        return {name: getattr(self, name).numpy() for name in BLANK}
 
     def __getitem__(self, index: Any) -> PointStates:
         """Some frames, or some frames and points, as for a tensor (t, n)."""
@@ -110,7 +110,4 @@ BLANK: dict[str, Tensor] = {
     "raw_xy": torch.full((2,), torch.nan),
     "raw_visibility": torch.tensor(0.0),
 }
-# Names in files that are older than those of the fields.
-FILE_NAMES = {"similarity": "likeness", "times_redetected": "found"}
-FILE_ARRAYS = tuple(FILE_NAMES.get(name, name) for name in BLANK)
 assert list(BLANK) == [field.name for field in fields(PointStates)]

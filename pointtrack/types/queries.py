@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,9 +19,10 @@ class Queries:
     """Points to track: where each one is on one frame.
 
     Args:
-        frame: (n,) whole numbers, the frame each point is given on, from 0.
+        frame: (n,) whole numbers, the frame each point is given on, from 0; one number is the frame of all.
         xy: (n, 2) points as (x, y) in pixels of the video.
         ids: (n,) distinct whole numbers that name the points for ever; 0..n-1 where not given.
+        names: a text for each point, "" where it has none, or no texts at all. They go along into the files.
 
     Lists and arrays are taken too. `frame` and `xy` are kept apart so that (t, x, y) and the (t, y, x)
     of other tools cannot be mixed up.
@@ -32,11 +34,20 @@ class Queries:
     frame: Tensor
     xy: Tensor
     ids: Tensor = None  # type: ignore[assignment]
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         xy = torch.as_tensor(self.xy, dtype=torch.float32).detach().cpu()
+        if xy.ndim < 2 and not xy.numel():
+            xy = xy.reshape(0, 2)  # an empty list
+        if xy.ndim == 1 and torch.as_tensor(self.frame).ndim == 2:
+            raise ValueError(
+                f"query xy: expected shape (n, 2), got {tuple(xy.shape)}, and (n, 2) came as the frame: "
+                "are frame and xy swapped? Queries(frame=..., xy=...) cannot be mixed up"
+            )
         n = check_shape(xy, "n 2", "query xy")["n"]
         frame = whole_numbers(self.frame, "query frame")
+        frame = frame.reshape(1).expand(n).clone() if frame.ndim == 0 else frame
         ids = torch.arange(n) if self.ids is None else whole_numbers(self.ids, "query ids")
         for name, values in (("query frame", frame), ("query ids", ids)):
             if values.shape != (n,):
@@ -51,6 +62,10 @@ class Queries:
         object.__setattr__(self, "frame", frame)
         object.__setattr__(self, "xy", xy)
         object.__setattr__(self, "ids", ids)
+        if isinstance(self.names, str) or len(self.names) not in (0, n):
+            raise ValueError(f"query names: expected one per point ({n}) or none, got {self.names!r}")
+        names = tuple("" if name is None else str(name) for name in self.names)
+        object.__setattr__(self, "names", names if any(names) else ())
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -64,18 +79,36 @@ class Queries:
 
     def select(self, index: Any) -> Queries:
         """The points at the given positions (indices, a slice or a (n,) bool mask), ids kept."""
-        return Queries(self.frame[index], self.xy[index], self.ids[index])
+        places = torch.arange(len(self))[index].tolist() if self.names else ()
+        names = tuple(self.names[place] for place in places)
+        return Queries(self.frame[index], self.xy[index], self.ids[index], names)
 
     def moved(self, frames: int) -> Queries:
         """The same points with every frame number raised by `frames`."""
-        return Queries(self.frame + frames, self.xy, self.ids)
+        return Queries(self.frame + frames, self.xy, self.ids, self.names)
+
+    def named(self, names: Mapping[int, str]) -> Queries:
+        """The same points with the names of `names`, by id; those that it lacks keep theirs."""
+        known = dict(zip(self.ids.tolist(), self.names or [""] * len(self), strict=True)) | dict(names)
+        return replace(self, names=tuple(known[point] for point in self.ids.tolist()))
+
+    def labels(self) -> list[str]:
+        """n texts that tell the points apart: their names, "point7" by id where there is none, "name_7" where two share one."""
+        names = self.names or [""] * len(self)
+        counts = Counter(names)
+        return [
+            f"point{point}" if not name else name if counts[name] == 1 else f"{name}_{point}"
+            for name, point in zip(names, self.ids.tolist(), strict=True)
+        ]
 
     @classmethod
     def concat(cls, parts: Sequence[Queries], renumber: bool = False) -> Queries:
         """All points of all parts in order; ids must differ, or are counted anew with `renumber`."""
         frame = torch.cat([part.frame for part in parts])
         xy = torch.cat([part.xy for part in parts])
-        return cls(frame, xy) if renumber else cls(frame, xy, torch.cat([part.ids for part in parts]))
+        names = tuple(name for part in parts for name in part.names or [""] * len(part))
+        ids = None if renumber else torch.cat([part.ids for part in parts])
+        return cls(frame, xy, ids, names)  # type: ignore[arg-type]
 
     def known_ids(self, ids: Tensor | Sequence[int], who: str) -> Tensor:
         """(k,) the ids; ValueError, with `who` was asked in front, for one that no point has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,14 @@ from pointtrack.checks import check_shape
 from pointtrack.geometry import inside_image
 from pointtrack.types.point_states import PointStates
 from pointtrack.types.queries import Queries
+
+
+class Source(IntEnum):
+    """Who says where a point is on a frame."""
+
+    NOBODY = 0
+    MODEL = 1
+    PERSON = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +39,7 @@ class Tracks:
         first_frame: frame number of the first row, for pieces of a stream.
         fps: frames per second of the video.
         states: what became of the points; None where nobody judged it (`StateTracker` does).
+        sources: (t, n) who says where each point is, values of `Source`; None where nobody kept it (sessions do).
 
     Raises:
         ValueError: shapes that do not fit together, or probabilities outside [0, 1].
@@ -43,6 +53,7 @@ class Tracks:
     first_frame: int = 0
     fps: float = 30.0
     states: PointStates | None = None
+    sources: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name in ("xy", "visibility", "confidence"):
@@ -63,6 +74,13 @@ class Tracks:
             raise ValueError(
                 f"tracks states: expected {tuple(self.visibility.shape)}, got {tuple(self.states.state.shape)}"
             )
+        if self.sources is not None:
+            sources = torch.as_tensor(self.sources).detach().cpu().to(torch.uint8)
+            if sources.shape != self.visibility.shape or (sources > max(Source)).any():
+                raise ValueError(
+                    f"tracks sources: expected {tuple(self.visibility.shape)} values of Source, got {tuple(sources.shape)}"
+                )
+            object.__setattr__(self, "sources", sources)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -89,6 +107,14 @@ class Tracks:
         """(t, n) bool: the position lies inside the image."""
         return inside_image(self.xy, self.wh)
 
+    def corrected(self) -> Tensor:
+        """(t, n) bool: a person said where the point is, after it was tracked or as its query."""
+        return (
+            torch.zeros(self.visibility.shape, dtype=torch.bool)
+            if self.sources is None
+            else self.sources == Source.PERSON
+        )
+
     def select(self, index: Any) -> Tracks:
         """The points at the given positions (indices, a slice or a (n,) bool mask)."""
         return replace(
@@ -98,6 +124,7 @@ class Tracks:
             confidence=self.confidence[:, index],
             queries=self.queries.select(index),
             states=None if self.states is None else self.states[:, index],
+            sources=None if self.sources is None else self.sources[:, index],
         )
 
     def clip(self, start: int = 0, stop: int | None = None) -> Tracks:
@@ -106,7 +133,8 @@ class Tracks:
         first = self.first_frame + rows.indices(len(self))[0]
         parts = {name: getattr(self, name)[rows] for name in ("xy", "visibility", "confidence")}
         states = None if self.states is None else self.states[rows]
-        return replace(self, first_frame=first, states=states, **parts)
+        sources = None if self.sources is None else self.sources[rows]
+        return replace(self, first_frame=first, states=states, sources=sources, **parts)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Tracks:
@@ -144,6 +172,8 @@ class Tracks:
             }
             estimated = [part.states for part in parts if part.states is not None]
             joined["states"] = PointStates.concat(estimated) if len(estimated) == len(parts) else None
+            kept = [part.sources for part in parts if part.sources is not None]
+            joined["sources"] = torch.cat(kept) if len(kept) == len(parts) else None
             return replace(parts[0], **joined)
         for part in parts:
             for position, point in enumerate(part.ids.tolist()):
@@ -155,6 +185,9 @@ class Tracks:
         states = None
         if all(part.states is not None for part in parts):
             states = PointStates.blank(frames, len(ids))
+        sources = None
+        if all(part.sources is not None for part in parts):
+            sources = torch.zeros(frames, len(ids), dtype=torch.uint8)
         row = 0
         for part in parts:
             rows = slice(row, row := row + len(part))
@@ -166,11 +199,14 @@ class Tracks:
             )
             if states is not None and part.states is not None:
                 states.put((rows, here), part.states)
+            if sources is not None and part.sources is not None:
+                sources[rows, here] = part.sources
         empty = parts[0].queries.select(slice(0, 0))
         queries = Queries.concat([empty, *(part.queries.select([at]) for part, at in ids.values())])
         return replace(
-            parts[0], xy=xy, visibility=visibility, confidence=confidence, queries=queries, states=states
-        )
+            parts[0], xy=xy, visibility=visibility, confidence=confidence, queries=queries, states=states,
+            sources=sources,
+        )  # fmt: skip
 
     def arrays(self) -> dict[str, Any]:
         """Everything as numpy arrays by the names that `save` gives them; `of_arrays` reads them."""
@@ -185,6 +221,8 @@ class Tracks:
             "first_frame": np.array(self.first_frame),
             "fps": np.array(self.fps),
             **({} if self.states is None else self.states.arrays()),
+            **({} if self.sources is None else {"sources": self.sources.numpy()}),
+            **({"names": np.array(self.queries.names)} if self.queries.names else {}),
         }
 
     @classmethod
@@ -194,9 +232,15 @@ class Tracks:
             torch.from_numpy(arrays["xy"]),
             torch.from_numpy(arrays["visibility"]),
             torch.from_numpy(arrays["confidence"]),
-            Queries(arrays["query_frame"], arrays["query_xy"], arrays["ids"]),  # type: ignore[arg-type]
+            Queries(
+                arrays["query_frame"],  # type: ignore[arg-type]
+                arrays["query_xy"],  # type: ignore[arg-type]
+                arrays["ids"],  # type: ignore[arg-type]
+                tuple(arrays["names"].tolist()) if "names" in arrays else (),
+            ),
             (int(arrays["wh"][0]), int(arrays["wh"][1])),
             int(arrays["first_frame"]),
             float(arrays["fps"]),
             PointStates.from_arrays(arrays),
+            torch.from_numpy(arrays["sources"]) if "sources" in arrays else None,
         )

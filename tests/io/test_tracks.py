@@ -144,3 +144,19 @@ def test_arrays_of_others(tmp_path):
         ValueError, match=r"^\S*other\.npz: expected tracks saved by pointtrack, but it lacks"
     ):
         load_tracks(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".json"])
+def test_names_and_who_said_it_come_back(tmp_path, suffix):
+    generator = torch.Generator().manual_seed(2)
+    queries = Queries(0, torch.rand(3, 2, generator=generator), [4, 2, 9], ('nose, "left"', "", "tail"))
+    sources = torch.tensor([[2, 1, 0], [1, 2, 1]])
+    xy, sure = torch.rand(2, 3, 2, generator=generator), torch.ones(2, 3)
+    tracks = Tracks(xy, sure, sure, queries, (20, 10), sources=sources)
+    again = load_tracks(save_tracks(tmp_path / f"t{suffix}", tracks))
+    assert again.queries.names == ('nose, "left"', "", "tail")
+    assert torch.equal(again.sources, sources.to(torch.uint8))
+    assert torch.equal(again.corrected(), sources == 2)
+    piece = Tracks.concat([again.clip(0, 1), again.clip(1).select([2, 0, 1])])
+    assert piece.select(piece.ids == 9).queries.names == ("tail",)
+    assert piece.sources[1, piece.ids == 2].tolist() == [2]

@@ -7,7 +7,7 @@ import torch
 from pointtrack.sessions import point_walks, track_session
 from pointtrack.sessions.point_walks import Part, join, walk_points
 from pointtrack.sessions.track_session import Fix, FixedPoint, TrackSession, spans_of
-from pointtrack.types import Queries, Tracks, Video
+from pointtrack.types import Queries, Source, Tracks, Video
 from tests.tracking.test_window_stream import moving_video
 
 FRAMES, WH = 20, (100, 80)
@@ -100,9 +100,9 @@ def test_the_order_of_corrections_does_not_matter(calls):
 
 def test_who_said_what(session):
     session.correct(0, 7, (30, 30))
-    sources = session.sources()
-    assert (sources[:, 0] == track_session.PERSON).nonzero()[:, 0].tolist() == [0, 7]
-    assert (sources[:, 1] == track_session.PERSON).nonzero()[:, 0].tolist() == [10]
+    sources = session.tracks().sources
+    assert (sources[:, 0] == Source.PERSON).nonzero()[:, 0].tolist() == [0, 7]
+    assert (sources[:, 1] == Source.PERSON).nonzero()[:, 0].tolist() == [10]
     assert (sources > 0).all()
 
 

@@ -192,3 +192,19 @@ def test_saved_tracks(tmp_path):
     assert (again.wh, again.first_frame, again.fps) == (WH, 3, 30.0)
     with pytest.raises(FileNotFoundError, match="found nothing at"):
         load_tracks(tmp_path / "none.npz")
+
+
+def test_one_frame_for_all_points_names_and_no_points():
+    queries = Queries(frame=3, xy=[[1, 2], [3, 4]], names=["nose", None])
+    assert queries.frame.tolist() == [3, 3]
+    assert queries.names == ("nose", "")
+    assert queries.labels() == ["nose", "point1"]
+    assert queries.named({1: "nose"}).labels() == ["nose_0", "nose_1"]
+    assert queries.select([False, True]).names == ()
+    assert Queries.concat([queries, Queries(0, [[5, 6]])], renumber=True).names == ("nose", "", "")
+    for empty in (Queries([], []), Queries(0, [])):
+        assert len(empty) == 0
+    with pytest.raises(ValueError, match="are frame and xy swapped"):
+        Queries([[1, 2], [3, 4]], [0, 0])
+    with pytest.raises(ValueError, match=r"one per point \(2\)"):
+        Queries(0, [[1, 2], [3, 4]], names=["nose"])

@@ -12,12 +12,18 @@ import numpy as np
 import torch
 
 from pointtrack.io.formats.text import number_texts
-from pointtrack.types import Queries, Tracks
-from pointtrack.types.point_states import FILE_ARRAYS, PointState, PointStates
+from pointtrack.types import Queries, Source, Tracks
+from pointtrack.types.point_states import BLANK, PointState, PointStates
 
 CSV_COLUMNS = ["frame", "time", "id", "x", "y", "visibility", "confidence"]
-STATE_COLUMNS = ["state", "likeness", "found", "raw_x", "raw_y", "raw_visibility"]  # of tracks with states
-STATES = {state.name.lower(): int(state) for state in PointState}
+SOURCE_COLUMNS = ["source"]  # of tracks that know who says where each point is
+STATE_COLUMNS = [  # of tracks with states
+    "state", "similarity", "times_redetected", "raw_x", "raw_y", "raw_visibility",
+]  # fmt: skip
+NAME_COLUMNS = ["name"]  # of points with names
+WORDS = {state.name.lower(): int(state) for state in PointState} | {
+    source.name.lower(): int(source) for source in Source
+}
 FORMAT = "pointtrack tracks 1"
 
 
@@ -37,7 +43,17 @@ def _header(tracks: Tracks) -> dict[str, str]:
         "first_frame": str(tracks.first_frame),
         "frames": str(len(tracks)),
         "queries": f"[{points}]",
+        **({"names": json.dumps(tracks.queries.names)} if tracks.queries.names else {}),
     }
+
+
+def _columns(tracks: Tracks) -> list[str]:
+    return [
+        *CSV_COLUMNS,
+        *(SOURCE_COLUMNS if tracks.sources is not None else []),
+        *(STATE_COLUMNS if tracks.states is not None else []),
+        *(NAME_COLUMNS if tracks.queries.names else []),
+    ]
 
 
 def csv_lines(tracks: Tracks) -> Iterator[str]:
@@ -45,17 +61,31 @@ def csv_lines(tracks: Tracks) -> Iterator[str]:
     notes = {"queries": " (id, frame, x, y)"}
     for key, value in _header(tracks).items():
         yield f"# {key}{notes.get(key, '')}: {value}\n"
-    yield ",".join(CSV_COLUMNS + (STATE_COLUMNS if tracks.states is not None else [])) + "\n"
-    ids = tracks.ids.tolist()
+    yield ",".join(_columns(tracks)) + "\n"
+    ids, names = tracks.ids.tolist(), [f",{csv_text(name)}" for name in tracks.queries.names]
     for t in range(len(tracks)):
         frame = tracks.first_frame + t
         start = f"{frame},{frame / tracks.fps:.6f}"
         rows = zip(
             ids, number_texts(tracks.xy[t].numpy()), number_texts(tracks.visibility[t].numpy()),
-            number_texts(tracks.confidence[t].numpy()), _state_texts(tracks, t), strict=True,
+            number_texts(tracks.confidence[t].numpy()), _source_texts(tracks, t), _state_texts(tracks, t),
+            names or [""] * len(ids), strict=True,
         )  # fmt: skip
-        for point, (x, y), visibility, confidence, state in rows:
-            yield f"{start},{point},{x},{y},{visibility},{confidence}{state}\n".replace("nan", "")
+        for point, (x, y), visibility, confidence, source, state, name in rows:
+            numbers = f"{start},{point},{x},{y},{visibility},{confidence}{source}{state}".replace("nan", "")
+            yield f"{numbers}{name}\n"
+
+
+def csv_text(text: str) -> str:
+    """A field of a .csv file, in quotes where it needs them."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n\r') else text
+
+
+def _source_texts(tracks: Tracks, t: int) -> list[str]:
+    """The column `source` of a frame for every point; empty texts where nobody kept it."""
+    if tracks.sources is None:
+        return [""] * len(tracks.ids)
+    return [f",{Source(value).name.lower()}" for value in tracks.sources[t].tolist()]
 
 
 def _state_texts(tracks: Tracks, t: int) -> list[str]:
@@ -65,8 +95,8 @@ def _state_texts(tracks: Tracks, t: int) -> list[str]:
     row = tracks.states.arrays()
     columns = zip(
         [PointState(value).name.lower() for value in row["state"][t].tolist()],
-        number_texts(row["likeness"][t]), row["found"][t].tolist(), number_texts(row["raw_xy"][t]),
-        number_texts(row["raw_visibility"][t]), strict=True,
+        number_texts(row["similarity"][t]), row["times_redetected"][t].tolist(),
+        number_texts(row["raw_xy"][t]), number_texts(row["raw_visibility"][t]), strict=True,
     )  # fmt: skip
     return [f",{state},{alike},{found},{x},{y},{seen}" for state, alike, found, (x, y), seen in columns]
 
@@ -78,6 +108,7 @@ def json_lines(tracks: Tracks) -> Iterator[str]:
         yield f'"{key}": {value},\n'
     arrays = {name: getattr(tracks, name).numpy() for name in ("xy", "visibility", "confidence")}
     arrays |= {} if tracks.states is None else tracks.states.arrays()
+    arrays |= {} if tracks.sources is None else {"sources": tracks.sources.numpy()}
     for number, (name, array) in enumerate(arrays.items(), 1):
         rows = [_json_row(row) for row in array]
         yield f'"{name}": [\n' + ",\n".join(rows) + ("\n]\n}\n" if number == len(arrays) else "\n],\n")
@@ -101,30 +132,35 @@ def read_csv(path: Path) -> Tracks:
         else:
             line = ""
         columns = line.strip().split(",")
-        if columns not in (CSV_COLUMNS, CSV_COLUMNS + STATE_COLUMNS):
+        choices = [SOURCE_COLUMNS, STATE_COLUMNS, NAME_COLUMNS]
+        if columns != [*CSV_COLUMNS, *(c for some in choices if some[0] in columns for c in some)]:
             raise ValueError(f"its columns are {columns}, not {CSV_COLUMNS}")
         queries, shape = _checked_header(header)
-        rows = [[_number(field) for field in row] for row in csv.reader(file)]
-    table = np.array(rows).reshape(*shape, len(columns))
+        width = len(columns) - ("name" in columns)  # the names are in the header too
+        rows = [[_number(field) for field in row[:width]] for row in csv.reader(file)]
+    table = np.array(rows).reshape(*shape, width)
     frames = header["first_frame"] + np.arange(shape[0])
     if (table[:, :, 0] != frames[:, None]).any() or (table[:, :, 2] != queries.ids.numpy()).any():
         raise ValueError("its lines are not ordered by frame and then by id as in the header")
-    states: dict[str, np.ndarray] = {}
-    if columns != CSV_COLUMNS:
+    more: dict[str, np.ndarray] = {}
+    if "source" in columns:
+        more["sources"] = table[:, :, columns.index("source")]
+    if "state" in columns:
+        at = columns.index("state")
         places: dict[str, Any] = {
-            "state": 7,
-            "likeness": 8,
-            "found": 9,
-            "raw_xy": slice(10, 12),
-            "raw_visibility": 12,
+            "state": at,
+            "similarity": at + 1,
+            "times_redetected": at + 2,
+            "raw_xy": slice(at + 3, at + 5),
+            "raw_visibility": at + 5,
         }
-        states = {name: table[:, :, place] for name, place in places.items()}
-    return _tracks(header, queries, table[:, :, 3:5], table[:, :, 5], table[:, :, 6], states)
+        more |= {name: table[:, :, place] for name, place in places.items()}
+    return _tracks(header, queries, table[:, :, 3:5], table[:, :, 5], table[:, :, 6], more)
 
 
 def _number(field: str) -> float:
-    """A number, NaN for an empty field, or the number of a state's name."""
-    return float(STATES.get(field, field or "nan"))
+    """A number, NaN for an empty field, or the number of a state's or a source's name."""
+    return float(WORDS.get(field, field or "nan"))
 
 
 def read_json(path: Path) -> Tracks:
@@ -135,10 +171,11 @@ def read_json(path: Path) -> Tracks:
     queries, shape = _checked_header(content)
     arrays = {
         name: np.array(content[name], float).reshape(*shape, *([2] if name.endswith("xy") else []))
-        for name in ("xy", "visibility", "confidence", *(FILE_ARRAYS if "state" in content else ()))
+        for name in ("xy", "visibility", "confidence", "sources", *BLANK)
+        if name in content or name in ("xy", "visibility", "confidence")
     }
-    states = {name: arrays[name] for name in arrays if name in FILE_ARRAYS}
-    return _tracks(content, queries, arrays["xy"], arrays["visibility"], arrays["confidence"], states)
+    more = {name: arrays[name] for name in arrays if name == "sources" or name in BLANK}
+    return _tracks(content, queries, arrays["xy"], arrays["visibility"], arrays["confidence"], more)
 
 
 def _checked_header(header: dict[str, Any]) -> tuple[Queries, tuple[int, int]]:
@@ -149,7 +186,8 @@ def _checked_header(header: dict[str, Any]) -> tuple[Queries, tuple[int, int]]:
         )
     points = torch.tensor(header["queries"], dtype=torch.float64).reshape(-1, 4)
     ids = torch.tensor([int(row[0]) for row in header["queries"]], dtype=torch.int64)
-    return Queries(points[:, 1], points[:, 2:], ids), (header["frames"], len(points))
+    names = tuple(header.get("names", ()))
+    return Queries(points[:, 1], points[:, 2:], ids, names), (header["frames"], len(points))
 
 
 def _tracks(
@@ -158,7 +196,7 @@ def _tracks(
     xy: np.ndarray,
     visibility: np.ndarray,
     confidence: np.ndarray,
-    states: dict[str, np.ndarray],
+    more: dict[str, np.ndarray],
 ) -> Tracks:
     return Tracks(
         xy=torch.from_numpy(xy.astype(np.float32)),
@@ -168,5 +206,6 @@ def _tracks(
         wh=(int(header["wh"][0]), int(header["wh"][1])),
         first_frame=int(header["first_frame"]),
         fps=float(header["fps"]),
-        states=PointStates.from_arrays(states),
+        states=PointStates.from_arrays(more),
+        sources=torch.from_numpy(more["sources"]) if "sources" in more else None,
     )
