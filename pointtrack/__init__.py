@@ -1,7 +1,7 @@
 """pointtrack: track any point through any video."""
 
 from pointtrack.io.live_reader import FrameReader, LiveState
-from pointtrack.io.masks import load_masks, save_masks, write_cutout
+from pointtrack.io.masks import load_masks, save_masks
 from pointtrack.io.queries import load_queries
 from pointtrack.io.track_log import TrackWriter, read_spilled
 from pointtrack.io.tracks import load_tracks, save_tracks
@@ -75,6 +75,5 @@ __all__ = [
     "track_long",
     "track_regions",
     "track_states",
-    "write_cutout",
     "write_video",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
-from pointtrack.io.masks import save_masks, write_cutout
+from pointtrack.io.masks import export_masks, parse_mask_exports
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
@@ -24,8 +24,6 @@ from pointtrack.types.masks import Masks
 from pointtrack.viz.masks import MaskStyle, draw_masks
 from pointtrack.viz.tracks import contact_sheet
 from pointtrack.zoo import load_tracker
-
-EXPORTS = ("davis", "ytvos", "coco", "npz", "cutout")
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class SegmentCommand(VideoOptions):
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
         video_segmenter: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
         out: folder, or video file with the other results beside it.
-        export: what to write besides the drawn video: davis, ytvos, coco, npz, cutout, comma-separated.
+        export: what to write besides the drawn video: npz, davis, ytvos, coco, ytvis, yolo, mot, cutout, comma-separated.
         overlap: objects may overlap; otherwise every pixel belongs to one at most.
         style: how the masks are drawn.
     """
@@ -71,10 +69,7 @@ class SegmentCommand(VideoOptions):
 
     def run_here(self) -> None:
         """The same with results on this machine."""
-        exports = [name.strip() for name in self.export.split(",") if name.strip()]
-        unknown = [name for name in exports if name not in EXPORTS]
-        if unknown:
-            raise ValueError(f"export: expected some of {', '.join(EXPORTS)}, got {', '.join(unknown)}")
+        exports = parse_mask_exports(self.export)
         target = video_target(self.out, f"{Path(self.video).stem or 'video'}_masks")
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and Path(self.session).exists()
@@ -155,18 +150,8 @@ class SegmentCommand(VideoOptions):
         drawn = draw_masks(video, masks, self.style)
         print(f"video     {write_video(target, drawn)}")
         print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
-        stem = target.stem.removesuffix("_masks")
-        targets = {
-            "davis": target.with_name(f"{stem}_davis"),
-            "ytvos": target.with_name(f"{stem}_ytvos"),
-            "coco": target.with_suffix(".json"),
-            "npz": target.with_suffix(".npz"),
-        }
-        for name in exports:
-            if name == "cutout":
-                path = write_cutout(target.with_name(f"{stem}_cutout.webm"), video, masks)
-                print(f"cutout    {path}")
-            else:
-                # Pictures of labels cannot hold overlaps.
-                tidy = masks.exclusive() if name in ("davis", "ytvos") else masks
-                print(f"masks     {save_masks(targets[name], tidy, format=name)}")
+        stem = target.with_name(target.stem.removesuffix("_masks"))
+        for name in exports:  # our own file is called like the video that was drawn
+            whose = target.with_suffix("") if name == "npz" else stem
+            (path,) = export_masks(whose, masks, [name], video)
+            print(f"masks     {path}")

@@ -31,7 +31,7 @@ from pointtrack.datasets.clip import (
     decode_picture,
     read_index_picture,
 )
-from pointtrack.io.masks import davis_palette
+from pointtrack.io.formats.davis import davis_palette
 from pointtrack.io.sources import PICTURE_SUFFIXES
 from pointtrack.io.video import VIDEO_CODECS, open_video, write_video
 from pointtrack.types import Video

@@ -62,10 +62,10 @@ def test_results_go_beside_the_video_that_is_named(files):
 
 
 def test_several_objects_and_every_export(files, capsys):
-    arguments = "--click 1:0,28,28 2:0,58,42 --export davis,ytvos,coco,npz,cutout"
+    arguments = "--click 1:0,28,28 2:0,58,42 --export davis,ytvos,coco,ytvis,yolo,mot,npz,cutout"
     assert run(arguments, files) == 0
     out = files["dir"] / "out"
-    for name in ("frames_davis", "frames_ytvos", "frames_masks.json", "frames_masks.npz"):
+    for name in ("frames_davis", "frames_ytvos", "frames_coco.json", "frames_ytvis.json", "frames_masks.npz"):
         masks = load_masks(out / name)
         assert masks.object_ids.tolist() == [1, 2], name
         assert torch.equal(masks.masks[0], SCENE.truth[0]), name
@@ -96,7 +96,7 @@ def test_saved_tracks_become_masks(files):
         ("--click 0,200,28", "within the 80 x 60 frame"),
         ("--mask 0,{dir}/none.png", "found nothing at"),
         ("--click 9,28,28", "expected a whole number in 0..5, got 9"),
-        ("--click 0,28,28 --export gif", "export: expected some of davis"),
+        ("--click 0,28,28 --export gif", "export: expected some of npz"),
     ],
 )
 def test_mistakes_get_one_line(arguments, message, files, capsys):

@@ -1,0 +1,142 @@
+"""Masks as COCO has them: one .json with an image for each frame, and an annotation for each object on it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from pointtrack.io.video import write_image
+from pointtrack.types import Masks, Video
+
+
+def picture_name(frame: int) -> str:
+    """The file name of a frame, as CVAT calls the frames of a video."""
+    return f"frame_{frame:06d}"
+
+
+def category_names(masks: Masks) -> list[str]:
+    """o names of the objects, "object" for those without one."""
+    return [name or "object" for name in masks.names] or ["object"] * len(masks.object_ids)
+
+
+def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
+    """Images, annotations with compressed RLE, and categories; in keys of ours what COCO has no place for."""
+    from pycocotools import mask as rle
+
+    width, height = masks.wh
+    names, ids = category_names(masks), masks.object_ids.tolist()
+    categories = {name: i + 1 for i, name in enumerate(dict.fromkeys(names))}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for t, frame in enumerate(masks.masks.numpy()):
+        number = masks.first_frame + t
+        # Numbers from 1: some readers take an id of 0 for none.
+        images.append(
+            {
+                "id": number + 1,
+                "file_name": f"{picture_name(number)}.jpg",
+                "width": width,
+                "height": height,
+                "frame_index": number,
+                "video": video_name,
+            }
+        )
+        coded = rle.encode(np.asfortranarray(rearrange(frame, "o h w -> h w o").view(np.uint8)))
+        for place, (one, area, box) in enumerate(zip(coded, rle.area(coded), rle.toBbox(coded), strict=True)):
+            if area:
+                annotation: dict[str, Any] = {
+                    "id": len(annotations) + 1,
+                    "image_id": number + 1,
+                    "category_id": categories[names[place]],
+                    "segmentation": {"size": [height, width], "counts": one["counts"].decode("ascii")},
+                    "area": float(area),
+                    "bbox": [float(side) for side in box],
+                    "iscrowd": 0,
+                    "score": float(masks.scores[t, place]),
+                    "attributes": {"track_id": ids[place], "occluded": False},
+                }
+                if masks.names:
+                    annotation["attributes"]["name"] = masks.names[place]
+                annotations.append(annotation)
+    return {
+        "info": {"description": f"masks of {video_name} by pointtrack", "fps": masks.fps},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": i, "name": name, "supercategory": ""} for name, i in categories.items()],
+    }
+
+
+def write_pictures(folder: Path, masks: Masks, video: Video) -> None:
+    """The frames of the masks as .jpg, by the names that `content_of` gives them."""
+    for t in range(len(masks)):
+        number = masks.first_frame + t
+        write_image(folder / f"{picture_name(number)}.jpg", video.frames[number])
+
+
+def read(content: dict[str, Any], fps: float) -> Masks:
+    """The masks of one video; ValueError or KeyError where it is something else.
+
+    Frames are the images in the order of `frame_index`, or else in natural order of their names. Which annotations are
+    one object is said by `attributes.track_id` (CVAT), `track_id` or `instance_id`.
+    """
+    from pycocotools import mask as rle
+
+    images = sorted(content["images"], key=_order)
+    if not images:
+        raise ValueError("it holds no images")
+    sizes = {(int(image["height"]), int(image["width"])) for image in images}
+    if len(sizes) != 1:
+        raise ValueError(f"its images are of different sizes: {sorted(sizes)[:3]}")
+    ((h, w),) = sizes
+    first = int(images[0].get("frame_index", 0))
+    rows = {image["id"]: row for row, image in enumerate(images)}
+    if any("frame_index" in image and image["frame_index"] != first + rows[image["id"]] for image in images):
+        raise ValueError("its frame_index are not frame after frame")
+    categories = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
+    columns: dict[int, int] = {}
+    names: list[str] = []
+    for annotation in content["annotations"]:
+        if columns.setdefault(_track(annotation), len(columns)) == len(names):
+            name = annotation.get("attributes", {}).get("name")
+            category = categories.get(annotation.get("category_id"), "")
+            names.append(str(category if name is None else name))
+    masks = np.zeros((len(images), len(columns), h, w), bool)
+    scores = np.zeros(masks.shape[:2], np.float32)
+    for annotation in content["annotations"]:
+        place = rows[annotation["image_id"]], columns[_track(annotation)]
+        segment = annotation["segmentation"]
+        compressed = isinstance(segment, dict) and isinstance(segment["counts"], str)
+        one = segment if compressed else rle.frPyObjects(segment, h, w)
+        masks[place] |= rle.decode(rle.merge(one) if isinstance(one, list) else one).astype(bool)
+        scores[place] = annotation.get("score", 1.0)
+    plain = all(name in ("", "object") for name in names)
+    return Masks(
+        torch.from_numpy(masks),
+        torch.tensor(list(columns), dtype=torch.int64),
+        torch.from_numpy(scores),
+        first_frame=first,
+        fps=float(content.get("info", {}).get("fps", fps)),
+        names=() if plain else tuple(names),
+    )
+
+
+def _order(image: dict[str, Any]) -> list[Any]:
+    if "frame_index" in image:
+        return [int(image["frame_index"])]
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", str(image["file_name"]))]
+
+
+def _track(annotation: dict[str, Any]) -> int:
+    inner = annotation.get("attributes", {})
+    for number in (inner.get("track_id"), annotation.get("track_id"), annotation.get("instance_id")):
+        if number is not None:
+            return int(number)
+    raise ValueError(
+        f"annotation {annotation['id']} does not say which object it is: expected attributes.track_id"
+    )

@@ -1,0 +1,55 @@
+"""Results of MOTChallenge: a line per box, frame, id, left, top, width, height, confidence, x, y, z; all counted from 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pointtrack.io.formats.text import size_needed, tracks_of
+from pointtrack.types import Masks, Tracks
+
+SIDE = 1.0  # pixels: the box of a point
+
+
+def mask_lines(masks: Masks) -> Iterator[str]:
+    """A line for each object on each frame on which it is there: the box around its pixels, and its score."""
+    ids = masks.object_ids.tolist()
+    for t, frame in enumerate(masks.masks.numpy()):
+        for place, picture in enumerate(frame):
+            rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
+            if len(rows):
+                box = columns[0] + 1, rows[0] + 1, columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+                numbers = ",".join(str(int(value)) for value in box)
+                score = float(masks.scores[t, place])
+                yield f"{masks.first_frame + t + 1},{ids[place]},{numbers},{score:.6g},-1,-1,-1\n"
+
+
+def track_lines(tracks: Tracks) -> Iterator[str]:
+    """A line for each point on each frame on which it is seen: a box of one pixel around it; visibility as confidence."""
+    shown = (tracks.tracked() & tracks.visible()).numpy()
+    ids = tracks.ids.tolist()
+    for t in range(len(tracks)):
+        for n in np.flatnonzero(shown[t]).tolist():
+            # In the pixels of MOTChallenge the first one reaches from 1 to 2, and so its centre is at 1.5.
+            left, top = (value + 1.5 - SIDE / 2 for value in tracks.xy[t, n].tolist())
+            yield (
+                f"{tracks.first_frame + t + 1},{ids[n]},{left:.6g},{top:.6g},{SIDE:g},{SIDE:g},"
+                f"{float(tracks.visibility[t, n]):.6g},-1,-1,-1\n"
+            )
+
+
+def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
+    """The middles of the boxes as points; frames without a line are not tracked."""
+    table = np.loadtxt(path, delimiter=",", ndmin=2)
+    if table.shape[1] < 7 or not len(table):
+        raise ValueError(f"it holds a table of {table.shape}, not lines frame,id,left,top,width,height,conf")
+    frame, ids = table[:, 0].astype(int) - 1, table[:, 1].astype(int)
+    points, place = np.unique(ids, return_inverse=True)
+    first = int(frame.min())
+    xy = np.full((int(frame.max()) - first + 1, len(points), 2), np.nan)
+    seen = np.zeros(xy.shape[:2])
+    xy[frame - first, place] = table[:, 2:4] + table[:, 4:6] / 2 - 1.5
+    seen[frame - first, place] = table[:, 6]
+    return tracks_of(xy, seen, seen, ids=points.tolist(), wh=size_needed(wh), fps=fps, first_frame=first)

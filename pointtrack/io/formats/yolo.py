@@ -1,0 +1,67 @@
+"""Masks for training YOLO segmentation: a folder with `labels/`, `data.yaml`, and `images/` where the video is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pointtrack.io.formats.coco import category_names, picture_name, write_pictures
+from pointtrack.types import Masks, Video
+
+
+def write(folder: Path, masks: Masks, video: Video | None) -> None:
+    """A .txt per frame with a line per object on it: class, then x y x y ... in 0..1 along its border.
+
+    Pieces of an object are joined by a line there and back, as one line of the file is one object. Holes are filled. Frames
+    without objects get an empty file, which is how background is said.
+    """
+    labels, names = folder / "labels", category_names(masks)
+    labels.mkdir(parents=True, exist_ok=True)
+    classes = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    for t, frame in enumerate(masks.masks.numpy()):
+        lines = []
+        for place, picture in enumerate(frame):
+            outline = polygon(picture)
+            if len(outline):
+                numbers = " ".join(f"{value:.6f}" for value in (outline / np.array(masks.wh)).ravel())
+                lines.append(f"{classes[names[place]]} {numbers}\n")
+        target = labels / f"{picture_name(masks.first_frame + t)}.txt"
+        target.write_text("".join(lines), encoding="utf-8")
+    if video is not None:
+        write_pictures(folder / "images", masks, video)
+    quoted = "\n".join(f"  {i}: {json.dumps(name)}" for name, i in classes.items())
+    (folder / "data.yaml").write_text(
+        f"path: .\ntrain: images\nval: images\nnames:\n{quoted}\n", encoding="utf-8"
+    )
+
+
+def polygon(picture: np.ndarray) -> np.ndarray:
+    """(h, w) bool -> (k, 2) border of all its pieces in one go, in pixels from the outer corner of the image."""
+    found, _ = cv2.findContours(picture.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    # A border runs through the middles of the outermost pixels.
+    pieces = [piece[:, 0].astype(float) + 0.5 for piece in found]
+    pieces = [piece if len(piece) > 2 else _widened(piece) for piece in pieces]
+    return _joined(sorted(pieces, key=lambda piece: -cv2.contourArea(piece.astype(np.float32))))
+
+
+def _widened(piece: np.ndarray) -> np.ndarray:
+    """A single pixel or a line of them as a thin rectangle: a polygon needs three corners."""
+    low, high = piece.min(axis=0) - 0.5, piece.max(axis=0) + 0.5
+    return np.array([low, (high[0], low[1]), high, (low[0], high[1])])
+
+
+def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
+    """Closed outlines as one, with a line there and back between nearest corners."""
+    if not pieces:
+        return np.zeros((0, 2))
+    whole = pieces[0]
+    for piece in pieces[1:]:
+        distance = np.linalg.norm(whole[:, None] - piece[None], axis=-1)
+        here, there = np.unravel_index(int(distance.argmin()), distance.shape)
+        turned = np.roll(piece, -there, axis=0)
+        whole = np.concatenate([whole[: here + 1], turned, turned[:1], whole[here:]])
+    return whole

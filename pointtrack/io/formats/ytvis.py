@@ -1,0 +1,98 @@
+"""Masks as YouTube-VIS has them: one .json, per object a COCO RLE for each frame, null where it is absent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from pointtrack.types.masks import Masks
+
+
+def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
+    """YouTube-VIS JSON, and in keys of ours what that has no place for: fps, first_frame, name, scores."""
+    from pycocotools import mask as rle
+
+    width, height = masks.wh
+    names = [name or "object" for name in masks.names] or ["object"] * len(masks.object_ids)
+    categories = {name: i + 1 for i, name in enumerate(dict.fromkeys(names))}
+    annotations: list[dict[str, Any]] = []
+    for place, number in enumerate(masks.object_ids.tolist()):
+        scores = masks.scores[:, place]
+        annotation = {
+            "id": number,
+            "video_id": 1,
+            "category_id": categories[names[place]],
+            "width": width,
+            "height": height,
+            "iscrowd": 0,
+            "segmentations": [],
+            "areas": [],
+            "bboxes": [],
+            "score": float(scores[scores > 0].mean()) if bool((scores > 0).any()) else 0.0,
+            "scores": scores.tolist(),
+        }
+        if masks.names:
+            annotation["name"] = masks.names[place]
+        annotations.append(annotation)
+    for frame in masks.masks.numpy():
+        coded = rle.encode(np.asfortranarray(rearrange(frame, "o h w -> h w o").view(np.uint8)))
+        measured = zip(annotations, coded, rle.area(coded), rle.toBbox(coded), strict=True)
+        for annotation, one, area, box in measured:
+            text = {"size": [height, width], "counts": one["counts"].decode("ascii")}
+            annotation["segmentations"].append(text if area else None)
+            annotation["areas"].append(int(area) if area else None)
+            annotation["bboxes"].append([int(side) for side in box] if area else None)
+    frames = range(masks.first_frame, masks.first_frame + len(masks))
+    video = {
+        "id": 1,
+        "name": video_name,
+        "width": width,
+        "height": height,
+        "length": len(masks),
+        "file_names": [f"{video_name}/{number:05d}.jpg" for number in frames],
+        "first_frame": masks.first_frame,
+        "fps": masks.fps,
+    }
+    return {
+        "info": {"description": "masks of one video by pointtrack, as in YouTube-VIS"},
+        "videos": [video],
+        "categories": [{"id": i, "name": name} for name, i in categories.items()],
+        "annotations": annotations,
+    }
+
+
+def read(content: dict[str, Any], fps: float) -> Masks:
+    """The masks of the only video; ValueError or KeyError where it is something else."""
+    from pycocotools import mask as rle
+
+    if len(content["videos"]) != 1:
+        raise ValueError(f"it holds {len(content['videos'])} videos")
+    video, annotations = content["videos"][0], content["annotations"]
+    categories = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
+    t, h, w = (int(video[name]) for name in ("length", "height", "width"))
+    masks = np.zeros((t, len(annotations), h, w), bool)
+    scores = np.zeros((t, len(annotations)), np.float32)
+    for place, annotation in enumerate(annotations):
+        if len(annotation["segmentations"]) != t:
+            raise ValueError(
+                f"object {annotation['id']} has {len(annotation['segmentations'])} frames, the video {t}"
+            )
+        for row, segment in enumerate(annotation["segmentations"]):
+            if segment:
+                compressed = isinstance(segment, dict) and isinstance(segment["counts"], str)
+                one = segment if compressed else rle.frPyObjects(segment, h, w)
+                masks[row, place] = rle.decode(rle.merge(one) if isinstance(one, list) else one)
+        scores[:, place] = annotation.get("scores", annotation.get("score", 1.0))
+    named = any("name" in annotation for annotation in annotations) or "first_frame" not in video
+    names = [entry.get("name", categories.get(entry.get("category_id"), "")) for entry in annotations]
+    return Masks(
+        torch.from_numpy(masks),
+        torch.tensor([entry["id"] for entry in annotations], dtype=torch.int64),
+        torch.from_numpy(scores),
+        first_frame=int(video.get("first_frame", 0)),
+        fps=float(video.get("fps", fps)),
+        names=tuple(names) if named else (),
+    )
