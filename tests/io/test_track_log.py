@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pointtrack.io.track_log import TrackWriter, read_spilled, spilled_pieces, spilled_to_npz
-from pointtrack.io.tracks import load_tracks
+from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.types import Queries, Tracks
 from tests.tracking.test_window_stream import same
 
