@@ -44,8 +44,8 @@ def eval_command(
     """Measure trackers on datasets with known tracks and print one table.
 
     Args:
-        datasets: comma-separated: bundled, badja, warp, tapvid:FILE.pkl, clips:FOLDER. badja and warp need the folder
-            $POINTTRACK_DATA.
+        datasets: comma-separated: bundled, badja, points_dev, boxes_dev, warp, tapvid:FILE.pkl, clips:FOLDER. badja, the
+            two after it and warp need the folder $POINTTRACK_DATA.
         methods: comma-separated: pointtrack, dis, lk, static.
         tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.
         iterations: rounds of refinement of that tracker; 0 measures its first guess, matching alone. By
@@ -76,7 +76,7 @@ def eval_command(
     settings: dict[str, Any] = {"mode": mode, "threshold": threshold, OWN: None}
     own = built.get(OWN)
     if isinstance(own, AskedTracker):
-        settings[OWN] = {"tracker": _identity(tracker), **own.settings()}
+        settings[OWN] = {"tracker": tracker_identity(tracker), **own.settings()}
     done: list[Result] = []
     if resume and out is not None:
         done, settings = read_finished(out, settings)
@@ -99,7 +99,7 @@ def _all_examples(datasets: Sequence[str], subset: int | None, mode: QueryMode) 
         yield from islice(load_examples(dataset, mode), subset)
 
 
-def _identity(tracker: str | None) -> str | None:
+def tracker_identity(tracker: str | None) -> str | None:
     """A tracker's name; for a file also what is in it, so that a resumed report never mixes two of them."""
     if tracker is None or not Path(tracker).is_file():
         return tracker

@@ -24,6 +24,7 @@ class EncoderConfig:
         channels: features per cell of the output.
         fusion: how the stages are brought together.
         unit_length: divide every feature by its length.
+        trunk_stride: coarsest stride of the pretrained trunk beside it (`layers/trunk.py`), 16 or 32; 0 for no trunk.
     """
 
     stem_channels: int = 32
@@ -33,6 +34,7 @@ class EncoderConfig:
     channels: int = 64
     fusion: Literal["concat", "sum"] = "sum"
     unit_length: bool = True
+    trunk_stride: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,29 @@ class WindowConfig:
 
 
 @dataclass(frozen=True)
+class InitializationConfig:
+    """How a first guess matches features (`models/initialization.py`); all but the shares are cosines.
+
+    Attributes:
+        query_share: of the query's feature in the template; the rest is the point's latest appearance.
+        seen: above it a match renews the latest appearance.
+        lost: below it the whole frame is searched.
+        pace: share of its last step that a point is expected to repeat.
+        far: what a match costs per squared cell from where the point is expected.
+        regained: what a match elsewhere in the frame needs.
+        better: by how much it must be above that of the best cell nearby: things look alike, and rarely does one jump.
+    """
+
+    query_share: float = 0.6
+    seen: float = 0.8
+    lost: float = 0.8
+    pace: float = 0.8
+    far: float = 0.006
+    regained: float = 0.85
+    better: float = 0.2
+
+
+@dataclass(frozen=True)
 class TrackerConfig:
     """A whole tracker.
 
@@ -154,6 +179,7 @@ class TrackerConfig:
     tokens: TokenConfig = field(default_factory=TokenConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
+    initialization: InitializationConfig = field(default_factory=InitializationConfig)
 
     def __post_init__(self) -> None:
         length, step = self.window.length, self.window.step

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 
+from evaluation.points.development_sets import boxes_dev_examples, labelled_example, points_dev_examples
 from evaluation.points.example import Example, sampled_example
 from evaluation.points.metrics import QueryMode, evaluated_frames, sample_queries
 from evaluation.points.tapvid import tapvid_examples
@@ -32,9 +33,9 @@ def load_examples(dataset: str, mode: QueryMode = "first") -> Iterator[Example]:
     """Yield the examples of one dataset.
 
     Args:
-        dataset: "badja", "warp", "bundled", "tapvid:" and the path of a TAP-Vid pickle, or "clips:" and a
-            folder of clips as docs/train/data-format.md describes them.
-        mode: query mode. BADJA has its own rule and ignores it.
+        dataset: "badja", "points_dev", "boxes_dev", "warp", "bundled", "tapvid:" and the path of a TAP-Vid pickle, or
+            "clips:" and a folder of clips as docs/train/data-format.md describes them.
+        mode: query mode. BADJA and the development sets have their own rule and ignore it.
 
     Raises:
         ValueError: an unknown dataset. FileNotFoundError: its files are missing.
@@ -45,12 +46,17 @@ def load_examples(dataset: str, mode: QueryMode = "first") -> Iterator[Example]:
         return clip_examples(dataset.removeprefix("clips:"), mode)
     if dataset == "badja":
         return badja_examples()
+    if dataset == "points_dev":
+        return points_dev_examples(data_root() / "points_dev")
+    if dataset == "boxes_dev":
+        return boxes_dev_examples(data_root() / "boxes_dev")
     if dataset == "warp":
         return warp_examples(mode)
     if dataset == "bundled":
         return bundled_examples(mode)
     raise ValueError(
-        f"dataset: expected badja, warp, bundled, tapvid:FILE.pkl or clips:FOLDER, got {dataset!r}"
+        "dataset: expected badja, points_dev, boxes_dev, warp, bundled, tapvid:FILE.pkl or clips:FOLDER, "
+        f"got {dataset!r}"
     )
 
 
@@ -105,13 +111,7 @@ def _badja_example(sequence: str, video: Video, annotation: dict[str, np.ndarray
     if "area" in annotation:
         area = torch.full((t,), float("nan"), dtype=torch.float64)
         area[rows] = torch.from_numpy(annotation["area"]).double()
-    frame, joint = sample_queries(visible, "first")
-    truth_xy, visible = truth_xy[:, joint], visible[:, joint]
-    queries = Queries(frame, truth_xy[frame, torch.arange(len(joint))], ids=joint)
-    evaluated = evaluated_frames(frame, t, "first") & visible
-    return Example(
-        f"badja/{sequence}", video, queries, truth_xy, visible, evaluated, area, visibility_known=False
-    )
+    return labelled_example(f"badja/{sequence}", video, truth_xy, visible, area)
 
 
 def warp_examples(mode: QueryMode = "first", seed: int = WARP_SEED) -> Iterator[Example]:

@@ -12,16 +12,9 @@ import torch.nn.functional as F
 from einops import repeat
 from torch import Tensor
 
+from pointtrack.config import InitializationConfig
 from pointtrack.layers.correlation import read_block, read_patch
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
-
-QUERY_SHARE = 0.6  # of the query's feature in the template; the rest is the point's latest look
-SEEN = 0.8  # cosine above which a match renews the latest look
-LOST = 0.8  # cosine below which the whole frame is searched
-PACE = 0.8  # share of its last step that a point is expected to repeat
-FAR = 0.006  # cosine that a match costs per squared cell from where the point is expected
-REGAINED = 0.85  # cosine that a find elsewhere in the frame needs
-BETTER = 0.2  # by how much it must be above that of the best cell nearby: things look alike, and rarely does one jump
 
 
 def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, logit: float) -> Estimate:
@@ -43,12 +36,12 @@ def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, 
     )
 
 
-def _expected(xy: Tensor, frame: int, side: int) -> Tensor:
+def _expected(xy: Tensor, frame: int, side: int, pace: float) -> Tensor:
     """Where points should be on a frame, by those on one side of it: (b, t, n, 2) -> (b, n, 2)."""
     last, before = frame + side, frame + 2 * side
     if not 0 <= before < xy.shape[1]:
         return xy[:, last]
-    return xy[:, last] + PACE * torch.nan_to_num(xy[:, last] - xy[:, before])
+    return xy[:, last] + pace * torch.nan_to_num(xy[:, last] - xy[:, before])
 
 
 @torch.no_grad()
@@ -58,6 +51,7 @@ def match_through(
     latest: Tensor,
     anchor_frame: Tensor,
     known: Tensor,
+    config: InitializationConfig,
     radius: int,
     sharpness: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,6 +64,7 @@ def match_through(
         anchor_frame: (b, n) the last frame with a known position; frames after it are matched forward.
         known: (b, t, n, 2) cells; known at the anchor, and at all frames before it unless NaN there:
             those are matched backward.
+        config: what counts as a match.
         radius: of the search area in cells.
         sharpness: factor on the products for the sub-cell position.
 
@@ -82,11 +77,18 @@ def match_through(
     for frame in range(int(anchor_frame.min()) + 1, frames):
         due = frame > anchor_frame
         position, cosine, feature = match_frame(
-            level, frame, _expected(xy, frame, -1), templates, appearance, radius, sharpness
+            level,
+            frame,
+            _expected(xy, frame, -1, config.pace),
+            templates,
+            appearance,
+            config,
+            radius,
+            sharpness,
         )
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
-        appearance = torch.where((due & (cosine > SEEN))[..., None], feature, appearance)
+        appearance = torch.where((due & (cosine > config.seen))[..., None], feature, appearance)
     missing = torch.isnan(known[..., 0])
     backward = latest
     for frame in range(int(anchor_frame.max()) - 1, -1, -1):
@@ -94,11 +96,11 @@ def match_through(
         if not bool(due.any()):
             continue
         position, cosine, feature = match_frame(
-            level, frame, _expected(xy, frame, 1), templates, backward, radius, sharpness
+            level, frame, _expected(xy, frame, 1, config.pace), templates, backward, config, radius, sharpness
         )
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
-        backward = torch.where((due & (cosine > SEEN))[..., None], feature, backward)
+        backward = torch.where((due & (cosine > config.seen))[..., None], feature, backward)
     return xy, score, appearance
 
 
@@ -108,6 +110,7 @@ def match_frame(
     last: Tensor,
     templates: Templates,
     appearance: Tensor,
+    config: InitializationConfig,
     radius: int,
     sharpness: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,7 +124,9 @@ def match_frame(
         (b, n, 2) cells, (b, n) cosines, (b, n, c) unit-length features found there.
     """
     b, _, h, w, c = level.shape
-    template = F.normalize(QUERY_SHARE * templates.feature + (1 - QUERY_SHARE) * appearance, dim=-1)
+    template = F.normalize(
+        config.query_share * templates.feature + (1 - config.query_share) * appearance, dim=-1
+    )
     # A point outside the image is looked for along the border: that is where it would come back.
     limit = last.new_tensor([w - 1, h - 1])
     last = torch.minimum(torch.nan_to_num(last).clamp(min=0), limit)
@@ -131,13 +136,13 @@ def match_frame(
     side = product.shape[-1]
     reach = torch.arange(-radius, radius + 2, device=last.device, dtype=last.dtype)
     away = reach - (last - last.round())[..., None]  # (b, n, xy, cells along it)
-    cost = FAR * (away[..., 0, :, None] ** 2 + away[..., 1, None, :] ** 2)
+    cost = config.far * (away[..., 0, :, None] ** 2 + away[..., 1, None, :] ** 2)
     best = (product - cost).flatten(2).argmax(-1)
     offset = torch.stack([best // side, best % side], dim=-1) - radius
     cell = torch.minimum((last.round() + offset).clamp(min=0), limit)
     cosine = product.flatten(2).gather(-1, best[..., None])[..., 0]
 
-    lost = cosine < LOST
+    lost = cosine < config.lost
     if bool(lost.any()):
         # One video after the other: a map per point would be gigabytes for many points.
         parts = zip(template, lost, level[:, frame], strict=True)
@@ -146,7 +151,7 @@ def match_frame(
         )
         top, index = everywhere.flatten(1).max(-1)
         found = torch.stack([index % w, index // w], dim=-1).to(cell.dtype)
-        convincing = (top > REGAINED) & (top > cosine[lost] + BETTER)
+        convincing = (top > config.regained) & (top > cosine[lost] + config.better)
         cell[lost] = torch.where(convincing[:, None], found, cell[lost])
     patch = read_patch(level, which, cell, 1).float()
     near = torch.softmax(torch.einsum("bnpc,bnc->bnp", patch, template) * sharpness, dim=-1)

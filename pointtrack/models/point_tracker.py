@@ -19,6 +19,7 @@ from pointtrack.layers.correlation import (
     read_patch,
 )
 from pointtrack.layers.encoder import Encoder, build_pyramid
+from pointtrack.layers.trunk import Trunk
 from pointtrack.models.initialization import match_through, repeat_last
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
@@ -40,6 +41,8 @@ class PointTracker(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config.encoder)
+        if config.encoder.trunk_stride:
+            self.trunk = Trunk(config.encoder.trunk_stride)
         self.correlation: PatchCorrelation | FeatureCorrelation = CORRELATIONS[config.correlation.kind](
             config.correlation
         )
@@ -73,22 +76,61 @@ class PointTracker(nn.Module):
         """Whether confidence is an answer of its own; where it is not, it repeats the visibility."""
         return not self.renews_features
 
+    @property
+    def looks_through_trunk(self) -> bool:
+        """Whether there are joint features: the encoder's and the trunk's side by side."""
+        return self.config.encoder.trunk_stride > 0
+
+    @property
+    def appearance_channels(self) -> int:
+        """Channels of the features that tell what things are."""
+        return self.config.encoder.channels + (self.trunk.channels if self.looks_through_trunk else 0)
+
+    def appearance_level(self, stride: int) -> int:
+        """Which level to `read_level` for what things are, at a stride of 4, 8, 16 ...
+
+        The joint features come behind the pyramid's own levels. A tracker without a trunk has but its own levels, of which
+        the coarsest one stands for all that are coarser.
+        """
+        step = (stride // CELL).bit_length() - 1
+        levels = self.config.correlation.levels
+        return levels + step if self.looks_through_trunk else min(step, levels - 1)
+
+    def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
+        """(b, t, h, w, c) float32 features of a level; those behind the last one are averages of it, 2x2 each time."""
+        last = len(pyramid) - 1
+        x = pyramid[min(level, last)].float()
+        if level <= last:
+            return x
+        side = 2 ** (level - last)
+        averaged = F.avg_pool2d(rearrange(x, "b t h w c -> (b t) c h w"), side)
+        return channels_last(averaged, len(x))
+
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c).
 
+        Behind its levels come the joint features, (b, t, h / 4, w / 4, c) float16, if the tracker looks through a trunk.
         On a CPU that refines in bfloat16, features are kept in it too: reading them is most of what comparing costs.
         """
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
         with _narrow(pixels.device, self.config.bf16_encoder):
             features = self.encoder(pixels)
+            context = self.trunk(pixels).float() if self.looks_through_trunk else None
         pyramid = build_pyramid(features, self.config.correlation.levels)
         if self.config.bf16_refinement and pixels.device.type == "cpu":
             pyramid = [x.bfloat16() for x in pyramid]
-        return [channels_last(x, len(frames)) for x in pyramid]
+        maps = [channels_last(x, len(frames)) for x in pyramid]
+        if context is not None:
+            # Half the memory: of so many channels it is most of what a frame leaves behind, and cosines need no more.
+            # Nothing learns through a first guess. All parts are of unit length, so this is too.
+            parts = [channels_last(x, len(frames)).half() for x in (features.detach(), context)]
+            maps.append(torch.cat(parts, dim=-1) * (1 + len(self.trunk.strides)) ** -0.5)
+        return maps
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
         """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
-        feature = read_patch(pyramid[0], frame, xy / CELL, 0)[..., 0, :].float()
+        level = pyramid[self.appearance_level(CELL)]
+        feature = read_patch(level, frame, xy / CELL, 0)[..., 0, :].float()
         support = [x.float() for x in self.correlation.remember(pyramid, frame, xy / CELL)]
         return Templates(support, F.normalize(feature, dim=-1))
 
@@ -139,8 +181,8 @@ class PointTracker(nn.Module):
             anchor = torch.where(old, shared - 1, anchor)
             latest = torch.where(old[..., None], state.latest, latest)
         xy, score, latest = match_through(
-            pyramid[0].detach(), queries.templates, latest, anchor, known,
-            window.search_radius, self.match_sharpness.detach(),
+            pyramid[self.appearance_level(CELL)].detach(), queries.templates, latest, anchor, known,
+            self.config.initialization, window.search_radius, self.match_sharpness.detach(),
         )  # fmt: skip
         (factor, bias), (factor_c, bias_c) = self.score_to_logit
         guess = Estimate(xy * CELL, factor * score + bias, factor_c * score + bias_c)

@@ -82,11 +82,11 @@ class WindowLoop:
         return self.start - (self._former[0].shape[1] if self._former else 0)
 
     def features(self, frame: int) -> list[Tensor]:
-        """The pyramid (b, 1, h, w, c) float32 of a frame that is still kept. Raises ValueError for another one."""
+        """The pyramid (b, 1, h, w, c) of a frame that is still kept. Raises ValueError for another one."""
         first = self.earliest_frame
         for piece in self._held():
             if first <= frame < first + piece[0].shape[1]:
-                return [level[:, frame - first : frame - first + 1].float() for level in piece]
+                return [level[:, frame - first : frame - first + 1] for level in piece]
             first += piece[0].shape[1]
         raise ValueError(
             f"frame: expected one of {self.earliest_frame}..{first - 1}, got {frame}; others are not kept"

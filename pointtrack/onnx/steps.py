@@ -149,7 +149,8 @@ def refine_inputs(tracker: PointTracker, pyramid: list[Tensor], points: int) -> 
     logit = torch.zeros(1, frames, points)
     support = tracker.correlation.begin(tracker.remember(pyramid, frame, xy).support, frames)
     return {
-        **{f"features_{i}": level for i, level in enumerate(pyramid)},
+        # Joint features behind the levels are for what comes between the graphs.
+        **{f"features_{i}": level for i, level in enumerate(pyramid[: tracker.config.correlation.levels])},
         **{f"support_{i}": x for i, x in enumerate(support)},
         "query_frame": frame,
         "query_xy": xy,

@@ -18,7 +18,7 @@ from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState, PointStates
 
 SEARCH_EVERY = 4  # frames
-LEVEL = 1  # of the pyramid; cells of 8 pixels at the tracker's size of frames
+STRIDE = 8  # pixels per cell of the features that are read, at the tracker's size of frames
 
 
 class StateEstimator:
@@ -38,11 +38,11 @@ class StateEstimator:
         self.tracker, self.rules, self.redetect = tracker, rules, redetect
         self.cuts: set[int] = set()
         self.maps: dict[int, Tensor] = {}
-        self._level = min(LEVEL, tracker.config.correlation.levels - 1)
+        self._level = tracker.appearance_level(STRIDE)
 
     def fresh(self, queries: Queries, image_wh: tuple[int, int]) -> PointMemory:
         """Nothing known yet of some points."""
-        return PointMemory.fresh(queries, image_wh, self.rules, self.tracker.config.encoder.channels)
+        return PointMemory.fresh(queries, image_wh, self.rules, self.tracker.appearance_channels)
 
     def estimated(
         self, rows: Tracks, stream: StreamTracker, memory: PointMemory, planned: list[Redetection] | None

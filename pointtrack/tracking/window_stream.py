@@ -94,7 +94,7 @@ class StreamTracker:
         return self._groups[0].loop.earliest_frame
 
     def features(self, frame: int, level: int) -> Tensor:
-        """(c, h, w) what the tracker saw of a frame, at a level of its pyramid.
+        """(c, h, w) what the tracker saw of a frame, at a level of its pyramid, or behind it: see `appearance_level`.
 
         After `finish` those of the frames that it returned can still be read.
 
@@ -102,7 +102,7 @@ class StreamTracker:
             ValueError: a frame before `earliest`, or one that is not encoded yet.
         """
         loop = self._ended or self._groups[0].loop
-        return rearrange(loop.features(frame)[level], "1 1 h w c -> c h w")
+        return rearrange(self.tracker.read_level(loop.features(frame), level), "1 1 h w c -> c h w")
 
     @torch.inference_mode()
     def push(self, frames: np.ndarray | Tensor) -> Tracks:

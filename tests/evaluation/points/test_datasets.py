@@ -41,7 +41,7 @@ def test_missing_data_is_explained(monkeypatch, tmp_path):
         next(bundled_examples(folder=tmp_path))
     with pytest.raises(FileNotFoundError, match="TAP-Vid"):
         next(load_examples(f"tapvid:{tmp_path}/no.pkl"))
-    with pytest.raises(ValueError, match="badja, warp, bundled"):
+    with pytest.raises(ValueError, match="badja, points_dev, boxes_dev, warp, bundled"):
         load_examples("davis")
 
 

