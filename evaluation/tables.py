@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pointtrack.io.atomic import write_text
+
 
 def split_names(text: str) -> list[str]:
     """Names of a comma-separated list.
@@ -33,9 +35,4 @@ def markdown_table(lines: Sequence[Sequence[str]], names: int = 2) -> str:
 
 def write_json(path: str | Path, content: Any) -> Path:
     """Write a JSON file, which is never half written; its folder is made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    scratch.replace(path)
-    return path
+    return write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

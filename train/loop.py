@@ -168,7 +168,12 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
             # The checkpoint last: a run killed between the two goes on from the one before, and writes both.
             if fabric.is_global_zero:
                 averaged.save(out / "model.safetensors")
-            fabric.save(checkpoint, state)
+            part = checkpoint.with_name(
+                f".{checkpoint.name}.part"
+            )  # a run killed while it saves keeps the last one
+            fabric.save(part, state)
+            if fabric.is_global_zero:
+                part.replace(checkpoint)
         if finished:
             log.info("stopped after step %d", done)
             break

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pointtrack.cli.options import VideoOptions
+from pointtrack.io.outputs import record_origin
 from pointtrack.io.track_arrays import open_dense
 from pointtrack.io.video import read_video, write_image
 from pointtrack.pipeline.passes import track_dense
@@ -43,6 +44,7 @@ class DenseCommand(VideoOptions):
     def run(self) -> None:
         """Do it, and print where the results are."""
         folder = Path(self.out or f"outputs/{Path(self.video).stem or 'video'}_dense")
+        self.guard([folder, folder / "motion.png"])
         video = read_video(self.opened())
         queries = stride_queries(video.wh, self.stride, self.frame)
         queries.select(slice(0, 1)).check_inside(len(video), video.wh)
@@ -68,5 +70,6 @@ class DenseCommand(VideoOptions):
         print(f"tracks    {folder}")
         last = len(video) - 1
         ends = open_dense(folder).read(frames=[self.frame, last])
+        record_origin([folder / "motion.png"], self.video)
         picture = dense_picture(video.frames[self.frame], video.frames[last], ends, self.stride)
         print(f"picture   {write_image(folder / 'motion.png', picture)}")

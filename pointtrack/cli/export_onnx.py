@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from pointtrack.io.outputs import check_outputs
 from pointtrack.io.video import read_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.onnx.export import export_graphs, operators
@@ -57,6 +58,7 @@ class ExportOnnxCommand:
     def run(self) -> None:
         """Do it, and print what was written, and what the comparison says."""
         points = _numbers("points", self.points, ",")
+        check_outputs([self.tracker, self.check], [self.out])
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         # They warn of operators that no tracker uses, and of what they leave as it is.

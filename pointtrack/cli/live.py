@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import numpy as np
 from pointtrack.cli.live_server import LiveServer
 from pointtrack.cli.states import StateTally, state_options, word
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
+from pointtrack.io.outputs import check_outputs, record_origin
 from pointtrack.io.queries import load_queries
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
@@ -62,6 +64,7 @@ class LiveCommand:
         max_frames: end after this many tracked frames.
         stall: seconds without a frame after which the source counts as stalled.
         give_up: end where a stall lasts so many seconds; by default a stalled source is waited for.
+        overwrite: replace files of an earlier recording.
         style: how the tracks are drawn.
     """
 
@@ -84,6 +87,7 @@ class LiveCommand:
     max_frames: int | None = None
     stall: float = 2.0
     give_up: float | None = None
+    overwrite: bool = False
     style: TrackStyle = field(default_factory=TrackStyle)
 
     def run(self) -> int:
@@ -93,6 +97,14 @@ class LiveCommand:
         target = None if self.record is None else Path(self.record)
         if target is not None and target.suffix.lower() not in VIDEO_CODECS:
             raise ValueError(f"record: expected a file in {', '.join(VIDEO_CODECS)}, got {self.record!r}")
+        outputs = (
+            [] if target is None else [target, target.with_suffix(".npz"), target.with_suffix(".tracks")]
+        )
+        # Of what is not recorded yet, every recording is another video.
+        source = self.source if Path(self.source).exists() else f"recording {uuid.uuid4()}"
+        check_outputs(
+            [self.source, self.queries, self.tracker], outputs, source=source, overwrite=self.overwrite
+        )
         if self.show:
             open_window()
         given = [parse_points(self.points)] if self.points else []
@@ -106,6 +118,7 @@ class LiveCommand:
             stack.callback(reader.close)
             tally, writer = StateTally(), None
             if target is not None:
+                record_origin(outputs, source)
                 writer = stack.enter_context(TrackWriter(target.with_suffix(".tracks")))
 
             def final(rows: Tracks) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pointtrack.io.outputs import ORIGINS, check_outputs
 from pointtrack.io.storage import local_path, scheme_of, upload
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, open_video
 
@@ -23,6 +24,7 @@ class VideoOptions:
         start: second of the video at which to begin; frames count from there.
         stop: second before which to end.
         max_frames: end after this many frames.
+        overwrite: replace existing files that are no results of this video.
     """
 
     video: str = field(kw_only=False)
@@ -31,10 +33,17 @@ class VideoOptions:
     start: float = 0.0
     stop: float | None = None
     max_frames: int | None = None
+    overwrite: bool = False
 
     def opened(self) -> VideoStream:
         """The video from its first frame on."""
         return open_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
+
+    def guard(self, outputs: Iterable[Path], *inputs: str | None) -> None:
+        """Raise ValueError where an output would destroy an input, or without `overwrite` something else; see `check_outputs`."""
+        check_outputs(
+            [self.video, self.tracker, *inputs], outputs, source=self.video, overwrite=self.overwrite
+        )
 
 
 def video_target(out: str, stem: str) -> Path:
@@ -66,6 +75,7 @@ def outputs_to(out: str) -> Iterator[str]:
         parent, name = out, ""
     with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
         yield str(Path(folder) / name) if name else folder
+        (Path(folder) / ORIGINS).unlink(missing_ok=True)
         upload(folder, parent)
         for file in sorted(item for item in Path(folder).rglob("*") if item.is_file()):
             print(f"stored    {parent.rstrip('/')}/{file.relative_to(folder).as_posix()}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
-from pointtrack.io.masks import export_masks, parse_mask_exports
+from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
+from pointtrack.io.outputs import record_origin
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
@@ -71,6 +73,9 @@ class SegmentCommand(VideoOptions):
         """The same with results on this machine."""
         exports = parse_mask_exports(self.export)
         target = video_target(self.out, f"{Path(self.video).stem or 'video'}_masks")
+        outputs = self.outputs(target, exports)
+        pictures = [text.partition(",")[2] for text in self.mask or ()]
+        self.guard(outputs, *pictures, self.tracks, self.session, self.segmenter, self.video_segmenter)
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and Path(self.session).exists()
         if (bool(told) or goes_on) == (self.tracks is not None):
@@ -107,7 +112,13 @@ class SegmentCommand(VideoOptions):
             f"segmented {len(masks.object_ids)} objects in {len(video)} frames of {video.wh[0]} x {video.wh[1]} "
             f"in {seconds:.1f} s; each is there in {masks.present().float().mean(0).mul(100).round().tolist()} %"
         )
+        record_origin(outputs, self.video)
         self._write(video, masks, exports, target)
+
+    def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
+        """All files and folders that it writes."""
+        chosen = [Path(f"{_stem(target, name)}{MASK_EXPORTS[name]}") for name in exports]
+        return [target, target.with_suffix(".png"), *chosen]
 
     def _engine(self) -> Engine:
         if self.video_segmenter is not None:
@@ -150,8 +161,11 @@ class SegmentCommand(VideoOptions):
         drawn = draw_masks(video, masks, self.style)
         print(f"video     {write_video(target, drawn)}")
         print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
-        stem = target.with_name(target.stem.removesuffix("_masks"))
-        for name in exports:  # our own file is called like the video that was drawn
-            whose = target.with_suffix("") if name == "npz" else stem
-            (path,) = export_masks(whose, masks, [name], video)
+        for name in exports:
+            (path,) = export_masks(_stem(target, name), masks, [name], video)
             print(f"masks     {path}")
+
+
+def _stem(target: Path, export: str) -> Path:
+    """Path without suffix of an export: our own file is called like the video that was drawn, others like the source."""
+    return target.with_suffix("") if export == "npz" else target.with_name(target.stem.removesuffix("_masks"))

@@ -13,9 +13,10 @@ from tqdm import tqdm
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli.states import StateTally, state_options
+from pointtrack.io.outputs import record_origin
 from pointtrack.io.queries import load_queries
 from pointtrack.io.storage import local_path
-from pointtrack.io.tracks import export_tracks, load_tracks, parse_exports, save_tracks
+from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.io.video import (
     read_mask,
     read_video,
@@ -97,6 +98,8 @@ class TrackCommand(VideoOptions):
         if self.smooth < 0:
             raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
         target = video_target(self.out, Path(self.video).stem or "video")
+        outputs = self.outputs(target, exports)
+        self.guard(outputs, self.queries, self.mask)
         given = self.given_queries()
         with self.opened() as stream:
             too_large = does_not_fit(stream)
@@ -106,6 +109,7 @@ class TrackCommand(VideoOptions):
                 )
             if self.flat or self.resume or too_large:
                 stream.close()
+                record_origin(outputs, self.video)
                 self.run_flat(target, given, exports, regions)
                 return
             video = read_video(stream)
@@ -114,6 +118,7 @@ class TrackCommand(VideoOptions):
         tracker = load_tracker(self.tracker, device=self.device)
         print_estimate(tracker, queries, video.wh, len(video), flat=False, regions=regions)
         tracks = track_and_report(tracker, video, queries, backward=self.backward, how=self.way(regions))
+        record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
         write_results(video, shown, target, [], self.style)
         print(f"tracks    {save_tracks(target.with_suffix('.npz'), tracks)}")
@@ -121,6 +126,13 @@ class TrackCommand(VideoOptions):
             print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
             print(f"tracks    {path}")
+
+    def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
+        """All files that it writes."""
+        stem = target.with_suffix("")
+        paths = [target, target.with_suffix(".png"), target.with_suffix(".npz")]
+        paths += [target.with_name(f"{target.stem}_smooth.npz")] if self.smooth else []
+        return [*paths, *(Path(f"{stem}{TRACK_EXPORTS[name][0]}") for name in exports)]
 
     def way(self, regions: RegionOptions | None) -> Callable[..., Tracks]:
         """The function that tracks."""

@@ -9,8 +9,9 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from pointtrack.io.atomic import write_text
 from pointtrack.io.formats import coco, cutout, davis, mot, yolo, ytvis
-from pointtrack.io.npz import npz_path, read_npz
+from pointtrack.io.npz import read_npz, write_npz
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Masks, Video
 
@@ -86,18 +87,17 @@ def save_masks(
         davis.write(path / "Annotations" / video_name, masks)
         davis.update_meta(path / "meta.json", masks, video_name)
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     if format == "npz":
         return _write_npz(path, masks)
     if format in ("coco", "ytvis"):
         content = (coco if format == "coco" else ytvis).content_of(masks, video_name)
-        path.write_text(json.dumps(content), encoding="utf-8")
+        write_text(path, json.dumps(content))
         if format == "coco" and video is not None:
             coco.write_pictures(path.with_suffix(""), masks, video)
     elif format == "yolo":
         yolo.write(path, masks, video)
     elif format == "mot":
-        path.write_text("".join(mot.mask_lines(masks)), encoding="utf-8")
+        write_text(path, "".join(mot.mask_lines(masks)))
     else:
         if video is None:
             raise ValueError(f"{path}: expected the video too, of which objects are cut out; give video=")
@@ -183,18 +183,18 @@ def _read_json(path: Path, fps: float) -> Masks:
 
 def _write_npz(path: Path, masks: Masks) -> Path:
     """One .npz file, one bit per pixel."""
-    path = npz_path(path)
-    np.savez_compressed(
+    return write_npz(
         path,
-        packed_masks=np.packbits(masks.masks.numpy(), axis=-1),
-        wh=np.array(masks.wh),
-        object_ids=masks.object_ids.numpy(),
-        scores=masks.scores.numpy(),
-        first_frame=masks.first_frame,
-        fps=masks.fps,
-        names=np.array(masks.names, dtype=str),
+        {
+            "packed_masks": np.packbits(masks.masks.numpy(), axis=-1),
+            "wh": np.array(masks.wh),
+            "object_ids": masks.object_ids.numpy(),
+            "scores": masks.scores.numpy(),
+            "first_frame": np.array(masks.first_frame),
+            "fps": np.array(masks.fps),
+            "names": np.array(masks.names, dtype=str),
+        },
     )
-    return path
 
 
 def _read_npz(path: Path) -> Masks:

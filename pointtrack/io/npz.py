@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+
+from pointtrack.io.atomic import atomic_path
 
 
 def npz_path(path: str | Path) -> Path:
     """The path, with .npz behind its name where that is missing, as numpy adds it."""
     path = Path(path)
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, Any]) -> Path:
+    """Write compressed arrays in one step; the suffix .npz is added where it is missing. Returns the path."""
+    path = npz_path(path)
+    with atomic_path(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    return path
 
 
 def read_npz(path: str | Path, what: str, needed: Collection[str]) -> dict[str, np.ndarray]:

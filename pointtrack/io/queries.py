@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pointtrack.io.atomic import write_text
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Queries
 
@@ -76,14 +77,12 @@ def save_queries(path: str | Path, queries: Queries) -> Path:
             queries.frame.tolist(), queries.xy.numpy(), queries.ids.tolist(), strict=True
         )
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".csv":
         lines = ["frame,x,y,id", *(f"{frame},{x},{y},{point}" for frame, x, y, point in points)]
     else:
         rows = [f'  {{"frame": {t}, "x": {x}, "y": {y}, "id": {point}}}' for t, x, y, point in points]
         lines = ["[", ",\n".join(rows), "]"]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_text(path, "\n".join(lines) + "\n")
 
 
 def _check_query_suffix(path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
+from pointtrack.io.atomic import write_text
 from pointtrack.types import Queries, Tracks, Video
 
 ABOUT = "dense.json"
@@ -110,9 +111,7 @@ class FileStore:
     def finish(self, done: int) -> None:
         """As `DenseStore`."""
         self.done = done
-        fresh = self.folder / f"{ABOUT}.new"
-        fresh.write_text(json.dumps({**self._note, "done": done}, indent=1), encoding="utf-8")
-        fresh.replace(self.folder / ABOUT)
+        write_text(self.folder / ABOUT, json.dumps({**self._note, "done": done}, indent=1))
 
     def result(self) -> Path:
         """The folder."""

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.lib import format as npy
 
+from pointtrack.io.atomic import atomic_path
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import BLANK
 
@@ -126,9 +127,8 @@ def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
     if first is None:
         raise ValueError(f"{path}: expected tracks, but no piece of them is finished yet")
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     # An .npz file is a zip of .npy files; each of these is written piece by piece, in a pass of its own.
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_path(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in first.arrays().items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 if name not in BY_FRAME:

@@ -7,10 +7,9 @@ from itertools import chain
 from pathlib import Path
 from zipfile import BadZipFile
 
-import numpy as np
-
+from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats import cvat, deeplabcut, napari, native, tapvid
-from pointtrack.io.npz import npz_path, read_npz
+from pointtrack.io.npz import read_npz, write_npz
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Tracks, Video
 
@@ -67,13 +66,13 @@ def save_tracks(
     """
     path = Path(path)
     format = _format_of(path, format)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if format == "tapvid":
         tapvid.write(path, tracks, video)
     elif format == "pointtrack":
         _write_own(path, tracks)
     else:
-        {"dlc": deeplabcut.write, "napari": napari.write, "cvat": cvat.write}[format](path, tracks)
+        with atomic_path(path) as part:
+            {"dlc": deeplabcut.write, "napari": napari.write, "cvat": cvat.write}[format](part, tracks)
     return path
 
 
@@ -164,10 +163,10 @@ def _format_of(path: Path, format: str | None) -> str:
 
 def _write_own(path: Path, tracks: Tracks) -> None:
     if path.suffix.lower() == ".npz":
-        np.savez_compressed(npz_path(path), **tracks.arrays())
+        write_npz(path, tracks.arrays())
         return
     lines = native.csv_lines(tracks) if path.suffix.lower() == ".csv" else native.json_lines(tracks)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         file.writelines(lines)
 
 

@@ -18,6 +18,8 @@ import av
 import cv2
 import numpy as np
 
+from pointtrack.io.atomic import atomic_path, write_bytes
+from pointtrack.io.outputs import refuse_same
 from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, refuse_fps
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Video
@@ -47,15 +49,24 @@ class VideoStream:
         frame_count: frames to expect by the header of the file (a few more or fewer may come); None
             where nobody knows (generators, cameras, some containers).
         name: what log and error messages call the source.
+        path: the file or folder that the frames come from; None for other sources.
     """
 
-    def __init__(self, frames: Iterator[TimedFrame], fps: float, frame_count: int | None, name: str) -> None:
+    def __init__(
+        self,
+        frames: Iterator[TimedFrame],
+        fps: float,
+        frame_count: int | None,
+        name: str,
+        *,
+        path: Path | None = None,
+    ) -> None:
         self._frames = frames
         self._first = next(frames, None)
         if self._first is None:
             raise ValueError(f"{name}: expected at least one frame in the span asked for, found none")
         self.wh: tuple[int, int] = (self._first[0].shape[1], self._first[0].shape[0])
-        self.fps, self.frame_count, self.name = float(fps), frame_count, name
+        self.fps, self.frame_count, self.name, self.path = float(fps), frame_count, name, path
 
     def __iter__(self) -> VideoStream:
         return self
@@ -126,7 +137,10 @@ def open_video(
     if count is not None:
         span = (count if stop is None else min(count, round(stop * rate))) - round(start * rate)
         count = max(span if max_frames is None else min(span, max_frames), 1)
-    return VideoStream(_cut(frames, (start, stop), max_frames, wh, name), rate, count, name)
+    path = source.path if isinstance(source, VideoStream) else None
+    if isinstance(source, str | Path) and Path(source).exists():
+        path = Path(source)
+    return VideoStream(_cut(frames, (start, stop), max_frames, wh, name), rate, count, name, path=path)
 
 
 def read_video(
@@ -186,7 +200,8 @@ def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: 
         The path.
 
     Raises:
-        ValueError: an unknown suffix, no frames, or frames that are not (h, w, 3) uint8 of one size.
+        ValueError: an unknown suffix, no frames, frames that are not (h, w, 3) uint8 of one size, or the file that is
+            being read.
     """
     path = Path(path)
     codec = VIDEO_CODECS.get(path.suffix.lower())
@@ -199,11 +214,13 @@ def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: 
     timed = isinstance(video, Video | VideoStream)
     with video if isinstance(video, VideoStream) else open_video(video, fps=None if timed else fps) as stream:
         rate = _exact_rate(stream.fps if fps is None else fps)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if codec == "gif":
-            _write_gif(path, (frame for frame, _ in stream), float(rate))
-        else:
-            _encode(path, stream, rate, codec, {"crf": str(crf)}, keep_times=timed and fps is None)
+        if stream.path is not None:
+            refuse_same(path, stream.path)
+        with atomic_path(path) as part:
+            if codec == "gif":
+                _write_gif(part, (frame for frame, _ in stream), float(rate))
+            else:
+                _encode(part, stream, rate, codec, {"crf": str(crf)}, keep_times=timed and fps is None)
     return path
 
 
@@ -220,9 +237,9 @@ def write_image(path: str | Path, frame: np.ndarray) -> Path:
             f"{path}: expected a picture suffix, one of {', '.join(PICTURE_SUFFIXES)}; got {path.suffix!r}"
         )
     frame = checked_frame(frame, "frame")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix.lower(), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1].tobytes())
-    return path
+    return write_bytes(
+        path, cv2.imencode(path.suffix.lower(), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1].tobytes()
+    )
 
 
 def _cut(

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from pointtrack.config import TrackerConfig, from_dict, to_dict
+from pointtrack.io.atomic import atomic_path
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED, from_published, recognise
 from pointtrack.models.weight_files import WeightsFile, compare_shapes, read_weights
@@ -21,7 +22,8 @@ def save_checkpoint(path: str | Path, tracker: PointTracker, half: bool = True) 
     """Write weights and config to a .safetensors file, in float16 unless `half` is false."""
     dtype = torch.float16 if half else torch.float32
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in tracker.state_dict().items()}
-    save_file(tensors, path, metadata={"pointtrack_config": json.dumps(to_dict(tracker.config))})
+    with atomic_path(path) as part:
+        save_file(tensors, part, metadata={"pointtrack_config": json.dumps(to_dict(tracker.config))})
 
 
 def load_checkpoint(path: str | Path, name: str | None = None) -> PointTracker:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pointtrack.io.atomic import atomic_path
 from pointtrack.models.point_tracker import CELL, PointTracker
 from pointtrack.models.weight_files import file_sha256
 from pointtrack.onnx.manifest import ENCODER, Manifest, refine_file
@@ -111,7 +112,8 @@ def write_graph(path: Path, step: nn.Module, inputs: dict[str, Tensor], outputs:
     program.model.graph.metadata_props.clear()
     for node in program.model.graph:
         node.metadata_props.clear()
-    program.save(path, external_data=False)
+    with atomic_path(path) as part:
+        program.save(part, external_data=False)
     log.info("wrote %s, %.1f MB", path, path.stat().st_size / 1e6)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pointtrack.config import TrackerConfig, from_dict, to_dict
+from pointtrack.io.atomic import write_text
 from pointtrack.models.weight_files import file_sha256
 
 FILE = "tracker.json"
@@ -47,8 +48,7 @@ class Manifest:
         """Write it into the folder of the graphs."""
         path = folder / FILE
         about = {"format": FORMAT, **vars(self), "config": to_dict(self.config)}
-        path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        return path
+        return write_text(path, json.dumps(about, indent=1) + "\n")
 
     def digest(self) -> bytes:
         """32 bytes that are others for other graphs or values."""

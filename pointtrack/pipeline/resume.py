@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pointtrack.config import to_dict
+from pointtrack.io.atomic import atomic_path
 from pointtrack.io.track_log import TrackWriter, spilled_pieces
 from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
@@ -196,6 +197,5 @@ def _read_state(path: Path, about: dict[str, Any], device: torch.device) -> dict
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:
     """Replace the state in one step, so that there is a whole one at any moment."""
-    fresh = path.with_name(path.name + ".new")
-    torch.save(state, fresh)
-    fresh.replace(path)
+    with atomic_path(path) as part:
+        torch.save(state, part)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pointtrack.config import from_dict, to_dict
 from pointtrack.geometry import resize_frames
+from pointtrack.io.atomic import atomic_path
 from pointtrack.models.device import WEIGHTS, pick_device
 from pointtrack.models.weight_files import compare_shapes, read_weights
 from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
@@ -99,7 +100,8 @@ class SmallSegmenter:
         tensors = {
             name: x.detach().to("cpu", dtype).contiguous() for name, x in self.network.state_dict().items()
         }
-        save_file(tensors, path, metadata={CONFIG_KEY: json.dumps(to_dict(self.network.config))})
+        with atomic_path(path) as part:
+            save_file(tensors, part, metadata={CONFIG_KEY: json.dumps(to_dict(self.network.config))})
 
     @torch.no_grad()
     def encode(self, frame: np.ndarray) -> Embedding:

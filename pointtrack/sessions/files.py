@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from pointtrack.io.npz import npz_path
+from pointtrack.io.npz import write_npz
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side
@@ -120,13 +120,7 @@ def write_session_npz(path: str | Path, told: Mapping[str, Any], arrays: Mapping
     Returns:
         The path that was written.
     """
-    path = npz_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    with scratch.open("wb") as file:
-        np.savez_compressed(file, told=np.array(json.dumps(told)), **arrays)
-    scratch.replace(path)
-    return path
+    return write_npz(path, {"told": np.array(json.dumps(told)), **arrays})
 
 
 def read_session_npz(

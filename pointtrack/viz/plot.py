@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pointtrack.io.atomic import atomic_path
 from pointtrack.types import Tracks
 
 if TYPE_CHECKING:
@@ -71,6 +72,6 @@ def plot_track(
         ax.grid(alpha=0.25, linewidth=0.6)
     axes[0].set_title(f"Point {point_id}" + (" (grey: hidden)" if hidden.any() else ""), loc="left")
     if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120)
+        with atomic_path(path) as part:
+            figure.savefig(part, dpi=120)
     return figure

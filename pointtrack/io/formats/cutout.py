@@ -10,6 +10,8 @@ import av
 import cv2
 import numpy as np
 
+from pointtrack.io.atomic import atomic_path
+from pointtrack.io.outputs import refuse_same
 from pointtrack.io.video import open_video
 from pointtrack.types.masks import Masks
 
@@ -34,7 +36,7 @@ def write(path: Path, masks: Masks, video: Any) -> None:
         masks: row i belongs to frame `masks.first_frame + i`; frames without a row are wholly transparent.
 
     Raises:
-        ValueError: another suffix, or frames of another size than the masks.
+        ValueError: another suffix, frames of another size than the masks, or the file that is being read.
     """
     if path.suffix.lower() not in CUTOUT_CODECS:
         raise ValueError(
@@ -48,8 +50,9 @@ def write(path: Path, masks: Masks, video: Any) -> None:
                 f"cutout: expected frames of {masks.wh[0]} x {masks.wh[1]} pixels as the masks are for, "
                 f"got {stream.wh[0]} x {stream.wh[1]}"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(path), "w") as container:
+        if stream.path is not None:
+            refuse_same(path, stream.path)
+        with atomic_path(path) as part, av.open(str(part), "w") as container:
             output: Any = container.add_stream(
                 codec, rate=Fraction(stream.fps).limit_denominator(1001), options=options
             )

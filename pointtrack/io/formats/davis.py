@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pointtrack.io.atomic import atomic_path, write_text
 from pointtrack.types.masks import Masks
 
 # DAVIS and YouTube-VOS keep 255 for pixels that count as neither object nor background.
@@ -44,7 +45,8 @@ def write(folder: Path, masks: Masks) -> None:
     for t, picture in enumerate(labels):
         image = Image.fromarray(values[picture])
         image.putpalette(palette)  # makes it mode P
-        image.save(folder / f"{masks.first_frame + t:05d}.png", optimize=False)
+        with atomic_path(folder / f"{masks.first_frame + t:05d}.png", durable=False) as part:
+            image.save(part, optimize=False)
 
 
 def read(folder: Path, fps: float) -> Masks:
@@ -114,4 +116,4 @@ def update_meta(path: Path, masks: Masks, video_name: str) -> None:
         entry["category"] = (masks.names[place] if masks.names else "") or entry["category"]
         seen = {numbers[row] for row in np.flatnonzero(present[:, place])}
         entry["frames"] = sorted({*entry["frames"], *seen})
-    path.write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    write_text(path, json.dumps(meta, indent=1))

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats.text import size_needed
+from pointtrack.io.npz import write_npz
 from pointtrack.types import Queries, Tracks, Video
 
 
@@ -39,10 +41,10 @@ def write(path: Path, tracks: Tracks, video: Video | None) -> None:
         **({} if video is None else {"video": np.ascontiguousarray(video.frames)}),
     }
     if pickled:
-        with path.open("wb") as file:
+        with atomic_path(path) as part, part.open("wb") as file:
             pickle.dump({path.stem: content}, file, protocol=4)
     else:
-        np.savez_compressed(path, **content)  # type: ignore[arg-type]
+        write_npz(path, content)
 
 
 def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:

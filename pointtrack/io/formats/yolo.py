@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pointtrack.io.atomic import write_text
 from pointtrack.io.formats.coco import category_names, picture_name, write_pictures
 from pointtrack.types import Masks, Video
 
@@ -30,13 +31,11 @@ def write(folder: Path, masks: Masks, video: Video | None) -> None:
                 numbers = " ".join(f"{value:.6f}" for value in (outline / np.array(masks.wh)).ravel())
                 lines.append(f"{classes[names[place]]} {numbers}\n")
         target = labels / f"{picture_name(masks.first_frame + t)}.txt"
-        target.write_text("".join(lines), encoding="utf-8")
+        write_text(target, "".join(lines), durable=False)
     if video is not None:
         write_pictures(folder / "images", masks, video)
     quoted = "\n".join(f"  {i}: {json.dumps(name)}" for name, i in classes.items())
-    (folder / "data.yaml").write_text(
-        f"path: .\ntrain: images\nval: images\nnames:\n{quoted}\n", encoding="utf-8"
-    )
+    write_text(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{quoted}\n")
 
 
 def polygon(picture: np.ndarray) -> np.ndarray:

@@ -1,0 +1,128 @@
+"""What a command may write: never over its inputs, and over results of another video only where that is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pointtrack.io.atomic import write_text
+
+ORIGINS = ".pointtrack-origins.json"
+_ENDS = 1 << 20  # bytes of a file's beginning and end that tell it from others
+_LARGEST = 16 << 20  # bytes of an ORIGINS file that is believed
+
+
+def check_outputs(
+    inputs: Iterable[Any], outputs: Iterable[str | Path], *, source: Any = None, overwrite: bool = False
+) -> None:
+    """Make sure that nothing is lost when a command writes its outputs; called before anything is computed.
+
+    Args:
+        inputs: all that the command reads: files, folders, also texts that are no paths (URLs, names) and None.
+        outputs: every file and folder that it will write.
+        source: the video that the outputs are results of; None where they are of no video.
+        overwrite: replace existing files, whatever they are of.
+
+    Raises:
+        ValueError: an output that is an input, also through links, or lies in an input folder; without `overwrite`, one that
+            exists and is not a result of the same `source` (`record_origin`).
+    """
+    read = [path for path in map(_local, inputs) if path is not None]
+    written = [Path(path) for path in outputs]
+    for output in written:
+        for path in read:
+            refuse_same(output, path)
+            if (
+                path == _local(source)
+                and path.is_dir()
+                and not output.is_dir()
+                and Path(os.path.realpath(path)) in Path(os.path.realpath(output)).parents
+            ):
+                raise ValueError(
+                    f"{output}: expected an output outside the input folder {path}; choose another with --out"
+                )
+    if source is None or overwrite:
+        return
+    mine = origin_of(source)
+    for output in written:
+        if output.is_file() and _origins(output.parent).get(output.name) != mine:
+            raise ValueError(
+                f"{output}: expected a new file or an earlier result of the same video, found another file; "
+                "choose another --out, or replace it with --overwrite"
+            )
+
+
+def refuse_same(output: str | Path, read: str | Path) -> None:
+    """Raise ValueError where both are one file, also through links."""
+    output, read = Path(output), Path(read)
+    same = os.path.realpath(output) == os.path.realpath(read)
+    if not same and output.exists() and read.exists():
+        same = os.path.samefile(output, read)
+    if same:
+        raise ValueError(
+            f"{output}: expected an output that is not the input {read}; choose another with --out"
+        )
+
+
+def record_origin(outputs: Iterable[str | Path], source: Any) -> None:
+    """Note beside outputs that are about to be written which video they are results of, for later `check_outputs`.
+
+    Before they are written, so that a run that is killed in between can be repeated.
+    """
+    written: dict[Path, list[str]] = {}
+    for output in map(Path, outputs):
+        if not output.is_dir():
+            written.setdefault(output.parent, []).append(output.name)
+    for folder, names in written.items():
+        known = {name: origin for name, origin in _origins(folder).items() if (folder / name).exists()}
+        write_text(
+            folder / ORIGINS,
+            json.dumps({**known, **dict.fromkeys(names, origin_of(source))}, indent=1) + "\n",
+        )
+
+
+def origin_of(source: Any) -> str:
+    """What tells a video from others: of a file its size and both ends, of a folder its path, else the text itself."""
+    path = _local(source)
+    if path is None or not path.exists():
+        return f"named {source}"
+    if not path.is_file():
+        return f"at {os.path.realpath(path)}"
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(_ENDS))
+        file.seek(max(size - _ENDS, 0))
+        digest.update(file.read(_ENDS))
+    return f"sha256 {digest.hexdigest()}"
+
+
+def _local(source: Any) -> Path | None:
+    """The path of something on this machine; None for URLs, standard input, cameras, arrays, and what is not there."""
+    if not isinstance(source, str | os.PathLike) or source in ("", "-"):
+        return None
+    text = os.fspath(source)
+    if text.startswith("file:"):
+        text = text.removeprefix("file:").removeprefix("//")
+    elif "://" in text:
+        return None
+    try:
+        return Path(text) if Path(text).exists() else None
+    except (OSError, ValueError):  # too long a text, or one with zero bytes
+        return None
+
+
+def _origins(folder: Path) -> dict[str, str]:
+    """Name -> origin of the results in a folder; nothing where the note is missing or damaged: it protects, no more."""
+    path = folder / ORIGINS
+    try:
+        if path.stat().st_size > _LARGEST:
+            return {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {k: v for k, v in content.items() if isinstance(v, str)} if isinstance(content, dict) else {}
