@@ -47,7 +47,7 @@ $(VENV)/.torch:
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.torch setup.cfg pyproject.toml
-	@$(PIP) -e .
+	@$(PIP) -e '.[live]'
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready

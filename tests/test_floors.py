@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"layers", "types", "config", "checks", "geometry", "system"},
-    {"models", "io", "viz"},
+    {"models", "io", "viz", "web"},
     {"tracking", "segment", "onnx", "datasets"},
     {"states", "regions", "objects", "zoo"},
     {"pipeline", "cotracker"},

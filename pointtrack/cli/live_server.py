@@ -1,14 +1,17 @@
-"""A small web server that shows frames as they come: a page, the pictures as MJPEG, the state as JSON."""
+"""A small web page that shows frames as they come: the page, the pictures as MJPEG, the state as JSON."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import MutableMapping
 from typing import Any
 
 import cv2
 import numpy as np
+
+from pointtrack.web.safety import json_bytes
+from pointtrack.web.server import HOW, Limits, WebServer
 
 BOUNDARY = "frame"
 PAGE = """<!doctype html>
@@ -33,55 +36,47 @@ class LiveServer:
 
     Args:
         port: to listen on; 0 takes a free one.
-        host: whose requests are answered: this machine's own by default; "0.0.0.0" for those of the whole network.
+        host: whose requests are answered: this machine's own by default; "0.0.0.0" for those of the whole network, which
+            need the token of the address that `url` shows.
+        limits: what clients may use up.
 
     Raises:
         OSError: the port is taken.
+        ValueError: the extra `live` is not installed.
 
     Attributes:
         url: of the page.
     """
 
-    def __init__(self, port: int = 0, host: str = "127.0.0.1"):
-        self._changed = threading.Condition()
+    def __init__(self, port: int = 0, host: str = "127.0.0.1", *, limits: Limits | None = None):
+        self._lock = threading.Lock()
         self._frame: np.ndarray | None = None
         self._jpeg: bytes | None = None  # of that frame, once somebody asked
         self._version = 0
         self._state: dict[str, Any] = {}
+        self._viewers: set[asyncio.Event] = set()
         self._closed = False
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server._answer(self)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer((host, port), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://{host}:{self._http.server_address[1]}/"
-        threading.Thread(
-            target=self._http.serve_forever, args=(0.05,), name="live server", daemon=True
-        ).start()
+        try:
+            self._web = WebServer(self._app(), port, host, limits=limits)
+        except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+            raise ValueError(str(error)) from error
+        self.url = self._web.url
 
     def show(self, frame: np.ndarray) -> None:
         """Give viewers a new (h, w, 3) uint8 RGB frame."""
-        with self._changed:
+        with self._lock:
             self._frame, self._jpeg, self._version = frame, None, self._version + 1
-            self._changed.notify_all()
+        self._wake()
 
     def tell(self, state: dict[str, Any]) -> None:
-        """What `/state` answers from now on: anything that is JSON."""
+        """What `/state` answers from now on; numbers that JSON does not have become null."""
         self._state = state
 
     def close(self) -> None:
         """Stop serving."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._http.shutdown()
-        self._http.server_close()
+        self._closed = True
+        self._wake()
+        self._web.close()
 
     def __enter__(self) -> LiveServer:
         return self
@@ -89,53 +84,89 @@ class LiveServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        path = request.path.partition("?")[0]
+    def _wake(self) -> None:
+        def wake() -> None:
+            for viewer in self._viewers:
+                viewer.set()
+
+        if not self._web.loop.is_closed():
+            self._web.loop.call_soon_threadsafe(wake)
+
+    def _app(self) -> Any:
         try:
-            if path == "/":
-                _send(request, "text/html; charset=utf-8", PAGE.encode())
-            elif path == "/state":
-                _send(request, "application/json", json.dumps(self._state, allow_nan=False).encode())
-            elif path == "/stream.mjpg":
-                self._stream(request)
-            elif path == "/frame.jpg" and self._frame is not None:
-                _send(request, "image/jpeg", self._next_jpeg(-1)[1])
-            else:
-                request.send_error(404)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the viewer went away
+            from starlette.applications import Starlette
+            from starlette.responses import HTMLResponse, Response
+            from starlette.routing import Route
+        except ImportError as error:
+            raise ImportError(HOW) from error
+        fresh = {"Cache-Control": "no-store"}
 
-    def _stream(self, request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
-        request.send_header("Cache-Control", "no-store")
-        request.end_headers()
-        version = 0
-        while True:
-            version, jpeg = self._next_jpeg(version)
-            if not jpeg:
-                return
-            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            request.wfile.write(head.encode() + jpeg + b"\r\n")
+        async def page(request: Any) -> Response:
+            return HTMLResponse(PAGE, headers=fresh)
 
-    def _next_jpeg(self, seen: int) -> tuple[int, bytes]:
-        """The newest frame once it is another than `seen`, and its number; no bytes when the server is closed."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or (self._frame is not None and self._version != seen)
-            )
-            if self._closed or self._frame is None:
-                return seen, b""
+        async def state(request: Any) -> Response:
+            return Response(json_bytes(self._state), media_type="application/json", headers=fresh)
+
+        async def picture(request: Any) -> Response:
+            if self._frame is None:
+                return Response("no frame came yet\n", status_code=404, media_type="text/plain")
+            jpeg = (await asyncio.to_thread(self._newest))[1]
+            return Response(jpeg, media_type="image/jpeg", headers=fresh)
+
+        return Starlette(
+            routes=[
+                Route("/", page),
+                Route("/state", state),
+                Route("/frame.jpg", picture),
+                Route("/stream.mjpg", _Stream(self)),
+            ]
+        )
+
+    def _newest(self) -> tuple[int, bytes]:
+        """Number of the newest frame, and the frame as JPEG, coded once for all viewers."""
+        with self._lock:
+            assert self._frame is not None
             if self._jpeg is None:
-                picture = cv2.cvtColor(self._frame, cv2.COLOR_RGB2BGR)
-                self._jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+                coded = cv2.imencode(
+                    ".jpg", cv2.cvtColor(self._frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
+                )
+                self._jpeg = coded[1].tobytes()
             return self._version, self._jpeg
 
 
-def _send(request: BaseHTTPRequestHandler, kind: str, content: bytes) -> None:
-    request.send_response(200)
-    request.send_header("Content-Type", kind)
-    request.send_header("Content-Length", str(len(content)))
-    request.send_header("Cache-Control", "no-store")
-    request.end_headers()
-    request.wfile.write(content)
+class _Stream:
+    """ASGI: the frames as MJPEG, until the viewer leaves or the server closes. Slow viewers get the newest, not all."""
+
+    def __init__(self, server: LiveServer):
+        self._server = server
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        server, changed = self._server, asyncio.Event()
+        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}".encode()
+        headers = [(b"content-type", kind), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        leaves = asyncio.ensure_future(_gone(receive))
+        leaves.add_done_callback(lambda _: changed.set())
+        server._viewers.add(changed)
+        seen = 0
+        try:
+            while not (server._closed or leaves.done()):
+                changed.clear()
+                if server._version == seen:
+                    await changed.wait()
+                    continue
+                seen, jpeg = await asyncio.to_thread(server._newest)
+                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                body = head.encode() + jpeg + b"\r\n"
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+            if not leaves.done():
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            server._viewers.discard(changed)
+            leaves.cancel()
+
+
+async def _gone(receive: Any) -> None:
+    """Returns when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,205 @@
+"""An ASGI app on uvicorn in a thread of its own, with limits that a careless or hostile client cannot get around."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pointtrack.web.safety import LARGEST_BODY, SafetyMiddleware, is_loopback, token_for
+
+HOW = "the web server needs starlette and uvicorn: pip install 'pointtrack[live]'"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What clients may use up.
+
+    Attributes:
+        connections: open at a time, all clients together; more are closed at once. Keeps file handles for the process that
+            tracks.
+        seconds: a client has to send the head of its request, and each next piece of its body, and to take what it is sent.
+        idle_seconds: an open connection may wait for its next request.
+        head_bytes: of a request's head.
+        body_bytes: of its body.
+    """
+
+    connections: int = 64
+    seconds: float = 10.0
+    idle_seconds: float = 5.0
+    head_bytes: int = 16 << 10
+    body_bytes: int = LARGEST_BODY
+
+
+class WebServer:
+    """Serves an app until it is closed.
+
+    Args:
+        app: Starlette, or any other ASGI app; `SafetyMiddleware` is put around it.
+        port: to listen on; 0 takes a free one.
+        host: whose requests are answered: this machine's own by default; "0.0.0.0" for those of the whole network, which
+            then need a token.
+        limits: what clients may use up.
+
+    Raises:
+        ImportError: the extra `live` is not installed.
+        OSError: the port is taken, or no such address.
+
+    Attributes:
+        url: of the first page, with the token where there is one.
+        token: what requests must bring; None on loopback.
+        loop: asyncio's, for `call_soon_threadsafe`.
+    """
+
+    def __init__(self, app: Any, port: int = 0, host: str = "127.0.0.1", *, limits: Limits | None = None):
+        uvicorn, protocol = _uvicorn()
+        limits = limits or Limits()
+        self.token = token_for(host)
+        self._socket = _listening(host, port)
+        number = self._socket.getsockname()[1]
+        shown = "localhost" if not is_loopback(host) and host in ("", "0.0.0.0", "::") else host
+        self.host, self.port = host, number
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}/"
+        if self.token is not None:
+            self.url += f"?token={self.token}"
+        guarded = SafetyMiddleware(app, token=self.token, largest_body=limits.body_bytes)
+        config = uvicorn.Config(
+            guarded,
+            http=protocol(limits),
+            ws="auto",
+            ws_max_size=limits.body_bytes,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=max(int(limits.idle_seconds), 1),
+            timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=limits.head_bytes,
+        )
+        self._server = uvicorn.Server(config)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="web server", daemon=True)
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.005)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_until_complete(self._server.serve(sockets=[self._socket]))
+        finally:
+            self.loop.close()
+
+    def close(self) -> None:
+        """Stop serving; connections that are still open are closed."""
+        self._server.should_exit = True
+        self._thread.join(timeout=5.0)
+        self._socket.close()
+
+    def __enter__(self) -> WebServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; an error says which address."""
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, number)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(128)
+        except OSError:
+            listening.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(
+            f"port {port} on {host}: expected a free one to serve on, but {reason}".lower()
+        ) from error
+    return listening
+
+
+def _uvicorn() -> tuple[Any, Any]:
+    """The library, and what makes the protocol class for some limits."""
+    try:
+        import uvicorn
+        from uvicorn.protocols.http.h11_impl import H11Protocol
+    except ImportError as error:
+        raise ImportError(HOW) from error
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.CRITICAL
+    )  # a client's mistake is no news for the user
+
+    def limited(limits: Limits) -> type:
+        class LimitedProtocol(H11Protocol):
+            """Closes connections beyond the limit, and those whose client owes us something for too long.
+
+            uvicorn alone waits for ever for the second half of a request.
+            """
+
+            _timer: asyncio.TimerHandle | None = None
+            _write_timer: asyncio.TimerHandle | None = None
+
+            def connection_made(self, transport: Any) -> None:
+                crowded = len(self.connections) >= limits.connections
+                super().connection_made(transport)
+                if crowded:
+                    transport.abort()
+                    return
+                self._watch()
+
+            def data_received(self, data: bytes) -> None:
+                super().data_received(data)
+                if self._owes() is None:
+                    self._unwatch()
+                elif self._timer is None or self._owes() == "body":
+                    self._watch()
+
+            def pause_writing(self) -> None:
+                super().pause_writing()
+                self._write_timer = self.loop.call_later(limits.seconds, self.transport.abort)
+
+            def resume_writing(self) -> None:
+                super().resume_writing()
+                if self._write_timer is not None:
+                    self._write_timer.cancel()
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                self._unwatch()
+                if self._write_timer is not None:
+                    self._write_timer.cancel()
+                super().connection_lost(exc)
+
+            def _owes(self) -> str | None:
+                """What the client has begun and not sent to its end."""
+                if self.cycle is None or self.cycle.response_complete:
+                    return "head"
+                return "body" if self.cycle.more_body else None
+
+            def _watch(self) -> None:
+                self._unwatch()
+                self._timer = self.loop.call_later(limits.seconds, self._too_slow)
+
+            def _unwatch(self) -> None:
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+
+            def _too_slow(self) -> None:
+                self._timer = None
+                if self.transport.get_protocol() is self and self._owes() is not None:
+                    self.transport.abort()
+
+        return LimitedProtocol
+
+    return uvicorn, limited
