@@ -111,6 +111,6 @@ def test_points_that_come_and_go(path, tmp_path):
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="found nothing"):
         read_spilled(tmp_path / "none.tracks")
-    save_tracks(tmp_path / "b.npz", TRACKS)
+    save_tracks(tmp_path / "a.npz", TRACKS)
     with pytest.raises(ValueError, match="another kind of file"):
         read_spilled(tmp_path / "a.npz")
