@@ -1,24 +1,57 @@
-"""Commands of other packages, registered as entry points of the group `pointtrack.commands`."""
+"""Commands that are not in the package: those of a checkout (`train/`, `evaluation/`), and of other packages."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+import pointtrack
+
+# Other packages register theirs as entry points of this group.
 GROUP = "pointtrack.commands"
+# The wheel holds `pointtrack` alone; these stand beside it in a checkout.
+CHECKOUT = {
+    "eval": "evaluation.cli:eval_command",
+    "eval-masks": "evaluation.cli_masks:eval_masks_command",
+    "eval-still": "evaluation.points.stability:still_command",
+    "finetune": "train.cli_finetune:finetune_command",
+    "train": "train.cli:train_command",
+}
+EXTRAS = {"train": "train", "finetune": "train"}  # what some of them need besides
 
 
 def entry_points() -> dict[str, metadata.EntryPoint]:
-    """Commands of other packages by name."""
-    return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
+    """Commands by name that are loaded when they are called for."""
+    own = {name: metadata.EntryPoint(name, value, GROUP) for name, value in CHECKOUT.items()}
+    return own | {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
 
 
 def load_command(
     name: str, commands: Mapping[str, Callable[..., Any]], entries: Mapping[str, metadata.EntryPoint]
 ) -> Callable[..., Any]:
-    """The command of that name; ValueError where a package that it needs is not installed."""
+    """The command of that name; ValueError where a package that it needs is not there, with what to do."""
+    if name in commands:
+        return commands[name]
+    if name in CHECKOUT:
+        _find_checkout(name)
     try:
-        return commands.get(name) or entries[name].load()
+        return entries[name].load()
     except ImportError as error:
-        raise ValueError(f"{name} cannot be used: {error}; try pip install 'pointtrack[{name}]'") from error
+        extra = EXTRAS.get(name, "test" if name in CHECKOUT else name)
+        raise ValueError(f"{name} cannot be used: {error}; try pip install 'pointtrack[{extra}]'") from error
+
+
+def _find_checkout(name: str) -> None:
+    """Make `train` and `evaluation` of the checkout importable; ValueError where pointtrack is not in one."""
+    root = Path(pointtrack.__file__).resolve().parents[1]
+    package = CHECKOUT[name].partition(".")[0]
+    if not (root / package / "__init__.py").is_file():
+        raise ValueError(
+            f"{name}: expected a checkout of pointtrack, which has the package {package}, got an installed wheel; "
+            "git clone the repository (docs/start/install.md) and run `pip install -e '.[train]'` in it"
+        )
+    if str(root) not in sys.path:
+        sys.path.append(str(root))

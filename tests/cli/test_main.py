@@ -207,22 +207,25 @@ def test_options_as_people_type_them(typed, expected):
     assert {name: values[name] for name in defaults} == defaults | expected
 
 
-def test_commands_of_other_packages(monkeypatch, capsys):
-    entries = [
-        EntryPoint("eval", "evaluation.cli:eval_command", plugins.GROUP),
-        EntryPoint("train", "no_such_package:command", plugins.GROUP),
-    ]
+def test_commands_of_the_checkout_and_of_other_packages(monkeypatch, capsys):
+    entries = [EntryPoint("colour", "no_such_package:command", plugins.GROUP)]
     monkeypatch.setattr(
         plugins.metadata, "entry_points", lambda group: entries if group == plugins.GROUP else []
     )
     assert cli.main([]) == 0
     overview = capsys.readouterr().out
     assert re.search(r"^  eval +Measure trackers", overview, re.MULTILINE)
-    assert "train cannot be used: No module named 'no_such_package'; try pip install" in overview
-    assert cli.main(["train"]) == 2
-    assert "pip install 'pointtrack[train]'" in capsys.readouterr().err
+    assert "colour cannot be used: No module named 'no_such_package'; try pip install" in overview
+    assert cli.main(["colour"]) == 2
+    assert "pip install 'pointtrack[colour]'" in capsys.readouterr().err
     assert cli.main(["eval", "--methods", "magic"]) == 2
     assert "expected some of pointtrack" in capsys.readouterr().err
+
+
+def test_a_wheel_says_which_commands_need_a_checkout(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(plugins.pointtrack, "__file__", str(tmp_path / "pointtrack" / "__init__.py"))
+    assert cli.main(["train"]) == 2
+    assert "train: expected a checkout of pointtrack, which has the package train" in capsys.readouterr().err
 
 
 def test_doctor_finds_broken_weights(tiny_tracker_file, capsys):

@@ -1,7 +1,6 @@
 """The report on masks: values, table, file, resuming, and the command."""
 
 import json
-from importlib import metadata
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from evaluation.masks import methods as mask_methods
 from evaluation.masks.baselines import still
 from evaluation.masks.datasets import MaskExample
 from evaluation.masks.report import Asking, evaluate_masks, format_mask_table, summarise_masks
+from pointtrack.cli.plugins import entry_points, load_command
 from pointtrack.cli.runner import run_command
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -146,5 +146,4 @@ def test_program_explains_mistakes_in_one_line(capsys):
 
 
 def test_command_is_registered():
-    (entry,) = metadata.entry_points(group="pointtrack.commands", name="eval-masks")
-    assert entry.load() is eval_masks_command
+    assert load_command("eval-masks", {}, entry_points()) is eval_masks_command
