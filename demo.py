@@ -16,6 +16,7 @@ import pointtrack as pt
 from pointtrack.cli.runner import run_command
 from pointtrack.cli.track import track_and_report, write_results
 from pointtrack.viz.tracks import TrackStyle
+from pointtrack.zoo import load_tracker
 
 ASSETS = Path(pt.__file__).parent / "assets"
 
@@ -43,7 +44,7 @@ def demo(
         [pt.grid_queries(clip, size=grid), pt.corner_queries(clip, corners, frame=len(clip) // 2)],
         renumber=True,
     )
-    model = pt.load_tracker(tracker)
+    model = load_tracker(tracker)
     tracks = track_and_report(model, clip, queries)
     write_results(clip, tracks, Path(out) / "demo.mp4", [Path(out) / "tracks.npz"], TrackStyle(legend=True))
     if video is None:

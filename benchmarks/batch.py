@@ -16,6 +16,8 @@ import pointtrack as pt
 from benchmarks.machine import machine, moving_texture, parse_wh, save_figures
 from pointtrack.cli.runner import run_command
 from pointtrack.pipeline.batch import track_batch
+from pointtrack.tracking.window_stream import track
+from pointtrack.zoo import load_tracker
 
 
 def bench(
@@ -43,7 +45,7 @@ def bench(
     size = parse_wh(wh)
     if min(videos, repeats) < 1:
         raise ValueError(f"expected 1 video and 1 repeat or more, got {videos} and {repeats}")
-    model = pt.load_tracker(tracker, device=device)
+    model = load_tracker(tracker, device=device)
     model.config = replace(model.config, input_wh=size)
     clips = [pt.Video(moving_texture(frames, size))] * videos
     generator = torch.Generator().manual_seed(0)
@@ -58,7 +60,7 @@ def bench(
         alone_s, batch_s = [], []
         for _ in range(repeats):
             began = time.perf_counter()
-            alone = [pt.track(model, *pair) for pair in zip(clips, queries, strict=True)]
+            alone = [track(model, *pair) for pair in zip(clips, queries, strict=True)]
             alone_s.append(time.perf_counter() - began)
             began = time.perf_counter()
             together = track_batch(model, clips, queries, size=videos)

@@ -19,6 +19,8 @@ from benchmarks.track import Stopwatch, apart, watch
 from pointtrack.cli.runner import run_command
 from pointtrack.models.compile import compile_tracker
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.zoo import load_tracker
 
 
 def push_all(
@@ -27,7 +29,7 @@ def push_all(
     """Milliseconds of frames pushed alone behind the first `skip`, and of the parts on average; and what was tracked."""
     size = (frames.shape[2], frames.shape[1])
     queries = pt.Queries(torch.zeros(points, dtype=torch.int64), random_points(points, size))
-    stream = pt.StreamTracker(model, queries, size)
+    stream = StreamTracker(model, queries, size)
     latencies, answers = [], []
     for number, frame in enumerate(frames):
         if number == skip:
@@ -86,7 +88,7 @@ def bench(
         pictures = moving_texture(frames, size)
     else:
         pictures = pt.read_video(video, max_frames=frames, wh=size).frames
-    model = pt.load_tracker(tracker, precision=precision, step=step, iterations=iterations)
+    model = load_tracker(tracker, precision=precision, step=step, iterations=iterations)
     window = replace(model.config.window, length=length or model.config.window.length)
     if window.length is None or len(pictures) <= 2 * window.length or min(points or [1]) < 1:
         raise ValueError(
@@ -96,7 +98,7 @@ def bench(
     model.config = replace(model.config, window=window, input_area=input_area or model.config.input_area)
     exact = None
     if compiled or precision != "float32":
-        exact = pt.load_tracker(tracker)
+        exact = load_tracker(tracker)
         exact.config = replace(model.config, bf16_encoder=False, bf16_refinement=False)
     if compiled:
         compile_tracker(model)

@@ -21,6 +21,7 @@ from pointtrack.cli.runner import run_command
 from pointtrack.io.track_log import read_spilled
 from pointtrack.pipeline.resume import track_long
 from pointtrack.system import peak_memory
+from pointtrack.zoo import load_tracker
 
 
 def drifting_texture(frames: int, wh: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -33,7 +34,7 @@ def drifting_texture(frames: int, wh: tuple[int, int]) -> Iterator[np.ndarray]:
 
 def measure(frames: int, wh: tuple[int, int], grid: int, tracker: str) -> dict[str, float]:
     """Track in this process; its peak memory in MB, and frames per second."""
-    model = pt.load_tracker(tracker, device="cpu")
+    model = load_tracker(tracker, device="cpu")
     # About the size of the frames, in multiples of 16, so that thousands of them take minutes.
     model.config = replace(model.config, input_wh=(16 * round(wh[0] / 16), 16 * round(wh[1] / 16)))
     began = time.perf_counter()

@@ -22,6 +22,7 @@ from pointtrack.objects.memory import ObjectMemory
 from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.point_prompts import KnownMask, overlap
+from pointtrack.zoo import load_tracker
 
 BLOCKS = 10  # parts of the video whose figures are printed one by one
 
@@ -114,7 +115,7 @@ def bench(
             f"expected more than {BLOCKS} frames and 1 object or more, got {frames} and {objects}"
         )
     use_threads(threads)
-    model = pt.load_tracker(tracker, device=device, precision=precision)
+    model = load_tracker(tracker, device=device, precision=precision)
     engine = PointEngine(model, pt.load_segmenter(segmenter, device=device))
     with tempfile.TemporaryDirectory() as folder:
         video, centres = bouncing(Path(folder) / "frames.raw", frames, objects, size)

@@ -17,6 +17,8 @@ import pointtrack as pt
 from benchmarks.machine import machine, parse_wh, save_figures
 from pointtrack.cli.runner import run_command
 from pointtrack.regions.stream import RegionOptions, track_regions
+from pointtrack.tracking.window_stream import track
+from pointtrack.zoo import load_tracker
 
 
 def small_thing(frames: int, wh: tuple[int, int], size: int, speed: float) -> tuple[pt.Video, torch.Tensor]:
@@ -59,7 +61,7 @@ def bench(
         out: JSON file for the figures.
     """
     image_wh = parse_wh(wh)
-    model = pt.load_tracker(tracker, device=device)
+    model = load_tracker(tracker, device=device)
     regions = {text: RegionOptions.parse(text) for text in sizes or ["384x216", "256x144", "192x108"]}
     rows = []
     print(f"{'speed':>6}  {'region':>10}{'mean error':>13}{'median':>11}{'largest':>11}{'seconds':>10}")
@@ -71,7 +73,7 @@ def bench(
         for name, options in {"none": None, **regions}.items():
             began = time.perf_counter()
             if options is None:
-                tracks = pt.track(model, video, queries)
+                tracks = track(model, video, queries)
             else:
                 tracks = track_regions(model, video, queries, options=options)
             error = (tracks.xy - truth).norm(dim=-1)[1:]

@@ -22,6 +22,7 @@ from benchmarks.machine import machine, parse_wh, save_figures, use_threads
 from pointtrack.cli.runner import run_command
 from pointtrack.states.stream import track_states
 from pointtrack.types.point_states import PointState
+from pointtrack.zoo import load_tracker
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 
@@ -146,7 +147,7 @@ def bench(
         out: JSON file for the figures.
     """
     use_threads(threads)
-    model = pt.load_tracker(tracker)
+    model = load_tracker(tracker)
     if wh is not None:
         model.config = replace(model.config, input_wh=parse_wh(wh))
     config = SceneConfig(

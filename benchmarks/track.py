@@ -27,6 +27,8 @@ from benchmarks.machine import (
 from pointtrack.cli.runner import run_command
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.system import peak_memory
+from pointtrack.tracking.window_stream import track
+from pointtrack.zoo import load_tracker
 
 
 class Stopwatch:
@@ -106,7 +108,7 @@ def bench(
     if min(points, frames, repeats) < 1:
         raise ValueError(f"expected at least 1 point, frame and repeat, got {points, frames, repeats}")
     use_threads(threads)
-    model = pt.load_tracker(tracker, device=device, precision=precision)
+    model = load_tracker(tracker, device=device, precision=precision)
     if video is None:
         clip = pt.Video(moving_texture(frames, size))
     else:
@@ -142,7 +144,7 @@ def bench(
         figures["peak_device_memory_mb"] = peak(stopwatch.device) / 1e6
         print(f"peak memory on the GPU {figures['peak_device_memory_mb']:.0f} MB")
     if precision != "float32":
-        full = pt.load_tracker(tracker, device=device)
+        full = load_tracker(tracker, device=device)
         slower, _, exact = timed(full, watch(full), clip, queries, repeats)
         median, most = apart(tracks, exact)
         figures |= {"seconds_float32": slower["total"], "px_median": median, "px_95": most}
@@ -161,7 +163,7 @@ def timed(
     for _ in range(1 + repeats):
         stopwatch.seconds.clear()
         began = stopwatch.now()
-        tracks = pt.track(model, video, queries)
+        tracks = track(model, video, queries)
         runs.append({"total": stopwatch.now() - began, **stopwatch.seconds})
     best = min(runs[1:], key=lambda run: run["total"])
     best["rest"] = 2 * best["total"] - sum(best.values())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import pointtrack
 from evaluation.points.baselines import BASELINES, Method
 from evaluation.points.metrics import QueryMode
 from evaluation.points.protocol import OWN_WAY, Protocol
 from evaluation.points.run_tracker import AskedTracker
+from pointtrack.zoo import load_tracker
 
 OWN = "pointtrack"
 
@@ -59,7 +59,7 @@ def _own_tracker(
     length: int | None,
 ) -> AskedTracker:
     rounds = protocol.iterations if iterations is None else iterations
-    tracker = pointtrack.load_tracker(*([] if name is None else [name]), iterations=rounds, step=step)
+    tracker = load_tracker(*([] if name is None else [name]), iterations=rounds, step=step)
     if length is not None:
         tracker.config = replace(tracker.config, window=replace(tracker.config.window, length=length))
     # In the query mode "first" no frame before a query counts: half of the work can be saved.

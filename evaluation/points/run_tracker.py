@@ -17,14 +17,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-import pointtrack
 from evaluation.points.protocol import Protocol
 from pointtrack.cotracker import Answers, published_grid
 from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import WindowLoop
 from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import model_wh
+from pointtrack.tracking.window_stream import model_wh, track
 from pointtrack.types import Queries, Tracks, Video
 
 Pyramid = list[Tensor]  # per level (1, t, h, w, c)
@@ -134,7 +133,7 @@ class AskedTracker:
         return self._one_window and (self.protocol.of_papers or self.backward)
 
     def _by_public_call(self, video: Video, queries: Queries) -> Tracks:
-        return pointtrack.track(
+        return track(
             self.tracker,
             video,
             queries,

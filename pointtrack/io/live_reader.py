@@ -63,7 +63,7 @@ class FrameReader:
         pace: give frames no sooner than their times say; by default for files, folders and `Video` only.
 
     Raises:
-        FileNotFoundError, ValueError: a source that cannot be opened, as `stream_video`; what goes wrong later is
+        FileNotFoundError, ValueError: a source that cannot be opened, as `open_video`; what goes wrong later is
             told by `state` and `message`.
 
     Attributes:

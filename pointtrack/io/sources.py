@@ -29,10 +29,10 @@ Opened = tuple[Iterator[TimedFrame], float, int | None, str]
 
 
 def open_source(source: Any, fps: float | None, start: float, *, one_size: bool = True) -> Opened:
-    """Open anything that `stream_video` takes, except a `VideoStream`.
+    """Open anything that `open_video` takes, except a `VideoStream`.
 
     Args:
-        source: see `stream_video`.
+        source: see `open_video`.
         fps: frames per second of a source without time stamps; None means 30.
         start: seconds from which frames are wanted; earlier ones may come all the same.
         one_size: frames of a file or URL that changes its size on the way are resized to that of the first one.
@@ -41,7 +41,7 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
         (frames, fps, frame count or None, name for messages). Frames are not checked yet.
 
     Raises:
-        FileNotFoundError, ValueError: as `stream_video`.
+        FileNotFoundError, ValueError: as `open_video`.
     """
     rate = 30.0 if fps is None else float(fps)
     if isinstance(source, bool) or source is None:

@@ -11,11 +11,12 @@ from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats import cvat, deeplabcut, napari, native, tapvid
 from pointtrack.io.npz import read_npz, write_npz
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
+from pointtrack.io.track_log import TrackWriter, read_spilled
 from pointtrack.types import Tracks, Video
 
 # Format -> the suffixes of its files; the first format with a suffix is meant where none is named.
 TRACK_FORMATS: dict[str, tuple[str, ...]] = {
-    "pointtrack": (".npz", ".csv", ".json"),
+    "pointtrack": (".npz", ".csv", ".json", ".tracks"),
     "dlc": (".csv", ".h5"),
     "napari": (".csv",),
     "cvat": (".xml",),
@@ -41,7 +42,7 @@ def save_tracks(
 
     | format | is | lost |
     |---|---|---|
-    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; then, where the tracks have them, source; state, similarity, times_redetected, raw_x, raw_y, raw_visibility; name; a few lines `# key: value` before. .json: the same, null where not tracked, states as numbers | nothing |
+    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; then, where the tracks have them, source; state, similarity, times_redetected, raw_x, raw_y, raw_visibility; name; a few lines `# key: value` before. .json: the same, null where not tracked, states as numbers. .tracks: pieces, as a run writes them; it may still be growing | nothing |
     | "dlc" | DeepLabCut's predictions of one animal, .csv or .h5 (extra `dlc`); body parts point0, ... by id, likelihood is the visibility | confidence, queries, size, fps |
     | "napari" | .csv for a tracks layer: ID, t, y, x, and as features visibility and confidence; only frames on which a point is tracked | queries, size, fps; frames before and after all points |
     | "cvat" | .xml, CVAT for video 1.1: a track of points for each; outside: left the image, or not tracked any more; occluded: visibility of at most 0.5 | confidence, queries, fps; visibility becomes 0 or 1, positions are rounded to 0.0001 pixels |
@@ -165,13 +166,18 @@ def _write_own(path: Path, tracks: Tracks) -> None:
     if path.suffix.lower() == ".npz":
         write_npz(path, tracks.arrays())
         return
+    if path.suffix.lower() == ".tracks":
+        with TrackWriter(path) as writer:
+            writer.append(tracks)
+        return
     lines = native.csv_lines(tracks) if path.suffix.lower() == ".csv" else native.json_lines(tracks)
     with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         file.writelines(lines)
 
 
 def _read_own(path: Path) -> Tracks:
-    return {".npz": _read_npz, ".csv": native.read_csv, ".json": native.read_json}[path.suffix.lower()](path)
+    readers = {".csv": native.read_csv, ".json": native.read_json, ".tracks": read_spilled}
+    return readers.get(path.suffix.lower(), _read_npz)(path)
 
 
 def _read_npz(path: Path) -> Tracks:

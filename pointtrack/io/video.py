@@ -1,6 +1,6 @@
 """Videos in and out: files, folders of pictures, arrays, iterables, streams and cameras, all read alike.
 
-`stream_video` gives one frame after the other and never holds more than one; `read_video` gathers them
+`open_video` gives one frame after the other and never holds more than one; `read_video` gathers them
 into a `Video`. Rotation stored in the file is applied, time stamps are kept, and what can be read of a
 damaged file is read, with a warning that says how much that was.
 """
@@ -41,7 +41,7 @@ class VideoStream:
     """One pass over the frames of a video: an iterator of (frame, time).
 
     Each frame is (h, w, 3) uint8 RGB, its time is in seconds and later than the last one. Made by
-    `stream_video`. Close it, or use it in a `with` block, to let go of the file before its end.
+    `open_video`. Close it, or use it in a `with` block, to let go of the file before its end.
 
     Attributes:
         wh: size of every frame as (width, height) in pixels.
@@ -154,8 +154,8 @@ def read_video(
 ) -> Video:
     """Read a whole video, or a span of it, into memory.
 
-    Arguments and errors are those of `stream_video`. A frame of 1280 x 720 takes 2.8 MB; for videos that do
-    not fit into memory use `stream_video`, or a smaller `wh`.
+    Arguments and errors are those of `open_video`. A frame of 1280 x 720 takes 2.8 MB; for videos that do
+    not fit into memory use `open_video`, or a smaller `wh`.
 
     Returns:
         A `Video` with the time stamps of the source: `times` starts at 0 only where `start` does.
@@ -164,7 +164,7 @@ def read_video(
         needed = (stream.frame_count or 0) * stream.wh[0] * stream.wh[1] * 3
         if needed > LARGE_BYTES:
             logger.warning(
-                "%s: reading all of it takes about %.1f GB of memory; stream_video, max_frames or a smaller "
+                "%s: reading all of it takes about %.1f GB of memory; open_video, max_frames or a smaller "
                 "wh take less", stream.name, needed / 1e9,
             )  # fmt: skip
         frames: list[Any] = []

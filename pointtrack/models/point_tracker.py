@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ class PointTracker(nn.Module):
     """CoTracker-style tracker of any points: see `docs/explain/architecture.md` for a drawing.
 
     The published CoTracker models and our own are configs of it (`models/published.py`, `config.py`).
-    Use `pointtrack.track` or `StreamTracker`; this class knows windows only.
+    Use `pointtrack.Tracker`; this class knows windows only.
     """
 
     def __init__(self, config: TrackerConfig):
@@ -70,6 +71,11 @@ class PointTracker(nn.Module):
             self.match_sharpness = nn.Parameter(torch.tensor(12.0))
             # How the cosine of a match turns into a first logit: (factor, bias) of visibility and confidence.
             self.score_to_logit = nn.Parameter(torch.tensor([[6.0, -3.0], [6.0, -4.0]]))
+
+    @property
+    def needs_whole_video(self) -> bool:
+        """Whether it takes a video in one window; otherwise frames may come one by one."""
+        return self.config.window.length is None
 
     @property
     def tells_confidence(self) -> bool:
@@ -239,6 +245,11 @@ class PointTracker(nn.Module):
         at_query = _one_hot(queries.frame, estimate.xy.shape[1])
         sure = torch.full_like(estimate.visibility_logit, SURE_LOGIT)
         return Estimate(queries.xy[:, None].expand_as(estimate.xy), sure, sure).where(at_query, estimate)
+
+
+def network_of(tracker: Any) -> PointTracker:
+    """The network of what tracks: of a `pointtrack.Tracker`, or a network itself."""
+    return getattr(tracker, "network", tracker)
 
 
 def _narrow(device: torch.device, requested: bool) -> AbstractContextManager[object]:

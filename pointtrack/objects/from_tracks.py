@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.point_tracker import network_of
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.object_points import ObjectPoints
@@ -27,7 +27,7 @@ def segment_tracks(
     *,
     objects: Any = None,
     given: Mapping[int, KnownMask] | None = None,
-    tracker: PointTracker | None = None,
+    tracker: Any = None,
     config: ObjectOptions | None = None,
     progress: Progress | None = None,
 ) -> Masks:
@@ -44,7 +44,7 @@ def segment_tracks(
         objects: (n,) whole numbers, which object each point is on; 0 for the background. All on object 1 if
             not given.
         given: masks that are known, by object: taken as they are, remembered, and where the work starts.
-        tracker: lets new points be taken from the masks when too few are left, as when the object turns.
+        tracker: a `pointtrack.Tracker` or a loaded network; lets new points be taken from the masks when too few are left, as when the object turns.
         config: how; see there.
         progress: called with the number of frames done since the last call.
 
@@ -84,9 +84,10 @@ def segment_tracks(
     start = min((mask.frame for mask in given.values()), default=most_seen)
     states = {one: ObjectState() for one in ids.tolist()}
     places = {}
-    appearance = None if tracker is None else tracker_features(tracker)
+    network = None if tracker is None else network_of(tracker)
+    appearance = None if network is None else tracker_features(network)
     for order in (range(start, frames), range(start - 1, -1, -1)):
-        feed = ObjectPoints(video, order, config.rules, tracker, tracks, number)
+        feed = ObjectPoints(video, order, config.rules, network, tracks, number)
         walker = ObjectPropagator(video, segmenter, feed, states, config, rivals=True, appearance=appearance)
         for frame in order:
             known = {one: mask.mask for one, mask in given.items() if mask.frame == frame}

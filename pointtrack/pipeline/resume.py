@@ -55,7 +55,7 @@ def track_long(
 
     Args:
         tracker: from `load_tracker`; one that works in windows.
-        stream: the frames, from `stream_video`; each is taken once, so a `VideoStream` around it can count them.
+        stream: the frames, from `open_video`; each is taken once, so a `VideoStream` around it can count them.
         queries: points with their frames.
         path: the file of the tracks.
         support_grid: as in `track`.

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.segment.base import Prompt, Segmenter
 from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.tracker import Tracker
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
@@ -42,7 +43,7 @@ class ObjectPrompt:
 def follow_objects(
     video: Video,
     prompts: Mapping[int, ObjectPrompt],
-    tracker: PointTracker,
+    tracker: Tracker | PointTracker,
     segmenter: Segmenter,
     *,
     config: ObjectOptions | None = None,
@@ -53,7 +54,7 @@ def follow_objects(
     Args:
         video: the frames.
         prompts: object id (1 or more) -> where it is.
-        tracker: from `load_tracker`.
+        tracker: a `Tracker`, or a loaded network.
         segmenter: from `load_segmenter`.
         config: how points become masks.
         progress: called with the number of frames segmented since the last call, per object.
@@ -68,7 +69,7 @@ def follow_objects(
     """
     if not prompts or min(prompts) < 1:
         raise ValueError(f"prompts: expected objects with ids from 1 on, got ids {sorted(prompts)}")
-    engine = PointEngine(tracker, segmenter, config)
+    engine = PointEngine(network_of(tracker), segmenter, config)
     session = ObjectSession(video, engine=engine, exclusive=False)
     for number in sorted(prompts):
         requested = prompts[number]

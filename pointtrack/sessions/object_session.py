@@ -11,14 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.sam2_engine import load_sam2_video
 from pointtrack.segment.base import Prompt, Segmenter, check_inside
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
 from pointtrack.sessions.schedule import Direction, Schedule
+from pointtrack.tracker import Tracker
 from pointtrack.tracking.shots import find_cuts
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -40,8 +42,8 @@ class ObjectSession:
 
     Args:
         video: the frames.
-        tracker, segmenter: from `load_tracker` and `load_segmenter`; or
-        engine: what follows the objects, such as `load_sam2_video` gives.
+        tracker, segmenter: a `Tracker` (or a loaded network), and what `load_segmenter` gives; or
+        engine: what follows the objects instead: the name of a SAM 2 for video, as "sam2.1-hiera-tiny", or an `Engine`.
         cuts: frames on which a new shot begins; found by PySceneDetect where not given.
         exclusive: every pixel belongs to one object at most. The masks of each object are computed without a look at
             the others, so this can be changed at any time.
@@ -54,7 +56,7 @@ class ObjectSession:
     >>> frames = np.full((4, 60, 80, 3), 60, np.uint8)
     >>> frames[:, 15:40, 15:40] = 200
     >>> video = pt.Video(frames)
-    >>> session = pt.ObjectSession(video, tracker=pt.load_tracker(), segmenter=pt.load_segmenter())
+    >>> session = pt.ObjectSession(video, pt.Tracker(), pt.load_segmenter())
     >>> thing = session.add_object(name="thing")
     >>> mask = session.prompt(thing, frame=0, box=[10, 10, 40, 40])
     >>> tuple(mask.shape)
@@ -64,21 +66,23 @@ class ObjectSession:
     def __init__(
         self,
         video: Video,
-        *,
-        tracker: PointTracker | None = None,
+        tracker: Tracker | PointTracker | None = None,
         segmenter: Segmenter | None = None,
-        engine: Engine | None = None,
+        *,
+        engine: Engine | str | None = None,
         cuts: Iterable[int] | None = None,
         exclusive: bool = True,
     ):
         if engine is None:
             if tracker is None or segmenter is None:
                 raise ValueError("session: expected a tracker and a segmenter, or an engine; got neither")
-            engine = PointEngine(tracker, segmenter)
+            engine = PointEngine(network_of(tracker), segmenter)
         elif tracker is not None or segmenter is not None:
             raise ValueError("session: expected a tracker and a segmenter, or an engine; got both")
         if not len(video):
             raise ValueError("session: expected a video with frames, got none")
+        if isinstance(engine, str):
+            engine = load_sam2_video(engine)
         self.video, self.engine, self.exclusive = video, engine, exclusive
         self._cuts = None if cuts is None else sorted(set(cuts))
         if self._cuts and not 0 < self._cuts[0] <= self._cuts[-1] < len(video):

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from pointtrack.geometry import inside_image
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.sessions.files import read_session_npz, write_session_npz
 from pointtrack.sessions.history import History
 from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
 from pointtrack.sessions.schedule import Direction
+from pointtrack.tracker import Tracker
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Source, Tracks, Video
 
@@ -64,19 +65,19 @@ class TrackSession:
 
     Args:
         video: the frames.
-        tracker: from `load_tracker`.
+        tracker: a `Tracker`, or a loaded network.
 
     >>> import numpy as np
     >>> import pointtrack as pt
-    >>> session = pt.TrackSession(pt.Video(np.zeros((5, 48, 64, 3), np.uint8)), pt.load_tracker())
+    >>> session = pt.TrackSession(pt.Video(np.zeros((5, 48, 64, 3), np.uint8)), pt.Tracker())
     >>> (point,) = session.add(pt.Queries([0], [[20.0, 20.0]])).tolist()
     >>> session.correct(point, frame=3, xy=(25, 22))
     >>> session.tracks().xy[3, 0].tolist()
     [25.0, 22.0]
     """
 
-    def __init__(self, video: Video, tracker: PointTracker):
-        self.video, self.tracker = video, tracker
+    def __init__(self, video: Video, tracker: Tracker | PointTracker):
+        self.video, self.tracker = video, network_of(tracker)
         self._history: History[tuple[FixedPoint, ...]] = History([()])
         self._serial = itertools.count(1)
         self._parts: dict[Span, Part] = {}

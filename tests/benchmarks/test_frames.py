@@ -10,6 +10,7 @@ import pointtrack as pt
 from benchmarks.frames import bench, push_all
 from benchmarks.machine import moving_texture
 from benchmarks.track import apart, timed, watch
+from pointtrack.tracking.window_stream import track
 
 
 def test_the_parts_of_a_frame_add_up_to_it(tiny_tracker):
@@ -28,9 +29,7 @@ def test_the_parts_of_a_clip_add_up_to_it(tiny_tracker, tiny_video):
 
 
 def test_distance_between_answers_leaves_out_what_is_not_tracked(tiny_tracker, tiny_video):
-    tracks = pt.track(
-        tiny_tracker, tiny_video, pt.Queries(frame=[0, 3], xy=[[20.0, 20.0]] * 2), backward=False
-    )
+    tracks = track(tiny_tracker, tiny_video, pt.Queries(frame=[0, 3], xy=[[20.0, 20.0]] * 2), backward=False)
     assert bool(torch.isnan(tracks.xy).any())
     assert apart(tracks, replace(tracks, xy=tracks.xy + torch.tensor([3.0, 4.0]))) == pytest.approx((5, 5))
 

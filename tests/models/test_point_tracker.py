@@ -8,6 +8,7 @@ import torch
 import pointtrack as pt
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import WindowLoop
+from pointtrack.tracking.window_stream import StreamTracker, track
 from tests.tracking.test_window_stream import moving_video, same, some_queries
 
 WH = (96, 64)
@@ -32,14 +33,14 @@ def test_answers_in_bfloat16_are_near(tiny_tracker, tiny_config, kind):
         tiny_tracker = PointTracker(config).eval().requires_grad_(False)
         torch.nn.init.normal_(tiny_tracker.head.weight, std=0.02)
     video, queries = moving_video(20, WH), some_queries(12, WH)
-    exact = pt.track(tiny_tracker, video, queries)
-    near = pt.track(narrow(tiny_tracker), video, queries)
+    exact = track(tiny_tracker, video, queries)
+    near = track(narrow(tiny_tracker), video, queries)
     distance = (exact.xy - near.xy).norm(dim=-1)
     assert 0 < distance.median() < 0.1 and near.xy.dtype == torch.float32
 
 
 def test_features_are_kept_in_bfloat16_and_shown_in_float32(tiny_tracker):
-    stream = pt.StreamTracker(narrow(tiny_tracker), some_queries(4, WH), WH)
+    stream = StreamTracker(narrow(tiny_tracker), some_queries(4, WH), WH)
     stream.push(moving_video(9, WH).frames)
     assert stream.features(6, 0).dtype == torch.float32
     kept = stream.state_dict()["groups"][0]["loop"]["_pieces"]
@@ -48,9 +49,9 @@ def test_features_are_kept_in_bfloat16_and_shown_in_float32(tiny_tracker):
 
 def test_a_stream_in_bfloat16_goes_on_from_its_state(tiny_tracker):
     video, queries = moving_video(20, WH), some_queries(12, WH)
-    stream = pt.StreamTracker(narrow(tiny_tracker), queries, WH)
+    stream = StreamTracker(narrow(tiny_tracker), queries, WH)
     stream.push(video.frames[:11])
-    again = pt.StreamTracker.from_state_dict(tiny_tracker, stream.state_dict())
+    again = StreamTracker.from_state_dict(tiny_tracker, stream.state_dict())
     rest, other = (pt.Tracks.concat([x.push(video.frames[11:]), x.finish()]) for x in (stream, again))
     assert same(other, rest)
 

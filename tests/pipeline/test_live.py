@@ -18,7 +18,8 @@ from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
 from pointtrack.io.video import write_video
 from pointtrack.pipeline.live import LiveTracker
 from pointtrack.states.stream import StateOptions, StateTracker
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.support import support_queries
+from pointtrack.tracking.window_stream import StreamTracker, track
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
 from tests.states.test_stream import GENEROUS
@@ -74,14 +75,14 @@ def test_one_in_one_out_and_all_becomes_final(tiny_tracker):
     assert results[0].tracks.xy[0, :2].equal(QUERIES.xy[:2]) and torch.isnan(results[0].tracks.xy[0, 2]).all()
     lags = [result.lag for result in results]
     assert lags == [1, 2, 3, *[4, 5, 6, 7] * 4, 4][:20], "windows of 8 frames that move on by 4"
-    plain = pt.track(tiny_tracker, VIDEO, QUERIES, backward=False)
+    plain = track(tiny_tracker, VIDEO, QUERIES, backward=False)
     torch.testing.assert_close(final.xy, plain.xy, atol=1e-3, rtol=0, equal_nan=True)
     assert final.fps == 10 and final.ids.tolist() == [0, 1, 2]
 
 
 def test_first_answers_are_those_of_the_stream(tiny_tracker):
     results, _, _ = live_run(tiny_tracker, iter(VIDEO.frames))
-    helpers = pt.support_queries(QUERIES, WH)
+    helpers = support_queries(QUERIES, WH)
     stream = StreamTracker(tiny_tracker, Queries.concat([QUERIES, helpers]), WH)
     for result, frame in zip(results, VIDEO.frames, strict=True):
         stream.push(frame)

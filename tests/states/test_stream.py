@@ -15,6 +15,7 @@ from pointtrack.states.stream import StateTracker, track_states
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
+from pointtrack.zoo import load_tracker
 from tests.tracking.test_window_stream import moving_video, same, some_queries
 from tests.types.test_point_states import same as same_states
 
@@ -28,7 +29,7 @@ GENEROUS = StateRules(
 @pytest.fixture(scope="module")
 def quick_small():
     """The small tracker on frames of 256 x 192, so that a second is enough for a clip."""
-    tracker = pt.load_tracker("small", device="cpu")
+    tracker = load_tracker("small", device="cpu")
     tracker.config = replace(tracker.config, input_wh=(256, 192))
     return tracker
 

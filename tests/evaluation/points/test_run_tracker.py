@@ -19,6 +19,7 @@ from evaluation.points.run_tracker import AskedTracker
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED
 from pointtrack.models.window_loop import WindowLoop
+from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks
 from tests.models.test_parity import PREDICTOR_PX, cases, meta_of, tracker_of, with_rounds
 
@@ -187,7 +188,7 @@ def test_papers_way_of_asking_our_own_tracker(clip, tiny_tracker):
     queries = QUERIES.select([2, 0, 1])
     method = papers(tiny_tracker, support_grid=0, score="visibility")
     tracks = method(clip, queries)
-    public = pointtrack.track(method.tracker, clip, queries, backward=False, support_grid=0)
+    public = track(method.tracker, clip, queries, backward=False, support_grid=0)
     torch.testing.assert_close(tracks.xy, public.xy, atol=2e-4, rtol=0, equal_nan=True)
     elsewhere = torch.arange(14)[:, None] != queries.frame
     torch.testing.assert_close(tracks.visibility[elsewhere], public.visibility[elsewhere], atol=1e-5, rtol=0)
@@ -201,7 +202,7 @@ def test_own_way_one_by_one_is_the_public_call_for_each_query_alone(length, back
     protocol = Protocol(one_by_one=True, support_grid=3, support_local=2)
     tracks = AskedTracker.by(tiny_tracker, protocol, backward=backward)(clip, QUERIES)
     for i in range(3):
-        alone = pointtrack.track(
+        alone = track(
             tiny_tracker, clip, QUERIES.select([i]), backward=backward, support_grid=3, support_local=2
         )
         assert_same(tracks.select([i]), alone, atol=2e-4)
@@ -211,8 +212,8 @@ def test_own_way_one_by_one_is_the_public_call_for_each_query_alone(length, back
 def test_own_way_in_one_run_is_the_public_call(clip, tiny_tracker):
     protocol = Protocol(support_grid=2, support_local=3)
     tracks = AskedTracker.by(tiny_tracker, protocol, backward=True)(clip, QUERIES)
-    assert_same(tracks, pointtrack.track(tiny_tracker, clip, QUERIES, support_grid=2, support_local=3))
-    without = pointtrack.track(tiny_tracker, clip, QUERIES)
+    assert_same(tracks, track(tiny_tracker, clip, QUERIES, support_grid=2, support_local=3))
+    without = track(tiny_tracker, clip, QUERIES)
     assert float((tracks.xy - without.xy).abs().max()) > 1e-3
 
 

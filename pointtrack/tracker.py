@@ -1,0 +1,204 @@
+"""What users hold: one object, configured once, that tracks points in memory, into a file, frame by frame or live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pointtrack.io.live_reader import FrameReader
+from pointtrack.io.video import open_video
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.live import LiveTracker
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.pipeline.resume import track_long
+from pointtrack.regions.placement import RegionOptions
+from pointtrack.regions.stream import RegionTracker, track_regions
+from pointtrack.states.stream import StateOptions, StateTracker, track_states
+from pointtrack.tracking.smooth import smooth_tracks
+from pointtrack.tracking.support import support_queries
+from pointtrack.tracking.window_stream import Progress, StreamTracker, track
+from pointtrack.types import Queries, Tracks, Video
+from pointtrack.zoo import load_tracker
+
+
+class Tracker:
+    """Tracks any points through any video.
+
+    Args:
+        name: "small", the model that ships with the package; a published one, as "cotracker3-online"; the path of a file of
+            weights or of a folder of ONNX graphs; or a network that is loaded already (`zoo.load_tracker`).
+        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+        states: say of every point and frame whether it is seen, hidden, out of frame or lost (`Tracks.states`); or how.
+        regions: for small things: follow them in crops of the full-resolution frame that go along; or which crops.
+        smooth: even out final positions over so many frames on each side; 0 for not.
+        precision: "float32", or "bfloat16" on processors made for it.
+        iterations: rounds of refinement per window, where they should differ from the model's own.
+        step: frames by which windows move on, where it should differ from the model's own; 1 answers for every frame anew.
+
+    Raises:
+        FileNotFoundError: neither a known name nor a file.
+        ConnectionError, PermissionError: the hub cannot be reached, or does not give the file.
+        ValueError: a file that holds no tracker, a device that this machine does not have, or a setting out of range.
+
+    Attributes:
+        network: the loaded model.
+        options: what is done with it, beside `name` and what loading decides.
+
+    >>> import numpy as np, pointtrack as pt
+    >>> video = pt.Video(np.zeros((5, 48, 64, 3), np.uint8))
+    >>> tracks = pt.Tracker("small").track(video, pt.Queries([0], [[20.0, 20.0]]))
+    >>> tuple(tracks.xy.shape)
+    (5, 1, 2)
+    """
+
+    def __init__(
+        self,
+        name: str | Path | PointTracker = "small",
+        *,
+        device: str = "auto",
+        states: bool | StateOptions = False,
+        regions: bool | RegionOptions = False,
+        smooth: int = 0,
+        precision: str = "float32",
+        iterations: int | None = None,
+        step: int | None = None,
+    ):
+        self.options = TrackOptions(
+            (StateOptions() if states else None) if isinstance(states, bool) else states,
+            (RegionOptions() if regions else None) if isinstance(regions, bool) else regions,
+            smooth,
+        )
+        if isinstance(name, str | Path):
+            name = load_tracker(name, device=device, precision=precision, iterations=iterations, step=step)
+        self.network = name
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.network.config.name
+
+    @property
+    def needs_whole_video(self) -> bool:
+        """The model takes a video in one window: it can track in memory only."""
+        return self.network.needs_whole_video
+
+    def with_options(self, **changes: Any) -> Tracker:
+        """The same network with other `TrackOptions`: states, regions, smooth, support_grid, backward."""
+        other = Tracker(self.network)
+        other.options = replace(self.options, **changes)
+        return other
+
+    def track(
+        self, video: Video, queries: Queries, *, backward: bool = True, progress: Progress | None = None
+    ) -> Tracks:
+        """Track points through a whole video.
+
+        Args:
+            video: the frames.
+            queries: points with their frames.
+            backward: also track every point from its own frame back to the first one; otherwise its track is NaN before that.
+            progress: called with the number of frames that each step has done; 2 passes over part of the video when
+                points are tracked backward.
+
+        Returns:
+            Tracks over all frames. Each point is exactly where it was asked for on its own frame, visible.
+
+        Raises:
+            ValueError: a query after the last frame or outside the image.
+        """
+        options: TrackOptions = self.options
+        settings: dict[str, Any] = {"backward": backward, "progress": progress}
+        if options.states is not None:
+            tracks = track_states(self.network, video, queries, **settings, **vars(options.states))
+        elif options.regions is not None:
+            tracks = track_regions(
+                self.network, video, queries, options=options.regions,
+                support_grid=options.support_grid, **settings,
+            )  # fmt: skip
+        else:
+            tracks = track(self.network, video, queries, support_grid=options.support_grid, **settings)
+        return smooth_tracks(tracks, radius=options.smooth) if options.smooth else tracks
+
+    def track_to_file(
+        self,
+        source: Any,
+        queries: Queries,
+        out: str | Path,
+        *,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Track points through a video of any length; memory holds one window of it.
+
+        Args:
+            source: a video file, a folder of pictures, a URL, or anything else that `open_video` takes.
+            queries: points with their frames. They have no tracks before these.
+            out: the file of the tracks, which grows piece by piece; `load_tracks` reads it at any time. Beside it lies
+                OUT.state, from which a run that was killed goes on.
+            resume: go on with what a killed run left at `out`, if there is anything; the result is the same to the last bit.
+            progress: called with the number of frames that were read.
+
+        Returns:
+            `out`.
+
+        Raises:
+            ValueError: a tracker that needs the whole video, a query outside the image, or a run to go on with that was
+                another one.
+        """
+        with open_video(source) as stream:
+            track_long(
+                self.network, stream, queries, out, support_grid=self.options.support_grid, resume=resume,
+                states=self.options.states, regions=self.options.regions,
+            )  # fmt: skip
+        return Path(out)
+
+    def stream(
+        self, queries: Queries, wh: tuple[int, int], fps: float = 30.0
+    ) -> StreamTracker | StateTracker | RegionTracker:
+        """A stream that frames are pushed into; `push`, `preview`, `finish`, `add`, `remove` give and change tracks.
+
+        Args:
+            queries: points to track; frames are counted from the first frame pushed.
+            wh: size of the frames as (width, height).
+            fps: only noted in the tracks.
+
+        Raises:
+            ValueError: a query outside the image.
+        """
+        options, grid = self.options, self.options.support_grid
+        if options.states is not None:
+            return StateTracker(self.network, queries, wh, fps, support_grid=grid, **vars(options.states))
+        if options.regions is not None:
+            return RegionTracker(self.network, queries, wh, fps, options=options.regions, support_grid=grid)
+        helpers = support_queries(queries, wh, global_size=grid)
+        return StreamTracker(self.network, Queries.concat([queries, helpers]), wh, fps)
+
+    def live(
+        self,
+        source: Any,
+        queries: Queries | Callable[[tuple[int, int]], Queries],
+        *,
+        on_final: Callable[[Tracks], None] | None = None,
+        fps: float | None = None,
+        drop: bool = True,
+    ) -> LiveTracker:
+        """Track points in a camera, a stream or a file, one answer per frame: loop over it, best in a `with` block.
+
+        Args:
+            source: index of a camera, a URL, a file, an iterator of frames, or a `FrameReader`.
+            queries: the points, frames counted from the first one tracked; or a function that makes them for the size
+                (width, height) of the frames.
+            on_final: called with every piece of tracks that has become final.
+            fps: frames per second of a source without time stamps.
+            drop: where frames come faster than they are tracked, the newest wins; otherwise the source waits.
+
+        Raises:
+            FileNotFoundError, ValueError: a source that cannot be opened, or a tracker that needs the whole video.
+        """
+        reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
+        return LiveTracker(
+            self.network, queries, reader, on_final=on_final,
+            support_grid=self.options.support_grid, states=self.options.states,
+        )  # fmt: skip
