@@ -47,7 +47,7 @@ def test_points_that_join_have_a_region_as_from_the_start_and_the_others_do_not_
 
     camera = first_camera(queries, SMALL.wh, WH, SMALL)
     region = RegionStream(
-        tiny_tracker, queries, camera, VIDEO.fps, support_grid=5, update_interval=SMALL.every
+        tiny_tracker, queries, camera, VIDEO.fps, support_grid=5, update_interval=SMALL.update_interval
     )
     own = Tracks.concat([*(region.push(pixels) for pixels in VIDEO.frames[frame:]), region.finish()])
     whole = StreamTracker(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH)
