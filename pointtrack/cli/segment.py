@@ -18,8 +18,9 @@ from pointtrack.objects.engine import Engine
 from pointtrack.objects.from_tracks import Progress, segment_tracks
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.prompt_texts import Told, parse_prompts
-from pointtrack.objects.sam2_engine import load_sam2_video
-from pointtrack.segment.zoo import load_segmenter
+from pointtrack.objects.video_engine import load_video_engine
+from pointtrack.segment.video_zoo import cached_video_names
+from pointtrack.segment.zoo import SHIPPED, load_segmenter
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -44,7 +45,8 @@ class SegmentCommand(VideoOptions):
         session: .npz file to go on from, if it exists, and to keep all that was said and computed in: the next call adds
             to it, and computes only what changed.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
-        video_segmenter: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
+        video_segmenter: follow objects by a published model alone, without points: its name (sam2.1-hiera-tiny, ..., edgetam,
+            sam3) or a folder.
         out: folder, or video file with the other results beside it.
         export: what to write besides the drawn video: npz, davis, ytvos, coco, ytvis, yolo, mot, cutout, comma-separated.
         overlap: objects may overlap; otherwise every pixel belongs to one at most.
@@ -107,7 +109,7 @@ class SegmentCommand(VideoOptions):
             else:
                 masks = self._follow(video, engine, told, progress)
         seconds = time.perf_counter() - began
-        print(f"with {engine.name}")
+        print(f"with {engine.name}, weights under {engine.licence}")
         print(
             f"segmented {len(masks.object_ids)} objects in {len(video)} frames of {video.wh[0]} x {video.wh[1]} "
             f"in {seconds:.1f} s; each is there in {masks.present().float().mean(0).mul(100).round().tolist()} %"
@@ -122,7 +124,9 @@ class SegmentCommand(VideoOptions):
 
     def _engine(self) -> Engine:
         if self.video_segmenter is not None:
-            return load_sam2_video(self.video_segmenter, device=self.device)
+            return load_video_engine(self.video_segmenter, device=self.device)
+        if self.segmenter == SHIPPED and (stronger := cached_video_names()):
+            print(f"stronger and here: --video_segmenter {stronger[0]} (of {', '.join(stronger)})")
         segmenter = load_segmenter(self.segmenter, device=self.device)
         return PointEngine(load_tracker(self.tracker, device=self.device), segmenter)
 

@@ -34,9 +34,11 @@ class Engine(Protocol):
 
     Attributes:
         name: of the models in it.
+        licence: SPDX name of the licence of the weights that draw the masks.
     """
 
     name: str
+    licence: str
 
     def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
         """What a prompt means on its frame, at once and without a look at other frames.

@@ -39,6 +39,7 @@ class SamSegmenter:
     """
 
     coarse = False
+    mean, deviation = MEAN, DEVIATION
 
     def __init__(self, model: Any, name: str, licence: str, device: torch.device | str = "cpu") -> None:
         self.model = model.float().eval().requires_grad_(False).to(device)
@@ -102,7 +103,8 @@ class SamSegmenter:
         pixels = torch.from_numpy(self._resized(frame, fitted_wh)).to(self.device)
         pixels = rearrange(pixels, "h w c -> 1 c h w")
         mean, deviation = (
-            rearrange(pixels.new_tensor(x, dtype=torch.float32), "c -> c 1 1") for x in (MEAN, DEVIATION)
+            rearrange(pixels.new_tensor(x, dtype=torch.float32), "c -> c 1 1")
+            for x in (self.mean, self.deviation)
         )
         return F.pad((pixels / 255 - mean) / deviation, (0, self.side - w, 0, self.side - h))
 

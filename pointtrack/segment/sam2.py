@@ -40,3 +40,13 @@ class Sam2Segmenter(SamSegmenter):
 
     def _seen(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
         return {"image_embeddings": list(parts)}
+
+
+class Sam3Segmenter(Sam2Segmenter):
+    """The tracker of SAM 3 on single frames: as SAM 2, with pixels in -1..1.
+
+    `model` is a `transformers.Sam3TrackerModel`. Source: the rules of size and pixels are those of
+    `transformers.Sam3TrackerProcessor`.
+    """
+
+    mean, deviation = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)

@@ -16,7 +16,7 @@ from pointtrack.models.device import pick_device
 from pointtrack.models.hub import fetch
 from pointtrack.segment.base import Segmenter
 from pointtrack.segment.sam import SamHqSegmenter, SamSegmenter
-from pointtrack.segment.sam2 import Sam2Segmenter
+from pointtrack.segment.sam2 import Sam2Segmenter, Sam3Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -61,34 +61,29 @@ PUBLISHED = {
         for version in ("sam2", "sam2.1")
         for size in ("tiny", "small", "base-plus", "large")
     },
+    "edgetam": Published("edgetam", "yonigozlan/EdgeTAM-hf"),
+    "sam3": Published("sam3_tracker", "facebook/sam3", "LicenseRef-SAM"),
 }
 BY_REPO = {row.repo: name for name, row in PUBLISHED.items()}
 KINDS = {
     "sam": Kind("SamConfig", "SamModel", SamSegmenter),
     "sam_hq": Kind("SamHQConfig", "SamHQModel", SamHqSegmenter),
     "sam2": Kind("Sam2Config", "Sam2Model", Sam2Segmenter),
+    "edgetam": Kind("EdgeTamConfig", "EdgeTamModel", Sam2Segmenter),
+    "sam3_tracker": Kind("Sam3TrackerConfig", "Sam3TrackerModel", Sam3Segmenter),
 }
-# The published SAM 2 files hold the video model, of which the image model is a part.
-PART_OF = {"sam2_video": "sam2"}
-VIDEO_KIND, VIDEO_CONFIG, VIDEO_MODEL = "sam2_video", "Sam2VideoConfig", "Sam2VideoModel"
-
-
-@dataclass(frozen=True, eq=False)
-class VideoModel:
-    """SAM 2 as published: the model for video, and the one for single frames over the same weights.
-
-    Attributes:
-        video: a `transformers.Sam2VideoModel`, on `device` and set to evaluate.
-        image: a `transformers.Sam2Model` whose weights are those of `video`, not a copy.
-        name, licence: as those of a segmenter.
-        device: where both are.
-    """
-
-    video: Any
-    image: Any
-    name: str
-    licence: str
-    device: torch.device
+# The published files of these hold the video model, of which the image model is a part.
+PART_OF = {
+    "sam2_video": "sam2",
+    "edgetam_video": "edgetam",
+    "sam3_tracker_video": "sam3_tracker",
+    "sam3_video": "sam3_tracker",
+}
+# Those that every transformers new enough has; the others are asked for where they are needed.
+OF_WHOLE = {
+    "sam3_video": "Sam3VideoConfig"
+}  # files with a detector beside the tracker: whose config they hold
+OF_OLD = ("sam", "sam_hq", "sam2")
 
 
 def load_segmenter(
@@ -102,9 +97,9 @@ def load_segmenter(
     Args:
         name: "small", the model that ships with the package; a published model, whose weights come from the
             Hugging Face hub unless `checkpoint` is given: "sam-vit-b", "-l", "-h", "sam-hq-vit-b", "-l",
-            "-h", "sam2-hiera-tiny", "-small", "-base-plus", "-large" and the same of "sam2.1"; the folder,
-            or the "owner/name" on the hub, of another SAM, SAM-HQ or SAM 2 in the format of `transformers`;
-            or the .safetensors file of another model like "small". All SAMs need the extra `sam`.
+            "-h", "sam2-hiera-tiny", "-small", "-base-plus", "-large" and the same of "sam2.1", "edgetam", "sam3";
+            the folder, or the "owner/name" on the hub, of another one of these kinds in the format of
+            `transformers`; or the .safetensors file of another model like "small". All SAMs need the extra `sam`.
         checkpoint: with a published model, the folder that holds its config.json and model.safetensors (or
             one of these two files), instead of the hub; with "small", the file with other weights for it.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
@@ -121,74 +116,27 @@ def load_segmenter(
         return _load_small(checkpoint, where)
     if name.endswith(".safetensors") and checkpoint is None:
         return _load_small(name, where)
-    folder = _find(name, checkpoint)
-    kind = _kind_of(folder)
-    kind = PART_OF.get(kind, kind)
+    folder = find_folder(name, checkpoint)
+    given = kind_of(folder)
+    kind = PART_OF.get(given, given)
     row = PUBLISHED.get(name)
     if row is not None and kind != row.kind:
-        raise _not_that_kind(folder, name, row.kind, kind)
-    model = _load_model(folder, kind, KINDS[kind].config, KINDS[kind].model)
-    segmenter = KINDS[kind].adapter(model, *_called(name, folder), where)
+        raise not_that_kind(folder, name, row.kind, kind)
+    config = OF_WHOLE.get(given, KINDS[kind].config)
+    model = load_library_model(folder, kind, config, KINDS[kind].model)
+    segmenter = KINDS[kind].adapter(model, *called(name, folder), where)
     log.info("segmenter %s from %s, licence %s, on %s", segmenter.name, folder, segmenter.licence, where)
     return segmenter
 
 
-def load_video_model(
-    name: str | Path, *, checkpoint: str | Path | None = None, device: str | torch.device = "auto"
-) -> VideoModel:
-    """Load a SAM 2 that follows objects through a video; `pointtrack.objects.load_sam2_video` is its user.
-
-    Args:
-        name: of the published models of `load_segmenter` those of SAM 2, or the folder, or the "owner/name" on
-            the hub, of another SAM 2 for video in the format of `transformers`.
-        checkpoint, device: as for `load_segmenter`.
-
-    Raises:
-        FileNotFoundError, ConnectionError, PermissionError, ImportError: as `load_segmenter`.
-        ValueError: a model that does not follow objects, files that do not hold that model, or a device that this
-            machine does not have.
-    """
-    name = BY_REPO.get(str(name), str(name))
-    row = PUBLISHED.get(name)
-    if name == SHIPPED or (row is not None and row.kind != PART_OF[VIDEO_KIND]):
-        able = [other for other, row in PUBLISHED.items() if row.kind == PART_OF[VIDEO_KIND]]
-        raise ValueError(
-            f"{name}: expected a model that follows objects, got one for single frames; "
-            f"choose one of {', '.join(able)}"
-        )
-    where = pick_device(device)
-    transformers = _transformers([VIDEO_MODEL])
-    folder = _find(name, checkpoint)
-    kind = _kind_of(folder)
-    if kind != VIDEO_KIND:
-        raise _not_that_kind(folder, name if row else "SAM 2 for video", VIDEO_KIND, kind)
-    video = _load_model(folder, kind, VIDEO_CONFIG, VIDEO_MODEL)
-    video = video.float().eval().requires_grad_(False).to(where)
-    model = VideoModel(video, _image_part(transformers, video), *_called(name, folder), where)
-    log.info("video model %s from %s, licence %s, on %s", model.name, folder, model.licence, where)
-    return model
-
-
-def _image_part(transformers: Any, video: Any) -> Any:
-    """The model for single frames over the tensors of the one for video."""
-    part = KINDS[PART_OF[VIDEO_KIND]]
-    with torch.device("meta"):  # without storage: all of it is given below
-        image = getattr(transformers, part.model)(
-            getattr(transformers, part.config).from_dict(video.config.to_dict())
-        )
-    own = image.state_dict().keys()
-    image.load_state_dict({key: x for key, x in video.state_dict().items() if key in own}, assign=True)
-    return image.eval().requires_grad_(False)
-
-
-def _called(name: str, folder: Path) -> tuple[str, str]:
+def called(name: str, folder: Path) -> tuple[str, str]:
     """Name and licence of a model that was asked for by `name` and found in `folder`."""
     if name in PUBLISHED:
         return name, PUBLISHED[name].licence
     return Path(name).name or folder.resolve().name, "unknown"
 
 
-def _not_that_kind(folder: Path, expected: str, kind: str, got: str) -> ValueError:
+def not_that_kind(folder: Path, expected: str, kind: str, got: str) -> ValueError:
     return ValueError(
         f"{folder}: expected {expected}, a model of type {kind}, got one of type {got}; "
         "pass the folder of that model, or the folder in the place of the name"
@@ -201,7 +149,7 @@ def _load_small(checkpoint: str | Path | None, device: torch.device) -> Segmente
     return load_small(device=device) if checkpoint is None else load_small(checkpoint, device=device)
 
 
-def _find(name: str, checkpoint: str | Path | None) -> Path:
+def find_folder(name: str, checkpoint: str | Path | None) -> Path:
     """The folder with the config and the weights."""
     if checkpoint is not None:
         if name not in PUBLISHED:
@@ -225,7 +173,7 @@ def _find(name: str, checkpoint: str | Path | None) -> Path:
 
 def _download(repo: str) -> Path:
     """Both files of a repository, which the hub's cache keeps in one folder."""
-    _transformers()  # better told before gigabytes are fetched than after
+    transformers_with()  # better told before gigabytes are fetched than after
     fetch(repo, CONFIG)
     return fetch(repo, WEIGHTS).parent
 
@@ -240,7 +188,7 @@ def _complete(folder: Path) -> Path:
     return folder
 
 
-def _kind_of(folder: Path) -> str:
+def kind_of(folder: Path) -> str:
     """Key of KINDS or of PART_OF."""
     try:
         kind = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("model_type")
@@ -251,14 +199,14 @@ def _kind_of(folder: Path) -> str:
     if kind not in (*KINDS, *PART_OF):
         raise ValueError(
             f"{folder / CONFIG}: expected a model_type of {', '.join([*KINDS, *PART_OF])}, got {kind!r}; "
-            "pass the folder of a SAM, SAM-HQ or SAM 2"
+            "pass the folder of a SAM of the project's list"
         )
     return kind
 
 
-def _load_model(folder: Path, kind: str, config_class: str, model_class: str) -> Any:
+def load_library_model(folder: Path, kind: str, config_class: str, model_class: str) -> Any:
     """The library's model of that class with the weights of a folder."""
-    transformers = _transformers([model_class])
+    transformers = transformers_with([model_class])
     settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     try:
         # The config is made here so that a video model's is taken for its part without a warning.
@@ -283,11 +231,11 @@ def _not_those_weights(folder: Path, kind: str, reason: str) -> ValueError:
     )
 
 
-def _transformers(needed: Iterable[str] = ()) -> Any:
+def transformers_with(needed: Iterable[str] = ()) -> Any:
     """The library, imported only where one of its models is asked for: it takes seconds.
 
     Args:
-        needed: names of the classes that it must have, besides those of KINDS.
+        needed: names of the classes that it must have, besides those of OF_OLD.
     """
     how = f'install it with: pip install "pointtrack[sam]" (transformers {OLDEST_TRANSFORMERS} or later)'
     try:
@@ -296,7 +244,7 @@ def _transformers(needed: Iterable[str] = ()) -> Any:
         raise ImportError(
             f"SAM models need the transformers library, which is not installed; {how}"
         ) from error
-    named = dict.fromkeys([*(kind.model for kind in KINDS.values()), *needed])
+    named = dict.fromkeys([*(KINDS[kind].model for kind in OF_OLD), *needed])
     missing = [model for model in named if not hasattr(transformers, model)]
     if missing:
         raise ImportError(

@@ -15,7 +15,7 @@ from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.sam2_engine import load_sam2_video
+from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.segment.base import Prompt, Segmenter, check_inside
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
@@ -82,7 +82,7 @@ class ObjectSession:
         if not len(video):
             raise ValueError("session: expected a video with frames, got none")
         if isinstance(engine, str):
-            engine = load_sam2_video(engine)
+            engine = load_video_engine(engine)
         self.video, self.engine, self.exclusive = video, engine, exclusive
         self._cuts = None if cuts is None else sorted(set(cuts))
         if self._cuts and not 0 < self._cuts[0] <= self._cuts[-1] < len(video):

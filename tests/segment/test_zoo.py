@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from pointtrack.segment import Prompt, load_segmenter, zoo
 from pointtrack.segment.sam import SamHqSegmenter, SamSegmenter
 from pointtrack.segment.sam2 import Sam2Segmenter
-from pointtrack.segment.zoo import load_video_model
+from pointtrack.segment.video_zoo import load_video_model
 
 ADAPTERS = {"sam": SamSegmenter, "sam_hq": SamHqSegmenter, "sam2": Sam2Segmenter, "sam2_video": Sam2Segmenter}
 
@@ -86,7 +86,7 @@ def test_hub(tiny_sam, monkeypatch, name, kind, repo, called, licence):
 
 
 def test_every_published_row_can_be_loaded():
-    assert len(zoo.PUBLISHED) == 14
+    assert len(zoo.PUBLISHED) == 16
     for name, row in zoo.PUBLISHED.items():
         assert row.kind in zoo.KINDS and row.repo.count("/") == 1 and row.licence, name
 
@@ -98,7 +98,7 @@ import sys
 import pointtrack
 from pointtrack.segment import load_segmenter, zoo
 assert "transformers" not in sys.modules and "huggingface_hub" not in sys.modules
-zoo._transformers = lambda: None
+zoo.transformers_with = lambda: None
 try:
     load_segmenter("sam2.1-hiera-tiny", device="cpu")
 except ConnectionError as error:
@@ -182,7 +182,7 @@ def test_folder_lacks_a_file(folder, lost):
     [
         ("<html>", "expected a JSON object, got something else"),
         ("[1]", "expected a JSON object, got something else"),
-        ('{"model_type": "bert"}', "expected a model_type of sam, sam_hq, sam2, sam2_video, got 'bert'"),
+        ('{"model_type": "bert"}', "expected a model_type of sam, sam_hq, sam2, .*sam3_video, got 'bert'"),
         ("{}", "got None"),
     ],
 )
@@ -257,7 +257,8 @@ def test_video_model_that_is_for_single_frames(name):
 
 def test_video_model_of_another_type(tiny_sam):
     with pytest.raises(
-        ValueError, match="expected SAM 2 for video, a model of type sam2_video, got one of type sam2;"
+        ValueError,
+        match="expected a model for video, a model of type sam2_video or edgetam_video .* got one of type sam2;",
     ):
         load_video_model(tiny_sam["sam2"].folder, device="cpu")
     with pytest.raises(
@@ -283,7 +284,9 @@ def test_video_model_without_the_extra(tiny_sam, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"not installed; .*pointtrack\[sam\]"):
         load_video_model("sam2.1-hiera-tiny", device="cpu")
-    old = SimpleNamespace(__version__="4.56.0.dev", **{kind.model: None for kind in zoo.KINDS.values()})
+    old = SimpleNamespace(
+        __version__="4.56.0.dev", **{kind.model: None for kind in map(zoo.KINDS.get, zoo.OF_OLD)}
+    )
     monkeypatch.setitem(sys.modules, "transformers", old)
     with pytest.raises(ImportError, match=r"with Sam2VideoModel, got 4\.56\.0\.dev; .*pointtrack\[sam\]"):
         load_video_model(tiny_sam["sam2_video"].folder, device="cpu")

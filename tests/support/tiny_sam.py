@@ -51,6 +51,44 @@ def video_settings():
     return {**hiera_settings(width), **memory}
 
 
+def edgetam_settings():
+    """As SAM 2's, with memories that a perceiver makes smaller."""
+    settings = {
+        **video_settings(),
+        "memory_attention_rope_k_sizes": [4, 4],
+        "memory_attention_mlp_hidden_size": 64,
+    }
+    settings.pop("memory_attention_feed_forward_hidden_size")
+    perceiver = {"num_latents": 16, "num_latents_2d": 16, "num_layers": 1, "mlp_intermediate_size": 64}
+    return {**settings, **{f"perceiver_resampler_{name}": value for name, value in perceiver.items()}}
+
+
+def sam3_settings():
+    """Cells of 14 pixels, as its own."""
+    side = SIDE_OF["sam3_tracker_video"]
+    backbone = {
+        "model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "image_size": side, "patch_size": 14, "window_size": 2, "global_attn_indexes": [1],
+        "pretrain_image_size": 28,
+    }  # fmt: skip
+    settings = video_settings()
+    width = settings["memory_encoder_hidden_size"]
+    vision = {
+        "model_type": "sam3_vision_model", "backbone_config": backbone, "fpn_hidden_size": width,
+        "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+    }  # fmt: skip
+    prompts = {"hidden_size": width, "image_size": side, "patch_size": 14}
+    return {**settings, "vision_config": vision, "prompt_encoder_config": prompts, "image_size": side}
+
+
+SIDE_OF = {"sam2_video": SIDE, "edgetam_video": SIDE, "sam3_tracker_video": 56}
+VIDEO_SETTINGS = {
+    "sam2_video": video_settings,
+    "edgetam_video": edgetam_settings,
+    "sam3_tracker_video": sam3_settings,
+}
+
+
 def draw_weights(model, seed):
     """A library's own start leaves logits near 1e-5, where any two answers agree; so all weights are drawn anew."""
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""SAM 2's own way through a video, over the model of the `transformers` library, as an engine for sessions."""
+"""SAM 2, EdgeTAM and the tracker of SAM 3 through a video, over the models of `transformers`, as an engine for sessions."""
 
 from __future__ import annotations
 
@@ -18,27 +18,30 @@ from torch import Tensor
 from pointtrack.objects.answer import answer_prompt, answer_prompt_variously
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.point_prompts import KnownMask
-from pointtrack.segment.base import Embedding, Prompt
-from pointtrack.segment.sam2 import Sam2Segmenter
-from pointtrack.segment.zoo import VideoModel, load_video_model
+from pointtrack.segment.base import Embedding, Prompt, check_inside
+from pointtrack.segment.sam2 import Sam2Segmenter, Sam3Segmenter
+from pointtrack.segment.video_zoo import VIDEO_KINDS, VideoModel, load_video_model
 from pointtrack.types import Video
 
 
-def load_sam2_video(
+def load_video_engine(
     name: str | Path = "sam2.1-hiera-tiny",
     *,
     checkpoint: str | Path | None = None,
     device: str | torch.device = "auto",
-) -> Sam2VideoEngine:
-    """Load SAM 2 to follow objects through videos.
+    own_answers: bool = False,
+) -> VideoEngine:
+    """Load a published model to follow objects through videos.
 
     Args:
-        name: "sam2-hiera-tiny", "-small", "-base-plus", "-large" or the same of "sam2.1", whose weights come from
-            the Hugging Face hub unless `checkpoint` is given; or the folder, or the "owner/name" on the hub, of
-            another SAM 2 for video in the format of `transformers`. All need the extra `sam`.
+        name: "sam2-hiera-tiny", "-small", "-base-plus", "-large" or the same of "sam2.1", "edgetam", or "sam3" (its
+            tracker), whose weights come from the Hugging Face hub unless `checkpoint` is given; or the folder, or the
+            "owner/name" on the hub, of another one of these kinds in the format of `transformers`. All need the
+            extra `sam`.
         checkpoint: with a published model, the folder that holds its config.json and model.safetensors (or one of
             these two files), instead of the hub.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+        own_answers: see `VideoEngine`.
 
     Raises:
         FileNotFoundError: neither a known name nor a folder, or a folder without one of the two files.
@@ -47,55 +50,102 @@ def load_sam2_video(
         ValueError: a model that does not follow objects, files that do not hold that model, or a device that this
             machine does not have.
     """
-    return Sam2VideoEngine(load_video_model(name, checkpoint=checkpoint, device=device))
+    return VideoEngine(load_video_model(name, checkpoint=checkpoint, device=device), own_answers=own_answers)
 
 
-class Sam2VideoEngine:
-    """SAM 2 as an `Engine`: every settled mask is in its memory, beside the last few frames that it walked.
+class VideoEngine:
+    """SAM 2, EdgeTAM or the tracker of SAM 3 as an `Engine`: every settled mask is in its memory, beside its last frames.
 
-    A cut is not told to SAM 2: its memory goes on, and what it finds after the cut is there by its looks.
+    A cut is not told to the model: its memory goes on, and what it finds after the cut is there by its looks.
 
-    Scores are the probability that the object is there, times the overlap (IoU) with the true mask that SAM 2
+    Scores are the probability that the object is there, times the overlap (IoU) with the true mask that the model
     predicts for its own; on a frame of which the object's mask is known, that mask comes back, with quality 1.
 
-    Memory does not grow with the frames walked; it does with the masks known, all of which SAM 2 reads on every frame.
+    Memory does not grow with the frames walked; it does with the masks known, all of which the model reads on every frame.
 
     Args:
-        model: from `load_video_model`; `load_sam2_video` makes the engine by name.
+        model: from `load_video_model`; `load_video_engine` makes the engine by name.
+        own_answers: a prompt is answered by our rules: of several candidates the one that agrees with the clicks, bent
+            so that every click lies on its side. Otherwise by the library's: the candidate with the highest predicted
+            overlap, as it is; clicks that correct a mask are given with it.
 
     Source: Ravi et al., SAM 2: Segment Anything in Images and Videos, 2024; inference is that of
-    `transformers.Sam2VideoModel` on a whole video, of which only the frames in work are prepared.
+    `transformers.Sam2VideoModel` and its like on a whole video, of which only the frames in work are prepared.
     """
 
-    def __init__(self, model: VideoModel) -> None:
+    def __init__(self, model: VideoModel, *, own_answers: bool = False) -> None:
         self.name, self.licence, self.device = model.name, model.licence, model.device
-        self._model = model.video
-        self._segmenter = _Segmenter(model.image, model.name, model.licence, model.device)
+        self.own_answers = own_answers
+        self._model, self._kind = model.video, model.kind
+        of_kind = _Sam3Frames if model.image.__class__.__name__.startswith("Sam3") else _Sam2Frames
+        self._segmenter = of_kind(model.image, model.name, model.licence, model.device)
         config = model.video.config
-        # So many frames back SAM 2 looks for memories of the object's place, or for pointers to it.
+        # So many frames back the model looks for memories of the object's place, or for pointers to it.
         self._reach = max(config.num_maskmem, config.max_object_pointers_in_encoder)
         self._last: tuple[weakref.ref[Video], int, Embedding] | None = None
+        self._seen: tuple[weakref.ref[Video], int, Any] | None = None
 
     def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
-        """What SAM 2 makes of a prompt on that frame alone, as `Engine.answer` says.
+        """What the model makes of a prompt on that frame alone, as `Engine.answer` says.
 
-        The score is the overlap (IoU) that SAM 2 predicts. The frame asked about last is not encoded again.
+        The score is the overlap (IoU) that it predicts. The frame asked about last is not encoded again.
 
         Raises:
             ValueError: a frame that the video does not have, or a prompt outside the frame.
         """
-        if not 0 <= frame < len(video):
-            raise ValueError(f"prompt: expected a frame in 0..{len(video) - 1}, got {frame}")
-        return answer_prompt(
-            self._segmenter, video.frames[frame], self._encoded(video, frame), prompt, before
-        )
+        if self.own_answers and 0 <= frame < len(video):
+            encoded = self._encoded(video, frame)
+            return answer_prompt(self._segmenter, video.frames[frame], encoded, prompt, before)
+        return self.answers(video, frame, prompt, before)[0]
 
     def answers(
         self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
     ) -> list[ObjectResult]:
-        """All that a prompt may mean; see `Engine.answers`."""
-        encoded = self._encoded(video, frame)
-        return answer_prompt_variously(self._segmenter, video.frames[frame], encoded, prompt, before)
+        """All that a prompt may mean; see `Engine.answers`. Errors as of `answer`."""
+        if not 0 <= frame < len(video):
+            raise ValueError(f"prompt: expected a frame in 0..{len(video) - 1}, got {frame}")
+        check_inside(prompt, video.wh)
+        if self.own_answers:
+            encoded = self._encoded(video, frame)
+            return answer_prompt_variously(self._segmenter, video.frames[frame], encoded, prompt, before)
+        if before is None:
+            masks, scores = self._asked(video, frame, prompt)
+        else:
+            prompt = replace(prompt, mask_logits=self._segmenter.as_low(before))
+            found = self._segmenter.decode(self._encoded(video, frame), prompt, several=False)
+            masks, scores = found.masks, found.scores
+        order = scores.argsort(descending=True, stable=True).tolist()
+        return [_result(masks[place].cpu(), _probability(scores[place])) for place in order]
+
+    def _asked(self, video: Video, frame: int, prompt: Prompt) -> tuple[Tensor, Tensor]:
+        """(m, h, w) bool candidates of the video model for a prompt that begins an object, and (m,) their overlaps."""
+        session = self._session(video)
+        if self._seen is not None and self._seen[0]() is video and self._seen[1] == frame:
+            session.cache.cache_vision_features(frame, self._seen[2])
+        points, labels = prompt.points, prompt.labels.long()
+        if prompt.box is not None:  # its corners are points of two more kinds, and come first
+            points = torch.cat([rearrange(prompt.box, "(k xy) -> k xy", xy=2), points])
+            labels = torch.cat([torch.tensor([2, 3]), labels])
+        scale = self._segmenter.side / torch.tensor(video.wh).double()
+        asked = {
+            "point_coords": rearrange((points * scale).float(), "k xy -> 1 1 k xy").to(self.device),
+            "point_labels": rearrange(labels.int(), "k -> 1 1 k").to(self.device),
+        }
+        session.add_point_inputs(session.obj_id_to_idx(1), frame, asked)
+        session.obj_with_new_inputs = [1]
+        heard: list[tuple[Tensor, Tensor]] = []
+        listener = self._model.mask_decoder.register_forward_hook(
+            lambda module, requested, answer: heard.append((answer[0], answer[1]))
+        )
+        with listener:
+            seen = self._model(inference_session=session, frame_idx=frame)
+        features = session.cache.get_vision_features(frame)
+        if features is not None:
+            self._seen = weakref.ref(video), frame, features
+        low, overlaps = heard[0]
+        masks = self._segmenter.to_frame(rearrange(low, "1 1 m h w -> m 1 h w"), video.wh)
+        there = bool((seen.object_score_logits > 0).all())  # of an absent object the library draws nothing
+        return masks & there, overlaps.flatten().float()
 
     def walk(
         self,
@@ -133,10 +183,10 @@ class Sam2VideoEngine:
 
     def _session(self, video: Video) -> Any:
         """One of the library's, without objects."""
-        from transformers import Sam2VideoInferenceSession
+        import transformers
 
         w, h = video.wh
-        session: Any = Sam2VideoInferenceSession(
+        session: Any = getattr(transformers, VIDEO_KINDS[self._kind].session)(
             video_height=h,
             video_width=w,
             inference_device=self.device,
@@ -196,8 +246,8 @@ class Sam2VideoEngine:
         return embedding
 
 
-class _Segmenter(Sam2Segmenter):
-    """SAM 2 on single frames, and what goes into the video model and comes out of it by the same rules."""
+class _Sam2Frames(Sam2Segmenter):
+    """SAM 2 or EdgeTAM on single frames, and what goes into the video model and comes out of it by the same rules."""
 
     def frame_input(self, frame: np.ndarray) -> Tensor:
         """(h, w, 3) uint8 -> (3, side, side)."""
@@ -214,10 +264,14 @@ class _Segmenter(Sam2Segmenter):
         return self._to_frame(low, wh)[:, 0] > 0
 
 
+class _Sam3Frames(Sam3Segmenter, _Sam2Frames):
+    """The same for the tracker of SAM 3."""
+
+
 class _Frames(Mapping[int, Tensor]):
     """All frames of a video as the model takes them, each prepared when it is asked for and not kept."""
 
-    def __init__(self, segmenter: _Segmenter, video: Video) -> None:
+    def __init__(self, segmenter: _Sam2Frames, video: Video) -> None:
         self._segmenter, self._video = segmenter, video
 
     def __len__(self) -> int:
@@ -243,12 +297,17 @@ def _forget(session: Any, frame: int, reach: int) -> None:
             del tracked[old]
 
 
+def _result(mask: Tensor, score: float) -> ObjectResult:
+    score *= bool(mask.any())
+    return ObjectResult(mask, score, score)
+
+
 def _probability(score: Tensor) -> float:
     return float(score.clamp(0, 1))
 
 
 def _check(video: Video, known: Mapping[int, Sequence[KnownMask]], frames: range) -> None:
-    """Raises ValueError as `Sam2VideoEngine.walk` says."""
+    """Raises ValueError as `VideoEngine.walk` says."""
     if not known:
         raise ValueError("known: expected at least one object to follow, got none")
     if abs(frames.step) != 1 or not all(0 <= frame < len(video) for frame in (*frames[:1], *frames[-1:])):

@@ -4,6 +4,7 @@ import gc
 import itertools
 import weakref
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ import torch.nn.functional as F
 
 from pointtrack.objects.answer import answer_prompt
 from pointtrack.objects.point_prompts import KnownMask
-from pointtrack.objects.sam2_engine import Sam2VideoEngine, _Frames, load_sam2_video
+from pointtrack.objects.video_engine import VideoEngine, _Frames, load_video_engine
 from pointtrack.segment import Prompt, load_segmenter
-from pointtrack.segment.zoo import VideoModel, _image_part
+from pointtrack.segment.video_zoo import VideoModel, image_part
 from pointtrack.types import Video
 from tests.support.sam2_library import WH, library_walk, processor
 from tests.support.tiny_sam import SIDE, draw_weights, video_settings
@@ -37,7 +38,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(folder):
-    return load_sam2_video(folder, device="cpu")
+    return load_video_engine(folder, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,9 @@ def wavering(engine):
     model = deepcopy(engine._model)
     scores = library_walk(model, make_video(), ONE, range(1, T)).present
     model.mask_decoder.pred_obj_score_head.proj_out.bias.data -= torch.stack(list(scores.values())).median()
-    return Sam2VideoEngine(VideoModel(model, _image_part(transformers, model), "", "", torch.device("cpu")))
+    return VideoEngine(
+        VideoModel(model, image_part(model, "sam2_video"), "sam2_video", "", "", torch.device("cpu"))
+    )
 
 
 def make_video(frames=T, wh=WH):
@@ -261,16 +264,31 @@ def test_masks_go_in_as_the_library_takes_them(engine, wh):
     ],
 )
 @pytest.mark.parametrize("before", [None, LEFT])
-def test_answer_is_that_of_single_frames(folder, engine, video, prompt, before):
+def test_own_answers_are_those_of_single_frames(folder, video, prompt, before):
+    engine = load_video_engine(folder, device="cpu", own_answers=True)
     segmenter = load_segmenter(folder, device="cpu")
     expected = answer_prompt(segmenter, video.frames[5], segmenter.encode(video.frames[5]), prompt, before)
     found = engine.answer(video, 5, prompt, before)
     assert same(found, expected) and found.mask.any() and found.score > 0
+    assert same(
+        engine.answers(video, 5, Prompt(points=[[11, 7]]))[0],
+        engine.answer(video, 5, Prompt(points=[[11, 7]])),
+    )
     assert not torch.equal(found.mask, engine.answer(video, 6, prompt, before).mask)
 
 
+def test_a_mask_that_is_corrected_goes_with_the_clicks(folder, engine, video):
+    segmenter = load_segmenter(folder, device="cpu")
+    prompt = Prompt(points=[[11, 7], [40, 30]], labels=[1, 0])
+    told = replace(prompt, mask_logits=segmenter.as_low(LEFT))
+    expected = segmenter.decode(segmenter.encode(video.frames[5]), told, several=False)
+    found = engine.answers(video, 5, prompt, LEFT)
+    assert len(found) == 1 and torch.equal(found[0].mask, expected.masks[0])
+    assert not torch.equal(found[0].mask, engine.answer(video, 5, prompt).mask)
+
+
 def test_a_frame_is_encoded_once(engine, monkeypatch):
-    encoded = spied(engine, monkeypatch, "encode")
+    encoded = spied(engine, monkeypatch, "frame_input")
     video, other = make_video(2), make_video(2)
     for requested, frame, count in (
         (video, 0, 1),
@@ -349,13 +367,13 @@ def test_what_answer_refuses(engine, video, frame, prompt, message):
 
 def test_name_and_licence(folder, engine):
     assert (engine.name, engine.licence, engine.device) == (folder.name, "unknown", torch.device("cpu"))
-    published = load_sam2_video("sam2.1-hiera-large", checkpoint=folder, device="cpu")
+    published = load_video_engine("sam2.1-hiera-large", checkpoint=folder, device="cpu")
     assert (published.name, published.licence) == ("sam2.1-hiera-large", "Apache-2.0")
 
 
 @pytest.mark.gpu
 def test_same_masks_on_a_gpu(folder, engine, video):
-    on_gpu = load_sam2_video(folder, device="cuda")
+    on_gpu = load_video_engine(folder, device="cuda")
     cpu = list(engine.walk(video, ONE, range(1, 6)))
     gpu = list(on_gpu.walk(video, ONE, range(1, 6)))
     for one, other in zip(cpu, gpu, strict=True):

@@ -1,0 +1,138 @@
+"""Published models that follow objects through a video, by name."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pointtrack.models.device import pick_device
+from pointtrack.segment.zoo import (
+    BY_REPO,
+    KINDS,
+    PART_OF,
+    PUBLISHED,
+    SHIPPED,
+    WEIGHTS,
+    called,
+    find_folder,
+    kind_of,
+    load_library_model,
+    not_that_kind,
+    transformers_with,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VideoKind:
+    """Names of the classes in `transformers` for a `model_type`: of the config, the model, and a video in work."""
+
+    config: str
+    model: str
+    session: str
+
+
+VIDEO_KINDS = {
+    "sam2_video": VideoKind("Sam2VideoConfig", "Sam2VideoModel", "Sam2VideoInferenceSession"),
+    "edgetam_video": VideoKind("EdgeTamVideoConfig", "EdgeTamVideoModel", "EdgeTamVideoInferenceSession"),
+    "sam3_tracker_video": VideoKind(
+        "Sam3TrackerVideoConfig", "Sam3TrackerVideoModel", "Sam3TrackerVideoInferenceSession"
+    ),
+    "sam3_video": VideoKind("Sam3VideoConfig", "Sam3TrackerVideoModel", "Sam3TrackerVideoInferenceSession"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class VideoModel:
+    """A published model for video, and the one for single frames over the same weights.
+
+    Attributes:
+        video: a model of `transformers`, on `device` and set to evaluate.
+        image: the library's model for single frames whose weights are those of `video`, not a copy.
+        kind: key of VIDEO_KINDS.
+        name, licence: as those of a segmenter.
+        device: where both are.
+    """
+
+    video: Any
+    image: Any
+    kind: str
+    name: str
+    licence: str
+    device: torch.device
+
+
+def load_video_model(
+    name: str | Path, *, checkpoint: str | Path | None = None, device: str | torch.device = "auto"
+) -> VideoModel:
+    """Load a model that follows objects through a video; `pointtrack.objects.video_engine.load_video_engine` is its user.
+
+    Args:
+        name: of the published models of `load_segmenter` those of SAM 2, "edgetam" or "sam3", or the folder, or the
+            "owner/name" on the hub, of another one for video in the format of `transformers`.
+        checkpoint, device: as for `load_segmenter`.
+
+    Raises:
+        FileNotFoundError, ConnectionError, PermissionError, ImportError: as `load_segmenter`.
+        ValueError: a model that does not follow objects, files that do not hold that model, or a device that this
+            machine does not have.
+    """
+    name = BY_REPO.get(str(name), str(name))
+    row = PUBLISHED.get(name)
+    if name == SHIPPED or (row is not None and row.kind not in PART_OF.values()):
+        raise ValueError(
+            f"{name}: expected a model that follows objects, got one for single frames; "
+            f"choose one of {', '.join(video_names())}"
+        )
+    where = pick_device(device)
+    transformers_with([])
+    folder = find_folder(name, checkpoint)
+    kind = kind_of(folder)
+    if kind not in VIDEO_KINDS or (row is not None and PART_OF[kind] != row.kind):
+        wanted = [one for one, part in PART_OF.items() if row is None or part == row.kind]
+        raise not_that_kind(folder, name if row else "a model for video", " or ".join(wanted), kind)
+    classes = VIDEO_KINDS[kind]
+    video = load_library_model(folder, kind, classes.config, classes.model)
+    video = video.float().eval().requires_grad_(False).to(where)
+    model = VideoModel(video, image_part(video, kind), kind, *called(name, folder), where)
+    log.info("video model %s from %s, licence %s, on %s", model.name, folder, model.licence, where)
+    return model
+
+
+def video_names() -> list[str]:
+    """Names of the published models that follow objects."""
+    return [name for name, row in PUBLISHED.items() if row.kind in PART_OF.values()]
+
+
+def cached_video_names() -> list[str]:
+    """Those whose weights lie in the hub's cache, so that they can be used at once; none without the extra `sam`."""
+    try:
+        transformers_with([])
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return []
+    names = video_names()
+    return [one for one in names if isinstance(try_to_load_from_cache(PUBLISHED[one].repo, WEIGHTS), str)]
+
+
+def image_part(video: Any, kind: str) -> Any:
+    """The model for single frames over the tensors of the one for video of a `kind`."""
+    part = KINDS[PART_OF[kind]]
+    transformers = transformers_with([part.model])
+    with torch.device("meta"):  # without storage: all of it is given below
+        image = getattr(transformers, part.model)(
+            getattr(transformers, part.config).from_dict(video.config.to_dict())
+        )
+    own = image.state_dict().keys()
+    image.load_state_dict({key: x for key, x in video.state_dict().items() if key in own}, assign=True)
+    tables = dict(video.named_buffers())
+    for name, buffer in list(image.named_buffers()):
+        if buffer.is_meta:  # what is computed from the config, and in no file
+            module, _, last = name.rpartition(".")
+            image.get_submodule(module).register_buffer(last, tables[name], persistent=False)
+    return image.eval().requires_grad_(False)
