@@ -37,7 +37,7 @@ class Block:
     fraction: Tensor
 
 
-def read_block(level: Tensor, frame: Tensor, xy: Tensor, radius: int) -> Block:
+def read_block(level: Tensor, frame: Tensor, xy: Tensor, radius: int, margin: int = 0) -> Block:
     """Cells around float positions on given frames.
 
     Args:
@@ -45,12 +45,13 @@ def read_block(level: Tensor, frame: Tensor, xy: Tensor, radius: int) -> Block:
         frame: (b, ...) int64 frame of each position.
         xy: (b, ..., 2) positions in cells of this level.
         radius: of the patch that will be blended from the block.
+        margin: rows and columns along the border of the map that are never read.
     """
     b, t, h, w, c = level.shape
     base = xy.floor()
     reach = torch.arange(-radius, radius + 2, device=xy.device)
-    x = (base[..., 0, None].long() + reach).clamp(0, w - 1)
-    y = (base[..., 1, None].long() + reach).clamp(0, h - 1)
+    x = (base[..., 0, None].long() + reach).clamp(margin, w - 1 - margin)
+    y = (base[..., 1, None].long() + reach).clamp(margin, h - 1 - margin)
     batch = torch.arange(b, device=xy.device).reshape(b, *[1] * (frame.ndim - 1))
     start = ((batch * t + frame) * h)[..., None, None]
     row = (start + y[..., None, :]) * w + x[..., :, None]
@@ -66,12 +67,12 @@ def blend(values: Tensor, fraction: Tensor) -> Tensor:
     return values.flatten(-3, -2)
 
 
-def read_patch(level: Tensor, frame: Tensor, xy: Tensor, radius: int) -> Tensor:
+def read_patch(level: Tensor, frame: Tensor, xy: Tensor, radius: int, margin: int = 0) -> Tensor:
     """(b, t, h, w, c) maps at (b, ..., 2) positions -> (b, ..., (2 * radius + 1)^2, c) features, x slow.
 
     Same as bilinear sampling with the border value outside. Arguments as in `read_block`.
     """
-    block = read_block(level, frame, xy, radius)
+    block = read_block(level, frame, xy, radius, margin)
     return blend(block.cells, block.fraction)
 
 

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from pointtrack.config import EncoderConfig
 from pointtrack.geometry import sample_features
 from pointtrack.layers.attention import CrossBlock, SelfBlock
-from pointtrack.layers.encoder import Encoder, instance_norm
+from pointtrack.layers.encoder import Encoder
+from pointtrack.layers.norms import instance_norm
 
 # What a prompt token is.
 NEGATIVE, POSITIVE, BOX_START, BOX_END, NOTHING = 0, 1, 2, 3, -1

@@ -8,12 +8,24 @@ from pointtrack.config import CorrelationConfig, EncoderConfig
 from pointtrack.geometry import sample_features
 from pointtrack.layers.correlation import PatchCorrelation, read_patch
 from pointtrack.layers.embeddings import neighbour_motion, time_code
-from pointtrack.layers.encoder import Encoder, build_pyramid, instance_norm
+from pointtrack.layers.encoder import Encoder, build_pyramid
+from pointtrack.layers.norms import exact_instance_norm, instance_norm
 
 
 def test_instance_norm_equals_the_textbook():
     x = torch.randn(2, 5, 7, 9, generator=torch.Generator().manual_seed(0)) * 3 + 1
     assert torch.allclose(instance_norm(x), F.instance_norm(x), atol=1e-5)
+
+
+def test_exact_instance_norm_is_exact_on_large_maps():
+    x = 3 * torch.randn(2, 8, 200, 250, generator=torch.Generator().manual_seed(0)) + 5
+    wanted = F.instance_norm(x.double())
+    for layout in (torch.channels_last, torch.contiguous_format):
+        with torch.inference_mode():
+            ours = x.clone(memory_format=layout)
+            assert (exact_instance_norm(ours) - wanted).abs().max() < 5e-6
+            assert torch.equal(ours, x)  # not touched
+            assert (exact_instance_norm(ours, overwrite=True) - wanted).abs().max() < 5e-6
 
 
 @pytest.mark.parametrize("wh", [(64, 48), (100, 84), (33, 70)])

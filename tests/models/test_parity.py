@@ -25,12 +25,12 @@ from pointtrack.cotracker import CoTrackerOnlinePredictor, CoTrackerPredictor
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
 from pointtrack.zoo import ALIASES, load_tracker
+from tests.support.probabilities import assert_same_probability
 from tests.support.synthetic_weights import digest, learned_weights, published_state_dict
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fixtures" / "dev"))
-MODEL_PX, PREDICTOR_PX, LOGIT = 1e-4, 2e-4, 1e-4
-CERTAIN = 1e-3  # probabilities this close to 0 or 1 have no logit to speak of in float32
+MODEL_PX, PREDICTOR_PX = 1e-4, 2e-4
 
 
 def meta_of(path: Path) -> dict[str, Any]:
@@ -80,10 +80,6 @@ def with_rounds(tracker: PointTracker, rounds: int) -> PointTracker:
     return tracker
 
 
-def logit(probability: Tensor) -> Tensor:
-    return torch.logit(probability.double())
-
-
 def joined(windows: list[TrackedWindow], shape: tuple[int, ...]) -> dict[str, Tensor]:
     """The last word of all windows on every frame, before the query frames too."""
     xy = torch.full((*shape, 2), torch.nan)
@@ -94,13 +90,6 @@ def joined(windows: list[TrackedWindow], shape: tuple[int, ...]) -> dict[str, Te
         xy[:, rows], visibility[:, rows] = last.xy, last.visibility_logit
         confidence[:, rows] = last.confidence_logit
     return {"tracks": xy, "visibility": visibility.sigmoid(), "confidence": confidence.sigmoid()}
-
-
-def assert_same_probability(ours: Tensor, golden: np.ndarray, name: str) -> None:
-    golden_ = torch.from_numpy(golden)
-    clear = (golden_ > CERTAIN) & (golden_ < 1 - CERTAIN)
-    gap = (logit(ours) - logit(golden_)).abs()[clear]
-    assert gap.numel() == 0 or gap.max() < LOGIT, f"{name}: {gap.max():.2e}"
 
 
 @pytest.mark.parametrize("path, case", cases("model"))

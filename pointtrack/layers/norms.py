@@ -1,0 +1,40 @@
+"""Instance norm, fast or exact."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+EPS = 1e-5
+ROWS = 8  # squared at a time, so that what lies between stays in the cache
+
+
+def instance_norm(x: Tensor) -> Tensor:
+    """Zero mean and unit variance per image and channel, without learned scale. (b, c, h, w) -> same.
+
+    One group per channel is the same thing as F.instance_norm, and faster on a CPU. There it sums squares of maps whose
+    channels come last one after the other, in float32: errors of 1e-4 on a map of 200 x 250.
+    """
+    return F.group_norm(x, x.shape[1], eps=EPS)
+
+
+def exact_instance_norm(x: Tensor, overwrite: bool = False) -> Tensor:
+    """The same with errors of 1e-6, for networks that amplify rounding; a fifth slower than a copy of the map.
+
+    Args:
+        x: (b, c, h, w).
+        overwrite: the answer may be written into `x`.
+    """
+    rows = rearrange(x, "b c h w -> b h w c")
+    if x.device.type != "cpu" or torch.is_grad_enabled() or not rows.is_contiguous():
+        return F.instance_norm(x, eps=EPS)
+    b, h, w, c = rows.shape
+    lines = rows.view(b, h, w * c)
+    mean = lines.sum(dim=1).view(b, w, c).sum(dim=1) / (h * w)
+    rows = rows.sub_(mean[:, None, None]) if overwrite else rows - mean[:, None, None]
+    squares = [(part * part).sum(dim=1) for part in rows.view(b, h, w * c).split(ROWS, dim=1)]
+    variance = torch.stack(squares).sum(dim=0).view(b, w, c).sum(dim=1) / (h * w)
+    rows.mul_(torch.rsqrt(variance + EPS)[:, None, None])
+    return rearrange(rows, "b h w c -> b c h w")

@@ -1,0 +1,1 @@
+"""LocoTrack: whole clips, every point by itself, no windows."""
