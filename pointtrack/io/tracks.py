@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from zipfile import BadZipFile
 
 from pointtrack.io.atomic import atomic_path
-from pointtrack.io.formats import cvat, deeplabcut, napari, native, tapvid
+from pointtrack.io.formats import (
+    after_effects,
+    blender,
+    comfyui,
+    cvat,
+    deeplabcut,
+    equalizer,
+    fusion,
+    mot,
+    napari,
+    native,
+    nuke,
+    parquet,
+    rerun_file,
+    sleap,
+    tapvid,
+)  # fmt: skip
+from pointtrack.io.formats.needs import require
 from pointtrack.io.npz import read_npz, write_npz
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.io.track_log import TrackWriter, read_spilled
@@ -18,62 +35,145 @@ from pointtrack.types import Tracks, Video
 TRACK_FORMATS: dict[str, tuple[str, ...]] = {
     "pointtrack": (".npz", ".csv", ".json", ".tracks"),
     "dlc": (".csv", ".h5"),
-    "napari": (".csv",),
+    "dlc-labels": (".csv",),
+    "sleap": (".slp",),
+    "napari": (".csv", ".npy"),
     "cvat": (".xml",),
+    "parquet": (".parquet",),
+    "rerun": (".rrd",),
+    "mot": (".txt",),
     "tapvid": (".npz", ".pkl"),
+    "nuke": (".nk",),
+    "after-effects": (".txt",),
+    "fusion": (".setting",),
+    "3de": (".txt",),
+    "blender": (".py",),
+    "comfyui": (".json",),
 }
 # Name of an export -> how its file's name ends behind that of the video, and the format.
 TRACK_EXPORTS: dict[str, tuple[str, str]] = {
     "csv": (".csv", "pointtrack"),
     "json": (".json", "pointtrack"),
+    "parquet": (".parquet", "parquet"),
     "dlc": ("DLC_pointtrack.csv", "dlc"),
     "dlc-h5": ("DLC_pointtrack.h5", "dlc"),
+    "sleap": (".slp", "sleap"),
     "napari": ("_napari.csv", "napari"),
+    "napari-tracks": ("_napari.npy", "napari"),
     "cvat": ("_cvat.xml", "cvat"),
+    "rerun": (".rrd", "rerun"),
+    "mot": ("_mot.txt", "mot"),
     "tapvid": ("_tapvid.npz", "tapvid"),
+    "nuke": (".nk", "nuke"),
+    "after-effects": ("_after_effects.txt", "after-effects"),
+    "fusion": (".setting", "fusion"),
+    "3de": ("_3de.txt", "3de"),
+    "blender": ("_blender.py", "blender"),
+    "comfyui": ("_comfyui.json", "comfyui"),
 }
+# The writers of tables and texts for other tools; those of texts take the number of the first frame too.
+WRITERS: dict[str, Callable[[Path, Tracks], None]] = {
+    "dlc": deeplabcut.write,
+    "napari": napari.write,
+    "cvat": cvat.write,
+    "sleap": sleap.write,
+    "parquet": parquet.write,
+}
+TEXTS: dict[str, Callable[[Tracks, int | None], Iterator[str]]] = {
+    "nuke": nuke.lines,
+    "after-effects": after_effects.lines,
+    "fusion": fusion.lines,
+    "3de": equalizer.lines,
+    "blender": blender.lines,
+    "comfyui": comfyui.lines,
+}
+READERS: dict[str, Callable[[Path, tuple[int, int] | None, float], Tracks]] = {
+    "dlc": deeplabcut.read,
+    "napari": napari.read,
+    "cvat": cvat.read,
+    "sleap": sleap.read,
+    "parquet": parquet.read,
+    "mot": mot.read,
+    "tapvid": tapvid.read,
+}
+# What an export needs that is not always installed.
+NEEDS = {"dlc-h5": ("pandas", "tables"), "sleap": ("sleap_io",), "parquet": ("pyarrow",), "rerun": ("rerun",)}
 
 
 @writes_anywhere
 def save_tracks(
-    path: str | Path, tracks: Tracks, *, format: str | None = None, video: Video | None = None
+    path: str | Path,
+    tracks: Tracks,
+    *,
+    format: str | None = None,
+    video: Video | None = None,
+    first_number: int | None = None,
 ) -> Path:
-    """Write tracks; `load_tracks` reads every format back, and what a format has no place for is lost.
+    """Write tracks. `load_tracks` reads the formats of the first table back; what a format has no place for is lost.
 
     | format | is | lost |
     |---|---|---|
-    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; then, where the tracks have them, source; state, similarity, times_redetected, raw_x, raw_y, raw_visibility; name; a few lines `# key: value` before. .json: the same, null where not tracked, states as numbers. .tracks: pieces, as a run writes them; it may still be growing | nothing |
-    | "dlc" | DeepLabCut's predictions of one animal, .csv or .h5 (extra `dlc`); body parts point0, ... by id, likelihood is the visibility | confidence, queries, size, fps |
-    | "napari" | .csv for a tracks layer: ID, t, y, x, and as features visibility and confidence; only frames on which a point is tracked | queries, size, fps; frames before and after all points |
-    | "cvat" | .xml, CVAT for video 1.1: a track of points for each; outside: left the image, or not tracked any more; occluded: visibility of at most 0.5 | confidence, queries, fps; visibility becomes 0 or 1, positions are rounded to 0.0001 pixels |
-    | "tapvid" | .npz of one video, or .pkl like TAP-Vid-DAVIS: positions in 0..1, occluded: visibility of at most 0.5, or outside the image; query points (t, y, x) in 0..1 | confidence, ids, fps, the first frame's number; visibility becomes 0 or 1; the size without `video` |
+    | "pointtrack" | .npz: compressed arrays. .csv: a line per frame and point: frame, time (seconds, frame / fps), id, x, y, visibility, confidence; x and y empty where not tracked; then, where the tracks have them, source; state, similarity, times_redetected, raw_x, raw_y, raw_visibility; name; a few lines `# key: value` before. .json: the same, null where not tracked, states and sources as numbers. .tracks: pieces, as a run writes them; it may still be growing | nothing |
+    | "parquet" | .parquet (extra `formats`): the columns of the .csv as a long table | nothing |
+    | "dlc" | DeepLabCut's predictions of one animal, .csv or .h5 (extra `dlc`); body parts are the names, likelihood is the visibility | confidence, queries, size, fps, sources |
+    | "sleap" | .slp of SLEAP (extra `formats`): a skeleton whose nodes are the points; frames that a person corrected hold an instance of the user too | queries |
+    | "napari" | .csv that `viewer.open(path)` shows as points, with visibility, confidence, name and source as features; .npy that `viewer.open(path, layer_type="tracks")` shows as tracks (ID, t, y, x alone); only frames on which a point is tracked | queries, size, fps; frames before and after all points |
+    | "cvat" | .xml, CVAT for video 1.1: a track of points for each, labelled with its name; outside: left the image, or not tracked any more; occluded: not visible; as few keyframes as keep positions to half a pixel; the source of a corrected track is semi-auto | confidence, queries, fps; visibility becomes 0 or 1, positions are rounded to 0.0001 pixels |
+    | "mot" | .txt of MOTChallenge: boxes of a pixel where points are seen; frames and pixels from 1 | all but those positions and their visibility |
+    | "tapvid" | .npz of one video, or .pkl like TAP-Vid-DAVIS: positions in 0..1, occluded: not visible, or outside the image; query points (t, y, x) in 0..1 | confidence, ids, fps, the first frame's number; visibility becomes 0 or 1; the size without `video` |
+
+    For showing and animating, written only, keys where a point is seen:
+
+    | format | is | its first frame | y goes |
+    |---|---|---|---|
+    | "rerun" | .rrd (extra `formats`): points with visibility, confidence, source and state over time, over the frames of `video` | 0 | down |
+    | "nuke" | .nk with a Tracker4; frames that a person corrected are key_track keys | 1 | up |
+    | "after-effects" | .txt of keyframes to paste: position for one point, effects "Point Control" for more | 0 | down |
+    | "fusion" | .setting with a Tracker and a path per point (DaVinci Resolve too) | 0 | up |
+    | "3de" | .txt of 2D points for 3DEqualizer | 1 | up |
+    | "blender" | .py that makes tracks in Blender's movie clip | 1 | up |
+    | "comfyui" | .json, a list per point of {"x", "y"} for every frame | - | down |
+    | "dlc-labels" | .csv, CollectedData_SCORER.csv of DeepLabCut: what a person said, in the folder of the video | 0 | down |
 
     Where the queries are lost, `load_tracks` takes the first frame on which a point is known; a point that is
-    known nowhere is then left out, with a warning in the log. States are lost in all formats but the first, where a point
+    known nowhere is then left out, with a warning in the log. States are lost in all formats but the first two, where a point
     that is lost has a visibility of 0.
 
     Args:
-        path: file to write, also s3://... and the like; missing folders are made.
+        path: file to write; missing folders are made.
         tracks: the tracks.
         format: one of the above; by default the first of them that has such a suffix.
-        video: the frames, which only "tapvid" keeps; a .pkl must have them.
+        video: the frames, which "tapvid" and "rerun" keep; a .pkl must have them.
+        first_number: what the tool calls the first frame of the video, where that is not as in the second table (1001).
 
     Returns:
         The path.
 
     Raises:
-        ValueError: an unknown format, or a suffix that it does not have; an .h5 file without the extra; a .pkl
-            without the video, or a video that the tracks do not fit.
+        ValueError: an unknown format, or a suffix that it does not have; a file that needs an extra without it; a .pkl
+            without the video, or a video that the tracks do not fit; a number of the first frame for a format without.
     """
     path = Path(path)
     format = _format_of(path, format)
-    if format == "tapvid":
+    if first_number is not None and format not in TEXTS:
+        raise ValueError(f"first_number: expected with {', '.join(TEXTS)}, got {first_number} for {format}")
+    if format in TEXTS:
+        _write_lines(path, TEXTS[format](tracks, first_number))
+    elif format == "mot":
+        _write_lines(path, mot.track_lines(tracks))
+    elif format == "tapvid":
         tapvid.write(path, tracks, video)
     elif format == "pointtrack":
         _write_own(path, tracks)
     else:
         with atomic_path(path) as part:
-            {"dlc": deeplabcut.write, "napari": napari.write, "cvat": cvat.write}[format](part, tracks)
+            if format == "rerun":
+                rerun_file.write(part, tracks, video)
+            elif format == "dlc-labels":
+                folder = path.resolve().parent.name
+                deeplabcut.write_labels(part, tracks, path.stem.removeprefix("CollectedData_"), folder)
+            else:
+                WRITERS[format](part, tracks)
     return path
 
 
@@ -100,14 +200,12 @@ def load_tracks(
     if not path.is_file():
         suffixes = ", ".join(TRACK_FORMATS[format])
         raise FileNotFoundError(f"tracks file: expected {suffixes}, found nothing at {path}")
-    readers: dict[str, Callable[..., Tracks]] = {
-        "dlc": deeplabcut.read,
-        "napari": napari.read,
-        "cvat": cvat.read,
-        "tapvid": tapvid.read,
-    }
+    if format != "pointtrack" and format not in READERS:
+        raise ValueError(
+            f"{path}: expected tracks as pointtrack, {', '.join(READERS)}; {format} is written, not read"
+        )
     try:
-        return _read_own(path) if format == "pointtrack" else readers[format](path, wh, fps)
+        return _read_own(path) if format == "pointtrack" else READERS[format](path, wh, fps)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, BadZipFile) as error:
         if str(error).startswith(str(path)):
             raise
@@ -126,8 +224,9 @@ def parse_exports(names: str | None) -> list[str]:
     unknown = [name for name in chosen if name not in TRACK_EXPORTS]
     if unknown:
         raise ValueError(f"export: expected some of {', '.join(TRACK_EXPORTS)}, got {names!r}")
-    if "dlc-h5" in chosen:
-        deeplabcut.require_h5()
+    for name in chosen:
+        for package in NEEDS.get(name, ()):
+            require(package, f"export {name}")
     return chosen
 
 
@@ -163,14 +262,17 @@ def _format_of(path: Path, format: str | None) -> str:
 
 
 def _write_own(path: Path, tracks: Tracks) -> None:
-    if path.suffix.lower() == ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         write_npz(path, tracks.arrays())
-        return
-    if path.suffix.lower() == ".tracks":
+    elif suffix == ".tracks":
         with TrackWriter(path) as writer:
             writer.append(tracks)
-        return
-    lines = native.csv_lines(tracks) if path.suffix.lower() == ".csv" else native.json_lines(tracks)
+    else:
+        _write_lines(path, native.csv_lines(tracks) if suffix == ".csv" else native.json_lines(tracks))
+
+
+def _write_lines(path: Path, lines: Iterator[str]) -> None:
     with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         file.writelines(lines)
 

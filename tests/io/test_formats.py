@@ -3,6 +3,7 @@
 import csv
 import logging
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from xml.etree import ElementTree
 
@@ -11,7 +12,15 @@ import pytest
 import torch
 
 from pointtrack.datasets.tapvid import tapvid_clips
-from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
+from pointtrack.io.tracks import (
+    NEEDS,
+    READERS,
+    TRACK_EXPORTS,
+    export_tracks,
+    load_tracks,
+    parse_exports,
+    save_tracks,
+)  # fmt: skip
 from pointtrack.types import Queries, Tracks, Video
 
 NAN = float("nan")
@@ -89,26 +98,25 @@ def test_deeplabcut_h5_is_the_table_of_the_csv(tmp_path):
 
 def test_h5_without_the_extra_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tables", None)
-    monkeypatch.setattr(
-        "pointtrack.io.formats.deeplabcut.find_spec", lambda name: None if name == "tables" else 1
-    )
+    monkeypatch.setattr("pointtrack.io.formats.needs.find_spec", lambda name: None if name == "tables" else 1)
     for call in (
         lambda: save_tracks(tmp_path / "t.h5", walk()),
         lambda: parse_exports("csv,dlc-h5"),
     ):
-        with pytest.raises(ValueError, match=r"needs tables, not installed.*pip install 'pointtrack\[dlc\]'"):
+        with pytest.raises(
+            ValueError, match=r"needs the package tables, not installed.*pip install 'pointtrack\[dlc\]'"
+        ):
             call()
     assert parse_exports("dlc") == ["dlc"]
 
 
-def test_deeplabcut_of_others(tmp_path, caplog):
+def test_deeplabcut_of_others(tmp_path):
     path = tmp_path / "mouse.csv"
     header = "scorer,net,net,net,net,net,net\nbodyparts,nose,nose,nose,tail,tail,tail\n"
     coords = "coords,x,y,likelihood,x,y,likelihood\n"
     path.write_text(header + coords + "0,1.5,2,0.9,,,\n1,2.5,3,1.0000001,9,8,0.5\n")
-    with caplog.at_level(logging.WARNING):
-        tracks = load_tracks(path, format="dlc", wh=(20, 10))
-    assert "nose -> 0, tail -> 1" in caplog.text
+    tracks = load_tracks(path, format="dlc", wh=(20, 10))
+    assert (tracks.ids.tolist(), tracks.queries.names) == ([0, 1], ("nose", "tail"))
     assert tracks.xy[1].tolist() == [[2.5, 3], [9, 8]]
     assert tracks.visibility[:, 0].tolist() == pytest.approx([0.9, 1.0])
     assert tracks.queries.frame.tolist() == [0, 1]
@@ -137,16 +145,20 @@ def test_napari_keeps_what_is_tracked(tmp_path):
     assert_points_on_first_known_frame(again, [-3, 0, 7])
 
 
-def test_napari_table_is_the_data_of_a_layer(tmp_path):
+def test_napari_table_has_the_columns_that_napari_knows(tmp_path):
     tracks = walk()
     path = save_tracks(tmp_path / "t.csv", tracks, format="napari")
-    assert path.read_text().startswith("ID,t,y,x,visibility,confidence\n")
+    assert path.read_text().startswith("index,axis-0,axis-1,axis-2,ID,visibility,confidence\n")
     table = np.loadtxt(path, delimiter=",", skiprows=1)
-    assert len(table) == 6 + 5 + 4
+    assert table[:, 0].tolist() == list(range(6 + 5 + 4))
     assert np.isfinite(table).all()
-    assert table[:, :2].tolist() == sorted(table[:, :2].tolist())
-    row = table[(table[:, 0] == 7) & (table[:, 1] == 9)][0]
+    row = table[(table[:, 4] == 7) & (table[:, 1] == 9)][0]
     np.testing.assert_allclose(row[2:4], tracks.xy[4, 0].flip(0), rtol=1e-6)
+    rows = np.load(save_tracks(tmp_path / "t.npy", tracks))
+    assert rows[:, :2].tolist() == sorted(rows[:, :2].tolist())
+    np.testing.assert_allclose(rows[:, 2:], table[:, 2:4], rtol=1e-6)
+    again = load_tracks(tmp_path / "t.npy", wh=WH)
+    np.testing.assert_array_equal(again.xy.numpy(), tracks.select([1, 2, 0]).xy.numpy())
 
 
 def test_napari_of_others(tmp_path):
@@ -296,26 +308,29 @@ def test_size_must_come_from_somewhere(tmp_path, suffix, format):
 
 
 def test_unknown_formats_and_names(tmp_path):
-    with pytest.raises(
-        ValueError, match="expected one of pointtrack, dlc, napari, cvat, tapvid, got 'sleap'"
-    ):
-        save_tracks(tmp_path / "t.csv", walk(), format="sleap")
+    with pytest.raises(ValueError, match="expected one of pointtrack, dlc, .*, got 'sketch'"):
+        save_tracks(tmp_path / "t.csv", walk(), format="sketch")
     with pytest.raises(ValueError, match=r"expected \.csv or \.h5 for dlc, got '\.npz'"):
         save_tracks(tmp_path / "t.npz", walk(), format="dlc")
-    with pytest.raises(
-        ValueError, match="expected some of csv, json, dlc, dlc-h5, napari, cvat, tapvid, got"
-    ):
+    with pytest.raises(ValueError, match="expected some of csv, json, parquet, dlc, .*, got"):
         parse_exports("csv,xml")
     assert parse_exports(None) == []
 
 
 def test_exports_lie_beside_each_other(tmp_path):
-    names = [name for name in TRACK_EXPORTS if name != "dlc-h5"]
-    assert parse_exports(" .csv, json,dlc,napari,cvat,tapvid") == names
-    video = Video(np.zeros((6, 70, 130, 3), np.uint8))
-    paths = export_tracks(tmp_path / "a.b", walk(), names, video)
-    assert [path.name for path in paths] == [
-        "a.b.csv", "a.b.json", "a.bDLC_pointtrack.csv", "a.b_napari.csv", "a.b_cvat.xml", "a.b_tapvid.npz",
-    ]  # fmt: skip
-    for path, name in zip(paths, names, strict=True):
-        assert load_tracks(path, format=TRACK_EXPORTS[name][1], wh=WH).wh == WH
+    names = [name for name in TRACK_EXPORTS if all(find_spec(package) for package in NEEDS.get(name, ()))]
+    assert parse_exports(" " + ", ".join(names)) == names
+    video = Video(np.zeros((11, 70, 130, 3), np.uint8))
+    for tracks in (walk(), walk().select(slice(0, 0))):
+        whole = Tracks.concat([replace(tracks.clip(0, 5), first_frame=0), tracks])
+        paths = export_tracks(tmp_path / "a.b", whole, names, video)
+        assert len({path.name for path in paths}) == len(names)
+        assert all(path.name.startswith("a.b") and path.is_file() for path in paths)
+    tracks = Tracks.concat([replace(walk().clip(0, 5), first_frame=0), walk()])
+    for path, name in zip(export_tracks(tmp_path / "a.b", tracks, names, video), names, strict=True):
+        format = TRACK_EXPORTS[name][1]
+        if format in READERS or format == "pointtrack":
+            assert load_tracks(path, format=format, wh=WH).wh == WH
+        else:
+            with pytest.raises(ValueError, match=f"{format} is written, not read"):
+                load_tracks(path, format=format, wh=WH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -15,14 +16,18 @@ from pointtrack.types import Tracks
 from pointtrack.types.point_states import PointState
 
 VERSION = "1.1"
-LABEL = "point"
+LABEL = "point"  # of points without names
+TOLERANCE = 0.5  # pixels by which a point may leave the straight line between two keyframes
 
 
 def write(path: Path, tracks: Tracks) -> None:
-    """Write a track of single points for each point, every tracked frame a keyframe.
+    """Write a track of single points for each point, labelled with its name.
 
     `occluded` is a point that is not visible; `outside` one that lies outside the image, that is lost
-    (see `Tracks.states`), or that is not tracked any more.
+    (see `Tracks.states`), or that is not tracked any more. Keyframes, between which CVAT draws straight lines, are as few
+    as keep every position to half a pixel: those a person corrected, those where a point begins, ends, hides or comes out,
+    and where it turns. The positions between them are there too, marked as none. A track that a person corrected has the
+    source semi-auto.
     """
     root = Element("annotations")
     SubElement(root, "version").text = VERSION
@@ -32,17 +37,50 @@ def write(path: Path, tracks: Tracks) -> None:
     if tracks.states is not None:  # nobody knows where a lost point is
         inside &= (tracks.states.state != PointState.LOST).numpy()
     edge = np.array(tracks.wh) - 0.5
-    for n, point in enumerate(tracks.ids.tolist()):
-        track = SubElement(root, "track", id=str(point), label=LABEL, source="auto")
+    corrected = tracks.corrected().numpy()
+    for n, (point, label) in enumerate(zip(tracks.ids.tolist(), _labels(tracks), strict=True)):
+        source = "semi-auto" if corrected[:, n].any() else "auto"
+        track = SubElement(root, "track", id=str(point), label=label, source=source)
+        flags = np.stack([known[:, n], inside[:, n], visible[:, n]], axis=1)
+        keys = _keyframes(xy[:, n], flags, corrected[:, n])
         for t in range(len(tracks)):
+            frame = tracks.first_frame + t
             if known[t, n]:
-                _write_point(track, tracks.first_frame + t, xy[t, n], not inside[t, n], not visible[t, n])
+                _write_point(track, frame, xy[t, n], not inside[t, n], not visible[t, n], bool(keys[t]))
             elif t and known[t - 1, n]:
                 # Inside the image, so that it cannot be taken for a point that was followed out of it.
                 last = np.clip(xy[t - 1, n], -0.5, edge)
-                _write_point(track, tracks.first_frame + t, last, True, True)
+                _write_point(track, frame, last, True, True, True)
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _labels(tracks: Tracks) -> list[str]:
+    """The label of every point: its name, and the same for all that have none."""
+    return [name or LABEL for name in tracks.queries.names or [""] * len(tracks.ids)]
+
+
+def _keyframes(xy: np.ndarray, flags: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(t,) bool of one point: where its flags change or it is wanted, and what straight lines need in between.
+
+    Source: Douglas and Peucker 1973, with the position at a time in the place of the nearest one on the line.
+    """
+    keys = wanted.copy()
+    keys[0] = keys[-1] = True
+    keys[1:] |= (flags[1:] != flags[:-1]).any(axis=1)
+    keys[:-1] |= flags[:-1, 0] & ~flags[1:, 0]  # the last frame before it is not known
+    spans = list(itertools.pairwise(np.flatnonzero(keys).tolist()))
+    while spans:
+        first, last = spans.pop()
+        if last - first < 2 or not flags[first, 0] or not flags[last, 0]:
+            continue
+        share = np.arange(1, last - first)[:, None] / (last - first)
+        off = np.linalg.norm(xy[first + 1 : last] - (1 - share) * xy[first] - share * xy[last], axis=1)
+        if off.max() > TOLERANCE:
+            middle = first + 1 + int(off.argmax())
+            keys[middle] = True
+            spans += [(first, middle), (middle, last)]
+    return keys
 
 
 def _write_meta(root: Element, tracks: Tracks) -> None:
@@ -55,22 +93,26 @@ def _write_meta(root: Element, tracks: Tracks) -> None:
         ("stop_frame", last),
     ):
         SubElement(task, name).text = str(value)
-    label = SubElement(SubElement(task, "labels"), "label")
-    SubElement(label, "name").text = LABEL
-    SubElement(label, "type").text = "points"
-    SubElement(label, "attributes")
+    labels = SubElement(task, "labels")
+    for name in dict.fromkeys(_labels(tracks)):
+        label = SubElement(labels, "label")
+        SubElement(label, "name").text = name
+        SubElement(label, "type").text = "points"
+        SubElement(label, "attributes")
     size = SubElement(task, "original_size")
     for name, side in zip(("width", "height"), tracks.wh, strict=True):
         SubElement(size, name).text = str(side)
 
 
-def _write_point(track: Element, frame: int, xy: np.ndarray, outside: bool, occluded: bool) -> None:
+def _write_point(
+    track: Element, frame: int, xy: np.ndarray, outside: bool, occluded: bool, is_key: bool
+) -> None:
     # CVAT counts from the outer corner of the image: the centre of its first pixel is at 0.5.
     SubElement(
         track,
         "points",
         frame=str(frame),
-        keyframe="1",
+        keyframe=str(int(is_key)),
         outside=str(int(outside)),
         occluded=str(int(occluded)),
         points=",".join(f"{value + 0.5:.4f}" for value in xy),
@@ -107,4 +149,5 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
             xy[row, n] = place
             visible[row, n] = not outside and shape.get("occluded") != "1"
     ids = [int(track.get("id") or n) for n, track in enumerate(found)]
-    return tracks_of(xy, visible, visible, ids=ids, wh=size, fps=fps, first_frame=first)
+    names = ["" if track.get("label") == LABEL else track.get("label", "") for track in found]
+    return tracks_of(xy, visible, visible, ids=ids, wh=size, fps=fps, first_frame=first, names=names)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import logging
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from pointtrack.io.formats.text import number_texts, size_needed, tracks_of
+from pointtrack.io.formats.needs import require
+from pointtrack.io.formats.text import csv_text, number_texts, size_needed, tracks_of
 from pointtrack.types import Tracks
 
 SCORER = "DLC_pointtrack"
@@ -19,26 +18,20 @@ LEVELS = ("scorer", "bodyparts", "coords")
 KEY = "df_with_missing"  # as DeepLabCut calls the table
 POINT = re.compile(r"point(-?\d+)")
 
-logger = logging.getLogger(__name__)
-
 
 def require_h5() -> None:
     """Raise ValueError where what reads and writes .h5 is not installed."""
-    missing = [name for name in ("pandas", "tables") if find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"DeepLabCut's .h5 needs {' and '.join(missing)}, not installed here: "
-            "pip install 'pointtrack[dlc]', or write .csv, which DeepLabCut converts too"
-        )
+    for package in ("pandas", "tables"):
+        require(package, "DeepLabCut's .h5")
 
 
 def write(path: Path, tracks: Tracks) -> None:
-    """Write a row per frame; body parts are called point0, point1, ... by id, likelihood is the visibility.
+    """Write a row per frame; body parts are the names of the points, or point0, point1, ... by id; likelihood is the visibility.
 
     Raises:
         ValueError: an .h5 file without the extra.
     """
-    parts = [f"point{point}" for point in tracks.ids.tolist()]
+    parts = tracks.queries.labels()
     columns = [(SCORER, part, coord) for part in parts for coord in COORDS]
     visibility = np.where(tracks.tracked().numpy(), tracks.visibility.numpy(), np.nan)
     values = np.concatenate([tracks.xy.numpy(), visibility[..., None]], axis=-1).reshape(len(tracks), -1)
@@ -48,10 +41,32 @@ def write(path: Path, tracks: Tracks) -> None:
         return
     with path.open("w", newline="", encoding="utf-8") as file:
         for i, level in enumerate(LEVELS):
-            file.write(",".join([level, *(column[i] for column in columns)]) + "\n")
+            file.write(",".join([level, *(csv_text(column[i]) for column in columns)]) + "\n")
         for frame, row in zip(frames, values, strict=True):
             numbers = ",".join(number_texts(row)).replace("nan", "")
             file.write(f"{frame},{numbers}\n" if columns else f"{frame}\n")
+
+
+def write_labels(path: Path, tracks: Tracks, scorer: str, video_name: str) -> None:
+    """Write what a person said as DeepLabCut keeps labels: CollectedData_SCORER.csv, a row per frame that was corrected.
+
+    Raises:
+        ValueError: nobody corrected anything.
+    """
+    said = tracks.corrected().numpy()
+    if not said.any():
+        raise ValueError(
+            f"{path}: expected tracks that a person corrected, but nobody did (see Tracks.sources)"
+        )
+    parts = tracks.queries.labels()
+    columns = [(scorer, part, coord) for part in parts for coord in COORDS[:2]]
+    xy = np.where(said[..., None], tracks.xy.numpy(), np.nan)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        for i, level in enumerate(LEVELS):
+            file.write(",".join([level, "", "", *(csv_text(column[i]) for column in columns)]) + "\n")
+        for row in np.flatnonzero(said.any(axis=1)).tolist():
+            numbers = ",".join(number_texts(xy[row].reshape(-1))).replace("nan", "")
+            file.write(f"labeled-data,{video_name},img{tracks.first_frame + row:05d}.png,{numbers}\n")
 
 
 def _write_h5(path: Path, columns: list[tuple[str, str, str]], values: np.ndarray, frames: range) -> None:
@@ -66,7 +81,7 @@ def _write_h5(path: Path, columns: list[tuple[str, str, str]], values: np.ndarra
 
 
 def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
-    """Read predictions of one animal; body parts of other names get the ids 0, 1, ... and a note in the log."""
+    """Read predictions of one animal; body parts become the names of the points, which get the ids 0, 1, ..."""
     columns, frames, values = _read_h5(path) if path.suffix.lower() == ".h5" else _read_csv(path)
     if not columns or len(columns) % 3 or any(len(column) != 3 for column in columns):
         raise ValueError(
@@ -89,15 +104,13 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
         wh=size,
         fps=fps,
         first_frame=int(frames[0]),
+        names=parts,
     )
 
 
 def _ids(parts: list[str]) -> list[int]:
     found = [POINT.fullmatch(part) for part in parts]
-    if all(found):
-        return [int(match[1]) for match in found if match]
-    logger.warning("body parts become points: %s", ", ".join(f"{p} -> {i}" for i, p in enumerate(parts)))
-    return list(range(len(parts)))
+    return [int(match[1]) for match in found if match] if all(found) else list(range(len(parts)))
 
 
 Table = tuple[list[tuple[str, ...]], np.ndarray, np.ndarray]

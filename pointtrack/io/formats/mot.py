@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointtrack.io.formats.text import size_needed, tracks_of
+from pointtrack.io.formats.text import seen_places, size_needed, tracks_of
 from pointtrack.types import Masks, Tracks
 
 SIDE = 1.0  # pixels: the box of a point
@@ -28,7 +28,7 @@ def mask_lines(masks: Masks) -> Iterator[str]:
 
 def track_lines(tracks: Tracks) -> Iterator[str]:
     """A line for each point on each frame on which it is seen: a box of one pixel around it; visibility as confidence."""
-    shown = (tracks.tracked() & tracks.visible()).numpy()
+    shown = seen_places(tracks)
     ids = tracks.ids.tolist()
     for t in range(len(tracks)):
         for n in np.flatnonzero(shown[t]).tolist():

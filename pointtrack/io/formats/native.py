@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pointtrack.io.formats.text import number_texts
+from pointtrack.io.formats.text import csv_text, number_texts
 from pointtrack.types import Queries, Source, Tracks
 from pointtrack.types.point_states import BLANK, PointState, PointStates
 
@@ -74,11 +74,6 @@ def csv_lines(tracks: Tracks) -> Iterator[str]:
         for point, (x, y), visibility, confidence, source, state, name in rows:
             numbers = f"{start},{point},{x},{y},{visibility},{confidence}{source}{state}".replace("nan", "")
             yield f"{numbers}{name}\n"
-
-
-def csv_text(text: str) -> str:
-    """A field of a .csv file, in quotes where it needs them."""
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n\r') else text
 
 
 def _source_texts(tracks: Tracks, t: int) -> list[str]:

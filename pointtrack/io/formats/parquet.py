@@ -1,0 +1,115 @@
+"""Tracks as a long table in Parquet: a row per frame and point, for pandas, polars, DuckDB, Arrow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointtrack.io.formats.needs import require
+from pointtrack.types import PointState, Queries, Source, Tracks
+from pointtrack.types.point_states import PointStates
+
+KEY = b"pointtrack"  # of what the table has no columns for
+
+
+def columns_of(tracks: Tracks) -> dict[str, Any]:
+    """The columns by name, each with a value for every frame and point, frame after frame; x and y NaN where not tracked."""
+    t, n = tracks.visibility.shape
+    frame = tracks.first_frame + np.arange(t)
+    columns: dict[str, Any] = {
+        "frame": frame.repeat(n),
+        "time": (frame / tracks.fps).repeat(n),
+        "id": np.tile(tracks.ids.numpy(), t),
+        "name": np.tile(np.array(tracks.queries.labels(), dtype=object), t),
+        "x": tracks.xy[..., 0].numpy().ravel(),
+        "y": tracks.xy[..., 1].numpy().ravel(),
+        "visibility": tracks.visibility.numpy().ravel(),
+        "confidence": tracks.confidence.numpy().ravel(),
+        "visible": tracks.visible().numpy().ravel(),
+    }
+    if tracks.sources is not None:
+        words = np.array([source.name.lower() for source in Source], dtype=object)
+        columns["source"] = words[tracks.sources.numpy().ravel()]
+    if tracks.states is not None:
+        words = np.array([state.name.lower() for state in PointState], dtype=object)
+        states = tracks.states
+        columns |= {
+            "state": words[states.state.numpy().ravel()],
+            "similarity": states.similarity.numpy().ravel(),
+            "times_redetected": states.times_redetected.numpy().ravel(),
+            "raw_x": states.raw_xy[..., 0].numpy().ravel(),
+            "raw_y": states.raw_xy[..., 1].numpy().ravel(),
+            "raw_visibility": states.raw_visibility.numpy().ravel(),
+        }
+    return columns
+
+
+def write(path: Path, tracks: Tracks) -> None:
+    """Write the table; size, rate and queries are in its metadata."""
+    require("pyarrow", "parquet")
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    about = {
+        "wh": list(tracks.wh),
+        "fps": tracks.fps,
+        "first_frame": tracks.first_frame,
+        "frames": len(tracks),
+        "query_frame": tracks.queries.frame.tolist(),
+        "query_xy": tracks.queries.xy.double().tolist(),
+        "ids": tracks.ids.tolist(),
+        "names": list(tracks.queries.names),
+    }
+    table = pa.table(columns_of(tracks))
+    table = table.replace_schema_metadata({KEY: json.dumps(about).encode()})
+    parquet.write_table(table, path)
+
+
+def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
+    """Read what `write` wrote."""
+    require("pyarrow", "parquet")
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    text = (table.schema.metadata or {}).get(KEY)
+    if text is None:
+        raise ValueError("it is a table of something else: it lacks the metadata of pointtrack")
+    about = json.loads(text)
+    shape = about["frames"], len(about["ids"])
+
+    def column(name: str) -> np.ndarray:
+        return np.asarray(table[name].to_numpy(zero_copy_only=False)).reshape(shape)
+
+    def numbers(name: str, words: Any) -> torch.Tensor:
+        known = {word.name.lower(): int(word) for word in words}
+        return torch.tensor([known[text] for text in column(name).ravel()], dtype=torch.uint8).reshape(shape)
+
+    states = None
+    if "state" in table.column_names:
+        states = PointStates(
+            state=numbers("state", PointState),
+            similarity=torch.from_numpy(column("similarity").copy()),
+            times_redetected=torch.from_numpy(column("times_redetected").copy()),
+            raw_xy=torch.from_numpy(np.stack([column("raw_x"), column("raw_y")], axis=-1)),
+            raw_visibility=torch.from_numpy(column("raw_visibility").copy()),
+        )
+    return Tracks(
+        torch.from_numpy(np.stack([column("x"), column("y")], axis=-1)),
+        torch.from_numpy(column("visibility").copy()),
+        torch.from_numpy(column("confidence").copy()),
+        Queries(
+            torch.tensor(about["query_frame"], dtype=torch.int64),
+            torch.tensor(about["query_xy"], dtype=torch.float64).reshape(-1, 2),
+            torch.tensor(about["ids"], dtype=torch.int64),
+            tuple(about["names"]),
+        ),
+        (int(about["wh"][0]), int(about["wh"][1])),
+        int(about["first_frame"]),
+        float(about["fps"]),
+        states,
+        numbers("source", Source) if "source" in table.column_names else None,
+    )
