@@ -151,7 +151,7 @@ class LiveCommand:
                     pass
             else:
                 print(
-                    f"video     {write_video(target, VideoStream(everything, reader.fps, None, reader.name))}"
+                    f"video     {write_video(target, VideoStream(everything, reader.fps, None, reader.name, pixel_aspect=reader.pixel_aspect))}"
                 )
             state = reader.state
             live.close()

@@ -110,7 +110,7 @@ def track_flat(
         print_estimate(tracker, queries, wh, count, flat=True, states=states is not None, regions=regions)
         print(f"growing   {spilled}", flush=True)
         bar = tqdm(stream, total=count, desc="tracking", unit="frame", disable=None, leave=False)
-        watched = VideoStream(iter(bar), stream.fps, count, stream.name)
+        watched = stream.through(bar)
         frames = track_long(tracker, watched, queries, spilled, resume=resume, states=states, regions=regions)
     seconds = time.perf_counter() - began
     print_tracked(tracker, len(queries), frames, wh, seconds)
@@ -128,7 +128,7 @@ def track_flat(
             disable=None,
             leave=False,
         )
-        print(f"video     {write_video(target, VideoStream(iter(bar), stream.fps, frames, stream.name))}")
+        print(f"video     {write_video(target, stream.through(bar))}")
     saved = spilled_to_npz(spilled, target.with_suffix(".npz"))
     spilled.unlink()
     state_path(spilled).unlink()

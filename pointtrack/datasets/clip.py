@@ -10,10 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from pointtrack.checks import check_shape
+from pointtrack.io.pictures import decode, indices
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
@@ -267,17 +267,16 @@ def decode_picture(item: Picture, name: str) -> np.ndarray:
         return item
     if isinstance(item, Path) and not item.is_file():
         raise FileNotFoundError(f"{name}: expected a picture, found nothing at {item}")
-    data = np.fromfile(item, np.uint8) if isinstance(item, Path) else np.frombuffer(item, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if picture is None:
-        what = str(item) if isinstance(item, Path) else "bytes"
-        raise ValueError(f"{name}: expected a picture (JPEG or PNG frames), got {what} that does not decode")
+    if not isinstance(item, Path | bytes):
+        raise ValueError(f"{name}: expected a picture (JPEG or PNG frames), got an array of {item.shape}")
+    at = f" ({item})" if isinstance(item, Path) else ""
+    picture = decode(item, cv2.IMREAD_COLOR, f"{name}{at}: expected a picture (JPEG or PNG frames)")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def read_index_picture(path: Path) -> np.ndarray:
-    """(h, w) uint8 values of a PNG: indices of a palette, or grey levels."""
-    with Image.open(path) as picture:
+    """(h, w) uint8 values of a PNG: indices of a palette, or grey levels. Raises ValueError for a file that is none."""
+    with indices(path) as picture:
         return np.array(picture if picture.mode in ("P", "L") else picture.convert("L"))
 
 

@@ -18,6 +18,7 @@ from pointtrack.datasets.clip import ClipInfo, SourceClip, TrueTracks, decode_pi
 from pointtrack.datasets.folders import folders_in, pictures_in
 from pointtrack.datasets.rigid_tracks import Rendering, rendered_tracks
 from pointtrack.datasets.safe_pickle import read_pickled_npy
+from pointtrack.io.pictures import decode
 
 POINTS = 2048  # drawn per clip; `points` of a conversion keeps fewer
 MOVI_FPS = 12.0
@@ -177,9 +178,8 @@ def _draw(rendering: Rendering, name: str) -> TrueTracks:
 
 
 def _read_depth(path: Path) -> np.ndarray:
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    if picture is None or picture.dtype.kind != "f":
+    picture = decode(path, cv2.IMREAD_UNCHANGED, f"{path}: expected distances as float pixels")
+    if picture.dtype.kind != "f":
         raise ValueError(f"{path}: expected distances as float pixels, got another kind of picture")
     return picture[..., 0] if picture.ndim == 3 else picture
 

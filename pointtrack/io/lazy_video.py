@@ -15,7 +15,9 @@ from typing import Any
 import av
 import numpy as np
 
-from pointtrack.io.sources import display_matrix, pictures_in, read_picture, upright
+from pointtrack.io.container import ContainerInfo, describe, video_stream
+from pointtrack.io.pictures import bits_used, read_picture
+from pointtrack.io.sources import pictures_in, upright
 from pointtrack.io.video import open_video, read_video
 from pointtrack.types import Video
 from pointtrack.types.lazy_frames import LazyFrames
@@ -91,12 +93,13 @@ class _Pictures(_Cached):
     """The pictures of a folder."""
 
     def __init__(self, pictures: list[Path], cache_bytes: int):
-        first = read_picture(pictures[0])
+        self._bits = bits_used(pictures)
+        first = read_picture(pictures[0], self._bits)
         super().__init__(len(pictures), (first.shape[1], first.shape[0]), cache_bytes)
         self._pictures = pictures
 
     def _load(self, frame: int) -> None:
-        pixels = read_picture(self._pictures[frame])
+        pixels = read_picture(self._pictures[frame], self._bits)
         if pixels.shape != self.shape[1:]:
             raise ValueError(
                 f"{self._pictures[frame]}: expected {self.shape[2]} x {self.shape[1]} pixels as the first picture, "
@@ -119,8 +122,7 @@ def _index(path: Path) -> _Index | None:
     with av.open(str(path)) as container:
         if container.format.name == "avi":  # it numbers frames as they are stored, not as they are shown
             return None
-        covers = av.stream.Disposition.attached_pic
-        stream = next(s for s in container.streams.video if not s.disposition & covers)
+        stream: Any = video_stream(container)
         found: list[tuple[int, bool]] = []
         for packet in container.demux(stream):
             if packet.size == 0 or packet.is_discard:
@@ -158,6 +160,7 @@ class _FileFrames(_Cached):
         self._numbers = {pts: number for number, pts in enumerate(index.stamps)}
         self._decoder: Iterator[Any] | None = None
         self._next = 0  # frame that the decoder gives next
+        self._info: ContainerInfo | None = None
         self._matrix: np.ndarray | None = None
 
     def check(self) -> bool:
@@ -191,8 +194,8 @@ class _FileFrames(_Cached):
 
     def _decode_from(self, start: int) -> Iterator[Any]:
         container: Any = av.open(str(self._path))
-        covers = av.stream.Disposition.attached_pic
-        stream = next(s for s in container.streams.video if not s.disposition & covers)
+        stream: Any = video_stream(container)
+        self._info = self._info or describe(container, stream, self._path)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = 2
         if start:
@@ -214,7 +217,8 @@ class _FileFrames(_Cached):
 
     def _pixels(self, picture: Any) -> np.ndarray:
         if self._matrix is None:
-            self._matrix = display_matrix(picture)
+            assert self._info is not None
+            self._matrix = self._info.orientation(picture)
         pixels = upright(picture.to_ndarray(format="rgb24"), self._matrix)
         if pixels.shape == self.shape[1:]:
             return pixels

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,6 +70,7 @@ class FrameReader:
     Attributes:
         name: what messages call the source.
         fps: frames per second that the source claims to have.
+        pixel_aspect: width of a pixel by its height, as the source claims.
         dropped: number of frames dropped so far.
         message: why it is over, in words.
     """
@@ -87,7 +89,9 @@ class FrameReader:
             raise ValueError(
                 f"expected waiting >= 1 and stall_seconds > 0, got {waiting} and {stall_seconds}"
             )
-        self._frames, self.fps, _, self.name = open_source(source, fps, 0.0, one_size=False)
+        opened = open_source(source, fps, 0.0, one_size=False)
+        self._frames, self.fps, self.name = opened.frames, opened.fps, opened.name
+        self.pixel_aspect = Fraction(1) if opened.info is None else opened.info.shown_aspect()
         self._pace = _is_recorded(source) if pace is None else pace
         self._drop, self._most, self._stall_seconds = drop, waiting, stall_seconds
         self._queue: deque[LiveFrame] = deque()

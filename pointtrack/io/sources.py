@@ -10,14 +10,16 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
-from fractions import Fraction
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
 import numpy as np
 
+from pointtrack.io.container import LARGEST_PIXELS, ContainerInfo, describe, video_stream
+from pointtrack.io.pictures import bits_used, is_single, read_picture
 from pointtrack.io.storage import filesystem, is_stored, local_path
 from pointtrack.types import Video
 
@@ -25,7 +27,16 @@ logger = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 TimedFrame = tuple[np.ndarray, float]
-Opened = tuple[Iterator[TimedFrame], float, int | None, str]
+
+
+class Opened(NamedTuple):
+    """A source: its frames with their times, frames per second, how many to expect, its name, and what a file says of itself."""
+
+    frames: Iterator[TimedFrame]
+    fps: float
+    frame_count: int | None
+    name: str
+    info: ContainerInfo | None = None
 
 
 def open_source(source: Any, fps: float | None, start: float, *, one_size: bool = True) -> Opened:
@@ -38,7 +49,7 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
         one_size: frames of a file or URL that changes its size on the way are resized to that of the first one.
 
     Returns:
-        (frames, fps, frame count or None, name for messages). Frames are not checked yet.
+        The frames, not checked yet, and what is known of them.
 
     Raises:
         FileNotFoundError, ValueError: as `open_video`.
@@ -48,7 +59,8 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
         raise ValueError(f"video: expected a path, an array or an iterable of frames, got {source}")
     if isinstance(source, Video):
         refuse_fps(fps, "video")
-        return zip(source.frames, source.times.tolist(), strict=True), source.fps, len(source), "video"
+        frames = zip(source.frames, source.times.tolist(), strict=True)
+        return Opened(frames, source.fps, len(source), "video")
     if isinstance(source, int):
         refuse_fps(fps, f"camera {source}")
         return _open_camera(source)
@@ -58,6 +70,9 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
         return _open_folder(Path(source), rate)
     if isinstance(source, str | Path) or hasattr(source, "read"):
         refuse_fps(fps, str(source))
+        if isinstance(source, str | Path) and is_single(Path(source), PICTURE_SUFFIXES):
+            path = Path(source)
+            return Opened(iter([(read_picture(path, bits_used([path])), 0.0)]), rate, 1, str(source))
         return _open_file(source, start, one_size)
     if hasattr(source, "shape"):
         source = np.asarray(source)
@@ -68,7 +83,7 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
             f"video: expected a path, an array or an iterable of frames, got {type(source).__name__}"
         )
     count = len(source) if isinstance(source, Sized) else None
-    return ((frame, i / rate) for i, frame in enumerate(source)), rate, count, "video"
+    return Opened(((frame, i / rate) for i, frame in enumerate(source)), rate, count, "video")
 
 
 def _open_stored(url: str, fps: float, start: float, one_size: bool) -> Opened:
@@ -85,8 +100,7 @@ def _open_stored(url: str, fps: float, start: float, one_size: bool) -> Opened:
         raise ValueError(
             f"{url}: expected a video that can be read, but {type(error).__name__}: {error}"
         ) from error
-    frames, rate, count, _ = _open_file(file, start, one_size)
-    return frames, rate, count, url
+    return _open_file(file, start, one_size)._replace(name=url)
 
 
 def refuse_fps(fps: float | None, name: str) -> None:
@@ -109,16 +123,9 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def _open_folder(folder: Path, fps: float) -> Opened:
     pictures = pictures_in(folder)
-    return ((read_picture(p), i / fps) for i, p in enumerate(pictures)), fps, len(pictures), str(folder)
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """(h, w, 3) uint8 RGB; EXIF rotation applied. Raises ValueError for a file that is no picture."""
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if picture is None:
-        raise ValueError(f"{path}: expected a picture, but it cannot be decoded; remove or replace the file")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    bits = bits_used(pictures)
+    frames = ((read_picture(p, bits), i / fps) for i, p in enumerate(pictures))
+    return Opened(frames, fps, len(pictures), str(folder))
 
 
 def _open_camera(index: int) -> Opened:
@@ -135,7 +142,7 @@ def _open_camera(index: int) -> Opened:
         finally:
             camera.release()
 
-    return frames(), camera.get(cv2.CAP_PROP_FPS) or 30.0, None, f"camera {index}"
+    return Opened(frames(), camera.get(cv2.CAP_PROP_FPS) or 30.0, None, f"camera {index}")
 
 
 def _open_file(source: Any, start: float, one_size: bool) -> Opened:
@@ -150,46 +157,42 @@ def _open_file(source: Any, start: float, one_size: bool) -> Opened:
         container: Any = av.open(opened, timeout=10.0 if is_url else None)
     except av.FFmpegError as error:
         raise ValueError(f"{name}: expected a video, but it cannot be opened ({error.strerror})") from error
-    covers = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & covers]
-    if not streams or container.format.name == "tty":  # FFmpeg would draw a text file as a video
+    stream = video_stream(container)
+    if stream is None or container.format.name == "tty":  # FFmpeg would draw a text file as a video
         container.close()
         raise ValueError(f"{name}: expected a video, found no moving pictures ({container.format.name})")
-    stream = streams[0]
+    if stream.width * stream.height > LARGEST_PIXELS:
+        container.close()
+        raise ValueError(
+            f"{name}: expected frames of at most {LARGEST_PIXELS} pixels, got {stream.width} x {stream.height}"
+        )
     stream.thread_type = "AUTO"
-    rate = stream.average_rate or stream.guessed_rate or Fraction(30)
-    if stream.guessed_rate and abs(stream.guessed_rate / rate - 1) < 0.02:
-        rate = stream.guessed_rate  # the nominal rate: the average is off by the length of the last frame
-    count = stream.frames or None
-    if count is None and stream.duration and stream.time_base:
-        count = round(stream.duration * stream.time_base * rate)
-    elif count is None and container.duration and len(container.streams) == 1:
-        count = round(Fraction(container.duration, av.time_base) * rate)
-    frames = _decode(container, stream, start, (float(rate), count, name), one_size)
-    return frames, float(rate), count, name
+    info = describe(container, stream, source)
+    for remark in info.remarks:
+        logger.warning("%s: %s", name, remark)
+    return Opened(_decode(container, stream, start, info, name, one_size), info.fps, info.count, name, info)
 
 
 def _decode(
-    container: Any, stream: Any, start: float, about: tuple[float, int | None, str], one_size: bool
+    container: Any, stream: Any, start: float, info: ContainerInfo, name: str, one_size: bool
 ) -> Iterator[TimedFrame]:
     """Upright frames of a file from `start` on, with increasing times."""
-    fps, expected, name = about
+    fps = info.fps
     origin, shift, count = stream.start_time, 0.0, 0
     last: float | None = None
-    failures: list[str] = []
+    seen = _Seen()
     orientation: np.ndarray | None = None
-    has_stamps = (
-        container.format.name != "avi"
-    )  # avi numbers frames as they are stored, not as they are shown
     with container:
-        if start > 2.0 and origin is not None and has_stamps:
+        if start > 2.0 and origin is not None and info.has_stamps:
             try:  # A second early, for files whose index is not exact; what is too early is dropped below.
                 container.seek(origin + int((start - 1.0) / stream.time_base), stream=stream)
-            except av.FFmpegError:
+            except (av.FFmpegError, OverflowError):
                 logger.info("%s: cannot seek; reading from the beginning", name)
-        for frame in _decoded_packets(container, stream, failures):
+        for frame in _decoded_packets(container, stream, seen):
+            if frame.width * frame.height > LARGEST_PIXELS:
+                raise ValueError(f"{name}: expected frames of at most {LARGEST_PIXELS} pixels, got more")
             seconds = None
-            if frame.pts is not None and has_stamps:
+            if frame.pts is not None and info.has_stamps:
                 origin = frame.pts if origin is None else origin
                 seconds = float((frame.pts - origin) * frame.time_base) + shift
             follows = 0.0 if last is None else last + 1 / fps
@@ -207,41 +210,51 @@ def _decode(
             if orientation is None or not one_size:
                 size = {"width": frame.width, "height": frame.height}
             if orientation is None:
-                orientation = display_matrix(frame)
+                orientation = info.orientation(frame)
             yield upright(frame.to_ndarray(format="rgb24", **size), orientation), seconds
-        short = expected is not None and start <= 2.0 and expected - count > max(1, expected // 50)
-        if failures or short:
+        if seen.failures or (start <= 2.0 and _is_short(info, seen.packets, last)):
             logger.warning(
                 "%s: read %d of %s expected frames; it is cut short or damaged%s. What was read is kept.",
-                name, count, "unknown" if expected is None else expected,
-                f" ({len(failures)} pieces could not be decoded: {failures[0]})" if failures else "",
+                name, count, "unknown" if info.count is None else info.count,
+                f" ({len(seen.failures)} pieces could not be decoded: {seen.failures[0]})" if seen.failures else "",
             )  # fmt: skip
 
 
-def _decoded_packets(container: Any, stream: Any, failures: list[str]) -> Iterator[Any]:
-    """Every frame that can be decoded; what cannot is noted in `failures` and passed over."""
+@dataclass
+class _Seen:
+    """What came of a file so far: packets, and why pieces could not be decoded."""
+
+    packets: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def _is_short(info: ContainerInfo, packets: int, last: float | None) -> bool:
+    """Whether less came than the file says it holds: by its index, else by its length."""
+    if info.packets is not None:
+        return info.packets - packets > max(1, info.packets // 50)
+    if info.seconds is None or last is None:
+        return False
+    return info.seconds - last > max(3 / info.fps, info.seconds / 50)
+
+
+def _decoded_packets(container: Any, stream: Any, seen: _Seen) -> Iterator[Any]:
+    """Every frame that can be decoded; what cannot is noted in `seen` and passed over."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
         except av.FFmpegError as error:
-            failures.append(error.strerror or str(error))
+            seen.failures.append(error.strerror or str(error))
             return
         if packet is None:
             return
+        seen.packets += bool(packet.size)
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
-            failures.append(error.strerror or str(error))
+            seen.failures.append(error.strerror or str(error))
             continue
         yield from frames
-
-
-def display_matrix(frame: Any) -> np.ndarray:
-    """(2, 2) row-vector matrix from stored (x, y) to shown (x, y), y down."""
-    side = frame.side_data.get("DISPLAYMATRIX")
-    matrix = np.eye(3) if side is None else np.frombuffer(bytes(side), np.int32).reshape(3, 3)
-    return matrix[:2, :2].astype(float)
 
 
 def upright(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:

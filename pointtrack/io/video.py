@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 
 from pointtrack.io.atomic import atomic_path, write_bytes
 from pointtrack.io.outputs import refuse_same
+from pointtrack.io.pictures import decode
 from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, refuse_fps
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Video
@@ -50,6 +52,8 @@ class VideoStream:
             where nobody knows (generators, cameras, some containers).
         name: what log and error messages call the source.
         path: the file or folder that the frames come from; None for other sources.
+        pixel_aspect: width of a pixel by its height, as the frames are shown; 1 for nearly all.
+        has_sound: the source has sound, which frames do not.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class VideoStream:
         name: str,
         *,
         path: Path | None = None,
+        pixel_aspect: Fraction = Fraction(1),
+        has_sound: bool = False,
     ) -> None:
         self._frames = frames
         self._first = next(frames, None)
@@ -67,6 +73,7 @@ class VideoStream:
             raise ValueError(f"{name}: expected at least one frame in the span asked for, found none")
         self.wh: tuple[int, int] = (self._first[0].shape[1], self._first[0].shape[0])
         self.fps, self.frame_count, self.name, self.path = float(fps), frame_count, name, path
+        self.pixel_aspect, self.has_sound = pixel_aspect, has_sound
 
     def __iter__(self) -> VideoStream:
         return self
@@ -82,6 +89,13 @@ class VideoStream:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def through(self, frames: Iterable[TimedFrame]) -> VideoStream:
+        """The same stream with its frames on the way through something else, as a progress bar, or drawn on."""
+        return VideoStream(
+            iter(frames), self.fps, self.frame_count, self.name,
+            path=self.path, pixel_aspect=self.pixel_aspect, has_sound=self.has_sound,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Let go of the file or camera. No frames come after that."""
@@ -126,21 +140,40 @@ def open_video(
         raise ValueError(f"max_frames: expected at least 1, got {max_frames}")
     if wh is not None and (len(wh) != 2 or min(wh) < 1):
         raise ValueError(f"wh: expected (width, height) of at least 1 pixel each, got {wh}")
-    if fps is not None and not fps > 0:
+    if fps is not None and not 0 < fps < math.inf:
         raise ValueError(f"fps: expected a positive number, got {fps}")
     frames: Iterator[TimedFrame]
     if isinstance(source, VideoStream):
         refuse_fps(fps, source.name)
         frames, rate, count, name = source, source.fps, source.frame_count, source.name
+        aspect, sound = source.pixel_aspect, source.has_sound
     else:
-        frames, rate, count, name = open_source(source, fps, start)
+        opened = open_source(source, fps, start)
+        frames, rate, count, name = opened[:4]
+        aspect = source.pixel_aspect if isinstance(source, Video) else Fraction(1)
+        sound = opened.info is not None and opened.info.has_sound
     if count is not None:
         span = (count if stop is None else min(count, round(stop * rate))) - round(start * rate)
         count = max(span if max_frames is None else min(span, max_frames), 1)
     path = source.path if isinstance(source, VideoStream) else None
     if isinstance(source, str | Path) and Path(source).exists():
         path = Path(source)
-    return VideoStream(_cut(frames, (start, stop), max_frames, wh, name), rate, count, name, path=path)
+    stream = VideoStream(
+        _cut(frames, (start, stop), max_frames, wh, name), rate, count, name, path=path, has_sound=sound
+    )
+    if not isinstance(source, VideoStream) and opened.info is not None:
+        aspect = opened.info.shown_aspect()
+    if aspect != 1 or wh is not None:
+        stream.pixel_aspect = _resized_aspect(aspect, source, wh)
+    return stream
+
+
+def _resized_aspect(aspect: Fraction, source: Any, wh: tuple[int, int] | None) -> Fraction:
+    """The shape of pixels after frames of a source were resized: as a whole they are shown in the same shape."""
+    before = source.wh if isinstance(source, VideoStream | Video) else None
+    if wh is None or before is None:
+        return aspect
+    return (aspect * Fraction(*before) / Fraction(*wh)).limit_denominator(1000)
 
 
 def read_video(
@@ -178,7 +211,7 @@ def read_video(
     fps = stream.fps
     if len(times) > 1 and abs((len(times) - 1) / (times[-1] - times[0]) / fps - 1) > 0.1:
         fps = (len(times) - 1) / (times[-1] - times[0])  # a varying rate, or a header that is wrong
-    return Video(gathered, fps, np.array(times))
+    return Video(gathered, fps, np.array(times), stream.pixel_aspect)
 
 
 @writes_anywhere
@@ -308,6 +341,7 @@ def _encode(
         output: Any = container.add_stream(codec, rate=rate, options=options)
         output.width, output.height, output.pix_fmt = width, height, "yuv420p"
         context = output.codec_context
+        context.sample_aspect_ratio = stream.pixel_aspect
         context.time_base = Fraction(1, clock)
         # Players guess the colours of unmarked files by their size; a mark leaves nothing to guess.
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
@@ -348,8 +382,5 @@ def read_mask(path: str | Path) -> np.ndarray:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if picture is None:
-        raise ValueError(f"mask: expected a picture, but {path} cannot be decoded")
+    picture = decode(Path(path), cv2.IMREAD_COLOR, f"mask {path}: expected a picture")
     return np.asarray(picture.any(axis=-1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class Video:
             read when they are asked for.
         fps: frames per second; used to fill `times` where those are not given.
         times: (t,) seconds of every frame, increasing; from `fps` where not given.
+        pixel_aspect: width of a pixel by its height; 1 for nearly all videos.
 
     Raises:
         ValueError: another shape or type, no frames, times that do not fit or do not increase.
@@ -28,6 +30,7 @@ class Video:
     frames: np.ndarray
     fps: float = 30.0
     times: np.ndarray = None  # type: ignore[assignment]
+    pixel_aspect: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
         frames = self.frames if isinstance(self.frames, LazyFrames) else np.asarray(self.frames)
@@ -40,12 +43,12 @@ class Video:
             )
         if 0 in frames.shape:
             raise ValueError(f"video frames: expected at least one frame and one pixel, got {frames.shape}")
-        if not self.fps > 0:
+        if not 0 < self.fps < np.inf:
             raise ValueError(f"fps: expected a positive number, got {self.fps}")
         times = np.arange(len(frames)) / self.fps if self.times is None else np.asarray(self.times, float)
         if times.shape != (len(frames),):
             raise ValueError(f"times: expected one per frame ({len(frames)},), got shape {times.shape}")
-        if np.any(np.diff(times) <= 0):
+        if not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
             raise ValueError(
                 "times: expected increasing seconds, got a frame that is not later than the last"
             )
@@ -70,7 +73,7 @@ class Video:
 
     def clip(self, start: int = 0, stop: int | None = None) -> Video:
         """Frames start..stop-1, their times kept. The pixels are shared, not copied."""
-        return Video(self.frames[start:stop], self.fps, self.times[start:stop])
+        return Video(self.frames[start:stop], self.fps, self.times[start:stop], self.pixel_aspect)
 
     def split(self, chunk: int) -> Iterator[np.ndarray]:
         """Consecutive pieces of at most `chunk` frames, each (t, h, w, 3) uint8."""

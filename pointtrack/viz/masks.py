@@ -86,7 +86,7 @@ def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **cha
     frames = np.empty((len(video), height, width * (2 if style.side_by_side else 1), 3), np.uint8)
     for t, frame in enumerate(video.frames):
         frames[t] = draw_mask_frame(frame, masks, t, style)
-    return Video(frames, video.fps, video.times)
+    return Video(frames, video.fps, video.times, video.pixel_aspect)
 
 
 def draw_mask_frame(

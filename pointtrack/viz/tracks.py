@@ -94,7 +94,7 @@ def draw_tracks(video: Video, tracks: Tracks, style: TrackStyle | None = None, *
     for t, frame in enumerate(video.frames):
         has_row = 0 <= t - tracks.first_frame < len(tracks)
         frames[t] = draw_frame(frame, tracks, t, style) if has_row else frame
-    return Video(frames, video.fps, video.times)
+    return Video(frames, video.fps, video.times, video.pixel_aspect)
 
 
 def draw_frame(

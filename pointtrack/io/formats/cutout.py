@@ -59,6 +59,7 @@ def write(path: Path, masks: Masks, video: Any) -> None:
             output.width, output.height, output.pix_fmt = width, height, pixels
             context = output.codec_context
             context.time_base = Fraction(1, CLOCK)
+            context.sample_aspect_ratio = stream.pixel_aspect
             is_yuv = pixels.startswith("yuv")
             if is_yuv:
                 context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pointtrack.io.atomic import atomic_path, write_text
+from pointtrack.io.pictures import indices
 from pointtrack.types.masks import Masks
 
 # DAVIS and YouTube-VOS keep 255 for pixels that count as neither object nor background.
@@ -50,8 +51,6 @@ def write(folder: Path, masks: Masks) -> None:
 
 
 def read(folder: Path, fps: float) -> Masks:
-    from PIL import Image
-
     if (folder / "Annotations").is_dir():
         videos = sorted(path for path in (folder / "Annotations").iterdir() if path.is_dir())
         if len(videos) != 1:
@@ -72,7 +71,7 @@ def read(folder: Path, fps: float) -> Masks:
         )
     pictures = []
     for number in sorted(paths):
-        with Image.open(paths[number]) as image:
+        with indices(paths[number]) as image:
             if image.mode not in ("P", "L", "1"):
                 raise ValueError(
                     f"{paths[number]}: expected indices (a palette or 8-bit grey), got mode {image.mode}"
