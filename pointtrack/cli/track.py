@@ -13,16 +13,12 @@ from tqdm import tqdm
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli.states import StateTally, state_options
+from pointtrack.io.mask_pictures import coverage, read_mask
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.queries import load_queries
 from pointtrack.io.storage import local_path
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
-from pointtrack.io.video import (
-    read_mask,
-    read_video,
-    write_image,
-    write_video,
-)
+from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.stream import RegionOptions, track_regions
 from pointtrack.states.stream import track_states
@@ -204,6 +200,8 @@ class TrackCommand(VideoOptions):
         if self.grid is not None or not parts:
             size = 20 if self.grid is None else self.grid
             parts.append(grid_queries(video, size, frame, mask).moved(first))
+        if mask is not None:
+            print(f"mask      {coverage(mask)}")
         return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,25 @@ import numpy as np
 import torch
 
 from pointtrack.io.atomic import write_text
+from pointtrack.io.formats.native import FORMAT
+from pointtrack.io.formats.text import csv_text
+from pointtrack.io.query_tables import read_table
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
+from pointtrack.io.tracks import load_tracks
 from pointtrack.types import Queries
 
-QUERY_SUFFIXES = (".csv", ".json")
+TABLES = (".csv", ".tsv", ".txt")
 
 
 @reads_anywhere
 def load_queries(path: str | Path) -> Queries:
-    """Read query points from a .csv or .json file.
+    """Read query points from a table (.csv, .tsv, .txt) or a .json file.
 
-    CSV: a header with the columns frame (or t), x and y, and id if wanted, in any order; then one point per
-    line. JSON: a list of [frame, x, y], or of {"frame": 0, "x": 1.5, "y": 2.0} with an "id" each if wanted.
-    Frames count from 0; x and y are pixels with (0, 0) the centre of the top-left pixel.
+    A table has a header with the columns frame (or t), x and y, and id and name if wanted, in any order; then one point per
+    line. Delimiter, decimal comma, comments and encoding are found out; tables of napari and DeepLabCut are known by
+    their headers, and of tracks that pointtrack saved the points that were asked for are taken. JSON: a list of
+    [frame, x, y], or of {"frame": 0, "x": 1.5, "y": 2.0} with an "id" each and a "name" if wanted. Frames count from 0; x
+    and y are pixels with (0, 0) the centre of the top-left pixel. An id that is no whole number is a name.
 
     Raises:
         FileNotFoundError: no such file.
@@ -31,31 +37,38 @@ def load_queries(path: str | Path) -> Queries:
             message says on which line or at which point.
     """
     path = Path(path)
-    _check_query_suffix(path)
+    suffix = _checked_suffix(path, (*TABLES, ".json"))
     if not path.is_file():
         raise FileNotFoundError(f"query points: expected a .csv or .json file, found nothing at {path}")
-    rows = _rows_of_csv(path) if path.suffix.lower() == ".csv" else _rows_of_json(path)
+    if _holds_tracks(path):
+        return load_tracks(path).queries
+    rows = read_table(path) if suffix in TABLES else _rows_of_json(path)
     if not rows:
         raise ValueError(f"{path}: expected at least one query point, found none")
-    points: list[list[Any]] = []
+    points, ids, names = [], [], []
     for place, row in rows:
         row = {"frame": row["t"], **row} if "t" in row else row
         missing = [name for name in ("frame", "x", "y") if row.get(name) in (None, "")]
         if missing:
             raise ValueError(f"{path}, {place}: expected frame (or t), x and y, but {missing} are missing")
+        number, name = str(row.get("id") or (row.get("id") == 0 and "0") or ""), row.get("name") or ""
         try:
             points.append([float(row[name]) for name in ("frame", "x", "y")])
-            points[-1] += [] if row.get("id") in (None, "") else [int(str(row["id"]))]
+            if number and not name and not re.match(r"[-+.\d]", number):  # an id of letters
+                number, name = "", number
+            ids.append(int(number) if number else None)
+            names.append(str(name))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}, {place}: expected numbers, got {row}") from error
-    if len({len(point) for point in points}) > 1:
+    if None in ids and any(number is not None for number in ids):
         raise ValueError(f"{path}: expected an id for every point or for none, got some")
-    has_ids = len(points[0]) == 4
     try:
+        table = torch.tensor(points, dtype=torch.float64)
         return Queries(
-            torch.tensor([point[0] for point in points]),
-            torch.tensor([point[1:3] for point in points]),
-            torch.tensor([point[3] if has_ids else i for i, point in enumerate(points)]),
+            table[:, 0],
+            table[:, 1:],
+            torch.arange(len(ids)) if None in ids else torch.tensor(ids),
+            tuple(names),
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -69,7 +82,7 @@ def save_queries(path: str | Path, queries: Queries) -> Path:
         ValueError: an unknown suffix.
     """
     path = Path(path)
-    _check_query_suffix(path)
+    suffix = _checked_suffix(path, (".csv", ".json"))
     # str of a float32 is the shortest text that reads back as the same float32.
     points = [
         (frame, str(np.float32(x)), str(np.float32(y)), point)
@@ -77,28 +90,33 @@ def save_queries(path: str | Path, queries: Queries) -> Path:
             queries.frame.tolist(), queries.xy.numpy(), queries.ids.tolist(), strict=True
         )
     ]
-    if path.suffix.lower() == ".csv":
-        lines = ["frame,x,y,id", *(f"{frame},{x},{y},{point}" for frame, x, y, point in points)]
+    names = queries.names or [""] * len(points)
+    if suffix == ".csv":
+        ends = [f",{csv_text(name)}" for name in names] if queries.names else names
+        lines = ["frame,x,y,id" + ",name" * bool(queries.names)]
+        lines += [f"{t},{x},{y},{point}{end}" for (t, x, y, point), end in zip(points, ends, strict=True)]
     else:
-        rows = [f'  {{"frame": {t}, "x": {x}, "y": {y}, "id": {point}}}' for t, x, y, point in points]
+        ends = [f', "name": {json.dumps(name)}' if name else "" for name in names]
+        rows = [
+            f'  {{"frame": {t}, "x": {x}, "y": {y}, "id": {point}{end}}}'
+            for (t, x, y, point), end in zip(points, ends, strict=True)
+        ]
         lines = ["[", ",\n".join(rows), "]"]
-    return write_text(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n")
+    return path
 
 
-def _check_query_suffix(path: Path) -> None:
-    if path.suffix.lower() not in QUERY_SUFFIXES:
-        raise ValueError(f"{path}: expected query points in .csv or .json, got {path.suffix!r}")
+def _checked_suffix(path: Path, suffixes: tuple[str, ...]) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        raise ValueError(f"{path}: expected query points in {', '.join(suffixes)}, got {path.suffix!r}")
+    return suffix
 
 
-def _rows_of_csv(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """(where it stands, {column: text}) of every point."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        names = [(name or "").strip().lower() for name in reader.fieldnames or []]
-        if not {"x", "y"} <= set(names) or not {"frame", "t"} & set(names):
-            raise ValueError(f"{path}: expected a header with frame (or t), x, y and maybe id, got {names}")
-        reader.fieldnames = names
-        return [(f"line {reader.line_num}", row) for row in reader]
+def _holds_tracks(path: Path) -> bool:
+    """Whether pointtrack wrote tracks into it."""
+    with path.open("rb") as file:
+        return FORMAT.encode() in file.read(200)
 
 
 def _rows_of_json(path: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -21,9 +21,8 @@ import numpy as np
 
 from pointtrack.io.atomic import atomic_path, write_bytes
 from pointtrack.io.outputs import refuse_same
-from pointtrack.io.pictures import decode
 from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, refuse_fps
-from pointtrack.io.storage import reads_anywhere, writes_anywhere
+from pointtrack.io.storage import writes_anywhere
 from pointtrack.types import Video
 
 logger = logging.getLogger(__name__)
@@ -370,17 +369,3 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     first = next(pictures)
     pause = max(round(100 / fps), 2) * 10
     first.save(path, save_all=True, append_images=itertools.chain(pictures), duration=pause, loop=0)
-
-
-@reads_anywhere
-def read_mask(path: str | Path) -> np.ndarray:
-    """A picture -> (h, w) bool, true where it is not black.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a picture.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
-    picture = decode(Path(path), cv2.IMREAD_COLOR, f"mask {path}: expected a picture")
-    return np.asarray(picture.any(axis=-1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pointtrack.io.video import read_mask
+from pointtrack.io.mask_pictures import read_mask
 from pointtrack.segment.base import Prompt
 
 CLICK = "a click frame,x,y or frame,x,y,-"

@@ -70,7 +70,7 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
         ("track {video} --corners 0", "count: expected at least 1 corner"),
         ("track {video} --out {dir}/out.xyz", "out: expected a folder or a file in .mp4"),
         ("track {video} --out {dir}/bad.csv", "out: expected a folder or a file in .mp4"),
-        ("track {video} --export xml", "export: expected some of csv, json, dlc, .*, got 'xml'"),
+        ("track {video} --export xml", "export: expected some of csv, json, parquet, dlc, .*, got 'xml'"),
         ("track {video} --smooth -1", "smooth: expected 0 or more frames on each side, got -1"),
         ("track {video} --hidden blink", "hidden: expected one of ring, dot, none, got 'blink'"),
         ("track {video} --trail -1", "expected trail >= 0"),

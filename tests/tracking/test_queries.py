@@ -155,7 +155,7 @@ def test_files_people_write(tmp_path, name, text, rows, ids):
         ("a.json", "[[0, 1, 2]", "cannot be read"),
         ("a.json", "[]", "at least one query point"),
         ("a.json", '[{"frame": 0, "x": 1, "y": 2, "id": 1.5}]', "point 0: expected numbers"),
-        ("a.txt", "t,x,y\n0,1,2\n", r"in \.csv or \.json, got '\.txt'"),
+        ("a.xlsx", "t,x,y\n0,1,2\n", r"in \.csv, \.tsv, \.txt, \.json, got '\.xlsx'"),
     ],
 )
 def test_files_with_mistakes(tmp_path, name, text, message):
@@ -167,7 +167,7 @@ def test_files_with_mistakes(tmp_path, name, text, message):
 def test_missing_file_and_unknown_suffix(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"found nothing at .*none\.csv"):
         load_queries(tmp_path / "none.csv")
-    with pytest.raises(ValueError, match=r"in \.csv or \.json"):
+    with pytest.raises(ValueError, match=r"in \.csv, \.json"):
         save_queries(tmp_path / "a.xml", grid_queries(WH, 2))
 
 

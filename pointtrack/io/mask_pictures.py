@@ -1,0 +1,64 @@
+"""Masks in pictures, as people draw and export them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pointtrack.io.pictures import indices
+from pointtrack.io.storage import reads_anywhere
+
+LOSSY = ("JPEG", "MPO")  # formats whose black is not quite black
+HALF = 127
+
+
+@reads_anywhere
+def read_mask(path: str | Path) -> np.ndarray:
+    """A picture -> (h, w) bool, what is in the mask.
+
+    | picture | in the mask is |
+    |---|---|
+    | with an alpha channel that is not opaque everywhere: a shape, a cut-out | what is more opaque than not |
+    | with a palette, as DAVIS has them | every index but 0 |
+    | of one bit, grey, 16 bit or in colours | what is not black |
+    | JPEG, which smears black | what is brighter than half |
+
+    A rotation that a camera noted is applied.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a picture.
+    """
+    from PIL import ImageOps
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
+    try:
+        with indices(Path(path)) as opened:
+            kind = opened.format
+            picture = ImageOps.exif_transpose(opened)
+    except ValueError as error:
+        raise ValueError(f"mask: expected a picture, but {path} cannot be decoded ({error})") from error
+    if picture.mode == "P" and "transparency" not in picture.info:
+        return np.asarray(picture) != 0
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+        if alpha.min() < 255:
+            return alpha > HALF
+        picture = picture if picture.mode == "P" else picture.convert("RGB")
+        if picture.mode == "P":
+            return np.asarray(picture) != 0
+    pixels = np.asarray(picture)
+    floor = HALF if kind in LOSSY else 0
+    return np.asarray(pixels.max(axis=-1) > floor if pixels.ndim == 3 else pixels > floor)
+
+
+def coverage(mask: np.ndarray) -> str:
+    """How much of the image a mask covers, in words.
+
+    >>> coverage(np.array([[True, False], [False, False]]))
+    'covers 25 % of the image'
+    """
+    share = 100 * float(np.asarray(mask).mean())
+    return f"covers {share:.0f} % of the image" if share >= 1 else f"covers {share:.2g} % of the image"

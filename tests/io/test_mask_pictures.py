@@ -1,0 +1,77 @@
+"""Masks that people draw or export: what is meant by them."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pointtrack.io.mask_pictures import coverage, read_mask
+
+SHAPE = (60, 100)
+
+
+def disk() -> np.ndarray:
+    return cv2.circle(np.zeros(SHAPE, np.uint8), (50, 30), 20, 255, -1)
+
+
+def with_alpha(colors: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.dstack([colors, disk()]))
+
+
+def photo() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 255, (*SHAPE, 3), np.uint8)
+
+
+def palette() -> Image.Image:
+    picture = Image.fromarray((disk() > 0).astype(np.uint8))
+    picture.putpalette([0, 0, 0, 128, 0, 0] + [0] * 762)
+    return picture
+
+
+def white_palette() -> Image.Image:
+    """Index 0 is white: the index says what it is, not the colour."""
+    picture = Image.fromarray((disk() > 0).astype(np.uint8))
+    picture.putpalette([255, 255, 255, 0, 0, 0] + [0] * 762)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("white.png", lambda: with_alpha(np.full((*SHAPE, 3), 255, np.uint8))),
+        ("cutout.png", lambda: with_alpha(photo())),
+        ("black.png", lambda: with_alpha(np.zeros((*SHAPE, 3), np.uint8))),
+        ("cutout.webp", lambda: with_alpha(photo())),
+        ("grey_alpha.png", lambda: Image.fromarray(np.dstack([disk() * 0 + 90, disk()]), "LA")),
+        ("opaque.png", lambda: Image.fromarray(np.dstack([np.dstack([disk()] * 3), disk() * 0 + 255]))),
+        ("davis.png", palette),
+        ("white_palette.png", white_palette),
+        ("onebit.png", lambda: Image.fromarray(disk() > 0)),
+        ("grey.png", lambda: Image.fromarray(disk())),
+        ("ids.png", lambda: Image.fromarray((disk() > 0).astype(np.uint8) * 2)),
+        ("deep.png", lambda: Image.fromarray((disk() > 0).astype(np.uint16) * 300)),
+        ("color.bmp", lambda: Image.fromarray(np.dstack([disk(), disk() * 0, disk() * 0]))),
+    ],
+)
+def test_the_shape_is_found(tmp_path, name, make):
+    make().save(tmp_path / name)
+    np.testing.assert_array_equal(read_mask(tmp_path / name), disk() > 0)
+
+
+def test_jpeg_is_near_and_rotation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned a quarter to the right
+    Image.fromarray(disk()).save(tmp_path / "a.jpg", quality=60)
+    mask = read_mask(tmp_path / "a.jpg")
+    assert (mask & (disk() > 0)).sum() / (mask | (disk() > 0)).sum() > 0.97
+    Image.fromarray(disk()[:, :60]).save(tmp_path / "b.png", exif=exif)
+    np.testing.assert_array_equal(read_mask(tmp_path / "b.png"), np.rot90(disk()[:, :60] > 0, -1))
+
+
+def test_what_is_no_picture_is_refused(tmp_path):
+    (tmp_path / "a.png").write_text("no")
+    with pytest.raises(ValueError, match=r"expected a picture, but .*a\.png cannot be decoded"):
+        read_mask(tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError, match="found nothing at"):
+        read_mask(tmp_path / "b.png")
+    assert coverage(disk() > 0) == "covers 21 % of the image"
