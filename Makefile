@@ -1,5 +1,6 @@
 # make demo   track points through the bundled clip    make check   lint, format, types
 # make test   run the tests                            make bench   time the tracker
+# make docs   the documentation site, in site/
 # make kubric-env   what rendering training clips needs (docs/train/kubric.md), apart from the rest: 1.5 GB
 PYTHON ?= python3
 TORCH  ?= 2.13.0
@@ -17,7 +18,7 @@ KUBRIC_PYTHON ?= python3.11
 KUBRIC_VENV   ?= .venv-kubric
 KUBRIC_PIP    := $(KUBRIC_VENV)/bin/python -m pip --disable-pip-version-check install -qq --retries 2
 
-.PHONY: demo test check bench clean kubric-env
+.PHONY: demo test check bench docs clean kubric-env
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -35,8 +36,11 @@ check: $(VENV)/.ready-dev
 bench: $(VENV)/.ready
 	$(PY) -m benchmarks.track
 
+docs: $(VENV)/.ready-docs
+	$(PY) -m mkdocs build --strict --quiet
+
 clean:
-	rm -rf build dist *.egg-info outputs .pytest_cache .ruff_cache .mypy_cache
+	rm -rf build dist site *.egg-info outputs .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/.torch:
@@ -56,6 +60,10 @@ $(VENV)/.ready-test: $(VENV)/.ready
 
 $(VENV)/.ready-dev: $(VENV)/.ready-test
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 kubric-env: $(KUBRIC_VENV)/.ready

@@ -1,0 +1,32 @@
+"""Every example runs as it stands, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "start" / "examples.md").read_text(encoding="utf-8")
+EXAMPLES = [ROOT / name for name in re.findall(r"examples/\w+\.py(?=\")", PAGE)]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(example, tmp_path):
+    (tmp_path / "outputs").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, example], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.strip()
+
+
+def test_they_are_short():
+    assert len(EXAMPLES) >= 6
+    for example in EXAMPLES:
+        assert len(example.read_text(encoding="utf-8").splitlines()) < 40
