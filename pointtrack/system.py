@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import metadata
 
 
 def peak_memory() -> int:
@@ -21,3 +22,11 @@ def machine_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def package_version() -> str:
+    """Of this package as it is installed; "unknown" for a copy that was never installed."""
+    try:
+        return metadata.version("pointtrack")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 import pointtrack
+from pointtrack.cli.batch import BatchCommand
 from pointtrack.cli.convert import convert
 from pointtrack.cli.data import DATA_COMMANDS
 from pointtrack.cli.dense import DenseCommand
@@ -23,6 +24,7 @@ from pointtrack.cli.segment import SegmentCommand
 from pointtrack.cli.track import TrackCommand
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "batch": BatchCommand,
     "convert": convert,
     "doctor": doctor,
     "dense": DenseCommand,

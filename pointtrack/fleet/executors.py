@@ -1,0 +1,191 @@
+"""Where videos are done: by processes on this machine, or as tasks of a Ray cluster. Both give rows as they come."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+
+from pointtrack.fleet.job import JobSetup, first_row
+from pointtrack.fleet.ledger import now
+from pointtrack.fleet.manifest import VideoTask
+from pointtrack.fleet.worker import Worker
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+Attempt = tuple[VideoTask, int]
+LOST_NODES = 3  # times that Ray may lose the node or the process of a video before it is put aside
+
+
+class Executor(Protocol):
+    """Does videos; takes the next ones only as there is room for them."""
+
+    def run(self, tasks: Iterable[Attempt]) -> Iterator[Row]:
+        """Rows in the order in which videos end."""
+
+    def close(self) -> None:
+        """End everything that was started."""
+
+
+class LocalExecutor:
+    """Workers on this machine, each a process with its own models.
+
+    Args:
+        setup: what is done.
+        workers: how many.
+    """
+
+    def __init__(self, setup: JobSetup, workers: int) -> None:
+        self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._workers = [Worker(replace(setup, device=device)) for device in _devices(setup, workers)]
+        for worker in self._workers:
+            self._free.put(worker)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+
+    def run(self, tasks: Iterable[Attempt]) -> Iterator[Row]:
+        """Rows in the order in which videos end. Errors as of `Worker.run`."""
+        pending: set[Future[Row]] = set()
+        for task, attempt in tasks:
+            pending.add(self._threads.submit(self._do, task, attempt))
+            if len(pending) > len(self._workers):  # one waits, so that no worker does
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+
+    def close(self) -> None:
+        """End all processes, whatever they do."""
+        for worker in self._workers:
+            worker.stop()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
+
+    def _do(self, task: VideoTask, attempt: int) -> Row:
+        worker = self._free.get()
+        try:
+            return worker.run(task, attempt)
+        finally:
+            self._free.put(worker)
+
+
+class RayExecutor:
+    """Tasks of Ray; each process of Ray keeps one worker.
+
+    A task takes as many CPUs as its worker has threads, and `gpus`. What a lost node or a killed process leaves undone is done
+    by another one.
+
+    Args:
+        setup: what is done; OUT and the videos must be reachable from all nodes.
+        address: of the cluster; auto for the one of this machine, local to start one in this process.
+        workers: with local, CPUs of the cluster in threads of workers; otherwise the most tasks at a time. By default all.
+        gpus: of a task.
+
+    Raises:
+        ValueError: Ray is not installed.
+        ConnectionError: no such cluster.
+    """
+
+    def __init__(
+        self, setup: JobSetup, address: str, *, workers: int | None = None, gpus: float = 0.0
+    ) -> None:
+        try:
+            import ray as library
+        except ImportError as error:
+            raise ValueError("ray: expected the package ray; pip install 'pointtrack[ray]'") from error
+        ray: Any = library
+        self._ray, self._setup, self._most = ray, setup, workers
+        self._cpus, self._gpus = setup.options.threads, gpus
+        self._was_there = ray.is_initialized()
+        os.environ.setdefault(
+            "RAY_worker_niceness", "0"
+        )  # Ray's workers would run at +15, behind everything else
+        if not self._was_there:
+            own = {} if workers is None or address != "local" else {"num_cpus": workers * self._cpus}
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+        self._setup_ref = ray.put(setup)
+        # max_calls=0: a process is kept for the next video also where it has a GPU; its models are loaded once.
+        self._do = ray.remote(
+            max_calls=0,
+            num_cpus=self._cpus,
+            num_gpus=gpus or None,
+            max_retries=LOST_NODES,
+            scheduling_strategy="SPREAD",
+        )(_do)
+
+    def run(self, tasks: Iterable[Attempt]) -> Iterator[Row]:
+        """Rows in the order in which videos end. Errors as of `Worker.run`."""
+        pending: dict[Any, Attempt] = {}
+        for task, attempt in tasks:
+            pending[self._do.remote(self._setup_ref, task, attempt)] = (task, attempt)
+            while len(pending) >= self._room():
+                yield from self._ended(pending)
+        while pending:
+            yield from self._ended(pending)
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here ends."""
+        if not self._was_there:
+            self._ray.shutdown()
+
+    def _room(self) -> int:
+        """Tasks to hand in at a time: those that can run, and one more for each node to begin with at once."""
+        if self._most is not None:
+            return self._most + 1
+        there = self._ray.cluster_resources()
+        slots = there.get("CPU", 1) / self._cpus
+        if self._gpus:
+            slots = min(slots, there.get("GPU", 0) / self._gpus)
+        return max(int(slots), 1) + len(self._ray.nodes())
+
+    def _ended(self, pending: dict[Any, Attempt]) -> Iterator[Row]:
+        done, _ = self._ray.wait(list(pending), num_returns=1, timeout=5.0)
+        for one in done:
+            task, attempt = pending.pop(one)
+            try:
+                yield self._ray.get(one)
+            except self._ray.exceptions.RayTaskError as error:  # what the task raised
+                raise error.cause if isinstance(getattr(error, "cause", None), Exception) else error from None
+            except self._ray.exceptions.RayError as error:  # what happened to its node or its process
+                yield first_row(self._setup, task, attempt) | {
+                    "status": "failed", "reason": "crashed", "finished": now(),
+                    "message": f"lost by Ray, {LOST_NODES + 1} times: {' '.join(str(error).split())[:300]}",
+                }  # fmt: skip
+
+
+_kept: dict[tuple[Any, ...], Worker] = {}  # of this process of Ray; one at most
+
+
+def _do(setup: JobSetup, task: VideoTask, attempt: int) -> Row:
+    """Runs in a process of Ray, which keeps its worker for as long as it is given the same GPUs and the same work."""
+    name = (setup.run, setup.out, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if name not in _kept:
+        for other in _kept.values():
+            other.close()
+        _kept.clear()
+        _kept[name] = Worker(setup)
+    return _kept[name].run(task, attempt)
+
+
+def _devices(setup: JobSetup, workers: int) -> list[str]:
+    """The device of each worker: GPUs in turn, where there are several and no single one was named."""
+    device = setup.options.device
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return [f"cuda:{i % torch.cuda.device_count()}" for i in range(workers)]
+    return [device] * workers
+
+
+def default_workers(threads: int, device: str) -> int:
+    """As many workers as this machine has room for: one per GPU where one is used, otherwise by cores."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.cuda.device_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores // threads, 1)

@@ -1,0 +1,281 @@
+"""One video: read it, track it, measure and write the results, and say in a row what became of it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from pointtrack.fleet.ledger import now
+from pointtrack.fleet.manifest import VideoTask
+from pointtrack.fleet.measures import mask_measures, track_measures
+from pointtrack.fleet.memory import peak_of_this_process, restart_peak
+from pointtrack.fleet.options import JobOptions
+from pointtrack.fleet.output import Output
+from pointtrack.fleet.work import Models, choose_queries, follow_objects, track_points, write_results
+from pointtrack.io.storage import download, local_path
+from pointtrack.io.video import open_video, read_video
+from pointtrack.system import package_version
+from pointtrack.tracking.shots import find_cuts
+from pointtrack.types import Video
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class JobSetup:
+    """What a worker must know, beside the videos.
+
+    Attributes:
+        out: folder or prefix of the results.
+        options: what is done with every video.
+        staging: folder under OUT for tracks that are packed later; None to leave them in files of their own.
+        run: name of the driver's run.
+        weights: digest of the weights.
+        limit_frames, limit_bytes, limit_memory: see `RunOptions`; memory in bytes.
+        limit_seconds: of one video.
+        device: in the place of that of the options.
+    """
+
+    out: str
+    options: JobOptions
+    run: str
+    staging: str | None = None
+    weights: str = ""
+    limit_frames: int | None = None
+    limit_bytes: int | None = None
+    limit_memory: int | None = None
+    limit_seconds: float | None = None
+    device: str | None = None
+
+
+class PutAside(Exception):
+    """A video that is left out, with a word for it and a message."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class CannotWrite(OSError):
+    """OUT takes no results: no fault of the video, so the run stops."""
+
+
+def tracks_name(setup: JobSetup, key: str) -> str:
+    """Where the tracks of a video go, under OUT."""
+    if setup.staging is not None:
+        return f"{setup.staging}/{key}.parquet"
+    return f"tracks/{key}.{setup.options.format}"
+
+
+def masks_name(key: str) -> str:
+    """Where the masks of a video go, under OUT."""
+    return f"masks/{key}.npz"
+
+
+def main_name(setup: JobSetup, options: JobOptions, key: str) -> str:
+    """The result that is written last: where it is, the video is done."""
+    return tracks_name(setup, key) if options.wants_tracks else masks_name(key)
+
+
+class Job:
+    """Does videos one after the other, with models that are loaded once."""
+
+    def __init__(self, setup: JobSetup) -> None:
+        self.setup = setup
+        self.output = Output(setup.out)
+        torch.set_num_threads(setup.options.threads)
+        cv2.setNumThreads(setup.options.threads)
+        self.models = Models(setup.options, setup.device or setup.options.device)
+
+    def warm_up(self) -> None:
+        """Load what every video needs. Raises ValueError and FileNotFoundError for models that cannot be had."""
+        self.models.load()
+
+    def run(self, task: VideoTask, attempt: int = 1) -> dict[str, Any]:
+        """Do one video.
+
+        Returns:
+            Its row of the ledger, whether it went well or not.
+
+        Raises:
+            CannotWrite: OUT does not take the results.
+        """
+        row = self.row(task, attempt)
+        began = time.perf_counter()
+        restart_peak()
+        with _listening() as records:
+            try:
+                row.update(self._do(task), status="done")
+            except PutAside as error:
+                row.update(status="failed", reason=error.reason, message=str(error))
+            except MemoryError as error:
+                row.update(status="failed", reason="memory", message=f"no memory was left {error}")
+            except torch.OutOfMemoryError as error:
+                row.update(status="failed", reason="memory", message=_line(error))
+            except CannotWrite:
+                raise
+            except Exception as error:  # nothing stops the others
+                row.update(status="failed", reason="error", message=f"{type(error).__name__}: {_line(error)}")
+                records.append(traceback.format_exc())
+        row.update(
+            seconds=time.perf_counter() - began,
+            peak_memory=peak_of_this_process(),
+            warnings=len(records),
+            finished=now(),
+        )
+        if records or row["status"] != "done":
+            text = "\n".join(
+                [f"{row['finished']} {task.video}: {row['status']} {row['message'] or ''}", *records]
+            )
+            with _writing():
+                self.output.write(f"logs/{task.key}.log", (text + "\n").encode())
+        return row
+
+    def count_frames(self, task: VideoTask) -> int | None:
+        """Frames that a video has by its header, as far as they are asked for; None where nobody knows."""
+        options = self.setup.options.with_changes(task.changes)
+        span: dict[str, Any] = {
+            "start": options.start,
+            "stop": options.stop,
+            "max_frames": options.max_frames,
+        }
+        try:
+            with open_video(local_path(task.video) or task.video, **span) as stream:
+                return stream.frame_count
+        except (ValueError, OSError):
+            return None
+
+    def row(self, task: VideoTask, attempt: int = 1) -> dict[str, Any]:
+        """What is known of a video before anything is done."""
+        return first_row(self.setup, task, attempt) | {"device": str(self.models.device)}
+
+    def _do(self, task: VideoTask) -> dict[str, Any]:
+        options = self.setup.options.with_changes(task.changes)
+        with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
+            scratch = Path(folder)
+            source = self._fetched(task.video, scratch / "video")
+            video = self._read(source, options)
+            row: dict[str, Any] = {
+                "frames": len(video), "width": video.wh[0], "height": video.wh[1], "fps": video.fps,
+                "cuts": len(find_cuts(video)),
+            }  # fmt: skip
+            began = time.perf_counter()
+            try:
+                queries = choose_queries(video, options) if options.wants_tracks else None
+                masks = follow_objects(self.models, video, options) if options.wants_masks else None
+                tracks = None if queries is None else track_points(self.models, video, queries, options)
+            except (ValueError, FileNotFoundError) as error:
+                raise PutAside("options", _line(error)) from error
+            row["track_seconds"] = time.perf_counter() - began
+            if tracks is not None:
+                row.update(track_measures(tracks), tracks=tracks_name(self.setup, task.key))
+                row["tracks"] = "tracks" if self.setup.staging else row["tracks"]
+            if masks is not None:
+                row.update(mask_measures(masks), masks=masks_name(task.key))
+            names = {"tracks": tracks_name(self.setup, task.key), "masks": masks_name(task.key)}
+            for file, name in write_results(scratch / "out", task.key, video, tracks, masks, options, names):
+                with _writing():
+                    self.output.put(file, name)
+            return row
+
+    def _fetched(self, video: str, folder: Path) -> Path | str:
+        """The video on this machine, copied here if it lies in a store; what is streamed over the net stays a URL."""
+        limit = self.setup.limit_bytes
+        here = local_path(video)
+        try:
+            if here is not None:
+                if not here.exists():
+                    raise PutAside("missing", f"{video}: expected a video, found nothing")
+                if limit is not None and here.is_file() and here.stat().st_size > limit:
+                    raise PutAside(
+                        "bytes", f"{video}: expected at most {limit} bytes, got {here.stat().st_size}"
+                    )
+                return here
+            if video.startswith(("http:", "https:", "rtsp:")):
+                return video
+            folder.mkdir()
+            return download(video, folder, max_bytes=limit)
+        except FileNotFoundError as error:
+            raise PutAside("missing", _line(error)) from error
+        except ValueError as error:
+            raise PutAside("bytes" if "bytes" in str(error) else "unreadable", _line(error)) from error
+        except OSError as error:
+            if error.errno in FULL:
+                raise CannotWrite(f"the disk for copies of videos is full: {error}") from error
+            raise PutAside("unreadable", _line(error)) from error
+
+    def _read(self, source: Path | str, options: JobOptions) -> Video:
+        """All frames asked for, if they are not too many."""
+        most, memory = self.setup.limit_frames, self.setup.limit_memory
+        wanted = options.max_frames
+        if most is not None:
+            wanted = most + 1 if wanted is None else min(wanted, most + 1)
+        try:
+            stream = open_video(source, start=options.start, stop=options.stop, max_frames=wanted)
+            frame_bytes = stream.wh[0] * stream.wh[1] * 3
+            expected = (stream.frame_count or 0) * frame_bytes
+            if memory is not None and expected > memory:
+                stream.close()
+                raise PutAside(
+                    "memory",
+                    f"expected a video whose frames fit into {memory / 1e9:.1f} GB, got {stream.frame_count} frames of "
+                    f"{stream.wh[0]} x {stream.wh[1]}, {expected / 1e9:.1f} GB",
+                )
+            video = read_video(stream)
+        except (ValueError, OSError) as error:
+            raise PutAside("unreadable", _line(error)) from error
+        if most is not None and len(video) > most:
+            raise PutAside("frames", f"expected at most {most} frames, got more")
+        return video
+
+
+def first_row(setup: JobSetup, task: VideoTask, attempt: int) -> dict[str, Any]:
+    """What the ledger has of a video before anything is done."""
+    return {
+        "key": task.key, "video": task.video, "attempt": attempt, "run": setup.run, "host": socket.gethostname(),
+        "version": package_version(), "torch": torch.__version__, "weights": setup.weights,
+        "options": setup.options.with_changes(task.changes).digest(), "message": None, "finished": now(),
+    }  # fmt: skip
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"cannot write results: {_line(error)}") from error
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Warnings of the library while one video is done."""
+    records: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(f"{record.levelname} {record.name}: {record.getMessage()}")
+
+    keeper, log = Keep(logging.WARNING), logging.getLogger("pointtrack")
+    propagates, log.propagate = log.propagate, False
+    log.addHandler(keeper)
+    try:
+        yield records
+    finally:
+        log.removeHandler(keeper)
+        log.propagate = propagates
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:1000] or type(error).__name__

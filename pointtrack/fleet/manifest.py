@@ -1,0 +1,240 @@
+"""Which videos: a folder, a pattern, a prefix in a store, or a manifest with a line for each, which may have options of its own."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import json
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pointtrack.fleet.options import JobOptions
+from pointtrack.io.sources import PICTURE_SUFFIXES
+from pointtrack.io.storage import download, filesystem, is_stored, local_path, scheme_of
+
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".wmv",
+    ".flv",
+    ".gif",
+)
+MANIFEST_SUFFIXES = (".csv", ".jsonl", ".parquet")
+# Columns of a manifest that are called otherwise than the option they give.
+COLUMNS = {"clicks": "click", "boxes": "box", "masks": "mask", "points_file": "queries"}
+# Options that are paths; those of a manifest count from where it lies.
+PATHS = ("queries", "tracks")
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """One video to do.
+
+    Attributes:
+        key: its name in the ledger and among the results: the path below the source, or what the manifest calls it.
+        video: path or URL.
+        changes: options of its own.
+    """
+
+    key: str
+    video: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_source(source: str | Path, job: JobOptions) -> list[VideoTask]:
+    """The videos of a source, in the order of their keys.
+
+    Args:
+        source: a folder, searched through all its folders (a folder that holds only pictures is one video); a pattern as in
+            clips/**/*.mp4; a prefix of a store, as in s3://bucket/clips; a manifest in .csv, .jsonl or .parquet.
+        job: the options of all, to check those of single lines with.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: no video there, a broken manifest, or two videos of one name.
+    """
+    text = str(source)
+    here = local_path(text)
+    if text.lower().endswith(MANIFEST_SUFFIXES):
+        tasks = list(_read_manifest(text, job))
+    elif any(sign in text for sign in "*?["):
+        tasks = _matching(text if here is None else str(here))
+    elif here is not None:
+        tasks = _in_folder(here)
+    else:
+        tasks = _in_store(text)
+    if not tasks:
+        raise ValueError(
+            f"{source}: expected videos ({', '.join(VIDEO_SUFFIXES)}) or folders of pictures, found none"
+        )
+    twice = [key for key, count in Counter(task.key for task in tasks).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{source}: expected each video once, got {twice[0]!r} several times; a column `name` tells them apart"
+        )
+    return sorted(tasks, key=lambda task: task.key)
+
+
+def _in_folder(folder: Path) -> list[VideoTask]:
+    if folder.is_file():
+        return [VideoTask(folder.name, str(folder))]
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: expected a folder, a pattern or a manifest of videos, found nothing"
+        )
+    tasks = []
+    for top, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        names = [name for name in files if name[0] != "."]
+        videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
+        for name in videos:
+            path = Path(top) / name
+            tasks.append(VideoTask(path.relative_to(folder).as_posix(), str(path)))
+        if not videos and names and all(name.lower().endswith(PICTURE_SUFFIXES) for name in names):
+            at = Path(top).relative_to(folder).as_posix()
+            tasks.append(VideoTask(Path(top).name if at == "." else at, top))
+    return tasks
+
+
+def _matching(pattern: str) -> list[VideoTask]:
+    """What a pattern matches; keys count from the last folder before its first sign."""
+    fs, path = filesystem(pattern)
+    base = path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
+    scheme = scheme_of(pattern)
+    found = sorted(
+        name for name in fs.glob(path) if fs.isfile(name) or (scheme is None and os.path.isdir(name))
+    )
+    videos = [name for name in found if os.path.isdir(name) or fnmatch.fnmatch(name, path) or "**" in path]
+    return [
+        VideoTask(
+            name.removeprefix(base).lstrip("/"), name if scheme is None else f"{scheme}://{name.lstrip('/')}"
+        )
+        for name in videos
+        if not name.rpartition("/")[2].startswith(".")
+    ]
+
+
+def _in_store(url: str) -> list[VideoTask]:
+    fs, path = filesystem(url)
+    scheme = scheme_of(url)
+    try:
+        names = fs.find(path)
+    except Exception as error:  # each store has errors of its own kind
+        raise FileNotFoundError(
+            f"{url}: expected a prefix with videos, but {type(error).__name__}: {error}"
+        ) from error
+    base = path.rstrip("/") + "/"
+    if names == [path]:
+        base = path.rpartition("/")[0] + "/"
+    return [
+        VideoTask(name.removeprefix(base), f"{scheme}://{name.lstrip('/')}")
+        for name in names
+        if name.lower().endswith(VIDEO_SUFFIXES) and not name.rpartition("/")[2].startswith(".")
+    ]
+
+
+def _read_manifest(path: str, job: JobOptions) -> Iterator[VideoTask]:
+    """The lines of a manifest; relative paths in it count from where it lies."""
+    here = local_path(path)
+    with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
+        file = download(path, folder) if here is None else here
+        if not file.is_file():
+            raise FileNotFoundError(f"{path}: expected a manifest, found nothing")
+        base = path.rpartition("/")[0] if here is None else str(here.parent)
+        for place, row in _rows(file, path):
+            yield _task(row, base, f"{path}, {place}", job)
+
+
+def _rows(file: Path, name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    suffix = file.suffix.lower()
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        try:
+            rows = pq.read_table(file).to_pylist()
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{name}: expected a Parquet file, but {error}") from error
+        return [(f"row {i}", row) for i, row in enumerate(rows)]
+    lines: list[tuple[str, Mapping[str, Any]]] = []
+    try:
+        if suffix == ".csv":
+            with file.open(newline="", encoding="utf-8-sig") as content:
+                reader = csv.DictReader(content, skipinitialspace=True)
+                lines = [(f"line {reader.line_num}", row) for row in reader]
+        else:
+            for i, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+                if line.strip():
+                    lines.append((f"line {i}", json.loads(line)))
+                    if not isinstance(lines[-1][1], dict):
+                        raise ValueError(f"line {i} is no object")
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{name}: expected {suffix}, but {error}") from error
+    return lines
+
+
+def _task(row: Mapping[str, Any], base: str, place: str, job: JobOptions) -> VideoTask:
+    """One line; empty fields count as not there."""
+    values = {
+        COLUMNS.get(str(name).strip(), str(name).strip()): value.strip() if isinstance(value, str) else value
+        for name, value in row.items()
+        if name is not None and not _is_blank(value)
+    }
+    video = values.pop("video", None)
+    if not isinstance(video, str):
+        raise ValueError(
+            f"{place}: expected a column `video` with a path or a URL, got {sorted(map(str, row))}"
+        )
+    key = str(values.pop("name", "") or (_relative(video, base)))
+    points = values.get("points")
+    if isinstance(points, str) and "," not in points:  # a file of points
+        values["queries"] = values.pop("points")
+    for name in PATHS:
+        if isinstance(values.get(name), str):
+            values[name] = _absolute(values[name], base)
+    try:
+        job.with_changes(values).checked()
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+    return VideoTask(_checked_key(key, place), _absolute(video, base), values)
+
+
+def _is_blank(value: Any) -> bool:
+    return (
+        value is None
+        or (isinstance(value, str) and not value.strip())
+        or (isinstance(value, float) and math.isnan(value))
+    )
+
+
+def _absolute(path: str, base: str) -> str:
+    if scheme_of(path) is not None or Path(path).is_absolute():
+        return path
+    return f"{base}/{path}" if is_stored(base) else str(Path(base) / path)
+
+
+def _relative(video: str, base: str) -> str:
+    """What a video is called where no name is given: its path from where the manifest lies, or without the root."""
+    text = video.partition("://")[2] if scheme_of(video) else Path(video).as_posix()
+    start = (base.partition("://")[2] if scheme_of(base) else Path(base).as_posix()).rstrip("/") + "/"
+    return text.removeprefix(start).lstrip("/")
+
+
+def _checked_key(key: str, place: str) -> str:
+    parts = [part for part in PurePosixPath(key.replace("\\", "/")).parts if part not in ("/", ".")]
+    parts = [part for part in parts if part != ".."]  # results stay under OUT
+    if not parts:
+        raise ValueError(f"{place}: expected a name for the results, got {key!r}")
+    return "/".join(parts)

@@ -1,0 +1,250 @@
+"""What is done with every video, and how a whole batch is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from pointtrack.io.masks import MASK_EXPORTS
+from pointtrack.io.tracks import TRACK_EXPORTS
+from pointtrack.objects.prompt_texts import parse_prompts
+from pointtrack.regions.stream import RegionOptions
+from pointtrack.tracking.queries import parse_points
+from pointtrack.viz.masks import MaskStyle
+from pointtrack.viz.tracks import TrackStyle
+
+FORMATS = ("npz", "parquet")
+PREVIEWS = ("video", "sheet")
+LISTS = ("points", "click", "box", "mask", "absent")
+# A setting of these changes no number in a result, or none that is promised: they may differ between runs on one OUT.
+FREE = ("device",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What is done with every video: the options of `pointtrack track` and `pointtrack segment`, by the same names.
+
+    Without any points or prompts a grid of 20 x 20 is tracked. With clicks, boxes or masks objects are followed, and points are
+    tracked only if some are asked for too.
+
+    Args:
+        tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
+        device: cpu, cuda, mps, or auto; workers on a machine with several GPUs take them in turn.
+        start: second of each video at which to begin; frames count from there.
+        stop: second before which to end.
+        max_frames: end after this many frames.
+        grid: track a grid of this many points per side.
+        points: single points, each as frame,x,y in pixels.
+        queries: CSV or JSON file of points.
+        corners: track this many of the strongest corners.
+        mask: a picture, not black where grid and corners lie; or pictures of objects as frame,FILE.
+        frame: frame of grid and corners.
+        backward: also track from each point's frame back to the first one.
+        states: say of every point and frame whether it is seen, hidden, out of frame or lost.
+        redetect: the same, and search for lost points and go on with them where they are found.
+        regions: follow small things in crops of the full-resolution frame: auto, a size as in 192x108, or a box.
+        smooth: even out positions over so many frames on each side, in previews and exports; 0: not.
+        click: clicks on objects as frame,x,y, with ,- behind for one beside the object; 2: in front for object 2.
+        box: boxes around objects as frame,x0,y0,x1,y1.
+        absent: frames on which an object is not there.
+        tracks: file of tracks, all on one object, that become its mask, instead of clicks and boxes.
+        segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
+        video_segmenter: follow objects by SAM 2 alone, without points: its name, or a folder.
+        overlap: objects may overlap; otherwise every pixel belongs to one at most.
+        format: of the tracks: npz, or parquet with a line for each frame and point.
+        export: more files of each video, as `track` and `segment` write them, comma-separated: csv, json, coco, davis, ...
+        preview: video: each video with its tracks or masks drawn in; sheet: a contact sheet of it.
+        threads: of each worker. Another number of threads changes the last bits of results.
+        style: how tracks are drawn.
+        mask_style: how masks are drawn.
+    """
+
+    tracker: str = "small"
+    device: str = "auto"
+    start: float = 0.0
+    stop: float | None = None
+    max_frames: int | None = None
+    grid: int | None = None
+    points: list[str] | None = None
+    queries: str | None = None
+    corners: int | None = None
+    mask: list[str] | None = None
+    frame: int = 0
+    backward: bool = True
+    states: bool = False
+    redetect: bool = False
+    regions: str | None = None
+    smooth: int = 0
+    click: list[str] | None = None
+    box: list[str] | None = None
+    absent: list[str] | None = None
+    tracks: str | None = None
+    segmenter: str = "small"
+    video_segmenter: str | None = None
+    overlap: bool = False
+    format: str = "npz"
+    export: str | None = None
+    preview: str | None = None
+    threads: int = 1
+    style: TrackStyle = field(default_factory=TrackStyle)
+    mask_style: MaskStyle = field(default_factory=MaskStyle)
+
+    @property
+    def wants_masks(self) -> bool:
+        """Objects are to be followed."""
+        return bool(self.click or self.box or self.absent or self.object_masks or self.tracks)
+
+    @property
+    def wants_tracks(self) -> bool:
+        """Points are to be tracked for their own sake."""
+        asked = (self.grid, self.points, self.queries, self.corners)
+        return any(one is not None for one in asked) or not self.wants_masks
+
+    @property
+    def object_masks(self) -> list[str]:
+        """Those of `mask` that are objects."""
+        return [text for text in self.mask or () if _is_object(text)]
+
+    @property
+    def area_mask(self) -> str | None:
+        """The one of `mask` that says where grid and corners lie."""
+        return next((text for text in self.mask or () if not _is_object(text)), None)
+
+    @property
+    def exports(self) -> list[str]:
+        """Names of `export`."""
+        return [name.strip() for name in (self.export or "").split(",") if name.strip()]
+
+    def checked(self) -> JobOptions:
+        """These options; ValueError, in one line, where they make no sense whatever the video is."""
+        known = list(dict.fromkeys([*TRACK_EXPORTS, *MASK_EXPORTS]))
+        unknown = [name for name in self.exports if name not in known]
+        if unknown:
+            raise ValueError(f"export: expected some of {', '.join(known)}, got {', '.join(unknown)}")
+        if self.format not in FORMATS:
+            raise ValueError(f"format: expected {' or '.join(FORMATS)}, got {self.format!r}")
+        if self.preview is not None and self.preview not in PREVIEWS:
+            raise ValueError(f"preview: expected {' or '.join(PREVIEWS)}, got {self.preview!r}")
+        for name, least in (("threads", 1), ("smooth", 0), ("grid", 1), ("corners", 1), ("max_frames", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name}: expected {least} or more, got {value}")
+        if self.regions is not None:
+            RegionOptions.parse(self.regions)
+            if self.states or self.redetect:
+                raise ValueError("regions: expected neither states nor redetect with regions")
+        if self.tracks and (self.click or self.box or self.absent or self.object_masks):
+            raise ValueError("tracks: expected clicks, boxes and masks, or else tracks; got both")
+        if self.points:
+            parse_points(self.points)
+        parse_prompts(self.click or (), self.box or (), (), self.absent or ())
+        return self
+
+    def with_changes(self, changes: Mapping[str, Any]) -> JobOptions:
+        """These options with those of one video in their place.
+
+        Raises:
+            ValueError: a name or a value that does not fit.
+        """
+        types = {one.name: str(one.type) for one in fields(self)}
+        unknown = sorted(set(changes) - set(types))
+        if unknown:
+            raise ValueError(f"expected names of options, got {', '.join(unknown)}")
+        values = {name: _converted(name, types[name], value) for name, value in changes.items()}
+        return replace(self, **values)
+
+    def digest(self) -> str:
+        """A text that tells these options from others, as far as results depend on them."""
+        values = {name: value for name, value in asdict(self).items() if name not in FREE}
+        return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and within which limits a batch runs; results do not depend on it.
+
+    Args:
+        workers: processes on this machine; by default as many as `threads` of each leave room for, and one per GPU.
+        shard: i/n: only every n-th video, from the i-th on, counted from 0; for SLURM arrays and other jobs that share OUT.
+        ray: run on a Ray cluster: its address, auto for the one of this machine, local to start one here.
+        gpus: GPUs of a Ray task, also a part of one as in 0.25.
+        limit_seconds: put a video aside that takes longer.
+        limit_memory: put a video aside whose worker takes more gigabytes; by default a worker's share of the machine.
+        limit_frames: put a video aside that has more frames.
+        limit_bytes: put a video aside whose file has more bytes; it also bounds what is copied here from a store.
+        pack: put the tracks of so many videos into one Parquet file; 0: one file per video.
+        retry: failed: do videos again that were put aside; all: everything.
+    """
+
+    workers: int | None = None
+    shard: str | None = None
+    ray: str | None = None
+    gpus: float = 0.0
+    limit_seconds: float | None = None
+    limit_memory: float | None = None
+    limit_frames: int | None = None
+    limit_bytes: int | None = None
+    pack: int = 0
+    retry: str | None = None
+
+    def checked_with(self, job: JobOptions) -> RunOptions:
+        """These options; ValueError where they make no sense."""
+        for name in ("workers", "limit_seconds", "limit_memory", "limit_frames", "limit_bytes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name}: expected more than 0, got {value}")
+        if self.retry not in (None, "failed", "all"):
+            raise ValueError(f"retry: expected failed or all, got {self.retry!r}")
+        if self.pack < 0 or self.gpus < 0:
+            raise ValueError(f"pack, gpus: expected 0 or more, got {self.pack} and {self.gpus}")
+        if self.pack and job.format != "parquet":
+            raise ValueError(f"pack: expected --format parquet, got {job.format}")
+        if self.pack and self.retry == "all":
+            raise ValueError(
+                "retry: expected another --out to do everything again, as packed files are never rewritten"
+            )
+        if self.gpus and self.ray is None:
+            raise ValueError(
+                "gpus: expected --ray too; on one machine --workers says how many share the GPUs"
+            )
+        self.part()
+        return self
+
+    def part(self) -> tuple[int, int]:
+        """(i, n) of `shard`; (0, 1) for all."""
+        if self.shard is None:
+            return 0, 1
+        first, slash, second = self.shard.partition("/")
+        if not (slash and first.isdigit() and second.isdigit() and int(first) < int(second)):
+            raise ValueError(f"shard: expected i/n with i from 0 to n - 1, as in 0/16, got {self.shard!r}")
+        return int(first), int(second)
+
+
+def _is_object(text: str) -> bool:
+    """frame,FILE or 2:frame,FILE, which is a mask of an object."""
+    head, comma, _ = text.partition(",")
+    return bool(comma) and head.replace(":", "", 1).strip().isdigit()
+
+
+def _converted(name: str, kind: str, value: Any) -> Any:
+    """A value out of a manifest -> that of the option; texts of CSV files become numbers, truth values and lists."""
+    if name in LISTS:
+        return value.split() if isinstance(value, str) else [str(one) for one in value]
+    expected = kind.partition(" ")[0]
+    try:
+        if expected == "bool":
+            if isinstance(value, str):
+                return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+                    value.lower()
+                ]
+            return bool(value)
+        if expected == "int":
+            if float(value) != int(float(value)):
+                raise ValueError
+            return int(float(value))
+        return {"float": float, "str": str}[expected](value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected {expected}, got {value!r}") from error

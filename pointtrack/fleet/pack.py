@@ -1,0 +1,85 @@
+"""Tracks of many videos in one Parquet file each, so that a hundred thousand videos do not make as many files."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pointtrack.fleet.output import Output
+from pointtrack.fleet.tables import arrow, videos_of, write_tables
+from pointtrack.io.storage import download
+
+FOLDER = "tracks"
+
+
+class Packer:
+    """Puts files of single videos together.
+
+    Args:
+        output: where the batch writes.
+        staging: folder under OUT of the single files; of this driver alone.
+        videos: of a file.
+    """
+
+    def __init__(self, output: Output, staging: str, videos: int) -> None:
+        self._output, self._staging, self._videos = output, staging, videos
+        self._waiting: list[str] = []
+
+    def recover(self) -> None:
+        """Go on where a driver was killed: single files that are packed already go, the others wait to be packed."""
+        found = self._output.names(self._staging)
+        if not found:
+            return
+        packed: set[str] = set()
+        for name in self._output.names(FOLDER):
+            with self._local(name) as path:
+                packed.update(videos_of(path))
+        for name in found:
+            if self._key(name) in packed:
+                self._output.remove(name)
+            else:
+                self._waiting.append(name)
+
+    def add(self, key: str) -> None:
+        """The single file of this video is there."""
+        self._waiting.append(f"{self._staging}/{key}.parquet")
+        if len(self._waiting) >= self._videos:
+            self.pack()
+
+    def waiting(self) -> list[str]:
+        """Keys of videos that are done and not packed yet."""
+        return [self._key(name) for name in self._waiting]
+
+    def pack(self) -> None:
+        """Pack what waits. First the packed file is there, whole, then the single ones go."""
+        names = list(dict.fromkeys(self._waiting))
+        self._waiting = []  # what fails from here on is for the next driver's `recover` to look at
+        for start in range(0, len(names), self._videos):
+            some = names[start : start + self._videos]
+            with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
+                path = Path(folder) / "part.parquet"
+                write_tables(path, self._tables(some), [self._key(name) for name in some])
+                self._output.put(path, f"{FOLDER}/part-{uuid.uuid4().hex[:12]}.parquet")
+            for name in some:
+                self._output.remove(name)
+
+    def _key(self, name: str) -> str:
+        return name.removeprefix(f"{self._staging}/").removesuffix(".parquet")
+
+    def _tables(self, names: list[str]) -> Iterator[Any]:
+        """One video after the other: memory does not grow with their number."""
+        for name in names:
+            with self._local(name) as path:
+                yield arrow().parquet.read_table(path)
+
+    @contextlib.contextmanager
+    def _local(self, name: str) -> Iterator[Path]:
+        if self._output.folder is not None:
+            yield self._output.folder / name
+            return
+        with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
+            yield download(self._output.url(name), folder)

@@ -1,0 +1,96 @@
+"""Tracks as long tables, a row for each frame and point, in Parquet files that pandas, DuckDB, Polars and Ray Data read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointtrack.types import Tracks
+from pointtrack.types.point_states import PointState
+
+ROWS = 1 << 20  # of a row group
+VIDEOS = b"pointtrack_videos"  # in the metadata of a packed file: the keys of its videos
+
+
+def arrow() -> Any:
+    """The module pyarrow; ValueError where the extra is not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError("batch: expected the package pyarrow; pip install 'pointtrack[fleet]'") from error
+    return pyarrow
+
+
+def track_schema() -> Any:
+    """Columns of a table of tracks: x and y are null where the point is not tracked, state where nobody judged it.
+
+    Texts are plain: in a file they are stored once per row group, and tables of many files have no dictionaries to unify.
+    """
+    pa = arrow()
+    return pa.schema(
+        [
+            ("video", pa.string()),
+            ("frame", pa.int32()),
+            ("time", pa.float64()),
+            ("point", pa.int64()),
+            ("x", pa.float32()),
+            ("y", pa.float32()),
+            ("visibility", pa.float32()),
+            ("confidence", pa.float32()),
+            ("state", pa.string()),
+        ]
+    )
+
+
+def tracks_table(key: str, tracks: Tracks, times: np.ndarray) -> Any:
+    """Tracks of one video as a table, frame after frame.
+
+    Args:
+        key: of the video.
+        tracks: its tracks.
+        times: (t,) seconds of its frames.
+    """
+    pa = arrow()
+    t, n = tracks.visibility.shape
+    known = tracks.tracked().flatten().numpy()
+    names = [PointState(value).name.lower() for value in range(len(PointState))]
+    if tracks.states is None:
+        state = pa.nulls(t * n, pa.string())
+    else:
+        codes = tracks.states.state.flatten().to(torch.int32).numpy()
+        state = pa.DictionaryArray.from_arrays(codes, names).cast(pa.string())
+    columns = [
+        pa.repeat(key, t * n),
+        np.repeat(np.arange(t, dtype=np.int32) + tracks.first_frame, n),
+        np.repeat(np.asarray(times, np.float64), n),
+        np.tile(tracks.ids.numpy(), t),
+        pa.array(tracks.xy[..., 0].flatten().numpy(), mask=~known),
+        pa.array(tracks.xy[..., 1].flatten().numpy(), mask=~known),
+        tracks.visibility.flatten().numpy(),
+        tracks.confidence.flatten().numpy(),
+        state,
+    ]
+    return pa.table([pa.array(c) if isinstance(c, np.ndarray) else c for c in columns], schema=track_schema())
+
+
+def write_tables(path: Path, tables: Iterable[Any], keys: Sequence[str]) -> None:
+    """Write tables, each in row groups of its own, so that a reader who wants one video skips the others."""
+    pa = arrow()
+    schema = track_schema().with_metadata({VIDEOS: json.dumps(list(keys)).encode()})
+    with pa.parquet.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=["video", "point", "time", "state"]
+    ) as writer:
+        for table in tables:
+            writer.write_table(table.cast(schema) if table.schema != schema else table, row_group_size=ROWS)
+
+
+def videos_of(path: Path) -> list[str]:
+    """Keys of the videos in a file that `write_tables` wrote."""
+    found = arrow().parquet.read_schema(path).metadata or {}
+    return list(json.loads(found.get(VIDEOS, b"[]")))

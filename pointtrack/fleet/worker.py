@@ -1,0 +1,185 @@
+"""A worker: a process of its own with its models, in which one video after the other is done, within limits.
+
+Whatever a video does to that process (it hangs, takes all memory, crashes), the worker ends it, says so in the video's row
+and goes on in a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from pointtrack.fleet.job import Job, JobSetup, first_row
+from pointtrack.fleet.ledger import now
+from pointtrack.fleet.manifest import VideoTask
+from pointtrack.fleet.memory import memory_of
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 0.2  # between two looks at time and memory
+CRASHES = 2  # processes that a video may take with it before it is put aside: the first may have been killed by somebody
+_job: Job | None = None  # of this process
+
+
+class Stopped(Exception):
+    """The worker was told to stop."""
+
+
+class Worker:
+    """Does videos in a process of its own, which is started with the first one and kept.
+
+    Args:
+        setup: what is done, and the limits.
+    """
+
+    def __init__(self, setup: JobSetup) -> None:
+        self.setup = setup
+        self._pool: ProcessPoolExecutor | None = None
+        self._process = 0
+        self._stopping = threading.Event()
+
+    def run(self, task: VideoTask, attempt: int = 1) -> dict[str, Any]:
+        """Do one video; its row of the ledger.
+
+        Raises:
+            CannotWrite: OUT takes no results.
+            ValueError, FileNotFoundError: models that cannot be loaded.
+            Stopped: `stop` was called.
+        """
+        for crash in range(CRASHES):
+            pool = self._started()
+            began = time.monotonic()
+            try:
+                return self._watched(pool.submit(_run, task, attempt), task, attempt)
+            except BrokenProcessPool:
+                self._end()
+                if self._stopping.is_set():
+                    raise Stopped from None
+                log.info("%s: its process ended after %.1f s", task.key, time.monotonic() - began)
+                if crash + 1 == CRASHES:
+                    message = f"its process ended without an answer, {CRASHES} times"
+                    return self._put_aside(task, attempt, "crashed", message, time.monotonic() - began)
+        raise AssertionError
+
+    def count_frames(self, task: VideoTask, seconds: float) -> int | None:
+        """Frames of a video by its header; None where it cannot be read, does not say, or takes longer than `seconds`."""
+        try:
+            return self._started().submit(_count, task).result(timeout=seconds)
+        except (TimeoutError, BrokenProcessPool):
+            self._end()
+            return None
+
+    def stop(self) -> None:
+        """End the process, whatever it does; callable from another thread."""
+        self._stopping.set()
+        self._kill()
+
+    def close(self) -> None:
+        """End the process."""
+        self._end()
+
+    def _watched(self, answer: Future[dict[str, Any]], task: VideoTask, attempt: int) -> dict[str, Any]:
+        began, peak = time.monotonic(), 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return answer.result(timeout=CHECK_SECONDS)
+            if self._stopping.is_set():
+                raise Stopped
+            spent = time.monotonic() - began
+            taken = memory_of(self._process) if self.setup.limit_memory is not None else 0
+            peak = max(peak, taken)
+            if self.setup.limit_seconds is not None and spent > self.setup.limit_seconds:
+                reason, message = "seconds", f"expected at most {self.setup.limit_seconds:g} s, took longer"
+            elif self.setup.limit_memory is not None and taken > self.setup.limit_memory:
+                limit = self.setup.limit_memory / 1e9
+                reason, message = (
+                    "memory",
+                    f"expected at most {limit:.1f} GB of memory, took {taken / 1e9:.1f} GB",
+                )
+            else:
+                continue
+            self._end()
+            return self._put_aside(task, attempt, reason, message, spent) | {"peak_memory": peak or None}
+
+    def _put_aside(
+        self, task: VideoTask, attempt: int, reason: str, message: str, seconds: float
+    ) -> dict[str, Any]:
+        row = first_row(self.setup, task, attempt)
+        return row | {
+            "status": "failed", "reason": reason, "message": message, "seconds": seconds, "finished": now(),
+        }  # fmt: skip
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            if self._stopping.is_set():
+                raise Stopped
+            context = multiprocessing.get_context(
+                "spawn"
+            )  # a fork would copy threads and GPU contexts that do not work
+            self._pool = ProcessPoolExecutor(1, context, initializer=_prepare)
+            try:
+                self._process = self._pool.submit(os.getpid).result()
+                self._pool.submit(_load, self.setup).result()
+            except BrokenProcessPool as error:
+                self._end()
+                if self._stopping.is_set():
+                    raise Stopped from None
+                raise RuntimeError(
+                    "a worker ended while it loaded its models: is there memory for so many workers?"
+                ) from error
+            except BaseException:
+                self._end()
+                raise
+        return self._pool
+
+    def _kill(self) -> None:
+        if self._process:
+            with contextlib.suppress(OSError):
+                os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def _end(self) -> None:
+        pool, self._pool = self._pool, None
+        self._kill()
+        self._process = 0
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+# What runs in the worker's process.
+
+
+def _prepare() -> None:
+    """End with the process that started this one, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, daemon=True, name="follow-parent").start()
+
+
+def _load(setup: JobSetup) -> None:
+    global _job
+    _job = Job(setup)
+    _job.warm_up()
+
+
+def _run(task: VideoTask, attempt: int) -> dict[str, Any]:
+    assert _job is not None
+    return _job.run(task, attempt)
+
+
+def _count(task: VideoTask) -> int | None:
+    assert _job is not None
+    return _job.count_frames(task)

@@ -1,0 +1,77 @@
+"""Folders of short videos for batches, some of them broken in different ways, and an executor without processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+import pointtrack as pt
+from pointtrack.fleet.executors import Attempt
+from pointtrack.fleet.job import Job, JobSetup
+
+WH = (64, 48)
+
+
+def moving_video(seed: int, frames: int) -> pt.Video:
+    """A smooth random texture that moves by whole pixels, another one for each seed."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (20, 24, 3)).astype(np.uint8)
+    picture = np.kron(coarse, np.ones((5, 5, 1), np.uint8))
+    dx, dy = (int(step) for step in rng.integers(0, 2, 2))
+    shots = [picture[t * dy : t * dy + WH[1], t * dx : t * dx + WH[0]] for t in range(frames)]
+    return pt.Video(np.stack(shots), fps=10)
+
+
+def write_clips(folder: Path, count: int, frames: int = 6) -> list[str]:
+    """So many videos in two folders; their names."""
+    names = []
+    for i in range(count):
+        name = f"{'even' if i % 2 == 0 else 'odd'}/clip{i:03d}.mp4"
+        pt.write_video(folder / name, moving_video(i, frames + i % 3))
+        names.append(name)
+    return sorted(names)
+
+
+def write_broken(folder: Path, *, hangs: bool = True) -> dict[str, str]:
+    """Name -> the reason for which it is put aside, given limits of 20 frames and of seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video at all\n" * 50)
+    pt.write_video(folder / "whole.mp4", moving_video(0, 8))
+    whole = (folder / "whole.mp4").read_bytes()
+    (folder / "whole.mp4").unlink()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    with av.open(str(folder / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    pt.write_video(folder / "long.mp4", moving_video(1, 24))
+    reasons = dict.fromkeys(("empty.mp4", "text.mp4", "cut.mp4", "sound.mp4"), "unreadable")
+    reasons["long.mp4"] = "frames"
+    if hangs:  # whoever opens it waits for ever
+        os.mkfifo(folder / "hang.mp4")
+        reasons["hang.mp4"] = "seconds"
+    return reasons
+
+
+class InlineExecutor:
+    """Does videos in this process, one after the other, and counts them."""
+
+    def __init__(self, setup: JobSetup) -> None:
+        self.job = Job(setup)
+        self.keys: list[str] = []
+
+    def run(self, tasks: Iterable[Attempt]) -> Iterator[dict[str, Any]]:
+        for task, attempt in tasks:
+            self.keys.append(task.key)
+            yield self.job.run(task, attempt)
+
+    def close(self) -> None:
+        pass
