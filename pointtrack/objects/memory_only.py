@@ -18,6 +18,7 @@ from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
+KEY_STRIDE = 16  # of the cells that memories know objects by, in pixels of the tracker's input
 Features = Callable[[np.ndarray], Tensor]  # (h, w, 3) uint8 RGB frame -> (c, h', w')
 
 
@@ -26,16 +27,17 @@ def tracker_features(tracker: PointTracker, level: int | None = None) -> Feature
 
     Args:
         tracker: from `load_tracker`.
-        level: of its pyramid: cells of 4 * 2**level pixels of its input; by default the coarsest. Finer cells give
-            finer masks, and cost time with the square of their number.
+        level: of its pyramid, or behind it, as `PointTracker.read_level` takes it; by default that of what things are in
+            cells of KEY_STRIDE pixels of its input. Finer cells give finer masks, and cost time with the square of
+            their number.
 
     Raises:
         ValueError: a level that the tracker does not have.
     """
-    levels = tracker.config.correlation.levels
-    level = levels - 1 if level is None else level
-    if not 0 <= level < levels:
-        raise ValueError(f"level: expected 0..{levels - 1}, got {level}")
+    finest, coarsest = 0, tracker.appearance_level(KEY_STRIDE)
+    level = coarsest if level is None else level
+    if not finest <= level <= coarsest:
+        raise ValueError(f"level: expected {finest}..{coarsest}, got {level}")
     device = next(tracker.parameters()).device
 
     @torch.inference_mode()
@@ -43,7 +45,7 @@ def tracker_features(tracker: PointTracker, level: int | None = None) -> Feature
         pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frame)).to(device), "h w c -> 1 c h w")
         wh = model_wh((frame.shape[1], frame.shape[0]), tracker.config)
         resized = resize_frames(pixels, wh, tracker.config.resize_rule)
-        return rearrange(tracker.encode(resized[None])[level].float(), "1 1 h w c -> c h w")
+        return rearrange(tracker.read_level(tracker.encode(resized[None]), level), "1 1 h w c -> c h w")
 
     return features
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pointtrack.geometry import grid_points
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.memory_only import KEY_STRIDE
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries, Tracks, Video
 
@@ -106,13 +107,13 @@ class ObjectPoints:
         return FramePoints(names[kept], xy[kept], self._owner[names[kept]])
 
     def features(self, frame: int) -> Tensor | None:
-        """(c, h, w) what the tracker saw of a frame, on its coarsest level; None where it has not looked at it lately."""
+        """(c, h, w) what the tracker saw of a frame, as keys of a memory; None where it has not looked at it lately."""
         if self._seeing is None or frame not in self.order:
             return None
         position = self.order.index(frame)
         if not self._origin + self._seeing.earliest_frame <= position < self._known:
             return None
-        level = self._seeing.tracker.config.correlation.levels - 1
+        level = self._seeing.tracker.appearance_level(KEY_STRIDE)
         return self._seeing.features(position - self._origin, level)
 
     def seed(self, frame: int, points: Mapping[int, Tensor]) -> None:

@@ -20,7 +20,8 @@ STEP = 4  # frames that become final together
 TRACKER = SimpleNamespace(
     config=SimpleNamespace(
         name="exact", window=SimpleNamespace(step=STEP), correlation=SimpleNamespace(levels=1)
-    )
+    ),
+    appearance_level=lambda stride: 0,
 )
 
 
