@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointtrack.objects.boundary import refine_outline
+from pointtrack.objects.corrections import corrected, not_larger
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.object_points import PointRules
@@ -200,7 +201,7 @@ def answer_prompt(
         segmenter: answers.
         frame, embedding: (h, w, 3) uint8 RGB, and what the segmenter sees of it.
         prompt: points or a box.
-        before: (h, w) bool mask that the prompt corrects.
+        before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`).
     """
     # A single click may mean a part, an object or a group; anything more is clear.
     several = len(prompt.points) == 1 and prompt.box is None and before is None
@@ -241,7 +242,12 @@ def answer_prompt_variously(
         if segmenter.coarse:
             sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside)
             logits = torch.where(sharp, logits.clamp(min=1), logits.clamp(max=-1))
+        corrects = before if prompt.box is None else None  # a box begins anew
+        if corrects is not None:
+            changed = corrected(corrects, logits > 0, prompt.points, prompt.labels)
+            logits = torch.where(changed, logits.clamp(min=1), logits.clamp(max=-1))
         mask = honour_clicks(logits, prompt.points, prompt.labels) > 0
+        mask = not_larger(mask, corrects, prompt.labels)
         score = float(candidates.scores[place].clamp(0, 1)) * bool(mask.any())
         answers.append(ObjectResult(mask, score, score))
     return answers

@@ -35,10 +35,13 @@ class Engine(Protocol):
     Attributes:
         name: of the models in it.
         licence: SPDX name of the licence of the weights that draw the masks.
+        own_answers: prompts are answered by our rules: every click is honoured, and no click beside an object makes its
+            mask larger. Otherwise as the model's library answers them.
     """
 
     name: str
     licence: str
+    own_answers: bool
 
     def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
         """What a prompt means on its frame, at once and without a look at other frames.

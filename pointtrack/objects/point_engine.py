@@ -32,6 +32,8 @@ class PointEngine:
         config: how points become masks.
     """
 
+    own_answers = True
+
     def __init__(self, tracker: PointTracker, segmenter: Segmenter, config: ObjectOptions | None = None):
         self.tracker, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
         self.name = f"{tracker.config.name} + {segmenter.name}"

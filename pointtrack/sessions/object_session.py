@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker, network_of
+from pointtrack.objects.corrections import not_larger
 from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
@@ -368,12 +369,15 @@ class ObjectSession:
             points, labels, box = requested.points, requested.labels, None
         # All clicks are asked at once: an answer that the former ones got would only hold the later ones back.
         found = self.engine.answer(self.video, frame, Prompt(points, labels, box), base)
-        if not found.mask.any():
+        mask = found.mask
+        if self.engine.own_answers and requested.box is None:
+            mask = not_larger(mask, base if key is None else key.mask, requested.labels)
+        if not mask.any():
             raise ValueError(
                 f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
                 "there; click elsewhere, or more often, or say absent(object, frame)"
             )
-        return Keyframe(frame, next(self._serial), found.mask, points, labels, box, base)
+        return Keyframe(frame, next(self._serial), mask, points, labels, box, base)
 
     def _object(self, object_id: int) -> SessionObject:
         for one in self._state:
