@@ -1,26 +1,61 @@
 """pointtrack: track any point through any video."""
 
-from pointtrack.io.masks import load_masks, save_masks
-from pointtrack.io.queries import load_queries
-from pointtrack.io.tracks import load_tracks, save_tracks
-from pointtrack.io.video import open_video, read_video, write_video
-from pointtrack.objects.from_tracks import segment_tracks
-from pointtrack.regions.placement import RegionOptions
-from pointtrack.segment.base import Prompt
-from pointtrack.segment.zoo import load_segmenter
-from pointtrack.sessions.object_session import ObjectSession
-from pointtrack.sessions.track_session import TrackSession
-from pointtrack.states.stream import StateOptions
-from pointtrack.tracker import Tracker
-from pointtrack.tracking.queries import corner_queries, grid_queries
-from pointtrack.tracking.smooth import smooth_tracks
-from pointtrack.types import Queries, Tracks, Video
-from pointtrack.types.masks import Masks
-from pointtrack.types.point_states import PointState
-from pointtrack.viz.masks import draw_masks
-from pointtrack.viz.tracks import draw_tracks
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pointtrack.io.masks import load_masks, save_masks
+    from pointtrack.io.queries import load_queries
+    from pointtrack.io.tracks import load_tracks, save_tracks
+    from pointtrack.io.video import open_video, read_video, write_video
+    from pointtrack.objects.from_tracks import segment_tracks
+    from pointtrack.regions.placement import RegionOptions
+    from pointtrack.segment.base import Prompt
+    from pointtrack.segment.zoo import load_segmenter
+    from pointtrack.sessions.object_session import ObjectSession
+    from pointtrack.sessions.track_session import TrackSession
+    from pointtrack.states.stream import StateOptions
+    from pointtrack.tracker import Tracker
+    from pointtrack.tracking.queries import corner_queries, grid_queries
+    from pointtrack.tracking.smooth import smooth_tracks
+    from pointtrack.types import Masks, PointState, Queries, Tracks, Video
+    from pointtrack.viz.masks import draw_masks
+    from pointtrack.viz.tracks import draw_tracks
 
 __version__ = "0.1.0"
+
+# Public name -> the module it is in. They are imported when they are first asked for, so that a command that only says its
+# version or what is wrong with its options does not wait for torch.
+_MODULES = {
+    "Masks": "types",
+    "ObjectSession": "sessions.object_session",
+    "PointState": "types",
+    "Prompt": "segment.base",
+    "Queries": "types",
+    "RegionOptions": "regions.placement",
+    "StateOptions": "states.stream",
+    "TrackSession": "sessions.track_session",
+    "Tracker": "tracker",
+    "Tracks": "types",
+    "Video": "types",
+    "corner_queries": "tracking.queries",
+    "draw_masks": "viz.masks",
+    "draw_tracks": "viz.tracks",
+    "grid_queries": "tracking.queries",
+    "load_masks": "io.masks",
+    "load_queries": "io.queries",
+    "load_segmenter": "segment.zoo",
+    "load_tracks": "io.tracks",
+    "open_video": "io.video",
+    "read_video": "io.video",
+    "save_masks": "io.masks",
+    "save_tracks": "io.tracks",
+    "segment_tracks": "objects.from_tracks",
+    "smooth_tracks": "tracking.smooth",
+    "write_video": "io.video",
+}
 
 __all__ = [
     "Masks",
@@ -50,3 +85,15 @@ __all__ = [
     "smooth_tracks",
     "write_video",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,7 +17,7 @@ FLOORS = [
     {"pipeline", "cotracker"},
     {"tracker"},
     {"sessions", "edit", "fleet"},
-    {"cli", "ui"},
+    {"cli", "ui", "__main__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # `import pointtrack` brings everything with it: only the top floor may do that.

@@ -1,74 +1,108 @@
-"""The command `pointtrack`: `track`, `live`, `segment`, `convert`, `doctor`, and what is registered as an entry point `pointtrack.commands`.
-
-How they are run is in `runner.py`.
-"""
+"""The command `pointtrack`. Its commands are in `registry.py`, how they are run is in `runner.py`."""
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from pathlib import Path
 
-import pointtrack
-from pointtrack.cli.batch import BatchCommand
-from pointtrack.cli.convert import convert
-from pointtrack.cli.data import DATA_COMMANDS
-from pointtrack.cli.dense import DenseCommand
-from pointtrack.cli.doctor import doctor
-from pointtrack.cli.export_onnx import ExportOnnxCommand
-from pointtrack.cli.live import LiveCommand
+from pointtrack import __version__
+from pointtrack.cli import registry
 from pointtrack.cli.plugins import entry_points, load_command
-from pointtrack.cli.runner import run_command
-from pointtrack.cli.segment import SegmentCommand
-from pointtrack.cli.track import TrackCommand
 
-COMMANDS: Mapping[str, Callable[..., Any]] = {
-    "batch": BatchCommand,
-    "convert": convert,
-    "doctor": doctor,
-    "dense": DenseCommand,
-    "export-onnx": ExportOnnxCommand,
-    "live": LiveCommand,
-    "segment": SegmentCommand,
-    "track": TrackCommand,
-    **DATA_COMMANDS,
-}
+VIDEO_LIKE = re.compile(
+    r"\.(mp4|m4v|mov|mkv|webm|avi|gif|mpg|mpeg|ts|wmv|flv|png|jpe?g|tiff?)$", re.IGNORECASE
+)
+EXAMPLES = """\
+examples:
+  pointtrack dog.mp4                                   a grid of points, into outputs/
+  pointtrack dog.mp4 --points 0,120,80 --export csv    one point, and a table of where it went
+  pointtrack segment dog.mp4 --click 0,120,80          the object under a click, as masks"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pointtrack` with the given arguments (by default those of the process); returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if " ".join(arguments[:2]) in DATA_COMMANDS:
+    commands, entries = registry.commands(), entry_points()
+    if " ".join(arguments[:2]) in commands:
         arguments[:2] = [" ".join(arguments[:2])]
-    entries = entry_points()
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview(entries))
+        print(overview(commands, entries))
         return 0
-    if arguments[0] == "--version":
-        print(f"pointtrack {pointtrack.__version__}")
+    if arguments[0] in ("--version", "-V"):
+        print(f"pointtrack {__version__}")
         return 0
+    if arguments[0].partition("=")[0].replace("-", "_") == "__print_completion":
+        return _print_completion(arguments, commands)
     name, rest = arguments[0], arguments[1:]
-    if name not in COMMANDS and name not in entries:
-        known = ", ".join(sorted({*COMMANDS, *entries}))
-        print(f"pointtrack: error: expected one of the commands {known}, got {name!r}", file=sys.stderr)
+    if name not in commands and name not in entries and is_video(name):
+        name, rest = "track", arguments
+    if name not in commands and name not in entries:
+        print(f"pointtrack: error: {unknown(name, [*commands, *entries])}", file=sys.stderr)
         return 2
-    return run_command(lambda: load_command(name, COMMANDS, entries), rest, f"pointtrack {name}")
+    from pointtrack.cli.runner import run_command
+
+    return run_command(lambda: load_command(name, commands, entries), rest, f"pointtrack {name}")
 
 
-def _overview(entries: Mapping[str, metadata.EntryPoint]) -> str:
-    lines = ["usage: pointtrack COMMAND ...", "", "Track any point through any video.", "", "commands:"]
-    for name in sorted({*COMMANDS, *entries}):
-        try:
-            about = (load_command(name, COMMANDS, entries).__doc__ or "").strip().partition("\n")[0]
-        except ValueError as error:
-            about = f"({error})"
-        lines.append(f"  {name:14}{about}")
+def is_video(text: str) -> bool:
+    """Whether a first argument is a video rather than a command with a slip in it."""
+    if text == "-" or "://" in text or any(sign in text for sign in "*?%/\\"):
+        return True
+    return not text.startswith("-") and (bool(VIDEO_LIKE.search(text)) or Path(text).exists())
+
+
+def unknown(name: str, known: Sequence[str]) -> str:
+    """What to say of a command that there is not."""
+    if name.startswith("-"):
+        return f"expected a command or a video first, got the option {name}; pointtrack --help shows them"
+    near = difflib.get_close_matches(name, known, 2, 0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"expected a command or a video, got {name!r}; {hint}pointtrack --help shows the commands"
+
+
+def overview(commands: Mapping[str, registry.Entry], entries: Mapping[str, metadata.EntryPoint]) -> str:
+    """What `pointtrack --help` prints."""
+    further = {
+        name: registry.CHECKOUT_ABOUT.get(name, f"of {entry.value}") for name, entry in entries.items()
+    }
+    rows = {
+        "commands": {name: commands[name].about for name in registry.FIRST if name in commands},
+        "more": {name: commands[name].about for name in registry.MORE if name in commands},
+        "training and scoring": {name: further[name] for name in sorted(further)},
+    }
+    lines = ["usage: pointtrack VIDEO ... [options]", "       pointtrack COMMAND [options]", ""]
+    lines += ["Track any point through any video.", ""]
+    for title, names in rows.items():
+        if names:
+            lines += [f"{title}:", *(f"  {name:14}{about}" for name, about in names.items()), ""]
     lines += [
+        EXAMPLES,
         "",
-        "pointtrack COMMAND --help shows its options; --debug, or POINTTRACK_DEBUG=1, full error reports.",
+        "pointtrack COMMAND --help shows its options. --version, --print_completion bash|zsh|fish.",
     ]
     return "\n".join(lines)
+
+
+def _print_completion(arguments: Sequence[str], commands: Mapping[str, registry.Entry]) -> int:
+    from pointtrack.cli.completion import completion_script
+    from pointtrack.cli.help_text import options_of
+
+    shell = arguments[0].partition("=")[2] or (arguments[1] if len(arguments) > 1 else "")
+    options = {
+        name: [option.name for option in options_of(entry.load()) if not option.is_positional]
+        for name, entry in commands.items()
+        if " " not in name
+    }
+    try:
+        print(completion_script(shell, options), end="")
+    except ValueError as error:
+        print(f"pointtrack: error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

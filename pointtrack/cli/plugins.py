@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pointtrack
+from pointtrack.cli.registry import Entry
 
 # Other packages register theirs as entry points of this group.
 GROUP = "pointtrack.commands"
@@ -30,11 +31,16 @@ def entry_points() -> dict[str, metadata.EntryPoint]:
 
 
 def load_command(
-    name: str, commands: Mapping[str, Callable[..., Any]], entries: Mapping[str, metadata.EntryPoint]
+    name: str, commands: Mapping[str, Entry], entries: Mapping[str, metadata.EntryPoint]
 ) -> Callable[..., Any]:
     """The command of that name; ValueError where a package that it needs is not there, with what to do."""
     if name in commands:
-        return commands[name]
+        try:
+            return commands[name].load()
+        except ImportError as error:
+            raise ValueError(
+                f"{name} cannot be used: {error}; try pip install 'pointtrack[{name}]'"
+            ) from error
     if name in CHECKOUT:
         _find_checkout(name)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import difflib
 import inspect
 import logging
 import os
@@ -19,6 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentParser
+
+from pointtrack.cli.help_text import help_text, options_of
 
 DEBUG = "POINTTRACK_DEBUG"
 USER_ERRORS = (ValueError, OSError, argparse.ArgumentError)
@@ -33,6 +36,7 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
             POINTTRACK_DEBUG, shows the traceback of a mistake.
         prog: name of the command in help texts; its first word stands before error messages.
     """
+    command: Callable[..., Any] | None = None
     debug = "--debug" in arguments or bool(os.environ.get(DEBUG))
     arguments = [argument for argument in arguments if argument != "--debug"]
     name = prog.split()[0]
@@ -40,6 +44,9 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
     keep_freed_memory()
     try:
         command = load()
+        if "-h" in arguments or "--help" in arguments:
+            print(help_text(command, prog))
+            return 0
         parser = build_parser(command, prog)
         values = parser.instantiate(parser.parse_args(spell_out(arguments, command, parser)))
         values.pop("config", None)
@@ -49,7 +56,7 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
     except USER_ERRORS as error:
         if debug:
             raise
-        print(f"{name}: error: {one_line(error)}", file=sys.stderr)
+        print(f"{name}: error: {_with_hint(one_line(error), command, prog)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
@@ -71,8 +78,7 @@ def keep_freed_memory() -> None:
 
 def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
     """The parser of one command: its parameters, and --config for a preset file."""
-    about = (inspect.getdoc(command) or "").split("\n\nArgs:")[0]
-    parser = ArgumentParser(prog=prog, description=about, exit_on_error=False)
+    parser = ArgumentParser(prog=prog, exit_on_error=False)
     parser.add_argument(
         "--config", action="config", help="YAML file with any of these options; later ones win"
     )
@@ -107,6 +113,10 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
         key = short.get(option.replace("-", "_"))
         listing = key if key in lists and not equals else None
         following = arguments[i + 1] if i + 1 < len(arguments) else "--"
+        if key is None and option.startswith(("no-", "no_")) and not equals:
+            positive = short.get(option[3:].replace("-", "_"))
+            if positive and isinstance(defaults[positive], bool):
+                key, equals, value = positive, "=", "false"
         if key and isinstance(defaults[key], bool) and not equals and following not in ("true", "false"):
             equals, value = "=", "true"
         if not listing:
@@ -119,13 +129,41 @@ def _is_list(hint: Any) -> bool:
     return any(typing.get_origin(part) is list for part in (hint, *typing.get_args(hint)))
 
 
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "list": "a list",
+}
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error without line breaks; those of jsonargparse shortened to what matters."""
     text = " ".join(str(error).split())
     if isinstance(error, argparse.ArgumentError) and text.startswith("Parser key"):
-        key, given = text.split('"')[1], re.search("Given value: (.*)", text)
+        key, given = text.split('"')[1], re.search("(?:Given|Got) value: (.*)", text)
         kinds = dict.fromkeys(re.findall(r"Expected (?:an? )?<class '(\w+)'>", text))
         kinds.pop("NoneType", None)
         if given and kinds:
-            return f"{key}: expected {' or '.join(kinds)}, got {given[1]}"
+            expected = " or ".join(KINDS.get(kind, kind) for kind in kinds)
+            return f"{key.rpartition('.')[2]}: expected {expected}, got {given[1]}"
     return text
+
+
+def _with_hint(message: str, command: Callable[..., Any] | None, prog: str) -> str:
+    """The message; of an option or argument that a command lacks, what may have been meant."""
+    unknown = re.search(r"unrecognized arguments?: (.*)", message, re.IGNORECASE)
+    if command is not None and unknown:
+        given = unknown[1].split()[0].partition("=")[0]
+        known = [f"--{option.name}" for option in options_of(command) if not option.is_positional]
+        if not given.startswith("--"):
+            return f"unrecognized argument {unknown[1].split()[0]}; {prog} --help shows what it takes"
+        near = difflib.get_close_matches(given.replace("_", "-"), known, 1, 0.6)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"unrecognized option {given}; {hint}{prog} --help shows all"
+    missing = re.search(r'Key "(\w+)" is required|required: (.+)$', message)
+    if missing and command is not None:
+        name = missing[1] or missing[2]
+        return f"required: {name}; {prog} --help shows examples"
+    return message

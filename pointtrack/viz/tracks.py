@@ -31,7 +31,7 @@ class TrackStyle:
         trail: length of the fading trail in frames; 0 for none.
         color_by: "position" (neighbours on their query frames look alike; best for a fixed set of points),
             "id" (distinct colours that stay the same when points come and go), "visibility" (red: hidden,
-            green: visible), or an (n, 3) uint8 RGB array.
+            green: visible), or in Python colours of your own, (n, 3) RGB in 0..255.
         radius: of a dot in pixels; by default a 135th of the shorter image side.
         hidden: how points that are not visible are drawn: "ring", "dot" (filled, dim) or "none".
         lost: how lost points are drawn: "cross", or "none". Lost are those of a low confidence; of tracks with states, those

@@ -41,7 +41,7 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("trakc", "expected one of the commands .*track.*'trakc'"),
+        ("trakc", "expected a command or a video, got 'trakc'; did you mean track"),
         ("track", "required: video"),
         ("track {dir}/none.mp4", "none.mp4: expected a video .* found nothing"),
         ("track {dir}/text.mp4", "text.mp4: expected a video"),
@@ -66,7 +66,7 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
         ("track {video} --mask {dir}/black.png", "got an empty mask"),
         ("track {video} --mask {dir}/small.png", r"mask: expected shape \(h, w\) = \(48, 64\)"),
         ("track {video} --grid -3", "grid size: expected at least 1 point per side, got -3 x -3"),
-        ("track {video} --grid many", "grid: expected int, got many"),
+        ("track {video} --grid many", "grid: expected a whole number, got many"),
         ("track {video} --corners 0", "count: expected at least 1 corner"),
         ("track {video} --out {dir}/out.xyz", "out: expected a folder or a file in .mp4"),
         ("track {video} --out {dir}/bad.csv", "out: expected a folder or a file in .mp4"),
@@ -74,7 +74,7 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
         ("track {video} --smooth -1", "smooth: expected 0 or more frames on each side, got -1"),
         ("track {video} --hidden blink", "hidden: expected one of ring, dot, none, got 'blink'"),
         ("track {video} --trail -1", "expected trail >= 0"),
-        ("track {video} --gird 3", "unrecognized arguments: --gird"),
+        ("track {video} --gird 3", "unrecognized option --gird; did you mean --grid"),
         ("track {video} --config {dir}/none.yaml", "config.*none.yaml"),
         ("track {video} --config {dir}/bad.yaml", "gird"),
     ],
@@ -95,22 +95,6 @@ def test_debug_shows_the_traceback(monkeypatch):
     monkeypatch.setenv(launch.DEBUG, "1")
     with pytest.raises(FileNotFoundError):
         cli.main(["track", "none.mp4"])
-
-
-def test_help_and_version(capsys):
-    assert cli.main([]) == 0
-    assert cli.main(["--help"]) == 0
-    overview = capsys.readouterr().out
-    assert "doctor" in overview
-    assert "track" in overview
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["track", "--help"])
-    assert stopped.value.code == 0
-    shown = capsys.readouterr().out
-    assert "--grid" in shown
-    assert "--style.trail" in shown
-    assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"pointtrack {pt.__version__}\n"
 
 
 def test_track_writes_everything(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
@@ -214,8 +198,8 @@ def test_commands_of_the_checkout_and_of_other_packages(monkeypatch, capsys):
     )
     assert cli.main([]) == 0
     overview = capsys.readouterr().out
-    assert re.search(r"^  eval +Measure trackers", overview, re.MULTILINE)
-    assert "colour cannot be used: No module named 'no_such_package'; try pip install" in overview
+    assert re.search(r"^  eval +score trackers", overview, re.MULTILINE)
+    assert re.search(r"^  colour +of no_such_package", overview, re.MULTILINE)
     assert cli.main(["colour"]) == 2
     assert "pip install 'pointtrack[colour]'" in capsys.readouterr().err
     assert cli.main(["eval", "--methods", "magic"]) == 2
@@ -239,7 +223,7 @@ def test_doctor_finds_broken_weights(tiny_tracker_file, capsys):
 
 def test_demo_on_a_video(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
     arguments = [str(tiny_video_file), "--grid", "4", "--corners", "3", "--tracker", str(tiny_tracker_file)]
-    assert cli.run_command(lambda: demo.demo, arguments, "demo.py") == 0
+    assert launch.run_command(lambda: demo.demo, arguments, "demo.py") == 0
     printed = capsys.readouterr().out
     for name in ("demo.mp4", "demo.png", "tracks.npz"):
         assert (tmp_path / "outputs" / name).is_file()
@@ -248,7 +232,7 @@ def test_demo_on_a_video(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
 
 def test_demo_on_the_bundled_clip_says_how_far_off_it_was(tiny_tracker_file, capsys):
     arguments = ["--grid", "2", "--max-frames", "3", "--tracker", str(tiny_tracker_file)]
-    assert cli.run_command(lambda: demo.demo, arguments, "demo.py") == 0
+    assert launch.run_command(lambda: demo.demo, arguments, "demo.py") == 0
     printed = capsys.readouterr().out
     assert "error     median" in printed
     assert "within 4 pixels" in printed

@@ -1,0 +1,165 @@
+"""What `--help` prints: made from docstrings and signatures, short and without the names of Python classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import shutil
+import textwrap
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal
+
+from pointtrack.cli.examples import EXAMPLES
+
+COLUMN = 26  # where the texts of options begin
+WORDS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One option of a command.
+
+    Attributes:
+        name: as it is typed, without dashes in front.
+        value: what stands for its value, "" for a switch.
+        text: what it does.
+        default: as a text, "" for none worth saying.
+        is_positional: it stands without a name.
+        group: the title that it is listed under.
+    """
+
+    name: str
+    value: str
+    text: str
+    default: str
+    is_positional: bool
+    group: str = "options"
+
+
+def help_text(command: Callable[..., Any], prog: str) -> str:
+    """All of it: usage, what the command does, its options, examples."""
+    about, _ = sections(command)
+    examples = EXAMPLES.get(prog.partition(" ")[2], ())
+    options = options_of(command)
+    width = min(shutil.get_terminal_size((100, 24)).columns, 110)
+    places = " ".join(option.value or option.name.upper() for option in options if option.is_positional)
+    lines = [f"usage: {prog} {places}{' ' * bool(places)}[options]", ""]
+    for paragraph in about.split("\n\n"):
+        lines += [*textwrap.wrap(" ".join(paragraph.split()), width), ""]
+    for group in dict.fromkeys(option.group for option in options):
+        lines.append(f"{group}:")
+        for option in options:
+            if option.group == group:
+                lines += _option_lines(option, width)
+        lines.append("")
+    if examples:
+        lines += ["examples:", *(f"  {line}" for line in examples), ""]
+    lines += textwrap.wrap(
+        "A switch is turned off by --no-NAME. --config FILE.yaml reads options from a file; "
+        "--debug shows full error reports.",
+        width,
+    )
+    return "\n".join(lines)
+
+
+def options_of(command: Callable[..., Any]) -> list[Option]:
+    """The options, those of nested dataclasses under a title of their own, behind the others."""
+    texts = sections(command)[1]
+    hints = typing.get_type_hints(command if inspect.isfunction(command) else _init_hints(command))
+    found: list[Option] = []
+    nested: list[Option] = []
+    for i, (name, parameter) in enumerate(inspect.signature(command).parameters.items()):
+        hint = hints.get(name, str)
+        if dataclasses.is_dataclass(hint):
+            title = texts.get(name, name).rstrip(".")
+            nested += [dataclasses.replace(one, group=title) for one in options_of(typing.cast(Any, hint))]
+            continue
+        has_default = parameter.default is not parameter.empty
+        default = parameter.default if has_default else None
+        several = any(typing.get_origin(part) is list for part in (hint, *typing.get_args(hint)))
+        value = _value(hint, texts.get(name, ""))
+        found.append(
+            Option(
+                name.replace("_", "-"),
+                f"{value} ..." if several else value,
+                texts.get(name, ""),
+                "" if default in (None, False, True, "") else str(default),
+                not has_default or (i == 0 and inspect.isfunction(command)),
+            )
+        )
+        if default is True:
+            found[-1] = dataclasses.replace(
+                found[-1], name=f"no-{found[-1].name}", text=f"switch off: {found[-1].text}"
+            )
+        if found[-1].is_positional:
+            found[-1] = dataclasses.replace(found[-1], value=name.upper() + " ..." * several)
+    return [*found, *nested]
+
+
+def sections(command: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """What a docstring says: about, and the texts of the arguments by name.
+
+    The arguments of a dataclass's parents are theirs too.
+    """
+    arguments: dict[str, str] = {}
+    for kind in reversed(inspect.getmro(command)) if isinstance(command, type) else (command,):
+        if kind is object or not kind.__doc__:
+            continue
+        arguments |= _arguments(inspect.cleandoc(kind.__doc__))
+    text = inspect.getdoc(command) or ""
+    return re.split(r"\n\n(?:Args|Raises|Returns):", text)[0], arguments
+
+
+def _arguments(text: str) -> dict[str, str]:
+    block = re.search(r"\n\n(?:Args|Attributes):\n((?:    .*(?:\n|$)|\n)+)", text)
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in block[1].split("\n") if block else ():
+        head = re.match(r"    ([a-z_][\w, ]*): (.*)", line)
+        if head:
+            names = [name.strip() for name in head[1].split(",")]
+            found |= dict.fromkeys(names, head[2].strip())
+        else:
+            for name in names:
+                found[name] = f"{found[name]} {line.strip()}".strip()
+    return found
+
+
+def _init_hints(command: Any) -> Any:
+    return command if dataclasses.is_dataclass(command) else command.__init__
+
+
+def _value(hint: Any, text: str) -> str:
+    """What stands for the value of an option of this type; the form that its text gives first, as in frame,x,y."""
+    form = re.search(r"\bas ((?:[a-zA-Z0-9]+,)+[a-zA-Z0-9]+)", text)
+    kinds = [part for part in _parts(hint) if part is not type(None)]
+    if bool in kinds:
+        return ""
+    choices = [
+        str(value) for part in kinds if typing.get_origin(part) is Literal for value in typing.get_args(part)
+    ]
+    if choices:
+        return "|".join(choices)
+    if form and str in kinds:
+        return form[1].upper()
+    return next((WORDS[kind] for kind in kinds if kind in WORDS), "VALUE")
+
+
+def _parts(hint: Any) -> list[Any]:
+    """The types in a union or a list."""
+    if typing.get_origin(hint) in (typing.Union, UnionType, list):
+        return [inner for part in typing.get_args(hint) for inner in _parts(part)]
+    return [hint]
+
+
+def _option_lines(option: Option, width: int) -> list[str]:
+    head = f"  {option.value}" if option.is_positional else f"  --{option.name} {option.value}".rstrip()
+    text = option.text.rstrip(".") + (f" (default: {option.default})" if option.default else "")
+    wrapped = textwrap.wrap(text, width - COLUMN) or [""]
+    if len(head) > COLUMN - 2:
+        return [head, *(" " * COLUMN + line for line in wrapped)]
+    return [head.ljust(COLUMN) + wrapped[0], *(" " * COLUMN + line for line in wrapped[1:])]
