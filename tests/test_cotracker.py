@@ -11,7 +11,7 @@ from torch import Tensor
 from pointtrack.cotracker import CoTrackerOnlinePredictor, CoTrackerPredictor
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED
-from tests.tracking.test_window_stream import moving_video
+from tests.support.tracks import moving_video
 
 NAMES = ("cotracker2", "cotracker2.1", "cotracker3-offline", "cotracker3-online")
 WINDOWED = tuple(name for name in NAMES if name != "cotracker3-offline")

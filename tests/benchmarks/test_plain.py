@@ -14,7 +14,7 @@ from benchmarks.plain.windows import Stream, Tracked, track_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED, from_published
 from pointtrack.models.window_loop import WindowLoop
-from tests.models.test_parity import cases, golden_of, joined, meta_of
+from tests.support.golden import cases, golden_of, joined, meta_of
 from tests.support.regression import clip, points, rule_of
 from tests.support.synthetic_weights import published_state_dict
 

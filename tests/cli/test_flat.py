@@ -20,8 +20,8 @@ from pointtrack.pipeline.resume import track_long
 from pointtrack.regions.stream import RegionTracker
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries
-from tests.tracking.test_window_stream import moving_video, same
-from tests.types.test_point_states import same as same_states
+from tests.support.states import same_states
+from tests.support.tracks import moving_video, same
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pointtrack.cli.states import StateTally, state_options
 from pointtrack.states.stream import StateOptions
-from tests.types.test_point_states import some_tracks
+from tests.support.states import some_tracks
 
 
 def said(pieces, capsys) -> str:

@@ -6,7 +6,7 @@ import torch
 from pointtrack.io.track_log import TrackWriter, read_spilled, spilled_pieces, spilled_to_npz
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.types import Queries, Tracks
-from tests.tracking.test_window_stream import same
+from tests.support.tracks import same
 
 
 def some_tracks(frames: int = 20, n: int = 3) -> Tracks:

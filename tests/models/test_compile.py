@@ -8,7 +8,7 @@ import torch
 from pointtrack.models.compile import compile_tracker
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries
-from tests.tracking.test_window_stream import moving_video
+from tests.support.tracks import moving_video
 
 
 def answers(tracker, points):

@@ -9,7 +9,7 @@ import pointtrack as pt
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import WindowLoop
 from pointtrack.tracking.window_stream import StreamTracker, track
-from tests.tracking.test_window_stream import moving_video, same, some_queries
+from tests.support.tracks import moving_video, same, some_queries
 
 WH = (96, 64)
 

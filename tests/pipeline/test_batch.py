@@ -1,7 +1,5 @@
 """Videos with different numbers of points in one batch: as one after the other."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -9,7 +7,8 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.batch import track_batch
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries
-from tests.tracking.test_window_stream import moving_video, some_queries
+from tests.support.trackers import variant
+from tests.support.tracks import moving_video, some_queries
 
 NOBODY = Queries(torch.zeros(0), torch.zeros(0, 2))
 # (frames, size, points, latest query frame + 1): three that share a batch, and others.
@@ -20,14 +19,6 @@ def clips():
     videos = [moving_video(t, wh, seed) for seed, (t, wh, _, _) in enumerate(CLIPS)]
     queries = [some_queries(last, wh, n) for _, wh, n, last in CLIPS]
     return [*videos, videos[0]], [*queries, NOBODY]
-
-
-def variant(tracker: PointTracker, **window) -> PointTracker:
-    """The same weights with another way of cutting windows."""
-    config = replace(tracker.config, window=replace(tracker.config.window, **window))
-    other = PointTracker(config)
-    other.load_state_dict(tracker.state_dict(), strict=False)
-    return other.eval().requires_grad_(False)
 
 
 def assert_same(found, expected):

@@ -22,8 +22,8 @@ from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import StreamTracker, track
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
-from tests.states.test_stream import GENEROUS
-from tests.tracking.test_window_stream import moving_video, same
+from tests.support.states import GENEROUS
+from tests.support.tracks import moving_video, same
 
 WH = (64, 48)
 VIDEO = moving_video(20, WH)

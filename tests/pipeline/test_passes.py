@@ -12,7 +12,7 @@ from pointtrack.pipeline.passes import chunks_per_pass, track_dense
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks
-from tests.tracking.test_window_stream import moving_video, same, some_queries
+from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
 VIDEO = moving_video(13, WH)

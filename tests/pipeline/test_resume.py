@@ -18,8 +18,8 @@ from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
 from pointtrack.viz.tracks import TrackStyle, draw_tracks
 from pointtrack.zoo import load_tracker
-from tests.tracking.test_window_stream import moving_video, same, some_queries
-from tests.types.test_point_states import same as same_states
+from tests.support.states import same_states
+from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
 VIDEO = moving_video(45, WH)

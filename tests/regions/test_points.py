@@ -9,7 +9,7 @@ from pointtrack.regions.stream import RegionOptions, RegionTracker
 from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries, Tracks
-from tests.tracking.test_window_stream import moving_video, same
+from tests.support.tracks import moving_video, same
 
 WH = (64, 48)
 VIDEO = moving_video(24, WH)

@@ -13,8 +13,8 @@ from pointtrack.regions.stream import RegionOptions, RegionTracker, track_region
 from pointtrack.tracking.window_stream import StreamTracker, track
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
-from tests.pipeline.test_batch import variant
-from tests.tracking.test_window_stream import moving_video, same, some_queries
+from tests.support.trackers import variant
+from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
 SMALL = RegionOptions(wh=(32, 24))

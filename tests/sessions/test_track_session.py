@@ -8,7 +8,7 @@ from pointtrack.sessions import point_walks, track_session
 from pointtrack.sessions.point_walks import Part, join, walk_points
 from pointtrack.sessions.track_session import Fix, FixedPoint, TrackSession, spans_of
 from pointtrack.types import Queries, Source, Tracks, Video
-from tests.tracking.test_window_stream import moving_video
+from tests.support.tracks import moving_video
 
 FRAMES, WH = 20, (100, 80)
 SPEED = torch.tensor([2.0, 1.0])  # of everything in the scene

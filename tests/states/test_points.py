@@ -10,9 +10,8 @@ from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
-from tests.states.test_stream import GENEROUS
-from tests.tracking.test_window_stream import moving_video, same, some_queries
-from tests.types.test_point_states import same as same_states
+from tests.support.states import GENEROUS, same_states
+from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
 VIDEO = moving_video(30, WH)

@@ -10,20 +10,16 @@ import pointtrack as pt
 from benchmarks.states import count, pan_scene, twin_scene
 from pointtrack.cli import main as cli
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.states.rules import StateRules
 from pointtrack.states.stream import StateTracker, track_states
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
 from pointtrack.zoo import load_tracker
-from tests.tracking.test_window_stream import moving_video, same, some_queries
-from tests.types.test_point_states import same as same_states
+from tests.support.states import GENEROUS, same_states
+from tests.support.tracks import moving_video, same, some_queries
 
 VIDEO = moving_video(21, (64, 48))
 QUERIES = some_queries(21, VIDEO.wh)
-GENEROUS = StateRules(
-    min_similarity=0.0, min_similarity_seen=0.0, min_cosine=0.0, reach=1.0, visible=0.0, unsure=0.0
-)  # believes what a random tracker says
 
 
 @pytest.fixture(scope="module")

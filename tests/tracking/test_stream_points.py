@@ -6,7 +6,7 @@ import torch
 from pointtrack.geometry import resize_frames
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries, Tracks
-from tests.tracking.test_window_stream import moving_video, same, some_queries
+from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
 VIDEO = moving_video(30, WH)

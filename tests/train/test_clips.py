@@ -1,6 +1,5 @@
 """Batches from folders of clips: the same for the same number, and truth that still lies on its pixels."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,36 +10,14 @@ from pointtrack.datasets.format import read_clip, write_clip
 from pointtrack.datasets.validate import check_clip
 from pointtrack.geometry import sample_features
 from pointtrack.models.checkpoint import load_checkpoint
-from pointtrack.types import Video
+from tests.support.panning_clip import panning
 from train.cli import train_command
 from train.data.clips import FolderClips, MixedClips, Window, choose_window, draw_queries, known_points
 from train.data.export_clips import export_clips
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
 
-WH = (120, 90)
 SCENE = SceneConfig(frames=5, sizes=((64, 48),), points=30)
-
-
-def panning(frames=14, labels=True, seed=0):
-    """A smooth texture that moves by (2, -1) a frame, with a bright square that is object 1 and moves along."""
-    noise = (
-        np.random.default_rng(seed).normal(size=(WH[1] + frames, WH[0] + 2 * frames, 3)).astype(np.float32)
-    )
-    large = cv2.GaussianBlur(noise, (0, 0), 4)
-    large = np.clip(110 + 40 * large / large.std(), 0, 200).astype(np.uint8)
-    large[40:60, 50:80] = 255
-    x, y = np.meshgrid(np.arange(2, WH[0], 7), np.arange(2, WH[1], 7))
-    start = np.stack([x, y], axis=-1).reshape(-1, 2)
-    pictures, xy = [], []
-    for t in range(frames):
-        left, top = 2 * (frames - t), t
-        pictures.append(large[top : top + WH[1], left : left + WH[0]])
-        xy.append(start + np.array([2, -1]) * t)
-    pictures, xy = np.stack(pictures), np.stack(xy)
-    tracks = TrueTracks(torch.from_numpy(xy).float(), torch.from_numpy(((xy >= 0) & (xy < WH)).all(axis=2)))
-    known = (pictures == 255).all(axis=3).astype(np.uint8) if labels else None
-    return Clip("pan", Video(pictures, fps=10), tracks=tracks, labels=known)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from pointtrack.io.video import write_video
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.types import Queries, Tracks, Video
 from tests.support import short_runs
+from tests.support.panning_clip import panning
 from tests.support.short_runs import BreakingOff, Stopped, losses_on
-from tests.train.test_clips import panning
 from train.cli_finetune import NOTHING_WRITTEN, finetune_command
 from train.data.synthetic import SceneConfig
 from train.finetune import AgreedBatch, AgreedClips, FineTuneTask, Guard, GuardConfig, agreed_loss

@@ -9,41 +9,10 @@ import torch
 from pointtrack.io.track_log import TrackWriter, read_spilled, spilled_to_npz
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.types.point_states import BLANK, PointState, PointStates
+from pointtrack.types.point_states import PointState, PointStates
 from pointtrack.viz.tracks import draw_tracks
-
-WH = (64, 48)
-
-
-def some_states(frames=5, points=3, seed=0) -> PointStates:
-    generator = torch.Generator().manual_seed(seed)
-    return PointStates(
-        torch.randint(0, 5, (frames, points), generator=generator),
-        torch.rand(frames, points, generator=generator).masked_fill(torch.eye(frames, points) > 0, torch.nan),
-        torch.randint(0, 3, (frames, points), generator=generator),
-        torch.rand(frames, points, 2, generator=generator) * 40,
-        torch.rand(frames, points, generator=generator),
-    )
-
-
-def some_tracks(frames=5, ids=(0, 1, 2), first=0, seed=0) -> Tracks:
-    generator = torch.Generator().manual_seed(seed + 50)
-    n = len(ids)
-    return Tracks(
-        torch.rand(frames, n, 2, generator=generator) * 40, torch.rand(frames, n, generator=generator),
-        torch.rand(frames, n, generator=generator),
-        Queries(torch.zeros(n), torch.full((n, 2), 5.0), torch.tensor(ids)), WH, first,
-        states=some_states(frames, n, seed),
-    )  # fmt: skip
-
-
-def same(one: PointStates | None, other: PointStates | None) -> bool:
-    assert one is not None
-    assert other is not None
-    return all(
-        torch.equal(torch.nan_to_num(getattr(one, name), 9.0), torch.nan_to_num(getattr(other, name), 9.0))
-        for name in BLANK
-    )
+from tests.support.states import WH, some_states, some_tracks
+from tests.support.states import same_states as same
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".json"])

@@ -1,0 +1,92 @@
+"""Golden outputs of the published code: the files, their cases, and the trackers they are about."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.window_loop import TrackedWindow
+from pointtrack.zoo import ALIASES, load_tracker
+from tests.support.synthetic_weights import published_state_dict
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fixtures" / "dev"))
+
+
+def meta_of(path: Path) -> dict[str, Any]:
+    with np.load(path) as file:
+        return json.loads(str(file["meta"]))
+
+
+def cases(kind: str) -> list[Any]:
+    """(file, case) of every case of that kind in the folder."""
+    found = [
+        pytest.param(path, case, id=f"{path.stem.removesuffix('_' + kind)}-{case}")
+        for path in sorted(FOLDER.glob(f"cotracker*_{kind}.npz"))
+        for case in meta_of(path)["cases"]
+    ]
+    missing = pytest.mark.skip(reason=f"no golden outputs in {FOLDER}; set POINTTRACK_FIXTURES")
+    return found or [pytest.param(None, None, marks=missing)]
+
+
+@functools.lru_cache(maxsize=2)
+def _tracker(name: str, rule: str) -> PointTracker:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "published.pth"
+        torch.save(published_state_dict(name, json.loads(rule)), path)
+        tracker = load_tracker(name, checkpoint=path, device="cpu", strict_parity=True)
+    # Cases of a file share their video, and encoding it is most of the time.
+    encode, known = tracker.encode, {}
+
+    def encode_once(frames: Tensor) -> list[Tensor]:
+        key = hashlib.sha256(frames.numpy().tobytes()).digest()
+        if key not in known:
+            known[key] = encode(frames)
+        return known[key]
+
+    tracker.encode = encode_once
+    return tracker
+
+
+def tracker_of(meta: dict[str, Any]) -> PointTracker:
+    """The tracker that a file is about, through a checkpoint in the published layout."""
+    name = ALIASES.get(meta["model"], meta["model"])
+    return _tracker(name, json.dumps(meta["rule"]))
+
+
+def with_rounds(tracker: PointTracker, rounds: int) -> PointTracker:
+    window = replace(tracker.config.window, iterations=rounds)
+    tracker.config = replace(tracker.config, window=window)
+    return tracker
+
+
+def joined(windows: list[TrackedWindow], shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """The last word of all windows on every frame, before the query frames too."""
+    xy = torch.full((*shape, 2), torch.nan)
+    visibility, confidence = torch.full(shape, torch.nan), torch.full(shape, torch.nan)
+    for window in windows:
+        rows = slice(window.start, window.start + window.frames)
+        last = window.estimates[-1]
+        xy[:, rows], visibility[:, rows] = last.xy, last.visibility_logit
+        confidence[:, rows] = last.confidence_logit
+    return {"tracks": xy, "visibility": visibility.sigmoid(), "confidence": confidence.sigmoid()}
+
+
+PREDICTOR_PX = 2e-4
+
+
+def golden_of(path: Path, case: str) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {key.split("/", 1)[1]: file[key] for key in file.files if key.startswith(f"{case}/")}
