@@ -51,7 +51,7 @@ $(VENV)/.torch:
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.torch setup.cfg pyproject.toml
-	@$(PIP) -e '.[live]'
+	@$(PIP) -e '.[ui]'
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready

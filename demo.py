@@ -49,6 +49,10 @@ def demo(
     write_results(clip, tracks, Path(out) / "demo.mp4", [Path(out) / "tracks.npz"], TrackStyle(legend=True))
     if video is None:
         compare_with_truth(model, clip)
+    print("\nTo click on objects and points of it, correct them and export masks, in the browser:")
+    print(
+        f"          {sys.executable} -m pointtrack.cli ui {video or 'demo'} --tracks {Path(out) / 'tracks.npz'}"
+    )
 
 
 def compare_with_truth(model: torch.nn.Module, clip: pt.Video) -> None:

@@ -82,7 +82,6 @@ class _Cached(LazyFrames):
         raise NotImplementedError
 
     def _keep(self, frame: int, pixels: np.ndarray) -> None:
-        pixels.setflags(write=False)
         self._kept[frame] = pixels
         self._kept.move_to_end(frame)
         while len(self._kept) > self._most:

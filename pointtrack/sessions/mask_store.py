@@ -68,6 +68,11 @@ class Results:
         for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
             yield frame, packed.quality
 
+    def scores(self, side: Side) -> Iterator[tuple[int, float]]:
+        """The same with the scores."""
+        for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
+            yield frame, packed.score
+
     def select(self, sides: Iterable[Side]) -> Results:
         """Of these sides alone."""
         return Results({side: self.sides[side] for side in sides if side in self.sides})

@@ -236,6 +236,10 @@ class ObjectSession:
         """Frames on which something was said about an object."""
         return [key.frame for key in self._object(object_id).keys]
 
+    def keyframe(self, object_id: int, frame: int) -> Keyframe | None:
+        """What was said about an object on a frame; None where nothing was."""
+        return self._object(object_id).key(frame)
+
     def propagate(
         self,
         start: int = 0,
@@ -298,6 +302,14 @@ class ObjectSession:
             for frame, value in self._schedule.quality(one):
                 quality[frame, column] = value
         return quality
+
+    def scores(self) -> Tensor:
+        """(t, o) in [0, 1]: how sure it is that each object is there as drawn; 0 where it is absent, NaN where nothing is known."""
+        scores = torch.full((len(self.video), len(self._state)), torch.nan)
+        for column, one in enumerate(self._state):
+            for frame, value in self._schedule.scores(one):
+                scores[frame, column] = value
+        return scores
 
     def suggest_corrections(self, count: int = 5) -> list[Doubt]:
         """The frames on which a correction would help most: of low quality, the lowest first, and not side by side."""

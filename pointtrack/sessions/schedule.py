@@ -51,6 +51,12 @@ class Schedule:
         for side in sides_of(one, len(self.video)):
             yield from self.results.quality(side)
 
+    def scores(self, one: SessionObject) -> Iterator[tuple[int, float]]:
+        """Of all frames on which something is known of an object."""
+        yield from ((key.frame, float(key.mask.any())) for key in one.keys)
+        for side in sides_of(one, len(self.video)):
+            yield from self.results.scores(side)
+
     def missing(self, objects: Iterable[SessionObject], frames: range, direction: Direction) -> list[Side]:
         """Sides that reach into a range of frames and are not computed that far."""
         sides = [side for one in objects for side in sides_of(one, len(self.video))]

@@ -22,6 +22,8 @@ from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Source, Tracks, Video
 
 FORMAT = "pointtrack track session 2"
+APART = 8  # frames between two that are named as worth a correction
+PIECE = 4096  # frames that are looked at together
 Progress = Callable[[range], None]
 
 
@@ -54,6 +56,15 @@ class FixedPoint:
         """The same with this fix, in place of the one on its frame if there is one."""
         others = [one for one in self.fixes if one.frame != fix.frame]
         return replace(self, fixes=tuple(sorted([*others, fix], key=lambda one: one.frame)))
+
+
+@dataclass(frozen=True)
+class PointDoubt:
+    """A frame that is worth a look: the confidence of a point in view is low on it."""
+
+    frame: int
+    point: int
+    confidence: float
 
 
 class TrackSession:
@@ -136,6 +147,36 @@ class TrackSession:
                     )
         self._do((*self._history.state, *points))
         return torch.tensor([point.id for point in points], dtype=torch.int64)
+
+    def adopt(self, tracks: Tracks) -> Tensor:
+        """Take over tracks of this video that were made elsewhere, to look at and to correct them.
+
+        Args:
+            tracks: of all its frames. Where a point is not tracked it is not known, and can be followed.
+
+        Returns:
+            (n,) int64 ids of the points here.
+
+        Raises:
+            ValueError: tracks of another size or length. Then nothing has changed.
+        """
+        if tracks.wh != self.video.wh or tracks.first_frame or len(tracks) != len(self.video):
+            raise ValueError(
+                f"tracks: expected {len(self.video)} frames of {self.video.wh} as the video, got {len(tracks)} from "
+                f"{tracks.first_frame} on, of {tracks.wh}"
+            )
+        ids = self.add(tracks.queries, follow=False)
+        known = tracks.tracked()
+        for column, number in enumerate(ids.tolist()):
+            for span in spans_of(self._point(number), len(self.video)):
+                rows = slice(span.frames.start, span.frames.stop)
+                if known[rows, column].all():
+                    self._parts[span] = Part(
+                        tracks.xy[rows, column],
+                        tracks.visibility[rows, column],
+                        tracks.confidence[rows, column],
+                    )
+        return ids
 
     def correct(self, point: int, frame: int, xy: Sequence[float]) -> None:
         """Say where a point is on a frame.
@@ -261,6 +302,22 @@ class TrackSession:
         return Tracks(
             xy, visibility, confidence, queries, self.video.wh, start, self.video.fps, sources=sources
         )
+
+    def suggest_corrections(self, count: int = 5) -> list[PointDoubt]:
+        """The frames on which a correction would help most: in view, but of low confidence; not side by side."""
+        doubts: list[PointDoubt] = []
+        length = len(self.video)
+        for start in range(0, length, PIECE):
+            tracks = self.known(start, min(start + PIECE, length))
+            sure = torch.where(tracks.tracked() & (tracks.visibility > 0.5), tracks.confidence, 1.0)
+            for place in sure.flatten().argsort()[: 8 * count * APART].tolist():
+                row, column = divmod(place, len(tracks.ids))
+                value, point = float(sure[row, column]), int(tracks.ids[column])
+                if not value < 1:
+                    break
+                if all(abs(start + row - one.frame) >= APART for one in doubts if one.point == point):
+                    doubts.append(PointDoubt(start + row, point, value))
+        return sorted(doubts, key=lambda one: one.confidence)[:count]
 
     def save(self, path: str | Path) -> Path:
         """Write all that was said, its history and what was tracked to one .npz file (without the video)."""

@@ -83,12 +83,23 @@ class SafetyMiddleware:
             how a person comes in: the answer to a browser sets the cookie and leads to the same address without the token.
             None: requests must name the server by a loopback name instead.
         largest_body: bytes of a request's body; more is answered with 413.
+        loopback: requests must name the server by a loopback name, also with a token; by default without one only.
+        cookie: name of the cookie. Cookies do not tell ports apart: two servers of a machine need two names.
 
     What is refused is answered in one line of text: 403 (host, site), 401 (token), 413 (body).
     """
 
-    def __init__(self, app: Any, *, token: str | None = None, largest_body: int = LARGEST_BODY):
+    def __init__(
+        self,
+        app: Any,
+        *,
+        token: str | None = None,
+        largest_body: int = LARGEST_BODY,
+        loopback: bool | None = None,
+        cookie: str = COOKIE,
+    ):
         self.app, self.token, self.largest_body = app, token, largest_body
+        self.loopback, self.cookie = token is None if loopback is None else loopback, cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -107,7 +118,7 @@ class SafetyMiddleware:
 
     def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
-        if self.token is None and _name_of(host) not in LOOPBACK_NAMES:
+        if self.loopback and _name_of(host) not in LOOPBACK_NAMES:
             return 403, f"host: expected {' or '.join(LOOPBACK_NAMES)}, got {host[:80]!r}"
         origin = headers.get("origin")
         if origin is not None and _authority(origin) != host.lower():
@@ -130,7 +141,7 @@ class SafetyMiddleware:
         except CookieError:
             cookies = SimpleCookie()
         given = [headers.get("authorization", "").removeprefix("Bearer ")]
-        given += [cookies[COOKIE].value] if COOKIE in cookies else []
+        given += [cookies[self.cookie].value] if self.cookie in cookies else []
         given += [value for name, value in _query(scope) if name == "token"]
         return any(hmac.compare_digest(text.encode(), str(self.token).encode()) for text in given)
 
@@ -145,7 +156,7 @@ class SafetyMiddleware:
         rest = urlencode([(name, value) for name, value in _query(scope) if name != "token"])
         # One slash in front: two would name another server.
         place = "/" + scope["path"].lstrip("/\\") + (f"?{rest}" if rest else "")
-        cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", place.encode("utf-8", "ignore")), (b"set-cookie", cookie.encode())]
         await send({"type": "http.response.start", "status": 303, "headers": [*headers, *HEADERS]})
         await send({"type": "http.response.body", "body": b""})

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pointtrack.web.safety import LARGEST_BODY, SafetyMiddleware, is_loopback, token_for
+from pointtrack.web.safety import COOKIE, LARGEST_BODY, SafetyMiddleware, is_loopback, token_for
 
 HOW = "the web server needs starlette and uvicorn: pip install 'pointtrack[live]'"
 
@@ -44,6 +44,7 @@ class WebServer:
         host: whose requests are answered: this machine's own by default; "0.0.0.0" for those of the whole network, which
             then need a token.
         limits: what clients may use up.
+        token: that requests must bring also on loopback; by default none is needed there.
 
     Raises:
         ImportError: the extra `live` is not installed.
@@ -55,10 +56,18 @@ class WebServer:
         loop: asyncio's, for `call_soon_threadsafe`.
     """
 
-    def __init__(self, app: Any, port: int = 0, host: str = "127.0.0.1", *, limits: Limits | None = None):
+    def __init__(
+        self,
+        app: Any,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        limits: Limits | None = None,
+        token: str | None = None,
+    ):
         uvicorn, protocol = _uvicorn()
         limits = limits or Limits()
-        self.token = token_for(host)
+        self.token = token or token_for(host)
         self._socket = _listening(host, port)
         number = self._socket.getsockname()[1]
         shown = "localhost" if not is_loopback(host) and host in ("", "0.0.0.0", "::") else host
@@ -66,7 +75,13 @@ class WebServer:
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}/"
         if self.token is not None:
             self.url += f"?token={self.token}"
-        guarded = SafetyMiddleware(app, token=self.token, largest_body=limits.body_bytes)
+        guarded = SafetyMiddleware(
+            app,
+            token=self.token,
+            largest_body=limits.body_bytes,
+            loopback=is_loopback(host),
+            cookie=f"{COOKIE}_{number}",
+        )
         config = uvicorn.Config(
             guarded,
             http=protocol(limits),

@@ -252,3 +252,15 @@ def test_remove_takes_points_away_and_undo_brings_them_back(session):
     with pytest.raises(ValueError, match="got 0"):
         session.remove([0])
     assert session.undo() and torch.equal(session.tracks().xy, before.xy)
+
+
+def test_tracks_made_elsewhere_are_taken_over_and_corrected(session, calls):
+    made = session.tracks()
+    other = TrackSession(VIDEO, None)
+    assert other.adopt(made).tolist() == [0, 1]
+    calls.clear()
+    assert torch.equal(other.tracks().xy, made.xy) and calls == []
+    other.correct(0, 12, (44.0, 32.0))
+    assert torch.equal(other.tracks().xy[:, 1], made.xy[:, 1])
+    with pytest.raises(ValueError, match="expected 20 frames"):
+        other.adopt(made.clip(0, 7))

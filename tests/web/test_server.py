@@ -95,10 +95,10 @@ def test_elsewhere_than_on_loopback_a_token_is_needed(public):
     host = "Host: 192.168.0.9"
     assert status(public, host) == 401
     assert status(public, host, target="/state?token=wrong") == 401
-    assert status(public, host, f"Cookie: pointtrack_token={token[:-1]}") == 401
+    assert status(public, host, f"Cookie: pointtrack_token_{port_of(public)}={token[:-1]}") == 401
     assert status(public, host, target=f"/state?token={token}") == 200
     assert status(public, host, f"Authorization: Bearer {token}") == 200
-    assert status(public, host, f"Cookie: a=b; pointtrack_token={token}") == 200
+    assert status(public, host, f"Cookie: a=b; pointtrack_token_{port_of(public)}={token}") == 200
     assert status(public, host, "Cookie: \x01;;=", f"Authorization: Bearer {token}") in (200, 400)
     page = ask(
         public,

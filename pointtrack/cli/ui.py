@@ -1,0 +1,107 @@
+"""The command `pointtrack ui`: the page on which objects and points are clicked, seen, corrected and exported."""
+
+from __future__ import annotations
+
+import time
+import webbrowser
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from pointtrack.io.tracks import load_tracks
+
+
+@dataclass(frozen=True)
+class UiCommand:
+    """Click, see, correct and export in the browser; the server runs on this machine and ends with Ctrl-C.
+
+    Args:
+        video: a video file or a folder of pictures to open at once; `demo` is the clip that comes with pointtrack.
+        folders: folders that videos may be opened from; by default that of the video, and the current one.
+        review: a folder of videos, or a .txt file with a path in each line, to look through one by one.
+        tracks: file of tracks of the video (.npz, .csv, .json), to look at and to correct.
+        tracker: name of a tracker for points (small, cotracker3-offline, ...), or its .safetensors or .pth file.
+        segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
+        engine: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
+        device: cpu, cuda, mps, or auto.
+        out: folder for projects, exports and uploads; what was done stays there.
+        port: to listen on; 0 takes a free one.
+        host: whose requests are answered: 127.0.0.1 this machine only, 0.0.0.0 the network (the token is needed anyway).
+        no_browser: print the address, and open no browser.
+        most_upload_gb: of a file that is dropped onto the page.
+    """
+
+    video: str | None = None
+    folders: list[str] | None = None
+    review: str | None = None
+    tracks: str | None = None
+    tracker: str = "small"
+    segmenter: str = "small"
+    engine: str | None = None
+    device: str = "auto"
+    out: str = "outputs/ui"
+    port: int = 0
+    host: str = "127.0.0.1"
+    no_browser: bool = False
+    most_upload_gb: float = 4.0
+
+    def run(self) -> None:
+        """Serve until Ctrl-C."""
+        try:
+            from pointtrack.ui.desk import Desk
+            from pointtrack.ui.folders import Folders
+            from pointtrack.ui.models import Models
+            from pointtrack.ui.server import create_app
+            from pointtrack.web.safety import new_token
+            from pointtrack.web.server import Limits, WebServer
+        except ImportError as error:
+            raise ValueError(f"ui: {error}; install what it needs: pip install 'pointtrack[ui]'") from error
+        first = self.first_video()
+        folders = list(self.folders or ["."])
+        folders += [] if first is None else [str(first.resolve().parent)]
+        if self.review is not None:
+            folders.append(
+                str(
+                    Path(self.review).resolve()
+                    if Path(self.review).is_dir()
+                    else Path(self.review).resolve().parent
+                )
+            )
+        models = Models(self.tracker, self.segmenter, self.engine, self.device)
+        most = int(self.most_upload_gb * 1e9)
+        if most < 1:
+            raise ValueError(f"most_upload_gb: expected a positive number, got {self.most_upload_gb}")
+        desk = Desk(Path(self.out).resolve(), Folders(folders), models, most_upload_bytes=most)
+        try:
+            models.new_engine()
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+        desk.first = None if first is None else str(first.resolve())
+        if self.tracks is not None:
+            if first is None:
+                raise ValueError("tracks: expected a video that they are of, got none")
+            load_tracks(self.tracks)  # a file that holds none is told of here, not in the browser
+            desk.tracks = str(Path(self.tracks).resolve())
+        limits = Limits(body_bytes=most)
+        with WebServer(
+            create_app(desk, review=self.review), self.port, self.host, limits=limits, token=new_token()
+        ) as server:
+            print(f"open      {server.url}", flush=True)
+            print(f"projects  {desk.home}; Ctrl-C ends", flush=True)
+            if not self.no_browser:
+                webbrowser.open(server.url)
+            try:
+                while True:
+                    time.sleep(3600)
+            finally:
+                desk.close()
+
+    def first_video(self) -> Path | None:
+        """The video to open at once. Raises FileNotFoundError where there is none."""
+        if self.video is None:
+            return None
+        if self.video == "demo" and not Path("demo").exists():
+            return Path(str(resources.files("pointtrack").joinpath("assets/clip.mp4")))
+        if not Path(self.video).exists():
+            raise FileNotFoundError(f"{self.video}: expected a video or a folder of pictures, found nothing")
+        return Path(self.video)

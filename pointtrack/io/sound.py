@@ -1,0 +1,64 @@
+"""The sound of one video for another that was made of its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av
+
+HOLDS = {
+    ".mp4": ("aac", "mp3", "ac3", "eac3", "alac"),
+    ".m4v": ("aac", "mp3", "ac3", "eac3", "alac"),
+    ".mov": ("aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le"),
+    ".webm": ("opus", "vorbis"),
+}  # .mkv holds everything
+
+
+def copy_sound(source: str | Path, target: str | Path) -> bool:
+    """Put the sound of a video beside the pictures of another, both as they are.
+
+    Args:
+        source: whose sound is taken; a folder of pictures has none.
+        target: gets it, if its kind of file can hold it.
+
+    Returns:
+        Whether there is sound now.
+    """
+    source, target = Path(source), Path(target)
+    if not source.is_file() or target.suffix.lower() == ".gif":
+        return False
+    part = target.with_name(f".{target.stem}.sound{target.suffix}")
+    try:
+        with av.open(str(source)) as heard, av.open(str(target)) as seen:
+            known = HOLDS.get(target.suffix.lower())
+            sounds = [s for s in heard.streams.audio if known is None or s.codec_context.name in known]
+            if not sounds:
+                return False
+            length = float(seen.duration or 0) / av.time_base
+            with av.open(str(part), "w") as joined:
+                picture, sound = seen.streams.video[0], sounds[0]
+                outputs: dict[Any, Any] = {
+                    picture: joined.add_stream_from_template(picture),
+                    sound: joined.add_stream_from_template(sound),
+                }
+                packets = [*_packets(seen, picture), *_packets(heard, sound)]
+                begin = float(
+                    (heard.streams.video[0].start_time or 0) * (heard.streams.video[0].time_base or 0)
+                )
+                for packet in sorted(packets, key=lambda one: float(one.dts * one.time_base)):
+                    if packet.stream is sound:
+                        shift = round(begin / packet.time_base)
+                        packet.dts, packet.pts = packet.dts - shift, packet.pts - shift
+                        if packet.dts < 0 or (length and float(packet.dts * packet.time_base) > length):
+                            continue
+                    packet.stream = outputs[packet.stream]
+                    joined.mux(packet)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def _packets(container: Any, stream: Any) -> list[Any]:
+    return [packet for packet in container.demux(stream) if packet.dts is not None]

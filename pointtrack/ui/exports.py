@@ -1,0 +1,347 @@
+"""Files that a project gives away: the formats and options of the commands, and the command that would do the same."""
+
+from __future__ import annotations
+
+import queue
+import shlex
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from pointtrack.io.masks import MASK_EXPORTS, save_masks
+from pointtrack.io.sound import copy_sound
+from pointtrack.io.tracks import TRACK_EXPORTS, save_tracks
+from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
+from pointtrack.system import machine_memory
+from pointtrack.tracking.smooth import smooth_tracks
+from pointtrack.types import Tracks
+from pointtrack.types.masks import Masks
+from pointtrack.viz.masks import MaskStyle, draw_mask_frame
+from pointtrack.viz.tracks import TrackStyle, draw_frame
+
+if TYPE_CHECKING:
+    from pointtrack.ui.project import Project
+
+PIECEWISE = ("davis", "ytvos")
+PIECE = 32  # frames whose masks are held at a time, where a format can be written in pieces
+SHARE = 0.4  # of the machine's memory that masks may take, where it cannot
+TRAIL_ROOM = 256  # frames of tracks behind the one that is drawn
+TRACKS = ("npz", *TRACK_EXPORTS)
+MASKS = tuple(MASK_EXPORTS)
+VIDEOS = tuple(suffix.lstrip(".") for suffix in VIDEO_CODECS)
+MOST_COMMAND_POINTS = 40  # that a command line names one by one
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is wanted.
+
+    Args:
+        tracks, masks, videos: names of formats, among `TRACKS`, `MASKS` and `VIDEOS`.
+        sessions: also the two session files, which `TrackSession.load` and `pointtrack segment --session` take.
+        start, stop: frames; the numbers in the files count from the beginning of the video all the same.
+        smooth: frames on each side over which positions are evened out.
+        trail, opacity, labels: of the drawn video.
+        sound: the drawn video gets that of the original.
+    """
+
+    tracks: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
+    sessions: bool = False
+    start: int = 0
+    stop: int | None = None
+    smooth: int = 0
+    trail: int = 12
+    opacity: float = 0.45
+    labels: bool = False
+    sound: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in (("tracks", TRACKS), ("masks", MASKS), ("videos", VIDEOS)):
+            unknown = [one for one in getattr(self, name) if one not in known]
+            if unknown:
+                raise ValueError(
+                    f"export {name}: expected some of {', '.join(known)}, got {', '.join(unknown)}"
+                )
+        if not (self.tracks or self.masks or self.videos or self.sessions):
+            raise ValueError("export: expected at least one kind of file, got none; tick one")
+        if not 0 <= self.smooth <= 100 or not 0 <= self.trail <= TRAIL_ROOM or not 0 <= self.opacity <= 1:
+            raise ValueError(
+                f"export: expected smooth in 0..100, trail in 0..{TRAIL_ROOM} and opacity in 0..1, got "
+                f"{self.smooth}, {self.trail} and {self.opacity}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ExportOptions:
+        """Options as the page sends them. Raises ValueError for what is none."""
+        try:
+            known: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+            }
+            return cls(**known)
+        except TypeError as error:
+            raise ValueError(f"export: expected other options ({error})") from error
+
+
+class Export:
+    """Writes files, one slice after the other; see `worker.Run`.
+
+    Args:
+        project, options: what of, and which.
+        folder: new folder for the files.
+    """
+
+    def __init__(self, project: Project, options: ExportOptions, folder: Path):
+        stop = len(project.video) if options.stop is None else options.stop
+        if not 0 <= options.start < stop <= len(project.video):
+            raise ValueError(
+                f"export: expected frames within 0..{len(project.video)}, got {options.start}..{stop}"
+            )
+        self.project, self.options, self.folder = project, options, folder
+        self.frames = range(options.start, stop)
+        self.files: list[Path] = []
+        self._stopped = False
+        if (options.tracks or options.videos) and not (project.points.points or project.objects.objects):
+            raise ValueError("export: expected points or objects, got a video without any; add some first")
+        if options.tracks and not project.points.points:
+            raise ValueError("export: expected points for tracks, got none; add some, or take masks only")
+        if options.masks and not project.objects.objects:
+            raise ValueError("export: expected objects for masks, got none; add some, or take tracks only")
+        self._check_memory()
+        self._steps = self._write()
+
+    def step(self) -> bool:
+        """One slice; afterwards the files are there."""
+        if next(self._steps, None) is None:
+            self._tell({"type": "export", "done": True, **self.told()})
+            return True
+        return False
+
+    def cancelled(self) -> None:
+        """Nothing of it is kept."""
+        self._stopped = True
+        self._steps.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def failed(self, error: Exception) -> None:
+        """Tell of it; nothing of it is kept."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._tell({"type": "export", "done": True, "error": str(error)})
+
+    def told(self) -> dict[str, Any]:
+        """What was written, ready for JSON."""
+        rows = [{"name": path.name, "bytes": _size(path), "folder": path.is_dir()} for path in self.files]
+        return {
+            "folder": str(self.folder),
+            "id": self.folder.name,
+            "files": rows,
+            "commands": self.commands(),
+        }
+
+    def commands(self) -> list[str]:
+        """Command lines that would do the same."""
+        return commands_for(self.project, self.options)
+
+    def _write(self) -> Generator[str, None, None]:
+        options, stem = self.options, self.project.path.stem
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if options.sessions:
+            self.files.append(self.project.points.save(self.folder / f"{stem}_points.npz"))
+            self.files.append(self.project.objects.save(self.folder / f"{stem}_objects.npz"))
+            yield "sessions"
+        if options.tracks:
+            tracks = self._tracks()
+            for name in options.tracks:
+                ending, format = TRACK_EXPORTS.get(name, (".npz", "pointtrack"))
+                self.files.append(save_tracks(self.folder / f"{stem}{ending}", tracks, format=format))
+                yield name
+        for name in options.masks:
+            yield from self._write_masks(name, stem)
+        for name in options.videos:
+            yield from self._write_video(self.folder / f"{stem}_drawn.{name}")
+
+    def _tracks(self) -> Tracks:
+        tracks = self.project.points.known(self.frames.start, self.frames.stop)
+        return smooth_tracks(tracks, radius=self.options.smooth) if self.options.smooth else tracks
+
+    def _masks(self, start: int, stop: int) -> Masks:
+        masks = self.project.objects.masks(start, stop)
+        names = self.project.view.state["names"]
+        given = [
+            names.get(f"o{number}", name)
+            for number, name in zip(masks.object_ids.tolist(), masks.names, strict=True)
+        ]
+        return replace(masks, names=tuple(given))
+
+    def _write_masks(self, name: str, stem: str) -> Iterator[str]:
+        target = self.folder / f"{stem}{'_masks' if name == 'npz' else ''}{MASK_EXPORTS[name]}"
+        if name in PIECEWISE:
+            for start in range(self.frames.start, self.frames.stop, PIECE):
+                masks = self._masks(start, min(start + PIECE, self.frames.stop))
+                save_masks(target, masks.exclusive(), format=name, video_name=stem)
+                yield name
+        else:
+            masks = self._masks(self.frames.start, self.frames.stop)
+            video = self.project.video if name == "cutout" else None
+            save_masks(target, masks, format=name, video=video, video_name=stem)
+            yield name
+        self.files.append(target)
+
+    def _write_video(self, target: Path) -> Iterator[str]:
+        # The writer asks for frames; a queue of one turns that round, so that the worker is free between two of them.
+        video, options = self.project.video, self.options
+        points, style = (
+            TrackStyle(trail=options.trail),
+            MaskStyle(opacity=options.opacity, label="name" if options.labels else "none"),
+        )
+        drawn = _OneByOne()
+
+        def write() -> None:
+            stream = VideoStream(iter(drawn), video.fps, len(self.frames), video_name)
+            write_video(target, stream)
+
+        video_name = self.project.path.name
+        writer = Thread(target=drawn.guarded(write), name="video writer", daemon=True)
+        writer.start()
+        try:
+            for frame in self.frames:
+                drawn.put((self._drawn(frame, points, style), float(video.times[frame])))
+                if frame % 4 == 3:
+                    yield target.name
+            drawn.put(None)
+            while writer.is_alive():
+                writer.join(0.05)
+                yield target.name
+        finally:
+            drawn.put(None)
+            writer.join()
+        if drawn.error is not None:
+            raise drawn.error
+        if options.sound and self.frames.start == 0:
+            copy_sound(self.project.path, target)
+        self.files.append(target)
+        yield target.name
+
+    def _drawn(self, frame: int, points: TrackStyle, style: MaskStyle) -> np.ndarray:
+        picture = self.project.video.frames[frame]
+        hidden = set(self.project.view.state["hidden"])
+        if self.project.objects.objects:
+            masks = self._masks(frame, frame + 1)
+            shown = torch.tensor(
+                [f"o{number}" not in hidden for number in masks.object_ids.tolist()], dtype=torch.bool
+            )
+            picture = draw_mask_frame(picture, masks.select(shown), frame, style)
+        if self.project.points.points:
+            tracks = self.project.points.known(max(frame - TRAIL_ROOM, 0), frame + 1)
+            groups = self.project.points.groups
+            shown = torch.tensor(
+                [
+                    f"p{point}" not in hidden and f"g{groups[point]}" not in hidden
+                    for point in tracks.ids.tolist()
+                ],
+                dtype=torch.bool,
+            )
+            picture = draw_frame(picture, tracks.select(shown), frame, points)
+        return picture
+
+    def _check_memory(self) -> None:
+        whole = [name for name in self.options.masks if name not in PIECEWISE]
+        w, h = self.project.video.wh
+        needed = len(self.frames) * len(self.project.objects.objects) * w * h * 2
+        memory = machine_memory()
+        if whole and memory is not None and needed > SHARE * memory:
+            raise ValueError(
+                f"export: {', '.join(whole)} of {len(self.frames)} frames would take {needed / 1e9:.0f} GB of memory; "
+                "choose davis or ytvos, which are written in pieces, or fewer frames"
+            )
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        if not self._stopped:
+            self.project.notify(event)
+
+
+class _OneByOne:
+    """Hands frames from one thread to another, which asks for them."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue(maxsize=2)
+        self.error: Exception | None = None
+        self._over = False
+
+    def put(self, item: Any) -> None:
+        """Give one; None is the end."""
+        while not self._over:
+            try:
+                self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+
+    def guarded(self, function: Callable[[], None]) -> Callable[[], None]:
+        """The function, whose error is kept, and after which nothing is taken any more."""
+
+        def run() -> None:
+            try:
+                function()
+            except Exception as error:  # is raised again by whoever waits
+                self.error = error
+            finally:
+                self._over = True
+
+        return run
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
+        while (item := self._queue.get()) is not None:
+            yield item
+
+
+def commands_for(project: Project, options: ExportOptions) -> list[str]:
+    """Command lines that would give the same files, as far as commands can: corrections of points they cannot take."""
+    video, names = shlex.quote(str(project.path)), []
+    if options.tracks or (options.videos and project.points.points):
+        fixes = project.points.points
+        tracks = project.points.known(0, 1)
+        queries = dict(
+            zip(
+                tracks.ids.tolist(),
+                zip(tracks.queries.frame.tolist(), tracks.queries.xy.tolist(), strict=True),
+                strict=True,
+            )
+        )
+        places = [f"{frame},{xy[0]:g},{xy[1]:g}" for frame, xy in queries.values()]
+        more = f" ... ({len(places) - MOST_COMMAND_POINTS} more)" if len(places) > MOST_COMMAND_POINTS else ""
+        line = f"pointtrack track {video} --points {' '.join(places[:MOST_COMMAND_POINTS])}{more}"
+        line += (
+            "" if project.models.tracker == "small" else f" --tracker {shlex.quote(project.models.tracker)}"
+        )
+        exports = [name for name in options.tracks if name != "npz"]
+        line += f" --export {','.join(exports)}" if exports else ""
+        line += f" --smooth {options.smooth}" if options.smooth else ""
+        names.append(line)
+        if any(len(frames) > 1 for frames in fixes.values()):
+            names.append(
+                "# corrections of points: pt.TrackSession(video, tracker).load(...) of the session file"
+            )
+    if options.masks or (options.videos and project.objects.objects):
+        line = f"pointtrack segment {video} --session {shlex.quote(f'{project.path.stem}_objects.npz')}"
+        if project.models.engine:
+            line += f" --video-segmenter {shlex.quote(project.models.engine)}"
+        elif project.models.segmenter != "small":
+            line += f" --segmenter {shlex.quote(project.models.segmenter)}"
+        line += f" --export {','.join(options.masks)}" if options.masks else ""
+        line += f" --opacity {options.opacity:g}"
+        names.append(line)
+    return names
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    return path.stat().st_size

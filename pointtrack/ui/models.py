@@ -1,0 +1,55 @@
+"""The models that a server works with: loaded once, shared by all projects."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.engine import Engine
+from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.video_engine import VideoEngine
+from pointtrack.segment.video_zoo import load_video_model
+from pointtrack.segment.zoo import load_segmenter
+from pointtrack.zoo import load_tracker
+
+
+@dataclass
+class Models:
+    """Which models, by the names they have everywhere; they are loaded when they are first needed.
+
+    Args:
+        tracker: for points, as `load_tracker` takes it.
+        segmenter: for objects, as `load_segmenter` takes it.
+        engine: follows objects by SAM 2 alone, as `load_video_engine` takes it; None: by points and the segmenter.
+        device: cpu, cuda, mps, or auto.
+    """
+
+    tracker: str = "small"
+    segmenter: str = "small"
+    engine: str | None = None
+    device: str = "auto"
+    _tracker: PointTracker | None = field(default=None, repr=False)
+    _make_engine: Callable[[], Engine] | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def load_tracker(self) -> PointTracker:
+        """The tracker. Errors as of `load_tracker`."""
+        with self._lock:
+            if self._tracker is None:
+                self._tracker = load_tracker(self.tracker, device=self.device)
+            return self._tracker
+
+    def new_engine(self) -> Engine:
+        """An engine for one project: it keeps what it saw of one video. Errors as of `load_segmenter`."""
+        tracker = self.load_tracker()
+        with self._lock:
+            if self._make_engine is None:
+                if self.engine is not None:
+                    model = load_video_model(self.engine, device=self.device)
+                    self._make_engine = lambda: VideoEngine(model)
+                else:
+                    segmenter = load_segmenter(self.segmenter, device=self.device)
+                    self._make_engine = lambda: PointEngine(tracker, segmenter)
+            return self._make_engine()

@@ -1,0 +1,124 @@
+/** Talking to the server: requests that tell of mistakes in words, and events over a socket that comes back. */
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [options]
+ * @returns {Promise<Response>}
+ */
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (/** @type {Error} */ (error).name === "AbortError") throw error;
+    throw new Error("The server does not answer. Start it again with `pointtrack ui`; nothing you did is lost.");
+  }
+  if (answer.ok) return answer;
+  let words = `${answer.status} ${answer.statusText}`;
+  try {
+    words = (await answer.json()).error ?? words;
+  } catch {
+    // It was not JSON: the status will do.
+  }
+  if (answer.status === 401) words = "This page has lost its token. Open the address that the command printed.";
+  throw new Error(words);
+}
+
+/**
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function get(path, signal) {
+  return (await ask(path, { signal })).json();
+}
+
+/**
+ * @param {string} path
+ * @param {any} [content]
+ * @returns {Promise<any>}
+ */
+export async function post(path, content = {}) {
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) };
+  return (await ask(path, options)).json();
+}
+
+/**
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<ArrayBuffer>}
+ */
+export async function bytes(path, signal) {
+  return (await ask(path, { signal })).arrayBuffer();
+}
+
+/**
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Blob>}
+ */
+export async function blob(path, signal) {
+  return (await ask(path, { signal })).blob();
+}
+
+/**
+ * Send a file, and tell how far it is.
+ * @param {File} file
+ * @param {(share: number) => void} progress
+ * @returns {{done: Promise<{path: string}>, cancel: () => void}}
+ */
+export function upload(file, progress) {
+  const request = new XMLHttpRequest();
+  const done = new Promise((resolve, reject) => {
+    request.open("POST", `/api/upload?name=${encodeURIComponent(file.name)}`);
+    request.upload.onprogress = (event) => progress(event.total ? event.loaded / event.total : 0);
+    request.onload = () => {
+      let answer = { error: `${request.status}`, path: "" };
+      try {
+        answer = JSON.parse(request.responseText);
+      } catch {
+        answer.error = request.responseText || answer.error;
+      }
+      if (request.status === 200) resolve(answer);
+      else reject(new Error(answer.error));
+    };
+    request.onerror = () => reject(new Error("The upload was broken off: the file is too large, or the server has ended."));
+    request.onabort = () => reject(new Error("The upload was stopped."));
+    request.send(file);
+  });
+  return { done, cancel: () => request.abort() };
+}
+
+/**
+ * Events of a project until it is closed; after a break it begins anew with the whole state.
+ * @param {string} project
+ * @param {(event: any) => void} heard
+ * @param {(connected: boolean) => void} changed
+ * @returns {() => void} closes it
+ */
+export function listen(project, heard, changed) {
+  let closed = false;
+  let wait = 300;
+  /** @type {WebSocket|null} */
+  let socket = null;
+  const connect = () => {
+    if (closed) return;
+    socket = new WebSocket(`${location.origin.replace("http", "ws")}/api/ws?p=${encodeURIComponent(project)}`);
+    socket.onopen = () => {
+      wait = 300;
+      changed(true);
+    };
+    socket.onmessage = (event) => heard(JSON.parse(event.data));
+    socket.onclose = () => {
+      if (closed) return;
+      changed(false);
+      setTimeout(connect, wait);
+      wait = Math.min(wait * 1.7, 5000);
+    };
+  };
+  connect();
+  return () => {
+    closed = true;
+    socket?.close();
+  };
+}

@@ -1,0 +1,172 @@
+"""A run through frames, in slices, so that a person can go on with something else meanwhile."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from pointtrack.ui.project import Project
+
+PIECE = 16  # frames of objects that are asked for at a time: their masks are held in memory
+SLICE_SECONDS = 0.25
+DIRECTIONS = {"forward": ("forward",), "backward": ("backward",), "both": ("forward", "backward")}
+
+
+class _Pause(Exception):
+    """A slice is over, or somebody waits."""
+
+
+class Propagation:
+    """Points and objects of a project, followed through frames.
+
+    Args:
+        project: whose.
+        what: "points", "objects", or both.
+        frames: start..stop-1 that are wanted.
+        direction: forward, backward or both.
+        origin: frame that the person looks at: work begins there.
+
+    Raises:
+        ValueError: nothing to follow, or frames that the video does not have.
+    """
+
+    def __init__(self, project: Project, what: list[str], frames: range, direction: str, origin: int):
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction: expected {', '.join(DIRECTIONS)}, got {direction!r}")
+        if not 0 <= frames.start < frames.stop <= len(project.video):
+            raise ValueError(
+                f"frames: expected 0 <= start < stop <= {len(project.video)}, got {frames.start} and {frames.stop}"
+            )
+        self.project, self.frames, self.direction = project, frames, direction
+        self.what = [
+            kind
+            for kind in ("points", "objects")
+            if kind in what and (project.points.points if kind == "points" else self._has_prompts())
+        ]
+        if not self.what:
+            raise ValueError(
+                "propagate: expected a point, or an object with a click, a box or a mask; add one first"
+            )
+        self._pieces = [
+            (kind, piece, way)
+            for kind in self.what
+            for way in DIRECTIONS[direction]
+            for piece in ([frames] if kind == "points" else _pieces(frames, way))
+        ]
+        self.at = origin
+        self.new: dict[str, list[int]] = {}
+        self.began = time.monotonic()
+        self.total = max(self._missing(), 1)
+        self.fraction = 0.0
+        self._measured = self.began
+
+    def step(self) -> bool:
+        """One slice."""
+        if not self._pieces:
+            return self._over()
+        kind, piece, way = self._pieces[0]
+        session = getattr(self.project, kind)
+        deadline = time.monotonic() + SLICE_SECONDS
+        before = {} if kind == "points" else self._known_objects(piece)
+
+        def pause(*_: Any) -> None:
+            if time.monotonic() > deadline or self.project.worker.wanted:
+                raise _Pause
+
+        def got(new: range) -> None:
+            if len(new):
+                self._tell("points", min(new[0], new[-1]), max(new[0], new[-1]))
+                self.at = new[-1]
+            pause()
+
+        try:
+            if kind == "points":
+                session.propagate(piece.start, piece.stop, direction=way, progress=got)
+            elif self._has_prompts():
+                session.propagate(piece.start, piece.stop, direction=way, progress=pause)
+            self._pieces.pop(0)
+        except _Pause:
+            pass
+        finally:
+            if kind == "objects":
+                new = sorted(set(self._known_objects(piece)) - set(before))
+                if new:
+                    self._tell("objects", new[0], new[-1])
+                    self.at = new[-1] if way == "forward" else new[0]
+        self._report()
+        self.project.save_if_due()
+        return not self._pieces and self._over()
+
+    def told(self) -> dict[str, Any]:
+        """How far it is, ready for JSON."""
+        seconds = time.monotonic() - self.began
+        left = seconds * (1 - self.fraction) / self.fraction if self.fraction > 0.02 else None
+        return {
+            "what": self.what,
+            "start": self.frames.start,
+            "stop": self.frames.stop,
+            "direction": self.direction,
+            "at": self.at,
+            "fraction": round(self.fraction, 4),
+            "left": None if left is None else round(left, 1),
+        }
+
+    def failed(self, error: Exception) -> None:
+        """Tell of it; what was computed stays."""
+        self.project.notify({"type": "problem", "message": f"the run ended: {error}"})
+        self.project.notify({"type": "run", "run": None, **self._changes()})
+
+    def _over(self) -> bool:
+        self.project.notify({"type": "run", "run": None, "done": True, **self._changes()})
+        self.project.worker.runs = [run for run in self.project.worker.runs if run is not self]
+        self.project.notify({"type": "state", "state": self.project.state()})
+        return True
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._measured > 0.5:
+            self.fraction = min(max(1 - self._missing() / self.total, 0.0), 0.999)
+            self._measured = time.monotonic()
+        if self.new:
+            self.project.notify({"type": "run", "run": self.told(), **self._changes()})
+
+    def _tell(self, kind: str, first: int, last: int) -> None:
+        known = self.new.get(kind, [first, last])
+        self.new[kind] = [min(known[0], first), max(known[1], last)]
+        versions = self.project.versions
+        setattr(versions, kind, getattr(versions, kind) + 1)
+
+    def _changes(self) -> dict[str, Any]:
+        new, self.new = self.new, {}
+        return {"changed": new, "versions": vars(self.project.versions).copy()}
+
+    def _has_prompts(self) -> bool:
+        objects = self.project.objects
+        return any(objects.keyframes(number) for number in objects.objects)
+
+    def _known_objects(self, piece: range) -> dict[int, bool]:
+        """Frames of a piece on which all is known of all objects that were pointed out."""
+        quality = self.project.objects.quality()[piece.start : piece.stop]
+        known = torch.isfinite(quality)
+        return {piece.start + row: True for row in range(len(known)) if bool(known[row].any())}
+
+    def _missing(self) -> int:
+        """How many positions and masks are not known."""
+        missing, frames = 0, self.frames
+        if "objects" in self.what:
+            quality = self.project.objects.quality()[frames.start : frames.stop]
+            missing += int(torch.isnan(quality).sum())
+        if "points" in self.what:
+            for start in range(frames.start, frames.stop, 4096):
+                tracked = self.project.points.known(start, min(start + 4096, frames.stop)).tracked()
+                missing += int((~tracked).sum())
+        return missing
+
+
+def _pieces(frames: range, way: str) -> list[range]:
+    starts = list(range(frames.start, frames.stop, PIECE))
+    pieces = [range(start, min(start + PIECE, frames.stop)) for start in starts]
+    return pieces if way == "forward" else pieces[::-1]

@@ -1,0 +1,431 @@
+"""The server behind the page: Starlette, with answers from the sessions and events over a WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from pointtrack.io.lazy_video import lazy_video
+from pointtrack.ui import exports, live, review, views
+from pointtrack.ui.acts import LOAD
+from pointtrack.ui.desk import Desk
+from pointtrack.ui.project import Project
+
+MOST_JSON = 8 * 2**20  # bytes of a body: a painted mask of many pieces
+UPLOAD_SECONDS = 3600.0
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(desk: Desk, review: str | None = None) -> Starlette:
+    """The app of a desk; it must stand behind `pointtrack.web.safety`, which asks for the token.
+
+    Args:
+        desk: what it shows.
+        review: a folder or list to begin a review with.
+
+    Raises:
+        ValueError, PermissionError: a review that cannot be opened.
+    """
+    routes = Routes(desk)
+    if review is not None:
+        routes.reviews.open(review)
+    pages = [
+        Route("/", routes.page),
+        Mount("/page", StaticFiles(packages=[("pointtrack.ui", "page")])),
+    ]
+    app = Starlette(routes=[*pages, *routes.api()])
+    app.add_middleware(_Headers)
+    return app
+
+
+class _Headers:
+    """A strict policy for what the page may load, and nothing kept in caches."""
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                names = {name.lower() for name, _ in message["headers"]}
+                more = [(b"content-security-policy", CONTENT_POLICY.encode())]
+                more += [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+
+def told(endpoint: Callable[[Any, Request], Awaitable[Response]]) -> Any:
+    """A method whose mistakes become one line of JSON."""
+
+    async def answer(self: Any, request: Request) -> Response:
+        try:
+            return await endpoint(self, request)
+        except PermissionError as error:
+            return _error(403, error)
+        except FileNotFoundError as error:
+            return _error(404, error)
+        except (ValueError, OSError, ImportError) as error:
+            return _error(400, error)
+
+    return answer
+
+
+class Routes:
+    """The answers. Whatever takes longer than a moment happens in other threads."""
+
+    def __init__(self, desk: Desk):
+        self.desk = desk
+        self.reviews = review.Reviews(desk)
+        self.lives = live.Lives(desk)
+
+    def api(self) -> list[BaseRoute]:
+        """All routes below /api."""
+        get: dict[str, Any] = {
+            "/api/boot": self.boot,
+            "/api/browse": self.browse,
+            "/api/p/{id}/state": self.state,
+            "/api/p/{id}/times": self.times,
+            "/api/p/{id}/frame/{number:int}": self.frame,
+            "/api/p/{id}/masks/{number:int}": self.masks,
+            "/api/p/{id}/tracks": self.tracks,
+            "/api/p/{id}/lanes": self.lanes,
+            "/api/p/{id}/candidates": self.candidates,
+            "/api/p/{id}/suggestions": self.suggestions,
+            "/api/p/{id}/exports/{folder}/{file}": self.exported,
+            "/api/review": self.review,
+        }
+        post: dict[str, Any] = {
+            "/api/open": self.open,
+            "/api/upload": self.upload,
+            "/api/p/{id}/act": self.act,
+            "/api/p/{id}/run": self.run,
+            "/api/p/{id}/cancel": self.cancel,
+            "/api/p/{id}/export": self.export,
+            "/api/p/{id}/commands": self.commands,
+            "/api/review": self.judge,
+            "/api/review/open": self.open_review,
+            "/api/review/export": self.export_review,
+            "/api/live": self.begin_live,
+        }
+        return [
+            *(Route(path, endpoint, methods=["GET"]) for path, endpoint in get.items()),
+            *(Route(path, endpoint, methods=["POST"]) for path, endpoint in post.items()),
+            WebSocketRoute("/api/ws", self.socket),
+            WebSocketRoute("/api/live/ws", self.live_socket),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """The page itself."""
+        content = resources.files("pointtrack.ui").joinpath("page/index.html").read_bytes()
+        return Response(content, media_type="text/html; charset=utf-8")
+
+    @told
+    async def boot(self, request: Request) -> Response:
+        """What the page has to know first."""
+        desk = self.desk
+        return JSONResponse(
+            {
+                "saved": await run_in_threadpool(desk.saved),
+                "models": {
+                    "tracker": desk.models.tracker,
+                    "segmenter": desk.models.segmenter,
+                    "engine": desk.models.engine,
+                },
+                "formats": {"tracks": exports.TRACKS, "masks": exports.MASKS, "videos": exports.VIDEOS},
+                "roots": [str(root) for root in desk.folders.roots],
+                "first": desk.first,
+                "most_upload_bytes": desk.most_upload_bytes,
+                "review": self.reviews.current is not None,
+            }
+        )
+
+    @told
+    async def browse(self, request: Request) -> Response:
+        """A folder."""
+        return JSONResponse(
+            await run_in_threadpool(self.desk.folders.entries, request.query_params.get("path"))
+        )
+
+    @told
+    async def open(self, request: Request) -> Response:
+        """A video, as a project."""
+        path = str((await _json(request)).get("path", ""))
+        project = await run_in_threadpool(self.desk.open, path)
+        return JSONResponse({"state": await self._in(project, project.state), "problems": project.problems})
+
+    @told
+    async def upload(self, request: Request) -> Response:
+        """A file, streamed to disk; refused where it is no video."""
+        target = self.desk.upload_target(request.query_params.get("name", ""))
+        room = self.desk.room()
+        length = request.headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > room:
+            return _error(
+                413,
+                ValueError(f"upload: expected at most {room / 1e9:.1f} GB, got {int(length) / 1e9:.1f} GB"),
+            )
+        part = target.with_name(f".{target.name}.part")
+        received, began = 0, time.monotonic()
+        try:
+            with part.open("xb") as file:
+                async for piece in request.stream():
+                    received += len(piece)
+                    if received > room:
+                        raise ValueError(f"upload: expected at most {room / 1e9:.1f} GB, got more")
+                    if time.monotonic() - began > UPLOAD_SECONDS:
+                        raise ValueError(f"upload: expected it within {UPLOAD_SECONDS / 60:.0f} minutes")
+                    file.write(piece)
+            if not received or (length.isdecimal() and int(length) and received != int(length)):
+                raise ValueError("upload: expected the whole file, got a part of it; drop it again")
+            await run_in_threadpool(lazy_video, part)
+            part.rename(target)
+        except FileExistsError as error:
+            raise ValueError(f"{target.name} is being uploaded already") from error
+        except ClientDisconnect as error:
+            raise ValueError("upload: it was broken off; drop the file again") from error
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(part), target.name)) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return JSONResponse({"path": str(target)})
+
+    @told
+    async def state(self, request: Request) -> Response:
+        """All of a project but its frames."""
+        project = self._project(request)
+        return JSONResponse(await self._in(project, project.state))
+
+    @told
+    async def times(self, request: Request) -> Response:
+        """Seconds of all frames, float32."""
+        return Response(
+            self._project(request).video.times.astype("<f4").tobytes(), media_type="application/octet-stream"
+        )
+
+    @told
+    async def frame(self, request: Request) -> Response:
+        """A frame as JPEG."""
+        project, width = self._project(request), _number(request, "w", 0)
+        content = await run_in_threadpool(
+            self.desk.pictures.jpeg, project, request.path_params["number"], width
+        )
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+    @told
+    async def masks(self, request: Request) -> Response:
+        """Masks of a frame."""
+        project, number = self._project(request), request.path_params["number"]
+        return JSONResponse(await self._in(project, lambda: views.masks_of(project, number)))
+
+    @told
+    async def tracks(self, request: Request) -> Response:
+        """Tracks of some frames."""
+        project, start, stop = (
+            self._project(request),
+            _number(request, "start", 0),
+            _number(request, "stop", 1),
+        )
+        content = await self._in(project, lambda: views.tracks_of(project, start, stop))
+        return Response(content, media_type="application/octet-stream")
+
+    @told
+    async def lanes(self, request: Request) -> Response:
+        """What is known along the frames."""
+        project = self._project(request)
+        start, stop = _number(request, "start", 0), _number(request, "stop", len(project.video))
+        bins = _number(request, "bins", 600)
+        return JSONResponse(await self._in(project, lambda: views.lanes_of(project, start, stop, bins)))
+
+    @told
+    async def candidates(self, request: Request) -> Response:
+        """All that clicks may mean."""
+        project, number, frame = (
+            self._project(request),
+            _number(request, "object", 0),
+            _number(request, "frame", 0),
+        )
+        return JSONResponse(await self._in(project, lambda: views.candidates_of(project, number, frame)))
+
+    @told
+    async def suggestions(self, request: Request) -> Response:
+        """Where a click would help most."""
+        project = self._project(request)
+        return JSONResponse(await self._in(project, lambda: views.suggestions_of(project)))
+
+    @told
+    async def act(self, request: Request) -> Response:
+        """Something that a person does."""
+        project, content = self._project(request), await _json(request)
+        name, arguments = content.get("act"), content.get("args", {})
+        if not isinstance(name, str) or not isinstance(arguments, dict) or name == LOAD:
+            raise ValueError('act: expected {"act": name, "args": {...}}')
+        return JSONResponse(await self._in(project, lambda: project.act(name, arguments)))
+
+    @told
+    async def run(self, request: Request) -> Response:
+        """Propagate."""
+        project, content = self._project(request), await _json(request)
+        what = [str(one) for one in content.get("what", ["points", "objects"])]
+        start, stop = int(content.get("start", 0)), int(content.get("stop", len(project.video)))
+        direction, origin = str(content.get("direction", "both")), int(content.get("origin", 0))
+        await self._in(project, lambda: project.run(what, start, stop, direction, origin))
+        return JSONResponse({"running": True})
+
+    @told
+    async def cancel(self, request: Request) -> Response:
+        """Stop what runs."""
+        project = self._project(request)
+        await self._in(project, project.cancel)
+        return JSONResponse({"running": False})
+
+    @told
+    async def export(self, request: Request) -> Response:
+        """Begin to write files; an event tells when they are there."""
+        project, options = self._project(request), exports.ExportOptions.from_dict(await _json(request))
+        return JSONResponse(await self._in(project, lambda: project.export(options)))
+
+    @told
+    async def commands(self, request: Request) -> Response:
+        """The command lines for an export."""
+        project, options = self._project(request), exports.ExportOptions.from_dict(await _json(request))
+        lines = await self._in(project, lambda: exports.commands_for(project, options))
+        return JSONResponse({"commands": lines})
+
+    @told
+    async def exported(self, request: Request) -> Response:
+        """A file that was exported; a folder as .zip."""
+        project = self._project(request)
+        path = project.exported(request.path_params["folder"], request.path_params["file"])
+        if path.is_dir():
+            path = await run_in_threadpool(_zipped, path)
+        return FileResponse(path, filename=path.name, content_disposition_type="attachment")
+
+    @told
+    async def review(self, request: Request) -> Response:
+        """The queue."""
+        return JSONResponse(await run_in_threadpool(self.reviews.told))
+
+    @told
+    async def open_review(self, request: Request) -> Response:
+        """Begin, or go on with, a queue."""
+        content = await _json(request)
+        return JSONResponse(await run_in_threadpool(self.reviews.open, str(content.get("path", ""))))
+
+    @told
+    async def judge(self, request: Request) -> Response:
+        """What a person says of a video in the queue."""
+        content = await _json(request)
+        return JSONResponse(await run_in_threadpool(self.reviews.judge, content))
+
+    @told
+    async def export_review(self, request: Request) -> Response:
+        """The accepted videos as a training set."""
+        return JSONResponse(await run_in_threadpool(self.reviews.export))
+
+    @told
+    async def begin_live(self, request: Request) -> Response:
+        """Open a camera or a stream."""
+        content = await _json(request)
+        return JSONResponse(await run_in_threadpool(self.lives.begin, content))
+
+    async def socket(self, socket: WebSocket) -> None:
+        """Events of a project."""
+        try:
+            project = self.desk.project(socket.query_params.get("p", ""))
+        except FileNotFoundError:
+            await socket.close(1008)
+            return
+        await socket.accept()
+        listener = self.desk.hub.listen(project.id)
+        gone = asyncio.create_task(_until_gone(socket))
+        try:
+            await socket.send_json({"type": "state", "state": await self._in(project, project.state)})
+            while not gone.done():
+                event = asyncio.create_task(listener.get())
+                await asyncio.wait({event, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not event.done():
+                    event.cancel()
+                    break
+                if event.result() is None:  # too slow: it comes again, and begins with a fresh state
+                    break
+                await asyncio.wait_for(socket.send_json(event.result()), 30)
+        except (WebSocketDisconnect, RuntimeError, asyncio.TimeoutError):
+            pass
+        finally:
+            self.desk.hub.leave(project.id, listener)
+            gone.cancel()
+            with contextlib.suppress(RuntimeError):
+                await socket.close()
+
+    async def live_socket(self, socket: WebSocket) -> None:
+        """Frames of a live source."""
+        await self.lives.serve(socket)
+
+    def _project(self, request: Request) -> Project:
+        return self.desk.project(request.path_params["id"])
+
+    async def _in(self, project: Project, function: Callable[[], Any]) -> Any:
+        """The result of something done in a project's thread."""
+        future: Future = project.worker.call(function)
+        return await asyncio.wrap_future(future)
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        while True:
+            await socket.receive_text()
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    content = b""
+    try:
+        async for piece in request.stream():
+            content += piece
+            if len(content) > MOST_JSON:
+                raise ValueError(f"body: expected at most {MOST_JSON} bytes, got more")
+        value = json.loads(content or b"{}")
+    except (ClientDisconnect, RecursionError) as error:
+        raise ValueError("body: expected JSON, got a part of it") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"body: expected a JSON object, got {type(value).__name__}")  # noqa: TRY004
+    return value
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.lstrip("-").isdecimal() or len(text) > 12:
+        raise ValueError(f"{name}: expected a whole number, got {text[:40]!r}")
+    return int(text)
+
+
+def _error(code: int, error: Exception) -> Response:
+    return JSONResponse({"error": " ".join(str(error).split())}, status_code=code)
+
+
+def _zipped(folder: Path) -> Path:
+    target = folder.with_name(f"{folder.name}.zip")
+    if not target.exists():
+        shutil.make_archive(str(folder), "zip", folder)
+    return target
