@@ -15,7 +15,7 @@ import torch
 import pointtrack as pt
 from pointtrack.cli.runner import run_command
 from pointtrack.cli.track import track_and_report, write_results
-from pointtrack.viz.tracks import TrackStyle
+from pointtrack.viz.styles import TrackStyle
 from pointtrack.zoo import load_tracker
 
 ASSETS = Path(pt.__file__).parent / "assets"

@@ -28,7 +28,8 @@ from pointtrack.pipeline.live import LiveReport, LiveResult, LiveTracker
 from pointtrack.tracking.queries import grid_queries, parse_points
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
-from pointtrack.viz.tracks import TrackStyle, draw_frame
+from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.tracks import draw_frame
 from pointtrack.zoo import load_tracker
 
 WINDOW = "pointtrack live (q ends)"

@@ -19,7 +19,7 @@ from pointtrack.states.stream import StateOptions
 from pointtrack.system import machine_memory
 from pointtrack.types import Queries
 from pointtrack.types.point_states import BLANK
-from pointtrack.viz.tracks import TrackStyle
+from pointtrack.viz.styles import TrackStyle
 
 SHARE = 0.6  # of the machine's memory that frames may take
 STATE_BYTES = sum(value.numel() * value.element_size() for value in BLANK.values())  # of a point on a frame

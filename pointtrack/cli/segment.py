@@ -24,8 +24,9 @@ from pointtrack.segment.zoo import SHIPPED, load_segmenter
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
-from pointtrack.viz.masks import MaskStyle, draw_masks
-from pointtrack.viz.tracks import contact_sheet
+from pointtrack.viz.masks import draw_masks
+from pointtrack.viz.sheets import contact_sheet
+from pointtrack.viz.styles import MaskStyle
 from pointtrack.zoo import load_tracker
 
 

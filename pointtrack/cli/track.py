@@ -26,7 +26,9 @@ from pointtrack.tracking.queries import corner_queries, grid_queries, parse_poin
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.viz.tracks import TrackStyle, contact_sheet, draw_tracks
+from pointtrack.viz.sheets import track_sheet
+from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.tracks import draw_tracks
 from pointtrack.zoo import load_tracker
 
 
@@ -234,6 +236,6 @@ def write_results(
     """Write the video with its tracks to `target`, a contact sheet beside it, and the tracks to `files`."""
     drawn = draw_tracks(video, tracks, style)
     print(f"video     {write_video(target, drawn)}")
-    print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
+    print(f"pictures  {write_image(target.with_suffix('.png'), track_sheet(video, tracks, style))}")
     for path in files:
         print(f"tracks    {save_tracks(path, tracks)}")

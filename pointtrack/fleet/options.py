@@ -13,8 +13,7 @@ from pointtrack.io.tracks import TRACK_EXPORTS
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.regions.stream import RegionOptions
 from pointtrack.tracking.queries import parse_points
-from pointtrack.viz.masks import MaskStyle
-from pointtrack.viz.tracks import TrackStyle
+from pointtrack.viz.styles import MaskStyle, TrackStyle
 
 FORMATS = ("npz", "parquet")
 PREVIEWS = ("video", "sheet")

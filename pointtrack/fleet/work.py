@@ -31,7 +31,8 @@ from pointtrack.tracking.queries import corner_queries, grid_queries, parse_poin
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Masks, Queries, Tracks, Video
 from pointtrack.viz.masks import draw_masks
-from pointtrack.viz.tracks import contact_sheet, draw_tracks
+from pointtrack.viz.sheets import contact_sheet
+from pointtrack.viz.tracks import draw_tracks
 
 
 class Models:

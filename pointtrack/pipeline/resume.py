@@ -23,7 +23,8 @@ from pointtrack.states.stream import StateOptions, StateTracker
 from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries, Tracks
-from pointtrack.viz.tracks import TrackStyle, draw_frame
+from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.tracks import draw_frame
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from pointtrack.types import Tracks
+from pointtrack.types import PointState, Tracks
+from pointtrack.viz.styles import COLOR_RULES
 
-COLOR_RULES = ("position", "id", "visibility")
+# Of Okabe and Ito's palette, which people with any kind of colour vision tell apart.
+STATE_COLORS = {
+    PointState.NOT_TRACKED: (153, 153, 153),
+    PointState.VISIBLE: (86, 180, 233),
+    PointState.HIDDEN: (230, 159, 0),
+    PointState.OUT_OF_FRAME: (240, 228, 66),
+    PointState.LOST: (213, 94, 0),
+}
 
 
 def track_colors(tracks: Tracks, color_by: str | np.ndarray = "position", row: int = 0) -> np.ndarray:
@@ -34,10 +42,30 @@ def track_colors(tracks: Tracks, color_by: str | np.ndarray = "position", row: i
     if color_by == "id":
         return id_colors(tracks.ids.numpy())
     if color_by == "visibility":
-        return even_colors(
-            lightness=np.full(len(tracks.ids), 0.76), hue=25 + 120 * tracks.visibility[row].numpy()
-        )
+        # From orange to blue, and darker: told apart by people who see no red and green, and in grey.
+        seen = tracks.visibility[row].numpy()
+        return even_colors(lightness=0.82 - 0.16 * seen, hue=65 + 185 * seen)
+    if color_by == "state":
+        return np.array([STATE_COLORS[state] for state in _states_of(tracks, row)], np.uint8).reshape(-1, 3)
     raise ValueError(f"color_by: expected one of {', '.join(COLOR_RULES)} or an array, got {color_by!r}")
+
+
+def _states_of(tracks: Tracks, row: int) -> list[PointState]:
+    """The state of every point on a row, told from visibility and place where nobody judged it."""
+    if tracks.states is not None:
+        return [PointState(value) for value in tracks.states.state[row].tolist()]
+    flags = zip(
+        tracks.tracked()[row].tolist(),
+        tracks.in_frame()[row].tolist(),
+        tracks.visible()[row].tolist(),
+        strict=True,
+    )
+    return [
+        PointState.NOT_TRACKED if not known
+        else PointState.OUT_OF_FRAME if not inside
+        else PointState.VISIBLE if seen else PointState.HIDDEN
+        for known, inside, seen in flags
+    ]  # fmt: skip
 
 
 def id_colors(ids: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
@@ -19,45 +19,10 @@ import numpy as np
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.viz.colors import id_colors
-from pointtrack.viz.tracks import DARK, draw_plate, ink_of, lay_over, stamp, text_mask
+from pointtrack.viz.layer import DARK, draw_plate, ink_of, lay_over, stamp, text_mask
+from pointtrack.viz.styles import MaskStyle
 
-VIEWS = ("overlay", "cutout")
-LABELS = ("none", "name", "score")
 CHECKER = (168, 208)  # the two greys that stand for transparency
-
-
-@dataclass(frozen=True, eq=False)
-class MaskStyle:
-    """How masks look.
-
-    Args:
-        opacity: of the fill, 0 (outline only) to 1 (nothing shines through).
-        outline: width in pixels of the line along the edge of the mask; 0 for none; by default a 240th of the
-            shorter image side.
-        label: what stands at each object: "none", "name", or "score" (the name, and the score in percent).
-        legend: explain the colours in a corner; objects that are absent are dim there.
-        view: "overlay" draws on the frame; "cutout" shows the objects alone, as they are, on a checkerboard.
-        side_by_side: the untouched frame left of what is drawn.
-
-    Raises:
-        ValueError: an unknown word, or a number out of range.
-    """
-
-    opacity: float = 0.4
-    outline: float | None = None
-    label: str = "none"
-    legend: bool = False
-    view: str = "overlay"
-    side_by_side: bool = False
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("label", LABELS), ("view", VIEWS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        if not 0 <= self.opacity <= 1:
-            raise ValueError(f"opacity: expected a number in 0..1, got {self.opacity}")
-        if self.outline is not None and not self.outline >= 0:
-            raise ValueError(f"outline: expected a width of 0 pixels or more, got {self.outline}")
 
 
 def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **changes: Any) -> Video:

@@ -6,9 +6,12 @@ import numpy as np
 
 from pointtrack.types import Tracks
 from pointtrack.viz.colors import even_colors, track_colors
+from pointtrack.viz.layer import draw_plate, lay_over, stamp, text_mask
 
 
-def dense_picture(first: np.ndarray, last: np.ndarray, tracks: Tracks, spacing: int = 1) -> np.ndarray:
+def dense_picture(
+    first: np.ndarray, last: np.ndarray, tracks: Tracks, spacing: int = 1, *, legend: bool = True
+) -> np.ndarray:
     """Three pictures below each other: where points are from, where they are now, and how they moved.
 
     In the first two every point has the colour of its place on the first frame; those that are hidden on the last one
@@ -19,6 +22,7 @@ def dense_picture(first: np.ndarray, last: np.ndarray, tracks: Tracks, spacing: 
         first, last: (h, w, 3) uint8 RGB frames.
         tracks: of two frames, these.
         spacing: pixels between neighbouring points on the first frame.
+        legend: say in each picture what it is, and in the third what its colours mean.
 
     Raises:
         ValueError: tracks of other than two frames.
@@ -34,19 +38,67 @@ def dense_picture(first: np.ndarray, last: np.ndarray, tracks: Tracks, spacing: 
         _painted(last, end[visible[1]], places[visible[1]], spacing),
     ]
     both = known.all(axis=0)
-    parts.append(_painted(first, start[both], motion_colors(end[both] - start[both]), spacing))
+    motion = end[both] - start[both]
+    parts.append(_painted(first, start[both], motion_colors(motion), spacing))
+    titles = (
+        "where points are on the first frame",
+        "where they are on the last frame, hidden ones left out",
+        "",
+    )
+    for part, title in zip(parts, titles, strict=True) if legend else ():
+        part[...] = lay_over(
+            part, _titled(part.shape, title) if title else _wheel(part.shape, full_length(motion))
+        )
     return np.concatenate(parts)
 
 
 def motion_colors(motion: np.ndarray) -> np.ndarray:
     """(n, 2) pixels -> (n, 3) uint8 RGB: hue is the direction, strength the length, full at its 98th percentile."""
+    strength = np.minimum(np.linalg.norm(motion, axis=-1) / full_length(motion), 1.0)
+    return direction_colors(motion, strength)
+
+
+def full_length(motion: np.ndarray) -> float:
+    """The 98th percentile of the lengths, in pixels: what is drawn in full colour."""
     length = np.linalg.norm(motion, axis=-1)
-    full = max(float(np.percentile(length, 98)), 1e-6) if len(length) else 1.0
-    strength = np.minimum(length / full, 1.0)
+    return max(float(np.percentile(length, 98)), 1e-6) if len(length) else 1.0
+
+
+def direction_colors(motion: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """(n, 2) directions and (n,) strengths 0..1 -> (n, 3) uint8 RGB."""
     hue = np.rad2deg(np.arctan2(motion[:, 1], motion[:, 0]))
     vivid = even_colors(np.full(len(motion), 0.72), hue).astype(float)
     grey = even_colors(np.full(len(motion), 0.55), hue, chroma=0.0).astype(float)
     return np.rint(grey + strength[:, None] * (vivid - grey)).astype(np.uint8)
+
+
+def _titled(shape: tuple[int, ...], title: str) -> np.ndarray:
+    """A layer with a line of text in the upper left corner."""
+    layer = np.zeros((*shape[:2], 4), np.uint8)
+    size = max(round(min(shape[:2]) / 30), 9)
+    text = text_mask(title, size)
+    draw_plate(layer, (size // 2, size // 2), (text.shape[1] + size, text.shape[0] + size // 2))
+    stamp(layer, text, (size, size // 2 + size // 4))
+    return layer
+
+
+def _wheel(shape: tuple[int, ...], full: float) -> np.ndarray:
+    """A layer with the legend of motion: a disc whose colours point to where they move, and how far its rim is."""
+    layer = _titled(shape, f"how they moved: colour is the direction, full colour {full:.3g} pixels or more")
+    radius = max(min(shape[:2]) // 10, 12)
+    margin = radius // 3
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    distance = np.hypot(x, y)
+    colors = direction_colors(
+        np.stack([x, y], axis=-1).reshape(-1, 2), np.minimum(distance / radius, 1).ravel()
+    )
+    disc = np.dstack([colors.reshape(*distance.shape, 3), np.full(distance.shape, 255)]).astype(np.uint8)
+    cover = np.clip(radius + 0.5 - distance, 0, 1)[..., None]
+    rows = slice(shape[0] - margin - 2 * radius - 1, shape[0] - margin)
+    place = layer[max(rows.start, 0) : rows.stop, margin : margin + 2 * radius + 1]
+    disc, cover = disc[-place.shape[0] :, : place.shape[1]], cover[-place.shape[0] :, : place.shape[1]]
+    place[...] = np.rint(place * (1 - cover) + disc * cover)
+    return layer
 
 
 def _painted(frame: np.ndarray, xy: np.ndarray, colors: np.ndarray, side: int) -> np.ndarray:

@@ -41,12 +41,14 @@ def two_points(visibility: float) -> Tracks:
 
 def test_the_picture_shows_points_where_they_are():
     black = np.zeros((20, 40, 3), np.uint8)
-    picture = dense_picture(black, black, two_points(1.0), spacing=2).reshape(3, 20, 40, 3).max(-1)
+    picture = (
+        dense_picture(black, black, two_points(1.0), spacing=2, legend=False).reshape(3, 20, 40, 3).max(-1)
+    )
     for part, places in zip(
         picture, [[(4, 4), (20, 4)], [(14, 12), (30, 12)], [(4, 4), (20, 4)]], strict=True
     ):
         assert all(part[y, x] for x, y in places) and np.count_nonzero(part) == 8
-    hidden = dense_picture(black, black, two_points(0.2)).reshape(3, 20, 40, 3).max(-1)
+    hidden = dense_picture(black, black, two_points(0.2), legend=False).reshape(3, 20, 40, 3).max(-1)
     assert hidden[1, 12, 14] and not hidden[1, 12, 30]
     with pytest.raises(ValueError, match="expected tracks of 2 frames, got 1"):
         dense_picture(black, black, two_points(1.0).clip(0, 1))

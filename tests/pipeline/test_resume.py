@@ -16,7 +16,8 @@ from pointtrack.states.stream import StateOptions, track_states
 from pointtrack.tracking.window_stream import StreamTracker, track
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
-from pointtrack.viz.tracks import TrackStyle, draw_tracks
+from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.tracks import draw_tracks
 from pointtrack.zoo import load_tracker
 from tests.support.states import same_states
 from tests.support.tracks import moving_video, same, some_queries

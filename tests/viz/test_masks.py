@@ -7,7 +7,8 @@ import torch
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.viz.colors import id_colors
-from pointtrack.viz.masks import CHECKER, MaskStyle, draw_mask_frame, draw_masks
+from pointtrack.viz.masks import CHECKER, draw_mask_frame, draw_masks
+from pointtrack.viz.styles import MaskStyle
 
 WH = (160, 120)
 

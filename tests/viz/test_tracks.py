@@ -7,7 +7,9 @@ import torch
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.colors import id_colors, track_colors
 from pointtrack.viz.plot import plot_track
-from pointtrack.viz.tracks import TrackStyle, contact_sheet, draw_frame, draw_tracks
+from pointtrack.viz.sheets import contact_sheet, track_sheet
+from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.tracks import default_radius, draw_frame, draw_tracks
 
 WH = (96, 64)
 GREEN = np.array([[0, 255, 0]], np.uint8)
@@ -62,7 +64,7 @@ def test_dot_on_the_border_is_cut_not_lost(xy):
 def test_what_is_outside_or_unknown_is_not_drawn(xy):
     tracks = Tracks(torch.tensor([[xy]]), torch.ones(1, 1), torch.ones(1, 1), Queries([0], [[1, 1]]), WH)
     frame = plain_video(1, 90).frames[0]
-    np.testing.assert_array_equal(draw_frame(frame, tracks, 0), frame)
+    np.testing.assert_array_equal(draw_frame(frame, tracks, 0, outside="none"), frame)
 
 
 def test_signs_differ():
@@ -158,8 +160,8 @@ def test_no_points_and_no_trail_are_fine():
 def test_legend_names_what_is_shown():
     frame = np.full((240, 320, 3), 200, np.uint8)
     far = moving_point(1, (-99.0, -99.0), wh=(320, 240))
-    plain = draw_frame(frame, far, 0, legend=True)
-    with_lost = draw_frame(frame, far, 0, legend=True, lost_below=0.2)
+    plain = draw_frame(frame, far, 0, legend=True, outside="none")
+    with_lost = draw_frame(frame, far, 0, legend=True, lost_below=0.2, outside="none")
     width = [np.flatnonzero((drawn != frame).any(axis=(0, 2))).max() for drawn in (plain, with_lost)]
     assert 40 < width[0] < width[1] < 320
     assert not (plain != frame)[:200].any()
@@ -250,3 +252,73 @@ def test_plot_is_written_without_touching_pyplot(tmp_path, suffix):
     x = figure.axes[0].lines[0].get_ydata()
     np.testing.assert_array_equal(x, tracks.xy[:, 4, 0].numpy())
     assert figure.axes[1].yaxis_inverted()
+
+
+@pytest.mark.parametrize(
+    ("xy", "side"),
+    [
+        ((-500, 30), "left"),
+        ((400, 30), "right"),
+        ((40, -90), "up"),
+        ((40, 500), "down"),
+        ((1e9, -5), "right"),
+    ],
+)
+def test_points_out_of_the_frame_are_arrows_at_its_border(xy, side):
+    tracks = Tracks(torch.tensor([[xy]]), torch.ones(1, 1), torch.ones(1, 1), Queries([0], [[1, 1]]), WH)
+    frame = plain_video(1).frames[0]
+    drawn = draw_frame(frame, tracks, 0, color_by=GREEN, radius=5)[..., 1].astype(float)
+    y, x = np.indices(drawn.shape)
+    centre = np.array([(x * drawn).sum(), (y * drawn).sum()]) / drawn.sum()
+    borders = {"left": (0, None), "right": (WH[0], None), "up": (None, 0), "down": (None, WH[1])}
+    for axis, border in enumerate(borders[side]):
+        if border is not None:
+            assert abs(centre[axis] - border) < 12
+    # It is widest away from where it points.
+    across = drawn.sum(axis=1 if side in ("up", "down") else 0)
+    widths = across[across > 0]
+    half = len(widths) // 2
+    outer = widths[:half].sum() if side in ("left", "up") else widths[-half:].sum()
+    assert outer < widths.sum() - outer
+
+
+def test_trails_break_at_jumps_and_cuts():
+    xy = torch.zeros(6, 1, 2) + torch.tensor([10.0, 30.0])
+    xy[:, 0, 0] += torch.tensor([0.0, 1, 2, 60, 61, 62])  # another place all of a sudden
+    full = torch.ones(6, 1)
+    jumping = Tracks(xy, full, full, Queries([0], [[10, 30]]), WH)
+    drawn = draw_frame(plain_video(1).frames[0], jumping, 5, radius=2)
+    assert drawn[30, 68:].any()
+    assert not drawn[:, 20:64].any()
+    steps = torch.arange(4.0)[:, None] * torch.tensor([25.0, 0])
+    cut = Tracks(steps[:, None] + torch.tensor([5.0, 30.0]), full[:4], full[:4], Queries([0], [[5, 30]]), WH)
+    assert not draw_frame(plain_video(1).frames[0], cut, 3, radius=2)[:, 10:70].any()
+
+
+def test_dots_are_smaller_where_there_are_many_and_larger_on_large_frames():
+    assert default_radius((424, 240), 1) == 3
+    assert default_radius((1920, 1080), 1) > 12
+    radii = [default_radius((854, 480), count) for count in (1, 400, 2500, 40000)]
+    assert radii == sorted(radii, reverse=True)
+    assert radii[-1] == 1
+    for count in (400, 2500):  # dots of a grid do not touch
+        assert 2 * default_radius((854, 480), count) < (854 * 480 / count) ** 0.5 / 2
+
+
+@pytest.mark.parametrize("wh", [(96, 64), (640, 360)])
+def test_dots_on_a_track_sheet_can_be_judged(wh):
+    tracks = moving_point(12, (wh[0] / 2, wh[1] / 2), wh=wh)
+    sheet = track_sheet(plain_video(12, wh=wh), tracks, TrackStyle(color_by=GREEN, trail=0), width=960)
+    assert sheet.shape[1] == 960
+    green = (sheet[..., 1].astype(int) - sheet[..., 0]).clip(0) > 128
+    assert green.sum() >= 6 * np.pi * 2.5**2  # six frames, dots of five pixels at least
+
+
+def test_states_have_colours_that_everyone_tells_apart():
+    tracks = moving_point(1, visibility=0.1)
+    hidden, seen = track_colors(tracks, "state")[0], track_colors(moving_point(1), "state")[0]
+    assert hidden.tolist() == [230, 159, 0]
+    assert seen.tolist() == [86, 180, 233]
+    scale = [track_colors(moving_point(1, visibility=v), "visibility")[0].astype(int) for v in (0.0, 1.0)]
+    assert scale[0][0] > scale[0][2]  # orange
+    assert scale[1][2] > scale[1][0]  # blue

@@ -16,7 +16,8 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window import Estimate
 from pointtrack.models.window_loop import WindowLoop
 from pointtrack.types import Queries, Tracks, Video
-from pointtrack.viz.tracks import contact_sheet, draw_tracks
+from pointtrack.viz.sheets import contact_sheet
+from pointtrack.viz.tracks import draw_tracks
 from train.checkpointing import recomputed
 from train.data.batch import ClipBatch
 from train.loop import Task

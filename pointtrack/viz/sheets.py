@@ -1,0 +1,103 @@
+"""Contact sheets: a few frames of a video in a table, large enough to judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from pointtrack.geometry import rescale_points
+from pointtrack.types import Tracks, Video
+from pointtrack.viz.layer import draw_plate, lay_over, stamp, text_mask
+from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.tracks import default_radius, draw_frame
+
+COUNT, COLUMNS, WIDTH = 6, 3, 1920
+LEAST_RADIUS = 3.0  # pixels of the sheet, for dots of at least 5 pixels
+
+DrawTile = Callable[[np.ndarray, int], np.ndarray]  # (a resized frame, its number) -> what is shown
+
+
+def contact_sheet(
+    video: Video, count: int = COUNT, columns: int = COLUMNS, width: int = WIDTH, draw: DrawTile | None = None
+) -> np.ndarray:
+    """Evenly spaced frames of a video in a table, each with its frame number and time.
+
+    Args:
+        video: the video; first and last frame are always shown.
+        count: number of frames; all frames where the video has fewer.
+        columns: frames per row.
+        width: width of the sheet in pixels.
+        draw: draws onto each frame at the size at which it is shown.
+
+    Returns:
+        (h, width, 3) uint8 RGB.
+
+    Raises:
+        ValueError: less than one frame or column, or no room for them.
+    """
+    if count < 1 or columns < 1:
+        raise ValueError(f"contact sheet: expected at least 1 frame and 1 column, got {count} and {columns}")
+    chosen = np.unique(np.linspace(0, len(video) - 1, count).round().astype(int))
+    columns = min(columns, len(chosen))
+    gap = max(width // 200, 2)
+    tile_w = (width - gap * (columns + 1)) // columns
+    if tile_w < 16:
+        raise ValueError(f"contact sheet: expected a width that leaves 16 pixels per column, got {width}")
+    tile_h = max(round(tile_w * video.wh[1] / video.wh[0]), 1)
+    rows = math.ceil(len(chosen) / columns)
+    sheet = np.full((rows * (tile_h + gap) + gap, width, 3), 24, np.uint8)
+    for place, t in enumerate(chosen.tolist()):
+        shrinks = tile_w <= video.wh[0]
+        tile = cv2.resize(
+            video.frames[t], (tile_w, tile_h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        )
+        tile = tile if draw is None else draw(tile, t)
+        layer = np.zeros((tile_h, tile_w, 4), np.uint8)
+        size = max(tile_w // 30, 9)
+        _draw_label(layer, f"frame {t} \u00b7 {video.times[t]:.2f} s", (size // 2, size // 2), size)
+        top, left = gap + place // columns * (tile_h + gap), gap + place % columns * (tile_w + gap)
+        sheet[top : top + tile_h, left : left + tile_w] = lay_over(tile, layer)
+    return sheet
+
+
+def track_sheet(
+    video: Video, tracks: Tracks, style: TrackStyle | None = None, count: int = COUNT, width: int = WIDTH
+) -> np.ndarray:
+    """A contact sheet with tracks, drawn at the size of the sheet: dots can be judged there, however large the video is.
+
+    Args:
+        video, tracks, style: as in `draw_tracks`.
+        count, width: as in `contact_sheet`.
+
+    Returns:
+        (h, width, 3) uint8 RGB.
+    """
+    style = style or TrackStyle()
+
+    def draw(tile: np.ndarray, t: int) -> np.ndarray:
+        if not 0 <= t - tracks.first_frame < len(tracks):
+            return tile
+        wh = (tile.shape[1], tile.shape[0])
+        first = max(t - tracks.first_frame - style.trail, 0)
+        piece = tracks.clip(first, t - tracks.first_frame + 1)
+        states = piece.states
+        if states is not None:
+            states = replace(states, raw_xy=rescale_points(states.raw_xy, tracks.wh, wh, "edges"))
+        moved = replace(piece, xy=rescale_points(piece.xy, tracks.wh, wh, "edges"), wh=wh, states=states)
+        scale = wh[0] / tracks.wh[0]
+        radius = default_radius(wh, len(tracks.ids)) if style.radius is None else style.radius * scale
+        return draw_frame(tile, moved, t, replace(style, radius=max(radius, LEAST_RADIUS)))
+
+    return contact_sheet(video, count, width=width, draw=draw)
+
+
+def _draw_label(layer: np.ndarray, text: str, corner: tuple[int, int], size: int) -> None:
+    """Text on a dark plate."""
+    mask = text_mask(text, size)
+    pad = max(size // 3, 2)
+    draw_plate(layer, corner, (mask.shape[1] + 2 * pad, mask.shape[0] + pad))
+    stamp(layer, mask, (corner[0] + pad, corner[1] + pad // 2))

@@ -1,0 +1,92 @@
+"""How tracks and masks look, as values that commands take as options. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+COLOR_RULES = ("position", "id", "visibility", "state")
+VIEWS = ("overlay", "cutout")
+LABELS = ("none", "name", "score")
+
+
+@dataclass(frozen=True, eq=False)
+class TrackStyle:
+    """How tracks look.
+
+    Args:
+        trail: length of the fading trail in frames; 0 for none.
+        color_by: "position" (neighbours on their query frames look alike; best for a fixed set of points),
+            "id" (distinct colours that stay the same when points come and go), "visibility" (orange: hidden,
+            blue: visible), "state" (a colour for each: seen, hidden, out of frame, lost), or in Python colours of your own,
+            (n, 3) RGB in 0..255.
+        radius: of a dot in pixels; by default an 80th of the shorter image side, less where there are many points.
+        hidden: how points that are not visible are drawn: "ring", "dot" (filled, dim) or "none".
+        lost: how lost points are drawn: "cross", or "none". Lost are those of a low confidence; of tracks with states, those
+            that these say, and the cross is where the point was last seen, as long as the trail reaches back to that.
+        outside: how points out of the frame are drawn: "arrow" (at the border, pointing to where they are) or "none".
+        threshold: a point is visible above this visibility.
+        lost_below: a point is lost below this confidence; 0 means never.
+        legend: explain the signs in a corner.
+
+    Raises:
+        ValueError: an unknown word, or a number out of range.
+    """
+
+    trail: int = 12
+    color_by: Any = "position"
+    radius: float | None = None
+    hidden: str = "ring"
+    lost: str = "cross"
+    outside: str = "arrow"
+    threshold: float = 0.5
+    lost_below: float = 0.0
+    legend: bool = False
+
+    def __post_init__(self) -> None:
+        choices = {"hidden": ("ring", "dot", "none"), "lost": ("cross", "none"), "outside": ("arrow", "none")}
+        if isinstance(self.color_by, str):
+            choices["color_by"] = COLOR_RULES
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if self.trail < 0 or (self.radius is not None and not self.radius > 0):
+            raise ValueError(f"expected trail >= 0 and radius > 0, got {self.trail} and {self.radius}")
+        if not (0 <= self.threshold <= 1 and 0 <= self.lost_below <= 1):
+            raise ValueError(
+                f"expected threshold and lost_below in 0..1, got {self.threshold} and {self.lost_below}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class MaskStyle:
+    """How masks look.
+
+    Args:
+        opacity: of the fill, 0 (outline only) to 1 (nothing shines through).
+        outline: width in pixels of the line along the edge of the mask; 0 for none; by default a 240th of the
+            shorter image side.
+        label: what stands at each object: "none", "name", or "score" (the name, and the score in percent).
+        legend: explain the colours in a corner; objects that are absent are dim there.
+        view: "overlay" draws on the frame; "cutout" shows the objects alone, as they are, on a checkerboard.
+        side_by_side: the untouched frame left of what is drawn.
+
+    Raises:
+        ValueError: an unknown word, or a number out of range.
+    """
+
+    opacity: float = 0.4
+    outline: float | None = None
+    label: str = "none"
+    legend: bool = False
+    view: str = "overlay"
+    side_by_side: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("label", LABELS), ("view", VIEWS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if not 0 <= self.opacity <= 1:
+            raise ValueError(f"opacity: expected a number in 0..1, got {self.opacity}")
+        if self.outline is not None and not self.outline >= 0:
+            raise ValueError(f"outline: expected a width of 0 pixels or more, got {self.outline}")
