@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pointtrack.io.pictures import LARGEST_PIXELS
 from pointtrack.io.mask_pictures import read_mask
+from pointtrack.io.pictures import LARGEST_PIXELS
 from pointtrack.io.video import open_video, read_video, write_video
 from tests.support.video_files import corner_image, corner_names, encode, numbered_frames, numbers
 
