@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -99,7 +99,11 @@ def read_json(path: str | Path, expected: str, *, largest: int | None = None, **
 
 
 def read_arrays(
-    path: str | Path, expected: str, needed: Collection[str] = (), *, only: Collection[str] | None = None
+    path: str | Path | BinaryIO,
+    expected: str,
+    needed: Collection[str] = (),
+    *,
+    only: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name, none of them of Python objects.
 

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from pointtrack.config import TrackerConfig, from_dict, to_dict
 from pointtrack.io.atomic import atomic_path
+from pointtrack.io.outside import reading
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED, from_published, recognise
 from pointtrack.models.weight_files import WeightsFile, compare_shapes, read_weights
@@ -39,7 +40,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> PointTracker:
     """
     file = read_weights(path)
     config = _config_of(file, name)
-    with torch.device("meta"):  # no time for random weights that are replaced at once
+    with reading(path, "the weights of a tracker"), torch.device("meta"):  # no time for random weights
         tracker = PointTracker(config)
     if "pointtrack_config" in file.metadata:
         wanted = {key: tuple(x.shape) for key, x in tracker.state_dict().items()}
@@ -59,9 +60,8 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> PointTracker:
 def _config_of(file: WeightsFile, name: str | None) -> TrackerConfig:
     """What tracker a file is of. Raises ValueError where it is of none, or of another than `name`."""
     if "pointtrack_config" in file.metadata:
-        config = from_dict(
-            TrackerConfig, json.loads(file.metadata["pointtrack_config"]), f"{file.path.name} config"
-        )
+        with reading(file.path, "weights saved by pointtrack"):
+            config = from_dict(TrackerConfig, json.loads(file.metadata["pointtrack_config"]), "its config")
         if name is not None and config.name != PUBLISHED[name].config.name:
             raise ValueError(f"{file.path}: expected the weights of {name}, got those of {config.name}")
         return config
