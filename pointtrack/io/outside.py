@@ -59,7 +59,7 @@ def reading(path: str | Path, expected: str) -> Iterator[None]:
         if isinstance(error, ValueError) and text.startswith(str(path)):
             raise
         if isinstance(error, KeyError):
-            reason = f"it lacks {text}"
+            reason = f"no {text}"
         elif isinstance(error, MemoryError):
             reason = f"it takes more memory than there is ({text or 'none left'})"
         elif isinstance(error, RecursionError):

@@ -87,5 +87,5 @@ def test_broken_files_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ValueError, match="expected a session saved by pointtrack, but "):
         read_session_npz(path, "a session", ["x"], format="test 1", video="a video")
-    with pytest.raises(ValueError, match="expected tracks saved by pointtrack, got a broken file"):
+    with pytest.raises(ValueError, match="expected tracks saved by pointtrack, but File is not a zip file"):
         read_npz(path, "tracks", ["x"])
