@@ -22,7 +22,7 @@ def rescale_points(
         from_wh, to_wh: image sizes as (width, height), each side at least 2 pixels.
         rule: what the resize keeps in place. "corners": the centres of the corner pixels, as the
             published CoTracker models do. "edges": the outer edges of the image, as every resize that
-            averages over the pixels it shrinks.
+            averages over the pixels it shrinks, and "plain" too.
 
     Returns:
         (..., 2) points in pixels of the `to_wh` image. `xy` is not changed.
@@ -41,9 +41,9 @@ def rescale_points(
         raise ValueError(f"image sizes: expected sides of at least 2 pixels, got {from_wh} and {to_wh}")
     if rule == "corners":
         return xy * xy.new_tensor([(new - 1) / (old - 1) for old, new in zip(from_wh, to_wh, strict=True)])
-    if rule == "edges":
+    if rule in ("edges", "plain"):
         return (xy + 0.5) * xy.new_tensor([new / old for old, new in zip(from_wh, to_wh, strict=True)]) - 0.5
-    raise ValueError(f"rule: expected 'corners' or 'edges', got {rule!r}")
+    raise ValueError(f"rule: expected 'corners', 'edges' or 'plain', got {rule!r}")
 
 
 def resize_frames(frames: Tensor, to_wh: tuple[int, int], rule: str = "corners") -> Tensor:
@@ -52,18 +52,18 @@ def resize_frames(frames: Tensor, to_wh: tuple[int, int], rule: str = "corners")
     Args:
         frames: (t, c, h, w) images, float or uint8.
         to_wh: new size as (width, height).
-        rule: "corners" reads single pixels, as published models do; "edges" averages over all pixels
+        rule: "corners" and "plain" read single pixels, as published models do; "edges" averages over all pixels
             that a shrunken pixel covers.
 
     Returns:
-        (t, c, h', w') images; uint8 stays uint8 under "edges", and becomes float32 under "corners".
+        (t, c, h', w') images; uint8 stays uint8 under "edges", and becomes float32 otherwise.
     """
     size = (to_wh[1], to_wh[0])
     if frames.shape[-2:] == size:
         return frames
     if rule == "edges":
         return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
-    return F.interpolate(frames.float(), size, mode="bilinear", align_corners=True)
+    return F.interpolate(frames.float(), size, mode="bilinear", align_corners=rule == "corners")
 
 
 def grid_points(size: int | tuple[int, int], wh: tuple[int, int], margin: float | None = None) -> Tensor:

@@ -70,9 +70,11 @@ class Tracker:
             (RegionOptions() if regions else None) if isinstance(regions, bool) else regions,
             smooth,
         )
-        if isinstance(name, str | Path):
-            name = load_tracker(name, device=device, precision=precision, iterations=iterations, step=step)
-        self.network = name
+        self.network: PointTracker = (
+            load_tracker(name, device=device, precision=precision, iterations=iterations, step=step)
+            if isinstance(name, str | Path)
+            else name
+        )
 
     @property
     def name(self) -> str:

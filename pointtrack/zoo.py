@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pointtrack.config import TrackerConfig, WindowConfig
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.device import WEIGHTS, pick_device
+from pointtrack.models.families import PUBLISHED, terms_of
 from pointtrack.models.hub import fetch
-from pointtrack.models.point_tracker import PointTracker
-from pointtrack.models.published import PUBLISHED
 from pointtrack.models.weight_files import check_sha256, file_sha256
 from pointtrack.onnx.manifest import FILE as MANIFEST
 from pointtrack.onnx.runtime import OnnxTracker
@@ -26,6 +26,9 @@ ALIASES = {
     "cotracker2v1": "cotracker2.1",
     "cotracker3_offline": "cotracker3-offline",
     "cotracker3_online": "cotracker3-online",
+    "locotrack_small": "locotrack-small",
+    "locotrack_base": "locotrack-base",
+    "alltracker_tiny": "alltracker-tiny",
 }
 # Frames and rounds of windows that move on by one frame, for trackers whose first guess is a match: each frame is refined once
 # in every window that it is in, and more of either only costs time (docs/explain/speed.md, "Single frames").
@@ -43,14 +46,14 @@ def load_tracker(
     step: int | None = None,
     precision: str = "float32",
     strict_parity: bool = False,
-) -> PointTracker:
+) -> Any:
     """Load a tracker, ready to use.
 
     Args:
         name: "small", the model that ships with the package; a published model, whose weights come from the
             Hugging Face hub unless `checkpoint` is given: "cotracker2", "cotracker2.1",
-            "cotracker3-offline", "cotracker3-online" (and the last two with "-baseline"); or the path of
-            a .safetensors or .pth file of any of them; or a folder of ONNX graphs (`pointtrack export-onnx`).
+            "cotracker3-offline", "cotracker3-online" (and the last two with "-baseline"), "locotrack-small",
+            "locotrack-base", "alltracker-tiny", "alltracker"; or the path of a .safetensors, .pth or .ckpt file of any of them; or a folder of ONNX graphs (`pointtrack export-onnx`).
         checkpoint: file with the weights of the published model, instead of the hub.
         sha256: digest that the file of weights must have.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
@@ -66,6 +69,9 @@ def load_tracker(
         strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
             points, see `docs/explain/differences.md`.
 
+    Returns:
+        A `TrackingNetwork`: a `PointTracker`, `LocoTrack` or `AllTracker`.
+
     Raises:
         FileNotFoundError: neither a known name nor a file.
         ConnectionError, PermissionError: the hub cannot be reached, or does not give the file.
@@ -75,7 +81,7 @@ def load_tracker(
     key = ALIASES.get(str(name), str(name))
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision: expected float32 or bfloat16, got {precision!r}")
-    tracker: PointTracker
+    tracker: Any
     if Path(key).is_dir():
         if checkpoint is not None or sha256 is not None or precision != "float32" or strict_parity:
             raise ValueError(
@@ -89,15 +95,17 @@ def load_tracker(
         tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
     _tell_licence(tracker.config, path)
     narrow = precision == "bfloat16"
-    tracker.config = replace(
-        tracker.config, strict_parity=strict_parity, bf16_encoder=narrow, bf16_refinement=narrow
-    )
-    tracker.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
+    tracker.config = replace(tracker.config, bf16_encoder=narrow, bf16_refinement=narrow)
+    if hasattr(tracker.config, "strict_parity"):
+        tracker.config = replace(tracker.config, strict_parity=strict_parity)
+    elif strict_parity:
+        raise ValueError(f"strict_parity: expected with cotracker2, got it with {tracker.config.name}")
+    tracker.encoder.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
     tracker.config = replace(tracker.config, window=_windows(tracker.config, iterations, step))
     return tracker
 
 
-def _windows(config: TrackerConfig, iterations: int | None, step: int | None) -> WindowConfig:
+def _windows(config: Any, iterations: int | None, step: int | None) -> WindowConfig:
     """The windows of a tracker, with the rounds and the step that were asked for. Errors as `load_tracker`."""
     window = config.window
     if iterations is not None and iterations < 0:
@@ -107,10 +115,12 @@ def _windows(config: TrackerConfig, iterations: int | None, step: int | None) ->
     if step == 1 and iterations is None and window.start == "match" and window.length is not None:
         iterations = min(SINGLE_ITERATIONS, window.iterations)
         window = replace(window, length=min(SINGLE_LENGTH, window.length))
+    step = window.step if step is None else step
+    context = (
+        window.context if window.length is None else min(window.context, max(0, window.length - step) // 2)
+    )
     return replace(
-        window,
-        iterations=window.iterations if iterations is None else iterations,
-        step=window.step if step is None else step,
+        window, iterations=window.iterations if iterations is None else iterations, step=step, context=context
     )
 
 
@@ -125,7 +135,7 @@ def _find(name: str, checkpoint: str | Path | None) -> Path:
         return Path(checkpoint)
     if name in PUBLISHED:
         row = PUBLISHED[name]
-        return fetch(row.repo, row.filename, sha256=row.sha256)
+        return fetch(row.repo, row.filename, sha256=row.sha256, repo_type=row.repo_type)
     path = SHIPPED.get(name, Path(name))
     if not path.is_file() and not path.suffix:
         raise FileNotFoundError(
@@ -135,11 +145,15 @@ def _find(name: str, checkpoint: str | Path | None) -> Path:
     return path
 
 
-def _tell_licence(config: TrackerConfig, path: Path) -> None:
-    """Once per process and model: weights that are not free to use must not pass unnoticed."""
-    if config.licence == TrackerConfig.licence or config.name in _told:
+def _tell_licence(config: Any, path: Path) -> None:
+    """Once per process and model: weights that are not free to use, or may not be, must not pass unnoticed."""
+    terms = terms_of(config.name)
+    if (terms is None and config.licence == TrackerConfig.licence) or config.name in _told:
         return
     _told.add(config.name)
+    if terms is not None:
+        log.warning("%s: %s (%s, SHA-256 %s)", config.name, terms, path, file_sha256(path))
+        return
     log.warning(
         "%s: these weights are under %s, not under this package's licence (%s, SHA-256 %s)",
         config.name, config.licence, path, file_sha256(path),

@@ -60,7 +60,7 @@ def test_resizing_keeps_types_and_leaves_a_fitting_size_alone():
     [
         (torch.zeros(4, 3), (9, 9), "corners", r"last axis of 2 \(x, y\), got shape \(4, 3\)"),
         (torch.zeros(4, 2), (1, 9), "corners", "at least 2 pixels"),
-        (torch.zeros(4, 2), (9, 9), "middle", "expected 'corners' or 'edges', got 'middle'"),
+        (torch.zeros(4, 2), (9, 9), "middle", "expected 'corners', 'edges' or 'plain', got 'middle'"),
     ],
 )
 def test_rescaling_mistakes(xy, wh, rule, message):

@@ -20,7 +20,6 @@ import torch
 from numpy.lib import format as npy
 
 from pointtrack.io.atomic import atomic_path
-from pointtrack.io.outside import read_arrays
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import BLANK
 
@@ -165,4 +164,5 @@ def _records(path: Path) -> Iterator[tuple[Tracks, int]]:
 
 
 def _piece(content: bytes) -> Tracks:
-    return Tracks.from_arrays(read_arrays(io.BytesIO(content), "a piece of tracks"))
+    with np.load(io.BytesIO(content)) as data:
+        return Tracks.from_arrays(dict(data))

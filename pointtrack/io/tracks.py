@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from zipfile import BadZipFile
 
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats import (
@@ -26,7 +27,6 @@ from pointtrack.io.formats import (
 )  # fmt: skip
 from pointtrack.io.formats.needs import require
 from pointtrack.io.npz import read_npz, write_npz
-from pointtrack.io.outside import reading
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.io.track_log import TrackWriter, read_spilled
 from pointtrack.types import Tracks, Video
@@ -204,9 +204,14 @@ def load_tracks(
         raise ValueError(
             f"{path}: expected tracks as pointtrack, {', '.join(READERS)}; {format} is written, not read"
         )
-    whose = "saved by pointtrack" if format == "pointtrack" else f"in the format {format}"
-    with reading(path, f"tracks {whose}"):
+    try:
         return _read_own(path) if format == "pointtrack" else READERS[format](path, wh, fps)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, BadZipFile) as error:
+        if str(error).startswith(str(path)):
+            raise
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        whose = "saved by pointtrack" if format == "pointtrack" else f"in the format {format}"
+        raise ValueError(f"{path}: expected tracks {whose}, but {reason}") from error
 
 
 def parse_exports(names: str | None) -> list[str]:

@@ -27,6 +27,7 @@ def exact_instance_norm(x: Tensor, overwrite: bool = False) -> Tensor:
         x: (b, c, h, w).
         overwrite: the answer may be written into `x`.
     """
+    x = x.float()
     rows = rearrange(x, "b c h w -> b h w c")
     if x.device.type != "cpu" or torch.is_grad_enabled() or not rows.is_contiguous():
         return F.instance_norm(x, eps=EPS)

@@ -5,34 +5,40 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from pointtrack.config import TrackerConfig, from_dict, to_dict
+from pointtrack.config import from_dict, to_dict
 from pointtrack.io.atomic import atomic_path
-from pointtrack.io.outside import reading
-from pointtrack.models.point_tracker import PointTracker
-from pointtrack.models.published import PUBLISHED, from_published, recognise
+from pointtrack.models.families import FAMILIES, PUBLISHED, family_of, recognise
+from pointtrack.models.tracking_network import TrackingNetwork
 from pointtrack.models.weight_files import WeightsFile, compare_shapes, read_weights
 
 log = logging.getLogger(__name__)
 
+CONFIG, FAMILY = "pointtrack_config", "pointtrack_family"  # notes in our files
 
-def save_checkpoint(path: str | Path, tracker: PointTracker, half: bool = True) -> None:
+
+def save_checkpoint(path: str | Path, tracker: TrackingNetwork, half: bool = True) -> None:
     """Write weights and config to a .safetensors file, in float16 unless `half` is false."""
     dtype = torch.float16 if half else torch.float32
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in tracker.state_dict().items()}
     with atomic_path(path) as part:
-        save_file(tensors, part, metadata={"pointtrack_config": json.dumps(to_dict(tracker.config))})
+        notes = {CONFIG: json.dumps(to_dict(tracker.config)), FAMILY: family_of(tracker.config)}
+        save_file(tensors, part, metadata=notes)
 
 
-def load_checkpoint(path: str | Path, name: str | None = None) -> PointTracker:
+def load_checkpoint(path: str | Path, name: str | None = None) -> Any:
     """Build the tracker whose weights a file holds, for inference.
 
     Args:
-        path: a file of `save_checkpoint`, or of a published CoTracker model (.pth or .safetensors).
+        path: a file of `save_checkpoint`, or of a published model (.pth, .ckpt or .safetensors).
         name: of the published model that the file must be of; None to find out.
+
+    Returns:
+        A `TrackingNetwork`: a `PointTracker`, `LocoTrack` or `AllTracker`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -40,16 +46,17 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> PointTracker:
     """
     file = read_weights(path)
     config = _config_of(file, name)
-    with reading(path, "the weights of a tracker"), torch.device("meta"):  # no time for random weights
-        tracker = PointTracker(config)
-    if "pointtrack_config" in file.metadata:
+    family = FAMILIES[family_of(config)]
+    with torch.device("meta"):  # no time for random weights that are replaced at once
+        tracker = family.network(config)
+    if CONFIG in file.metadata:
         wanted = {key: tuple(x.shape) for key, x in tracker.state_dict().items()}
         compare_shapes(
             wanted, {key: tuple(x.shape) for key, x in file.tensors.items()}, file.path, config.name
         )
         tensors = file.tensors
     else:
-        tensors = from_published(file.tensors, tracker, file.path)
+        tensors = family.from_published(file.tensors, tracker, file.path)
     # Copies: what was read may be a view of the file.
     tensors = {key: x.to(torch.float32, copy=True) for key, x in tensors.items()}
     tracker.load_state_dict(tensors, assign=True)
@@ -57,18 +64,27 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> PointTracker:
     return tracker.eval().requires_grad_(False)
 
 
-def _config_of(file: WeightsFile, name: str | None) -> TrackerConfig:
-    """What tracker a file is of. Raises ValueError where it is of none, or of another than `name`."""
-    if "pointtrack_config" in file.metadata:
-        with reading(file.path, "weights saved by pointtrack"):
-            config = from_dict(TrackerConfig, json.loads(file.metadata["pointtrack_config"]), "its config")
+def _config_of(file: WeightsFile, name: str | None) -> Any:
+    """The settings of the tracker that a file is of.
+
+    Raises:
+        ValueError: it is of none, or of another than `name`.
+    """
+    if CONFIG in file.metadata:
+        family = file.metadata.get(FAMILY, "point_tracker")
+        if family not in FAMILIES:
+            raise ValueError(
+                f"{file.path}: expected one of the networks {', '.join(FAMILIES)}, got {family!r}; a newer pointtrack may know it"
+            )
+        data = json.loads(file.metadata[CONFIG])
+        config: Any = from_dict(FAMILIES[family].config, data, f"{file.path.name} config")
         if name is not None and config.name != PUBLISHED[name].config.name:
             raise ValueError(f"{file.path}: expected the weights of {name}, got those of {config.name}")
         return config
-    found = name or recognise(file.tensors)
-    if found is None:
+    config = PUBLISHED[name].config if name else recognise(file.tensors)
+    if config is None:
         raise ValueError(
-            f"{file.path}: expected weights saved by pointtrack (with a pointtrack_config), or of "
+            f"{file.path}: expected weights saved by pointtrack (with a {CONFIG}), or of "
             f"{', '.join(PUBLISHED)}; its tensors are of neither"
         )
-    return PUBLISHED[found].config
+    return config

@@ -10,8 +10,15 @@ from pointtrack.models.weight_files import check_sha256, file_sha256
 log = logging.getLogger(__name__)
 
 
-def fetch(repo: str, filename: str, *, revision: str | None = None, sha256: str | None = None) -> Path:
-    """Path of a file of a model repository, downloaded unless the cache has it.
+def fetch(
+    repo: str,
+    filename: str,
+    *,
+    revision: str | None = None,
+    sha256: str | None = None,
+    repo_type: str = "model",
+) -> Path:
+    """Path of a file of a repository, downloaded unless the cache has it.
 
     The cache is the one that all programs share which use the hub; HF_HOME, HF_HUB_CACHE, HF_ENDPOINT,
     HF_TOKEN and HF_HUB_OFFLINE work as everywhere. All but HF_TOKEN are read once, when huggingface_hub is
@@ -23,7 +30,8 @@ def fetch(repo: str, filename: str, *, revision: str | None = None, sha256: str 
         revision: branch, tag or commit, the main branch if None. A file of a full commit hash that is in the
             cache needs no connection; for a branch or tag the hub is asked for news, and without an answer
             the cached file serves.
-        sha256: the digest that the file must have.
+        sha256: the digest that the file must have, or how it begins.
+        repo_type: "model" or "dataset".
 
     Raises:
         ConnectionError: offline, or no usable answer from the hub, and the file is not in the cache. A hub
@@ -47,12 +55,12 @@ def fetch(repo: str, filename: str, *, revision: str | None = None, sha256: str 
     at = f" at revision {revision}" if revision else ""
     what = f"{filename} of {repo}{at}"
     by_hand = (
-        f"download https://huggingface.co/{repo}/resolve/{revision or 'main'}/{filename} by hand "
+        f"download https://huggingface.co/{'datasets/' if repo_type == 'dataset' else ''}{repo}/resolve/{revision or 'main'}/{filename} by hand "
         "and pass it as checkpoint=..."
     )
     # From the special to the general: a gated repository is also "not found", a local entry also an "entry".
     try:
-        path = Path(hf_hub_download(repo, filename, revision=revision))
+        path = Path(hf_hub_download(repo, filename, revision=revision, repo_type=repo_type))
     except HFValidationError as error:
         raise ValueError(
             f"repository: expected a hub name like owner/name, got {repo!r} ({error})"

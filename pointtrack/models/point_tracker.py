@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +19,12 @@ from pointtrack.layers.correlation import (
     read_patch,
 )
 from pointtrack.layers.encoder import Encoder, build_pyramid
+from pointtrack.layers.precision import narrow
 from pointtrack.layers.trunk import Trunk
 from pointtrack.models.initialization import match_through, repeat_last
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
+from pointtrack.models.tracking_network import TrackingNetwork
 from pointtrack.models.updater import Updater
 from pointtrack.models.window import Estimate, Templates, Window, WindowQueries, WindowState
 
@@ -31,7 +32,7 @@ SURE_LOGIT = 6.0  # visibility and confidence of a point on its own query frame
 CELL = Encoder.stride  # pixels per cell of the finest level
 
 
-class PointTracker(nn.Module):
+class PointTracker(TrackingNetwork):
     """CoTracker-style tracker of any points: see `docs/explain/architecture.md` for a drawing.
 
     The published CoTracker models and our own are configs of it (`models/published.py`, `config.py`).
@@ -71,11 +72,6 @@ class PointTracker(nn.Module):
             self.match_sharpness = nn.Parameter(torch.tensor(12.0))
             # How the cosine of a match turns into a first logit: (factor, bias) of visibility and confidence.
             self.score_to_logit = nn.Parameter(torch.tensor([[6.0, -3.0], [6.0, -4.0]]))
-
-    @property
-    def needs_whole_video(self) -> bool:
-        """Whether it takes a video in one window; otherwise frames may come one by one."""
-        return self.config.window.length is None
 
     @property
     def tells_confidence(self) -> bool:
@@ -119,7 +115,7 @@ class PointTracker(nn.Module):
         On a CPU that refines in bfloat16, features are kept in it too: reading them is most of what comparing costs.
         """
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
-        with _narrow(pixels.device, self.config.bf16_encoder):
+        with narrow(pixels.device, self.config.bf16_encoder):
             features = self.encoder(pixels)
             context = self.trunk(pixels).float() if self.looks_through_trunk else None
         pyramid = build_pyramid(features, self.config.correlation.levels)
@@ -210,7 +206,7 @@ class PointTracker(nn.Module):
         """
         now = Estimate(now.xy.detach(), now.visibility_logit, now.confidence_logit)
         cells = now.xy / CELL
-        with _narrow(cells.device, self.config.bf16_refinement):
+        with narrow(cells.device, self.config.bf16_refinement):
             compared, middles = self.correlation.compare(window.pyramid, support, cells)
         view = View(window, now, compared.float())
         if self.renews_features:
@@ -223,7 +219,7 @@ class PointTracker(nn.Module):
 
         hidden = window.to_come() if self.config.window.late == "masked" else None
         tokens = self.tokens(view)
-        with _narrow(cells.device, self.config.bf16_refinement):
+        with narrow(cells.device, self.config.bf16_refinement):
             thought = self.updater(tokens, hidden, self.config.strict_parity)
         answer = self.head(thought.float()).float()
         step = answer[..., :2]
@@ -250,11 +246,6 @@ class PointTracker(nn.Module):
 def network_of(tracker: Any) -> PointTracker:
     """The network of what tracks: of a `pointtrack.Tracker`, or a network itself."""
     return getattr(tracker, "network", tracker)
-
-
-def _narrow(device: torch.device, requested: bool) -> AbstractContextManager[object]:
-    """bfloat16 for layers where it is asked for; otherwise as it is set around, which training may do."""
-    return torch.autocast(device.type, torch.bfloat16) if requested else nullcontext()
 
 
 def _one_hot(frame: Tensor, frames: int) -> Tensor:

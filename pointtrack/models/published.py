@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,13 +36,19 @@ class Published:
     Attributes:
         config: the tracker that it is of.
         repo, filename: where it lies on the Hugging Face hub.
-        sha256: digest of the file where we know it; then it is checked.
+        sha256: digest of the file, or how it begins, where we know it; then it is checked.
+        repo_type: "model" or "dataset", as the hub calls its repositories.
+        terms: what is stated of the licences, where one word does not say it.
+        megabytes: size of the file, where we know it.
     """
 
-    config: TrackerConfig
+    config: Any
     repo: str
     filename: str
     sha256: str | None = None
+    repo_type: str = "model"
+    terms: str | None = None
+    megabytes: float | None = None
 
 
 ENCODER = EncoderConfig(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from pointtrack.models.feature_buffer import Joiner
-from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
+
+if TYPE_CHECKING:
+    from pointtrack.models.tracking_network import TrackingNetwork
 
 
 @dataclass
@@ -49,7 +51,7 @@ class WindowLoop:
 
     def __init__(
         self,
-        tracker: PointTracker,
+        tracker: TrackingNetwork,
         frame: Tensor,
         xy: Tensor,
         *,
@@ -102,7 +104,7 @@ class WindowLoop:
             The loop, and the window that is already complete, if there is one. From now on both loops are to be pushed
             the same pieces.
         """
-        loop = WindowLoop(self.tracker, frame, xy, length=self.length, step=self.step)
+        loop = type(self)(self.tracker, frame, xy, length=self.length, step=self.step)
         loop.start, loop._join = self.earliest_frame, self._join
         return loop, [window for piece in self._held() for window in loop.push(piece)]
 
@@ -115,7 +117,7 @@ class WindowLoop:
         return kept
 
     @classmethod
-    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> WindowLoop:
+    def from_state_dict(cls, tracker: TrackingNetwork, state: dict[str, Any]) -> WindowLoop:
         """The loop as it was when `state` was asked for; it goes on with the next piece."""
         loop = cls(tracker, state["frame"], state["xy"], length=state["length"], step=state["step"])
         templates, handed = state["_templates"], state["_state"]
@@ -157,7 +159,7 @@ class WindowLoop:
             pyramid = [level[:, last] for level in pyramid]
         self._welcome(pyramid, length)
         once = self.length is None
-        self._former, self._pieces = (None, []) if once else _parted(self._pieces, self.step)
+        self._former, self._pieces = (None, []) if once else parted(self._pieces, self.step)
         window = TrackedWindow(self.start, [self._nothing(length)], self._points)
         if self._templates is not None and len(self._points):
             queries = WindowQueries(
@@ -201,7 +203,7 @@ class WindowLoop:
         return Estimate(none[..., None].expand(-1, -1, -1, 2), none, none)
 
 
-def _parted(pieces: list[list[Tensor]], count: int) -> tuple[list[Tensor], list[list[Tensor]]]:
+def parted(pieces: list[list[Tensor]], count: int) -> tuple[list[Tensor], list[list[Tensor]]]:
     """The first frames of some pieces as one pyramid, and the pieces that are left.
 
     Whole pieces are passed on, not copied: loops with other points hold the same ones. Where a piece is cut both parts are

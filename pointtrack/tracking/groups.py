@@ -50,5 +50,5 @@ class PointGroup:
         last = state["last"]
         if last is not None:
             last = TrackedWindow(**{**last, "estimates": [Estimate(**part) for part in last["estimates"]]})
-        loop = WindowLoop.from_state_dict(tracker, state["loop"])
+        loop = tracker.loop.from_state_dict(tracker, state["loop"])
         return cls(Queries(**state["queries"]), state["places"].cpu(), loop, last)

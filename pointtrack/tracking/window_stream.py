@@ -69,7 +69,7 @@ class StreamTracker:
         self.rule = tracker.config.resize_rule
         # The first group leads: it is there from the first frame on, with or without points.
         self._groups = [
-            PointGroup(queries, torch.arange(len(queries)), WindowLoop(tracker, *self._asked(queries)))
+            PointGroup(queries, torch.arange(len(queries)), tracker.loop(tracker, *self._asked(queries)))
         ]
         self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) that are not encoded yet
         self._returned = 0  # frames
@@ -247,11 +247,15 @@ class StreamTracker:
         pyramid = self.tracker.encode(torch.cat(self._waiting, dim=1))
         self._waiting = []
         found = [group.keep(group.loop.push(pyramid)) for group in self._groups]
-        step = self._groups[0].loop.step
         return [
-            self._rows(list(zip(self._groups, windows, strict=True)), step)
+            self._rows(list(zip(self._groups, windows, strict=True)), self._final_rows())
             for windows in zip(*found, strict=True)
         ]
+
+    def _final_rows(self) -> int:
+        """Frames that the next window makes final: a step, and in the first one those before its middle."""
+        context = 0 if self._returned else self.tracker.config.window.context
+        return self._groups[0].loop.step + context
 
     def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
         if isinstance(frames, np.ndarray) and min(frames.strides, default=0) < 0:

@@ -168,8 +168,8 @@ def test_damage_inside_a_zip_file(tmp_path):
         ([torch.zeros(2)], "a list"),
         (torch.zeros(2), "a Tensor"),
         (
-            {"state_dict": TENSORS, "epoch": 3},
-            r"a dict with other entries: 'state_dict' \(dict\), 'epoch' \(int\)",
+            {"weights": TENSORS, "epoch": 3},
+            r"a dict with other entries: 'weights' \(dict\), 'epoch' \(int\)",
         ),
         ({"model": {**TENSORS, "step": 3}}, r"a dict with other entries: 'step' \(int\)"),
         ({0: torch.zeros(2)}, r"a dict with other entries: 0 \(Tensor\)"),

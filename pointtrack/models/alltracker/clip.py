@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from pointtrack.models.alltracker.network import AllTracker, Flow
+from pointtrack.models.alltracker.flow import Flow, carried
+from pointtrack.models.alltracker.network import AllTracker
 
 
 def windows_of_clip(
@@ -34,18 +35,20 @@ def windows_of_clip(
     frames = len(video)
     if frames < 2:
         raise ValueError(f"AllTracker: expected a clip of at least 2 frames, got {frames}")
-    features = network.encode(video)
+    features = network.encode(video[None])[0][0]
     anchor = features[0]
     if frames == 2:
         yield 1, network(anchor, [features[1]], network.start(anchor, 1), iterations)
         return
-    length = length or network.config.length
-    step = step or (network.config.step if length == network.config.length else length // 2)
+    window = network.config.window
+    assert window.length is not None
+    length = length or window.length
+    step = step or (window.step if length == window.length else length // 2)
     flow, start = None, 0
     while True:
-        window = [features[min(i, frames - 1)] for i in range(start, start + length)]
+        pieces = [features[min(i, frames - 1)] for i in range(start, start + length)]
         begin = network.start(anchor, length) if flow is None else carried(flow, step)
-        flow = network(anchor, window, begin, iterations)
+        flow = network(anchor, pieces, begin, iterations)
         yield start, flow
         if start + length >= frames:
             return
@@ -77,10 +80,3 @@ def flow_of_clip(
                 answers[start + i] = network.pixels(flow[i : i + 1], wh)
     moves, logits = zip(*(answers[i] for i in sorted(answers)), strict=True)
     return torch.cat(moves), torch.cat(logits)
-
-
-def carried(before: Flow, step: int) -> Flow:
-    """What the next window starts from: half a window of the one before, and its last frame repeated."""
-    half = len(before) // 2
-    kept = before[step : step + half]
-    return Flow(*(torch.cat([x, x[-1:].expand(half, -1, -1, -1)]) for x in (kept.move, kept.scores)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from pointtrack.config import WindowConfig
 
 CELL = 8  # pixels per cell of the maps
 CHANNELS = 128  # of everything behind the encoder
@@ -20,25 +22,29 @@ class AllTrackerConfig:
         name, licence: shown when the model loads.
         encoder: "convnext", whose features are half for comparing and half context; "residual", whose features
             are both.
-        iterations: rounds of refinement per window.
-        length: frames per window; an even number.
-        step: frames by which the window moves on, at most half of its length.
-        input_wh: size that frames are resized to before all else.
+        input_wh, resize_rule: size that frames are resized to before all else, and what that keeps in place.
+        window: `length` frames, an even number, from the point's own frame on, and then `step` further on, at most half
+            of the length. `iterations` are rounds of refinement.
+        bf16_encoder, bf16_refinement: convolutions and linear layers in bfloat16; set when loaded.
     """
 
     name: str = "alltracker"
     licence: str = "MIT"
     encoder: Literal["convnext", "residual"] = "convnext"
-    iterations: int = 4
-    length: int = 16
-    step: int = 8
     input_wh: tuple[int, int] = (512, 384)
+    resize_rule: str = "plain"
+    window: WindowConfig = field(
+        default_factory=lambda: WindowConfig(length=16, step=8, iterations=4, start="repeat", hold=False)
+    )
+    bf16_encoder: bool = False
+    bf16_refinement: bool = False
 
     def __post_init__(self) -> None:
-        if self.length < 2 or self.length % 2:
-            raise ValueError(f"AllTracker length: expected an even number of frames, got {self.length}")
-        if not 1 <= self.step <= self.length // 2:
-            raise ValueError(f"AllTracker step: expected 1..{self.length // 2}, got {self.step}")
+        length, step = self.window.length, self.window.step
+        if length is None or length < 2 or length % 2:
+            raise ValueError(f"AllTracker window: expected an even number of frames, got {length}")
+        if not 1 <= step <= length // 2:
+            raise ValueError(f"AllTracker step: expected 1..{length // 2}, half a window, got {step}")
 
 
 FULL = AllTrackerConfig()

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
+from pointtrack.geometry import sample_features
+from pointtrack.layers.correlation import channels_last
 from pointtrack.layers.embeddings import time_code
+from pointtrack.layers.precision import narrow
 from pointtrack.models.alltracker.config import CELL, CHANNELS, PAD, AllTrackerConfig
 from pointtrack.models.alltracker.correlation import correlate, pyramid
 from pointtrack.models.alltracker.encoder import ENCODERS
+from pointtrack.models.alltracker.flow import Flow
+from pointtrack.models.alltracker.loop import FlowLoop
 from pointtrack.models.alltracker.update import ConvHead, Update
-from pointtrack.models.alltracker.upsampling import upsample
+from pointtrack.models.alltracker.upsampling import upsample, upsample_at
+from pointtrack.models.tracking_network import TrackingNetwork
 
 TIME_TABLE = 16  # frames
 SMALLEST = 128  # pixels of a padded side, for five maps from an eighth on
-
-
-@dataclass(frozen=True)
-class Flow:
-    """Where the cells of the anchor are on some frames.
-
-    Attributes:
-        move: (s, 2, h, w) (x, y) in cells.
-        scores: (s, 2, h, w) an eighth of the logits: visible, and position right.
-        features: (s, h, w, c) what they were read from; None where nothing was refined yet.
-    """
-
-    move: Tensor
-    scores: Tensor
-    features: Tensor | None = None
-
-    def __getitem__(self, frames: slice) -> Flow:
-        features = None if self.features is None else self.features[frames]
-        return Flow(self.move[frames], self.scores[frames], features)
-
-    def __len__(self) -> int:
-        return len(self.move)
 
 
 def padding(wh: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -56,13 +38,18 @@ def padding(wh: tuple[int, int]) -> tuple[int, int, int, int]:
     return across // 2, across - across // 2, down // 2, down - down // 2
 
 
-class AllTracker(nn.Module):
+class AllTracker(TrackingNetwork):
     """Flow from an anchor frame to other frames, refined with attention over time.
 
     It keeps nothing of a video. Maps have no batch axis: videos are independent of each other.
 
     Source: AllTracker (Harley et al. 2025), by a description of what the published models compute.
     """
+
+    config: AllTrackerConfig
+    uses_support = False  # every pixel is tracked, whoever asks
+    tells_confidence = True
+    loop = FlowLoop
 
     def __init__(self, config: AllTrackerConfig):
         super().__init__()
@@ -75,12 +62,32 @@ class AllTracker(nn.Module):
         self.time_table: Tensor
         self.register_buffer("time_table", time_code(TIME_TABLE, CHANNELS))
 
-    def encode(self, frames: Tensor) -> Tensor:
-        """(t, 3, h, w) RGB 0..255 -> (t, h', w', c) features of the padded frames, in cells of 8 pixels."""
+    @property
+    def appearance_channels(self) -> int:
+        """Channels of the features that tell what things are."""
+        return 2 * CHANNELS if self.config.encoder == "convnext" else CHANNELS
+
+    def appearance_level(self, stride: int) -> int:
+        """Which level to `read_level` for what things are: there is but one."""
+        return 0
+
+    def level_stride(self, level: int) -> int:
+        """Pixels per cell of a level."""
+        return CELL
+
+    def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
+        """(b, t, h, w, c) float32 features of a level."""
+        return pyramid[level].float()
+
+    def encode(self, frames: Tensor) -> list[Tensor]:
+        """(b, t, 3, h, w) RGB 0..255 -> one level (b, t, h', w', c): features of the padded frames, in cells of 8 pixels."""
         left, right, top, bottom = padding((frames.shape[-1], frames.shape[-2]))
-        padded = F.pad(frames.float(), (left, right, top, bottom), mode="replicate")
+        pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
+        padded = F.pad(pixels, (left, right, top, bottom), mode="replicate")
         padded = padded.contiguous(memory_format=torch.channels_last)
-        return rearrange(self.encoder(padded), "t c h w -> t h w c").contiguous()
+        with narrow(padded.device, self.config.bf16_encoder):
+            features = self.encoder(padded).float()
+        return [channels_last(features, len(frames))]
 
     def start(self, anchor: Tensor, frames: int) -> Flow:
         """No motion at all, and scores that say nothing."""
@@ -98,28 +105,46 @@ class AllTracker(nn.Module):
             start: s frames to start from.
             iterations: rounds, by default the config's.
         """
-        h, w, _ = anchor.shape
         feature, context = anchor[..., :CHANNELS], anchor[..., -CHANNELS:]
         times = self.times(len(frames))
-        y, x = torch.meshgrid(*(torch.arange(side, device=anchor.device) for side in (h, w)), indexing="ij")
-        own = torch.stack([x, y], dim=-1).float()
         maps = [pyramid(frame) for frame in frames]
         features = feature.expand(len(frames), -1, -1, -1)
         move, scores = start.move, start.scores
-        for _ in range(self.config.iterations if iterations is None else iterations):
-            tokens = []
-            for i, levels in enumerate(maps):
-                cells = own + rearrange(move[i], "xy h w -> h w xy")
-                products = correlate(anchor.flatten(0, 1), levels, cells.flatten(0, 1))
-                image = rearrange(products, "(h w) c -> 1 c h w", h=h)
-                motion = rearrange(self.update.motion(image, move[i, None]), "1 c h w -> h w c")
-                score = rearrange(scores[i], "k h w -> h w k")
-                tokens.append(self.update.token(features[i], context + times[i], motion, score))
-            features = self.update(torch.stack(tokens))
-            images = rearrange(features, "s h w c -> s c h w")
-            move = move + torch.cat([self.flow_head(image) for image in images.split(1)])
-            scores = scores + torch.cat([self.score_head(image) for image in images.split(1)])
+        for _ in range(self.config.window.iterations if iterations is None else iterations):
+            with narrow(anchor.device, self.config.bf16_refinement):
+                features, moved, changed = self._refine(
+                    anchor, maps, context + times[:, None, None], features, move, scores
+                )
+            move, scores = move + moved, scores + changed
         return Flow(move, scores, features)
+
+    def _refine(
+        self,
+        anchor: Tensor,
+        maps: list[list[Tensor]],
+        context: Tensor,
+        features: Tensor,
+        move: Tensor,
+        scores: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One round: the new features of all frames, and the changes of the flow and the scores."""
+        h, w, _ = anchor.shape
+        y, x = torch.meshgrid(*(torch.arange(side, device=anchor.device) for side in (h, w)), indexing="ij")
+        own = torch.stack([x, y], dim=-1).float()
+        tokens = []
+        for i, levels in enumerate(maps):
+            cells = own + rearrange(move[i], "xy h w -> h w xy")
+            products = correlate(anchor.flatten(0, 1), levels, cells.flatten(0, 1))
+            image = rearrange(products, "(h w) c -> 1 c h w", h=h)
+            motion = rearrange(self.update.motion(image, move[i, None]), "1 c h w -> h w c")
+            score = rearrange(scores[i], "k h w -> h w k")
+            tokens.append(self.update.token(features[i], context[i], motion, score))
+        features = self.update(torch.stack(tokens)).float()
+        images = rearrange(features, "s h w c -> s c h w").split(1)
+        moved, changed = (
+            torch.cat([head(image) for image in images]).float() for head in (self.flow_head, self.score_head)
+        )
+        return features, moved, changed
 
     def times(self, frames: int) -> Tensor:
         """(s, c) codes of the frames of a window."""
@@ -149,3 +174,36 @@ class AllTracker(nn.Module):
             parts.append(whole[:, top : top + wh[1], left : left + wh[0]])
         both = torch.stack(parts)
         return both[:, :2], both[:, 2:]
+
+    def points(self, flow: Flow, xy: Tensor, wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Some places of the anchor, between its pixels too.
+
+        Args:
+            flow: of s frames, refined.
+            xy: (n, 2) pixels of the anchor.
+            wh: size of the frames before they were padded.
+
+        Returns:
+            (s, n, 2) motion in pixels, and (s, n, 2) logits: visible, and position right.
+        """
+        last = xy.new_tensor([wh[0] - 1, wh[1] - 1])
+        xy = xy.clamp(min=torch.zeros_like(last), max=last)
+        if 4 * len(xy) > flow.move.shape[-2] * flow.move.shape[-1]:  # then all pixels cost less
+            parts = []
+            for i in range(len(flow)):
+                maps = torch.cat(self.pixels(flow[i : i + 1], wh), dim=1)
+                parts.append(sample_features(maps, xy[None]))
+            values = torch.cat(parts)
+        else:
+            assert flow.features is not None
+            left, _, top, _ = padding(wh)
+            low = xy.floor().long()
+            high = torch.minimum(low + 1, last.long())
+            (x0, y0), (x1, y1) = low.unbind(-1), high.unbind(-1)
+            columns, rows = torch.cat([x0, x1, x0, x1]) + left, torch.cat([y0, y0, y1, y1]) + top
+            both = torch.cat([flow.move, flow.scores], dim=1)
+            corners = upsample_at(both, flow.features, self.weight_head, columns, rows)
+            a, b, c, d = corners.chunk(4, dim=1)
+            fx, fy = (xy - low).unbind(-1)
+            values = torch.lerp(torch.lerp(a, b, fx[:, None]), torch.lerp(c, d, fx[:, None]), fy[:, None])
+        return values[..., :2], values[..., 2:]

@@ -27,7 +27,7 @@ def track_clip(
             those that the published model chooses for this size.
 
     Returns:
-        As `LocoTrack.forward`, with xy in pixels of the video.
+        As `LocoTrack.guesses`, with xy in pixels of the video.
     """
     wh = (video.shape[-1], video.shape[-2])
     first, last = encoded_sizes(wh, sizes)
@@ -35,7 +35,7 @@ def track_clip(
     fine = coarse if last == first else network.encode(video, last)
     unit = xy.new_tensor(wh) / UNIT
     places = (xy + 0.5) / unit
-    guesses = network(coarse, fine, network.remember(coarse, fine, frame, places), frame, places)
+    guesses = network.guesses(coarse, fine, network.look(coarse, fine, frame, places), frame, places)
     return [Guess(g.xy * unit - 0.5, g.occluded_logit, g.wrong_logit) for g in guesses]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pointtrack.config import WindowConfig
 
 # Sizes inside the network count on an image of 256 x 256, whatever the size of the frames.
 UNIT = 256
@@ -20,11 +22,12 @@ class LocoTrackConfig:
     Attributes:
         name, licence: shown when the model loads.
         width, heads, depth: of the transformer over time.
-        correlation: convolutions that digest the products of two patches, as (kernel, stride, channels).
-        iterations: rounds of refinement.
-        input_wh: size that frames are resized to before all else.
-        length: frames of the chunks in which a long video is tracked; None takes it whole.
-        overlap: frames that two chunks share.
+        kernels, strides, channels: of the convolutions that digest the products of two patches.
+        input_wh, resize_rule: size that frames are resized to before all else, and what that keeps in place.
+        window: a long video is tracked in chunks of `length` frames, which take each other's place in the middle of
+            what they share (`context`); None takes it whole. Every chunk compares with what points looked like when they
+            were asked for, so errors do not add up. `iterations` are rounds of refinement.
+        bf16_encoder, bf16_refinement: convolutions and linear layers in bfloat16; set when loaded.
     """
 
     name: str = "locotrack-small"
@@ -32,22 +35,27 @@ class LocoTrackConfig:
     width: int = 256
     heads: int = 4
     depth: int = 3
-    correlation: tuple[tuple[int, int, int], ...] = ((5, 4, 64), (2, 2, 128))
-    iterations: int = 4
+    kernels: tuple[int, ...] = (5, 2)
+    strides: tuple[int, ...] = (4, 2)
+    channels: tuple[int, ...] = (64, 128)
     input_wh: tuple[int, int] = (256, 256)
-    length: int | None = 64
-    overlap: int = 32
+    resize_rule: str = "plain"
+    window: WindowConfig = field(
+        default_factory=lambda: WindowConfig(
+            length=48, step=24, context=12, iterations=4, start="repeat", hold=False
+        )
+    )
+    bf16_encoder: bool = False
+    bf16_refinement: bool = False
 
     def __post_init__(self) -> None:
         if self.heads % 2 or self.width % self.heads:
             raise ValueError(
                 f"LocoTrack heads: expected an even number that divides the width {self.width}, got {self.heads}"
             )
-        if self.length is not None and not 0 <= self.overlap < self.length:
-            raise ValueError(f"LocoTrack overlap: expected 0..{self.length - 1}, got {self.overlap}")
 
 
 SMALL = LocoTrackConfig()
 BASE = LocoTrackConfig(
-    name="locotrack-base", width=384, heads=6, correlation=((3, 2, 64), (3, 2, 128), (2, 2, 128))
+    name="locotrack-base", width=384, heads=6, kernels=(3, 3, 2), strides=(2, 2, 2), channels=(64, 128, 128)
 )

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from pointtrack.models.locotrack.config import PATCH
+from pointtrack.models.locotrack.config import PATCH, LocoTrackConfig
 from pointtrack.models.locotrack.encoder import convolve_same
 
 GROUP_CHANNELS = 16  # of the norms
@@ -16,11 +16,11 @@ GROUP_CHANNELS = 16  # of the norms
 class SideEncoder(nn.Module):
     """Convolutions over one patch, whose channels are the cells of the other, down to one cell."""
 
-    def __init__(self, layers: tuple[tuple[int, int, int], ...]):
+    def __init__(self, config: LocoTrackConfig):
         super().__init__()
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
         channels_in = PATCH**2
-        for kernel, stride, channels in layers:
+        for kernel, stride, channels in zip(config.kernels, config.strides, config.channels, strict=True):
             self.convs.append(nn.Conv2d(channels_in, channels, kernel, stride))
             self.norms.append(nn.GroupNorm(channels // GROUP_CHANNELS, channels, eps=1e-5))
             channels_in = channels
@@ -39,9 +39,9 @@ class PatchEncoder(nn.Module):
     Source: the bidirectional correspondence encoder of LocoTrack (Cho et al. 2024).
     """
 
-    def __init__(self, layers: tuple[tuple[int, int, int], ...]):
+    def __init__(self, config: LocoTrackConfig):
         super().__init__()
-        self.side = SideEncoder(layers)
+        self.side = SideEncoder(config)
         self.width = 2 * self.side.channels
 
     def forward(self, products: Tensor) -> Tensor:

@@ -11,47 +11,23 @@ from torch import Tensor, nn
 
 from pointtrack.layers.correlation import channels_last, local_products, read_patch
 from pointtrack.layers.embeddings import neighbour_motion
-from pointtrack.models.locotrack.config import MAP_CHANNELS, RADIUS, UNIT, LocoTrackConfig
+from pointtrack.layers.precision import narrow
+from pointtrack.models.locotrack.config import MAP_CHANNELS, PATCH, RADIUS, UNIT, LocoTrackConfig
 from pointtrack.models.locotrack.correlation import PatchEncoder
 from pointtrack.models.locotrack.encoder import LocoEncoder
 from pointtrack.models.locotrack.first_guess import FirstGuess
 from pointtrack.models.locotrack.mixer import Mixer
 from pointtrack.models.locotrack.resolutions import resize
+from pointtrack.models.tracking_network import TrackingNetwork
+from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
 # Points times frames that are refined at a time, so that what lies between the steps stays in the cache of a CPU,
 # and the memory of other devices is bounded.
 POSITIONS = {"cpu": 1024}
 MANY_POSITIONS = 16384
 HIRES, LOWRES = 0, 1  # places in the list of maps
+STRIDES = (4, 8, 2)  # of the maps
 OCTAVES = 10
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Features of some frames.
-
-    Attributes:
-        levels: (b, t, h + 2, w + 2, c) at 1/4, 1/8 and 1/2 of the frame. A ring of zeros lies around each, as
-            products outside the frame count as zero.
-        wh: size of the frames that were encoded.
-    """
-
-    levels: list[Tensor]
-    wh: tuple[int, int]
-
-    def __getitem__(self, frames: slice) -> Maps:
-        return Maps([level[:, frames] for level in self.levels], self.wh)
-
-    def __len__(self) -> int:
-        return self.levels[0].shape[1]
-
-    @staticmethod
-    def concat(parts: list[Maps]) -> Maps:
-        """The maps of frames behind each other."""
-        if len(parts) == 1:
-            return parts[0]
-        levels = [torch.cat(level, dim=1) for level in zip(*(p.levels for p in parts), strict=True)]
-        return Maps(levels, parts[0].wh)
 
 
 @dataclass(frozen=True)
@@ -81,36 +57,96 @@ class Guess:
     wrong_logit: Tensor
 
 
-class LocoTrack(nn.Module):
+class LocoTrack(TrackingNetwork):
     """Finds points on every frame by themselves, then refines each track over all frames.
 
     Source: LocoTrack (Cho et al. 2024), by a description of what the published models compute.
     """
+
+    config: LocoTrackConfig
+    uses_support = False  # points see nothing of each other
+    tells_confidence = True
 
     def __init__(self, config: LocoTrackConfig):
         super().__init__()
         self.config = config
         self.encoder = LocoEncoder()
         self.first_guess = FirstGuess()
-        self.correlations = nn.ModuleList(PatchEncoder(config.correlation) for _ in MAP_CHANNELS)
+        self.correlations = nn.ModuleList(PatchEncoder(config) for _ in MAP_CHANNELS)
         token_width = 2 + sum(x.width for x in self.correlations) + 4 + 8 * OCTAVES  # type: ignore[misc]
         self.mixer = Mixer(token_width, config.width, config.heads, config.depth)
 
-    def encode(self, frames: Tensor, wh: tuple[int, int] | None = None) -> Maps:
-        """(b, t, 3, h, w) RGB 0..255 -> maps of the frames, resized to `wh` first; one frame at a time on a CPU."""
+    @property
+    def appearance_channels(self) -> int:
+        """Channels of the features that tell what things are."""
+        return MAP_CHANNELS[LOWRES]
+
+    def appearance_level(self, stride: int) -> int:
+        """Which level to `read_level` for what things are: the one at an eighth, whatever the stride."""
+        return LOWRES
+
+    def level_stride(self, level: int) -> int:
+        """Pixels per cell of a level."""
+        return STRIDES[level]
+
+    def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
+        """(b, t, h, w, c) float32 features of a level."""
+        return pyramid[level][:, :, 1:-1, 1:-1].float()
+
+    def encode(self, frames: Tensor, wh: tuple[int, int] | None = None) -> list[Tensor]:
+        """Features of frames, resized to `wh` first, and one at a time on a CPU.
+
+        Args:
+            frames: (b, t, 3, h, w) RGB 0..255, with sides that are multiples of 8 then.
+
+        Returns:
+            (b, t, h + 2, w + 2, c) at 1/4, 1/8 and 1/2 of the frame. A ring of zeros lies around each, as products
+            outside the frame count as zero.
+        """
         b = len(frames)
         pixels = resize(rearrange(frames, "b t c h w -> (b t) c h w") / 127.5 - 1, wh)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         one_by_one = pixels.device.type == "cpu" and not torch.is_grad_enabled()
-        parts = [self.encoder(x) for x in (pixels.split(1) if one_by_one else [pixels])]
+        with narrow(pixels.device, self.config.bf16_encoder):
+            parts = [self.encoder(x) for x in (pixels.split(1) if one_by_one else [pixels])]
         levels = []
         for part in zip(*parts, strict=True):
             ringed = [F.pad(channels_last(x, 1 if one_by_one else b), (0, 0, 1, 1, 1, 1)) for x in part]
             level = torch.cat(ringed, dim=1)
             levels.append(level.view(b, -1, *level.shape[2:]))
-        return Maps(levels, (pixels.shape[-1], pixels.shape[-2]))
+        return levels
 
-    def remember(self, coarse: Maps, fine: Maps, frame: Tensor, xy: Tensor) -> Looks:
+    def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
+        """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
+        looks = self.look(pyramid, pyramid, frame, self._unit(pyramid, xy))
+        return Templates(looks.patches, F.normalize(looks.features[LOWRES], dim=-1))
+
+    def forward(
+        self, pyramid: list[Tensor], queries: WindowQueries, state: WindowState | None, step: int
+    ) -> tuple[list[Estimate], None]:
+        """Track points through all frames of a window.
+
+        Args:
+            pyramid: of the frames, from `encode`.
+            queries: the points; their frame may lie outside of the window, which then knows nothing but their looks.
+            state, step: not used: every window begins anew.
+
+        Returns:
+            The first guess, and the estimate after each round of refinement; nothing for the next window.
+        """
+        patches = queries.templates.support
+        middle = [patches[i][..., PATCH**2 // 2, :] for i in (HIRES, LOWRES)]
+        guesses = self.guesses(
+            pyramid, pyramid, Looks(middle, patches), queries.frame.float(), self._unit(pyramid, queries.xy)
+        )
+        scale = queries.xy.new_tensor(encoded_wh(pyramid)) / UNIT
+        return [Estimate(g.xy * scale - 0.5, -g.occluded_logit, -g.wrong_logit) for g in guesses], None
+
+    def _unit(self, pyramid: list[Tensor], xy: Tensor) -> Tensor:
+        """Pixels of the encoded frames -> places as in `Guess`."""
+        return (xy + 0.5) * (UNIT / xy.new_tensor(encoded_wh(pyramid)))
+
+    def look(self, coarse: list[Tensor], fine: list[Tensor], frame: Tensor, xy: Tensor) -> Looks:
         """What points look like.
 
         Args:
@@ -119,32 +155,35 @@ class LocoTrack(nn.Module):
             xy: (b, n, 2) places as in `Guess`.
         """
         return Looks(
-            [_look(coarse, i, frame, xy, 0)[..., 0, :] for i in (HIRES, LOWRES)],
-            [_look(fine, i, frame, xy, RADIUS) for i in range(len(MAP_CHANNELS))],
+            [_look(coarse[i], frame, xy, 0)[..., 0, :] for i in (HIRES, LOWRES)],
+            [_look(level, frame, xy, RADIUS) for level in fine],
         )
 
-    def forward(self, coarse: Maps, fine: Maps, looks: Looks, frame: Tensor, xy: Tensor) -> list[Guess]:
+    def guesses(
+        self, coarse: list[Tensor], fine: list[Tensor], looks: Looks, frame: Tensor, xy: Tensor
+    ) -> list[Guess]:
         """Track points through all frames of the maps.
 
         Args:
-            coarse, fine, frame, xy: as in `remember`; frames that the maps do not have may be among `frame`.
+            coarse, fine, frame, xy: as in `look`; frames that the maps do not have may be among `frame`.
             looks: of the n points.
 
         Returns:
             The first guess, and the estimate after each round of refinement.
         """
-        t, n = len(fine), frame.shape[1]
-        size = n if torch.is_grad_enabled() else POSITIONS.get(xy.device.type, MANY_POSITIONS)
-        size = max(1, size // t) if not torch.is_grad_enabled() else max(n, 1)
+        t, n = fine[0].shape[1], frame.shape[1]
+        size = max(n, 1)
+        if not torch.is_grad_enabled():
+            size = max(1, POSITIONS.get(xy.device.type, MANY_POSITIONS) // t)
         rounds = []
         for start in range(0, max(n, 1), size):
             points = slice(start, start + size)
             part = Looks([x[:, points] for x in looks.features], [x[:, points] for x in looks.patches])
-            guess = self._guess(coarse, part, frame[:, points], xy[:, points])
-            guesses = [guess]
-            for _ in range(self.config.iterations):
-                guesses.append(self._refine(fine, part, guesses[-1]))
-            rounds.append(guesses)
+            found = [self._guess(coarse, part, frame[:, points], xy[:, points])]
+            with narrow(xy.device, self.config.bf16_refinement):
+                for _ in range(self.config.window.iterations):
+                    found.append(self._refine(fine, part, found[-1]))
+            rounds.append(found)
         return [
             Guess(
                 torch.cat([g.xy for g in group], dim=2),
@@ -154,36 +193,35 @@ class LocoTrack(nn.Module):
             for group in zip(*rounds, strict=True)
         ]
 
-    def _guess(self, coarse: Maps, looks: Looks, frame: Tensor, xy: Tensor) -> Guess:
+    def _guess(self, coarse: list[Tensor], looks: Looks, frame: Tensor, xy: Tensor) -> Guess:
         """The best place on each frame by itself; on the point's own frame that is known."""
-        inner = [coarse.levels[i][:, :, 1:-1, 1:-1] for i in (HIRES, LOWRES)]
+        inner = [coarse[i][:, :, 1:-1, 1:-1].float() for i in (HIRES, LOWRES)]
+        b, t = inner[0].shape[:2]
         places, logits = [], []
-        for item in range(len(frame)):
-            features = [x[item] for x in looks.features]
-            found = [
-                self.first_guess(inner[0][item, i], inner[1][item, i], features) for i in range(len(coarse))
-            ]
+        for item in range(b):
+            features = [x[item].float() for x in looks.features]
+            found = [self.first_guess(inner[0][item, i], inner[1][item, i], features) for i in range(t)]
             places.append(torch.stack([place for place, _ in found]))
             logits.append(torch.stack([logit for _, logit in found]))
         place, logit = torch.stack(places) * UNIT, torch.stack(logits)
-        own = torch.arange(len(coarse), device=frame.device)[:, None] == frame.round()[:, None]
+        own = torch.arange(t, device=frame.device)[:, None] == frame.round()[:, None]
         place = torch.where(own[..., None], xy[:, None], place)
         return Guess(place, logit[..., 0], logit[..., 1])
 
-    def _refine(self, fine: Maps, looks: Looks, now: Guess) -> Guess:
+    def _refine(self, fine: list[Tensor], looks: Looks, now: Guess) -> Guess:
         """One round for all points on all frames."""
         now = Guess(now.xy.detach(), now.occluded_logit.detach(), now.wrong_logit.detach())
         numbers = [now.occluded_logit[..., None], now.wrong_logit[..., None]]
-        for level, patch, encoder in zip(fine.levels, looks.patches, self.correlations, strict=True):
+        for level, patch, encoder in zip(fine, looks.patches, self.correlations, strict=True):
             products = local_products(level, patch, _cells(level, now.xy) + 1, RADIUS)
             b, t, n = products.shape[:3]
-            digest = encoder(products.flatten(0, 2))
+            digest = encoder(products.flatten(0, 2)).float()
             numbers.append(digest.view(b, t, n, -1))
         # The wave lengths are those of fractions of 256 encoded pixels.
-        scale = now.xy.new_tensor(fine.wh) / UNIT
+        scale = now.xy.new_tensor(encoded_wh(fine)) / UNIT
         numbers.append(neighbour_motion(now.xy * (scale / UNIT), OCTAVES))
         tokens = rearrange(torch.cat(numbers, dim=-1), "b t n c -> (b n) t c")
-        change = rearrange(self.mixer(tokens), "(b n) t c -> b t n c", b=len(now.xy))
+        change = rearrange(self.mixer(tokens).float(), "(b n) t c -> b t n c", b=len(now.xy))
         return Guess(
             now.xy + change[..., :2] / scale,
             now.occluded_logit + change[..., 2],
@@ -191,20 +229,26 @@ class LocoTrack(nn.Module):
         )
 
 
+def encoded_wh(pyramid: list[Tensor]) -> tuple[int, int]:
+    """Size of the frames that maps are of."""
+    _, _, h, w, _ = pyramid[LOWRES].shape
+    return (w - 2) * STRIDES[LOWRES], (h - 2) * STRIDES[LOWRES]
+
+
 def _cells(level: Tensor, xy: Tensor) -> Tensor:
     """Places as in `Guess` -> cells of a map without its ring."""
     return xy * (xy.new_tensor([level.shape[3] - 2, level.shape[2] - 2]) / UNIT) - 0.5
 
 
-def _look(maps: Maps, index: int, frame: Tensor, xy: Tensor, radius: int) -> Tensor:
+def _look(level: Tensor, frame: Tensor, xy: Tensor, radius: int) -> Tensor:
     """(b, n, (2 * radius + 1)^2, c) cells around points; beyond the frame its border repeats."""
-    level = maps.levels[index]
-    frame = frame.float().clamp(0, len(maps) - 1)
+    last = level.shape[1] - 1
+    frame = frame.float().clamp(0, last)
     cells = _cells(level, xy) + 1
     before = frame.floor()
-    blend = (frame - before)[..., None, None]
+    share = (frame - before)[..., None, None]
     look = read_patch(level, before.long(), cells, radius, margin=1)
-    if not blend.any():
+    if not share.any():
         return look
-    behind = (before.long() + 1).clamp(max=len(maps) - 1)
-    return torch.lerp(look, read_patch(level, behind, cells, radius, margin=1), blend)
+    behind = (before.long() + 1).clamp(max=last)
+    return torch.lerp(look, read_patch(level, behind, cells, radius, margin=1), share)

@@ -1,0 +1,55 @@
+"""What streams ask of a network that tracks points, whichever it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from pointtrack.models.window import Templates
+from pointtrack.models.window_loop import WindowLoop
+
+
+class TrackingNetwork(nn.Module):
+    """A network that encodes frames and tracks points through windows of them. It keeps nothing of a video.
+
+    Attributes:
+        config: its settings: name, licence, input_wh or input_area, resize_rule, window and what is its own.
+        uses_support: whether helper points tell it how the rest of the scene moves; otherwise they only cost.
+        loop: what cuts windows for it.
+        tells_confidence: whether confidence is an answer of its own; where it is not, it repeats the visibility.
+    """
+
+    config: Any
+    uses_support: bool = True
+    loop: type[WindowLoop] = WindowLoop
+
+    @property
+    def needs_whole_video(self) -> bool:
+        """Whether it takes a video in one window; otherwise frames may come one by one."""
+        return self.config.window.length is None
+
+    @property
+    def appearance_channels(self) -> int:
+        """Channels of the features that tell what things are."""
+        raise NotImplementedError
+
+    def appearance_level(self, stride: int) -> int:
+        """Which level to `read_level` for what things are, at a stride of about so many pixels."""
+        raise NotImplementedError
+
+    def level_stride(self, level: int) -> int:
+        """Pixels per cell of a level."""
+        raise NotImplementedError
+
+    def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
+        """(b, t, h, w, c) float32 features of a level."""
+        raise NotImplementedError
+
+    def encode(self, frames: Tensor) -> list[Tensor]:
+        """(b, t, 3, h, w) RGB 0..255 -> features, per level (b, t, h', w', c)."""
+        raise NotImplementedError
+
+    def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
+        """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
+        raise NotImplementedError
