@@ -6,10 +6,9 @@ Used by `pointtrack.io.video`, which checks, cuts and resizes what comes out of 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +18,12 @@ import cv2
 import numpy as np
 
 from pointtrack.io.container import LARGEST_PIXELS, ContainerInfo, describe, video_stream
+from pointtrack.io.picture_lists import are_paths, matching, natural
 from pointtrack.io.pictures import bits_used, is_single, read_picture
+from pointtrack.io.pipes import playable
 from pointtrack.io.storage import filesystem, is_stored, local_path
 from pointtrack.types import Video
+from pointtrack.types.frames import as_frames
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,13 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
         return _open_stored(source, rate, start, one_size)
     if isinstance(source, str | Path) and Path(source).is_dir():
         return _open_folder(Path(source), rate)
+    if isinstance(source, str | Path) and source != "-" and "://" not in str(source):
+        found = matching(str(source))
+        if found is not None and (len(found) > 1 or is_single(found[0], PICTURE_SUFFIXES)):
+            return _open_pictures(found, rate, str(source))
+        source = source if found is None else found[0]
+    if are_paths(source):
+        return _open_pictures([Path(path) for path in source], rate, "list of pictures")
     if isinstance(source, str | Path) or hasattr(source, "read"):
         refuse_fps(fps, str(source))
         if isinstance(source, str | Path) and is_single(Path(source), PICTURE_SUFFIXES):
@@ -75,9 +84,7 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
             return Opened(iter([(read_picture(path, bits_used([path])), 0.0)]), rate, 1, str(source))
         return _open_file(source, start, one_size)
     if hasattr(source, "shape"):
-        source = np.asarray(source)
-        if source.ndim != 4:
-            raise ValueError(f"video array: expected shape (t, h, w, 3), RGB last, got {source.shape}")
+        source = as_frames(source, "video array")
     if not isinstance(source, Iterable):
         raise ValueError(
             f"video: expected a path, an array or an iterable of frames, got {type(source).__name__}"
@@ -117,7 +124,7 @@ def pictures_in(folder: Path) -> list[Path]:
             f"{folder}: expected a folder of pictures ({', '.join(PICTURE_SUFFIXES)}), found none in it"
         )
     # Digits compare as numbers: the split alternates text and digits, so like always meets like.
-    pictures.sort(key=lambda p: [int(s) if s.isdigit() else s for s in re.split(r"([0-9]+)", p.name.lower())])
+    pictures.sort(key=lambda picture: natural(picture.name))
     return pictures
 
 
@@ -126,6 +133,18 @@ def _open_folder(folder: Path, fps: float) -> Opened:
     bits = bits_used(pictures)
     frames = ((read_picture(p, bits), i / fps) for i, p in enumerate(pictures))
     return Opened(frames, fps, len(pictures), str(folder))
+
+
+def _open_pictures(paths: Sequence[Path], fps: float, name: str) -> Opened:
+    """Pictures in the order in which they are given."""
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing is not None:
+        raise FileNotFoundError(f"{missing}: expected a picture, found nothing")
+    other = next((path for path in paths if path.suffix.lower() not in PICTURE_SUFFIXES), None)
+    if other is not None:
+        raise ValueError(f"{name}: expected pictures ({', '.join(PICTURE_SUFFIXES)}), got {other}")
+    bits = bits_used(paths)
+    return Opened(((read_picture(p, bits), i / fps) for i, p in enumerate(paths)), fps, len(paths), name)
 
 
 def _open_camera(index: int) -> Opened:
@@ -152,7 +171,11 @@ def _open_file(source: Any, start: float, one_size: bool) -> Opened:
         raise FileNotFoundError(f"{source}: expected a video or a folder of pictures, found nothing")
     try:
         opened = (
-            sys.stdin.buffer if source == "-" else str(source) if isinstance(source, str | Path) else source
+            playable(sys.stdin.buffer)
+            if source == "-"
+            else str(source)
+            if isinstance(source, str | Path)
+            else source
         )
         container: Any = av.open(opened, timeout=10.0 if is_url else None)
     except av.FFmpegError as error:

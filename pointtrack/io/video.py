@@ -24,6 +24,7 @@ from pointtrack.io.outputs import refuse_same
 from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, refuse_fps
 from pointtrack.io.storage import writes_anywhere
 from pointtrack.types import Video
+from pointtrack.types.frames import as_frame
 
 logger = logging.getLogger(__name__)
 
@@ -311,15 +312,7 @@ def _cut(
 
 def checked_frame(frame: Any, name: str) -> np.ndarray:
     """The frame as (h, w, 3) uint8 array; ValueError, with the name in front, where it is something else."""
-    frame = np.asarray(frame)
-    if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
-        raise ValueError(f"{name}: expected shape (h, w, 3), RGB last, got {frame.shape}")
-    if frame.dtype != np.uint8:
-        raise ValueError(
-            f"{name}: expected uint8 values 0..255, got {frame.dtype}; "
-            "convert with (frame * 255).round().astype('uint8') if they are in 0..1"
-        )
-    return frame
+    return as_frame(frame, name)
 
 
 def _exact_rate(fps: float) -> Fraction:

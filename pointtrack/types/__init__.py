@@ -7,7 +7,8 @@ torch tensors on the CPU. A value of these types is always valid: whoever receiv
 from pointtrack.types.masks import Masks
 from pointtrack.types.point_states import PointState, PointStates
 from pointtrack.types.queries import Queries
-from pointtrack.types.tracks import Source, Tracks
+from pointtrack.types.source import Source
+from pointtrack.types.tracks import Tracks
 from pointtrack.types.video import Video
 
 __all__ = ["Masks", "PointState", "PointStates", "Queries", "Source", "Tracks", "Video"]

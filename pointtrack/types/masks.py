@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from pointtrack.checks import check_shape, whole_numbers
+from pointtrack.types.html import masks_html
+from pointtrack.types.tables import to_detections
 
 # The most objects that one byte per pixel can tell apart from the background.
 MOST_LABELS = 255
@@ -80,6 +82,23 @@ class Masks:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.masks)
+
+    def __repr__(self) -> str:
+        names = [name or f"object {number}" for name, number in zip(
+            self.names or [""] * len(self.object_ids), self.object_ids.tolist(), strict=True
+        )]  # fmt: skip
+        what = f": {', '.join(names[:3])}{', ...' * (len(names) > 3)}" if names else ""
+        return f"Masks({len(names)} objects on {len(self)} frames of {self.wh[0]} x {self.wh[1]}{what})"
+
+    def _repr_html_(self) -> str:
+        return masks_html(self)
+
+    def to_supervision(self, frame: int) -> Any:
+        """The objects of one frame as `supervision.Detections`: masks, boxes, scores, ids as tracker_id, names as classes.
+
+        Raises ValueError for a frame that the masks do not have.
+        """
+        return to_detections(self, frame)
 
     @property
     def wh(self) -> tuple[int, int]:

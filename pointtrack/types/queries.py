@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pointtrack.checks import check_shape, whole_numbers
 from pointtrack.geometry import inside_image
+from pointtrack.types.html import queries_html
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,51 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.xy)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Queries(no points)"
+        first, last = int(self.frame.min()), int(self.frame.max())
+        where = f"on frame {first}" if first == last else f"on frames {first}..{last}"
+        names = f": {', '.join(self.labels()[:3])}{', ...' * (len(self) > 3)}" if self.names else ""
+        return f"Queries({len(self)} points {where}{names})"
+
+    def _repr_html_(self) -> str:
+        return queries_html(self)
+
+    @classmethod
+    def of(cls, points: Any) -> Queries:
+        """Points as people have them -> Queries.
+
+        Args:
+            points: `Queries`; (n, 3) rows of (frame, x, y) as a list, array or tensor, also (1, n, 3) as batches of one
+                are; or an empty list.
+
+        Raises:
+            ValueError: something else; the message says what to do.
+        """
+        if isinstance(points, Queries):
+            return points
+        if hasattr(points, "frames") and hasattr(points, "fps"):
+            raise ValueError("queries: expected points, got a video: are video and queries swapped?")
+        try:
+            table = torch.as_tensor(points, dtype=torch.float64).detach().cpu()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"queries: expected pt.Queries or rows of (frame, x, y), got {type(points).__name__}"
+            ) from error
+        if not table.numel():
+            return cls([], [])  # type: ignore[arg-type]
+        if table.ndim == 3 and len(table) == 1:
+            table = table[0]
+        if table.ndim == 1 and len(table) == 3:
+            table = table[None]
+        if table.ndim != 2 or table.shape[1] != 3:
+            raise ValueError(
+                f"queries: expected rows of (frame, x, y), got shape {tuple(table.shape)}; "
+                "for (x, y) alone say the frame: pt.Queries(frame=0, xy=points)"
+            )
+        return cls.from_txy(table)
 
     @classmethod
     def from_txy(cls, txy: Any) -> Queries:

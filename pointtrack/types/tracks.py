@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,11 @@ from torch import Tensor
 
 from pointtrack.checks import check_shape
 from pointtrack.geometry import inside_image
+from pointtrack.types.html import tracks_html
 from pointtrack.types.point_states import PointStates
 from pointtrack.types.queries import Queries
-
-
-class Source(IntEnum):
-    """Who says where a point is on a frame."""
-
-    NOBODY = 0
-    MODEL = 1
-    PERSON = 2
+from pointtrack.types.source import Source
+from pointtrack.types.tables import to_keypoints, to_movement, to_pandas
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +79,32 @@ class Tracks:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.xy)
+
+    def __repr__(self) -> str:
+        known = int(self.tracked().sum())
+        seen = f", visible on {int(self.visible().sum()) / known:.0%}" if known else ""
+        first = f" from frame {self.first_frame} on" if self.first_frame else ""
+        return f"Tracks({len(self.queries)} points, {len(self)} frames of {self.wh[0]} x {self.wh[1]}{first}{seen})"
+
+    def _repr_html_(self) -> str:
+        return tracks_html(self)
+
+    def to_pandas(self) -> Any:
+        """A long `pandas.DataFrame`: a row per frame and point with frame, time, id, name, x, y, visibility, confidence,
+        visible, and source and states where there are some."""
+        return to_pandas(self)
+
+    def to_supervision(self, frame: int) -> Any:
+        """The points of one frame as `supervision.KeyPoints`: each point an object of one key point, id and name in `data`.
+
+        Raises ValueError for a frame that the tracks do not have.
+        """
+        return to_keypoints(self, frame)
+
+    def to_movement(self, individual: str = "individual_0") -> Any:
+        """A data set of poses as `movement` takes it (an `xarray.Dataset`): the points are key points of one individual,
+        their visibility is the confidence."""
+        return to_movement(self, individual)
 
     @property
     def ids(self) -> Tensor:

@@ -9,6 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from pointtrack.types.frames import as_frames
+from pointtrack.types.html import video_html
 from pointtrack.types.lazy_frames import LazyFrames
 
 
@@ -17,8 +19,8 @@ class Video:
     """Frames of one video with their times.
 
     Args:
-        frames: (t, h, w, 3) uint8 RGB, at least one frame; numpy array or torch tensor; or `LazyFrames`, which are
-            read when they are asked for.
+        frames: (t, h, w, 3) uint8 RGB, at least one frame; numpy array or torch tensor, also grey, RGBA or with
+            channels first; or `LazyFrames`, which are read when they are asked for.
         fps: frames per second; used to fill `times` where those are not given.
         times: (t,) seconds of every frame, increasing; from `fps` where not given.
         pixel_aspect: width of a pixel by its height; 1 for nearly all videos.
@@ -33,14 +35,8 @@ class Video:
     pixel_aspect: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
-        frames = self.frames if isinstance(self.frames, LazyFrames) else np.asarray(self.frames)
-        if frames.ndim != 4 or frames.shape[-1] != 3:
-            raise ValueError(f"video frames: expected shape (t, h, w, 3), RGB last, got {frames.shape}")
-        if frames.dtype != np.uint8:
-            raise ValueError(
-                f"video frames: expected uint8 values 0..255, got {frames.dtype}; "
-                "convert with (frames * 255).round().astype('uint8') if they are in 0..1"
-            )
+        lazy = isinstance(self.frames, LazyFrames)
+        frames = self.frames if lazy else as_frames(self.frames, "video frames")
         if 0 in frames.shape:
             raise ValueError(f"video frames: expected at least one frame and one pixel, got {frames.shape}")
         if not 0 < self.fps < np.inf:
@@ -58,6 +54,12 @@ class Video:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def __repr__(self) -> str:
+        return f"Video({len(self)} frames of {self.wh[0]} x {self.wh[1]}, {self.fps:.4g} per second)"
+
+    def _repr_html_(self) -> str:
+        return video_html(self)
 
     @property
     def wh(self) -> tuple[int, int]:

@@ -12,40 +12,9 @@ import torch
 from pointtrack.io.formats.needs import require
 from pointtrack.types import PointState, Queries, Source, Tracks
 from pointtrack.types.point_states import PointStates
+from pointtrack.types.tables import columns_of
 
 KEY = b"pointtrack"  # of what the table has no columns for
-
-
-def columns_of(tracks: Tracks) -> dict[str, Any]:
-    """The columns by name, each with a value for every frame and point, frame after frame; x and y NaN where not tracked."""
-    t, n = tracks.visibility.shape
-    frame = tracks.first_frame + np.arange(t)
-    columns: dict[str, Any] = {
-        "frame": frame.repeat(n),
-        "time": (frame / tracks.fps).repeat(n),
-        "id": np.tile(tracks.ids.numpy(), t),
-        "name": np.tile(np.array(tracks.queries.labels(), dtype=object), t),
-        "x": tracks.xy[..., 0].numpy().ravel(),
-        "y": tracks.xy[..., 1].numpy().ravel(),
-        "visibility": tracks.visibility.numpy().ravel(),
-        "confidence": tracks.confidence.numpy().ravel(),
-        "visible": tracks.visible().numpy().ravel(),
-    }
-    if tracks.sources is not None:
-        words = np.array([source.name.lower() for source in Source], dtype=object)
-        columns["source"] = words[tracks.sources.numpy().ravel()]
-    if tracks.states is not None:
-        words = np.array([state.name.lower() for state in PointState], dtype=object)
-        states = tracks.states
-        columns |= {
-            "state": words[states.state.numpy().ravel()],
-            "similarity": states.similarity.numpy().ravel(),
-            "times_redetected": states.times_redetected.numpy().ravel(),
-            "raw_x": states.raw_xy[..., 0].numpy().ravel(),
-            "raw_y": states.raw_xy[..., 1].numpy().ravel(),
-            "raw_visibility": states.raw_visibility.numpy().ravel(),
-        }
-    return columns
 
 
 def write(path: Path, tracks: Tracks) -> None:

@@ -1,0 +1,47 @@
+"""What users hand in -> videos, points and ways to show progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from pointtrack.io.video import read_video
+from pointtrack.types import Queries, Tracks, Video
+
+Progress = Callable[[int], None]
+
+
+def inputs_of(video: Any, queries: Any) -> tuple[Video, Queries]:
+    """A video and points from whatever `read_video` and `Queries.of` take.
+
+    Raises:
+        ValueError: something else, or the two in the wrong order.
+    """
+    if isinstance(video, Queries):
+        raise ValueError("video and queries are swapped: tracker.track(video, queries)")
+    taken = Queries.of(queries)  # before a long video is read
+    return video if isinstance(video, Video) else read_video(video), taken
+
+
+def with_names(tracks: Tracks, queries: Queries) -> Tracks:
+    """The tracks with the names of the points that were asked for."""
+    if not queries.names:
+        return tracks
+    names = dict(zip(queries.ids.tolist(), queries.names, strict=True))
+    return replace(tracks, queries=tracks.queries.named(names))
+
+
+@contextmanager
+def progress_of(progress: Progress | bool | None, total: int) -> Iterator[Progress | None]:
+    """What is called with the number of frames that were done: the function itself, or a bar for True."""
+    if not isinstance(progress, bool):
+        yield progress
+    elif not progress:
+        yield None
+    else:
+        from tqdm.auto import tqdm
+
+        with tqdm(total=total, desc="tracking", unit="frame") as bar:
+            yield lambda done: bar.update(done) and None

@@ -1,0 +1,103 @@
+"""Frames as people have them -> (h, w, 3) uint8 RGB: grey, RGBA, channels first, tensors, Pillow's images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+CHANNELS = (1, 3, 4)
+
+
+def as_frame(frame: Any, name: str) -> np.ndarray:
+    """One frame.
+
+    Args:
+        frame: (h, w), (h, w, 1), (h, w, 3), (h, w, 4) or channels first, uint8; an array, a tensor or an image of Pillow.
+            Grey becomes RGB; the alpha channel is dropped.
+        name: how messages call it.
+
+    Returns:
+        (h, w, 3) uint8 RGB; a view of the frame where it is that already.
+
+    Raises:
+        ValueError: another shape or type; the message says the one call that helps.
+    """
+    frame = _array(frame)
+    if frame.ndim == 2:
+        frame = frame[..., None]
+    if frame.ndim != 3 or 0 in frame.shape:
+        raise ValueError(f"{name}: expected shape (h, w, 3), RGB last, got {frame.shape}")
+    return _colored(_last(frame[None], name)[0], name)
+
+
+def as_frames(frames: Any, name: str) -> np.ndarray:
+    """All frames of a video at once: (t, h, w), (t, h, w, c) or (t, c, h, w), and (1, t, c, h, w) as batches of one are.
+
+    Arguments, answer and errors as `as_frame`, with t in front.
+    """
+    frames = _array(frames)
+    if frames.ndim == 5 and len(frames) == 1:
+        frames = frames[0]
+    if frames.ndim == 3 and frames.shape[-1] not in CHANNELS:
+        frames = frames[..., None]
+    if frames.ndim == 3:
+        raise ValueError(
+            f"{name}: expected shape (t, h, w, 3), RGB last, got {frames.shape}, which is one frame: frames[None]"
+        )
+    if frames.ndim != 4:
+        raise ValueError(f"{name}: expected shape (t, h, w, 3), RGB last, got {frames.shape}")
+    if 0 in frames.shape:
+        raise ValueError(f"{name}: expected at least one frame and one pixel, got {frames.shape}")
+    return _colored(_last(frames, name), name)
+
+
+def _array(frame: Any) -> np.ndarray:
+    if hasattr(frame, "convert") and hasattr(frame, "getbands"):  # an image of Pillow
+        return np.asarray(frame.convert("RGB") if frame.mode not in ("L", "RGB", "RGBA") else frame)
+    if hasattr(frame, "detach"):
+        frame = frame.detach().cpu()
+    return np.asarray(frame)
+
+
+def _last(frames: np.ndarray, name: str) -> np.ndarray:
+    """(t, h, w, c): the channels go last where they came first."""
+    if frames.shape[-1] in CHANNELS:
+        return frames
+    if frames.shape[1] in CHANNELS:
+        return np.moveaxis(frames, 1, -1)
+    raise ValueError(
+        f"{name}: expected 3 channels last (or 1 or 4, or first), got shape {frames.shape[1:]} of a frame"
+    )
+
+
+def _colored(frames: np.ndarray, name: str) -> np.ndarray:
+    """Three channels of uint8."""
+    if frames.dtype != np.uint8:
+        raise ValueError(f"{name}: expected uint8 values 0..255, got {frames.dtype}; {_advice(frames)}")
+    if frames.shape[-1] == 1:
+        return np.repeat(frames, 3, axis=-1)
+    return frames[..., :3]
+
+
+def _advice(frames: np.ndarray) -> str:
+    """The one call that makes uint8 of these values."""
+    kind = frames.dtype.kind
+    if kind == "b":
+        return "convert with frames.astype('uint8') * 255"
+    if kind not in "fiu":
+        return "give numbers"
+    highest = float(np.nanmax(frames)) if frames.size else 0.0
+    lowest = float(np.nanmin(frames)) if frames.size else 0.0
+    if kind == "f" and -1.01 <= lowest < 0 and highest <= 1.01:
+        return "its values lie in -1..1: convert with ((frames + 1) * 127.5).round().astype('uint8')"
+    if kind == "f" and highest <= 1.0:
+        return "its values lie in 0..1: convert with (frames * 255).round().astype('uint8')"
+    if highest <= 255 and lowest >= 0:
+        return "its values lie in 0..255: convert with frames" + (
+            ".round().astype('uint8')" if kind == "f" else ".astype('uint8')"
+        )
+    top = next((2**bits - 1 for bits in (10, 12, 14, 16) if highest <= 2**bits - 1), None)
+    if top is None or lowest < 0:
+        return "convert with ((frames - frames.min()) / (frames.max() - frames.min()) * 255).astype('uint8')"
+    return f"its values lie in 0..{top}: convert with (frames / {top / 255:.6g}).round().astype('uint8')"

@@ -1,0 +1,121 @@
+"""Tracks and masks as the values of other libraries: pandas, supervision, movement. These are imported when they are needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pointtrack.types.point_states import PointState
+from pointtrack.types.source import Source
+
+if TYPE_CHECKING:
+    from pointtrack.types.masks import Masks
+    from pointtrack.types.tracks import Tracks
+
+
+def columns_of(tracks: Tracks) -> dict[str, Any]:
+    """The columns of a long table, each with a value for every frame and point, frame after frame; x and y NaN where not tracked."""
+    t, n = tracks.visibility.shape
+    frame = tracks.first_frame + np.arange(t)
+    columns: dict[str, Any] = {
+        "frame": frame.repeat(n),
+        "time": (frame / tracks.fps).repeat(n),
+        "id": np.tile(tracks.ids.numpy(), t),
+        "name": np.tile(np.array(tracks.queries.labels(), dtype=object), t),
+        "x": tracks.xy[..., 0].numpy().ravel(),
+        "y": tracks.xy[..., 1].numpy().ravel(),
+        "visibility": tracks.visibility.numpy().ravel(),
+        "confidence": tracks.confidence.numpy().ravel(),
+        "visible": tracks.visible().numpy().ravel(),
+    }
+    if tracks.sources is not None:
+        words = np.array([source.name.lower() for source in Source], dtype=object)
+        columns["source"] = words[tracks.sources.numpy().ravel()]
+    if tracks.states is not None:
+        words = np.array([state.name.lower() for state in PointState], dtype=object)
+        states = tracks.states
+        columns |= {
+            "state": words[states.state.numpy().ravel()],
+            "similarity": states.similarity.numpy().ravel(),
+            "times_redetected": states.times_redetected.numpy().ravel(),
+            "raw_x": states.raw_xy[..., 0].numpy().ravel(),
+            "raw_y": states.raw_xy[..., 1].numpy().ravel(),
+            "raw_visibility": states.raw_visibility.numpy().ravel(),
+        }
+    return columns
+
+
+def to_pandas(tracks: Tracks) -> Any:
+    """A long table: see `Tracks.to_pandas`."""
+    import pandas as pd
+
+    return pd.DataFrame(columns_of(tracks))
+
+
+def to_keypoints(tracks: Tracks, frame: int) -> Any:
+    """One frame for supervision: see `Tracks.to_supervision`."""
+    import supervision as sv
+
+    row = frame - tracks.first_frame
+    if not 0 <= row < len(tracks):
+        last = tracks.first_frame + len(tracks) - 1
+        raise ValueError(f"frame: expected one of {tracks.first_frame}..{last}, got {frame}")
+    known = tracks.tracked()[row].numpy()
+    names = np.array(tracks.queries.labels(), dtype=object)[known]
+    visibility = tracks.visibility[row].numpy()[known]
+    return sv.KeyPoints(
+        xy=tracks.xy[row].numpy()[known][:, None],
+        keypoint_confidence=visibility[:, None],
+        visible=tracks.visible()[row].numpy()[known][:, None],
+        data={"id": tracks.ids.numpy()[known], "name": names},
+    )
+
+
+def to_movement(tracks: Tracks, individual: str) -> Any:
+    """A data set of poses: see `Tracks.to_movement`."""
+    import xarray as xr
+
+    known = tracks.tracked().numpy()
+    position = np.moveaxis(tracks.xy.double().numpy(), 1, 2)[..., None]  # time, space, keypoints, individuals
+    confidence = np.where(known, tracks.visibility.double().numpy(), np.nan)[..., None]
+    return xr.Dataset(
+        {
+            "position": (("time", "space", "keypoints", "individuals"), position),
+            "confidence": (("time", "keypoints", "individuals"), confidence),
+        },
+        coords={
+            "time": (tracks.first_frame + np.arange(len(tracks))) / tracks.fps,
+            "space": ["x", "y"],
+            "keypoints": tracks.queries.labels(),
+            "individuals": [individual],
+        },
+        attrs={
+            "source_software": "pointtrack",
+            "ds_type": "poses",
+            "fps": tracks.fps,
+            "time_unit": "seconds",
+        },
+    )
+
+
+def to_detections(masks: Masks, frame: int) -> Any:
+    """One frame for supervision: see `Masks.to_supervision`."""
+    import supervision as sv
+
+    row = frame - masks.first_frame
+    if not 0 <= row < len(masks):
+        last = masks.first_frame + len(masks) - 1
+        raise ValueError(f"frame: expected one of {masks.first_frame}..{last}, got {frame}")
+    here = masks.present()[row].numpy()
+    pictures = masks.masks[row].numpy()[here]
+    names = np.array([name or "object" for name in masks.names] or ["object"] * len(here), dtype=object)
+    classes = {name: i for i, name in enumerate(dict.fromkeys(names.tolist()))}
+    return sv.Detections(
+        xyxy=sv.mask_to_xyxy(pictures) if len(pictures) else np.zeros((0, 4)),
+        mask=pictures,
+        confidence=masks.scores[row].numpy()[here],
+        class_id=np.array([classes[name] for name in names[here]], dtype=int),
+        tracker_id=masks.object_ids.numpy()[here],
+        data={"class_name": names[here]},
+    )

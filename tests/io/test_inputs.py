@@ -1,0 +1,192 @@
+"""Videos and points as people hand them in."""
+
+import io
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import pointtrack as pt
+from pointtrack.io.examples import example_video
+from pointtrack.io.picture_lists import matching
+from pointtrack.io.pipes import playable
+from pointtrack.types import Queries, Video
+
+FRAMES = np.random.default_rng(0).integers(0, 255, (5, 12, 20, 3), np.uint8)
+GREY = FRAMES[..., 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (FRAMES, FRAMES),
+        (torch.from_numpy(FRAMES), FRAMES),
+        (FRAMES[::-1], FRAMES[::-1]),
+        (FRAMES[:, :, ::-1], FRAMES[:, :, ::-1]),
+        (np.asfortranarray(FRAMES), FRAMES),
+        (list(FRAMES), FRAMES),
+        (tuple(torch.from_numpy(FRAMES)), FRAMES),
+        ([Image.fromarray(frame) for frame in FRAMES], FRAMES),
+        (FRAMES.transpose(0, 3, 1, 2), FRAMES),
+        (torch.from_numpy(FRAMES).permute(0, 3, 1, 2)[None], FRAMES),
+        (
+            np.dstack([FRAMES.reshape(60, 20, 3), np.full((60, 20), 9, np.uint8)]).reshape(5, 12, 20, 4),
+            FRAMES,
+        ),
+        (GREY, np.repeat(GREY[..., None], 3, -1)),
+        (GREY[..., None], np.repeat(GREY[..., None], 3, -1)),
+        (GREY[:, None], np.repeat(GREY[..., None], 3, -1)),
+        ([Image.fromarray(frame) for frame in GREY], np.repeat(GREY[..., None], 3, -1)),
+    ],
+)
+def test_frames_of_any_layout(given, expected):
+    video = pt.read_video(given)
+    assert video.wh == (20, 12)
+    np.testing.assert_array_equal(video.frames, expected)
+    if hasattr(given, "shape"):
+        np.testing.assert_array_equal(Video(given).frames, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (FRAMES / 255, r"0\.\.1: convert with \(frames \* 255\)\.round"),
+        (FRAMES.astype(np.float32), r"0\.\.255: convert with frames\.round\(\)\.astype\('uint8'\)"),
+        (FRAMES / 127.5 - 1, r"-1\.\.1: convert with \(\(frames \+ 1\) \* 127\.5\)"),
+        (FRAMES.astype(np.uint16) * 257, r"0\.\.65535: convert with \(frames / 257\)"),
+        (FRAMES.astype(np.uint16) * 16, r"0\.\.4095: convert with \(frames / 16\.0588\)"),
+        (FRAMES.astype(np.int64), r"0\.\.255: convert with frames\.astype\('uint8'\)"),
+        (FRAMES > 100, r"frames\.astype\('uint8'\) \* 255"),
+        (FRAMES[0], r"which is one frame: frames\[None\]"),
+        (FRAMES[:0], "at least one frame"),
+        (np.zeros((5, 12, 20, 7), np.uint8), "expected 3 channels last"),
+    ],
+)
+def test_advice_fits_what_was_given(given, advice):
+    with pytest.raises(ValueError, match=advice):
+        Video(given)
+    with pytest.raises(ValueError, match="expected"):
+        pt.read_video(given)
+
+
+def test_the_advice_helps():
+    for given, made in (
+        (FRAMES / 255, lambda frames: (frames * 255).round().astype("uint8")),
+        (FRAMES.astype(np.uint16) * 257, lambda frames: (frames / 257).round().astype("uint8")),
+    ):
+        np.testing.assert_array_equal(Video(made(given)).frames, FRAMES)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for t in (8, 9, 10, 11):
+        cv2.imwrite(str(tmp_path / f"f{t}.png"), FRAMES[t - 8][..., ::-1])
+        cv2.imwrite(str(tmp_path / f"n{t:04d}.png"), FRAMES[t - 8][..., ::-1])
+    return tmp_path
+
+
+def test_lists_and_patterns_of_pictures(folder):
+    natural = [folder / f"f{t}.png" for t in (8, 9, 10, 11)]
+    for given in (natural, [str(path) for path in natural], str(folder / "f*.png"), folder / "f%d.png"):
+        np.testing.assert_array_equal(pt.read_video(given, fps=10).frames, FRAMES[:4])
+    numbered = pt.read_video(str(folder / "n%04d.png"))
+    np.testing.assert_array_equal(numbered.frames, FRAMES[:4])
+    assert matching(str(folder / "f8.png")) is None
+    with pytest.raises(
+        FileNotFoundError, match=r"x\*\.png: expected files that fit this pattern, found none"
+    ):
+        pt.read_video(str(folder / "x*.png"))
+    with pytest.raises(FileNotFoundError, match="f99.png: expected a picture, found nothing"):
+        pt.read_video([natural[0], folder / "f99.png"])
+    (folder / "text.txt").write_text("no")
+    with pytest.raises(ValueError, match="expected pictures"):
+        pt.read_video([natural[0], folder / "text.txt"])
+
+
+def test_a_pattern_that_fits_one_video_is_that_video(folder):
+    pt.write_video(folder / "a.mp4", FRAMES)
+    assert len(pt.read_video(str(folder / "*.mp4"))) == 5
+
+
+@pytest.mark.parametrize("make", [list, np.array, torch.tensor, tuple, lambda rows: np.array([rows])])
+def test_points_as_rows(make):
+    queries = Queries.of(make([[0, 1.5, 2], [3, 4, 5]]))
+    assert queries.frame.tolist() == [0, 3]
+    assert queries.xy.tolist() == [[1.5, 2], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (
+            [[1, 2], [3, 4]],
+            r"got shape \(2, 2\); for \(x, y\) alone say the frame: pt.Queries\(frame=0, xy=points\)",
+        ),
+        ("somewhere", "rows of .frame, x, y., got str"),
+        (Video(FRAMES), "are video and queries swapped"),
+        ([[0.5, 1, 2]], "expected whole numbers"),
+    ],
+)
+def test_points_that_are_none_are_told(points, message):
+    with pytest.raises(ValueError, match=message):
+        Queries.of(points)
+    assert len(Queries.of([])) == 0
+    assert Queries.of([0, 5, 6]).xy.tolist() == [[5, 6]]
+
+
+def test_a_tracker_takes_all_of_it(tiny_tracker_file, capfd):
+    tracker = pt.Tracker(tiny_tracker_file)
+    frames = np.random.default_rng(1).integers(0, 255, (6, 48, 64, 3), np.uint8)
+    expected = tracker.track(Video(frames), Queries([0, 2], [[20, 20], [30, 30]]))
+    for video, points in (
+        (frames, [(0, 20, 20), (2, 30, 30)]),
+        (torch.from_numpy(frames).permute(0, 3, 1, 2), torch.tensor([[0, 20, 20], [2, 30, 30]])),
+        (list(frames), np.array([[0, 20, 20], [2, 30, 30]])),
+    ):
+        assert torch.equal(tracker.track(video, points).xy, expected.xy)
+    assert tracker.track(frames, []).xy.shape == (6, 0, 2)
+    named = tracker.track(frames, Queries(0, [[20, 20]], names=["nose"]), progress=True)
+    assert named.queries.names == ("nose",)
+    assert "tracking" in capfd.readouterr().err
+    with pytest.raises(ValueError, match=r"swapped: tracker.track\(video, queries\)"):
+        tracker.track([(0, 20, 20)] and Queries(0, [[20, 20]]), frames)
+
+
+def test_the_bundled_clip():
+    assert len(example_video()) > 10
+    with pytest.raises(ValueError, match="example: expected one of .*hard.*got 'none'"):
+        example_video("none")
+
+
+@pytest.mark.parametrize("faststart", [True, False])
+def test_an_mp4_from_a_pipe_is_played_wherever_its_index_is(tmp_path, faststart):
+    import av
+
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w", options={"movflags": "faststart"} if faststart else {}) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for t in range(5):
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * t, np.uint8), "rgb24"))
+            )
+        container.mux(stream.encode(None))
+    code = "import pointtrack as pt; print(len(pt.read_video('-')))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], stdin=path.open("rb"), capture_output=True, check=False
+    )
+    assert run.stdout.split() == [b"5"], run.stderr
+    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as cat:
+        run = subprocess.run([sys.executable, "-c", code], stdin=cat.stdout, capture_output=True, check=False)
+    assert run.stdout.split() == [b"5"], run.stderr
+    assert b"reading all of it before the first frame" in run.stderr
+
+
+def test_what_is_ahead_of_a_pipe_is_not_lost():
+    data = bytes(range(200))
+    stream = playable(io.BytesIO(data))
+    assert stream.read(10) + stream.read(80) + stream.read() == data
