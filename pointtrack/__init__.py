@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pointtrack.io.examples import example_video
     from pointtrack.io.masks import load_masks, save_masks
     from pointtrack.io.queries import load_queries
     from pointtrack.io.tracks import load_tracks, save_tracks
@@ -43,6 +44,7 @@ _MODULES = {
     "corner_queries": "tracking.queries",
     "draw_masks": "viz.masks",
     "draw_tracks": "viz.tracks",
+    "example_video": "io.examples",
     "grid_queries": "tracking.queries",
     "load_masks": "io.masks",
     "load_queries": "io.queries",
@@ -72,6 +74,7 @@ __all__ = [
     "corner_queries",
     "draw_masks",
     "draw_tracks",
+    "example_video",
     "grid_queries",
     "load_masks",
     "load_queries",

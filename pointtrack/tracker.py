@@ -10,6 +10,7 @@ from typing import Any
 from pointtrack.io.live_reader import FrameReader
 from pointtrack.io.video import open_video
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.inputs import inputs_of, progress_of, with_names
 from pointtrack.pipeline.live import LiveTracker
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import track_long
@@ -93,16 +94,16 @@ class Tracker:
         return other
 
     def track(
-        self, video: Video, queries: Queries, *, backward: bool = True, progress: Progress | None = None
+        self, video: Any, queries: Any, *, backward: bool = True, progress: Progress | bool | None = None
     ) -> Tracks:
         """Track points through a whole video.
 
         Args:
-            video: the frames.
-            queries: points with their frames.
+            video: a `Video`, or anything that `read_video` takes: a path, a pattern, an array, frames.
+            queries: `Queries`, or rows of (frame, x, y).
             backward: also track every point from its own frame back to the first one; otherwise its track is NaN before that.
             progress: called with the number of frames that each step has done; 2 passes over part of the video when
-                points are tracked backward.
+                points are tracked backward. True shows a bar.
 
         Returns:
             Tracks over all frames. Each point is exactly where it was asked for on its own frame, visible.
@@ -110,6 +111,11 @@ class Tracker:
         Raises:
             ValueError: a query after the last frame or outside the image.
         """
+        video, queries = inputs_of(video, queries)
+        with progress_of(progress, len(video)) as step:
+            return with_names(self._track(video, queries, backward, step), queries)
+
+    def _track(self, video: Video, queries: Queries, backward: bool, progress: Progress | None) -> Tracks:
         options: TrackOptions = self.options
         settings: dict[str, Any] = {"backward": backward, "progress": progress}
         if options.states is not None:

@@ -25,6 +25,7 @@ PUBLIC = [
     "corner_queries",
     "draw_masks",
     "draw_tracks",
+    "example_video",
     "grid_queries",
     "load_masks",
     "load_queries",
@@ -60,7 +61,7 @@ print(json.dumps([before, state(), [name for name in ("train", "evaluation") if 
 
 
 def test_public_names():
-    assert sorted(pointtrack.__all__) == PUBLIC and len(PUBLIC) <= 26
+    assert sorted(pointtrack.__all__) == PUBLIC and len(PUBLIC) <= 27
     assert not [name for name in PUBLIC if not hasattr(pointtrack, name)]
 
 

@@ -26,7 +26,7 @@ def made_up_tracks(frames=5, ids=(0, 1, 2), first_frame=0):
     ("settings", "message"),
     [
         ({"frames": pixels()[0]}, r"expected shape \(t, h, w, 3\), RGB last, got \(8, 12, 3\)"),
-        ({"frames": pixels()[..., :1]}, r"got \(5, 8, 12, 1\)"),
+        ({"frames": pixels()[..., :2]}, r"expected 3 channels last .* got shape \(8, 12, 2\)"),
         ({"frames": pixels().astype(np.float32)}, "expected uint8 values 0..255, got float32"),
         ({"frames": pixels()[:0]}, "at least one frame and one pixel"),
         ({"frames": pixels(), "fps": 0}, "fps: expected a positive number, got 0"),
