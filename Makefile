@@ -18,7 +18,7 @@ KUBRIC_PYTHON ?= python3.11
 KUBRIC_VENV   ?= .venv-kubric
 KUBRIC_PIP    := $(KUBRIC_VENV)/bin/python -m pip --disable-pip-version-check install -qq --retries 2
 
-.PHONY: demo test check bench docs clean kubric-env
+.PHONY: demo test ui-test check bench docs clean kubric-env
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -27,6 +27,10 @@ demo: $(VENV)/.ready
 # One torch thread per test process: two processes on two cores beat one process with two threads.
 test: $(VENV)/.ready-test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS)
+
+# The page in chromium, where there is one; `make test` runs this too.
+ui-test: $(VENV)/.ready-test
+	$(PY) -m pytest -q tests/ui
 
 check: $(VENV)/.ready-dev
 	$(PY) -m ruff check .

@@ -127,12 +127,12 @@ export function askForExport(app) {
   const { boot, state } = app;
   if (!boot || !state) return;
   /** @type {Record<string, string>} */
-  const words = { npz: "pointtrack .npz", csv: "CSV", json: "JSON", dlc: "DeepLabCut CSV", "dlc-h5": "DeepLabCut H5", napari: "napari", cvat: "CVAT", tapvid: "TAP-Vid", davis: "DAVIS PNGs", ytvos: "YouTube-VOS", coco: "COCO", ytvis: "YouTube-VIS", yolo: "YOLO", mot: "MOT", cutout: "cut-out video" };
+  const words = { npz: "pointtrack .npz", csv: "CSV", json: "JSON", dlc: "DeepLabCut CSV", "dlc-h5": "DeepLabCut H5", napari: "napari", cvat: "CVAT", tapvid: "TAP-Vid", davis: "DAVIS PNGs", ytvos: "YouTube-VOS", coco: "COCO", ytvis: "YouTube-VIS", yolo: "YOLO", mot: "MOT", cutout: "cut-out video", sleap: "SLEAP", parquet: "Parquet", rerun: "Rerun", "napari-tracks": "napari tracks", nuke: "Nuke", "after-effects": "After Effects", fusion: "Fusion", "3de": "3DEqualizer", blender: "Blender", comfyui: "ComfyUI", mp4: ".mp4", m4v: ".m4v", mov: ".mov", mkv: ".mkv", webm: ".webm", gif: ".gif", png: "PNGs" };
   /** @type {Record<string, HTMLInputElement[]>} */
   const boxes = {};
   const choices = (/** @type {string} */ kind, /** @type {string[]} */ names, /** @type {string[]} */ ticked, /** @type {boolean} */ enabled) => {
     boxes[kind] = names.map((name) => h("input", { type: "checkbox", value: name, checked: enabled && ticked.includes(name), disabled: !enabled, onchange: tell, id: `export-${kind}-${name}` }));
-    return h("div", { class: "choices" }, ...names.map((name, place) => h("label", {}, boxes[kind][place], words[name] ?? `.${name}`)));
+    return h("div", { class: "choices" }, ...names.map((name, place) => h("label", {}, boxes[kind][place], words[name] ?? name)));
   };
   const number = (/** @type {string} */ id, /** @type {number} */ value, /** @type {number} */ most, /** @type {string} */ step = "1") => h("input", { type: "number", id, value, min: "0", max: most, step, onchange: tell });
   const [smooth, trail, opacity] = [number("export-smooth", 0, 100), number("export-trail", app.settings.trail, 256), number("export-opacity", app.settings.opacity, 1, "0.05")];

@@ -9,8 +9,6 @@ export function openLive() {
   const source = h("input", { type: "text", placeholder: "0, rtsp://camera/stream, or a video file", class: "grow", "aria-label": "Source", id: "live-source" });
   const words = h("p", { class: "quiet", id: "live-words" }, "The number of a camera of this machine, the address of a stream, or a file that is played at its own speed. Then click into the picture: every click is a point.");
   const canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "Live picture; click adds a point", width: 640, height: 360, id: "live-picture" });
-  canvas.style.width = "100%";
-  canvas.style.background = "#000";
   /** @type {WebSocket|null} */
   let socket = null;
   /** @type {any} */

@@ -148,14 +148,15 @@ export class Stage {
       }
       if (fixed.has(id)) {
         over.strokeStyle = "#fff";
-        over.lineWidth = 1.5;
+        over.lineWidth = chosen && app.selection?.kind === "point" ? 2 : 1;
         over.strokeRect(sx - radius - 2.5, sy - radius - 2.5, 2 * radius + 5, 2 * radius + 5);
       }
       if (chosen) {
         over.strokeStyle = "#fff";
-        over.lineWidth = 2;
+        const alone = app.selection?.kind === "point";
+        over.lineWidth = alone ? 2 : 1;
         over.beginPath();
-        over.arc(sx, sy, radius + 5, 0, 7);
+        over.arc(sx, sy, radius + (alone ? 6 : 2), 0, 7);
         over.stroke();
       }
     });
@@ -244,16 +245,20 @@ export class Stage {
     const asked = app.candidates;
     if (!asked) return;
     const picture = app.frames?.at(asked.frame);
+    // All show the same place, so that they can be compared: where the largest one is, with some room around it.
+    const boxes = asked.candidates.map((one) => one.mask.box);
+    const [left, top] = [Math.min(...boxes.map((box) => box[0])), Math.min(...boxes.map((box) => box[1]))];
+    const [right, bottom] = [Math.max(...boxes.map((box) => box[0] + box[2])), Math.max(...boxes.map((box) => box[1] + box[3]))];
+    const middle = [(left + right) / 2, (top + bottom) / 2];
+    const scale = Math.min(192 / (1.25 * (right - left)), 124 / (1.25 * (bottom - top)), 4);
     const buttons = asked.candidates.map((candidate, place) => {
       const canvas = h("canvas", { width: 192, height: 124 });
       const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
       const [w, height] = app.state?.wh ?? [1, 1];
-      const scale = Math.min(192 / w, 124 / height);
-      const [x, y] = [(192 - w * scale) / 2, (124 - height * scale) / 2];
+      const [x, y] = [96 - middle[0] * scale, 62 - middle[1] * scale];
       if (picture) {
-        context.globalAlpha = 0.55;
         context.drawImage(picture, x, y, w * scale, height * scale);
-        context.globalAlpha = 0.8;
+        context.globalAlpha = 0.65;
       }
       const painted = paint(candidate.mask, colorOf(app.state?.view.colors[`o${asked.object}`], asked.object));
       context.drawImage(painted.fill, x + painted.x * scale, y + painted.y * scale, painted.fill.width * scale, painted.fill.height * scale);

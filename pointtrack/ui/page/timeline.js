@@ -222,7 +222,7 @@ export class Timeline {
       const bin = frames / app.lanes.bins;
       for (let at = 0; at < values.length; at++) {
         if (values[at] === UNKNOWN) continue;
-        const [x0, x1] = [this.xOf(at * bin - 0.5), this.xOf((at + 1) * bin - 0.5)];
+        const [x0, x1] = [Math.round(this.xOf(at * bin - 0.5)), Math.round(this.xOf((at + 1) * bin - 0.5))];
         if (x1 < left || x0 > right) continue;
         const sure = values[at] / 250;
         if (absent && absent[at] < 125) {
@@ -233,7 +233,7 @@ export class Timeline {
         // Height says it as well as colour.
         const tall = (ROW - 5) * (0.25 + 0.75 * sure);
         context.fillStyle = sureColor(sure);
-        context.fillRect(x0, y + 1 + (ROW - 5 - tall), Math.max(x1 - x0 + 0.3, 1), tall);
+        context.fillRect(x0, y + 1 + (ROW - 5 - tall), Math.max(x1 - x0, 1), tall);
       }
     }
     for (const frame of row.keys) {

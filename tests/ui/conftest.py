@@ -1,0 +1,167 @@
+"""A server as the command starts it, in a process of its own, and a browser to look at it with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]  # fmt: skip
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass
+class Server:
+    """A running `pointtrack ui`; `url` has the token in it."""
+
+    process: subprocess.Popen[str]
+    url: str
+    home: Path
+
+    def kill(self) -> None:
+        """At once, as a power cut does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def start_server() -> Iterator[Callable[..., Server]]:
+    """Starts servers, and ends them."""
+    servers: list[Server] = []
+
+    def start(home: Path, *arguments: str) -> Server:
+        command = [sys.executable, "-m", "pointtrack.cli.main", "ui", *arguments]
+        environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            [*command, "--no-browser", "--out", str(home)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=home.parent,
+            env=environment,
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        while line and not line.startswith("open"):
+            line = process.stdout.readline()
+        assert line, "the server did not start"
+        server = Server(process, line.split()[1], home)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.send_signal(signal.SIGINT)
+    for server in servers:
+        try:
+            server.process.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, as the system has it; the tests are skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("needs chromium")
+    with playwright.sync_playwright() as running:
+        found = running.chromium.launch(executable_path=path, args=FLAGS)
+        yield found
+        found.close()
+
+
+class Page:
+    """A page of the browser, spoken to in the video's own pixels."""
+
+    def __init__(self, page: Any, url: str):
+        self.page = page
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(url)
+
+    def until(self, what: str, seconds: float = 90) -> None:
+        """Wait for an expression of the page, in which `app` and `stage` are known."""
+        end = time.monotonic() + seconds
+        while not self.ask(f"Boolean({what})"):
+            if time.monotonic() > end:
+                told = self.page.locator("#messages").inner_text()
+                raise AssertionError(f"still waiting for {what}; the page says {told!r}; {self.errors}")
+            time.sleep(0.03)
+
+    def ask(self, what: str) -> Any:
+        """The value of an expression."""
+        return self.page.evaluate(
+            f"() => {{ const {{ app, stage }} = window.pointtrack ?? {{}}; return app ? ({what}) : null; }}"
+        )
+
+    def opened(self) -> None:
+        """Wait for the video's first picture."""
+        self.until("app.state && stage.shownFrame === app.frame")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a pixel of the video is on the screen."""
+        sx, sy = self.ask(f"stage.port.toStage({x}, {y})")
+        box = self.page.locator("#picture").bounding_box()
+        return box["x"] + sx, box["y"] + sy
+
+    def click(self, x: float, y: float, button: str = "left") -> None:
+        """Click on a pixel of the video."""
+        self.page.mouse.click(*self.at(x, y), button=button)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """From one pixel of the video to another."""
+        self.page.mouse.move(*self.at(*start))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.at((start[0] + end[0]) / 2, (start[1] + end[1]) / 2))
+        self.page.mouse.move(*self.at(*end))
+        self.page.mouse.up()
+
+    def press(self, key: str) -> None:
+        """A key."""
+        self.page.keyboard.press(key)
+
+    def idle(self) -> None:
+        """Wait until nothing runs."""
+        self.until("app.busy === 0 && !app.state.run")
+
+    def show(self, frame: int) -> None:
+        """Go to a frame, and wait for it."""
+        self.page.evaluate("frame => window.pointtrack.app.show(frame)", frame)
+        self.until(f"stage.shownFrame === {frame}")
+
+    def shot(self, name: str) -> None:
+        """A picture for the guide, where POINTTRACK_SHOTS names a folder for them."""
+        folder = os.environ.get("POINTTRACK_SHOTS")
+        if folder:
+            self.page.wait_for_timeout(400)
+            self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Callable[..., Page]]:
+    """Opens pages, each in a browser profile of its own."""
+    contexts: list[Any] = []
+
+    def open_one(url: str, **options: Any) -> Page:
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 720}, **{"color_scheme": "dark", **options}
+        )
+        contexts.append(context)
+        return Page(context.new_page(), url)
+
+    yield open_one
+    for context in contexts:
+        context.close()

@@ -1,0 +1,228 @@
+"""The page in a browser: what a person does on the bundled clip, from the first click to the exported file."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pointtrack as pt
+from pointtrack.ui.rle import decode_mask
+
+pytestmark = pytest.mark.slow
+ASSETS = Path(str(resources.files("pointtrack").joinpath("assets")))
+LAST = 9  # of the frames that are followed: the tests should not take long
+
+
+@pytest.fixture(scope="module")
+def server(start_server, tmp_path_factory):
+    return start_server(tmp_path_factory.mktemp("ui") / "home", "demo")
+
+
+@pytest.fixture(scope="module")
+def truth() -> dict[str, np.ndarray]:
+    with np.load(ASSETS / "clip_tracks.npz") as file:
+        return dict(file)
+
+
+def ball_points(truth: dict[str, np.ndarray], frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points in view on a frame: those on the ball, and all others."""
+    names = truth["object_names"].tolist()
+    ball = truth["object_id"] == next(i for i, name in enumerate(names) if "ball" in str(name).lower())
+    seen = truth["visible"][frame]
+    return truth["xy"][frame][ball & seen], truth["xy"][frame][~ball & seen]
+
+
+def mask_on(page, number: int) -> np.ndarray:
+    """(h, w) bool of an object on the frame that the page shows."""
+    page.until(f"app.masks.frames.get(app.frame)?.answer.objects.some(one => one.id === {number})")
+    coded = page.ask(f"app.masks.frames.get(app.frame).answer.objects.find(one => one.id === {number}).mask")
+    return np.zeros((480, 854), bool) if coded is None else decode_mask(coded, (854, 480))
+
+
+def share_inside(mask: np.ndarray, xy: np.ndarray) -> float:
+    x, y = np.rint(xy).astype(int).T
+    return float(mask[y.clip(0, 479), x.clip(0, 853)].mean())
+
+
+def test_from_the_first_click_to_the_file(server, open_page, truth, tmp_path):
+    page = open_page(server.url)
+    page.opened()
+    page.shot("open")
+    assert "token" not in page.page.url
+    on_ball, beside = ball_points(truth, 0)
+
+    # Click the ball: a mask is there at once; a click may mean a part, and another answer can be taken.
+    centre = on_ball.mean(axis=0)
+    page.click(*centre)
+    page.until("app.state.objects.length === 1")
+    page.until("app.candidates")
+    page.shot("click")
+    candidates = page.ask("app.candidates.candidates.map(one => one.mask)")
+    fits = [share_inside(decode_mask(one, (854, 480)), on_ball) for one in candidates]
+    page.press(str(1 + int(np.argmax(fits))))
+    page.until("app.state.history.now === 2")
+    page.idle()
+    assert share_inside(mask_on(page, 1), on_ball) == pytest.approx(max(fits))
+    # A box says it all.
+    page.press("b")
+    (left, top), (right, bottom) = on_ball.min(axis=0), on_ball.max(axis=0)
+    page.drag((max(left - 5, 0), top - 5), (right + 5, bottom + 5))
+    page.until("app.state.history.now === 3")
+    page.press("c")
+    page.idle()
+    mask = mask_on(page, 1)
+    assert share_inside(mask, on_ball) > 0.8, "the mask covers the ball"
+    assert share_inside(mask, beside) < 0.15, "and little else"
+
+    # Follow it as far as the marked range goes.
+    page.show(LAST)
+    page.press("u")
+    page.until(f"app.state.view.out === {LAST}")
+    page.show(0)
+    page.press("Shift+P")
+    page.until(f"app.masks.at({LAST})?.answer.objects[0].known")
+    page.idle()
+    page.show(LAST)
+    on_ball_later, beside_later = ball_points(truth, LAST)
+    page.shot("propagated")
+    followed = mask_on(page, 1)
+    assert share_inside(followed, on_ball_later) > 0.7 and share_inside(followed, beside_later) < 0.15
+
+    # Correct it by a click beside it, and take that back.
+    inside = np.argwhere(followed)
+    y, x = inside[np.argmin(np.abs(inside - inside.mean(axis=0)).sum(axis=1))]
+    page.click(float(x), float(y), button="right")
+    page.until("app.state.objects[0].keys.length === 2")
+    page.idle()
+    corrected = mask_on(page, 1)
+    assert not corrected[y, x], "the click is honoured"
+    page.shot("corrected")
+    page.press("Control+z")
+    page.until("app.state.objects[0].keys.length === 1")
+    page.idle()
+    assert np.array_equal(mask_on(page, 1), followed), "all is as before the correction"
+
+    # Export COCO; the file says what the API says.
+    page.press("Control+e")
+    dialog = page.page.locator("dialog")
+    for name in ("masks-coco", "masks-ytvis"):
+        dialog.locator(f"#export-{name}").check()
+    page.shot("export")
+    dialog.locator("#export-go").click()
+    page.page.wait_for_selector("#export-results a", timeout=60_000)
+    assert "pointtrack segment" in dialog.locator(".command").inner_text()
+    with page.page.expect_download() as download:
+        dialog.get_by_role("link", name="clip_ytvis.json").click()
+    path = tmp_path / "clip.json"
+    download.value.save_as(path)
+    masks = pt.load_masks(path)
+    assert len(masks) == LAST + 1 and np.array_equal(masks.masks[LAST, 0].numpy(), followed)
+    folder = next((server.home).glob("clip-*/exports/*"))
+    session = pt.ObjectSession(pt.read_video(ASSETS / "clip.mp4"), pt.Tracker(), pt.load_segmenter(), cuts=())
+    session.load(folder / "clip_objects.npz")
+    assert torch.equal(session.masks(0, LAST + 1).masks, masks.masks), "the same as the API's session"
+    assert json.loads((folder / "clip_coco.json").read_text())["annotations"]
+    assert not page.errors
+
+
+def test_points_are_dragged_and_two_tabs_see_the_same(server, open_page):
+    page, other = open_page(server.url), open_page(server.url)
+    for one in (page, other):
+        one.opened()
+    page.show(0)
+    page.press("p")
+    page.click(525, 180)
+    page.until("app.state.points.length === 1")
+    page.until("app.tracks.at(9)?.ids.length && !Number.isNaN(app.tracks.at(9).values[0])")
+    page.press("Escape")
+    page.idle()
+    page.show(6)
+    page.until("!Number.isNaN(app.tracks.at(6)?.values[0] ?? NaN)")
+    x, y = page.ask("[...app.tracks.at(6).values.slice(0, 2)]")
+    page.drag((x, y), (x + 30, y + 20))
+    page.until("app.state.points[0].fixes.length === 2")
+    page.press("Escape")
+    page.idle()
+    page.until("!app.tracks.old.size && app.tracks.asked.size === 0")
+    found = page.ask("[...app.tracks.at(6).values.slice(0, 3)]")
+    assert found == pytest.approx([x + 30, y + 20, 1], abs=1.5), "the track passes through there"
+    page.shot("points")
+    other.until("app.state.points[0]?.fixes.length === 2", 10)
+    other.press("Control+z")
+    page.until("app.state.points[0].fixes.length === 1")
+    assert not page.errors and not other.errors
+
+
+def test_by_keys_alone(server, open_page):
+    page = open_page(server.url)
+    page.opened()
+    page.show(3)
+    steps = page.ask("app.state.history.now")
+    page.press("n")
+    page.press("k")
+    for _ in range(12):
+        page.press("Shift+ArrowLeft")
+    page.press("Enter")
+    page.until(f"app.state.history.now === {steps + 1}")
+    page.press("Escape")
+    page.press("h")
+    page.until("app.state.view.hidden.length === 1")
+    page.press("?")
+    assert page.page.locator("dialog h2").inner_text() == "Keys"
+    page.shot("keys")
+    page.press("Escape")
+    page.press("t")
+    assert page.page.evaluate("() => document.documentElement.dataset.theme") == "light"
+    page.shot("light")
+    for _ in range(2):
+        page.press("Control+z")
+    page.until(f"app.state.history.now === {steps}")
+    assert not page.errors
+
+
+def test_a_killed_server_has_lost_nothing(start_server, open_page, tmp_path):
+    first = start_server(tmp_path / "home", "demo")
+    page = open_page(first.url)
+    page.opened()
+    page.click(300, 250)
+    page.until("app.state.objects.length === 1")
+    page.press("b")
+    page.press("n")
+    page.press("b")
+    page.drag((660, 90), (720, 300))
+    page.until("app.state.objects.length === 2")
+    before = page.ask("app.state.history")
+    first.kill()
+    page.until("!app.connected", 20)
+    again = open_page(start_server(tmp_path / "home", "demo").url)
+    again.opened()
+    assert again.ask("app.state.history") == before
+    assert mask_on(again, 1).any() and mask_on(again, 2).any()
+
+
+def test_a_broken_file_is_told_of_and_not_kept(server, open_page, tmp_path):
+    page = open_page(server.url)
+    page.opened()
+    broken = tmp_path / "<img src=x onerror=alert(1)>.mp4"
+    broken.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(4000))
+    page.press("Control+o")
+    page.page.set_input_files("input[type=file]", str(broken))
+    page.until("document.querySelector('.message.bad')")
+    words = page.page.locator(".message.bad").first.inner_text()
+    assert "expected a video" in words
+    assert page.page.locator(".message img").count() == 0, "file names never become HTML"
+    assert not list((server.home / "uploads").iterdir())
+
+
+def test_who_has_no_token_gets_nothing(server):
+    address = server.url.partition("?")[0]
+    for path in ("", "page/main.js", "api/boot", "api/browse"):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(address + path)
