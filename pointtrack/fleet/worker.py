@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.2  # between two looks at time and memory
 CRASHES = 2  # processes that a video may take with it before it is put aside: the first may have been killed by somebody
+STARTS = 3  # that may fail before it is not the fault of somebody who kills processes
 _job: Job | None = None  # of this process
 
 
@@ -121,23 +122,26 @@ class Worker:
         if self._pool is None:
             if self._stopping.is_set():
                 raise Stopped
-            context = multiprocessing.get_context(
-                "spawn"
-            )  # a fork would copy threads and GPU contexts that do not work
-            self._pool = ProcessPoolExecutor(1, context, initializer=_prepare)
-            try:
-                self._process = self._pool.submit(os.getpid).result()
-                self._pool.submit(_load, self.setup).result()
-            except BrokenProcessPool as error:
-                self._end()
-                if self._stopping.is_set():
-                    raise Stopped from None
-                raise RuntimeError(
-                    "a worker ended while it loaded its models: is there memory for so many workers?"
-                ) from error
-            except BaseException:
-                self._end()
-                raise
+            # A fork would copy threads and GPU contexts that do not work.
+            context = multiprocessing.get_context("spawn")
+            for start in range(STARTS):
+                self._pool = ProcessPoolExecutor(1, context, initializer=_prepare)
+                try:
+                    self._process = self._pool.submit(os.getpid).result()
+                    self._pool.submit(_load, self.setup).result()
+                    break
+                except BrokenProcessPool as error:
+                    self._end()
+                    if self._stopping.is_set():
+                        raise Stopped from None
+                    if start + 1 == STARTS:
+                        raise RuntimeError(
+                            f"a worker ended while it loaded its models, {STARTS} times: is there memory for so many?"
+                        ) from error
+                except BaseException:
+                    self._end()
+                    raise
+        assert self._pool is not None
         return self._pool
 
     def _kill(self) -> None:

@@ -1,0 +1,158 @@
+"""Workers: whatever a video does to its process, the worker says so and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pointtrack.fleet.job import JobSetup
+from pointtrack.fleet.manifest import VideoTask
+from pointtrack.fleet.worker import Stopped, Worker
+from tests.support.clips import moving_video, write_broken, write_clips
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def setup(tmp_path, job):
+    return JobSetup(str(tmp_path / "out"), job, "run", limit_frames=20)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_clips(tmp_path, 2)
+    write_broken(tmp_path)
+    return tmp_path
+
+
+def task(folder, name):
+    return VideoTask(name, str(folder / name))
+
+
+def test_limits_end_a_video_and_not_the_worker(setup, folder):
+    worker = Worker(replace(setup, limit_seconds=20.0))
+    try:
+        assert worker.run(task(folder, "even/clip000.mp4"))["status"] == "done"
+        process = worker._process
+        assert worker.run(task(folder, "text.mp4"))["reason"] == "unreadable"
+        assert worker._process == process  # kept: its models are loaded once
+        worker.setup = replace(worker.setup, limit_seconds=1.0)
+        row = worker.run(task(folder, "hang.mp4"))
+        assert (row["status"], row["reason"]) == ("failed", "seconds")
+        assert row["message"] == "expected at most 1 s, took longer"
+        assert is_gone(process)
+        worker.setup = replace(worker.setup, limit_seconds=None, limit_memory=10_000_000)
+        row = worker.run(task(folder, "hang.mp4"))
+        assert row["reason"] == "memory"
+        assert "expected at most 0.0 GB of memory, took" in row["message"]
+        assert row["peak_memory"] > 10_000_000
+        worker.setup = setup
+        assert worker.run(task(folder, "odd/clip001.mp4"))["status"] == "done"
+    finally:
+        worker.close()
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_killed_process_is_replaced_once(setup, folder, monkeypatch, kills):
+    worker, real, killed = Worker(setup), Worker._watched, []
+
+    def watched(self, answer, *about):
+        if len(killed) < kills:
+            killed.append(self._process)
+            os.kill(self._process, signal.SIGKILL)
+        return real(self, answer, *about)
+
+    monkeypatch.setattr(Worker, "_watched", watched)
+    try:
+        worker.setup = replace(setup, limit_seconds=5.0)
+        row = worker.run(task(folder, "hang.mp4"))
+        assert len(set(killed)) == kills
+        assert row["reason"] == ("seconds" if kills == 1 else "crashed")
+        if kills == 2:
+            assert row["message"] == "its process ended without an answer, 2 times"
+    finally:
+        worker.close()
+
+
+def is_gone(process):
+    """Within five seconds."""
+    for _ in range(50):
+        try:
+            if psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_stopped_worker_leaves_no_process(setup, folder):
+    worker = Worker(setup)
+    worker._started()
+    process = worker._process
+    threading.Timer(0.5, worker.stop).start()
+    with pytest.raises(Stopped):
+        worker.run(task(folder, "hang.mp4"))
+    worker.close()
+    assert is_gone(process)
+
+
+def test_models_that_cannot_be_loaded_are_told(setup, folder):
+    setup = replace(setup, options=replace(setup.options, tracker="none"))
+    with pytest.raises(FileNotFoundError, match="tracker 'none': expected one of small"):
+        Worker(setup).run(task(folder, "even/clip000.mp4"))
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from pointtrack.fleet.job import JobSetup
+from pointtrack.fleet.manifest import VideoTask
+from pointtrack.fleet.options import JobOptions
+from pointtrack.fleet.worker import Worker
+
+if __name__ == "__main__":
+    worker = Worker(JobSetup(sys.argv[1], JobOptions(tracker=sys.argv[2], device="cpu", grid=3), "run"))
+    worker._started()
+    print(worker._process, flush=True)
+    worker.run(VideoTask("hang.mp4", sys.argv[3]))
+"""
+
+
+def test_a_killed_driver_takes_its_workers_along(folder, tmp_path, job):
+    """Also one that hangs in the middle of a video."""
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    command = [sys.executable, str(script), str(tmp_path / "out"), job.tracker, str(folder / "hang.mp4")]
+    driver = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    process = psutil.Process(int(driver.stdout.readline()))
+    time.sleep(0.5)
+    driver.kill()
+    driver.wait()
+    try:
+        process.wait(10)
+    except psutil.TimeoutExpired:
+        process.kill()
+        raise AssertionError("the worker outlived its driver") from None
+
+
+def test_headers_are_read_apart(setup, folder):
+    worker = Worker(setup)
+    try:
+        assert worker.count_frames(task(folder, "long.mp4"), 20) == len(moving_video(1, 24))
+        assert worker.count_frames(task(folder, "text.mp4"), 20) is None
+        assert worker.count_frames(task(folder, "hang.mp4"), 1) is None
+        assert worker.count_frames(task(folder, "odd/clip001.mp4"), 20) == 7
+    finally:
+        worker.close()
