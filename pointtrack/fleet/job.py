@@ -23,12 +23,20 @@ from pointtrack.fleet.measures import mask_measures, track_measures
 from pointtrack.fleet.memory import peak_of_this_process, restart_peak
 from pointtrack.fleet.options import JobOptions
 from pointtrack.fleet.output import Output
-from pointtrack.fleet.work import Models, choose_queries, follow_objects, track_points, write_results
+from pointtrack.fleet.work import (
+    Models,
+    Seen,
+    choose_queries,
+    follow_objects,
+    track_flat,
+    track_points,
+    write_results,
+)
 from pointtrack.io.storage import download, local_path
-from pointtrack.io.video import open_video, read_video
+from pointtrack.io.video import VideoStream, open_video, read_video
 from pointtrack.system import package_version
 from pointtrack.tracking.shots import find_cuts
-from pointtrack.types import Video
+from pointtrack.types import Masks, Tracks, Video
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -166,29 +174,54 @@ class Job:
         with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
             scratch = Path(folder)
             source = self._fetched(task.video, scratch / "video")
-            video = self._read(source, options)
-            row: dict[str, Any] = {
-                "frames": len(video), "width": video.wh[0], "height": video.wh[1], "fps": video.fps,
-                "cuts": len(find_cuts(video)),
-            }  # fmt: skip
+            video = None if options.flat else self._read(source, options)
             began = time.perf_counter()
             try:
-                queries = choose_queries(video, options) if options.wants_tracks else None
-                masks = follow_objects(self.models, video, options) if options.wants_masks else None
-                tracks = None if queries is None else track_points(self.models, video, queries, options)
+                tracks, masks, seen = self._computed(video, source, options, scratch)
             except (ValueError, FileNotFoundError) as error:
                 raise PutAside("options", _line(error)) from error
-            row["track_seconds"] = time.perf_counter() - began
-            if tracks is not None:
-                row.update(track_measures(tracks), tracks=tracks_name(self.setup, task.key))
-                row["tracks"] = "tracks" if self.setup.staging else row["tracks"]
-            if masks is not None:
-                row.update(mask_measures(masks), masks=masks_name(task.key))
+            row: dict[str, Any] = {"track_seconds": time.perf_counter() - began}
+            row.update(
+                frames=len(seen.times), width=seen.wh[0], height=seen.wh[1], fps=seen.fps, cuts=seen.cuts
+            )
             names = {"tracks": tracks_name(self.setup, task.key), "masks": masks_name(task.key)}
-            for file, name in write_results(scratch / "out", task.key, video, tracks, masks, options, names):
+            if tracks is not None:
+                row.update(track_measures(tracks), tracks="tracks" if self.setup.staging else names["tracks"])
+            if masks is not None:
+                row.update(mask_measures(masks), masks=names["masks"])
+            for file, name in write_results(
+                scratch / "out", task.key, video, seen, tracks, masks, options, names
+            ):
                 with _writing():
                     self.output.put(file, name)
             return row
+
+    def _computed(
+        self, video: Video | None, source: Path | str, options: JobOptions, scratch: Path
+    ) -> tuple[Tracks | None, Masks | None, Seen]:
+        if video is None:
+
+            def opened() -> VideoStream:
+                try:
+                    return self._limited(source, options)
+                except (ValueError, OSError) as error:
+                    raise PutAside("unreadable", _line(error)) from error
+
+            tracks, seen = track_flat(self.models, opened, options, scratch)
+            if self.setup.limit_frames is not None and len(seen.times) > self.setup.limit_frames:
+                raise PutAside("frames", f"expected at most {self.setup.limit_frames} frames, got more")
+            return tracks, None, seen
+        queries = choose_queries(video, options) if options.wants_tracks else None
+        masks = follow_objects(self.models, video, options) if options.wants_masks else None
+        flow = None if queries is None else track_points(self.models, video, queries, options)
+        return flow, masks, Seen(video.wh, video.fps, video.times, len(find_cuts(video)))
+
+    def _limited(self, source: Path | str, options: JobOptions) -> VideoStream:
+        """The video from its first frame on, with one frame more than are allowed where it has so many."""
+        most, wanted = self.setup.limit_frames, options.max_frames
+        if most is not None:
+            wanted = most + 1 if wanted is None else min(wanted, most + 1)
+        return open_video(source, start=options.start, stop=options.stop, max_frames=wanted)
 
     def _fetched(self, video: str, folder: Path) -> Path | str:
         """The video on this machine, copied here if it lies in a store; what is streamed over the net stays a URL."""
@@ -219,11 +252,8 @@ class Job:
     def _read(self, source: Path | str, options: JobOptions) -> Video:
         """All frames asked for, if they are not too many."""
         most, memory = self.setup.limit_frames, self.setup.limit_memory
-        wanted = options.max_frames
-        if most is not None:
-            wanted = most + 1 if wanted is None else min(wanted, most + 1)
         try:
-            stream = open_video(source, start=options.start, stop=options.stop, max_frames=wanted)
+            stream = self._limited(source, options)
             frame_bytes = stream.wh[0] * stream.wh[1] * 3
             expected = (stream.frame_count or 0) * frame_bytes
             if memory is not None and expected > memory:
@@ -231,7 +261,7 @@ class Job:
                 raise PutAside(
                     "memory",
                     f"expected a video whose frames fit into {memory / 1e9:.1f} GB, got {stream.frame_count} frames of "
-                    f"{stream.wh[0]} x {stream.wh[1]}, {expected / 1e9:.1f} GB",
+                    f"{stream.wh[0]} x {stream.wh[1]}, {expected / 1e9:.1f} GB; --flat takes less",
                 )
             video = read_video(stream)
         except (ValueError, OSError) as error:

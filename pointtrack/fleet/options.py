@@ -45,6 +45,8 @@ class JobOptions:
         states: say of every point and frame whether it is seen, hidden, out of frame or lost.
         redetect: the same, and search for lost points and go on with them where they are found.
         regions: follow small things in crops of the full-resolution frame: auto, a size as in 192x108, or a box.
+        flat: never hold more than a window of frames, for long or large videos. Points have no tracks before their own frames
+            then, and there are neither masks nor previews.
         smooth: even out positions over so many frames on each side, in previews and exports; 0: not.
         click: clicks on objects as frame,x,y, with ,- behind for one beside the object; 2: in front for object 2.
         box: boxes around objects as frame,x0,y0,x1,y1.
@@ -76,6 +78,7 @@ class JobOptions:
     states: bool = False
     redetect: bool = False
     regions: str | None = None
+    flat: bool = False
     smooth: int = 0
     click: list[str] | None = None
     box: list[str] | None = None
@@ -135,6 +138,10 @@ class JobOptions:
             RegionOptions.parse(self.regions)
             if self.states or self.redetect:
                 raise ValueError("regions: expected neither states nor redetect with regions")
+        if self.flat and (self.wants_masks or self.preview):
+            raise ValueError(
+                "flat: expected neither clicks, boxes, masks nor a preview, which need the frames"
+            )
         if self.tracks and (self.click or self.box or self.absent or self.object_masks):
             raise ValueError("tracks: expected clicks, boxes and masks, or else tracks; got both")
         if self.points:

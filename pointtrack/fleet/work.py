@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from pointtrack.fleet.tables import tracks_table, write_tables
 from pointtrack.io.mask_pictures import read_mask
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, save_masks
 from pointtrack.io.queries import load_queries
+from pointtrack.io.sources import TimedFrame
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, save_tracks
-from pointtrack.io.video import write_image, write_video
+from pointtrack.io.video import VideoStream, write_image, write_video
 from pointtrack.models.device import pick_device
 from pointtrack.objects.engine import Engine
 from pointtrack.objects.from_tracks import segment_tracks
@@ -28,6 +30,7 @@ from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.states.stream import StateOptions
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
+from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Masks, Queries, Tracks, Video
 from pointtrack.viz.masks import draw_masks
@@ -68,8 +71,30 @@ class Models:
             _ = self.engine
 
 
-def choose_queries(video: Video, options: JobOptions) -> Queries:
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a video was, whether its frames are still there or not.
+
+    Attributes:
+        wh: size of its frames.
+        fps: frames per second.
+        times: (t,) seconds of every frame.
+        cuts: how many.
+    """
+
+    wh: tuple[int, int]
+    fps: float
+    times: np.ndarray
+    cuts: int
+
+
+def choose_queries(video: Video, options: JobOptions, *, first: int = 0) -> Queries:
     """The points to track, in the order of `pointtrack track`: single points, a file, corners, a grid.
+
+    Args:
+        video: the frames, or those that corners and the grid need.
+        options: which points.
+        first: number of the video's first frame.
 
     Raises:
         ValueError, FileNotFoundError: points, files or masks that cannot be read, or do not fit the video.
@@ -78,22 +103,70 @@ def choose_queries(video: Video, options: JobOptions) -> Queries:
     parts = [parse_points(options.points)] if options.points else []
     if options.queries is not None:
         parts.append(load_queries(options.queries))
+    frame = options.frame - first
     if options.corners is not None:
-        parts.append(corner_queries(video, options.corners, options.frame, mask))
+        parts.append(corner_queries(video, options.corners, frame, mask).moved(first))
     if options.grid is not None or not parts:
         size = 20 if options.grid is None else options.grid
-        parts.append(grid_queries(video, size, options.frame, mask))
-    queries = parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
-    queries.check_inside(len(video), video.wh)
-    return queries
+        parts.append(grid_queries(video, size, frame, mask).moved(first))
+    return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
 
 
 def track_points(models: Models, video: Video, queries: Queries, options: JobOptions) -> Tracks:
     """Tracks as the options ask for them, not smoothed."""
+    queries.check_inside(len(video), video.wh)
+    return _configured(models, options).track(video, queries, backward=options.backward)
+
+
+def track_flat(
+    models: Models, opened: Callable[[], VideoStream], options: JobOptions, folder: Path
+) -> tuple[Tracks, Seen]:
+    """Tracks of a video that is read frame by frame, twice up to the frame of the grid; memory does not grow with it.
+
+    Args:
+        models: the networks.
+        opened: opens the video from its first frame on.
+        options: what is done.
+        folder: for the file that the tracks grow in.
+
+    Raises:
+        ValueError: points that do not fit the video, or that would have to be tracked backward.
+    """
+    picture = None
+    with opened() as stream:
+        for number, (frame, _) in enumerate(stream):
+            if number == options.frame:
+                picture = Video(frame[None])
+                break
+    if picture is None:
+        raise ValueError(f"frame: expected one of the video, got {options.frame}")
+    queries = choose_queries(picture, options, first=options.frame)
+    queries.check_inside(None, picture.wh)
+    if options.backward and len(queries) and int(queries.frame.max()):
+        raise ValueError(
+            f"flat: expected points on frame 0, as nothing is tracked backward, got one on frame "
+            f"{int(queries.frame.max())}; add --backward=false if tracks may begin there"
+        )
+    finder, times, cuts = CutFinder(), [], 0
+
+    def watched(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
+        nonlocal cuts
+        for frame, seconds in frames:
+            times.append(seconds)
+            cuts += finder.push(frame)
+            yield frame, seconds
+
+    with opened() as stream:
+        fps = stream.fps
+        again = VideoStream(watched(stream), fps, stream.frame_count, stream.name)
+        path = _configured(models, options).track_to_file(again, queries, folder / "growing.tracks")
+    return load_tracks(path), Seen(picture.wh, fps, np.array(times), cuts)
+
+
+def _configured(models: Models, options: JobOptions) -> Tracker:
     states = StateOptions(redetect=options.redetect) if options.states or options.redetect else None
     regions = None if options.regions is None else RegionOptions.parse(options.regions)
-    tracker = models.tracker.with_options(states=states, regions=regions)
-    return tracker.track(video, queries, backward=options.backward)
+    return models.tracker.with_options(states=states, regions=regions)
 
 
 def follow_objects(models: Models, video: Video, options: JobOptions) -> Masks:
@@ -125,7 +198,8 @@ def follow_objects(models: Models, video: Video, options: JobOptions) -> Masks:
 def write_results(
     folder: Path,
     key: str,
-    video: Video,
+    video: Video | None,
+    seen: Seen,
     tracks: Tracks | None,
     masks: Masks | None,
     options: JobOptions,
@@ -139,6 +213,7 @@ def write_results(
         folder: to write to; made here.
         key: of the video.
         video, tracks, masks: what there is.
+        seen: what the video was.
         options: what is asked for.
         names: of "tracks" and "masks" under OUT.
     """
@@ -151,11 +226,11 @@ def write_results(
         files = []
         if shown is not None and name in TRACK_EXPORTS:
             files += export_tracks(stem, shown, [name], video)
-        if masks is not None and name in MASK_EXPORTS:
+        if masks is not None and video is not None and name in MASK_EXPORTS:
             files += export_masks(stem, masks, [name], video)
         parent = f"exports/{key}".rpartition("/")[0]
         yield from ((file, f"{parent}/{file.name}") for file in files)
-    if options.preview is not None:
+    if options.preview is not None and video is not None:
         drawn = video if shown is None else draw_tracks(video, shown, options.style)
         drawn = drawn if masks is None else draw_masks(drawn, masks, options.mask_style)
         if options.preview == "video":
@@ -167,8 +242,7 @@ def write_results(
     if tracks is not None:
         if options.format == "parquet":
             path = folder / "tracks.parquet"
-            times = np.asarray(video.times)
-            write_tables(path, [tracks_table(key, tracks, times)], [key])
+            write_tables(path, [tracks_table(key, tracks, seen.times)], [key])
         else:
             path = save_tracks(folder / "tracks.npz", tracks)
         yield path, names["tracks"]

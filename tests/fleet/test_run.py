@@ -283,6 +283,21 @@ def test_points_outside_one_video_are_that_videos_fault(clips, tmp_path, job, in
     assert re.search("inside the 64 x 48 image", rows["b"]["message"])
 
 
+def test_flat_gives_the_same_without_holding_the_video(clips, tmp_path, job, inline, monkeypatch):
+    batch(clips, tmp_path / "whole", job)
+    monkeypatch.setattr("pointtrack.fleet.job.read_video", None)  # nobody reads a whole video
+    result = batch(clips, tmp_path / "flat", replace(job, flat=True))
+    assert result.done == 5, rows_of(tmp_path / "flat", "message")
+    for key in inline[0].keys:
+        one, other = (pt.load_tracks(tmp_path / out / "tracks" / f"{key}.npz") for out in ("whole", "flat"))
+        assert torch.equal(one.xy, other.xy)
+    names = ("frames", "width", "fps", "cuts", "points", "mean_confidence", "share_visible")
+    assert rows_of(tmp_path / "flat", *names) == rows_of(tmp_path / "whole", *names)
+    batch(clips, tmp_path / "short", replace(job, flat=True), RunOptions(limit_frames=6))
+    reasons = [row["reason"] for row in rows_of(tmp_path / "short", "reason").values()]
+    assert reasons.count("frames") == 3
+
+
 def test_states_are_counted(clips, tmp_path, job, inline):
     batch(clips, tmp_path / "out", replace(job, states=True, format="parquet"))
     assert all(0 <= row["share_lost"] <= 1 for row in rows_of(tmp_path / "out", "share_lost").values())
@@ -301,6 +316,7 @@ def test_states_are_counted(clips, tmp_path, job, inline):
             {},
             "tracks: expected clicks, boxes and masks, or else tracks",
         ),
+        ({"flat": True, "box": ["0,1,1,5,5"]}, {}, "flat: expected neither clicks"),
         ({"points": ["1;2"]}, {}, "points: expected frame,x,y"),
         ({"box": ["0,1,2"]}, {}, "expected a box frame,x0,y0,x1,y1"),
         ({}, {"shard": "3/3"}, "shard: expected i/n with i from 0 to n - 1"),

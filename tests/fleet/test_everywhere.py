@@ -1,0 +1,171 @@
+"""The same batch on this machine, in shards, on Ray, out of a store, and killed again and again: equal results, each once.
+
+Sixty videos, six of them broken in different ways. Run with -m slow; each takes minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import s3fs
+
+import pointtrack as pt
+from pointtrack.fleet import read_ledger
+from tests.support.clips import write_broken, write_clips
+from tests.support.object_store import object_store
+
+ROOT = Path(__file__).parents[2]
+VIDEOS, KILLS = 60, 20
+OPTIONS = ["--grid", "5", "--device", "cpu", "--limit-frames", "20", "--limit-seconds", "30"]
+pytestmark = pytest.mark.slow
+bucket = pytest.fixture(object_store)
+
+
+def driver(source, out, *more):
+    """A process that runs the command, on this tree."""
+    command = [
+        sys.executable,
+        "-m",
+        "pointtrack.cli.main",
+        "batch",
+        str(source),
+        "--out",
+        str(out),
+        *OPTIONS,
+        *more,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def run(source, out, *more, code=3):
+    process = driver(source, out, *more)
+    printed, _ = process.communicate(timeout=900)
+    assert process.returncode == code, printed
+    return printed
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """Name of a video -> all bits of its tracks."""
+    found = {}
+    for path in sorted((out / "tracks").rglob("*.npz")):
+        tracks = pt.load_tracks(path)
+        bits = b"".join(part.numpy().tobytes() for part in (tracks.xy, tracks.visibility, tracks.confidence))
+        found[path.relative_to(out / "tracks").as_posix()] = bits
+    return found
+
+
+def all_rows(out: Path) -> list[dict]:
+    """Every row of every ledger file, not only the newest."""
+    rows = []
+    for path in (out / "ledger").iterdir():
+        if path.suffix == ".parquet":
+            rows += pq.read_table(path).to_pylist()
+        else:
+            rows += [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sixty")
+    reasons = write_broken(folder / "bad")
+    write_clips(folder, VIDEOS - len(reasons))
+    return folder, {f"bad/{name}": reason for name, reason in reasons.items()}
+
+
+@pytest.fixture(scope="module")
+def local(source, tmp_path_factory):
+    """The results of two workers on this machine, which all others must equal."""
+    out = tmp_path_factory.mktemp("local")
+    printed = run(source[0], out, "--workers", "2")
+    assert "videos    60: 54 done, 6 put aside, 0 left" in printed
+    rows = {row["key"]: row for row in read_ledger(out, ["key", "status", "reason"]).to_pylist()}
+    assert {key: row["reason"] for key, row in rows.items() if row["status"] == "failed"} == source[1]
+    return results(out)
+
+
+def test_local(local):
+    assert len(local) == 54
+
+
+def test_shards(source, local, tmp_path):
+    drivers = [driver(source[0], tmp_path, "--workers", "1", "--shard", f"{i}/3") for i in range(3)]
+    assert {process.wait(timeout=900) for process in drivers} <= {0, 3}
+    assert results(tmp_path) == local
+    assert set(Counter(row["key"] for row in all_rows(tmp_path)).values()) == {1}
+
+
+def test_ray_with_two_workers(source, local, tmp_path):
+    printed = run(source[0], tmp_path, "--ray", "local", "--workers", "2")
+    assert "videos    60: 54 done, 6 put aside, 0 left" in printed
+    assert results(tmp_path) == local
+    assert set(Counter(row["key"] for row in all_rows(tmp_path)).values()) == {1}
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    """Processes of Python that the driver spawned for videos."""
+    try:
+        children = psutil.Process(process.pid).children()
+        return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def test_killed_at_random_moments(source, local, tmp_path):
+    """Workers and drivers die; then the same command once more does what is missing."""
+    chance = random.Random(0)
+    process = driver(source[0], tmp_path, "--workers", "2")
+    killed: Counter[str] = Counter()
+    while sum(killed.values()) < KILLS:
+        began = time.monotonic()
+        while not workers_of(process) and process.poll() is None and time.monotonic() - began < 60:
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0.0, 8.0))
+        workers = workers_of(process)
+        if process.poll() is not None:
+            process = driver(source[0], tmp_path, "--workers", "2", "--retry", "failed")
+        elif chance.random() < 0.5 and workers:
+            chance.choice(workers).send_signal(signal.SIGKILL)
+            killed["worker"] += 1
+        else:
+            process.kill()
+            process.wait()
+            killed["driver"] += 1
+            process = driver(source[0], tmp_path, "--workers", "2")
+    process.kill()
+    process.wait()
+    printed = run(source[0], tmp_path, "--workers", "2", "--retry", "failed")
+    assert "54 done, 6 put aside, 0 left" in printed
+    assert results(tmp_path) == local
+    done = Counter(row["key"] for row in all_rows(tmp_path) if row["status"] == "done")
+    assert set(done.values()) == {1}
+    assert len(done) == 54
+    print(f"killed {dict(killed)}")
+
+
+def test_out_of_a_store_into_a_store(source, local, bucket, tmp_path):
+    fs = s3fs.S3FileSystem()
+    for path in sorted(source[0].rglob("*.mp4")):
+        if path.is_file():  # not the one that hangs
+            fs.put_file(str(path), f"{bucket[5:]}/in/{path.relative_to(source[0]).as_posix()}")
+    printed = run(f"{bucket}/in", f"{bucket}/out", "--workers", "2")
+    assert "videos    59: 54 done, 5 put aside, 0 left" in printed
+    fs.invalidate_cache()
+    fs.get(f"{bucket[5:]}/out/", f"{tmp_path}/out/", recursive=True)
+    assert results(tmp_path / "out") == local
+    assert "now       0 videos" in run(f"{bucket}/in", f"{bucket}/out", "--workers", "2")
+    assert set(Counter(row["key"] for row in all_rows(tmp_path / "out")).values()) == {1}
