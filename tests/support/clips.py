@@ -9,10 +9,20 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 
 import pointtrack as pt
+from pointtrack.config import (
+    CorrelationConfig,
+    EncoderConfig,
+    TrackerConfig,
+    TransformerConfig,
+    WindowConfig,
+)
 from pointtrack.fleet.executors import Attempt
 from pointtrack.fleet.job import Job, JobSetup
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.point_tracker import PointTracker
 
 WH = (64, 48)
 
@@ -75,3 +85,21 @@ class InlineExecutor:
 
     def close(self) -> None:
         pass
+
+
+def save_small_network(path: Path) -> Path:
+    """A file of a network with random weights that tracks a clip in a fraction of a second."""
+    config = TrackerConfig(
+        name="little",
+        input_area=96 * 64,
+        encoder=EncoderConfig(stem_channels=8, stage_channels=(8, 12, 16), blocks_per_stage=1, channels=16),
+        correlation=CorrelationConfig(levels=2, radius=2, support_radius=1, hidden=16, channels=8),
+        transformer=TransformerConfig(width=16, heads=2, depth=1, proxies=4),
+        window=WindowConfig(length=8, step=4, iterations=2, search_radius=3),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = PointTracker(config)
+        torch.nn.init.normal_(network.head.weight, std=0.02)
+    save_checkpoint(path, network, half=False)
+    return path
