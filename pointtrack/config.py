@@ -6,6 +6,7 @@ Variants of the model are values of these fields, not classes: see `models/zoo.p
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -198,23 +199,78 @@ def from_dict(cls: type[C], data: dict[str, Any], where: str = "config") -> C:
     """Build a (nested) config dataclass from plain dicts.
 
     Raises:
-        ValueError: a key that the config does not have; the message names it and the known ones.
+        ValueError: a key that the config does not have, or a value of another type or beyond its limits.
 
     >>> from_dict(CorrelationConfig, {"radius": 2}).radius
     2
     """
+    if not isinstance(data, dict):
+        raise ValueError(f"{where}: expected an object with settings, got {str(data)[:60]!r}")  # noqa: TRY004
     hints = typing.get_type_hints(cls)
-    unknown = sorted(set(data) - set(hints))
+    unknown = sorted(set(map(str, data)) - set(hints))
     if unknown:
         raise ValueError(
-            f"{where}: unknown setting {', '.join(unknown)}; expected some of {', '.join(hints)}"
+            f"{where}: unknown setting {', '.join(unknown)[:200]}; expected some of {', '.join(hints)}"
         )
     values = {}
     for name, value in data.items():
         if dataclasses.is_dataclass(hints[name]):
             value = from_dict(hints[name], value, f"{where}.{name}")  # type: ignore[arg-type]
-        values[name] = tuple(value) if isinstance(value, list) else value
+        else:
+            value = tuple(value) if isinstance(value, list) else value
+            if not _fits(value, hints[name]) or not _within(name, value):
+                raise ValueError(
+                    f"{where}.{name}: expected {_described(hints[name], name)}, got {str(value)[:60]!r}"
+                )
+        values[name] = value
     return cls(**values)
+
+
+# Whole numbers in configs are at most this, and those that cost time or memory by themselves less.
+MOST = 1 << 24
+MOST_OF = {
+    "depth": 64, "blocks_per_stage": 32, "levels": 8, "radius": 64, "support_radius": 64, "octaves": 32, "iterations": 64,
+    "heads": 1024, "width": 8192, "mlp_ratio": 16, "proxies": 8192, "channels": 8192, "hidden": 65536, "stem_channels": 4096,
+    "stage_channels": 8192, "stage_strides": 8, "search_radius": 512, "length": 4096, "time_table": 65536,
+}  # fmt: skip
+MAY_BE_0 = {"radius", "support_radius", "iterations", "search_radius"}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type as configs have them."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in inner)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = inner[:1] * len(value) if len(inner) == 2 and inner[1] is ... else inner
+        return len(kinds) == len(value) <= 64 and all(map(_fits, value, kinds))
+    if inner:  # a union
+        return any(_fits(value, kind) for kind in inner)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is type(None):
+        return value is None
+    return type(value) is hint if isinstance(hint, type) else True
+
+
+def _within(name: str, value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_within(name, item) for item in value)
+    if type(value) is not int:
+        return True
+    return _least(name) <= value <= MOST_OF.get(name, MOST)
+
+
+def _least(name: str) -> int:
+    return 1 if name in MOST_OF and name not in MAY_BE_0 else 0
+
+
+def _described(hint: Any, name: str) -> str:
+    words = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    limits = f" in {_least(name)}..{MOST_OF.get(name, MOST)}" if "int" in words else ""
+    return words + limits
 
 
 def to_dict(config: Any) -> dict[str, Any]:

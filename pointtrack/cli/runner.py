@@ -21,9 +21,11 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from pointtrack.cli.config_file import check_options
 from pointtrack.cli.help_text import help_text, options_of
 
 DEBUG = "POINTTRACK_DEBUG"
+LONGEST = 1500  # characters of a message
 USER_ERRORS = (ValueError, OSError, argparse.ArgumentError)
 
 
@@ -47,6 +49,7 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
         if "-h" in arguments or "--help" in arguments:
             print(help_text(command, prog))
             return 0
+        check_options(arguments, command)
         parser = build_parser(command, prog)
         values = parser.instantiate(parser.parse_args(spell_out(arguments, command, parser)))
         values.pop("config", None)
@@ -57,6 +60,13 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
         if debug:
             raise
         print(f"{name}: error: {_with_hint(one_line(error), command, prog)}", file=sys.stderr)
+        return 2
+    except (MemoryError, RecursionError) as error:
+        if debug:
+            raise
+        what = "more memory than this machine has" if isinstance(error, MemoryError) else "too deep a nesting"
+        reason = f" ({one_line(error)})" if str(error) else ""
+        print(f"{name}: error: this takes {what}{reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
@@ -139,7 +149,7 @@ KINDS = {
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks; those of jsonargparse shortened to what matters."""
+    """The message of an error without line breaks; those of jsonargparse shortened to what matters, and none too long to be read."""
     text = " ".join(str(error).split())
     if isinstance(error, argparse.ArgumentError) and text.startswith("Parser key"):
         key, given = text.split('"')[1], re.search("(?:Given|Got) value: (.*)", text)
@@ -147,8 +157,8 @@ def one_line(error: BaseException) -> str:
         kinds.pop("NoneType", None)
         if given and kinds:
             expected = " or ".join(KINDS.get(kind, kind) for kind in kinds)
-            return f"{key.rpartition('.')[2]}: expected {expected}, got {given[1]}"
-    return text
+            text = f"{key.rpartition('.')[2]}: expected {expected}, got {given[1]}"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def _with_hint(message: str, command: Callable[..., Any] | None, prog: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from pointtrack.datasets.clip import ClipInfo, SourceClip, TrueTracks
 from pointtrack.datasets.folders import pictures_in
+from pointtrack.io.outside import inside, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +46,21 @@ def badja_clips(folder: str | Path) -> Iterator[SourceClip]:
 
 
 def _sequence(root: Path, path: Path) -> SourceClip:
+    rows: list[dict[str, Any]] = read_json(path, "a list of frames")
     try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         images = [Path(row["image_path"]) for row in rows]
         outlines = [row.get("segmentation_path") for row in rows]
+        if not images:
+            raise ValueError("no frames")
         joints = np.array([row["joints"] for row in rows], float)
         visible = np.array([row["visibility"] for row in rows]).astype(bool)
         if joints.shape != (*visible.shape, 2):
             raise ValueError(f"joints {joints.shape} and visibility {visible.shape}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(
             f"{path}: expected a list of frames with image_path, joints (n, 2), visibility (n,), got {error!r}"
         ) from error
-    frames = pictures_in(root / images[0].parent)
+    frames = pictures_in(inside(root, str(images[0].parent), f"{path}: image_path"))
     numbers = {picture.name: number for number, picture in enumerate(frames)}
     lacks = [str(image) for image in images if image.name not in numbers]
     if lacks:
@@ -69,7 +71,7 @@ def _sequence(root: Path, path: Path) -> SourceClip:
     xy[rows_of] = joints[..., ::-1]
     seen[rows_of] = visible & np.isfinite(joints).all(axis=-1)
     masks = {
-        number: root / outline
+        number: inside(root, str(outline), f"{path}: segmentation_path")
         for number, outline in zip(rows_of, outlines, strict=True)
         if outline and (root / outline).is_file()
     }

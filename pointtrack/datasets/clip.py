@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -131,7 +132,7 @@ class ClipInfo:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.fps > 0:
+        if not 0 < self.fps < math.inf:
             raise ValueError(f"clip fps: expected a positive number, got {self.fps}")
         objects = {int(number): str(name) for number, name in self.objects.items()}
         wrong = [number for number in objects if not 0 < number < VOID]

@@ -32,12 +32,14 @@ from pointtrack.datasets.clip import (
     read_index_picture,
 )
 from pointtrack.io.formats.davis import davis_palette
+from pointtrack.io.outside import read_arrays, read_json, reading, whole
 from pointtrack.io.sources import PICTURE_SUFFIXES
 from pointtrack.io.video import VIDEO_CODECS, open_video, write_video
 from pointtrack.types import Video
 
 INFO, TRACKS, FRAMES, MASKS, VIDEO = "clip.json", "tracks.npz", "frames", "masks", "video"
 FORMAT, VERSION = "pointtrack-clip", 1
+LARGEST_INFO = 1 << 24  # bytes of a clip.json
 NEEDED_ARRAYS = ("xy", "visible")
 OPTIONAL_ARRAYS = ("valid", "ids", "object_ids", "query_frame")
 _MAGIC = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
@@ -136,8 +138,13 @@ def list_clips(folder: str | Path) -> list[Path]:
         FileNotFoundError: no clip anywhere in it.
     """
     folder = Path(folder)
-    found = []
+    found, seen = [], set()
     for place, inner, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # links that lead round in a circle
+            inner.clear()
+            continue
+        seen.add(real)
         if INFO in files:
             found.append(Path(place))
             inner.clear()  # thousands of pictures need not be looked at
@@ -158,10 +165,9 @@ def read_info(path: Path) -> tuple[ClipInfo, dict[str, Any]]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"clip: expected its description at {path}, found none")
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_doubles)
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, got a file that is none: {error}") from error
+    described = read_json(
+        path, "JSON, got a file that is none", largest=LARGEST_INFO, object_pairs_hook=_without_doubles
+    )
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ValueError(f'{path}: expected {{"format": "{FORMAT}", ...}}, got another kind of JSON')
     if described.get("version") != VERSION:
@@ -176,7 +182,9 @@ def read_info(path: Path) -> tuple[ClipInfo, dict[str, Any]]:
         )
     try:
         info = ClipInfo(**{name: described[name] for name in known & set(described)})
-        described["frames"], described["wh"] = int(described["frames"]), tuple(map(int, described["wh"]))
+        described["frames"] = whole(described["frames"], "frames", least=1)
+        width, height = (whole(side, "wh", least=1, most=1 << 20) for side in described["wh"])
+        described["wh"] = width, height
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: expected the types of docs/train/data-format.md, but {error}") from error
     return info, described
@@ -194,15 +202,12 @@ def read_tracks(path: Path) -> TrueTracks:
     Raises:
         ValueError: arrays that are missing or do not fit.
     """
-    with np.load(path) as data:
-        arrays = {name: data[name] for name in (*NEEDED_ARRAYS, *OPTIONAL_ARRAYS) if name in data.files}
+    arrays = read_arrays(path, "tracks of a clip", only=(*NEEDED_ARRAYS, *OPTIONAL_ARRAYS))
     lacks = [name for name in NEEDED_ARRAYS if name not in arrays]
     if lacks:
         raise ValueError(f"{path}: expected arrays {', '.join(NEEDED_ARRAYS)}, but it lacks {lacks}")
-    try:
+    with reading(path, "tracks of a clip"):
         return TrueTracks(**arrays)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def write_tracks(path: Path, tracks: TrueTracks) -> None:

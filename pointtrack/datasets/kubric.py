@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from pointtrack.datasets.clip import ClipInfo, SourceClip, TrueTracks, decode_pi
 from pointtrack.datasets.folders import folders_in, pictures_in
 from pointtrack.datasets.rigid_tracks import Rendering, rendered_tracks
 from pointtrack.datasets.safe_pickle import read_pickled_npy
+from pointtrack.io.outside import read_arrays, read_json, reading
 from pointtrack.io.pictures import decode
 
 POINTS = 2048  # drawn per clip; `points` of a conversion keeps fewer
@@ -103,8 +103,8 @@ def cotracker_kubric_clips(folder: str | Path) -> Iterator[SourceClip]:
 
 def _worker_scene(folder: Path, name: str) -> SourceClip:
     path = folder / "metadata.json"
+    content = read_json(path, "camera and instances with their poses")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         camera, instances = content["camera"], content["instances"]
         poses = {
             "camera_xyz": _array(camera["positions"], 3),
@@ -134,8 +134,9 @@ def _worker_scene(folder: Path, name: str) -> SourceClip:
 
 
 def _movi_video(path: Path) -> SourceClip:
-    with np.load(path) as data:
-        fields = {name.replace(".", "/"): name for name in data.files}
+    with reading(path, "the fields of MOVi"):
+        data = read_arrays(path, "the fields of MOVi")
+        fields = {name.replace(".", "/"): name for name in data}
         needed = [
             *("video", "segmentations", "depth", "metadata/depth_range"),
             *(f"camera/{name}" for name in ("focal_length", "sensor_width", "positions", "quaternions")),

@@ -15,10 +15,12 @@ from pointtrack.checks import check_shape
 from pointtrack.datasets.clip import ClipInfo, SourceClip, TrueTracks, decode_picture
 from pointtrack.datasets.folders import folders_in, pictures_in
 from pointtrack.geometry import inside_image
+from pointtrack.io.outside import check_memory, inside, read_arrays, reading
 
 FPS = 30.0
 ANNOTATIONS = ("anno.npz", "annotations.npz")
 LEFT = "left"
+LARGEST_LIST = 1 << 31  # bytes
 
 
 def odyssey_clips(folder: str | Path) -> Iterator[SourceClip]:
@@ -41,13 +43,14 @@ def odyssey_clips(folder: str | Path) -> Iterator[SourceClip]:
                 "give the folder of one split"
             )
         frames = pictures_in(sequence / "rgbs")
-        with np.load(path) as data:
-            seen_name = "visibs" if "visibs" in data.files else "visibilities"
-            lacks = [name for name in ("trajs_2d", seen_name) if name not in data.files]
-            if lacks:
-                raise ValueError(f"{path}: expected trajs_2d and visibs, but it lacks {', '.join(lacks)}")
-            xy, seen = data["trajs_2d"].astype(np.float32), data[seen_name]
-            known = data["valids"].astype(bool) if "valids" in data.files else np.ones(seen.shape, bool)
+        wanted = ("trajs_2d", "visibs", "visibilities", "valids")
+        data = read_arrays(path, "trajs_2d and visibs", only=wanted)
+        seen_name = "visibs" if "visibs" in data else "visibilities"
+        lacks = [name for name in ("trajs_2d", seen_name) if name not in data]
+        if lacks:
+            raise ValueError(f"{path}: expected trajs_2d and visibs, but it lacks {', '.join(lacks)}")
+        xy, seen = data["trajs_2d"].astype(np.float32), data[seen_name]
+        known = data["valids"].astype(bool) if "valids" in data else np.ones(seen.shape, bool)
         n = check_shape(xy, f"{len(frames)} n 2", f"{path} trajs_2d")["n"]
         check_shape(seen, f"{len(frames)} {n}", f"{path} {seen_name}")
         check_shape(known, f"{len(frames)} {n}", f"{path} valids")
@@ -77,8 +80,12 @@ def replica_clips(folder: str | Path) -> Iterator[SourceClip]:
             "give the folder of one split"
         )
     try:
-        with gzip.open(found[0], "rt", encoding="utf-8") as file:
-            entries = [entry for entry in json.load(file) if entry.get("camera_name", LEFT) == LEFT]
+        with reading(found[0], "a gzipped list of frames"), gzip.open(found[0], "rb") as file:
+            content = file.read(LARGEST_LIST + 1)
+            if len(content) > LARGEST_LIST:
+                raise ValueError(f"it holds more than {LARGEST_LIST} bytes")
+            check_memory(12 * len(content), str(found[0]))
+            entries = [entry for entry in json.loads(content) if entry.get("camera_name", LEFT) == LEFT]
         sequences: dict[str, list[dict[str, Any]]] = {}
         for entry in sorted(entries, key=lambda entry: int(entry["frame_number"])):
             sequences.setdefault(entry["sequence_name"], []).append(entry)
@@ -105,7 +112,8 @@ def _replica_clip(root: Path, name: str, paths: list[tuple[str, str]], fps: floa
     frames = [_found(root, image) for image, _ in paths]
     positions, flags = [], []
     for _, path in paths:
-        content = torch.load(_found(root, path), map_location="cpu", weights_only=True)
+        with reading(_found(root, path), "positions and flags saved by torch"):
+            content = torch.load(_found(root, path), map_location="cpu", weights_only=True)
         lacks = {"traj_2d", "verts_inds_vis"} - set(content if isinstance(content, dict) else ())
         if lacks:
             raise ValueError(f"{path}: expected traj_2d and verts_inds_vis, but it lacks {sorted(lacks)}")
@@ -142,5 +150,5 @@ def _rate(rows: list[dict[str, Any]]) -> float:
 def _found(root: Path, path: str) -> Path:
     for base in (root, root.parent):
         if (base / path).is_file():
-            return base / path
+            return inside(root.parent, str((base / path).relative_to(root.parent)), "Dynamic Replica")
     raise FileNotFoundError(f"Dynamic Replica: expected {path} in {root} or above it, found none")

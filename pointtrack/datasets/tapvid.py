@@ -12,6 +12,7 @@ from einops import rearrange
 
 from pointtrack.datasets.clip import ClipInfo, SourceClip, TrueTracks, decode_picture
 from pointtrack.datasets.safe_pickle import read_pickle
+from pointtrack.io.outside import reading
 
 FPS = 25.0
 
@@ -55,9 +56,13 @@ def _read_video(name: str, content: Any) -> SourceClip:
         raise ValueError(f"{name}: expected a dict with {sorted(keys)}, got {got}")
     frames = content["video"]
     if not isinstance(frames, np.ndarray) or frames.ndim != 4:
-        frames = [bytes(frame) for frame in frames]
-    points = np.array(content["points"], dtype=np.float64)
-    occluded = np.array(content["occluded"], dtype=bool)
+        with reading(name, "frames as JPEG byte strings"):
+            if not all(isinstance(frame, bytes | np.bytes_) for frame in frames) or not len(frames):
+                raise ValueError("video holds other things")
+            frames = [bytes(frame) for frame in frames]
+    with reading(name, "points and occluded"):
+        points = np.array(content["points"], dtype=np.float64)
+        occluded = np.array(content["occluded"], dtype=bool)
     if points.shape != (*occluded.shape, 2) or points.shape[1] != len(frames):
         raise ValueError(
             f"{name}: expected points (n, {len(frames)}, 2) and occluded (n, {len(frames)}), "

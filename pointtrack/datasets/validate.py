@@ -8,7 +8,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
 
 from pointtrack.datasets.clip import VOID, ClipInfo, decode_picture, read_index_picture
 from pointtrack.datasets.findings import Finding, warning
@@ -31,6 +30,7 @@ from pointtrack.datasets.validate_tracks import (
     check_values,
     load_arrays,
 )
+from pointtrack.io.pictures import indices
 from pointtrack.io.sources import PICTURE_SUFFIXES
 from pointtrack.io.video import open_video
 
@@ -203,7 +203,7 @@ def _check_masks(folder: Path, info: ClipInfo, frames: int, wh: Size) -> list[Fi
     labels: set[int] = set()
     for path in numbered.values():
         try:
-            with Image.open(path) as picture:
+            with indices(path) as picture:
                 mode, size = picture.mode, picture.size
                 values = set(np.unique(np.array(picture)).tolist()) if mode in ("P", "L") else set()
         except (OSError, ValueError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from pointtrack.datasets.clip import VOID
 from pointtrack.datasets.findings import Finding, warning
 from pointtrack.datasets.format import NEEDED_ARRAYS, OPTIONAL_ARRAYS
 from pointtrack.datasets.validate_pixels import ENOUGH, compare_looks
+from pointtrack.io.outside import read_arrays
 
 BEYOND_PX = 1.0  # annotators' hands and rounding
 LARGE_SHARE = 0.05
@@ -24,9 +24,8 @@ FOREIGN = {"trajs_2d", "visibs", "visibilities", "coords", "visibility", "points
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], list[Finding]]:
     """The arrays of a tracks.npz; none where the file cannot be used at all."""
     try:
-        with np.load(path) as data:
-            arrays = {name: data[name] for name in data.files}
-    except (ValueError, OSError, EOFError, BadZipFile, AttributeError) as error:
+        arrays = read_arrays(path, "an .npz of arrays")
+    except (ValueError, OSError) as error:
         return {}, [Finding("broken-tracks", f"{path.name}: expected an .npz of arrays, but {error}")]
     lacks = [name for name in NEEDED_ARRAYS if name not in arrays]
     others = sorted(set(arrays) - {*NEEDED_ARRAYS, *OPTIONAL_ARRAYS})

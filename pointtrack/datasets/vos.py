@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from pointtrack.datasets.clip import VOID, ClipInfo, SourceClip
 from pointtrack.datasets.folders import folders_in, pictures_in
+from pointtrack.io.outside import plain_name, read_json
 
 DAVIS_FPS = 24.0
 # One picture in five of 30 a second.
@@ -44,6 +44,7 @@ def davis_clips(folder: str | Path, kind: str = "davis2017") -> Iterator[SourceC
         )
     root = found.parents[2]
     for sequence in _listed(found):
+        plain_name(sequence, f"{found}")
         frames, masks = (root / part / "480p" / sequence for part in ("JPEGImages", "Annotations"))
         yield davis_clip(f"{kind}/{sequence}", frames, masks, merged=kind == "davis2016")
 
@@ -111,8 +112,9 @@ def _videos_of(path: Path) -> dict[str, Any]:
     """Video -> object id -> entry of a meta.json; nothing where there is no such file."""
     if not path.is_file():
         return {}
+    content = read_json(path, "videos with their objects, as in YouTube-VOS")
     try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+        videos = content["videos"]
         return {name: dict(video["objects"]) for name, video in videos.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(

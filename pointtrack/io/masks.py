@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ import torch
 from pointtrack.io.atomic import write_text
 from pointtrack.io.formats import coco, cutout, davis, mot, yolo, ytvis
 from pointtrack.io.npz import read_npz, write_npz
+from pointtrack.io.outside import check_memory, read_json, reading, whole
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Masks, Video
 
@@ -160,22 +160,18 @@ def load_masks(path: str | Path, *, fps: float = 30.0) -> Masks:
     """
     path = Path(path)
     if path.is_dir():
-        return davis.read(path, fps)
+        with reading(path, "masks of one video"):
+            return davis.read(path, fps)
     if not path.is_file():
         raise FileNotFoundError(f"masks: expected a folder of PNGs, .json or .npz, found nothing at {path}")
     if path.suffix.lower() not in (".json", ".npz"):
         raise ValueError(f"{path}: expected masks in .json, .npz or a folder, got {path.suffix!r}")
-    try:
+    with reading(path, "masks of one video"):
         return _read_npz(path) if path.suffix.lower() == ".npz" else _read_json(path, fps)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, BadZipFile) as error:
-        if str(error).startswith(str(path)):
-            raise
-        reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path}: expected masks of one video, but {reason}") from error
 
 
 def _read_json(path: Path, fps: float) -> Masks:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, "masks of one video")
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}, not an object with videos or images")  # noqa: TRY004
     return coco.read(content, fps) if "images" in content else ytvis.read(content, fps)
@@ -200,7 +196,14 @@ def _write_npz(path: Path, masks: Masks) -> Path:
 def _read_npz(path: Path) -> Masks:
     needed = ("packed_masks", "wh", "object_ids", "scores", "first_frame", "fps", "names")
     data = read_npz(path, "masks", needed)
-    masks = np.unpackbits(data["packed_masks"], axis=-1, count=int(data["wh"][0])).view(bool)
+    width, height = (whole(side, "wh", least=1, most=1 << 20) for side in data["wh"].tolist())
+    packed = data["packed_masks"]
+    if packed.ndim != 4 or packed.dtype != np.uint8 or packed.shape[2:] != (height, -(-width // 8)):
+        raise ValueError(
+            f"its masks are packed as {packed.shape} of {packed.dtype}, its size is {width} x {height}"
+        )
+    check_memory(packed.size * 8, "masks")
+    masks = np.unpackbits(packed, axis=-1, count=width).view(bool)
     return Masks(
         masks=torch.from_numpy(masks),
         object_ids=torch.from_numpy(data["object_ids"]),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from pointtrack.io.atomic import atomic_path
+from pointtrack.io.outside import read_arrays
 
 
 def npz_path(path: str | Path) -> Path:
@@ -40,13 +40,4 @@ def read_npz(path: str | Path, what: str, needed: Collection[str]) -> dict[str, 
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{what} file: expected an .npz file, found nothing at {path}")
-    try:
-        with np.load(path) as data:
-            missing, arrays = set(needed) - set(data.files), dict(data)
-    except BadZipFile as error:
-        raise ValueError(
-            f"{path}: expected {what} saved by pointtrack, got a broken file ({error})"
-        ) from error
-    if missing:
-        raise ValueError(f"{path}: expected {what} saved by pointtrack, but it lacks {sorted(missing)}")
-    return arrays
+    return read_arrays(path, f"{what} saved by pointtrack", needed)

@@ -13,6 +13,7 @@ import torch
 from pointtrack.io.atomic import write_text
 from pointtrack.io.formats.native import FORMAT
 from pointtrack.io.formats.text import csv_text
+from pointtrack.io.outside import read_json
 from pointtrack.io.query_tables import read_table
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.io.tracks import load_tracks
@@ -120,10 +121,7 @@ def _holds_tracks(path: Path) -> bool:
 
 
 def _rows_of_json(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    try:
-        points = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, but it cannot be read: {error}") from error
+    points = read_json(path, "query points as JSON")
     if not isinstance(points, list):
         raise ValueError(f"{path}: expected a list of points, got {type(points).__name__}")
     rows = []

@@ -13,9 +13,11 @@ import torch
 from numpy.lib.format import open_memmap
 
 from pointtrack.io.atomic import write_text
+from pointtrack.io.outside import finite, read_json, reading, whole
 from pointtrack.types import Queries, Tracks, Video
 
 ABOUT = "dense.json"
+QUERY_ARRAYS = ("query_frame", "query_xy", "ids")
 # By name: values per point and frame, and how they are stored. Probabilities need no more than half precision.
 ARRAYS = {"xy": ((2,), np.float32), "visibility": ((), np.float16), "confidence": ((), np.float16)}
 
@@ -169,18 +171,22 @@ def open_dense(folder: str | Path) -> DenseTracks:
     """
     folder = Path(folder)
     note = _read_note(folder)
-    done = int(note["done"])
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
-    queries = [np.load(folder / f"{name}.npy")[:done] for name in ("query_frame", "query_xy", "ids")]
-    requested = arrays["xy"].shape[1]
-    finished = {name: array[:, :done] for name, array in arrays.items()}
-    return DenseTracks(
-        **finished,
-        queries=Queries(*queries),
-        wh=(note["wh"][0], note["wh"][1]),
-        requested=requested,
-        fps=float(note["fps"]),
-    )
+    with reading(folder, "dense tracks"):
+        done = whole(note["done"], "done")
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        queries = [np.load(folder / f"{name}.npy", mmap_mode="r")[:done] for name in QUERY_ARRAYS]
+        frames, requested = arrays["xy"].shape[:2]
+        for name, (last, kind) in ARRAYS.items():
+            if arrays[name].shape != (frames, requested, *last) or arrays[name].dtype != kind:
+                raise ValueError(f"{name}.npy holds {arrays[name].shape} of {arrays[name].dtype}")
+        width, height = (whole(side, "wh", least=1) for side in note["wh"])
+        return DenseTracks(
+            **{name: array[:, :done] for name, array in arrays.items()},
+            queries=Queries(*(np.array(values) for values in queries)),  # type: ignore[arg-type]
+            wh=(width, height),
+            requested=requested,
+            fps=finite(note["fps"], "fps"),
+        )
 
 
 def _put(arrays: Mapping[str, np.ndarray], row: int, columns: np.ndarray, tracks: Tracks) -> None:
@@ -193,4 +199,7 @@ def _read_note(folder: Path) -> dict[str, Any]:
     path = folder / ABOUT
     if not path.is_file():
         raise FileNotFoundError(f"dense tracks: expected a folder that track_dense wrote, found no {path}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    note = read_json(path, "the note of dense tracks", largest=1 << 24)
+    if not isinstance(note, dict) or not {"about", "done", "wh", "fps"} <= set(note):
+        raise ValueError(f"{path}: expected the note of dense tracks, got another JSON file")
+    return note

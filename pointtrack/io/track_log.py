@@ -20,6 +20,7 @@ import torch
 from numpy.lib import format as npy
 
 from pointtrack.io.atomic import atomic_path
+from pointtrack.io.outside import read_arrays
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import BLANK
 
@@ -164,5 +165,4 @@ def _records(path: Path) -> Iterator[tuple[Tracks, int]]:
 
 
 def _piece(content: bytes) -> Tracks:
-    with np.load(io.BytesIO(content)) as data:
-        return Tracks.from_arrays(dict(data))
+    return Tracks.from_arrays(read_arrays(io.BytesIO(content), "a piece of tracks"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from zipfile import BadZipFile
 
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats import (
@@ -27,6 +26,7 @@ from pointtrack.io.formats import (
 )  # fmt: skip
 from pointtrack.io.formats.needs import require
 from pointtrack.io.npz import read_npz, write_npz
+from pointtrack.io.outside import reading
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.io.track_log import TrackWriter, read_spilled
 from pointtrack.types import Tracks, Video
@@ -204,14 +204,9 @@ def load_tracks(
         raise ValueError(
             f"{path}: expected tracks as pointtrack, {', '.join(READERS)}; {format} is written, not read"
         )
-    try:
+    whose = "saved by pointtrack" if format == "pointtrack" else f"in the format {format}"
+    with reading(path, f"tracks {whose}"):
         return _read_own(path) if format == "pointtrack" else READERS[format](path, wh, fps)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, BadZipFile) as error:
-        if str(error).startswith(str(path)):
-            raise
-        reason = f"no {error}" if isinstance(error, KeyError) else error
-        whose = "saved by pointtrack" if format == "pointtrack" else f"in the format {format}"
-        raise ValueError(f"{path}: expected tracks {whose}, but {reason}") from error
 
 
 def parse_exports(names: str | None) -> list[str]:

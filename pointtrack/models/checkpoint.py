@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from pointtrack.config import from_dict, to_dict
 from pointtrack.io.atomic import atomic_path
+from pointtrack.io.outside import reading
 from pointtrack.models.families import FAMILIES, PUBLISHED, family_of, recognise
 from pointtrack.models.tracking_network import TrackingNetwork
 from pointtrack.models.weight_files import WeightsFile, compare_shapes, read_weights
@@ -47,7 +48,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Any:
     file = read_weights(path)
     config = _config_of(file, name)
     family = FAMILIES[family_of(config)]
-    with torch.device("meta"):  # no time for random weights that are replaced at once
+    with reading(path, "the weights of a tracker"), torch.device("meta"):  # no time for random weights
         tracker = family.network(config)
     if CONFIG in file.metadata:
         wanted = {key: tuple(x.shape) for key, x in tracker.state_dict().items()}
@@ -76,8 +77,8 @@ def _config_of(file: WeightsFile, name: str | None) -> Any:
             raise ValueError(
                 f"{file.path}: expected one of the networks {', '.join(FAMILIES)}, got {family!r}; a newer pointtrack may know it"
             )
-        data = json.loads(file.metadata[CONFIG])
-        config: Any = from_dict(FAMILIES[family].config, data, f"{file.path.name} config")
+        with reading(file.path, "weights saved by pointtrack"):
+            config: Any = from_dict(FAMILIES[family].config, json.loads(file.metadata[CONFIG]), "its config")
         if name is not None and config.name != PUBLISHED[name].config.name:
             raise ValueError(f"{file.path}: expected the weights of {name}, got those of {config.name}")
         return config

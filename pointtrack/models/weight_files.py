@@ -141,8 +141,8 @@ def _read_safetensors(path: Path, header: int) -> WeightsFile:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise _cut(path, str(error)) from error
+    except (SafetensorError, MemoryError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise _cut(path, " ".join(str(error).split())[:200]) from error
     return WeightsFile(_only_tensors(path, tensors), metadata, path)
 
 
@@ -154,7 +154,7 @@ def _can_be_mapped(path: Path) -> bool:
     try:
         with ZipFile(path) as archive:
             members = archive.infolist()
-    except BadZipFile as error:
+    except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
         # The list of contents is at the end of a zip archive, and the first to be lost.
         raise _cut(path, "a zip archive without a list of its contents") from error
     names = {member.filename.partition("/")[2] for member in members}
@@ -171,8 +171,10 @@ def _read_pickle(path: Path, mmap: bool) -> WeightsFile:
     try:
         with path.open("rb") as file:
             content = torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
-    except (OSError, MemoryError):  # the disk or the machine, not the content
+    except OSError:  # the disk, not the content
         raise
+    except MemoryError as error:
+        raise _unreadable(path, "one that takes more memory than there is", "pass the right file") from error
     except Exception as error:  # a broken pickle can raise anything
         content = read_lightning(path)
         if content is not None:

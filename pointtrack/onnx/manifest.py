@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pointtrack.config import TrackerConfig, from_dict, to_dict
 from pointtrack.io.atomic import write_text
+from pointtrack.io.outside import plain_name, read_json, reading, whole
 from pointtrack.models.weight_files import file_sha256
 
 FILE = "tracker.json"
 FORMAT = 1
+LARGEST = 1 << 28  # bytes
 ENCODER = "encoder.onnx"
 
 
@@ -81,12 +84,29 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise FileNotFoundError(
             f"{folder}: expected a folder that `pointtrack export-onnx` wrote, with {FILE} in it, found none"
         )
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+    expected = f"a manifest of format {FORMAT}; export the graphs again if it is another"
+    with reading(path, expected):
+        about = read_json(path, expected, largest=LARGEST)
         found = about.pop("format")
         if found != FORMAT:
-            raise ValueError(f"expected format {FORMAT}, got {found!r}")
+            raise ValueError(f"its format is {str(found)[:40]!r}")
         about["config"] = from_dict(TrackerConfig, about["config"])
-        return Manifest(**{**about, "wh": tuple(about["wh"]), "points": tuple(about["points"])})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: not what this version reads ({error}); export the graphs again") from error
+        width, height = (whole(side, "wh", least=1, most=1 << 16) for side in about["wh"])
+        points = tuple(whole(count, "points", least=1, most=1 << 24) for count in about["points"])
+        frames = whole(about["frames"], "frames", least=1, most=1 << 16)
+        digests = {plain_name(name, "graph"): _digest(value) for name, value in about["sha256"].items()}
+        if not points or sorted(set(points)) != list(points):
+            raise ValueError("its numbers of points do not rise")
+        if set(digests) != {ENCODER, *map(refine_file, points)}:
+            raise ValueError("it does not have the SHA-256 of every graph, and of nothing else")
+        if not isinstance(about["values"], dict) or not isinstance(about["made_with"], dict):
+            raise ValueError("its values are no object")
+        return Manifest(
+            **{**about, "wh": (width, height), "points": points, "frames": frames, "sha256": digests}
+        )
+
+
+def _digest(value: Any) -> str:
+    if not isinstance(value, str) or re.fullmatch("[0-9a-f]{64}", value) is None:
+        raise ValueError(f"expected a SHA-256, got {str(value)[:60]!r}")
+    return value

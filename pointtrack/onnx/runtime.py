@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from pointtrack.io.outside import reading
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window import Estimate, Window
 from pointtrack.onnx.export import needed
@@ -53,9 +54,10 @@ class OnnxTracker(PointTracker):
                 module.register_parameter(name, None)
             for name in [name for name, _ in module.named_buffers(recurse=False)]:
                 module.register_buffer(name, None)
-        for name, value in manifest.values.items():
-            owner, _, leaf = name.rpartition(".")
-            self.get_submodule(owner).register_parameter(leaf, _constant(torch.tensor(value)))
+        with reading(folder, "the values of a tracker between its graphs"):
+            for name, value in manifest.values.items():
+                owner, _, leaf = name.rpartition(".")
+                self.get_submodule(owner).register_parameter(leaf, _constant(torch.tensor(value)))
         # It tells trackers apart where runs go on later, and on which device to track.
         self.digest = _constant(torch.tensor(list(manifest.digest()), dtype=torch.uint8))
         self.manifest, self.folder = manifest, Path(folder)

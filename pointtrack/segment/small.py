@@ -16,6 +16,7 @@ from torch import Tensor
 from pointtrack.config import from_dict, to_dict
 from pointtrack.geometry import resize_frames
 from pointtrack.io.atomic import atomic_path
+from pointtrack.io.outside import reading
 from pointtrack.models.device import WEIGHTS, pick_device
 from pointtrack.models.weight_files import compare_shapes, read_weights
 from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
@@ -82,7 +83,8 @@ class SmallSegmenter:
                 f"{path}: expected a segmenter saved by pointtrack (with a {CONFIG_KEY}), got other weights; "
                 "pass the file of a segmenter"
             )
-        config = from_dict(SegmenterConfig, json.loads(file.metadata[CONFIG_KEY]), f"{file.path.name} config")
+        with reading(file.path, "a segmenter saved by pointtrack"):
+            config = from_dict(SegmenterConfig, json.loads(file.metadata[CONFIG_KEY]), "its config")
         with torch.device("meta"):  # no time for random weights that are replaced at once
             network = SegmenterNetwork(config)
         wanted = {name: tuple(x.shape) for name, x in network.state_dict().items()}

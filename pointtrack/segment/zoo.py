@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from pointtrack.io.outside import read_json
 from pointtrack.models.device import pick_device
 from pointtrack.models.hub import fetch
 from pointtrack.segment.base import Segmenter
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 SHIPPED = "small"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+LARGEST_CONFIG = 1 << 24  # bytes
 OLDEST_TRANSFORMERS = "4.56"
 
 
@@ -191,12 +192,12 @@ def _complete(folder: Path) -> Path:
 def kind_of(folder: Path) -> str:
     """Key of KINDS or of PART_OF."""
     try:
-        kind = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("model_type")
+        kind = read_json(folder / CONFIG, "a config", largest=LARGEST_CONFIG).get("model_type")
     except (ValueError, AttributeError) as error:
         raise ValueError(
             f"{folder / CONFIG}: expected a JSON object, got something else ({error}); copy the file again"
         ) from error
-    if kind not in (*KINDS, *PART_OF):
+    if not isinstance(kind, str) or kind not in (*KINDS, *PART_OF):
         raise ValueError(
             f"{folder / CONFIG}: expected a model_type of {', '.join([*KINDS, *PART_OF])}, got {kind!r}; "
             "pass the folder of a SAM of the project's list"
@@ -207,7 +208,7 @@ def kind_of(folder: Path) -> str:
 def load_library_model(folder: Path, kind: str, config_class: str, model_class: str) -> Any:
     """The library's model of that class with the weights of a folder."""
     transformers = transformers_with([model_class])
-    settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    settings = read_json(folder / CONFIG, "a config", largest=LARGEST_CONFIG)
     try:
         # The config is made here so that a video model's is taken for its part without a warning.
         config = getattr(transformers, config_class).from_dict(settings)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
+from pointtrack.io.formats.run_lengths import check_runs, runs_of
 from pointtrack.io.npz import write_npz
+from pointtrack.io.outside import read_arrays, reading, whole
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side
@@ -19,6 +20,7 @@ from pointtrack.sessions.mask_store import Packed, Results
 from pointtrack.types import Video
 
 FORMAT = "pointtrack session 1"
+LARGEST_TOLD = 1 << 28  # bytes of what was told
 Said = History[tuple[SessionObject, ...]]
 
 
@@ -76,37 +78,88 @@ def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
     """
     names = ("counts", "lengths", "scores")
     told, arrays = read_session_npz(path, "a session", names, format=FORMAT, video=video.fingerprint())
-    size = (video.wh[1], video.wh[0])
-    ends = np.cumsum(arrays["lengths"])[:-1]
-    next_counts = (one.tobytes() for one in np.split(arrays["counts"], ends))
+    with reading(path, "a session saved by pointtrack"):
+        return _rebuilt(told, arrays, video)
+
+
+def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) -> tuple[Said, Results]:
+    """History and results; ValueError, KeyError or TypeError where the file says what cannot be."""
+    size, last = (video.wh[1], video.wh[0]), len(video) - 1
+    lengths = [whole(length, "lengths") for length in arrays["lengths"].ravel().tolist()]
+    if sum(lengths) != len(arrays["counts"]) or arrays["counts"].dtype != np.uint8:
+        raise ValueError("its masks are not as long as it says")
+    ends = np.cumsum(lengths)[:-1].astype(int)
+    every = [one.tobytes() for one in np.split(arrays["counts"], ends)] if lengths else []
+    for counts in every:
+        check_runs(runs_of(counts), size[0] * size[1])
+    next_counts = iter(every)
 
     def next_mask() -> torch.Tensor:
-        return Packed(next(next_counts), size, 1.0, 1.0).found().mask
+        return Packed(_next(next_counts), size, 1.0, 1.0).found().mask
 
-    keys = {}
+    keys: dict[int, Keyframe] = {}
     for row in told["keys"]:
         mask = next_mask()
-        keys[row["serial"]] = Keyframe(
-            row["frame"],
-            row["serial"],
-            mask,
-            torch.tensor(row["points"], dtype=torch.float32).reshape(-1, 2),
-            torch.tensor(row["labels"], dtype=torch.bool),
-            None if row["box"] is None else torch.tensor(row["box"]),
-            next_mask() if row["corrects"] else None,
+        points = torch.tensor(row["points"], dtype=torch.float32).reshape(-1, 2)
+        labels = torch.tensor(row["labels"], dtype=torch.bool)
+        box = None if row["box"] is None else torch.tensor(row["box"], dtype=torch.float32)
+        finite_box = box is None or (box.shape == (4,) and bool(torch.isfinite(box).all()))
+        if labels.shape != points.shape[:1] or not bool(torch.isfinite(points).all()) or not finite_box:
+            raise ValueError("the clicks or the box of a keyframe are none")
+        serial = whole(row["serial"], "serial")
+        base = next_mask() if row["corrects"] else None
+        keys[serial] = Keyframe(
+            whole(row["frame"], "frame", most=last), serial, mask, points, labels, box, base
         )
     states = [
-        tuple(SessionObject(one["id"], one["name"], tuple(keys[k] for k in one["keys"])) for one in state)
+        tuple(
+            SessionObject(
+                whole(one["id"], "object", least=-(2**53)),
+                _text(one["name"]),
+                tuple(keys[k] for k in one["keys"]),
+            )
+            for one in state
+        )
         for state in told["history"]
     ]
-    next_scores = iter(arrays["scores"].tolist())
+    for state in states:
+        if len({one.id for one in state}) != len(state):
+            raise ValueError("an object is in it twice")
+    scores = arrays["scores"]
+    if scores.ndim != 2 or scores.shape[1] != 2 or not np.isfinite(scores).all():
+        raise ValueError("its scores are none")
+    next_scores = iter(scores.tolist())
     results = Results()
     for row in told["sides"]:
-        side = Side(row["object_id"], row["start"], row["other"], range(*row["frames"]))
-        results.sides[side] = [
-            Packed(next(next_counts), size, *next(next_scores)) for _ in range(row["done"])
-        ]
-    return History(states, int(told["now"])), results
+        frames = _frames(row["frames"], last)
+        other = None if row["other"] is None else whole(row["other"], "other")
+        side = Side(
+            whole(row["object_id"], "object", least=-(2**53)), whole(row["start"], "start"), other, frames
+        )
+        done = whole(row["done"], "done", most=len(frames))
+        results.sides[side] = [Packed(_next(next_counts), size, *_next(next_scores)) for _ in range(done)]
+    return History(states, whole(told["now"], "now")), results
+
+
+def _next(values: Iterator[Any]) -> Any:
+    for value in values:
+        return value
+    raise ValueError("it holds fewer masks than it says")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("the name of an object is no text")  # noqa: TRY004
+    return value
+
+
+def _frames(values: Any, last: int) -> range:
+    """A range of frames of the video, forward or backward."""
+    start, stop, step = (whole(value, "frames", least=-1, most=last + 1) for value in values)
+    frames = range(start, stop, step)
+    if step not in (1, -1) or any(not 0 <= frame <= last for frame in (*frames[:1], *frames[-1:])):
+        raise ValueError(f"frames {values} are not of this video")
+    return frames
 
 
 def write_session_npz(path: str | Path, told: Mapping[str, Any], arrays: Mapping[str, Any]) -> Path:
@@ -141,18 +194,18 @@ def read_session_npz(
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"session file: expected an .npz file, found nothing at {path}")
-    try:
-        with np.load(path) as data:
-            told: dict[str, Any] = json.loads(str(data["told"]))
-            arrays = {name: data[name] for name in needed}
+    with reading(path, f"{what} saved by pointtrack"):
+        arrays = read_arrays(path, f"{what} saved by pointtrack", ("told", *needed))
+        if arrays["told"].nbytes > LARGEST_TOLD or arrays["told"].dtype.kind != "U":
+            raise ValueError("what was told is no text, or too long")
+        told = json.loads(str(arrays.pop("told")))
+        if not isinstance(told, dict) or not isinstance(told["video"], str):
+            raise ValueError("what was told is no object with a video")
         if told["format"] != format:
-            raise KeyError(told["format"])
-    except (BadZipFile, KeyError, OSError, ValueError) as error:
-        raise ValueError(
-            f"{path}: expected {what} saved by pointtrack, got another file ({error})"
-        ) from error
+            raise ValueError(f"its format is {str(told['format'])[:60]!r}, not {format!r}")
+        arrays = {name: arrays[name] for name in needed}
     if told["video"] != video:
         raise ValueError(
-            f"{path}: expected the video that the session was made with ({told['video']}), got another one ({video})"
+            f"{path}: expected the video that the session was made with ({told['video'][:200]}), got another one ({video})"
         )
     return told, arrays

@@ -18,6 +18,8 @@ from pointtrack.checks import check_shape
 from pointtrack.geometry import grid_points
 from pointtrack.types import Queries, Video
 
+MOST_POINTS = 10_000_000  # of a grid: the network needs kilobytes for each
+
 
 def grid_queries(
     video_or_wh: Video | tuple[int, int],
@@ -43,10 +45,12 @@ def grid_queries(
             empty one.
     """
     wh = _size_of(video_or_wh, frame)
+    columns, rows = (size, size) if isinstance(size, int) else size
+    if columns * rows > MOST_POINTS:
+        raise ValueError(f"grid size: expected at most {MOST_POINTS} points in all, got {columns} x {rows}")
     if mask is None:
         xy = grid_points(size, wh)
     else:
-        columns, rows = (size, size) if isinstance(size, int) else size
         if min(columns, rows) < 1:
             raise ValueError(f"grid size: expected at least 1 point per side, got {columns} x {rows}")
         xy = torch.from_numpy(_grid_in_mask(_checked_mask(mask, wh), columns * rows))

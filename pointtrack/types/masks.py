@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -75,7 +76,7 @@ class Masks:
         if self.first_frame != int(self.first_frame) or self.first_frame < 0:
             raise ValueError(f"masks first_frame: expected a whole number from 0, got {self.first_frame}")
         object.__setattr__(self, "first_frame", int(self.first_frame))
-        if not self.fps > 0:
+        if not 0 < self.fps < math.inf:
             raise ValueError(f"fps: expected a positive number, got {self.fps}")
         object.__setattr__(self, "fps", float(self.fps))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,6 +55,12 @@ class Tracks:
             value = torch.as_tensor(getattr(self, name), dtype=torch.float32).detach().cpu()
             object.__setattr__(self, name, value)
         sizes = check_shape(self.xy, "t n 2", "tracks xy")
+        if len(self.wh) != 2 or min(self.wh) < 1:
+            raise ValueError(f"tracks wh: expected (width, height) of at least 1 pixel each, got {self.wh}")
+        if not 0 < self.fps < math.inf:
+            raise ValueError(f"tracks fps: expected a positive number, got {self.fps}")
+        if self.first_frame < 0:
+            raise ValueError(f"tracks first_frame: expected 0 or more, got {self.first_frame}")
         for name in ("visibility", "confidence"):
             value = getattr(self, name)
             if value.shape != (sizes["t"], sizes["n"]):

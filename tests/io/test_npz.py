@@ -26,7 +26,7 @@ def test_arrays_come_back_by_name(tmp_path):
 
 def test_a_file_without_the_arrays_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(3))
-    with pytest.raises(ValueError, match=r"a\.npz: expected masks .* but it lacks \['w', 'y'\]"):
+    with pytest.raises(ValueError, match=r"a\.npz: expected masks .* but it lacks w, y"):
         read_npz(tmp_path / "a.npz", "masks", ["y", "x", "w"])
     with pytest.raises(FileNotFoundError, match="masks file: expected an .npz file, found nothing at"):
         read_npz(tmp_path / "b.npz", "masks", ["x"])
@@ -57,9 +57,9 @@ def test_a_write_that_fails_leaves_the_file_before(tmp_path):
     [
         (
             {"format": "test 2"},
-            r"s\.npz: expected a session saved by pointtrack, got another file \('test 1'\)",
+            r"s\.npz: expected a session saved by pointtrack, but its format is 'test 1', not 'test 2'",
         ),
-        ({"needed": ["y"]}, "expected a session saved by pointtrack, got another file"),
+        ({"needed": ["y"]}, "expected a session saved by pointtrack, but "),
         ({"video": "another"}, r"the session was made with \(a video\), got another one \(another\)"),
     ],
 )
@@ -78,14 +78,14 @@ def test_files_that_are_no_sessions_are_refused(tmp_path):
     (tmp_path / "text.npz").write_bytes(b"no zip")
     np.savez(tmp_path / "arrays.npz", x=np.arange(3))
     for name in ("text.npz", "arrays.npz"):
-        with pytest.raises(ValueError, match="expected a session saved by pointtrack, got another file"):
+        with pytest.raises(ValueError, match="expected a session saved by pointtrack, but "):
             read_session_npz(tmp_path / name, "a session", **expected)
 
 
 def test_broken_files_are_refused(tmp_path):
     path = write_session_npz(tmp_path / "s.npz", TOLD, {"x": np.arange(3)})
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="expected a session saved by pointtrack, got another file"):
+    with pytest.raises(ValueError, match="expected a session saved by pointtrack, but "):
         read_session_npz(path, "a session", ["x"], format="test 1", video="a video")
-    with pytest.raises(ValueError, match="expected tracks saved by pointtrack, got a broken file"):
+    with pytest.raises(ValueError, match="expected tracks saved by pointtrack, but File is not a zip file"):
         read_npz(path, "tracks", ["x"])

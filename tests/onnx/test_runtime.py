@@ -144,7 +144,7 @@ def test_changed_and_missing_graphs(ours, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "expected format 1, got 2"),
+        ({"format": 2}, "its format is '2'"),
         ({"wh": None}, "export the graphs again"),
         ({"x": 1}, "'x'"),
     ],

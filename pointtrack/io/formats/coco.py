@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from pointtrack.io.formats.run_lengths import decoded
+from pointtrack.io.outside import check_memory, finite, whole
 from pointtrack.io.video import write_image
 from pointtrack.types import Masks, Video
 
@@ -85,12 +87,13 @@ def read(content: dict[str, Any], fps: float) -> Masks:
     Frames are the images in the order of `frame_index`, or else in natural order of their names. Which annotations are
     one object is said by `attributes.track_id` (CVAT), `track_id` or `instance_id`.
     """
-    from pycocotools import mask as rle
-
     images = sorted(content["images"], key=_order)
     if not images:
         raise ValueError("it holds no images")
-    sizes = {(int(image["height"]), int(image["width"])) for image in images}
+    sizes = {
+        tuple(whole(image[side], side, least=1, most=1 << 20) for side in ("height", "width"))
+        for image in images
+    }
     if len(sizes) != 1:
         raise ValueError(f"its images are of different sizes: {sorted(sizes)[:3]}")
     ((h, w),) = sizes
@@ -106,15 +109,14 @@ def read(content: dict[str, Any], fps: float) -> Masks:
             name = annotation.get("attributes", {}).get("name")
             category = categories.get(annotation.get("category_id"), "")
             names.append(str(category if name is None else name))
+    check_memory(len(images) * len(columns) * h * w, "masks")
     masks = np.zeros((len(images), len(columns), h, w), bool)
     scores = np.zeros(masks.shape[:2], np.float32)
     for annotation in content["annotations"]:
         place = rows[annotation["image_id"]], columns[_track(annotation)]
         segment = annotation["segmentation"]
-        compressed = isinstance(segment, dict) and isinstance(segment["counts"], str)
-        one = segment if compressed else rle.frPyObjects(segment, h, w)
-        masks[place] |= rle.decode(rle.merge(one) if isinstance(one, list) else one).astype(bool)
-        scores[place] = annotation.get("score", 1.0)
+        masks[place] |= decoded(segment, h, w)
+        scores[place] = finite(annotation.get("score", 1.0), "score", least=0, most=1)
     plain = all(name in ("", "object") for name in names)
     return Masks(
         torch.from_numpy(masks),

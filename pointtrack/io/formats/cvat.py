@@ -12,6 +12,7 @@ import torch
 
 from pointtrack.geometry import inside_image
 from pointtrack.io.formats.text import size_needed, tracks_of
+from pointtrack.io.outside import check_memory
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import PointState
 
@@ -136,6 +137,7 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
         raise ValueError("it holds no tracks")
     first = min([int(root.findtext(".//task/start_frame") or min(frames)), *frames])
     last = max([int(root.findtext(".//task/stop_frame") or max(frames)), *frames])
+    check_memory(80 * (last - first + 1) * len(found), "tracks")
     xy = np.full((last - first + 1, len(found), 2), np.nan)
     visible = np.zeros(xy.shape[:2])
     for n, track in enumerate(found):

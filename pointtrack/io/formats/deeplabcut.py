@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pickletools
 import re
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pointtrack.types import Tracks
 SCORER = "DLC_pointtrack"
 COORDS = ("x", "y", "likelihood")
 LEVELS = ("scorer", "bodyparts", "coords")
+# What pandas puts into attributes of its files.
+_PLAIN_CLASSES = {f"numpy{core}.multiarray scalar" for core in (".core", "._core")} | {"numpy dtype"}
 KEY = "df_with_missing"  # as DeepLabCut calls the table
 POINT = re.compile(r"point(-?\d+)")
 
@@ -133,6 +136,7 @@ def _read_h5(path: Path) -> Table:
     require_h5()
     import pandas as pd
 
+    _refuse_objects(path)
     try:
         table = pd.read_hdf(path)
     except (OSError, RuntimeError) as error:  # what PyTables raises for files of another kind
@@ -141,3 +145,40 @@ def _read_h5(path: Path) -> Table:
         raise ValueError(f"it does not hold a table with the columns {list(LEVELS)}")
     columns = [tuple(map(str, column)) for column in table.columns]
     return columns, np.asarray(table.index, dtype=int), table.to_numpy(dtype=np.float64)
+
+
+def _refuse_objects(path: Path) -> None:
+    """Refuse an HDF5 file that holds pickled objects: pandas would unpickle them, which runs any code.
+
+    Raises:
+        ValueError: such a file, or none of HDF5.
+    """
+    import tables
+
+    try:
+        with tables.open_file(str(path)) as file:
+            for node in file.walk_nodes("/"):
+                atom = getattr(node, "atom", None)
+                if getattr(atom, "kind", None) in ("object", "vlunicode"):
+                    raise ValueError(f"{node._v_pathname} holds Python objects, which are not read")
+                attributes = node._v_attrs
+                for name in attributes._f_list("all"):
+                    raw = attributes._g_getattr(node, name)
+                    if _calls(bytes(raw) if isinstance(raw, bytes | np.bytes_) else b""):
+                        raise ValueError(
+                            f"{node._v_pathname} holds a Python object in {name}, which is not read"
+                        )
+    except (OSError, RuntimeError, tables.HDF5ExtError) as error:
+        raise ValueError(f"it is not an HDF5 file: {error}") from error
+
+
+def _calls(content: bytes) -> bool:
+    """Whether bytes are a pickle that names classes or functions other than numpy's plain types."""
+    try:
+        operations = [(code.name, argument) for code, argument, _ in pickletools.genops(content)]
+    except Exception:  # no pickle
+        return False
+    names = {str(argument) for name, argument in operations if name == "GLOBAL"}
+    return bool(names - _PLAIN_CLASSES) or any(
+        name in ("STACK_GLOBAL", "INST", "EXT1") for name, _ in operations
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pointtrack.io.formats.text import seen_places, size_needed, tracks_of
+from pointtrack.io.outside import check_memory
 from pointtrack.types import Masks, Tracks
 
 SIDE = 1.0  # pixels: the box of a point
@@ -45,9 +46,12 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
     table = np.loadtxt(path, delimiter=",", ndmin=2)
     if table.shape[1] < 7 or not len(table):
         raise ValueError(f"it holds a table of {table.shape}, not lines frame,id,left,top,width,height,conf")
+    if not (np.abs(table[:, :2]) < 2**53).all():
+        raise ValueError("a frame or id is no whole number")
     frame, ids = table[:, 0].astype(int) - 1, table[:, 1].astype(int)
     points, place = np.unique(ids, return_inverse=True)
     first = int(frame.min())
+    check_memory(80 * (int(frame.max()) - first + 1) * len(points), "tracks")
     xy = np.full((int(frame.max()) - first + 1, len(points), 2), np.nan)
     seen = np.zeros(xy.shape[:2])
     xy[frame - first, place] = table[:, 2:4] + table[:, 4:6] / 2 - 1.5

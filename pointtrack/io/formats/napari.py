@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pointtrack.io.formats.text import csv_text, number_texts, size_needed, tracks_of
+from pointtrack.io.outside import check_memory
 from pointtrack.types import Source, Tracks
 
 AXES = ["axis-0", "axis-1", "axis-2"]  # t, y, x: how napari knows a table of points
@@ -66,14 +67,17 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
     if not len(columns["id"]):
         raise ValueError("it holds no rows")
     size = size_needed(wh)
-    if any((columns[name] != columns[name].round()).any() for name in ("id", "t")):
+    if any((columns[name] != columns[name].round()).any() for name in ("id", "t")):  # also NaN
         raise ValueError("an ID or t is not a whole number")
+    if any(np.abs(columns[name]).max() > 2**53 for name in ("id", "t")):
+        raise ValueError("an ID or t is too large a number")
     ids, at, place = np.unique(columns["id"].astype(int), return_index=True, return_inverse=True)
     first = int(columns["t"].min())
     row = columns["t"].astype(int) - first
     if len(np.unique(np.stack([row, place]), axis=1)[0]) != len(row):
         raise ValueError("a track has two rows with the same t")
     shape = (int(row.max()) + 1, len(ids))
+    check_memory(80 * shape[0] * shape[1], "tracks")
     xy = np.full((*shape, 2), np.nan)
     xy[row, place] = np.stack([columns["x"], columns["y"]], axis=1)
     features = []

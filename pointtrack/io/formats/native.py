@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from pointtrack.io.formats.text import csv_text, number_texts
+from pointtrack.io.outside import check_memory, finite, whole
+from pointtrack.io.outside import read_json as load_json
 from pointtrack.types import Queries, Source, Tracks
 from pointtrack.types.point_states import BLANK, PointState, PointStates
 
@@ -134,7 +136,7 @@ def read_csv(path: Path) -> Tracks:
         width = len(columns) - ("name" in columns)  # the names are in the header too
         rows = [[_number(field) for field in row[:width]] for row in csv.reader(file)]
     table = np.array(rows).reshape(*shape, width)
-    frames = header["first_frame"] + np.arange(shape[0])
+    frames = whole(header["first_frame"], "first_frame") + np.arange(shape[0])
     if (table[:, :, 0] != frames[:, None]).any() or (table[:, :, 2] != queries.ids.numpy()).any():
         raise ValueError("its lines are not ordered by frame and then by id as in the header")
     more: dict[str, np.ndarray] = {}
@@ -160,7 +162,7 @@ def _number(field: str) -> float:
 
 def read_json(path: Path) -> Tracks:
     """What `json_lines` wrote; ValueError or KeyError where it is something else."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = load_json(path, "tracks saved by pointtrack")
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}, not an object")  # noqa: TRY004
     queries, shape = _checked_header(content)
@@ -182,7 +184,9 @@ def _checked_header(header: dict[str, Any]) -> tuple[Queries, tuple[int, int]]:
     points = torch.tensor(header["queries"], dtype=torch.float64).reshape(-1, 4)
     ids = torch.tensor([int(row[0]) for row in header["queries"]], dtype=torch.int64)
     names = tuple(header.get("names", ()))
-    return Queries(points[:, 1], points[:, 2:], ids, names), (header["frames"], len(points))
+    frames = whole(header["frames"], "frames")
+    check_memory(100 * frames * len(points), "tracks")
+    return Queries(points[:, 1], points[:, 2:], ids, names), (frames, len(points))
 
 
 def _tracks(
@@ -198,9 +202,9 @@ def _tracks(
         visibility=torch.from_numpy(visibility.astype(np.float32)),
         confidence=torch.from_numpy(confidence.astype(np.float32)),
         queries=queries,
-        wh=(int(header["wh"][0]), int(header["wh"][1])),
-        first_frame=int(header["first_frame"]),
-        fps=float(header["fps"]),
+        wh=(whole(header["wh"][0], "width"), whole(header["wh"][1], "height")),
+        first_frame=whole(header["first_frame"], "first_frame"),
+        fps=finite(header["fps"], "fps"),
         states=PointStates.from_arrays(more),
         sources=torch.from_numpy(more["sources"]) if "sources" in more else None,
     )

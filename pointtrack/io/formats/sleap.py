@@ -10,6 +10,7 @@ import torch
 
 from pointtrack.io.formats.needs import require
 from pointtrack.io.formats.text import size_needed, tracks_of
+from pointtrack.io.outside import check_memory
 from pointtrack.types import Source, Tracks
 
 PROVENANCE = "pointtrack"
@@ -66,6 +67,7 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
     names = labels.skeletons[0].node_names
     frames = [frame.frame_idx for frame in labels.labeled_frames]
     first, count = min(frames), max(frames) - min(frames) + 1
+    check_memory(80 * count * len(names), "tracks")
     xy = np.full((count, len(names), 2), np.nan)
     seen, sources = np.zeros((count, len(names))), np.zeros((count, len(names)), np.uint8)
     for frame in labels.labeled_frames:

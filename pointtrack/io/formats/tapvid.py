@@ -12,6 +12,7 @@ from einops import rearrange
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats.text import size_needed
 from pointtrack.io.npz import write_npz
+from pointtrack.io.outside import read_arrays
 from pointtrack.types import Queries, Tracks, Video
 
 
@@ -57,13 +58,10 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
         raise ValueError(
             "a pickle may hold many videos: read it with pointtrack.datasets.tapvid.tapvid_clips"
         )
-    with np.load(path) as data:
-        missing = {"points", "occluded"} - set(data.files)
-        if missing:
-            raise ValueError(f"it lacks {sorted(missing)}")
-        points, occluded = data["points"].astype(np.float64), data["occluded"].astype(bool)
-        requested = data["query_points"] if "query_points" in data.files else None
-        shape = data["video"].shape if "video" in data.files else None
+    data = read_arrays(path, "tracks in the format tapvid", ("points", "occluded"))
+    points, occluded = data["points"].astype(np.float64), data["occluded"].astype(bool)
+    requested = data.get("query_points")
+    shape = data["video"].shape if "video" in data else None
     size = size_needed(wh) if shape is None else (int(shape[2]), int(shape[1]))
     if points.shape != (*occluded.shape, 2):
         raise ValueError(f"its points are {points.shape}, its occluded {occluded.shape}")

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from pointtrack.io.formats.run_lengths import decoded
+from pointtrack.io.outside import check_memory, whole
 from pointtrack.types.masks import Masks
 
 
@@ -66,13 +68,12 @@ def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
 
 def read(content: dict[str, Any], fps: float) -> Masks:
     """The masks of the only video; ValueError or KeyError where it is something else."""
-    from pycocotools import mask as rle
-
     if len(content["videos"]) != 1:
         raise ValueError(f"it holds {len(content['videos'])} videos")
     video, annotations = content["videos"][0], content["annotations"]
     categories = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
-    t, h, w = (int(video[name]) for name in ("length", "height", "width"))
+    t, h, w = (whole(video[name], name, least=1, most=1 << 20) for name in ("length", "height", "width"))
+    check_memory(t * len(annotations) * h * w, "masks")
     masks = np.zeros((t, len(annotations), h, w), bool)
     scores = np.zeros((t, len(annotations)), np.float32)
     for place, annotation in enumerate(annotations):
@@ -82,9 +83,7 @@ def read(content: dict[str, Any], fps: float) -> Masks:
             )
         for row, segment in enumerate(annotation["segmentations"]):
             if segment:
-                compressed = isinstance(segment, dict) and isinstance(segment["counts"], str)
-                one = segment if compressed else rle.frPyObjects(segment, h, w)
-                masks[row, place] = rle.decode(rle.merge(one) if isinstance(one, list) else one)
+                masks[row, place] = decoded(segment, h, w)
         scores[:, place] = annotation.get("scores", annotation.get("score", 1.0))
     named = any("name" in annotation for annotation in annotations) or "first_frame" not in video
     names = [entry.get("name", categories.get(entry.get("category_id"), "")) for entry in annotations]
