@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,5 +46,7 @@ def natural(path: Any) -> list[Any]:
 def are_paths(items: Any) -> bool:
     """Whether it is a list or tuple of paths, and not of frames."""
     return (
-        isinstance(items, Sequence) and len(items) > 0 and all(isinstance(item, str | Path) for item in items)
+        isinstance(items, list | tuple)
+        and len(items) > 0
+        and all(isinstance(item, str | Path) for item in items)
     )

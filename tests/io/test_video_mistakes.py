@@ -67,9 +67,9 @@ def test_files_that_are_no_videos(tmp_path, what, message):
             r"expected shape \(t, h, w, 3\), RGB last, got \(4, 6, 3\)",
         ),
         (
-            np.zeros((2, 4, 6, 5), np.uint8),
+            np.zeros((2, 7, 6, 5), np.uint8),
             ValueError,
-            r"expected 3 channels last \(or 1 or 4, or first\), got shape \(4, 6, 5\)",
+            r"expected 3 channels last \(or 1 or 4, or first\), got shape \(7, 6, 5\)",
         ),
         (np.zeros((2, 4, 6, 3)), ValueError, "expected uint8 values 0..255, got float64"),
         ([np.zeros(6, np.uint8)], ValueError, r"frame 0: expected shape \(h, w, 3\)"),
