@@ -25,6 +25,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "pointtrack live rtsp://camera/stream --serve 8800    a page with the picture",
         "ffmpeg -i dog.mp4 -f mpegts - | pointtrack live - --record out.mp4",
     ),
+    "models": (
+        "pointtrack models                                what there is, its licence, what it is for",
+        "pointtrack models --download alltracker-tiny     fetch one now",
+        "pointtrack models --download sam2.1-hiera-tiny",
+    ),
     "demo": (
         "pointtrack demo                   the easy clip",
         "pointtrack demo --clip hard       small, blurred, with sudden turns",
@@ -65,11 +70,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "pointtrack export-onnx graphs",
         "pointtrack export-onnx graphs --tracker cotracker3-online --points 256",
         "pointtrack export-onnx graphs --check dog.mp4",
-    ),
-    "models": (
-        "pointtrack models",
-        "pointtrack models small",
-        "pointtrack models cotracker3-online",
     ),
     "eval": (
         "pointtrack eval --datasets bundled",

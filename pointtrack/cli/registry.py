@@ -49,6 +49,7 @@ MORE = {
     "data convert": Entry("pointtrack.cli.data:convert_data", "write published sets as clips for training"),
     "dense": Entry("pointtrack.cli.dense:DenseCommand", "track every pixel of a frame, in bounded memory"),
     "doctor": Entry("pointtrack.cli.doctor:doctor", "check this installation and say what is missing"),
+    "models": Entry("pointtrack.cli.models:models", "list every tracker and segmenter; fetch one"),
     "export-onnx": Entry("pointtrack.cli.export_onnx:ExportOnnxCommand", "write a tracker as ONNX graphs"),
 }
 # Those of a checkout; what they are in is found by `pointtrack.cli.plugins`.

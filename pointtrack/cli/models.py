@@ -1,0 +1,133 @@
+"""`pointtrack models`: every tracker and segmenter that there is by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pointtrack.models import families
+from pointtrack.models.download import fill_cache
+from pointtrack.models.hub import fetch
+from pointtrack.models.weight_files import file_sha256
+from pointtrack.segment import zoo as segmenters
+from pointtrack.zoo import SHIPPED
+
+# What each is for, by how its name begins; the first that fits.
+PURPOSES = {
+    "cotracker3-offline": "points that see each other, whole short videos",
+    "cotracker3-online": "points that see each other, videos of any length",
+    "cotracker2": "comparison with older results",
+    "locotrack": "few points, each by itself; free code",
+    "alltracker-tiny": "every pixel of a frame; one point costs as much as all",
+    "alltracker": "the same, larger and slower",
+    "sam2.1": "objects through a video, or single frames",
+    "sam2": "as sam2.1, older",
+    "sam3": "objects through a video; asks for consent on the hub",
+    "sam-hq": "thin outlines of single frames",
+    "sam-": "outlines of single frames",
+    "edgetam": "objects through a video, on small devices",
+}
+SHIPPED_PURPOSES = {
+    "tracker": "comes with pointtrack: any number of points, videos of any length, cameras",
+    "segmenter": "comes with pointtrack: outlines that follow the points",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model.
+
+    Attributes:
+        kind: "tracker" or "segmenter".
+        licence: of the weights, in a word; terms: the sentence where a word does not say it.
+        repo, repo_type, files: where they lie on the hub; no files for a model that ships.
+    """
+
+    kind: str
+    name: str
+    licence: str
+    megabytes: float | None
+    repo: str
+    files: tuple[str, ...] = ()
+    repo_type: str = "model"
+    sha256: str | None = None
+    terms: str | None = None
+
+    def path(self) -> Path | None:
+        """Where the weights lie on this machine, None where they do not."""
+        if not self.files:
+            return Path(self.repo)
+        from huggingface_hub import try_to_load_from_cache
+
+        found = [try_to_load_from_cache(self.repo, file, repo_type=self.repo_type) for file in self.files]
+        return Path(str(found[-1])) if all(isinstance(path, str) for path in found) else None
+
+    def size(self) -> str:
+        """Of the weights: of the file that is here, or as it is stated, or nothing."""
+        path = self.path()
+        if path is not None:
+            return f"{path.stat().st_size / 1e6:.1f} MB"
+        return "" if self.megabytes is None else f"{self.megabytes:g} MB"
+
+    def purpose(self) -> str:
+        """What it is for."""
+        if not self.files:
+            return SHIPPED_PURPOSES[self.kind]
+        return next((text for start, text in PURPOSES.items() if self.name.startswith(start)), "")
+
+
+def rows() -> list[Row]:
+    """Every model that there is by name: trackers, then segmenters; those that ship first."""
+    from pointtrack.segment.small import SHIPPED as SMALL_SEGMENTER
+
+    found = [Row("tracker", name, "Apache-2.0", None, str(path)) for name, path in SHIPPED.items()]
+    found += [
+        Row(
+            "tracker", name, row.config.licence + ("*" if row.terms else ""), row.megabytes, row.repo,
+            (row.filename,), row.repo_type, row.sha256, row.terms,
+        )
+        for name, row in families.PUBLISHED.items()
+    ]  # fmt: skip
+    found.append(Row("segmenter", segmenters.SHIPPED, "Apache-2.0", None, str(SMALL_SEGMENTER)))
+    found += [
+        Row("segmenter", name, row.licence, None, row.repo, (segmenters.CONFIG, segmenters.WEIGHTS))
+        for name, row in segmenters.PUBLISHED.items()
+    ]
+    return found
+
+
+def models(download: str | None = None) -> None:
+    """List every tracker and segmenter: licence, size, where from, here or not, what for.
+
+    Args:
+        download: name of one to fetch into the cache of the Hugging Face hub, with progress. A download that was cut off
+            goes on where it was, and the digest is checked where it is known.
+    """
+    table = rows()
+    if download is not None:
+        _download(table, download)
+        return
+    for kind in ("tracker", "segmenter"):
+        print(f"{kind + 's':31}{'licence':16}{'size':>9}  {'here':5}{'from':36}for")
+        for row in table:
+            if row.kind == kind:
+                here = "yes" if row.path() else "no"
+                source = row.repo if row.files else "this package"
+                print(f"  {row.name:29}{row.licence:16}{row.size():>9}  {here:5}{source:36}{row.purpose()}")
+        print()
+    for terms in dict.fromkeys(row.terms for row in table if row.terms):
+        names = ", ".join(row.name for row in table if row.terms == terms)
+        print(f"* {names}: {terms}")
+
+
+def _download(table: list[Row], name: str) -> None:
+    named = {row.name: row for row in table if row.files}
+    if name not in named:
+        raise ValueError(f"download: expected one of {', '.join(named)}, got {name!r}")
+    row = named[name]
+    for file in row.files:
+        last = file == row.files[-1]
+        fill_cache(row.repo, file, row.repo_type)
+        path = fetch(row.repo, file, sha256=row.sha256 if last else None, repo_type=row.repo_type)
+    print(f"{name}   {path}, {path.stat().st_size / 1e6:.1f} MB, SHA-256 {file_sha256(path)}")
+    print(f"licence   {row.terms or row.licence}")
