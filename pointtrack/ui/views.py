@@ -59,6 +59,8 @@ def masks_of(project: Project, frame: int) -> dict[str, Any]:
     """Masks of a frame, and what was said there, ready for JSON."""
     session = project.objects
     rows = []
+    if not 0 <= frame < len(project.video):
+        raise ValueError(f"frame: expected 0..{len(project.video) - 1}, got {frame}")
     if session.objects:
         masks = session.masks(frame, frame + 1)
         for place, number in enumerate(masks.object_ids.tolist()):

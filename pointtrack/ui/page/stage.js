@@ -255,13 +255,14 @@ export class Stage {
       const canvas = h("canvas", { width: 192, height: 124 });
       const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
       const [w, height] = app.state?.wh ?? [1, 1];
-      const [x, y] = [96 - middle[0] * scale, 62 - middle[1] * scale];
+      const fit = Math.max(scale, 192 / w, 124 / height); // never more than the frame
+      const [x, y] = [Math.min(Math.max(96 - middle[0] * fit, 192 - w * fit), 0), Math.min(Math.max(62 - middle[1] * fit, 124 - height * fit), 0)];
       if (picture) {
-        context.drawImage(picture, x, y, w * scale, height * scale);
+        context.drawImage(picture, x, y, w * fit, height * fit);
         context.globalAlpha = 0.65;
       }
       const painted = paint(candidate.mask, colorOf(app.state?.view.colors[`o${asked.object}`], asked.object));
-      context.drawImage(painted.fill, x + painted.x * scale, y + painted.y * scale, painted.fill.width * scale, painted.fill.height * scale);
+      context.drawImage(painted.fill, x + painted.x * fit, y + painted.y * fit, painted.fill.width * fit, painted.fill.height * fit);
       const share = Math.round(100 * candidate.score);
       return h("button", { type: "button", "aria-label": `Answer ${place + 1}, predicted overlap ${share} %`, onclick: () => app.choose(place) }, canvas, `${place + 1} · ${share} %`);
     });
