@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pointtrack.cli.options import VideoOptions
 from pointtrack.io.outputs import record_origin
-from pointtrack.io.track_arrays import open_dense
+from pointtrack.io.track_arrays import ABOUT, open_dense
 from pointtrack.io.video import read_video, write_image
 from pointtrack.pipeline.passes import track_dense
 from pointtrack.tracking.queries import stride_queries
@@ -45,6 +45,8 @@ class DenseCommand(VideoOptions):
         """Do it, and print where the results are."""
         folder = Path(self.out or f"outputs/{Path(self.video).stem or 'video'}_dense")
         self.guard([folder, folder / "motion.png"])
+        if self.overwrite and not self.resume:
+            (folder / ABOUT).unlink(missing_ok=True)
         video = read_video(self.opened())
         queries = stride_queries(video.wh, self.stride, self.frame)
         queries.select(slice(0, 1)).check_inside(len(video), video.wh)

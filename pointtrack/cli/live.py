@@ -120,7 +120,9 @@ class LiveCommand:
             tally, writer = StateTally(), None
             if target is not None:
                 record_origin(outputs, source)
-                writer = stack.enter_context(TrackWriter(target.with_suffix(".tracks")))
+                writer = stack.enter_context(
+                    TrackWriter(target.with_suffix(".tracks"), overwrite=self.overwrite)
+                )
 
             def final(rows: Tracks) -> None:
                 tally.add(rows)

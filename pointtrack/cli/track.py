@@ -108,6 +108,8 @@ class TrackCommand(VideoOptions):
             if self.flat or self.resume or too_large:
                 stream.close()
                 record_origin(outputs, self.video)
+                if self.overwrite and not self.resume:
+                    target.with_suffix(".tracks").unlink(missing_ok=True)
                 self.run_flat(target, given, exports, regions)
                 return
             video = read_video(stream)

@@ -73,7 +73,7 @@ class FileStore:
         resume: go on behind the points that are finished, if there are any.
 
     Raises:
-        ValueError: a folder to go on in that is about something else.
+        ValueError: a folder to go on in that is about something else, or an unfinished run that would be lost.
     """
 
     def __init__(self, folder: Path, video: Video, queries: Queries, about: Mapping[str, str], resume: bool):
@@ -95,6 +95,11 @@ class FileStore:
             self.done = int(found["done"])
             return
         self.done = 0
+        if (folder / ABOUT).exists() and _is_unfinished(folder):
+            raise ValueError(
+                f"{folder}: expected a new or a finished run, found one that was stopped; go on with --resume (resume=True), "
+                "delete the folder, or replace it with --overwrite"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ABOUT).unlink(missing_ok=True)  # first: what it tells is no longer true
         for name, (last, kind) in ARRAYS.items():
@@ -187,6 +192,11 @@ def open_dense(folder: str | Path) -> DenseTracks:
             requested=requested,
             fps=finite(note["fps"], "fps"),
         )
+
+
+def _is_unfinished(folder: Path) -> bool:
+    with reading(folder, "dense tracks"):
+        return int(_read_note(folder)["done"]) < len(np.load(folder / "ids.npy", mmap_mode="r"))
 
 
 def _put(arrays: Mapping[str, np.ndarray], row: int, columns: np.ndarray, tracks: Tracks) -> None:

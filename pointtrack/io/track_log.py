@@ -1,70 +1,93 @@
 """Tracks in a file that grows while a video is tracked: readable at any moment, and after a crash up to its last piece.
 
-The file is a row of records. Each is a head (mark, length and CRC-32 of what follows) and the bytes of an .npz file
-with one piece of the tracks, so that nothing but numpy is needed to read it, and a torn record shows.
+The file is a row of records. Each is a head (mark, length of what follows, its CRC-32, and the CRC-32 of the head itself) and
+the content: of a piece of tracks the bytes of an .npz file, so that nothing but numpy is needed to read it. The first record
+may say what the tracks are of; the last one says that the run came to its end. So damage is told from the torn end that a
+crash leaves: what is damaged is an error, what is torn is left out. Files of older versions (mark PTS1, no CRC of the head, no
+records besides pieces) are read too.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import logging
+import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
 
 from pointtrack.io.atomic import atomic_path
-from pointtrack.io.outside import read_arrays
+from pointtrack.io.outside import check_memory, read_arrays, reading
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import BLANK
 
 logger = logging.getLogger(__name__)
 
-MARK = b"PTS1"
-BY_FRAME = {"xy", "visibility", "confidence", "sources", *BLANK}  # arrays with a row for every frame
-HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
+OLD_MARK, PIECE, ABOUT, END = b"PTS1", b"PTS2", b"PTSA", b"PTSE"
+BY_FRAME = {"xy", "visibility", "confidence", *BLANK}  # arrays with a row for every frame
+OLD_HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
+HEAD = struct.Struct("<4sQII")  # and the CRC-32 of these
 
 
 class TrackWriter:
     """Appends pieces of tracks to a file, each of them safe from a crash of this process once `append` returns.
 
+    Used in a `with` block, whose end finishes the file; after an error in it, the file stays unfinished.
+
     Args:
         path: the file; missing folders are made.
         keep: keep the pieces of an existing file up to this frame (not included) and go on behind them; what comes
-            later in it is cut off. None starts a new file, and replaces an existing one.
+            later in it is cut off. None starts a new file, in the place of a finished one.
+        about: what the tracks are of, and how they are made; noted in a new file, and compared with that of one to go on with.
+        overwrite: a new file may also take the place of an unfinished one.
 
     Raises:
         FileNotFoundError: pieces to keep, and no file.
-        ValueError: the file is not one of these, or none of its pieces ends at the frame `keep`.
+        ValueError: the file is not one of these, none of its pieces ends at the frame `keep`, it is about something else, or it
+            is unfinished and would be lost.
+        OSError: another process writes to it.
 
     Attributes:
         next_frame: the frame that the next piece must begin with; None before the first.
     """
 
-    def __init__(self, path: str | Path, *, keep: int | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        keep: int | None = None,
+        about: Mapping[str, str] | None = None,
+        overwrite: bool = False,
+    ):
         self.path = Path(path)
         self.next_frame: int | None = None
-        end = 0
-        if keep is not None:
-            for piece, position in _records(self.path):
-                if piece.first_frame + len(piece) > keep:
-                    break
-                self.next_frame, end = piece.first_frame + len(piece), position
-            if keep and self.next_frame != keep:
-                raise ValueError(
-                    f"{self.path}: expected tracks up to frame {keep} to go on behind, "
-                    f"got them up to frame {self.next_frame or 0}"
-                )
+        if keep is not None and not self.path.is_file():
+            raise FileNotFoundError(f"tracks: expected a file to go on with, found nothing at {self.path}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = self.path.open("wb" if keep is None else "r+b")
-        self._file.truncate(end)
-        self._file.seek(end)
+        # Not emptied yet: it may be somebody's.
+        self._file: BinaryIO = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        try:
+            _lock(self._file, self.path)
+            end = 0
+            if keep is not None:
+                end = self._kept(keep, about)
+            elif not overwrite:
+                self._refuse_unfinished()
+            self._file.truncate(end)
+            self._file.seek(end)
+            if keep is None and about is not None:
+                self._write(ABOUT, json.dumps(dict(about)).encode())
+        except BaseException:
+            self._file.close()
+            raise
 
     def append(self, tracks: Tracks) -> None:
         """Write a piece that follows the one before; one of no frames is left out. Raises ValueError for a gap."""
@@ -76,20 +99,78 @@ class TrackWriter:
             )
         buffer = io.BytesIO()
         np.savez(buffer, **tracks.arrays())
-        content = buffer.getvalue()
-        self._file.write(HEAD.pack(MARK, len(content), zlib.crc32(content)) + content)
-        self._file.flush()
+        self._write(PIECE, buffer.getvalue())
         self.next_frame = tracks.first_frame + len(tracks)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Note that this is the end, and close the file."""
+        if not self._file.closed:
+            self._write(END, json.dumps({"next_frame": self.next_frame}).encode())
+            os.fsync(self._file.fileno())
+            self._file.close()
 
     def __enter__(self) -> TrackWriter:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+    def _write(self, mark: bytes, content: bytes) -> None:
+        head = OLD_HEAD.pack(mark, len(content), zlib.crc32(content))
+        self._file.write(head + struct.pack("<I", zlib.crc32(head)) + content)
+        self._file.flush()
+
+    def _kept(self, keep: int, about: Mapping[str, str] | None) -> int:
+        """Where what is kept ends."""
+        end = 0
+        for record in _records(self.path, self._file):
+            if record.mark == ABOUT:
+                check_about(_about(self.path, record.content), about or {}, self.path)
+                end = record.end
+            elif record.mark in (PIECE, OLD_MARK):
+                piece = _piece(self.path, record.content)
+                if piece.first_frame + len(piece) > keep:
+                    break
+                self.next_frame, end = piece.first_frame + len(piece), record.end
+        if keep and self.next_frame != keep:
+            raise ValueError(
+                f"{self.path}: expected tracks up to frame {keep} to go on behind, "
+                f"got them up to frame {self.next_frame or 0}"
+            )
+        return end
+
+    def _refuse_unfinished(self) -> None:
+        marks = [record.mark for record in _records(self.path, self._file)]
+        if any(mark in (PIECE, OLD_MARK) for mark in marks) and marks[-1] != END:
+            raise ValueError(
+                f"{self.path}: expected a new or a finished file, found the tracks of a run that was stopped; go on with "
+                "--resume (resume=True), delete the file, or replace it with --overwrite"
+            )
+
+
+def is_finished(path: str | Path) -> bool:
+    """Whether the run that wrote a file came to its end; False for files of older versions, which do not say."""
+    return any(record.mark == END for record in _records(Path(path)))
+
+
+def read_about(path: str | Path) -> dict[str, str] | None:
+    """What a file says its tracks are of; None where it does not say."""
+    for record in _records(Path(path)):
+        return _about(Path(path), record.content) if record.mark == ABOUT else None
+    return None
+
+
+def check_about(known: Mapping[str, str], wanted: Mapping[str, str], path: Path) -> None:
+    """Raise ValueError where a run to go on with was another one."""
+    for name, value in wanted.items():
+        if known.get(name) != value:
+            raise ValueError(
+                f"resume: expected the {name} of the run in {path}, {known.get(name)}, got {value}; "
+                "run it as before, or anew without resume"
+            )
 
 
 def spilled_pieces(path: str | Path) -> Iterator[Tracks]:
@@ -99,9 +180,24 @@ def spilled_pieces(path: str | Path) -> Iterator[Tracks]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file of another kind.
+        ValueError: a file of another kind, or a damaged one.
     """
-    return (piece for piece, _ in _records(Path(path)))
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"tracks: expected a file of pieces of tracks, found nothing at {path}")
+    return (_piece(path, record.content) for record in _records(path) if record.mark in (PIECE, OLD_MARK))
+
+
+def spilled_backward(path: str | Path) -> Iterator[Tracks]:
+    """The pieces of `spilled_pieces` from the last to the first."""
+    path = Path(path)
+    with path.open("rb") as file:
+        places = [
+            (r.end - len(r.content), r.end) for r in _records(path, file) if r.mark in (PIECE, OLD_MARK)
+        ]
+        for start, end in reversed(places):
+            file.seek(start)
+            yield _piece(path, file.read(end - start))
 
 
 def read_spilled(path: str | Path) -> Tracks:
@@ -144,25 +240,91 @@ def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
     return target
 
 
-def _records(path: Path) -> Iterator[tuple[Tracks, int]]:
-    """Pieces, each with the position behind it."""
-    if not path.is_file():
-        raise FileNotFoundError(f"tracks: expected a file of pieces of tracks, found nothing at {path}")
-    with path.open("rb") as file:
-        while head := file.read(HEAD.size):
-            if not MARK.startswith(head[: len(MARK)]) and not head.startswith(MARK):
-                raise ValueError(
-                    f"{path}: expected tracks as a TrackWriter writes them; it is another kind of file"
-                )
-            content = b""
-            if len(head) == HEAD.size:
-                _, length, crc = HEAD.unpack(head)
-                content = file.read(length)
-            if len(head) < HEAD.size or len(content) < length or zlib.crc32(content) != crc:
-                logger.info("%s: the last piece is not finished; it is left out", path)
-                return
-            yield _piece(content), file.tell()
+class _Record(NamedTuple):
+    """What it is, its content, and the position behind it."""
+
+    mark: bytes
+    content: bytes
+    end: int
 
 
-def _piece(content: bytes) -> Tracks:
-    return Tracks.from_arrays(read_arrays(io.BytesIO(content), "a piece of tracks"))
+def _records(path: Path, file: BinaryIO | None = None) -> Iterator[_Record]:
+    """The records of a file up to a torn end. Raises ValueError for another kind of file, and for damage."""
+    if file is None:
+        if not path.is_file():
+            raise FileNotFoundError(f"tracks: expected a file of pieces of tracks, found nothing at {path}")
+        with path.open("rb") as opened:
+            yield from _records(path, opened)
+        return
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
+    file.seek(0)
+    at = 0
+    while head := file.read(OLD_HEAD.size):
+        mark = head[:4]
+        is_old = mark == OLD_MARK
+        if not any(known.startswith(mark) for known in (OLD_MARK, PIECE, ABOUT, END)):
+            if at:
+                raise _damaged(path, at)
+            raise ValueError(
+                f"{path}: expected tracks as a TrackWriter writes them; it is another kind of file"
+            )
+        own = b"" if is_old else file.read(HEAD.size - OLD_HEAD.size)
+        whole = len(head) == OLD_HEAD.size and (is_old or len(own) == 4)
+        if whole and not is_old and zlib.crc32(head) != int.from_bytes(own, "little"):
+            raise _damaged(path, at)
+        _, length, crc = OLD_HEAD.unpack(head) if whole else (b"", 0, 0)
+        begin = file.tell()
+        if not whole or begin + length > size:
+            if is_old and whole and any(known in file.read() for known in (OLD_MARK, PIECE)):
+                raise _damaged(path, at)  # its length is wrong: others follow
+            logger.info("%s: the last piece is not finished; it is left out", path)
+            return
+        check_memory(2 * length, str(path))
+        content = file.read(length)
+        if zlib.crc32(content) != crc:
+            raise _damaged(path, at)
+        at = file.tell()
+        yield _Record(mark, content, at)
+        file.seek(at)
+
+
+def _damaged(path: Path, at: int) -> ValueError:
+    return ValueError(
+        f"{path}: expected whole records, but it is damaged at byte {at}; copy it again, or track the video anew"
+    )
+
+
+def _piece(path: Path, content: bytes) -> Tracks:
+    with reading(path, "pieces of tracks"):
+        return Tracks.from_arrays(read_arrays(io.BytesIO(content), "a piece of tracks"))
+
+
+def _about(path: Path, content: bytes) -> dict[str, str]:
+    with reading(path, "what tracks are of"):
+        about: Any = json.loads(content)
+        return {str(name): str(value) for name, value in about.items()}
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep other processes from writing to a file as long as it is open."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(1 << 40)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(
+            f"{path}: another process writes tracks to it; choose another output, or wait"
+        ) from error
+    except OSError as error:  # a file system without locks
+        if os.name == "nt":
+            raise OSError(
+                f"{path}: another process writes tracks to it; choose another output, or wait"
+            ) from error
+        logger.info("%s: cannot be locked (%s)", path, error)

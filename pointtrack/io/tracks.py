@@ -261,7 +261,7 @@ def _write_own(path: Path, tracks: Tracks) -> None:
     if suffix == ".npz":
         write_npz(path, tracks.arrays())
     elif suffix == ".tracks":
-        with TrackWriter(path) as writer:
+        with atomic_path(path) as part, TrackWriter(part) as writer:
             writer.append(tracks)
     else:
         _write_lines(path, native.csv_lines(tracks) if suffix == ".csv" else native.json_lines(tracks))

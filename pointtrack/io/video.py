@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import zlib
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,7 @@ import cv2
 import numpy as np
 
 from pointtrack.io.atomic import atomic_path, write_bytes
-from pointtrack.io.outputs import refuse_same
+from pointtrack.io.outputs import origin_of, refuse_same
 from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, refuse_fps
 from pointtrack.io.storage import writes_anywhere
 from pointtrack.types import Video
@@ -74,6 +75,7 @@ class VideoStream:
         self.wh: tuple[int, int] = (self._first[0].shape[1], self._first[0].shape[0])
         self.fps, self.frame_count, self.name, self.path = float(fps), frame_count, name, path
         self.pixel_aspect, self.has_sound = pixel_aspect, has_sound
+        self._about: dict[str, str] = {}
 
     def __iter__(self) -> VideoStream:
         return self
@@ -90,12 +92,18 @@ class VideoStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def about(self) -> dict[str, str]:
+        """What tells this stream from others: its file by content, its span, its first frame. Before any frame is taken."""
+        return dict(self._about)
+
     def through(self, frames: Iterable[TimedFrame]) -> VideoStream:
         """The same stream with its frames on the way through something else, as a progress bar, or drawn on."""
-        return VideoStream(
+        stream = VideoStream(
             iter(frames), self.fps, self.frame_count, self.name,
             path=self.path, pixel_aspect=self.pixel_aspect, has_sound=self.has_sound,
         )  # fmt: skip
+        stream._about = self._about
+        return stream
 
     def close(self) -> None:
         """Let go of the file or camera. No frames come after that."""
@@ -161,11 +169,28 @@ def open_video(
     stream = VideoStream(
         _cut(frames, (start, stop), max_frames, wh, name), rate, count, name, path=path, has_sound=sound
     )
-    if not isinstance(source, VideoStream) and opened.info is not None:
-        aspect = opened.info.shown_aspect()
+    if isinstance(source, VideoStream):
+        stream._about = source._about
+    else:
+        aspect = aspect if opened.info is None else opened.info.shown_aspect()
+        stream._about = _about(stream, source, (start, stop), max_frames)
     if aspect != 1 or wh is not None:
         stream.pixel_aspect = _resized_aspect(aspect, source, wh)
     return stream
+
+
+def _about(
+    stream: VideoStream, source: Any, span: tuple[float, float | None], max_frames: int | None
+) -> dict[str, str]:
+    assert stream._first is not None
+    end = "the end" if span[1] is None else f"{span[1]:g} s"
+    most = "" if max_frames is None else f", at most {max_frames} frames"
+    digest = zlib.crc32(np.ascontiguousarray(stream._first[0]).data)
+    file = origin_of(source) if isinstance(source, str | Path) else type(source).__name__
+    return {
+        "video": f"{file}, first frame {digest:08x}",
+        "span of the video": f"{span[0]:g} s to {end}{most}",
+    }
 
 
 def _resized_aspect(aspect: Fraction, source: Any, wh: tuple[int, int] | None) -> Fraction:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pointtrack.config import to_dict
-from pointtrack.io.atomic import atomic_path
+from pointtrack.io.state_file import read_state, write_state
 from pointtrack.io.track_log import TrackWriter, spilled_pieces
 from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
@@ -84,7 +84,7 @@ def track_long(
         raise ValueError("track_long: expected states or regions, got both; states are told of whole frames")
     place = state_path(path)
     everyone = Queries.concat([queries, support_queries(queries, stream.wh, global_size=support_grid)])
-    about = _about(tracker, everyone, stream, states=states, regions=regions)
+    about = _about(tracker, everyone, stream, states=states, regions=regions) | stream.about()
     device = next(tracker.parameters()).device
     state = _read_state(place, about, device) if resume and place.exists() else None
     if state is not None and state["finished"]:
@@ -109,7 +109,8 @@ def track_long(
             tracks = StreamTracker(tracker, everyone, stream.wh, stream.fps)
     done = tracks.frames_pushed
     wanted = slice(0, len(queries))
-    with TrackWriter(path, keep=None if state is None else state["frames"]) as writer:
+    kept = None if state is None else state["frames"]
+    with TrackWriter(path, keep=kept, about=about, overwrite=resume) as writer:
         saved = time.monotonic()
         for number, (frame, _) in enumerate(stream):
             if number < done:
@@ -186,7 +187,7 @@ def _about(
 
 def _read_state(path: Path, about: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """The state; ValueError where it is of another run."""
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = read_state(path, device)
     for name, value in about.items():
         if state["about"].get(name) != value:
             raise ValueError(
@@ -198,5 +199,4 @@ def _read_state(path: Path, about: dict[str, Any], device: torch.device) -> dict
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:
     """Replace the state in one step, so that there is a whole one at any moment."""
-    with atomic_path(path) as part:
-        torch.save(state, part)
+    write_state(path, state)

@@ -1,0 +1,54 @@
+"""States of runs in files: what torch saves, with a checksum in front, as a flipped bit in it would pass without a word."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pointtrack.io.atomic import atomic_path
+from pointtrack.io.outside import check_memory, reading
+
+MARK = b"PTST"
+_HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
+EXPECTED = "the state of a run to go on with; delete it to begin anew"
+
+
+def write_state(path: str | Path, state: dict[str, Any]) -> Path:
+    """Write tensors and plain values in one step."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    with atomic_path(path) as part, part.open("wb") as file:
+        file.write(_HEAD.pack(MARK, len(content), zlib.crc32(content)))
+        file.write(content)
+    return Path(path)
+
+
+def read_state(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What `write_state` wrote, and what older versions wrote without a checksum.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file, or a damaged one.
+    """
+    path = Path(path)
+    with reading(path, EXPECTED), path.open("rb") as file:
+        size = path.stat().st_size
+        check_memory(2 * size, str(path))
+        head = file.read(_HEAD.size)
+        content = file.read()
+        if head.startswith(MARK):
+            _, length, crc = _HEAD.unpack(head)
+            if length != len(content) or zlib.crc32(content) != crc:
+                raise ValueError("it is damaged")
+        else:
+            content = head + content
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        if not isinstance(state, dict) or not isinstance(state.get("about"), dict):
+            raise ValueError("it holds something else")
+        return state
