@@ -186,7 +186,7 @@ def _about(
     end = "the end" if span[1] is None else f"{span[1]:g} s"
     most = "" if max_frames is None else f", at most {max_frames} frames"
     digest = zlib.crc32(np.ascontiguousarray(stream._first[0]).data)
-    file = origin_of(source) if isinstance(source, str | Path) else type(source).__name__
+    file = origin_of(source) if isinstance(source, str | Path) else "frames"
     return {
         "video": f"{file}, first frame {digest:08x}",
         "span of the video": f"{span[0]:g} s to {end}{most}",
