@@ -1,0 +1,45 @@
+"""The options of a batch are those of `track` and `segment`, by the same names."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from pointtrack.cli.segment import SegmentCommand
+from pointtrack.cli.track import TrackCommand
+from pointtrack.fleet import JobOptions
+
+# Of one video: where it is, where its results go, and going on with it, which a batch does by itself.
+OF_ONE_VIDEO = {"video", "out", "overwrite", "resume", "session"}
+
+
+@pytest.mark.parametrize("command", [TrackCommand, SegmentCommand])
+def test_every_option_of_the_commands_is_there(command):
+    theirs = {one.name: one for one in fields(command) if one.name not in OF_ONE_VIDEO}
+    ours = {one.name: one for one in fields(JobOptions)}
+    assert set(theirs) <= set(ours)
+    for name, one in theirs.items():
+        if name not in ("export", "style", "mask"):  # of both commands, with defaults of their own
+            assert one.default == ours[name].default, name
+
+
+def test_what_is_wanted():
+    assert JobOptions().wants_tracks
+    assert not JobOptions().wants_masks
+    assert JobOptions(box=["0,1,1,5,5"]).wants_masks
+    assert not JobOptions(box=["0,1,1,5,5"]).wants_tracks
+    assert JobOptions(box=["0,1,1,5,5"], corners=4).wants_tracks
+    both = JobOptions(mask=["area.png", "0,dog.png", "2:3,cat.png"])
+    assert both.object_masks == ["0,dog.png", "2:3,cat.png"]
+    assert both.area_mask == "area.png"
+
+
+def test_the_digest_tells_options_apart_and_not_devices():
+    first = JobOptions(grid=3)
+    assert first.digest() == JobOptions(grid=3, device="cuda").digest()
+    others = [
+        replace(first, **change)
+        for change in ({"grid": 4}, {"states": True}, {"threads": 2}, {"points": ["0,1,1"]})
+    ]
+    assert len({first.digest(), *(one.digest() for one in others)}) == 5
