@@ -6,13 +6,14 @@ import contextlib
 import io
 
 from pointtrack.cli import main as cli
+from pointtrack.cli import registry
 
 
 def on_page_markdown(markdown: str, page, **_: object) -> str:
     """Hook of mkdocs."""
     if page.file.src_uri != "reference/commands.md":
         return markdown
-    return markdown + "".join(f"\n## {name}\n\n```\n{help_of(name)}\n```\n" for name in cli.COMMANDS)
+    return markdown + "".join(f"\n## {name}\n\n```\n{help_of(name)}\n```\n" for name in registry.commands())
 
 
 def help_of(name: str) -> str:

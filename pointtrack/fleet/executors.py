@@ -109,7 +109,11 @@ class RayExecutor:
             "RAY_worker_niceness", "0"
         )  # Ray's workers would run at +15, behind everything else
         if not self._was_there:
-            own = {} if workers is None or address != "local" else {"num_cpus": workers * self._cpus}
+            own: dict[str, Any] = {}
+            if address == "local":
+                own["include_dashboard"] = False
+                if workers is not None:
+                    own["num_cpus"] = workers * self._cpus
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
         self._setup_ref = ray.put(setup)
         # max_calls=0: a process is kept for the next video also where it has a GPU; its models are loaded once.

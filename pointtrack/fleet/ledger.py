@@ -6,8 +6,11 @@ when many have come together or the driver ends. The newest row of a video count
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import json
+import os
 import time
 from datetime import datetime, timezone
 from typing import Any
@@ -74,7 +77,11 @@ class LedgerWriter:
                 path = self._output.folder / f"{self._name()}.jsonl"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = path.open("ab", buffering=0)
-            self._file.write(json.dumps(row).encode() + b"\n")  # one write: a kill leaves whole lines
+            line = json.dumps(row).encode() + b"\n"
+            if self._file.write(line) < len(
+                line
+            ):  # one write: a kill leaves whole lines, a full disk half of one
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         elif len(self._rows) - self._flushed >= CHUNK_ROWS or time.monotonic() > self._due:
             self.flush()
         if len(self._rows) >= ROLL:
@@ -120,8 +127,6 @@ def read_rows(output: Output, columns: list[str] | None = None) -> Any:
         columns: names of columns; by default all.
     """
     pa = arrow()
-    import pyarrow.json
-
     wanted = list(COLUMNS) if columns is None else columns
     needed = list(dict.fromkeys([*wanted, "key", "attempt", "finished"]))
     schema = pa.schema([ledger_schema().field(name) for name in needed])
@@ -140,19 +145,29 @@ def read_rows(output: Output, columns: list[str] | None = None) -> Any:
         elif name.endswith(".jsonl"):
             content = content[: content.rfind(b"\n") + 1]  # a killed driver may have left half a line
             if content:
-                options = pyarrow.json.ParseOptions(
-                    explicit_schema=schema, unexpected_field_behavior="ignore"
-                )
-                read = pyarrow.json.ReadOptions(block_size=max(1 << 20, len(content)))
-                tables.append(
-                    pyarrow.json.read_json(pa.BufferReader(content), read, options)
-                    .select(needed)
-                    .cast(schema)
-                )
+                tables.append(_read_lines(content, schema))
     table = pa.concat_tables(tables)
     if len(table):
         table = table.take(_newest(table))
     return table.select(wanted)
+
+
+def _read_lines(content: bytes, schema: Any) -> Any:
+    """Lines of JSON as a table; without those that a full disk cut."""
+    pa = arrow()
+    import pyarrow.json
+
+    parse = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    read = pyarrow.json.ReadOptions(block_size=max(1 << 20, len(content)))
+    try:
+        table = pyarrow.json.read_json(pa.BufferReader(content), read, parse)
+    except pa.ArrowInvalid:
+        rows = []
+        for line in content.splitlines():
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+        table = pa.Table.from_pylist(rows, schema)
+    return table.select(schema.names).cast(schema)
 
 
 def _newest(table: Any) -> np.ndarray:

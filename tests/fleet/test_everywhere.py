@@ -20,6 +20,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import s3fs
+import torch
 
 import pointtrack as pt
 from pointtrack.fleet import read_ledger
@@ -27,10 +28,11 @@ from tests.support.clips import save_small_network, write_broken, write_clips
 from tests.support.object_store import object_store
 
 ROOT = Path(__file__).parents[2]
-# Smaller on a busy machine: POINTTRACK_BATCH_VIDEOS=24 python -m pytest -m slow tests/fleet
+# On a busy machine: POINTTRACK_BATCH_VIDEOS=24 POINTTRACK_BATCH_SECONDS=120 python -m pytest -m slow tests/fleet
 VIDEOS, KILLS = int(os.environ.get("POINTTRACK_BATCH_VIDEOS", "60")), 20
 GOOD = VIDEOS - 6
-OPTIONS = ["--grid", "12", "--device", "cpu", "--limit-frames", "20", "--limit-seconds", "30"]
+GRID, SECONDS = 12, os.environ.get("POINTTRACK_BATCH_SECONDS", "30")
+OPTIONS = ["--grid", str(GRID), "--device", "cpu", "--limit-frames", "20", "--limit-seconds", SECONDS]
 TMP = Path(tempfile.mkdtemp(prefix="pointtrack-test-"))
 pytestmark = pytest.mark.slow
 bucket = pytest.fixture(object_store)
@@ -66,10 +68,12 @@ def results(out: Path) -> dict[str, bytes]:
     """Name of a video -> all bits of its tracks."""
     found = {}
     for path in sorted((out / "tracks").rglob("*.npz")):
-        tracks = pt.load_tracks(path)
-        bits = b"".join(part.numpy().tobytes() for part in (tracks.xy, tracks.visibility, tracks.confidence))
-        found[path.relative_to(out / "tracks").as_posix()] = bits
+        found[path.relative_to(out / "tracks").as_posix()] = bits_of(pt.load_tracks(path))
     return found
+
+
+def bits_of(tracks: pt.Tracks) -> bytes:
+    return b"".join(part.numpy().tobytes() for part in (tracks.xy, tracks.visibility, tracks.confidence))
 
 
 def all_rows(out: Path) -> list[dict]:
@@ -93,31 +97,39 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def local(source, tmp_path_factory):
-    """The results of two workers on this machine, which all others must equal."""
-    out = tmp_path_factory.mktemp("local")
-    printed = run(source[0], out, "--workers", "2")
+def by_hand(source):
+    """What a loop in this process gives, which all others must equal to the last bit."""
+    folder, _ = source
+    tracker, found = pt.Tracker(TMP / "little.safetensors", device="cpu"), {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for path in sorted(folder.rglob("clip*.mp4")):
+        video = pt.read_video(path)
+        tracks = tracker.track(video, pt.grid_queries(video, GRID))
+        found[f"{path.relative_to(folder).as_posix()}.npz"] = bits_of(tracks)
+    torch.set_num_threads(threads)
+    return found
+
+
+def test_local(source, by_hand, tmp_path):
+    printed = run(source[0], tmp_path, "--workers", "2")
     assert f"videos    {VIDEOS}: {GOOD} done, 6 put aside, 0 left" in printed
-    rows = {row["key"]: row for row in read_ledger(out, ["key", "status", "reason"]).to_pylist()}
+    rows = {row["key"]: row for row in read_ledger(tmp_path, ["key", "status", "reason"]).to_pylist()}
     assert {key: row["reason"] for key, row in rows.items() if row["status"] == "failed"} == source[1]
-    return results(out)
+    assert results(tmp_path) == by_hand
 
 
-def test_local(local):
-    assert len(local) == GOOD
-
-
-def test_shards(source, local, tmp_path):
+def test_shards(source, by_hand, tmp_path):
     drivers = [driver(source[0], tmp_path, "--workers", "1", "--shard", f"{i}/3") for i in range(3)]
     assert {process.wait(timeout=900) for process in drivers} <= {0, 3}
-    assert results(tmp_path) == local
+    assert results(tmp_path) == by_hand
     assert set(Counter(row["key"] for row in all_rows(tmp_path)).values()) == {1}
 
 
-def test_ray_with_two_workers(source, local, tmp_path):
+def test_ray_with_two_workers(source, by_hand, tmp_path):
     printed = run(source[0], tmp_path, "--ray", "local", "--workers", "2")
     assert f"videos    {VIDEOS}: {GOOD} done, 6 put aside, 0 left" in printed
-    assert results(tmp_path) == local
+    assert results(tmp_path) == by_hand
     assert set(Counter(row["key"] for row in all_rows(tmp_path)).values()) == {1}
 
 
@@ -130,7 +142,7 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
         return []
 
 
-def test_killed_at_random_moments(source, local, tmp_path):
+def test_killed_at_random_moments(source, by_hand, tmp_path):
     """Workers and drivers die; then the same command once more does what is missing."""
     chance = random.Random(0)
     process = driver(source[0], tmp_path, "--workers", "2")
@@ -155,14 +167,14 @@ def test_killed_at_random_moments(source, local, tmp_path):
     process.wait()
     printed = run(source[0], tmp_path, "--workers", "2", "--retry", "failed")
     assert f"{GOOD} done, 6 put aside, 0 left" in printed
-    assert results(tmp_path) == local
+    assert results(tmp_path) == by_hand
     done = Counter(row["key"] for row in all_rows(tmp_path) if row["status"] == "done")
     assert set(done.values()) == {1}
     assert len(done) == GOOD
     print(f"killed {dict(killed)}")
 
 
-def test_out_of_a_store_into_a_store(source, local, bucket, tmp_path):
+def test_out_of_a_store_into_a_store(source, by_hand, bucket, tmp_path):
     fs = s3fs.S3FileSystem()
     for path in sorted(source[0].rglob("*.mp4")):
         if path.is_file():  # not the one that hangs
@@ -171,6 +183,6 @@ def test_out_of_a_store_into_a_store(source, local, bucket, tmp_path):
     assert f"videos    {VIDEOS - 1}: {GOOD} done, 5 put aside, 0 left" in printed
     fs.invalidate_cache()
     fs.get(f"{bucket[5:]}/out/", f"{tmp_path}/out/", recursive=True)
-    assert results(tmp_path / "out") == local
+    assert results(tmp_path / "out") == by_hand
     assert "now       0 videos" in run(f"{bucket}/in", f"{bucket}/out", "--workers", "2")
     assert set(Counter(row["key"] for row in all_rows(tmp_path / "out")).values()) == {1}

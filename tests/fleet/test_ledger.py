@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import duckdb
 import fsspec
@@ -72,6 +73,25 @@ def test_a_killed_driver_leaves_whole_lines(tmp_path):
     (path,) = (tmp_path / "ledger").iterdir()
     path.write_bytes(path.read_bytes() + json.dumps(row("half")).encode()[:40])  # and never closed
     assert read_rows(output, ["key"]).to_pylist() == [{"key": "a"}, {"key": "b"}]
+
+
+def test_a_line_that_a_full_disk_cut_costs_that_row_alone(tmp_path):
+    output = Output(tmp_path)
+    writer = LedgerWriter(output, "r1")
+    writer.add(row("a"))
+    (path,) = (tmp_path / "ledger").iterdir()
+    path.write_bytes(path.read_bytes() + b'{"key": "cut", "sta' + json.dumps(row("b")).encode() + b"\n")
+    writer.add(row("c"))
+    assert read_rows(output, ["key"]).to_pylist() == [{"key": "a"}, {"key": "c"}]
+
+
+def test_a_full_disk_is_told(tmp_path):
+    writer = LedgerWriter(Output(tmp_path), "r1")
+    writer.add(row("a"))
+    writer._file.close()
+    with Path("/dev/full").open("ab", buffering=0) as full, pytest.raises(OSError, match="No space left"):
+        writer._file = full
+        writer.add(row("b"))
 
 
 def test_rows_roll_into_parquet(output, monkeypatch):
