@@ -36,7 +36,7 @@ def eval_command(
     length: int | None = None,
     out: Path | None = None,
     subset: int | None = None,
-    mode: QueryMode = "first",
+    mode: QueryMode | None = None,
     threshold: float | None = None,
     resume: bool = False,
     protocol: Protocol = OWN_WAY,
@@ -55,9 +55,9 @@ def eval_command(
         out: JSON file for the value of every video, written after each one.
         subset: only the first so many videos of each dataset.
         mode: TAP-Vid query mode. first: each point on its first frame, later frames count. strided: on
-            every fifth frame, all other frames count.
+            every fifth frame, all other frames count. By default first; strided under the protocol preset locotrack.
         threshold: a point counts as visible above this visibility (AJ, OA), with all methods. By default
-            0.5; 0.6 under the protocol preset cotracker.
+            0.5; 0.6 under the protocol presets cotracker and alltracker.
         resume: take finished videos from the file given as out, and add to it.
         protocol: how that tracker is asked for the points.
 
@@ -71,6 +71,7 @@ def eval_command(
     if resume and out is None:
         raise ValueError("resume: expected the report's file too; give it with --out")
     names = split_names(methods)
+    mode = mode or protocol.mode
     threshold = protocol.threshold if threshold is None else threshold
     built = build_methods(names, tracker, mode, iterations, protocol, step=step, length=length)
     settings: dict[str, Any] = {"mode": mode, "threshold": threshold, OWN: None}

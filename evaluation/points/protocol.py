@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from evaluation.points.metrics import QueryMode
+from pointtrack.models.families import family_of
 from pointtrack.models.point_tracker import PointTracker
 
-Preset = Literal["own", "cotracker"]
+Preset = Literal["own", "cotracker", "locotrack", "alltracker"]
 
-PRESETS = ("own", "cotracker")
+PRESETS = ("own", "cotracker", "locotrack", "alltracker")
 SCORES = ("visibility", "product", "mean")
 PAPERS_WH = (512, 384)
 PAPERS_LOCAL = 8
 PAPERS_ITERATIONS = 6
 PAPERS_THRESHOLD = 0.6
 OWN_THRESHOLD = 0.5
+# Of other papers' presets: the score above which a point is visible, and the query mode of their tables.
+WHOLE_THRESHOLDS = {"locotrack": 0.5, "alltracker": 0.6}
+WHOLE_MODES: dict[str, QueryMode] = {"locotrack": "strided", "alltracker": "first"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,10 @@ class Protocol:
     Args:
         preset: own: as pointtrack.track asks, local grids on the frame of their query. cotracker: as the
             papers of CoTracker2 and 3 do: all helper points on frame 0, input 512x384, 6 iterations, no
-            tracking backward, a query not put back where it was asked for, visible above 0.6.
+            tracking backward, a query not put back where it was asked for, visible above 0.6. locotrack, alltracker: as
+            their papers do, of their networks alone: input 256x256, the whole clip at once, strided queries, visible
+            where both probabilities multiply to more than 0.5; input 512x384, queries on whole pixels, visible above 0.6.
+            Neither has helper points.
         one_by_one: every query in a run of its own with its own helper points; the frames are encoded once.
         support_grid: points per side of a grid of helper points over the image; 0 for none.
         support_local: the same for a grid around every query, 50 pixels wide (pixels of the video, or with
@@ -73,7 +81,19 @@ class Protocol:
     @property
     def threshold(self) -> float:
         """Score above which a point counts as visible, where no other is asked for."""
+        if self.preset in WHOLE_THRESHOLDS:
+            return WHOLE_THRESHOLDS[self.preset]
         return PAPERS_THRESHOLD if self.of_papers else OWN_THRESHOLD
+
+    @property
+    def of_whole_clip(self) -> bool:
+        """Whether the published drivers of a network are asked, see `paper_answers`."""
+        return self.preset in WHOLE_MODES
+
+    @property
+    def mode(self) -> QueryMode:
+        """Query mode, where no other is asked for."""
+        return WHOLE_MODES.get(self.preset, "first")
 
     @property
     def iterations(self) -> int | None:
@@ -93,6 +113,15 @@ class Protocol:
                 f"score: expected visibility, as {tracker.config.name} tells no confidence of its own, "
                 "got product"
             )
+        if self.of_whole_clip:
+            family = family_of(tracker.config)
+            if family != self.preset or self.one_by_one or self.support_local:
+                raise ValueError(
+                    f"preset {self.preset}: expected a tracker of that kind, without helper points, all queries at once; "
+                    f"got {tracker.config.name}"
+                )
+            wh = self.input_wh or tracker.config.input_wh
+            return replace(self, support_grid=0, support_local=0, input_wh=wh, score=self.score or "product")
         local = PAPERS_LOCAL if self.of_papers and self.one_by_one else 0
         wh = PAPERS_WH if self.of_papers else tracker.config.input_wh
         usual = "product" if self.of_papers else "mean"

@@ -17,11 +17,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from evaluation.points.paper_answers import PAPER_ANSWERS
 from evaluation.points.protocol import Protocol
 from pointtrack.cotracker import Answers, published_grid
 from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.models.window_loop import WindowLoop
 from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import model_wh, track
 from pointtrack.types import Queries, Tracks, Video
@@ -85,7 +85,8 @@ class AskedTracker:
         protocol, tracker = protocol.settled(tracker), copy(tracker)
         wh = protocol.input_wh
         tracker.config = replace(tracker.config, input_wh=None if wh is None else (wh[0], wh[1]))
-        return cls(tracker, protocol, backward and not protocol.of_papers)
+        own = not (protocol.of_papers or protocol.of_whole_clip)
+        return cls(tracker, protocol, backward and own)
 
     @torch.inference_mode()
     def __call__(self, video: Video, queries: Queries) -> Tracks:
@@ -96,8 +97,19 @@ class AskedTracker:
         Raises:
             ValueError: a query after the last frame or outside the image.
         """
+        if self.protocol.of_whole_clip:
+            queries.check_inside(len(video), video.wh)
+            xy, visibility, confidence = (
+                x.float().cpu() for x in PAPER_ANSWERS[self.protocol.preset](self.tracker, video, queries)
+            )
+            tracks = Tracks(xy, visibility, confidence, queries, video.wh, fps=video.fps)
+            return self._scored(tracks)
         by_public_call = not (self.protocol.of_papers or self.protocol.one_by_one)
         tracks = self._by_public_call(video, queries) if by_public_call else self._by_windows(video, queries)
+        return self._scored(tracks)
+
+    def _scored(self, tracks: Tracks) -> Tracks:
+        """The same, visible by the protocol's score."""
         if self.protocol.score == "mean":
             return tracks
         score = tracks.visibility * (tracks.confidence if self.protocol.score == "product" else 1.0)
@@ -130,6 +142,8 @@ class AskedTracker:
     @property
     def _answers_before(self) -> bool:
         """Whether the pass that tracks a point also answers for the frames before its query."""
+        if self.protocol.of_whole_clip:
+            return self.protocol.preset == "locotrack"
         return self._one_window and (self.protocol.of_papers or self.backward)
 
     def _by_public_call(self, video: Video, queries: Queries) -> Tracks:
@@ -233,7 +247,9 @@ class AskedTracker:
     def _track(self, pieces: Iterable[Pyramid], points: Queries, keep: int) -> Answer:
         """One run through the frames; the answer for the first `keep` of the points."""
         answers = Answers(1, len(points))
-        loop = WindowLoop(self.tracker, points.frame[None].to(self._device), points.xy[None].to(self._device))
+        loop = self.tracker.loop(
+            self.tracker, points.frame[None].to(self._device), points.xy[None].to(self._device)
+        )
         for piece in pieces:
             answers.add(loop.push(piece))
         answers.add(loop.finish())

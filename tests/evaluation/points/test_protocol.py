@@ -21,7 +21,7 @@ QUERIES = Queries([0, 3], [[40.0, 30.0], [60.5, 20.25]])
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"preset": "raft"}, "preset: expected one of own, cotracker, got 'raft'"),
+        ({"preset": "raft"}, "preset: expected one of own, cotracker, locotrack, alltracker, got 'raft'"),
         ({"score": "best"}, "score: expected one of visibility, product, mean, got 'best'"),
         ({"support_grid": -1}, "support_grid: expected 0 or more points per side, got -1"),
         ({"support_local": -2}, "support_local: expected 0 or more"),
