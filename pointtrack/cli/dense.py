@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pointtrack.cli.options import VideoOptions
+from pointtrack.cli.progress import Bar
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.track_arrays import ABOUT, open_dense
 from pointtrack.io.video import read_video, write_image
@@ -43,7 +42,7 @@ class DenseCommand(VideoOptions):
 
     def run(self) -> None:
         """Do it, and print where the results are."""
-        folder = Path(self.out or f"outputs/{Path(self.video).stem or 'video'}_dense")
+        folder = Path(self.out or f"outputs/{self.stem}_dense")
         self.guard([folder, folder / "motion.png"])
         if self.overwrite and not self.resume:
             (folder / ABOUT).unlink(missing_ok=True)
@@ -52,7 +51,7 @@ class DenseCommand(VideoOptions):
         queries.select(slice(0, 1)).check_inside(len(video), video.wh)
         tracker = load_tracker(self.tracker, device=self.device)
         began = time.perf_counter()
-        with tqdm(desc="tracking", unit="point-frame", unit_scale=True, disable=None, leave=False) as bar:
+        with Bar(None, unit="point-frame", unit_scale=True) as bar:
 
             def show(done: int, total: int) -> None:
                 bar.total = total

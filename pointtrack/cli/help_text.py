@@ -66,7 +66,7 @@ def help_text(command: Callable[..., Any], prog: str) -> str:
     return "\n".join(lines)
 
 
-def options_of(command: Callable[..., Any]) -> list[Option]:
+def options_of(command: Callable[..., Any], *, nested_in: str = "") -> list[Option]:
     """The options, those of nested dataclasses under a title of their own, behind the others."""
     texts = sections(command)[1]
     hints = typing.get_type_hints(command if inspect.isfunction(command) else _init_hints(command))
@@ -76,7 +76,10 @@ def options_of(command: Callable[..., Any]) -> list[Option]:
         hint = hints.get(name, str)
         if dataclasses.is_dataclass(hint):
             title = texts.get(name, name).rstrip(".")
-            nested += [dataclasses.replace(one, group=title) for one in options_of(typing.cast(Any, hint))]
+            nested += [
+                dataclasses.replace(one, group=title)
+                for one in options_of(typing.cast(Any, hint), nested_in=name)
+            ]
             continue
         has_default = parameter.default is not parameter.empty
         default = parameter.default if has_default else None
@@ -88,7 +91,7 @@ def options_of(command: Callable[..., Any]) -> list[Option]:
                 f"{value} ..." if several else value,
                 texts.get(name, ""),
                 "" if default in (None, False, True, "") else str(default),
-                not has_default or (i == 0 and inspect.isfunction(command)),
+                not has_default or (i == 0 and not nested_in),
             )
         )
         if default is True:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pointtrack import __version__
 from pointtrack.cli import registry
 from pointtrack.cli.plugins import entry_points, load_command
+from pointtrack.cli.videos import TAKE_VIDEOS, missing, run_each, split_videos
 
 VIDEO_LIKE = re.compile(
     r"\.(mp4|m4v|mov|mkv|webm|avi|gif|mpg|mpeg|ts|wmv|flv|png|jpe?g|tiff?)$", re.IGNORECASE
@@ -43,9 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in commands and name not in entries:
         print(f"pointtrack: error: {unknown(name, [*commands, *entries])}", file=sys.stderr)
         return 2
+    videos, options = split_videos(rest) if name in TAKE_VIDEOS else ([], rest)
+    absent = missing(videos)
+    if absent is not None and not {"--debug", "-h", "--help"} & set(rest):
+        print(f"pointtrack: error: {absent}", file=sys.stderr)
+        return 2
     from pointtrack.cli.runner import run_command
 
-    return run_command(lambda: load_command(name, commands, entries), rest, f"pointtrack {name}")
+    def run(words: Sequence[str]) -> int:
+        return run_command(lambda: load_command(name, commands, entries), words, f"pointtrack {name}")
+
+    return run_each(videos, options, run) if len(videos) > 1 else run(rest)
 
 
 def is_video(text: str) -> bool:

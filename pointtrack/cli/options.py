@@ -7,10 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pointtrack.io.outputs import ORIGINS, check_outputs
 from pointtrack.io.storage import local_path, scheme_of, upload
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, open_video
+
+if TYPE_CHECKING:
+    from pointtrack.models.point_tracker import PointTracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +26,11 @@ class VideoOptions:
         tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
         device: cpu, cuda, mps, or auto.
         start: second of the video at which to begin; frames count from there.
-        stop: second before which to end.
+        end: second before which to end.
         max_frames: end after this many frames.
+        name: what the results are called; by default like the video.
+        precision: float32, or bfloat16 on processors made for it.
+        speed: fast, balanced or exact: how much time to take for how much exactness.
         overwrite: replace existing files that are no results of this video.
     """
 
@@ -31,13 +38,30 @@ class VideoOptions:
     tracker: str = "small"
     device: str = "auto"
     start: float = 0.0
-    stop: float | None = None
+    end: float | None = None
     max_frames: int | None = None
+    name: str | None = None
+    precision: str = "float32"
+    speed: str = "balanced"
     overwrite: bool = False
 
     def opened(self) -> VideoStream:
         """The video from its first frame on."""
-        return open_video(self.video, start=self.start, stop=self.stop, max_frames=self.max_frames)
+        return open_video(self.video, start=self.start, stop=self.end, max_frames=self.max_frames)
+
+    @property
+    def stem(self) -> str:
+        """What the results are called."""
+        return self.name or Path(self.video).stem or "video"
+
+    def loaded(self, wh: tuple[int, int]) -> PointTracker:
+        """The tracker, set for videos of that size."""
+        from pointtrack.models.speed import config_at
+        from pointtrack.zoo import load_tracker
+
+        tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
+        tracker.config = config_at(tracker.config, self.speed, wh)
+        return tracker
 
     def guard(self, outputs: Iterable[Path], *inputs: str | None) -> None:
         """Raise ValueError where an output would destroy an input, or without `overwrite` something else; see `check_outputs`."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pointtrack.cli.estimate import RunEstimate, estimate_run, video_bytes
+from pointtrack.cli.progress import duration
 from pointtrack.cli.states import StateTally
 from pointtrack.io.track_log import spilled_pieces, spilled_to_npz
 from pointtrack.io.video import VideoStream, write_video
@@ -62,7 +63,7 @@ def describe(estimate: RunEstimate, frames: int | None, *, flat: bool, states: b
     if frames is None:
         words = [f"{rate}, for a video of unknown length"]
     else:
-        words = [f"{frames} frames, {_duration(estimate.seconds(frames))} ({rate})"]
+        words = [f"{frames} frames, {duration(estimate.seconds(frames))} ({rate})"]
     if estimate.base_bytes:
         if flat or frames is None:
             words.append(f"memory {_size(estimate.base_bytes)}, whatever the length")
@@ -134,12 +135,6 @@ def track_flat(
     state_path(spilled).unlink()
     print(f"tracks    {saved}")
     return saved
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"about {seconds:.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 6000 else f"about {seconds / 3600:.1f} h"
 
 
 def _size(count: int) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
+from pointtrack.cli.progress import Bar
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.tracks import load_tracks
@@ -75,7 +74,7 @@ class SegmentCommand(VideoOptions):
     def run_here(self) -> None:
         """The same with results on this machine."""
         exports = parse_mask_exports(self.export)
-        target = video_target(self.out, f"{Path(self.video).stem or 'video'}_masks")
+        target = video_target(self.out, f"{self.stem}_masks")
         outputs = self.outputs(target, exports)
         pictures = [text.partition(",")[2] for text in self.mask or ()]
         self.guard(outputs, *pictures, self.tracks, self.session, self.segmenter, self.video_segmenter)
@@ -96,7 +95,7 @@ class SegmentCommand(VideoOptions):
             raise ValueError(str(error)) from error
         video = read_video(self.opened())
         began = time.perf_counter()
-        with tqdm(desc="masks", unit="frame", disable=None, leave=False) as bar:
+        with Bar(len(video), "masks") as bar:
 
             def progress(done: int) -> None:
                 bar.update(done)

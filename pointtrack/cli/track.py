@@ -7,21 +7,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tqdm import tqdm
+import numpy as np
+import torch
 
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
+from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat
 from pointtrack.cli.states import StateTally, state_options
 from pointtrack.io.mask_pictures import coverage, read_mask
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.queries import load_queries
+from pointtrack.io.sound import copy_sound
 from pointtrack.io.storage import local_path
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.stream import RegionOptions, track_regions
 from pointtrack.states.stream import track_states
+from pointtrack.tracking.interpolate import kept_frames, spread
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.tracking.window_stream import track
@@ -29,7 +34,6 @@ from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.sheets import track_sheet
 from pointtrack.viz.styles import TrackStyle
 from pointtrack.viz.tracks import draw_tracks
-from pointtrack.zoo import load_tracker
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,14 @@ class TrackCommand(VideoOptions):
         frame: frame of grid, corners and mask.
         out: folder, or video file with the other results beside it.
         backward: also track from each point's frame back to the first one.
-        export: more files of the tracks besides .npz, comma-separated: csv, json, dlc, dlc-h5, napari, cvat, tapvid.
+        export: more files of the tracks besides .npz, comma-separated: csv, json, parquet, dlc, sleap, napari,
+            cvat, rerun, mot, nuke, after-effects, fusion, 3de, blender, comfyui and others (docs/guides/exports.md).
         states: say of every point and frame whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
         redetect: the same, and search for lost points and go on with them where they are found.
         regions: for small things: follow them in crops of the full-resolution frame that go along, see docs/guides/regions.md; auto,
             a size as in 192x108, or a box as in 100,50,484,266. Not with states.
+        every: track only every n-th frame, several times as fast; on those between points go straight, and the tracks say
+            so (source interpolated).
         smooth: even out positions over so many frames on each side, in the video and the exports; 0: not. The
             .npz keeps them as they were tracked, and a second one holds the smoothed ones.
         flat: never hold more than a window of frames. Points have no tracks before their own frames then.
@@ -73,6 +80,7 @@ class TrackCommand(VideoOptions):
     states: bool = False
     redetect: bool = False
     regions: str | None = None
+    every: int = 1
     smooth: int = 0
     flat: bool = False
     resume: bool = False
@@ -95,7 +103,16 @@ class TrackCommand(VideoOptions):
             raise ValueError("regions: expected neither --states nor --redetect with --regions")
         if self.smooth < 0:
             raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
-        target = video_target(self.out, Path(self.video).stem or "video")
+        if self.every < 1 or (self.every > 1 and (self.flat or self.resume)):
+            raise ValueError(
+                f"every: expected 1 or more frames, and 1 with --flat and --resume, got {self.every}"
+            )
+        target = video_target(self.out, self.stem)
+        if self.resume and self.is_finished(target):
+            print(
+                f"finished  {target.with_suffix('.npz')} is whole: nothing to go on with; without --resume it is made anew"
+            )
+            return
         outputs = self.outputs(target, exports)
         self.guard(outputs, self.queries, self.mask)
         given = self.given_queries()
@@ -115,17 +132,41 @@ class TrackCommand(VideoOptions):
             video = read_video(stream)
         queries = self.choose_queries(video, given)
         queries.check_inside(len(video), video.wh)
-        tracker = load_tracker(self.tracker, device=self.device)
+        tracker = self.loaded(video.wh)
         print_estimate(tracker, queries, video.wh, len(video), flat=False, regions=regions)
-        tracks = track_and_report(tracker, video, queries, backward=self.backward, how=self.way(regions))
+        how = self.way(regions)
+        tracks = track_and_report(
+            tracker,
+            video,
+            queries,
+            backward=self.backward,
+            how=how if self.every == 1 else self.sparsely(how),
+        )
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
-        write_results(video, shown, target, [], self.style)
+        write_results(video, shown, target, [], self.style, sound=self.video)
         print(f"tracks    {save_tracks(target.with_suffix('.npz'), tracks)}")
         if self.smooth:
             print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
             print(f"tracks    {path}")
+
+    def sparsely(self, how: Callable[..., Tracks]) -> Callable[..., Tracks]:
+        """The same on every n-th frame alone, with straight lines between."""
+
+        def track_kept(tracker: PointTracker, video: Video, queries: Queries, **settings: Any) -> Tracks:
+            kept = kept_frames(len(video), self.every, queries)
+            rows = torch.searchsorted(torch.tensor(kept), queries.frame)
+            piece = Video(video.frames[np.array(kept)], video.fps)
+            asked = replace(queries, frame=rows)
+            print(f"frames    {len(kept)} of {len(video)} are tracked, those between are interpolated")
+            return spread(how(tracker, piece, asked, **settings), kept, len(video), queries)
+
+        return track_kept
+
+    def is_finished(self, target: Path) -> bool:
+        """Whether a run to go on with came to its end: the tracks are there, and no file that grows."""
+        return target.with_suffix(".npz").is_file() and not target.with_suffix(".tracks").exists()
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files that it writes."""
@@ -160,9 +201,9 @@ class TrackCommand(VideoOptions):
                 f"flat: expected points on frame 0, as nothing is tracked backward, got one on frame "
                 f"{int(queries.frame.max())}; add --backward=false if tracks may begin there"
             )
-        tracker = load_tracker(self.tracker, device=self.device)
         with self.opened() as stream:
             queries.check_inside(None, stream.wh)
+            tracker = self.loaded(stream.wh)
         saved = track_flat(
             self.opened,
             tracker,
@@ -221,10 +262,8 @@ def track_and_report(
     late = int(queries.frame.max()) if len(queries) else 0
     total = len(video) + (late + 1 if backward and late else 0)
     began = time.perf_counter()
-    with tqdm(total=total, desc="tracking", unit="frame", disable=None, leave=False) as bar:
-        tracks = how(
-            tracker, video, queries, backward=backward, progress=lambda done: bar.update(done) and None
-        )
+    with Bar(total) as bar:
+        tracks = how(tracker, video, queries, backward=backward, progress=bar.update)
     print_tracked(tracker, len(queries), len(video), video.wh, time.perf_counter() - began)
     tally = StateTally()
     tally.add(tracks)
@@ -233,11 +272,20 @@ def track_and_report(
 
 
 def write_results(
-    video: Video, tracks: Tracks, target: Path, files: Sequence[Path], style: TrackStyle | None = None
+    video: Video,
+    tracks: Tracks,
+    target: Path,
+    files: Sequence[Path],
+    style: TrackStyle | None = None,
+    sound: str | None = None,
 ) -> None:
-    """Write the video with its tracks to `target`, a contact sheet beside it, and the tracks to `files`."""
-    drawn = draw_tracks(video, tracks, style)
-    print(f"video     {write_video(target, drawn)}")
+    """Write the video with its tracks to `target`, a contact sheet beside it, and the tracks to `files`.
+
+    The sound is that of the file `sound`, if it is one.
+    """
+    write_video(target, draw_tracks(video, tracks, style))
+    heard = sound is not None and sound != "-" and copy_sound(sound, target, float(video.times[0]))
+    print(f"video     {target}{', with its sound' * heard}")
     print(f"pictures  {write_image(target.with_suffix('.png'), track_sheet(video, tracks, style))}")
     for path in files:
         print(f"tracks    {save_tracks(path, tracks)}")

@@ -15,12 +15,13 @@ HOLDS = {
 }  # .mkv holds everything
 
 
-def copy_sound(source: str | Path, target: str | Path) -> bool:
+def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bool:
     """Put the sound of a video beside the pictures of another, both as they are.
 
     Args:
         source: whose sound is taken; a folder of pictures has none.
         target: gets it, if its kind of file can hold it.
+        start: second of the source that the first picture of the target shows.
 
     Returns:
         Whether there is sound now.
@@ -48,7 +49,7 @@ def copy_sound(source: str | Path, target: str | Path) -> bool:
                 )
                 for packet in sorted(packets, key=lambda one: float(one.dts * one.time_base)):
                     if packet.stream is sound:
-                        shift = round(begin / packet.time_base)
+                        shift = round((begin + start) / packet.time_base)
                         packet.dts, packet.pts = packet.dts - shift, packet.pts - shift
                         if packet.dts < 0 or (length and float(packet.dts * packet.time_base) > length):
                             continue

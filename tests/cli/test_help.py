@@ -79,6 +79,7 @@ def test_examples_are_read_as_they_stand(name):
 )
 def test_slips_get_a_hint(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.mp4").touch()
     assert cli.main(arguments.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -47,7 +47,7 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
         ("track {dir}/text.mp4", "text.mp4: expected a video"),
         ("track {dir}/empty", "empty: expected a folder of pictures"),
         ("track {video} --start 60", "expected at least one frame in the span"),
-        ("track {video} --start 2 --stop 1", "expected 0 <= start < stop"),
+        ("track {video} --start 2 --end 1", "expected 0 <= start < stop"),
         ("track {video} --max-frames 0", "max_frames: expected at least 1, got 0"),
         ("track {video} --tracker huge", "tracker 'huge': expected one of small"),
         ("track {video} --tracker {dir}/weights.safetensors", "expected a file of weights"),

@@ -1,0 +1,81 @@
+"""Several videos in one call, and videos that are not there: told before anything heavy is imported."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+TAKE_VIDEOS = ("track", "segment", "dense")
+
+
+def split_videos(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before the first option, and the rest."""
+    count = next(
+        (i for i, word in enumerate(arguments) if word.startswith("-") and word != "-"), len(arguments)
+    )
+    return list(arguments[:count]), list(arguments[count:])
+
+
+def missing(videos: Sequence[str]) -> str | None:
+    """What to say of the first video that is not there; None where all are, as far as a look at the disk tells."""
+    for video in videos:
+        elsewhere = video == "-" or "://" in video or "%" in video or glob.has_magic(video)
+        if elsewhere or Path(video).exists():
+            continue
+        folder = Path(video).parent
+        others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        near = difflib.get_close_matches(Path(video).name, others, 1, 0.6)
+        hint = f"; did you mean {folder / near[0]}?" if near else ""
+        return f"{video}: expected a video or a folder of pictures, found nothing{hint}"
+    return None
+
+
+def names_of(videos: Sequence[str]) -> list[str]:
+    """What the results of each are called: its stem, with its folders in front as far as it takes to tell them apart.
+
+    >>> names_of(["a/x.mp4", "b/x.mp4", "y.mov"])
+    ['a_x', 'b_x', 'y']
+    """
+    paths = [Path(video).resolve() for video in videos]
+    names = [path.stem or "video" for path in paths]
+    for depth in range(1, 8):
+        doubled = {name for name in names if names.count(name) > 1}
+        if not doubled:
+            break
+        for i, path in enumerate(paths):
+            if names[i] in doubled:
+                parents = [parent.name for parent in path.parents][:depth]
+                names[i] = "_".join([*(parent for parent in reversed(parents) if parent), path.stem])
+    return [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names)]
+
+
+def run_each(videos: Sequence[str], rest: Sequence[str], run: Callable[[list[str]], int]) -> int:
+    """Run a command for each video; one that fails does not end the others.
+
+    Args:
+        videos: the videos.
+        rest: the other arguments, the same for all.
+        run: runs the command with arguments; its exit code.
+
+    Returns:
+        0, or the exit code of the first that failed.
+    """
+    words = [word.partition("=")[0] for word in rest]
+    if "--name" in words:
+        print("pointtrack: error: name: expected with one video, got several", file=sys.stderr)
+        return 2
+    codes = []
+    for number, (video, name) in enumerate(zip(videos, names_of(videos), strict=True), 1):
+        print(f"video {number} of {len(videos)}: {video}", flush=True)
+        codes.append(run([video, *rest, "--name", name]))
+        if codes[-1] == 130:  # Ctrl-C ends them all
+            return 130
+    failed = [video for video, code in zip(videos, codes, strict=True) if code]
+    print(
+        f"videos    {len(videos)}: {len(videos) - len(failed)} done"
+        + (f", failed: {', '.join(failed)}" if failed else "")
+    )
+    return next((code for code in codes if code), 0)

@@ -1,0 +1,65 @@
+"""Tracks of every n-th frame spread over all frames, those between marked as what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from pointtrack.types import Queries, Source, Tracks
+
+
+def kept_frames(count: int, every: int, queries: Queries) -> list[int]:
+    """Every n-th frame, the last one, and those on which points are given.
+
+    Raises:
+        ValueError: `every` is less than 1.
+    """
+    if every < 1:
+        raise ValueError(f"every: expected 1 or more frames, got {every}")
+    return sorted({*range(0, count, every), count - 1, *(t for t in queries.frame.tolist() if t < count)})
+
+
+def spread(tracks: Tracks, kept: Sequence[int], count: int, queries: Queries) -> Tracks:
+    """Tracks over all frames.
+
+    Args:
+        tracks: of the kept frames alone, a row for each.
+        kept: their numbers, increasing, the first 0 and the last `count - 1`.
+        count: number of all frames.
+        queries: the points with their frames among all of them.
+
+    Returns:
+        (count, n) tracks: on the kept frames what was tracked, between two of them straight lines in position, visibility
+        and confidence; `sources` says which are which. Not known where one of the two is not. States are those of the
+        nearer kept frame.
+    """
+    numbers, frames = torch.tensor(kept), torch.arange(count)
+    right = torch.searchsorted(numbers, frames)
+    left = (right - (numbers[right] != frames).long()).clamp(min=0)
+    gap = (numbers[right] - numbers[left]).clamp(min=1)
+    share = ((frames - numbers[left]) / gap)[:, None]
+
+    def between(values: torch.Tensor) -> torch.Tensor:
+        weight = share[..., None] if values.ndim == 3 else share
+        ends = values[left], values[right]
+        return torch.where(weight == 0, ends[0], (1 - weight) * ends[0] + weight * ends[1])
+
+    xy = between(tracks.xy)
+    known = torch.isfinite(xy).all(dim=-1)
+    made = (share > 0).expand_as(known)
+    sources = (
+        tracks.sources if tracks.sources is not None else tracks.tracked().to(torch.uint8) * int(Source.MODEL)
+    )
+    sources = torch.where(made, torch.full_like(sources[left], int(Source.INTERPOLATED)), sources[left])
+    states = None if tracks.states is None else tracks.states[torch.where(share[:, 0] > 0.5, right, left)]
+    return replace(
+        tracks,
+        xy=xy,
+        visibility=torch.where(known, between(tracks.visibility), 0.0),
+        confidence=torch.where(known, between(tracks.confidence), 0.0),
+        queries=queries,
+        states=states,
+        sources=torch.where(known, sources, 0),
+    )

@@ -1,0 +1,149 @@
+"""Videos of commands: several in one call, those that are missing, every n-th frame, speeds, sound, progress."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+
+import pointtrack as pt
+from pointtrack.cli import main as cli
+from pointtrack.cli import progress
+from pointtrack.cli.progress import Bar
+from pointtrack.cli.videos import missing, names_of, split_videos
+from pointtrack.config import TrackerConfig
+from pointtrack.models.speed import config_at
+from pointtrack.tracking.interpolate import kept_frames, spread
+from pointtrack.types import Queries, Source, Tracks
+
+
+def test_names_are_told_apart_by_folder():
+    assert names_of(["a/x.mp4", "b/x.mp4", "y.mov"]) == ["a_x", "b_x", "y"]
+    assert names_of(["1/a/x.mp4", "2/a/x.mp4"]) == ["1_a_x", "2_a_x"]
+    assert names_of(["x.mp4", "x.mov"])[0] != names_of(["x.mp4", "x.mov"])[1]
+    assert split_videos(["a.mp4", "b.mp4", "--grid", "3"]) == (["a.mp4", "b.mp4"], ["--grid", "3"])
+
+
+def test_missing_videos_get_a_hint(tmp_path):
+    (tmp_path / "dog.mp4").touch()
+    assert missing([str(tmp_path / "dgo.mp4")]).endswith(f"did you mean {tmp_path / 'dog.mp4'}?")
+    assert missing([str(tmp_path / "dog.mp4"), "-", "rtsp://x", "f%04d.png", "*.png"]) is None
+
+
+def test_several_videos_in_one_call(tiny_video_file, tiny_tracker_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    videos = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        videos.append(tmp_path / folder / "clip.mp4")
+        videos[-1].write_bytes(tiny_video_file.read_bytes())
+    (tmp_path / "broken.mp4").write_text("no video")
+    arguments = [*map(str, videos), str(tmp_path / "broken.mp4"), "--points", "0,10,20"]
+    assert cli.main([*arguments, "--tracker", str(tiny_tracker_file)]) == 2
+    printed = capsys.readouterr()
+    assert "video 2 of 3" in printed.out
+    assert re.search(r"videos    3: 2 done, failed: .*broken.mp4", printed.out)
+    for name in ("one_clip", "two_clip"):
+        assert len(pt.load_tracks(tmp_path / "outputs" / f"{name}.npz")) == 6
+
+
+def test_every_second_frame(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
+    arguments = [
+        "track",
+        str(tiny_video_file),
+        "--every",
+        "2",
+        "--points",
+        "0,10,20",
+        "3,30,20",
+        "--export",
+        "csv",
+    ]
+    assert cli.main([*arguments, "--tracker", str(tiny_tracker_file), "--out", str(tmp_path)]) == 0
+    tracks = pt.load_tracks(tmp_path / "tiny.npz")
+    assert "5 of 6 are tracked" in capsys.readouterr().out
+    assert tracks.sources[:, 0].tolist() == [1, 3, 1, 1, 1, 1]
+    assert tracks.queries.frame.tolist() == [0, 3]
+    assert tracks.xy[3, 1].tolist() == [30, 20]
+    torch.testing.assert_close(tracks.xy[1], (tracks.xy[0] + tracks.xy[2]) / 2)
+    assert "interpolated" in (tmp_path / "tiny.csv").read_text()
+
+
+def test_frames_between_are_straight_and_marked():
+    queries = Queries([4, 0], [[0, 0], [5, 5]])
+    kept = kept_frames(10, 4, queries)
+    assert kept == [0, 4, 8, 9]
+    xy = torch.tensor([[[0.0, 0], [5, 5]], [[4, 8], [torch.nan] * 2], [[8, 0], [1, 1]], [[9, 0], [2, 1]]])
+    seen = torch.tensor([[1.0, 1], [0, 0], [1, 1], [1, 1]])
+    tracks = spread(Tracks(xy, seen, seen, Queries([1, 0], queries.xy), (20, 20)), kept, 10, queries)
+    assert tracks.xy[:, 0].tolist()[:5] == [[0, 0], [1, 2], [2, 4], [3, 6], [4, 8]]
+    assert tracks.visibility[:5, 0].tolist() == [1, 0.75, 0.5, 0.25, 0]
+    assert tracks.tracked()[:, 1].tolist() == [True] + [False] * 7 + [True] * 2
+    assert tracks.sources[:, 0].tolist() == [1, 3, 3, 3, 1, 3, 3, 3, 1, 1]
+    assert tracks.sources[3, 1] == Source.NOBODY
+    with pytest.raises(ValueError, match="every: expected 1 or more"):
+        kept_frames(10, 0, queries)
+
+
+def test_speeds():
+    config = TrackerConfig()
+    small = config_at(config, "fast", (424, 240))
+    assert small.input_area == 424 * 240  # it is not enlarged
+    assert small.window.iterations == 1
+    assert config_at(config, "fast", (1920, 1080)).input_area == 512 * 288
+    assert config_at(config, "balanced", (424, 240)) == config
+    assert config_at(config, "exact", (424, 240)).window.iterations > config.window.iterations
+    with pytest.raises(ValueError, match="speed: expected one of fast, balanced, exact, got 'slow'"):
+        config_at(config, "slow", (424, 240))
+
+
+def with_sound(path, seconds=1.0):
+    with av.open(str(path), "w") as container:
+        picture, sound = container.add_stream("libx264", rate=10), container.add_stream("aac", rate=44100)
+        picture.width, picture.height, picture.pix_fmt, sound.layout = 64, 48, "yuv420p", "mono"
+        for t in range(int(seconds * 10)):
+            pixels = np.full((48, 64, 3), 20 * t, np.uint8)
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(picture.encode(None))
+        for start in range(0, int(44100 * seconds), 1024):
+            wave = np.sin((start + np.arange(1024)) / 10).astype(np.float32)[None] * 0.3
+            frame = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+
+
+@pytest.mark.parametrize(("options", "seconds"), [([], 1.0), (["--start", "0.5"], 0.5)])
+def test_the_drawn_video_keeps_its_sound(options, seconds, tiny_tracker_file, tmp_path, capsys):
+    with_sound(tmp_path / "a.mp4")
+    arguments = [str(tmp_path / "a.mp4"), "--points", "0,10,20", "--out", str(tmp_path / "out"), *options]
+    assert cli.main(["track", *arguments, "--tracker", str(tiny_tracker_file)]) == 0
+    assert "with its sound" in capsys.readouterr().out
+    with av.open(str(tmp_path / "out" / "a.mp4")) as container:
+        samples = [frame.samples for frame in container.decode(container.streams.audio[0])]
+    assert sum(samples) / 44100 == pytest.approx(seconds, abs=0.1)
+
+
+def test_a_finished_run_says_so(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
+    arguments = ["track", str(tiny_video_file), "--grid", "2", "--flat", "--resume", "--out", str(tmp_path)]
+    arguments += ["--tracker", str(tiny_tracker_file)]
+    assert cli.main(arguments) == 0
+    capsys.readouterr()
+    assert cli.main(arguments) == 0
+    assert re.match(r"finished  .*tiny.npz is whole: nothing to go on with", capsys.readouterr().out)
+
+
+def test_progress_is_told_every_ten_seconds_where_there_is_no_terminal(monkeypatch, capsys):
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with Bar(600, "tracking") as bar:
+        for _ in range(30):
+            clock[0] += 1
+            bar.update(10)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "tracking  100 of 600 frames, 10 per second, about 50 s left"
+    assert len(lines) == 3
