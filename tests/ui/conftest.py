@@ -71,6 +71,12 @@ def start_server() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="session")
+def server(start_server, tmp_path_factory) -> Server:
+    """One for all tests that do not end it, with the bundled clip."""
+    return start_server(tmp_path_factory.mktemp("ui") / "home", "demo")
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium, as the system has it; the tests are skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api")

@@ -21,11 +21,6 @@ LAST = 9  # of the frames that are followed: the tests should not take long
 
 
 @pytest.fixture(scope="module")
-def server(start_server, tmp_path_factory):
-    return start_server(tmp_path_factory.mktemp("ui") / "home", "demo")
-
-
-@pytest.fixture(scope="module")
 def truth() -> dict[str, np.ndarray]:
     with np.load(ASSETS / "clip_tracks.npz") as file:
         return dict(file)

@@ -139,7 +139,10 @@ async function begin() {
     const cover = welcome(app);
     app.on(["project"], () => cover.remove());
     if (app.boot?.review && (await reviewing.begin())) return;
-    const wanted = sessionStorage.getItem("video") ?? app.boot?.first;
+    // What this tab had open, unless the server was started with another video since.
+    const first = app.boot?.first ?? "";
+    const wanted = sessionStorage.getItem("first") === first ? (sessionStorage.getItem("video") ?? first) : first;
+    sessionStorage.setItem("first", first);
     if (wanted) {
       try {
         await app.open(wanted);
