@@ -140,7 +140,9 @@ def tell(page: Page, camera: Camera) -> None:
     camera.frame(700)
     page.page.mouse.up()
     page.until("app.state.points[0].fixes.length === 2")
-    page.until("app.tracks.old.size === 0 && Number.isNaN(app.tracks.at(10)?.values[0] ?? 0) || app.state.run")
+    page.until(
+        "app.tracks.old.size === 0 && Number.isNaN(app.tracks.at(10)?.values[0] ?? 0) || app.state.run"
+    )
     page.until("app.tracks.at(10) && !app.tracks.old.size && !Number.isNaN(app.tracks.at(10).values[0])", 300)
     page.idle()
     camera.shot("corrected")
