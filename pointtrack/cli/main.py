@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     videos, options = split_videos(rest) if name in TAKE_VIDEOS else ([], rest)
     absent = missing(videos)
-    if absent is not None and not {"--debug", "-h", "--help"} & set(rest):
+    shows_all = bool({"--debug", "-h", "--help"} & set(rest)) or bool(os.environ.get("POINTTRACK_DEBUG"))
+    if absent is not None and not shows_all:
         print(f"pointtrack: error: {absent}", file=sys.stderr)
         return 2
     from pointtrack.cli.runner import run_command
