@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 import webbrowser
 from dataclasses import dataclass
@@ -90,6 +92,7 @@ class UiCommand:
             print(f"projects  {desk.home}; Ctrl-C ends", flush=True)
             if not self.no_browser:
                 webbrowser.open(server.url)
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that all is saved then, too
             try:
                 while True:
                     time.sleep(3600)

@@ -59,20 +59,27 @@ class Results:
 
     def of(self, side: Side, frames: range) -> Iterator[tuple[int, ObjectResult]]:
         """Those frames of a side that lie in a range and are known."""
-        for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
-            if frame in frames:
-                yield frame, packed.found()
+        return ((frame, packed.found()) for frame, packed in self.packed(side, frames))
 
-    def quality(self, side: Side) -> Iterator[tuple[int, float]]:
-        """Of every frame of a side that is known; no mask is unpacked for it."""
-        for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
-            yield frame, packed.quality
-
-    def scores(self, side: Side) -> Iterator[tuple[int, float]]:
-        """The same with the scores."""
-        for frame, packed in zip(side.frames, self.sides.get(side, ()), strict=False):
-            yield frame, packed.score
+    def packed(self, side: Side, frames: range) -> Iterator[tuple[int, Packed]]:
+        """The same, no mask unpacked."""
+        rows = self.sides.get(side, ())
+        begin, end = places(side.frames, frames)
+        return zip(side.frames[begin:end], rows[begin:end], strict=False)
 
     def select(self, sides: Iterable[Side]) -> Results:
         """Of these sides alone."""
         return Results({side: self.sides[side] for side in sides if side in self.sides})
+
+
+def places(order: range, frames: range) -> tuple[int, int]:
+    """Where, in a range of step 1 or -1, those lie that are also in a range of step 1: from one position to before another.
+
+    >>> places(range(9, 2, -1), range(4, 8))
+    (2, 6)
+    """
+    first, last = frames.start, frames.stop - 1
+    if order.step < 0:
+        first, last = -last, -first
+    begin, end = first - order.start * order.step, last - order.start * order.step + 1
+    return max(begin, 0), max(min(end, len(order)), 0)

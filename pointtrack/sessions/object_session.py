@@ -295,21 +295,27 @@ class ObjectSession:
         one, frame = self._object(object_id), self._frame(frame)
         return next((found.mask for _, found in self._schedule.known(one, range(frame, frame + 1))), None)
 
-    def quality(self) -> Tensor:
-        """(t, o) in [0, 1]: how likely each mask can stay as it is; 1 on keyframes, NaN where nothing is known."""
-        quality = torch.full((len(self.video), len(self._state)), torch.nan)
-        for column, one in enumerate(self._state):
-            for frame, value in self._schedule.quality(one):
-                quality[frame, column] = value
-        return quality
+    def quality(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """(t, o) in [0, 1]: how likely each mask can stay as it is; 1 on keyframes, NaN where nothing is known.
 
-    def scores(self) -> Tensor:
-        """(t, o) in [0, 1]: how sure it is that each object is there as drawn; 0 where it is absent, NaN where nothing is known."""
-        scores = torch.full((len(self.video), len(self._state)), torch.nan)
+        Args:
+            start, stop: of frames start..stop-1; by default of all.
+        """
+        return self._measures(self._range(start, stop), 0)
+
+    def scores(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """(t, o) in [0, 1]: how sure it is that each object is there as drawn; 0 where it is absent, NaN where nothing is known.
+
+        Arguments as of `quality`.
+        """
+        return self._measures(self._range(start, stop), 1)
+
+    def _measures(self, frames: range, which: int) -> Tensor:
+        values = torch.full((len(frames), len(self._state)), torch.nan)
         for column, one in enumerate(self._state):
-            for frame, value in self._schedule.scores(one):
-                scores[frame, column] = value
-        return scores
+            for frame, *measured in self._schedule.measures(one, frames):
+                values[frame - frames.start, column] = measured[which]
+        return values
 
     def suggest_corrections(self, count: int = 5) -> list[Doubt]:
         """The frames on which a correction would help most: of low quality, the lowest first, and not side by side."""

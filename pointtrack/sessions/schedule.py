@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.sessions.keyframes import SessionObject, Side, sides_of
-from pointtrack.sessions.mask_store import Results
+from pointtrack.sessions.mask_store import Results, places
 from pointtrack.types import Video
 
 Direction = Literal["forward", "backward", "both"]
@@ -45,17 +45,12 @@ class Schedule:
         for side in sides_of(one, len(self.video)):
             yield from self.results.of(side, frames)
 
-    def quality(self, one: SessionObject) -> Iterator[tuple[int, float]]:
-        """Of all frames on which something is known of an object."""
-        yield from ((key.frame, 1.0) for key in one.keys)
+    def measures(self, one: SessionObject, frames: range) -> Iterator[tuple[int, float, float]]:
+        """Quality and score of frames of a range on which something is known of an object; no mask is unpacked for it."""
+        yield from ((key.frame, 1.0, float(key.mask.any())) for key in one.keys if key.frame in frames)
         for side in sides_of(one, len(self.video)):
-            yield from self.results.quality(side)
-
-    def scores(self, one: SessionObject) -> Iterator[tuple[int, float]]:
-        """Of all frames on which something is known of an object."""
-        yield from ((key.frame, float(key.mask.any())) for key in one.keys)
-        for side in sides_of(one, len(self.video)):
-            yield from self.results.scores(side)
+            for frame, packed in self.results.packed(side, frames):
+                yield frame, packed.quality, packed.score
 
     def missing(self, objects: Iterable[SessionObject], frames: range, direction: Direction) -> list[Side]:
         """Sides that reach into a range of frames and are not computed that far."""
@@ -116,4 +111,5 @@ class Schedule:
 
 def _wanted(side: Side, frames: range) -> int:
     """How many frames of a side must be walked to cover its part of a range."""
-    return max((i + 1 for i, frame in enumerate(side.frames) if frame in frames), default=0)
+    begin, end = places(side.frames, frames)
+    return end if begin < end else 0

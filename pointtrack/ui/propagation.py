@@ -61,7 +61,7 @@ class Propagation:
         self.began = time.monotonic()
         self.total = max(self._missing(), 1)
         self.fraction = 0.0
-        self._measured = self.began
+        self._next_look = self.began
 
     def step(self) -> bool:
         """One slice."""
@@ -127,9 +127,10 @@ class Propagation:
 
     def _report(self) -> None:
         now = time.monotonic()
-        if now - self._measured > 0.5:
+        if now > self._next_look:
             self.fraction = min(max(1 - self._missing() / self.total, 0.0), 0.999)
-            self._measured = time.monotonic()
+            # Long videos take a while to look through: at most a twentieth of the time goes into it.
+            self._next_look = time.monotonic() + max(0.5, 20 * (time.monotonic() - now))
         if self.new:
             self.project.notify({"type": "run", "run": self.told(), **self._changes()})
 
@@ -149,7 +150,7 @@ class Propagation:
 
     def _known_objects(self, piece: range) -> dict[int, bool]:
         """Frames of a piece on which all is known of all objects that were pointed out."""
-        quality = self.project.objects.quality()[piece.start : piece.stop]
+        quality = self.project.objects.quality(piece.start, piece.stop)
         known = torch.isfinite(quality)
         return {piece.start + row: True for row in range(len(known)) if bool(known[row].any())}
 
@@ -157,7 +158,7 @@ class Propagation:
         """How many positions and masks are not known."""
         missing, frames = 0, self.frames
         if "objects" in self.what:
-            quality = self.project.objects.quality()[frames.start : frames.stop]
+            quality = self.project.objects.quality(frames.start, frames.stop)
             missing += int(torch.isnan(quality).sum())
         if "points" in self.what:
             for start in range(frames.start, frames.stop, 4096):
