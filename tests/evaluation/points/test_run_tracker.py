@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 import pointtrack
-from evaluation.points import run_tracker as ask
 from evaluation.points.protocol import Protocol
 from evaluation.points.run_tracker import AskedTracker
 from pointtrack.models.point_tracker import PointTracker
@@ -74,7 +73,7 @@ def runs(monkeypatch) -> list[WindowLoop]:
             super().__init__(*args, **options)
             made.append(self)
 
-    monkeypatch.setattr(ask, "WindowLoop", Recorded)
+    monkeypatch.setattr(PointTracker, "loop", Recorded)
     return made
 
 
