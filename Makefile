@@ -5,6 +5,7 @@
 PYTHON ?= python3
 TORCH  ?= 2.13.0
 JOBS   ?= 2
+INPUTS ?= 10000
 VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check install -qq --retries 2
@@ -42,6 +43,13 @@ bench: $(VENV)/.ready
 
 docs: $(VENV)/.ready-docs
 	$(PY) -m mkdocs build --strict --quiet
+
+# Damaged and hostile files through every reader, and kills of every writer; figures for docs/results/reliability.md.
+fuzz: $(VENV)/.ready-test
+	$(PY) -m benchmarks.reliability.fuzz --inputs $(INPUTS) --jobs $(JOBS) --out outputs/fuzz.json
+
+kill: $(VENV)/.ready-test
+	$(PY) -m benchmarks.reliability.kill --kills 20 --out outputs/kill.json
 
 clean:
 	rm -rf build dist site *.egg-info outputs .pytest_cache .ruff_cache .mypy_cache

@@ -65,6 +65,7 @@ class LiveCommand:
         max_frames: end after this many tracked frames.
         stall: seconds without a frame after which the source counts as stalled.
         give_up: end where a stall lasts so many seconds; by default a stalled source is waited for.
+        reconnect: open a camera or stream again where it breaks off, as often as it takes; otherwise that is an error.
         overwrite: replace files of an earlier recording.
         style: how the tracks are drawn.
     """
@@ -88,6 +89,7 @@ class LiveCommand:
     max_frames: int | None = None
     stall: float = 2.0
     give_up: float | None = None
+    reconnect: bool = False
     overwrite: bool = False
     style: TrackStyle = field(default_factory=TrackStyle)
 
@@ -114,7 +116,11 @@ class LiveCommand:
         with ExitStack() as stack:
             server = None if self.serve is None else stack.enter_context(LiveServer(self.serve, self.host))
             reader = FrameReader(
-                self.opened_source(), fps=self.fps, drop=not self.no_drop, stall_seconds=self.stall
+                self.opened_source(),
+                fps=self.fps,
+                drop=not self.no_drop,
+                stall_seconds=self.stall,
+                reconnect=self.reconnect,
             )
             stack.callback(reader.close)
             tally, writer = StateTally(), None

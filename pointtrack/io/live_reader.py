@@ -21,6 +21,8 @@ from pointtrack.types import Video
 
 logger = logging.getLogger(__name__)
 
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before a source is opened again
+
 
 class LiveState(Enum):
     """How a live source is."""
@@ -62,6 +64,8 @@ class FrameReader:
         waiting: number of frames that may wait to be taken.
         stall_seconds: a source that gives no frame for so long is stalled.
         pace: give frames no sooner than their times say; by default for files, folders and `Video` only.
+        reconnect: open a camera or stream again where it breaks off, after 1, 2, 4, ... seconds, at most a minute, as long
+            as it takes. Numbers and times go on; frames of another size end it.
 
     Raises:
         FileNotFoundError, ValueError: a source that cannot be opened, as `open_video`; what goes wrong later is
@@ -84,6 +88,7 @@ class FrameReader:
         waiting: int = 1,
         stall_seconds: float = 2.0,
         pace: bool | None = None,
+        reconnect: bool = False,
     ):
         if waiting < 1 or not stall_seconds > 0:
             raise ValueError(
@@ -92,6 +97,9 @@ class FrameReader:
         opened = open_source(source, fps, 0.0, one_size=False)
         self._frames, self.fps, self.name = opened.frames, opened.fps, opened.name
         self.pixel_aspect = Fraction(1) if opened.info is None else opened.info.shown_aspect()
+        self._source, self._reconnect, self._shift = source, reconnect, 0.0
+        # What has no end of its own does not end: it breaks.
+        self._endless = _is_stream(source) and (opened.info is None or opened.info.seconds is None)
         self._pace = _is_recorded(source) if pace is None else pace
         self._drop, self._most, self._stall_seconds = drop, waiting, stall_seconds
         self._queue: deque[LiveFrame] = deque()
@@ -158,13 +166,25 @@ class FrameReader:
         """Put frames into the queue until there are no more; why it is over."""
         shape: tuple[int, ...] | None = None
         began, number = 0.0, 0
+        last, arrived = 0.0, time.monotonic()
         while not self._stop.is_set():
             self._asked_since = time.monotonic()
-            timed: TimedFrame | None = next(self._frames, None)
+            timed, why = self._next()
+            if timed is None and self._endless:
+                if not self._reconnect:
+                    return (
+                        LiveState.ERROR,
+                        f"broke off after {number} frames{why}; --reconnect goes on when it is back",
+                    )
+                logger.warning("%s: broke off after %d frames%s; opening it again", self.name, number, why)
+                timed = self._reopened()
+                if timed is not None:  # time went on meanwhile
+                    self._shift = last + time.monotonic() - arrived - timed[1]
             self._asked_since = None
             if timed is None:
                 return LiveState.ENDED, f"ended after {number} frames"
-            pixels, seconds = checked_frame(timed[0], f"frame {number}"), timed[1]
+            pixels, seconds = checked_frame(timed[0], f"frame {number}"), timed[1] + self._shift
+            last, arrived = seconds, time.monotonic()
             if shape is None:
                 shape, began = pixels.shape, time.monotonic() - seconds
             if pixels.shape != shape:
@@ -177,6 +197,33 @@ class FrameReader:
             self._put(LiveFrame(pixels, number, seconds, time.monotonic()))
             number += 1
         return LiveState.ENDED, "stopped"
+
+    def _next(self) -> tuple[TimedFrame | None, str]:
+        """The next frame, or None and why there is none, of a stream also where it failed."""
+        if not self._endless:
+            return next(self._frames, None), ""
+        try:
+            return next(self._frames, None), ""
+        except (OSError, ValueError) as error:
+            return None, f" ({error})"
+
+    def _reopened(self) -> TimedFrame | None:
+        """The first frame of the source when it is back; None where somebody stopped waiting for it."""
+        wait = FIRST_WAIT
+        while not self._stop.wait(wait):
+            if hasattr(self._frames, "close"):
+                self._frames.close()
+            try:
+                self._frames = open_source(self._source, None, 0.0, one_size=False).frames
+                timed = next(self._frames, None)
+            except (OSError, ValueError) as error:
+                logger.info("%s: not back yet (%s)", self.name, error)
+                timed = None
+            if timed is not None:
+                logger.warning("%s: it is back", self.name)
+                return timed
+            wait = min(2 * wait, LONGEST_WAIT)
+        return None
 
     def _put(self, frame: LiveFrame) -> None:
         with self._changed:
@@ -207,6 +254,15 @@ def raw_frames(file: BinaryIO, wh: tuple[int, int]) -> Iterator[np.ndarray]:
             logger.warning("raw frames: the last one has %d of %d bytes; it is left out", len(content), size)
             return
         yield np.frombuffer(content, np.uint8).reshape(wh[1], wh[0], 3).copy()
+
+
+def _is_stream(source: Any) -> bool:
+    """A camera, or something on the net."""
+    if isinstance(source, bool):
+        return False
+    return isinstance(source, int) or (
+        isinstance(source, str) and "://" in source and not source.startswith("file:")
+    )
 
 
 def _is_recorded(source: Any) -> bool:

@@ -9,6 +9,7 @@ import json
 import math
 import pickle  # nosec B403: only for the name of its error
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -38,6 +39,7 @@ DAMAGE = (
     zlib.error,
     zipfile.BadZipFile,
     pickle.UnpicklingError,
+    tokenize.TokenError,  # of heads of .npy files
 )
 _SHARE = 0.8  # of the machine's memory that one file may take
 _JSON_FACTOR = 12  # bytes of Python objects for a byte of JSON, about

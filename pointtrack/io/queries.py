@@ -60,7 +60,7 @@ def load_queries(path: str | Path) -> Queries:
             ids.append(int(number) if number else None)
             names.append(str(name))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, {place}: expected numbers, got {row}") from error
+            raise ValueError(f"{path}, {place}: expected numbers, got {str(row)[:200]}") from error
     if None in ids and any(number is not None for number in ids):
         raise ValueError(f"{path}: expected an id for every point or for none, got some")
     try:
@@ -129,6 +129,8 @@ def _rows_of_json(path: Path) -> list[tuple[str, dict[str, Any]]]:
         if isinstance(point, list) and len(point) == 3:
             point = dict(zip(("frame", "x", "y"), point, strict=True))
         if not isinstance(point, dict):
-            raise ValueError(f"{path}, point {i}: expected [frame, x, y] or an object with them, got {point}")
+            raise ValueError(
+                f"{path}, point {i}: expected [frame, x, y] or an object with them, got {str(point)[:200]}"
+            )
         rows.append((f"point {i}", point))
     return rows

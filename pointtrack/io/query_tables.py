@@ -57,7 +57,7 @@ def read_table(path: Path) -> list[Row]:
         )  # napari's points of one picture
     if not {"frame", "x", "y"} <= set(names):
         raise ValueError(
-            f"{path}: expected a header with frame (or t), x, y and maybe id and name, got {names}"
+            f"{path}: expected a header with frame (or t), x, y and maybe id and name, got {str(names)[:200]}"
         )
     return [(f"line {number}", dict(zip(names, row, strict=False))) for number, row in rows[1:]]
 

@@ -184,6 +184,11 @@ def _open_file(source: Any, start: float, one_size: bool) -> Opened:
     if stream is None or container.format.name == "tty":  # FFmpeg would draw a text file as a video
         container.close()
         raise ValueError(f"{name}: expected a video, found no moving pictures ({container.format.name})")
+    if stream.codec_context is None:
+        container.close()
+        raise ValueError(
+            f"{name}: expected a video in a codec that FFmpeg decodes, got another or a damaged head"
+        )
     if stream.width * stream.height > LARGEST_PIXELS:
         container.close()
         raise ValueError(
