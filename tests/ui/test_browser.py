@@ -14,6 +14,7 @@ import torch
 
 import pointtrack as pt
 from pointtrack.ui.rle import decode_mask
+from tests.support.numbered import number_in
 
 pytestmark = pytest.mark.slow
 ASSETS = Path(str(resources.files("pointtrack").joinpath("assets")))
@@ -153,6 +154,34 @@ def test_points_are_dragged_and_two_tabs_see_the_same(server, open_page):
     other.press("Control+z")
     page.until("app.state.points[0].fixes.length === 1")
     assert not page.errors and not other.errors
+
+
+def test_a_video_of_20_000_frames_is_scrubbed(server, open_page, long_video):
+    page = open_page(server.url)
+    page.opened()
+    (server.home / "uploads" / "long.mp4").write_bytes(long_video.read_bytes())
+    page.page.evaluate("path => window.pointtrack.app.open(path)", str(server.home / "uploads" / "long.mp4"))
+    page.until("app.state.name === 'long.mp4' && stage.shownFrame === app.frame")
+    assert page.ask("app.state.frames") == 20_000
+    box = page.page.locator("#lanes").bounding_box()
+    page.page.mouse.move(box["x"] + 150, box["y"] + 10)
+    page.page.mouse.down()
+    for share in (0.3, 0.9, 0.5, 0.71):
+        page.page.mouse.move(box["x"] + 136 + share * (box["width"] - 144), box["y"] + 10)
+        page.page.wait_for_timeout(60)
+    page.page.mouse.up()
+    page.until("stage.shownFrame === app.frame && app.frame > 14000")
+    shown = page.ask(
+        "(() => { const canvas = document.createElement('canvas'); [canvas.width, canvas.height] = app.state.wh;"
+        " const context = canvas.getContext('2d'); context.drawImage(app.frames.pictures.get(app.frame), 0, 0);"
+        " return [app.frame, [...context.getImageData(0, 0, canvas.width, canvas.height).data]]; })()"
+    )
+    assert number_in(np.array(shown[1]).reshape(64, 96, 4)[..., :3]) == shown[0], (
+        "the very frame, not one close to it"
+    )
+    assert page.ask("app.frames.pictures.size * 96 * 64") < 60e6, "what is kept is bounded"
+    (server.home / "uploads" / "long.mp4").unlink()
+    assert not page.errors
 
 
 def test_by_keys_alone(server, open_page):

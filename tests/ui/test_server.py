@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
@@ -24,6 +25,7 @@ from pointtrack.ui.folders import Folders, safe_name
 from pointtrack.ui.models import Models
 from pointtrack.ui.rle import decode_mask, encode_mask
 from pointtrack.ui.server import create_app
+from tests.support.numbered import number_in
 from tests.support.scenes import ColourSegmenter, squares
 
 FRAMES = 12
@@ -347,6 +349,20 @@ def test_nothing_outside_of_the_folders_is_seen(client, videos, tmp_path):
 )  # fmt: skip
 def test_names_of_uploads(name, expected):
     assert safe_name(name) == expected
+
+
+def test_20_000_frames_are_there_in_any_order(client, long_video):
+    (client.desk.uploads / "long.mp4").write_bytes(long_video.read_bytes())
+    long = Client(client.desk, client.desk.uploads / "long.mp4")
+    assert long.state0["frames"] == 20_000
+    for frame in (0, 19_999, 12_345, 12_346, 3, 7_000, 6_999):
+        content = long.http.get(f"{long.base}/frame/{frame}").content
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        assert number_in(picture) == frame
+    long.act("points.add", frame=12_000, xy=[[20, 20]])
+    long.run(direction="both", start=11_990, stop=12_010)
+    assert len(long.get("lanes?bins=400")["groups"]) == 1
+    (client.desk.uploads / "long.mp4").unlink()
 
 
 # Mistakes.
