@@ -8,6 +8,7 @@ its worker, finds cuts, measures, and keeps a ledger. The start of the worker (i
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -20,6 +21,8 @@ import pointtrack as pt
 from benchmarks.machine import machine, moving_texture, parse_wh, save_figures, use_threads
 from pointtrack.cli.runner import run_command
 from pointtrack.fleet import JobOptions, RunOptions, batch, read_ledger
+
+Clocks = tuple[float, float]
 
 
 def bench(
@@ -45,7 +48,9 @@ def bench(
     use_threads(1)
     size = parse_wh(wh)
     model = pt.Tracker(tracker, device="cpu")
-    by_hand_s, batch_s, start_s = [], [], []
+    by_hand: list[tuple[float, float]] = []
+    as_batch: list[tuple[float, float]] = []
+    starts: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         clips = Path(folder) / "clips"
         clips.mkdir()
@@ -53,42 +58,40 @@ def bench(
             pt.write_video(clips / f"{i:03d}.mp4", pt.Video(moving_texture(frames, size)))
         job = JobOptions(tracker=tracker, device="cpu", grid=grid)
         for repeat in range(repeats):
-            began = time.perf_counter()
+            marks = [clocks()]
             for path in sorted(clips.iterdir()):
                 video = pt.read_video(path)
                 tracks = model.track(video, pt.grid_queries(video, grid))
                 pt.save_tracks(Path(folder) / "by_hand" / f"{path.stem}.npz", tracks)
-            by_hand_s.append((time.perf_counter() - began) / videos)
+                marks.append(clocks())
+            by_hand.append(between(marks[1], marks[-1], videos - 1))  # the first one warms up, as below
             results = Path(folder) / f"batch{repeat}"
-            began = time.perf_counter()
-            ended: list[float] = []
-            batch(
-                clips, results, job, RunOptions(workers=1),
-                progress=lambda _, ended=ended: ended.append(time.perf_counter()),  # type: ignore[misc]
-            )  # fmt: skip
-            # The first video ends after the start of the worker: what follows is one video after the other.
-            batch_s.append((ended[-1] - ended[0]) / (videos - 1))
-            start_s.append(ended[0] - began - batch_s[-1])
+            began = clocks()
+            marks = as_a_batch(clips, results, job)
+            as_batch.append(between(marks[0], marks[-1], videos - 1))
+            starts.append(marks[0][1] - began[1] - as_batch[-1][1])
             saved = pt.load_tracks(results / "tracks" / "000.mp4.npz")
             if not torch.equal(saved.xy, pt.load_tracks(Path(folder) / "by_hand" / "000.npz").xy):
                 raise RuntimeError("the batch and the loop by hand gave different tracks")
             print(
-                f"by hand {by_hand_s[-1]:.3f} s, batch {batch_s[-1]:.3f} s a video, start {start_s[-1]:.1f} s",
+                f"by hand {by_hand[-1][0]:.3f} s ({by_hand[-1][1]:.3f} s of a core), batch {as_batch[-1][0]:.3f} s "
+                f"({as_batch[-1][1]:.3f} s) a video; start {starts[-1]:.1f} s of a core",
                 flush=True,
             )
         table = read_ledger(results, ["seconds", "track_seconds"])
         inside = statistics.mean(table["seconds"].to_pylist()) - statistics.mean(
             table["track_seconds"].to_pylist()
         )
-    overhead = min(batch_s) / min(by_hand_s) - 1
+    overhead, core = (min(b[i] for b in as_batch) / min(h[i] for h in by_hand) - 1 for i in (0, 1))
     print(
-        f"overhead per video {overhead:+.1%} (best of {repeats}); {inside:.3f} s of a video are not tracking"
+        f"overhead per video {overhead:+.1%} of time, {core:+.1%} of processor time (best of {repeats} each)"
     )
     figures = {
-        "by_hand_s": by_hand_s,
-        "batch_s": batch_s,
-        "start_s": start_s,
+        "by_hand_s": by_hand,
+        "batch_s": as_batch,
+        "start_core_s": starts,
         "overhead": overhead,
+        "overhead_core": core,
         "untracked_s": inside,
         "videos": videos,
         "frames": frames,
@@ -98,6 +101,31 @@ def bench(
         **machine(),
     }
     save_figures(figures, out)
+
+
+def as_a_batch(clips: Path, results: Path, job: JobOptions) -> list[Clocks]:
+    """Do them with one worker; the clocks at the end of each. The first ends after the start of the worker."""
+    marks: list[Clocks] = []
+    batch(clips, results, job, RunOptions(workers=1), progress=lambda _: marks.append(clocks()))
+    return marks
+
+
+def clocks() -> Clocks:
+    """Time, and processor time of this process and its workers, in seconds."""
+    import psutil
+
+    me = psutil.Process()
+    used = 0.0
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            used += times.user + times.system
+    return time.perf_counter(), used
+
+
+def between(first: Clocks, last: Clocks, videos: int) -> Clocks:
+    """Of one video."""
+    return (last[0] - first[0]) / videos, (last[1] - first[1]) / videos
 
 
 if __name__ == "__main__":
