@@ -29,7 +29,10 @@ from tests.support.object_store import object_store
 
 ROOT = Path(__file__).parents[2]
 # On a busy machine: POINTTRACK_BATCH_VIDEOS=24 POINTTRACK_BATCH_SECONDS=120 python -m pytest -m slow tests/fleet
-VIDEOS, KILLS = int(os.environ.get("POINTTRACK_BATCH_VIDEOS", "60")), 20
+VIDEOS, KILLS = (
+    int(os.environ.get("POINTTRACK_BATCH_VIDEOS", "60")),
+    int(os.environ.get("POINTTRACK_BATCH_KILLS", "20")),
+)
 GOOD = VIDEOS - 6
 GRID, SECONDS = 12, os.environ.get("POINTTRACK_BATCH_SECONDS", "30")
 OPTIONS = ["--grid", str(GRID), "--device", "cpu", "--limit-frames", "20", "--limit-seconds", SECONDS]
@@ -148,10 +151,12 @@ def test_killed_at_random_moments(source, by_hand, tmp_path):
     process = driver(source[0], tmp_path, "--workers", "2")
     killed: Counter[str] = Counter()
     while sum(killed.values()) < KILLS:
-        began = time.monotonic()
-        while not workers_of(process) and process.poll() is None and time.monotonic() - began < 60:
-            time.sleep(0.1)
-        time.sleep(chance.uniform(0.0, 8.0))
+        began, before = time.monotonic(), len(results(tmp_path))
+        while process.poll() is None and time.monotonic() - began < 180:  # while it starts, or works
+            if workers_of(process) and (sum(killed.values()) % 2 or len(results(tmp_path)) > before):
+                break
+            time.sleep(0.5)
+        time.sleep(chance.uniform(0.0, 5.0))
         workers = workers_of(process)
         if process.poll() is not None:
             process = driver(source[0], tmp_path, "--workers", "2", "--retry", "failed")
