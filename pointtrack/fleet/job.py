@@ -156,7 +156,7 @@ class Job:
         options = self.setup.options.with_changes(task.changes)
         span: dict[str, Any] = {
             "start": options.start,
-            "stop": options.stop,
+            "stop": options.end,
             "max_frames": options.max_frames,
         }
         try:
@@ -221,7 +221,7 @@ class Job:
         most, wanted = self.setup.limit_frames, options.max_frames
         if most is not None:
             wanted = most + 1 if wanted is None else min(wanted, most + 1)
-        return open_video(source, start=options.start, stop=options.stop, max_frames=wanted)
+        return open_video(source, start=options.start, stop=options.end, max_frames=wanted)
 
     def _fetched(self, video: str, folder: Path) -> Path | str:
         """The video on this machine, copied here if it lies in a store; what is streamed over the net stays a URL."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from pointtrack.io.masks import MASK_EXPORTS
 from pointtrack.io.tracks import TRACK_EXPORTS
+from pointtrack.models.speed import SPEEDS
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.regions.stream import RegionOptions
 from pointtrack.tracking.queries import parse_points
@@ -17,6 +18,7 @@ from pointtrack.viz.styles import MaskStyle, TrackStyle
 
 FORMATS = ("npz", "parquet")
 PREVIEWS = ("video", "sheet")
+PRECISIONS = ("float32", "bfloat16")
 LISTS = ("points", "click", "box", "mask", "absent")
 # A setting of these changes no number in a result, or none that is promised: they may differ between runs on one OUT.
 FREE = ("device",)
@@ -33,7 +35,7 @@ class JobOptions:
         tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
         device: cpu, cuda, mps, or auto; workers on a machine with several GPUs take them in turn.
         start: second of each video at which to begin; frames count from there.
-        stop: second before which to end.
+        end: second before which to end.
         max_frames: end after this many frames.
         grid: track a grid of this many points per side.
         points: single points, each as frame,x,y in pixels.
@@ -45,6 +47,9 @@ class JobOptions:
         states: say of every point and frame whether it is seen, hidden, out of frame or lost.
         redetect: the same, and search for lost points and go on with them where they are found.
         regions: follow small things in crops of the full-resolution frame: auto, a size as in 192x108, or a box.
+        every: track only every n-th frame; on those between points go straight.
+        precision: float32, or bfloat16 on processors made for it.
+        speed: fast, balanced or exact: how much time to take for how much exactness.
         flat: never hold more than a window of frames, for long or large videos. Points have no tracks before their own frames
             then, and there are neither masks nor previews.
         smooth: even out positions over so many frames on each side, in previews and exports; 0: not.
@@ -66,7 +71,7 @@ class JobOptions:
     tracker: str = "small"
     device: str = "auto"
     start: float = 0.0
-    stop: float | None = None
+    end: float | None = None
     max_frames: int | None = None
     grid: int | None = None
     points: list[str] | None = None
@@ -78,6 +83,9 @@ class JobOptions:
     states: bool = False
     redetect: bool = False
     regions: str | None = None
+    every: int = 1
+    precision: str = "float32"
+    speed: str = "balanced"
     flat: bool = False
     smooth: int = 0
     click: list[str] | None = None
@@ -130,7 +138,14 @@ class JobOptions:
             raise ValueError(f"format: expected {' or '.join(FORMATS)}, got {self.format!r}")
         if self.preview is not None and self.preview not in PREVIEWS:
             raise ValueError(f"preview: expected {' or '.join(PREVIEWS)}, got {self.preview!r}")
-        for name, least in (("threads", 1), ("smooth", 0), ("grid", 1), ("corners", 1), ("max_frames", 1)):
+        for name, least in (
+            ("threads", 1),
+            ("smooth", 0),
+            ("grid", 1),
+            ("corners", 1),
+            ("max_frames", 1),
+            ("every", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name}: expected {least} or more, got {value}")
@@ -138,6 +153,12 @@ class JobOptions:
             RegionOptions.parse(self.regions)
             if self.states or self.redetect:
                 raise ValueError("regions: expected neither states nor redetect with regions")
+        if self.speed not in SPEEDS:
+            raise ValueError(f"speed: expected one of {', '.join(SPEEDS)}, got {self.speed!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: expected {' or '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.flat and self.every > 1:
+            raise ValueError(f"every: expected 1 with flat, got {self.every}")
         if self.flat and (self.wants_masks or self.preview):
             raise ValueError(
                 "flat: expected neither clicks, boxes, masks nor a preview, which need the frames"

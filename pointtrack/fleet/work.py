@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from pointtrack.config import TrackerConfig
 from pointtrack.fleet.options import JobOptions
 from pointtrack.fleet.tables import tracks_table, write_tables
 from pointtrack.io.mask_pictures import read_mask
@@ -19,6 +20,7 @@ from pointtrack.io.sources import TimedFrame
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, save_tracks
 from pointtrack.io.video import VideoStream, write_image, write_video
 from pointtrack.models.device import pick_device
+from pointtrack.models.speed import config_at
 from pointtrack.objects.engine import Engine
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
@@ -29,6 +31,7 @@ from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.states.stream import StateOptions
 from pointtrack.tracker import Tracker
+from pointtrack.tracking.interpolate import kept_frames, spread
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.smooth import smooth_tracks
@@ -53,7 +56,12 @@ class Models:
     @cached_property
     def tracker(self) -> Tracker:
         """Follows points; states and regions are set per video."""
-        return Tracker(self._options.tracker, device=str(self.device))
+        return Tracker(self._options.tracker, device=str(self.device), precision=self._options.precision)
+
+    @cached_property
+    def config(self) -> TrackerConfig:
+        """Of the tracker as it was loaded, whatever `speed` makes of it."""
+        return self.tracker.network.config
 
     @cached_property
     def engine(self) -> Engine:
@@ -115,7 +123,13 @@ def choose_queries(video: Video, options: JobOptions, *, first: int = 0) -> Quer
 def track_points(models: Models, video: Video, queries: Queries, options: JobOptions) -> Tracks:
     """Tracks as the options ask for them, not smoothed."""
     queries.check_inside(len(video), video.wh)
-    return _configured(models, options).track(video, queries, backward=options.backward)
+    tracker = _configured(models, options, video.wh)
+    if options.every == 1:
+        return tracker.track(video, queries, backward=options.backward)
+    kept = kept_frames(len(video), options.every, queries)
+    asked = replace(queries, frame=torch.searchsorted(torch.tensor(kept), queries.frame))
+    piece = Video(video.frames[np.array(kept)], video.fps)
+    return spread(tracker.track(piece, asked, backward=options.backward), kept, len(video), queries)
 
 
 def track_flat(
@@ -159,13 +173,17 @@ def track_flat(
     with opened() as stream:
         fps = stream.fps
         again = VideoStream(watched(stream), fps, stream.frame_count, stream.name)
-        path = _configured(models, options).track_to_file(again, queries, folder / "growing.tracks")
+        path = _configured(models, options, picture.wh).track_to_file(
+            again, queries, folder / "growing.tracks"
+        )
     return load_tracks(path), Seen(picture.wh, fps, np.array(times), cuts)
 
 
-def _configured(models: Models, options: JobOptions) -> Tracker:
+def _configured(models: Models, options: JobOptions, wh: tuple[int, int]) -> Tracker:
+    """The tracker as the options of one video want it."""
     states = StateOptions(redetect=options.redetect) if options.states or options.redetect else None
     regions = None if options.regions is None else RegionOptions.parse(options.regions)
+    models.tracker.network.config = config_at(models.config, options.speed, wh)
     return models.tracker.with_options(states=states, regions=regions)
 
 

@@ -64,7 +64,7 @@ def test_a_prefix_of_a_store(tree):
 
 
 ROWS = [
-    {"video": "a.mp4", "grid": 3, "states": True, "stop": 1.5, "clicks": ["0,1,2", "2:0,3,4,-"]},
+    {"video": "a.mp4", "grid": 3, "states": True, "end": 1.5, "clicks": ["0,1,2", "2:0,3,4,-"]},
     {"video": "b/c.MKV", "name": "second", "points": "p.csv"},
     {"video": "s3://bucket/e.mp4", "points": ["0,1,1", "3,2,2"], "tracker": "other"},
 ]
@@ -76,7 +76,7 @@ def write_manifest(folder, suffix):
         path.write_text("\n".join(json.dumps(row) for row in ROWS) + "\n\n")
     elif suffix == ".csv":
         path.write_text(
-            "video,name,grid,states,stop,clicks,points,tracker\n"
+            "video,name,grid,states,end,clicks,points,tracker\n"
             'a.mp4,,3,true,1.5,"0,1,2 2:0,3,4,-",,\n'
             "b/c.MKV,second,,,,,p.csv,\n"
             's3://bucket/e.mp4,,,,,,"0,1,1 3,2,2",other\n'
@@ -86,7 +86,7 @@ def write_manifest(folder, suffix):
         rows[1]["queries"] = rows[1].pop("points")
         pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema([
             ("video", pa.string()), ("name", pa.string()), ("grid", pa.int64()), ("states", pa.bool_()),
-            ("stop", pa.float64()), ("clicks", pa.list_(pa.string())), ("points", pa.list_(pa.string())),
+            ("end", pa.float64()), ("clicks", pa.list_(pa.string())), ("points", pa.list_(pa.string())),
             ("queries", pa.string()), ("tracker", pa.string()),
         ])), path)  # fmt: skip
     return path
@@ -100,7 +100,7 @@ def test_manifests_say_the_same_in_every_format(tmp_path, suffix):
     assert tasks["second"].video == str(tmp_path / "b/c.MKV")
     options = {key: JobOptions(grid=9).with_changes(task.changes) for key, task in tasks.items()}
     first = options["a.mp4"]
-    assert (first.grid, first.states, first.stop, first.click) == (3, True, 1.5, ["0,1,2", "2:0,3,4,-"])
+    assert (first.grid, first.states, first.end, first.click) == (3, True, 1.5, ["0,1,2", "2:0,3,4,-"])
     assert options["second"].queries == str(tmp_path / "p.csv")
     assert options["second"].grid == 9
     assert options["bucket/e.mp4"].points == ["0,1,1", "3,2,2"]

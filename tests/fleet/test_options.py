@@ -11,7 +11,7 @@ from pointtrack.cli.track import TrackCommand
 from pointtrack.fleet import JobOptions
 
 # Of one video: where it is, where its results go, and going on with it, which a batch does by itself.
-OF_ONE_VIDEO = {"video", "out", "overwrite", "resume", "session"}
+OF_ONE_VIDEO = {"video", "out", "name", "overwrite", "resume", "session"}
 
 
 @pytest.mark.parametrize("command", [TrackCommand, SegmentCommand])

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import pointtrack as pt
+from pointtrack.cli.main import main
 from pointtrack.fleet import JobOptions, RunOptions, batch, read_ledger, status
 from pointtrack.fleet.ledger import COLUMNS
 from pointtrack.fleet.output import Output
@@ -296,6 +297,31 @@ def test_flat_gives_the_same_without_holding_the_video(clips, tmp_path, job, inl
     batch(clips, tmp_path / "short", replace(job, flat=True), RunOptions(limit_frames=6))
     reasons = [row["reason"] for row in rows_of(tmp_path / "short", "reason").values()]
     assert reasons.count("frames") == 3
+
+
+@pytest.mark.parametrize("change", [{"every": 2}, {"speed": "fast"}, {"precision": "bfloat16"}])
+def test_ways_to_be_faster(clips, tmp_path, job, inline, change):
+    """Each changes the answers; the command `track` gives the same ones."""
+    batch(clips / "even", tmp_path / "plain", job)
+    result = batch(clips / "even", tmp_path / "other", replace(job, **change))
+    assert result.failed == 0, rows_of(tmp_path / "other", "message")
+    name = "clip002.mp4"
+    plain, other = (pt.load_tracks(tmp_path / out / "tracks" / f"{name}.npz") for out in ("plain", "other"))
+    assert not torch.equal(plain.xy, other.xy)
+    arguments = [
+        "track",
+        str(clips / "even" / name),
+        "--grid",
+        "3",
+        "--tracker",
+        job.tracker,
+        "--device",
+        "cpu",
+    ]
+    (option, value), threads = next(iter(change.items())), torch.get_num_threads()
+    assert main([*arguments, f"--{option}", str(value), "--out", str(tmp_path / "by_hand")]) == 0
+    assert torch.get_num_threads() == threads
+    assert torch.equal(pt.load_tracks(tmp_path / "by_hand" / "clip002.npz").xy, other.xy)
 
 
 def test_states_are_counted(clips, tmp_path, job, inline):
