@@ -12,7 +12,7 @@ import torch
 
 from evaluation.masks.clicks import Click
 from evaluation.masks.protocol import FirstPrompt, MaskMethod, mask_of
-from evaluation.points.baselines import lk
+from pointtrack.tracking.classical import lk
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.types.masks import Masks
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from evaluation.masks.datasets import MaskExample, load_mask_examples
-from evaluation.points.baselines import Method
 from evaluation.points.methods import build_methods
 from evaluation.tables import markdown_table, split_names
 from pointtrack.cli.runner import run_command
+from pointtrack.tracking.classical import Method
 from pointtrack.types import Queries, Tracks
 
 Figures = dict[str, float]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.points.baselines import Method
 from evaluation.points.example import Example
 from evaluation.points.metrics import THRESHOLDS_PX, pck_t, to_metric_pixels
 from evaluation.tables import markdown_table
+from pointtrack.tracking.classical import Method
 
 VideoResult = dict[str, Any]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evaluation.points.baselines import BASELINES, Method
 from evaluation.points.metrics import QueryMode
 from evaluation.points.protocol import OWN_WAY, Protocol
 from evaluation.points.run_tracker import AskedTracker
+from pointtrack.tracking.classical import BASELINES, Method
 from pointtrack.zoo import load_tracker
 
 OWN = "pointtrack"

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import torch
 
-from evaluation.points.baselines import Method
 from evaluation.points.example import Example
 from evaluation.points.metrics import THRESHOLDS_PX, pck_t, tapvid_metrics, to_metric_pixels
 from evaluation.points.protocol import protocol_lines
 from evaluation.tables import markdown_table, write_json
+from pointtrack.tracking.classical import Method
 from pointtrack.types import Tracks
 
 Result = dict[str, Any]

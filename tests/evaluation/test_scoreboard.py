@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from evaluation import scoreboard as goals
-from evaluation.points.baselines import BASELINES
 from evaluation.points.example import Example
 from pointtrack.cli.runner import run_command
+from pointtrack.tracking.classical import BASELINES
 from pointtrack.types import Queries
 
 

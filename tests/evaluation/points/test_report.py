@@ -7,10 +7,10 @@ import torch
 
 from evaluation import cli
 from evaluation.cli import eval_command
-from evaluation.points.baselines import static
 from evaluation.points.example import Example
 from evaluation.points.report import evaluate, format_table, summarise
 from pointtrack.cli.runner import run_command
+from pointtrack.tracking.classical import static
 from pointtrack.types import Queries
 
 SHIFT = (2, 0)

@@ -1,4 +1,4 @@
-"""Classic trackers to compare with: chained DIS flow, chained Lucas-Kanade, a point that stays."""
+"""Classical trackers to compare with: chained DIS flow, chained Lucas-Kanade, a point that stays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def dis(video: Video, queries: Queries) -> Tracks:
 
     Source: Kroeger et al., 2016; OpenCV's DISOpticalFlow, preset medium.
     """
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in video.frames]
     last = int(queries.frame.max()) if len(queries) else 0
     kept: dict[tuple[int, int], torch.Tensor] = {}
@@ -64,7 +64,7 @@ def lk(video: Video, queries: Queries) -> Tracks:
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in video.frames]
 
     def follow(start: int, end: int, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        there, found, _ = cv2.calcOpticalFlowPyrLK(
+        there, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
             grey[start], grey[end], xy, None, winSize=LK_WINDOW, maxLevel=LK_LEVELS
         )
         found = found[:, 0] == 1
