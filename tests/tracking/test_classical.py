@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import pointtrack
-from evaluation.points import baselines
 from evaluation.points.methods import build_methods
+from pointtrack.tracking import classical as baselines
 from pointtrack.types import Queries
 
 SHIFT = (3, -2)
