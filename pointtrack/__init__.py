@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pointtrack.io.video import open_video, read_video, write_video
     from pointtrack.objects.from_tracks import segment_tracks
     from pointtrack.regions.placement import RegionOptions
-    from pointtrack.segment.base import Prompt
     from pointtrack.segment.zoo import load_segmenter
     from pointtrack.sessions.object_session import ObjectSession
     from pointtrack.sessions.track_session import TrackSession
@@ -33,7 +32,6 @@ _MODULES = {
     "Masks": "types",
     "ObjectSession": "sessions.object_session",
     "PointState": "types",
-    "Prompt": "segment.base",
     "Queries": "types",
     "RegionOptions": "regions.placement",
     "StateOptions": "states.stream",
@@ -63,7 +61,6 @@ __all__ = [
     "Masks",
     "ObjectSession",
     "PointState",
-    "Prompt",
     "Queries",
     "RegionOptions",
     "StateOptions",

@@ -14,7 +14,6 @@ PUBLIC = [
     "Masks",
     "ObjectSession",
     "PointState",
-    "Prompt",
     "Queries",
     "RegionOptions",
     "StateOptions",
@@ -61,7 +60,7 @@ print(json.dumps([before, state(), [name for name in ("train", "evaluation") if 
 
 
 def test_public_names():
-    assert sorted(pointtrack.__all__) == PUBLIC and len(PUBLIC) <= 27
+    assert sorted(pointtrack.__all__) == PUBLIC and len(PUBLIC) <= 26
     assert not [name for name in PUBLIC if not hasattr(pointtrack, name)]
 
 

@@ -54,7 +54,7 @@ class TrackCommand(VideoOptions):
         out: folder, or video file with the other results beside it.
         backward: also track from each point's frame back to the first one.
         export: more files of the tracks besides .npz, comma-separated: csv, json, parquet, dlc, sleap, napari,
-            cvat, rerun, mot, nuke, after-effects, fusion, 3de, blender, comfyui and others (docs/guides/exports.md).
+            cvat, rerun, mot, nuke, after-effects, fusion, 3de, blender, comfyui and others (docs/guides/export.md).
         states: say of every point and frame whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
         redetect: the same, and search for lost points and go on with them where they are found.
         regions: for small things: follow them in crops of the full-resolution frame that go along, see docs/guides/regions.md; auto,
