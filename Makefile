@@ -19,7 +19,7 @@ KUBRIC_PYTHON ?= python3.11
 KUBRIC_VENV   ?= .venv-kubric
 KUBRIC_PIP    := $(KUBRIC_VENV)/bin/python -m pip --disable-pip-version-check install -qq --retries 2
 
-.PHONY: demo test ui-test check bench docs clean kubric-env
+.PHONY: demo test ui-test check bench fuzz kill docs clean kubric-env
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready

@@ -74,7 +74,7 @@ def test_a_stream_that_breaks_is_an_error(camera):
 def test_a_stream_that_comes_back_is_gone_on_with(camera, monkeypatch):
     monkeypatch.setattr(live_reader, "FIRST_WAIT", 0.2)
     answers, url = camera
-    answers += [stream_of(10), b"", stream_of(12), *[stream_of(5, (64, 48))] * 4]
+    answers += [stream_of(10), b"", stream_of(12), *[stream_of(30, (64, 48))] * 4]
     reader = FrameReader(url, drop=False, reconnect=True)
     frames = taken(reader)
     assert [frame.number for frame in frames] == list(range(len(frames))) and len(frames) >= 15
