@@ -113,7 +113,7 @@ class Tracker:
         """
         video, queries = inputs_of(video, queries)
         with progress_of(progress, len(video)) as step:
-            return with_names(self._track(video, queries, backward, step), queries)
+            return with_names(self._track(video, queries, backward, step), queries).with_times(video.times)
 
     def _track(self, video: Video, queries: Queries, backward: bool, progress: Progress | None) -> Tracks:
         options: TrackOptions = self.options

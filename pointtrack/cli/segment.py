@@ -114,6 +114,7 @@ class SegmentCommand(VideoOptions):
             f"segmented {len(masks.object_ids)} objects in {len(video)} frames of {video.wh[0]} x {video.wh[1]} "
             f"in {seconds:.1f} s; each is there in {masks.present().float().mean(0).mul(100).round().tolist()} %"
         )
+        masks = masks.with_times(video.times)
         record_origin(outputs, self.video)
         self._write(video, masks, exports, target)
 

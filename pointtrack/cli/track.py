@@ -263,7 +263,7 @@ def track_and_report(
     total = len(video) + (late + 1 if backward and late else 0)
     began = time.perf_counter()
     with Bar(total) as bar:
-        tracks = how(tracker, video, queries, backward=backward, progress=bar.update)
+        tracks = how(tracker, video, queries, backward=backward, progress=bar.update).with_times(video.times)
     print_tracked(tracker, len(queries), len(video), video.wh, time.perf_counter() - began)
     tally = StateTally()
     tally.add(tracks)

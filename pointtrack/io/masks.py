@@ -189,6 +189,7 @@ def _write_npz(path: Path, masks: Masks) -> Path:
             "first_frame": np.array(masks.first_frame),
             "fps": np.array(masks.fps),
             "names": np.array(masks.names, dtype=str),
+            **({} if masks.times is None else {"times": masks.times}),
         },
     )
 
@@ -211,4 +212,5 @@ def _read_npz(path: Path) -> Masks:
         first_frame=int(data["first_frame"]),
         fps=float(data["fps"]),
         names=tuple(data["names"].tolist()),
+        times=data.get("times"),
     )

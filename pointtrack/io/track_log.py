@@ -32,7 +32,7 @@ from pointtrack.types.point_states import BLANK
 logger = logging.getLogger(__name__)
 
 OLD_MARK, PIECE, ABOUT, END = b"PTS1", b"PTS2", b"PTSA", b"PTSE"
-BY_FRAME = {"xy", "visibility", "confidence", *BLANK}  # arrays with a row for every frame
+BY_FRAME = {"xy", "visibility", "confidence", "times", *BLANK}  # arrays with a row for every frame
 OLD_HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
 HEAD = struct.Struct("<4sQII")  # and the CRC-32 of these
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from pointtrack.checks import check_shape, whole_numbers
 from pointtrack.types.html import masks_html
 from pointtrack.types.tables import to_detections
+from pointtrack.types.times import checked_times, joined_times
 
 # The most objects that one byte per pixel can tell apart from the background.
 MOST_LABELS = 255
@@ -31,6 +32,7 @@ class Masks:
         first_frame: frame number of the first row, for pieces of a stream.
         fps: frames per second of the video.
         names: one per object, or none at all.
+        times: (t,) seconds of every row in the video, increasing; None where they follow from `fps`, see `seconds`.
 
     Arrays are taken too.
 
@@ -45,6 +47,7 @@ class Masks:
     first_frame: int = 0
     fps: float = 30.0
     names: tuple[str, ...] = ()
+    times: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         masks = torch.as_tensor(self.masks).detach().cpu()
@@ -79,6 +82,8 @@ class Masks:
         if not 0 < self.fps < math.inf:
             raise ValueError(f"fps: expected a positive number, got {self.fps}")
         object.__setattr__(self, "fps", float(self.fps))
+        if self.times is not None:
+            object.__setattr__(self, "times", checked_times(self.times, sizes["t"], "masks times"))
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -131,7 +136,19 @@ class Masks:
         """Rows start..stop-1 as a piece that knows its first frame. The pixels are shared, not copied."""
         rows = slice(start, stop)
         first = self.first_frame + rows.indices(len(self))[0]
-        return replace(self, masks=self.masks[rows], scores=self.scores[rows], first_frame=first)
+        times = None if self.times is None else self.times[rows]
+        return replace(self, masks=self.masks[rows], scores=self.scores[rows], first_frame=first, times=times)
+
+    def seconds(self) -> np.ndarray:
+        """(t,) seconds of every row in the video: `times`, or the frame numbers by `fps`. What every writer uses."""
+        if self.times is not None:
+            return self.times
+        return (self.first_frame + np.arange(len(self))) / self.fps
+
+    def with_times(self, times: np.ndarray) -> Masks:
+        """The same with the (t,) seconds of the video's frames; without, where `fps` says the same to a tenth of a millisecond."""
+        plain = replace(self, times=None)
+        return plain if np.abs(plain.seconds() - times).max(initial=0) < 1e-4 else replace(self, times=times)
 
     def exclusive(self) -> Masks:
         """Every pixel to one object at most: the one with the higher score, on a tie the earlier one."""
@@ -237,7 +254,9 @@ class Masks:
             masks[rows, here], scores[rows, here] = part.masks, part.scores
         kept = tuple(names.values()) if any(names.values()) else ()
         ids = torch.tensor(list(columns), dtype=torch.int64)
-        return replace(parts[0], masks=masks, object_ids=ids, scores=scores, names=kept)
+        return replace(
+            parts[0], masks=masks, object_ids=ids, scores=scores, names=kept, times=joined_times(parts)
+        )
 
 
 def _checked_ids(ids: Any, objects: int) -> Tensor:

@@ -20,7 +20,7 @@ def columns_of(tracks: Tracks) -> dict[str, Any]:
     frame = tracks.first_frame + np.arange(t)
     columns: dict[str, Any] = {
         "frame": frame.repeat(n),
-        "time": (frame / tracks.fps).repeat(n),
+        "time": tracks.seconds().repeat(n),
         "id": np.tile(tracks.ids.numpy(), t),
         "name": np.tile(np.array(tracks.queries.labels(), dtype=object), t),
         "x": tracks.xy[..., 0].numpy().ravel(),
@@ -85,7 +85,7 @@ def to_movement(tracks: Tracks, individual: str) -> Any:
             "confidence": (("time", "keypoints", "individuals"), confidence),
         },
         coords={
-            "time": (tracks.first_frame + np.arange(len(tracks))) / tracks.fps,
+            "time": tracks.seconds(),
             "space": ["x", "y"],
             "keypoints": tracks.queries.labels(),
             "individuals": [individual],

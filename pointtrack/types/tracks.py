@@ -18,6 +18,7 @@ from pointtrack.types.point_states import PointStates
 from pointtrack.types.queries import Queries
 from pointtrack.types.source import Source
 from pointtrack.types.tables import to_keypoints, to_movement, to_pandas
+from pointtrack.types.times import checked_times, joined_times
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class Tracks:
         fps: frames per second of the video.
         states: what became of the points; None where nobody judged it (`StateTracker` does).
         sources: (t, n) who says where each point is, values of `Source`; None where nobody kept it (sessions do).
+        times: (t,) seconds of every row in the video, increasing; None where they follow from `fps`, see `seconds`.
 
     Raises:
         ValueError: shapes that do not fit together, or probabilities outside [0, 1].
@@ -49,6 +51,7 @@ class Tracks:
     fps: float = 30.0
     states: PointStates | None = None
     sources: Tensor | None = None
+    times: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("xy", "visibility", "confidence"):
@@ -82,10 +85,18 @@ class Tracks:
                     f"tracks sources: expected {tuple(self.visibility.shape)} values of Source, got {tuple(sources.shape)}"
                 )
             object.__setattr__(self, "sources", sources)
+        if self.times is not None:
+            object.__setattr__(self, "times", checked_times(self.times, sizes["t"], "tracks times"))
 
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.xy)
+
+    def seconds(self) -> np.ndarray:
+        """(t,) seconds of every row in the video: `times`, or the frame numbers by `fps`. What every writer uses."""
+        if self.times is not None:
+            return self.times
+        return (self.first_frame + np.arange(len(self))) / self.fps
 
     def __repr__(self) -> str:
         known = int(self.tracked().sum())
@@ -142,6 +153,11 @@ class Tracks:
             else self.sources == Source.PERSON
         )
 
+    def with_times(self, times: np.ndarray) -> Tracks:
+        """The same with the (t,) seconds of the video's frames; without, where `fps` says the same to a tenth of a millisecond."""
+        plain = replace(self, times=None)
+        return plain if np.abs(plain.seconds() - times).max(initial=0) < 1e-4 else replace(self, times=times)
+
     def select(self, index: Any) -> Tracks:
         """The points at the given positions (indices, a slice or a (n,) bool mask)."""
         return replace(
@@ -161,7 +177,8 @@ class Tracks:
         parts = {name: getattr(self, name)[rows] for name in ("xy", "visibility", "confidence")}
         states = None if self.states is None else self.states[rows]
         sources = None if self.sources is None else self.sources[rows]
-        return replace(self, first_frame=first, states=states, sources=sources, **parts)
+        times = None if self.times is None else self.times[rows]
+        return replace(self, first_frame=first, states=states, times=times, sources=sources, **parts)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Tracks:
@@ -201,6 +218,7 @@ class Tracks:
             joined["states"] = PointStates.concat(estimated) if len(estimated) == len(parts) else None
             kept = [part.sources for part in parts if part.sources is not None]
             joined["sources"] = torch.cat(kept) if len(kept) == len(parts) else None
+            joined["times"] = joined_times(parts)
             return replace(parts[0], **joined)
         for part in parts:
             for position, point in enumerate(part.ids.tolist()):
@@ -232,7 +250,7 @@ class Tracks:
         queries = Queries.concat([empty, *(part.queries.select([at]) for part, at in ids.values())])
         return replace(
             parts[0], xy=xy, visibility=visibility, confidence=confidence, queries=queries, states=states,
-            sources=sources,
+            sources=sources, times=joined_times(parts),
         )  # fmt: skip
 
     def arrays(self) -> dict[str, Any]:
@@ -247,6 +265,7 @@ class Tracks:
             "wh": np.array(self.wh),
             "first_frame": np.array(self.first_frame),
             "fps": np.array(self.fps),
+            **({} if self.times is None else {"times": self.times}),
             **({} if self.states is None else self.states.arrays()),
             **({} if self.sources is None else {"sources": self.sources.numpy()}),
             **({"names": np.array(self.queries.names)} if self.queries.names else {}),
@@ -270,4 +289,5 @@ class Tracks:
             float(arrays["fps"]),
             PointStates.from_arrays(arrays),
             torch.from_numpy(arrays["sources"]) if "sources" in arrays else None,
+            arrays.get("times"),
         )

@@ -42,6 +42,7 @@ def _header(tracks: Tracks) -> dict[str, str]:
         "format": json.dumps(FORMAT),
         "wh": json.dumps(list(tracks.wh)),
         "fps": repr(float(tracks.fps)),
+        **({} if tracks.times is None else {"times": json.dumps(tracks.times.tolist())}),
         "first_frame": str(tracks.first_frame),
         "frames": str(len(tracks)),
         "queries": f"[{points}]",
@@ -65,9 +66,10 @@ def csv_lines(tracks: Tracks) -> Iterator[str]:
         yield f"# {key}{notes.get(key, '')}: {value}\n"
     yield ",".join(_columns(tracks)) + "\n"
     ids, names = tracks.ids.tolist(), [f",{csv_text(name)}" for name in tracks.queries.names]
+    seconds = tracks.seconds()
     for t in range(len(tracks)):
         frame = tracks.first_frame + t
-        start = f"{frame},{frame / tracks.fps:.6f}"
+        start = f"{frame},{seconds[t]:.6f}"
         rows = zip(
             ids, number_texts(tracks.xy[t].numpy()), number_texts(tracks.visibility[t].numpy()),
             number_texts(tracks.confidence[t].numpy()), _source_texts(tracks, t), _state_texts(tracks, t),
@@ -206,5 +208,6 @@ def _tracks(
         first_frame=whole(header["first_frame"], "first_frame"),
         fps=finite(header["fps"], "fps"),
         states=PointStates.from_arrays(more),
+        times=None if header.get("times") is None else np.array(header["times"], np.float64),
         sources=torch.from_numpy(more["sources"]) if "sources" in more else None,
     )

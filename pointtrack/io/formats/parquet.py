@@ -26,6 +26,7 @@ def write(path: Path, tracks: Tracks) -> None:
     about = {
         "wh": list(tracks.wh),
         "fps": tracks.fps,
+        "times": None if tracks.times is None else tracks.times.tolist(),
         "first_frame": tracks.first_frame,
         "frames": len(tracks),
         "query_frame": tracks.queries.frame.tolist(),
@@ -81,4 +82,5 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
         float(about["fps"]),
         states,
         numbers("source", Source) if "source" in table.column_names else None,
+        None if about.get("times") is None else np.array(about["times"], np.float64),
     )

@@ -24,7 +24,7 @@ def write(path: Path, tracks: Tracks, video: Video | None) -> None:
     frames = tracks.first_frame + np.arange(len(tracks))
     indexes = [
         rr.TimeColumn("frame", sequence=frames),
-        rr.TimeColumn("time", duration=frames / tracks.fps),
+        rr.TimeColumn("time", duration=tracks.seconds()),
     ]
     if video is not None:
         pictures = [

@@ -1,0 +1,26 @@
+"""Seconds of rows, where they do not follow from a rate: of videos of variable rate, of spans that begin later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def checked_times(times: Any, count: int, name: str) -> np.ndarray:
+    """(count,) float64 seconds. Raises ValueError, with the name in front, where they are something else or do not increase."""
+    times = np.asarray(times, np.float64)
+    if times.shape != (count,):
+        raise ValueError(f"{name}: expected one per frame ({count},), got shape {times.shape}")
+    if not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
+        raise ValueError(f"{name}: expected increasing seconds, got a frame that is not later than the last")
+    return times
+
+
+def joined_times(parts: Sequence[Any]) -> np.ndarray | None:
+    """The times of pieces that follow each other; None where no piece has some, or they do not increase."""
+    if all(part.times is None for part in parts):
+        return None
+    times = np.concatenate([part.seconds() for part in parts])
+    return times if np.all(np.diff(times) > 0) else None
