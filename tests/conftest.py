@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,10 @@ from pointtrack.types import Video
 if not torch.cuda.is_available():
     # Read when Triton is first imported, which any test that compiles may do.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+# Digests of first use belong to whoever runs the tests.
+os.environ["POINTTRACK_CACHE"] = tempfile.mkdtemp(prefix="pointtrack-tests-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 from tqdm import tqdm
+
+from pointtrack.models.weight_files import check_sha256
 
 BLOCK = 1 << 16
 TRIES = 5  # in a row without a byte
@@ -26,6 +29,7 @@ def fill_cache(repo: str, filename: str, repo_type: str = "model") -> None:
 
     Raises:
         ConnectionError: the connection broke again and again; call it once more to go on.
+        ValueError: what came is not the file that the hub named.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import repo_folder_name
@@ -45,6 +49,12 @@ def fill_cache(repo: str, filename: str, repo_type: str = "model") -> None:
     same_host = urlparse(about.location).netloc == urlparse(constants.ENDPOINT).netloc
     headers = dict(build_hf_headers()) if same_host else {}  # the login is for the hub alone
     _complete(about.location, part, about.size, headers, filename)
+    if re.fullmatch("[0-9a-f]{64}", about.etag):  # the hub names large files by their SHA-256
+        try:
+            check_sha256(part, about.etag)
+        except ValueError:
+            part.unlink()
+            raise
     os.replace(part, done)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from pointtrack.models.first_use import check_first_use
 from pointtrack.models.weight_files import check_sha256, file_sha256
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ def fetch(
         raise _no_answer(what, error, by_hand) from error
     if sha256 is not None:
         check_sha256(path, sha256)
+    else:
+        check_first_use(path, f"{repo}/{filename}" + (f"@{revision}" if revision else ""))
     if log.isEnabledFor(logging.INFO):  # reading the file for a line that nobody sees takes time
         log.info("%s is %s, SHA-256 %s", what, path, sha256 or file_sha256(path))
     return path

@@ -99,7 +99,7 @@ def load_segmenter(
         name: "small", the model that ships with the package; a published model, whose weights come from the
             Hugging Face hub unless `checkpoint` is given: "sam-vit-b", "-l", "-h", "sam-hq-vit-b", "-l",
             "-h", "sam2-hiera-tiny", "-small", "-base-plus", "-large" and the same of "sam2.1", "edgetam", "sam3";
-            the folder, or the "owner/name" on the hub, of another one of these kinds in the format of
+            the folder, or the "hf:owner/name" on the hub, of another one of these kinds in the format of
             `transformers`; or the .safetensors file of another model like "small". All SAMs need the extra `sam`.
         checkpoint: with a published model, the folder that holds its config.json and model.safetensors (or
             one of these two files), instead of the hub; with "small", the file with other weights for it.
@@ -164,11 +164,13 @@ def find_folder(name: str, checkpoint: str | Path | None) -> Path:
         return _download(PUBLISHED[name].repo)
     if Path(name).is_dir():
         return _complete(Path(name))
-    if re.fullmatch(r"[\w.-]*[\w-]/[\w.-]+", name):
-        return _download(name)
+    if re.fullmatch(
+        r"hf:[\w.-]*[\w-]/[\w.-]+", name
+    ):  # said outright: a mistyped path must not become a download
+        return _download(name.removeprefix("hf:"))
     raise FileNotFoundError(
         f"segmenter {name!r}: expected {SHIPPED}, one of {', '.join(PUBLISHED)}, a folder with {CONFIG} and "
-        f"{WEIGHTS}, or owner/name of a model on the Hugging Face hub"
+        f"{WEIGHTS}, or hf:owner/name of a model on the Hugging Face hub"
     )
 
 

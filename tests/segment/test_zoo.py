@@ -69,7 +69,7 @@ def test_published_model_from_a_folder(folder, given):
             "Apache-2.0",
         ),
         ("facebook/sam-vit-huge", "sam", "facebook/sam-vit-huge", "sam-vit-h", "Apache-2.0"),
-        ("some-one/tiny.sam", "sam", "some-one/tiny.sam", "tiny.sam", "unknown"),
+        ("hf:some-one/tiny.sam", "sam", "some-one/tiny.sam", "tiny.sam", "unknown"),
     ],
 )  # fmt: skip
 def test_hub(tiny_sam, monkeypatch, name, kind, repo, called, licence):
@@ -113,7 +113,7 @@ except ConnectionError as error:
     assert "by hand and pass it as checkpoint=" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["sam-vit-b", "someone/sam"])
+@pytest.mark.parametrize("name", ["sam-vit-b", "hf:someone/sam"])
 def test_extra_is_missing(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "transformers", None)
     monkeypatch.setattr(zoo, "fetch", None)  # gigabytes are not fetched before it is said
@@ -290,3 +290,10 @@ def test_video_model_without_the_extra(tiny_sam, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", old)
     with pytest.raises(ImportError, match=r"with Sam2VideoModel, got 4\.56\.0\.dev; .*pointtrack\[sam\]"):
         load_video_model(tiny_sam["sam2_video"].folder, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["weights/sam", "some-one/tiny.sam", "hf:some-one", "hf:/x"])
+def test_a_mistyped_path_never_becomes_a_download(monkeypatch, name):
+    monkeypatch.setattr(zoo, "fetch", lambda *_: pytest.fail("nothing may be downloaded"))
+    with pytest.raises(FileNotFoundError, match="hf:owner/name"):
+        zoo.load_segmenter(name)
