@@ -96,6 +96,9 @@ def test_from_the_first_click_to_the_file(server, open_page, truth, tmp_path):
     y, x = inside[np.argmin(np.abs(inside - inside.mean(axis=0)).sum(axis=1))]
     page.click(float(x), float(y), button="right")
     page.until("app.state.objects[0].keys.length === 2")
+    page.until(
+        f"app.masks.at({LAST - 2})?.answer.objects[0].known"
+    )  # what was known is followed again by itself
     page.idle()
     corrected = mask_on(page, 1)
     assert not corrected[y, x], "the click is honoured"

@@ -58,7 +58,7 @@ export class App {
     /** @type {() => void} */
     this.close = () => {};
     this.laneTimer = 0;
-    this.movedAt = 0;
+    this.following = false;
     /** @type {import("./types.js").Suggestion[]} */
     this.suggestions = [];
     this.nextSuggestion = 0;
@@ -126,7 +126,7 @@ export class App {
       const { points, objects } = event.changed ?? {};
       if (points) this.tracks?.forget(points[0], points[1]);
       if (objects) this.masks?.forget(objects[0], objects[1]);
-      if (event.run && this.settings.follow && !this.playing && Date.now() - this.movedAt > 2500 && event.run.at !== this.frame) this.show(event.run.at, false);
+      if (event.run && this.settings.follow && this.following && !this.playing && event.run.at !== this.frame) this.show(event.run.at, false);
       this.askLanes(event.run ? 900 : 0);
       this.suggestions = [];
       this.emit("run");
@@ -178,7 +178,7 @@ export class App {
   show(frame, byHand = true) {
     if (!this.state) return;
     const within = Math.min(Math.max(Math.round(frame), 0), this.state.frames - 1);
-    if (byHand) this.movedAt = Date.now();
+    if (byHand) this.following = false;
     if (within === this.frame) return;
     this.frame = within;
     if (this.candidates && this.candidates.frame !== within) this.candidates = null;
@@ -231,7 +231,7 @@ export class App {
   async click(points, labels) {
     const object = this.selection?.kind === "object" ? this.selection.id : null;
     const frame = this.frame;
-    const answer = await this.act("objects.click", { frame, points, labels, object });
+    const answer = await this.correctObject("objects.click", { frame, points, labels, object });
     if (!answer) return;
     this.select({ kind: "object", id: answer.object });
     const said = (await api.get(`${this.base}/masks/${frame}`)).objects.find((/** @type {any} */ one) => one.id === answer.object)?.said;
@@ -255,20 +255,20 @@ export class App {
   async choose(place) {
     const asked = this.candidates;
     if (!asked || place >= asked.candidates.length) return;
-    await this.act("objects.choose", { object: asked.object, frame: asked.frame, place });
+    await this.correctObject("objects.choose", { object: asked.object, frame: asked.frame, place });
   }
 
   /** @param {number[]} box of the chosen object, or a new one */
   async box(box) {
     const object = this.selection?.kind === "object" ? this.selection.id : null;
-    const answer = await this.act("objects.box", { frame: this.frame, box, object });
+    const answer = await this.correctObject("objects.box", { frame: this.frame, box, object });
     if (answer) this.select({ kind: "object", id: answer.object });
   }
 
   /** @param {import("./types.js").CodedMask} mask as it was painted */
   async draw(mask) {
     const object = this.selection?.kind === "object" ? this.selection.id : null;
-    const answer = await this.act("objects.draw", { frame: this.frame, mask, object });
+    const answer = await this.correctObject("objects.draw", { frame: this.frame, mask, object });
     if (answer) this.select({ kind: "object", id: answer.object });
   }
 
@@ -299,6 +299,37 @@ export class App {
     if (this.settings.auto) this.run("both", ["points"]);
   }
 
+  /**
+   * Frames on which an object was known before a correction: they have to be followed anew.
+   * @param {number|null} object
+   * @returns {[number, number]|null} the first and the last
+   */
+  knownRange(object) {
+    const lane = object === null ? undefined : this.lanes?.objects[object]?.sure;
+    if (!lane || !this.lanes || !this.state) return null;
+    const values = atob(lane);
+    const known = [...values].flatMap((letter, bin) => (letter.charCodeAt(0) === 255 ? [] : [bin]));
+    const wide = this.state.frames / this.lanes.bins;
+    return known.length < 2 ? null : [Math.floor(known[0] * wide), Math.min(Math.ceil((known[known.length - 1] + 1) * wide), this.state.frames) - 1];
+  }
+
+  /**
+   * Say something about an object; what was known around it is followed again, if that is wanted.
+   * @param {string} act
+   * @param {any} args with the object, or null for a new one
+   * @returns {Promise<any|null>}
+   */
+  async correctObject(act, args) {
+    const known = this.knownRange(args.object);
+    const answer = await this.act(act, args);
+    if (answer && known && this.settings.auto && this.state) {
+      const [start, last] = [Math.min(known[0], this.frame), Math.max(known[1], this.frame)];
+      this.following = false;
+      await api.post(`${this.base}/run`, { what: ["objects"], start, stop: last + 1, direction: "both", origin: this.frame }).catch(() => {});
+    }
+    return answer;
+  }
+
   /** @returns {[number, number]} first and last frame in work */
   get range() {
     const view = this.state?.view;
@@ -311,7 +342,7 @@ export class App {
     const [first, last] = this.range;
     const start = direction === "forward" ? Math.max(first, Math.min(this.frame, last)) : first;
     const stop = direction === "backward" ? Math.min(last, Math.max(this.frame, first)) + 1 : last + 1;
-    this.movedAt = what.length > 1 ? 0 : Date.now();
+    this.following = what.length > 1; // not where a person goes on with something else
     try {
       await api.post(`${this.base}/run`, { what, start, stop, direction, origin: this.frame });
     } catch (error) {
@@ -374,7 +405,7 @@ export class App {
   async clearHere() {
     const chosen = this.selection;
     if (!chosen) return;
-    if (chosen.kind === "object") await this.act("objects.clear", { object: chosen.id, frame: this.frame });
+    if (chosen.kind === "object") await this.correctObject("objects.clear", { object: chosen.id, frame: this.frame });
     else if (chosen.kind === "point") await this.act("points.forget", { point: chosen.id, frame: this.frame });
   }
 
@@ -387,7 +418,7 @@ export class App {
     const { in: first, out: last } = this.state.view;
     const marked = first !== null && last !== null;
     const range = marked ? { frame: first, stop: last + 1 } : { frame: this.frame };
-    await this.act("objects.absent", { object: this.selection.id, ...range });
+    await this.correctObject("objects.absent", { object: this.selection.id, ...range });
   }
 
   /** @param {string} name as p1, o1 or g1 @param {string} otherwise */

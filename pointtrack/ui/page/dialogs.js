@@ -181,7 +181,7 @@ export function askForExport(app) {
     results.replaceChildren(h("h3", {}, "Written"), h("ul", {}, ...rows), h("p", { class: "quiet" }, "In ", h("code", {}, done.folder)));
     results.scrollIntoView({ block: "nearest" });
   }
-  app.on(["export"], finished);
+  app.listeners.set("export", new Set([finished])); // of the dialog that is open, not of earlier ones
   const dialog = openDialog("Export", [
     h("h3", {}, "Tracks of points"),
     choices("tracks", boot.formats.tracks, ["npz"], state.points.length > 0),

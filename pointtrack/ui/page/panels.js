@@ -93,7 +93,7 @@ export class Panels {
       h("div", { class: "buttons" },
         iconButton("grid", "Many points on this frame (G)", () => askForPoints(app, null, null), { id: "many-points", disabled: !state }, "Grid or corners"),
         iconButton("clear", "Take back the correction on this frame (Backspace)", () => app.clearHere(), { disabled: !fixed, id: "clear-point" }, "Clear here"),
-        h("label", { class: "row" }, h("input", { type: "checkbox", id: "auto", checked: app.settings.auto, onchange: (/** @type {Event} */ event) => app.set({ auto: /** @type {HTMLInputElement} */ (event.target).checked }) }), "Track at once"),
+        h("label", { class: "row", title: "Points as soon as they are there; objects again after a correction" }, h("input", { type: "checkbox", id: "auto", checked: app.settings.auto, onchange: (/** @type {Event} */ event) => app.set({ auto: /** @type {HTMLInputElement} */ (event.target).checked }) }), "Follow at once"),
       ),
     );
   }
