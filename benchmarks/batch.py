@@ -15,8 +15,8 @@ import torch
 import pointtrack as pt
 from benchmarks.machine import machine, moving_texture, parse_wh, save_figures
 from pointtrack.cli.runner import run_command
+from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.batch import track_batch
-from pointtrack.tracking.window_stream import track
 from pointtrack.zoo import load_tracker
 
 
@@ -60,7 +60,7 @@ def bench(
         alone_s, batch_s = [], []
         for _ in range(repeats):
             began = time.perf_counter()
-            alone = [track(model, *pair) for pair in zip(clips, queries, strict=True)]
+            alone = [track_video(model, *pair) for pair in zip(clips, queries, strict=True)]
             alone_s.append(time.perf_counter() - began)
             began = time.perf_counter()
             together = track_batch(model, clips, queries, size=videos)

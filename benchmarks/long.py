@@ -19,7 +19,8 @@ import pointtrack as pt
 from benchmarks.machine import in_process, machine, parse_wh, save_figures, smooth_texture
 from pointtrack.cli.runner import run_command
 from pointtrack.io.track_log import read_spilled
-from pointtrack.pipeline.resume import track_long
+from pointtrack.pipeline import resume
+from pointtrack.pipeline.files import track_file
 from pointtrack.system import peak_memory
 from pointtrack.zoo import load_tracker
 
@@ -40,9 +41,10 @@ def measure(frames: int, wh: tuple[int, int], grid: int, tracker: str) -> dict[s
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.tracks"
-        # A state every two seconds: many of them also in the shortest run.
-        stream = pt.open_video(drifting_texture(frames, wh))
-        track_long(model, stream, pt.grid_queries(wh, grid), path, state_seconds=2.0)
+        resume.STATE_SECONDS = 2.0  # many states also in the shortest run
+        track_file(
+            model, lambda _: pt.open_video(drifting_texture(frames, wh)), pt.grid_queries(wh, grid), path
+        )
         seconds, peak = time.perf_counter() - began, peak_memory()
         tracks = read_spilled(path)  # behind the measurement
     if len(tracks) != frames or not bool(tracks.tracked().all()):

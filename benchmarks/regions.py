@@ -16,8 +16,9 @@ import torch
 import pointtrack as pt
 from benchmarks.machine import machine, parse_wh, save_figures
 from pointtrack.cli.runner import run_command
-from pointtrack.regions.stream import RegionOptions, track_regions
-from pointtrack.tracking.window_stream import track
+from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.regions.placement import RegionOptions
 from pointtrack.zoo import load_tracker
 
 
@@ -72,10 +73,7 @@ def bench(
         queries = pt.Queries(torch.zeros(5), truth[0])
         for name, options in {"none": None, **regions}.items():
             began = time.perf_counter()
-            if options is None:
-                tracks = track(model, video, queries)
-            else:
-                tracks = track_regions(model, video, queries, options=options)
+            tracks = track_video(model, video, queries, TrackOptions(regions=options))
             error = (tracks.xy - truth).norm(dim=-1)[1:]
             row = {
                 "speed": speed,

@@ -20,7 +20,9 @@ from tqdm import tqdm
 import pointtrack as pt
 from benchmarks.machine import machine, parse_wh, save_figures, use_threads
 from pointtrack.cli.runner import run_command
-from pointtrack.states.stream import track_states
+from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.states.stream import StateOptions
 from pointtrack.types.point_states import PointState
 from pointtrack.zoo import load_tracker
 from train.data.synthetic import SceneConfig, SyntheticClips
@@ -170,7 +172,9 @@ def bench(
         totals = dict.fromkeys(COUNTS, 0)
         for make in tqdm(makers, desc=name, disable=None, leave=False):
             scene = make()
-            tracks = track_states(model, scene.video, scene.queries, redetect=redetect)
+            tracks = track_video(
+                model, scene.video, scene.queries, TrackOptions(StateOptions(redetect=redetect))
+            )
             for key, value in count(scene, tracks).items():
                 totals[key] += value
         rows[name] = totals

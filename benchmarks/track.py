@@ -26,8 +26,8 @@ from benchmarks.machine import (
 )
 from pointtrack.cli.runner import run_command
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.backward import track_video
 from pointtrack.system import peak_memory
-from pointtrack.tracking.window_stream import track
 from pointtrack.zoo import load_tracker
 
 
@@ -163,7 +163,7 @@ def timed(
     for _ in range(1 + repeats):
         stopwatch.seconds.clear()
         began = stopwatch.now()
-        tracks = track(model, video, queries)
+        tracks = track_video(model, video, queries)
         runs.append({"total": stopwatch.now() - began, **stopwatch.seconds})
     best = min(runs[1:], key=lambda run: run["total"])
     best["rest"] = 2 * best["total"] - sum(best.values())

@@ -1,7 +1,7 @@
 """`CoTrackerPredictor` and `CoTrackerOnlinePredictor`: the calls that scripts for CoTracker make, on our engine.
 
 A script that imported them from `cotracker.predictor` imports them from here, and nothing else changes. New code
-should rather use `pointtrack.track` and `StreamTracker`, which know nothing of batches and magic thresholds.
+should rather use `pointtrack.track` and `WindowStream`, which know nothing of batches and magic thresholds.
 What our answers do better is in `docs/explain/differences.md`.
 """
 

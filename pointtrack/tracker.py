@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from pointtrack.io.live_reader import FrameReader
-from pointtrack.io.video import open_video
+from pointtrack.io.video import VideoStream, open_video
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.files import track_file
 from pointtrack.pipeline.inputs import inputs_of, progress_of, with_names
 from pointtrack.pipeline.live import LiveTracker
-from pointtrack.pipeline.options import TrackOptions
-from pointtrack.pipeline.resume import track_long
+from pointtrack.pipeline.options import TrackOptions, build_stream
 from pointtrack.regions.placement import RegionOptions
-from pointtrack.regions.stream import RegionTracker, track_regions
-from pointtrack.states.stream import StateOptions, StateTracker, track_states
-from pointtrack.tracking.smooth import smooth_tracks
-from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import Progress, StreamTracker, track
+from pointtrack.states.stream import StateOptions
+from pointtrack.tracking.stream import PointStream, Progress
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
 
@@ -88,7 +86,7 @@ class Tracker:
         return self.network.needs_whole_video
 
     def with_options(self, **changes: Any) -> Tracker:
-        """The same network with other `TrackOptions`: states, regions, smooth, support_grid, backward."""
+        """The same network with other `TrackOptions`: states, regions, smooth, support_grid, support_local."""
         other = Tracker(self.network)
         other.options = replace(self.options, **changes)
         return other
@@ -112,22 +110,10 @@ class Tracker:
             ValueError: a query after the last frame or outside the image.
         """
         video, queries = inputs_of(video, queries)
+        options = replace(self.options, backward=backward)
         with progress_of(progress, len(video)) as step:
-            return with_names(self._track(video, queries, backward, step), queries).with_times(video.times)
-
-    def _track(self, video: Video, queries: Queries, backward: bool, progress: Progress | None) -> Tracks:
-        options: TrackOptions = self.options
-        settings: dict[str, Any] = {"backward": backward, "progress": progress}
-        if options.states is not None:
-            tracks = track_states(self.network, video, queries, **settings, **vars(options.states))
-        elif options.regions is not None:
-            tracks = track_regions(
-                self.network, video, queries, options=options.regions,
-                support_grid=options.support_grid, **settings,
-            )  # fmt: skip
-        else:
-            tracks = track(self.network, video, queries, support_grid=options.support_grid, **settings)
-        return smooth_tracks(tracks, radius=options.smooth) if options.smooth else tracks
+            tracks = track_video(self.network, video, queries, options, progress=step)
+            return with_names(tracks, queries).with_times(video.times)
 
     def track_to_file(
         self,
@@ -135,6 +121,7 @@ class Tracker:
         queries: Queries,
         out: str | Path,
         *,
+        backward: bool = True,
         resume: bool = False,
         progress: Progress | None = None,
     ) -> Path:
@@ -142,29 +129,35 @@ class Tracker:
 
         Args:
             source: a video file, a folder of pictures, a URL, or anything else that `open_video` takes.
-            queries: points with their frames. They have no tracks before these.
+            queries: points with their frames.
             out: the file of the tracks, which grows piece by piece; `load_tracks` reads it at any time. Beside it lies
                 OUT.state, from which a run that was killed goes on.
+            backward: as in `track`; for points after the first frame the video is read twice.
             resume: go on with what a killed run left at `out`, if there is anything; the result is the same to the last bit.
-            progress: called with the number of frames that were read.
+            progress: as in `track`.
 
         Returns:
             `out`.
 
         Raises:
-            ValueError: a tracker that needs the whole video, a query outside the image, or a run to go on with that was
-                another one.
+            ValueError: a tracker that needs the whole video, a query outside the image, a run to go on with that was
+                another one, or a source that can be read only once, and points to track backward.
         """
-        with open_video(source) as stream:
-            track_long(
-                self.network, stream, queries, out, support_grid=self.options.support_grid, resume=resume,
-                states=self.options.states, regions=self.options.regions,
-            )  # fmt: skip
+        once = source == "-" or not isinstance(source, str | Path | Video)
+        if once and backward and bool((queries.frame > 0).any()):
+            raise ValueError(
+                f"backward: expected a video that can be read twice, got {type(source).__name__}; a file will do, or "
+                "backward=False"
+            )
+
+        def opened(seconds: float | None) -> VideoStream:
+            return open_video(source) if seconds is None else open_video(source, start=seconds)
+
+        options = replace(self.options, backward=backward)
+        track_file(self.network, opened, queries, out, options, resume=resume, progress=progress)
         return Path(out)
 
-    def stream(
-        self, queries: Queries, wh: tuple[int, int], fps: float = 30.0
-    ) -> StreamTracker | StateTracker | RegionTracker:
+    def stream(self, queries: Queries, wh: tuple[int, int], fps: float = 30.0) -> PointStream:
         """A stream that frames are pushed into; `push`, `preview`, `finish`, `add`, `remove` give and change tracks.
 
         Args:
@@ -175,13 +168,7 @@ class Tracker:
         Raises:
             ValueError: a query outside the image.
         """
-        options, grid = self.options, self.options.support_grid
-        if options.states is not None:
-            return StateTracker(self.network, queries, wh, fps, support_grid=grid, **vars(options.states))
-        if options.regions is not None:
-            return RegionTracker(self.network, queries, wh, fps, options=options.regions, support_grid=grid)
-        helpers = support_queries(queries, wh, global_size=grid)
-        return StreamTracker(self.network, Queries.concat([queries, helpers]), wh, fps)
+        return build_stream(self.network, queries, wh, fps, self.options)
 
     def live(
         self,
@@ -206,7 +193,4 @@ class Tracker:
             FileNotFoundError, ValueError: a source that cannot be opened, or a tracker that needs the whole video.
         """
         reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
-        return LiveTracker(
-            self.network, queries, reader, on_final=on_final,
-            support_grid=self.options.support_grid, states=self.options.states,
-        )  # fmt: skip
+        return LiveTracker(self.network, queries, reader, on_final=on_final, options=self.options)

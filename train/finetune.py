@@ -18,7 +18,8 @@ from pointtrack.datasets.clip import TrueTracks
 from pointtrack.models.checkpoint import save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window import Estimate
-from pointtrack.tracking.window_stream import track
+from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.options import TrackOptions
 from train.data.batch import ClipBatch
 from train.data.clips import FolderClips
 from train.tasks.tracking import POSITION_WEIGHT, ROUND_DECAY, TrackingTask, position_loss, track_windows
@@ -118,7 +119,9 @@ class Guard:
                 shown = copy(tracker)  # the same weights
                 wh = example.video.wh
                 shown.config = replace(tracker.config, input_wh=None, input_area=wh[0] * wh[1])
-            scores = score(track(shown, example.video, example.queries, backward=False), example)
+            scores = score(
+                track_video(shown, example.video, example.queries, TrackOptions(backward=False)), example
+            )
             for short, name in FIGURES.items():
                 value = scores[name]
                 if value is not None:

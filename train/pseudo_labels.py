@@ -25,8 +25,8 @@ from pointtrack.datasets.format import FRAMES, INFO, list_clips, read_info, vide
 from pointtrack.io.sources import PICTURE_SUFFIXES
 from pointtrack.io.video import VIDEO_CODECS, open_video
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.backward import track_video
 from pointtrack.tracking.queries import corner_queries
-from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks, Video
 
 log = logging.getLogger(__name__)
@@ -89,10 +89,10 @@ class View:
     def track(self, video: Video, queries: Queries) -> Tracks:
         """Its answer on all frames, in pixels of the video as it is."""
         if not self.mirrored:
-            return track(self.tracker, video, queries)
+            return track_video(self.tracker, video, queries)
         turned = Video(np.ascontiguousarray(video.frames[:, :, ::-1]), video.fps)
         requested = Queries(queries.frame, _mirror(queries.xy, video.wh[0]), queries.ids)
-        answer = track(self.tracker, turned, requested)
+        answer = track_video(self.tracker, turned, requested)
         return replace(answer, xy=_mirror(answer.xy, video.wh[0]), queries=queries)
 
 

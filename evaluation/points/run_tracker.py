@@ -22,8 +22,10 @@ from evaluation.points.protocol import Protocol
 from pointtrack.cotracker import Answers, published_grid
 from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.options import TrackOptions
 from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import model_wh, track
+from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks, Video
 
 Pyramid = list[Tensor]  # per level (1, t, h, w, c)
@@ -147,14 +149,12 @@ class AskedTracker:
         return self._one_window and (self.protocol.of_papers or self.backward)
 
     def _by_public_call(self, video: Video, queries: Queries) -> Tracks:
-        return track(
-            self.tracker,
-            video,
-            queries,
+        options = TrackOptions(
             backward=self.backward,
             support_grid=self.protocol.support_grid,
             support_local=self.protocol.support_local or 0,
         )
+        return track_video(self.tracker, video, queries, options)
 
     def _by_windows(self, video: Video, queries: Queries) -> Tracks:
         queries.check_inside(len(video), video.wh)

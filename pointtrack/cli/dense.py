@@ -8,10 +8,13 @@ from pathlib import Path
 
 from pointtrack.cli.options import VideoOptions
 from pointtrack.cli.progress import Bar
+from pointtrack.cli.states import state_options
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.track_arrays import ABOUT, open_dense
 from pointtrack.io.video import read_video, write_image
+from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.passes import track_dense
+from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.viz.motion import dense_picture
 from pointtrack.zoo import load_tracker
@@ -31,6 +34,7 @@ class DenseCommand(VideoOptions):
         chunk: so many points are tracked together.
         memory: gigabytes that features and points may take beside the network, the frames and Python itself.
         resume: go on with a run that was killed.
+        states, redetect, regions, smooth: as in `pointtrack track`; then a chunk at a time.
     """
 
     stride: int = 4
@@ -39,6 +43,10 @@ class DenseCommand(VideoOptions):
     chunk: int = 1024
     memory: float = 4.0
     resume: bool = False
+    states: bool = False
+    redetect: bool = False
+    regions: str | None = None
+    smooth: int = 0
 
     def run(self) -> None:
         """Do it, and print where the results are."""
@@ -49,6 +57,11 @@ class DenseCommand(VideoOptions):
         video = read_video(self.opened())
         queries = stride_queries(video.wh, self.stride, self.frame)
         queries.select(slice(0, 1)).check_inside(len(video), video.wh)
+        options = TrackOptions(
+            states=state_options(self.states, self.redetect),
+            regions=None if self.regions is None else RegionOptions.parse(self.regions),
+            smooth=self.smooth,
+        )
         tracker = load_tracker(self.tracker, device=self.device)
         began = time.perf_counter()
         with Bar(None, unit="point-frame", unit_scale=True) as bar:
@@ -58,7 +71,7 @@ class DenseCommand(VideoOptions):
                 bar.update(done - bar.n)
 
             track_dense(
-                tracker, video, queries, chunk=self.chunk, memory=1e9 * self.memory, out=folder,
+                tracker, video, queries, options, chunk=self.chunk, memory=1e9 * self.memory, out=folder,
                 resume=self.resume, progress=show,
             )  # fmt: skip
         seconds = time.perf_counter() - began

@@ -15,7 +15,7 @@ import pointtrack
 from pointtrack.cli.plugins import entry_points, load_command
 from pointtrack.cli.runner import one_line
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.tracking.window_stream import track
+from pointtrack.pipeline.backward import track_video
 from pointtrack.types import Queries, Video
 from pointtrack.zoo import load_tracker
 
@@ -65,6 +65,6 @@ def _track_known_motion(tracker: PointTracker) -> tuple[float, float]:
     video = Video(np.stack([picture[y : y + 192, x : x + 256] for x, y in corners]))
     queries = Queries(frame=[0] * 4, xy=[[60, 50], [160, 50], [60, 120], [160, 120]])  # type: ignore[arg-type]
     began = time.perf_counter()
-    tracks = track(tracker, video, queries)
+    tracks = track_video(tracker, video, queries)
     truth = queries.xy + torch.arange(len(video))[:, None, None] * torch.from_numpy(step)
     return float((tracks.xy - truth).norm(dim=-1).mean()), time.perf_counter() - began

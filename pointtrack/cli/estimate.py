@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.regions.stream import RegionOptions, RegionTracker
+from pointtrack.pipeline.options import TrackOptions, build_stream
 from pointtrack.system import peak_memory
-from pointtrack.tracking.window_stream import StreamTracker
 from pointtrack.types import Queries
 
 ROW_BYTES = 16  # of a point on a frame: x, y, visibility, confidence
@@ -60,9 +59,7 @@ def estimate_run(
     tracker: PointTracker,
     queries: Queries,
     wh: tuple[int, int],
-    *,
-    support: int = 25,
-    regions: RegionOptions | None = None,
+    options: TrackOptions | None = None,
 ) -> RunEstimate:
     """Track one window of noise with as many points, and measure.
 
@@ -70,8 +67,7 @@ def estimate_run(
         tracker: from `load_tracker`; one that works in windows.
         queries: the points that will be tracked.
         wh: size of the frames as (width, height).
-        support: number of support points that will be tracked along.
-        regions: follow the points in crops too, as if all were asked for on one frame; with 25 support points in each.
+        options: which stages there will be; of these regions are measured too, as if all points were on one frame.
 
     Raises:
         ValueError: a tracker whose one window is the whole video.
@@ -83,14 +79,12 @@ def estimate_run(
         )
     generator = np.random.default_rng(0)
     frame = generator.integers(0, 256, (wh[1], wh[0], 3), dtype=np.uint8)
-    stream: StreamTracker | RegionTracker
-    if regions is not None:  # how many there are depends on where the points are
-        together = Queries(torch.zeros(len(queries)), queries.xy)
-        stream = RegionTracker(tracker, together, wh, options=regions, keeps_frames=False)
-    else:
-        n = len(queries) + support
-        xy = torch.from_numpy(generator.uniform(0, 1, (n, 2))) * (torch.tensor(wh) - 1)
-        stream = StreamTracker(tracker, Queries(torch.zeros(n), xy), wh)
+    options = replace(options or TrackOptions(), states=None, smooth=0)
+    together = Queries(torch.zeros(len(queries)), queries.xy)
+    if options.regions is None:  # where the points are makes no difference
+        xy = torch.from_numpy(generator.uniform(0, 1, (len(queries), 2))) * (torch.tensor(wh) - 1)
+        together = replace(together, xy=xy)
+    stream = build_stream(tracker, together, wh, 30.0, options, keeps_frames=False)
     stream.push(np.stack([frame] * (window.length - window.step)))  # warms up
     began = time.perf_counter()
     stream.push(np.stack([frame] * window.step))  # its rows are on the CPU, so all work on the device is done

@@ -16,8 +16,9 @@ from pointtrack.io.video import read_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.onnx.export import export_graphs, operators
 from pointtrack.onnx.runtime import OnnxTracker
+from pointtrack.pipeline.backward import track_video
 from pointtrack.tracking.queries import grid_queries
-from pointtrack.tracking.window_stream import model_wh, track
+from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
 
@@ -109,11 +110,11 @@ def compare(
     if repeats < 1:
         raise ValueError(f"repeats: expected 1 or more, got {repeats}")
     engines = {"torch": tracker, "ONNX Runtime": exported}
-    tracks = {name: track(engine, video, queries) for name, engine in engines.items()}
+    tracks = {name: track_video(engine, video, queries) for name, engine in engines.items()}
     best = dict.fromkeys(engines, float("inf"))
     for _ in range(repeats):
         for name, engine in engines.items():
-            best[name] = min(best[name], _seconds(lambda engine=engine: track(engine, video, queries)))  # type: ignore[misc]
+            best[name] = min(best[name], _seconds(lambda engine=engine: track_video(engine, video, queries)))  # type: ignore[misc]
     ours, theirs = tracks.values()
     off_px = (ours.xy - theirs.xy).norm(dim=-1)
     off = (ours.visibility - theirs.visibility).abs().max()

@@ -25,11 +25,13 @@ from pointtrack.io.queries import load_queries
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
 from pointtrack.pipeline.live import LiveReport, LiveResult, LiveTracker
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.pipeline.sinks import Piece, Trail
+from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.queries import grid_queries, parse_points
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
 from pointtrack.viz.styles import TrackStyle
-from pointtrack.viz.tracks import draw_frame
 from pointtrack.zoo import load_tracker
 
 WINDOW = "pointtrack live (q ends)"
@@ -62,6 +64,8 @@ class LiveCommand:
             FILE.tracks, which a crash does not destroy.
         states: say of every point whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
         redetect: the same, and search for lost points and go on with them where they are found.
+        regions: for small things: follow them in crops too, as in `pointtrack track`.
+        smooth: even out the final tracks over so many frames on each side; 0: not.
         max_frames: end after this many tracked frames.
         stall: seconds without a frame after which the source counts as stalled.
         give_up: end where a stall lasts so many seconds; by default a stalled source is waited for.
@@ -86,6 +90,8 @@ class LiveCommand:
     record: str | None = None
     states: bool = False
     redetect: bool = False
+    regions: str | None = None
+    smooth: int = 0
     max_frames: int | None = None
     stall: float = 2.0
     give_up: float | None = None
@@ -110,6 +116,7 @@ class LiveCommand:
         )
         if self.show:
             open_window()
+        regions = None if self.regions is None else RegionOptions.parse(self.regions)
         given = [parse_points(self.points)] if self.points else []
         given += [] if self.queries is None else [load_queries(self.queries)]
         tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
@@ -141,7 +148,9 @@ class LiveCommand:
                     lambda wh: self.choose_queries(given, wh),
                     reader,
                     on_final=final,
-                    states=state_options(self.states, self.redetect),
+                    options=TrackOptions(
+                        states=state_options(self.states, self.redetect), regions=regions, smooth=self.smooth
+                    ),
                 )
             )
             if server is not None:
@@ -192,7 +201,7 @@ class LiveCommand:
 
     def frames(self, live: LiveTracker, server: LiveServer | None) -> Iterator[tuple[np.ndarray, float]]:
         """Drawn frames with their times, until the source or somebody ends it; each is shown and served."""
-        recent: Tracks | None = None
+        trail = Trail(self.style)
         count, waited = 0, 0.0
         result: LiveResult | None = None
         while not live.over:
@@ -211,13 +220,12 @@ class LiveCommand:
             if count == self.max_frames:
                 live.stop()
             row = preview.tracks
-            recent = row if recent is None else Tracks.concat([recent.clip(-self.style.trail or 1), row])
-            drawn = draw_frame(preview.frame, recent, row.first_frame, self.style)
+            ((drawn, seconds),) = trail.draw(Piece(row, [(preview.frame, preview.seconds)]))
             if server is not None:
                 server.show(drawn)
             if self.show:
                 cv2.imshow(WINDOW, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-            yield drawn, preview.seconds
+            yield drawn, seconds
 
 
 def parse_wh(text: str) -> tuple[int, int]:

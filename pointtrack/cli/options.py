@@ -45,9 +45,10 @@ class VideoOptions:
     speed: str = "balanced"
     overwrite: bool = False
 
-    def opened(self) -> VideoStream:
-        """The video from its first frame on."""
-        return open_video(self.video, start=self.start, stop=self.end, max_frames=self.max_frames)
+    def opened(self, seconds: float | None = None) -> VideoStream:
+        """The video from its first frame on, or from the one that is shown at a second of it."""
+        start = self.start if seconds is None else seconds
+        return open_video(self.video, start=start, stop=self.end, max_frames=self.max_frames)
 
     @property
     def stem(self) -> str:

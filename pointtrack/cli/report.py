@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pointtrack.cli.estimate import RunEstimate, estimate_run, video_bytes
-from pointtrack.cli.progress import duration
+from pointtrack.cli.progress import Bar, duration
 from pointtrack.cli.states import StateTally
-from pointtrack.io.track_log import spilled_pieces, spilled_to_npz
-from pointtrack.io.video import VideoStream, write_video
+from pointtrack.io.track_log import TrackWriter, spilled_to_npz
+from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.pipeline.resume import draw_long, state_path, track_long
-from pointtrack.regions.stream import RegionOptions
-from pointtrack.states.stream import StateOptions
+from pointtrack.pipeline.files import Opener, track_file
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.pipeline.resume import state_path
+from pointtrack.pipeline.sinks import CallSink, LogSink, Sink, SmoothSink, VideoSink
 from pointtrack.system import machine_memory
 from pointtrack.types import Queries
 from pointtrack.types.point_states import BLANK
@@ -40,10 +39,9 @@ def print_estimate(
     queries: Queries,
     wh: tuple[int, int],
     frames: int | None,
+    options: TrackOptions,
     *,
     flat: bool,
-    states: bool = False,
-    regions: RegionOptions | None = None,
 ) -> None:
     """Say how long tracking will take and how much memory, measured on one window of this size.
 
@@ -53,7 +51,8 @@ def print_estimate(
     length = tracker.config.window.length
     if length is None or (frames is not None and frames < WORTH_TIMING * length):
         return
-    estimate = estimate_run(tracker, queries, wh, regions=regions)
+    estimate = estimate_run(tracker, queries, wh, options)
+    states = options.states is not None
     print(f"estimate  {describe(estimate, frames, flat=flat, states=states)}", flush=True)
 
 
@@ -90,50 +89,51 @@ def print_tracked(
 
 
 def track_flat(
-    open_stream: Callable[[], VideoStream],
-    tracker: PointTracker,
+    opened: Opener,
+    network: PointTracker,
     queries: Queries,
     target: Path,
+    options: TrackOptions,
     *,
     resume: bool,
     style: TrackStyle,
-    states: StateOptions | None = None,
-    regions: RegionOptions | None = None,
 ) -> Path:
     """Track, draw and write without ever holding more than a window; the .npz file of the tracks.
 
-    While it runs the tracks are in a file beside `target`, with the ending .tracks. States and regions as in `track_long`.
+    While it runs the tracks are in a file beside `target`, with the ending .tracks. With `smooth` that file and the .npz
+    hold what was tracked, and a second .npz, the picture and what is returned the smoothed ones.
     """
-    spilled = target.with_suffix(".tracks")
+    spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
+    tally, radius = StateTally(), options.smooth
     began = time.perf_counter()
-    with open_stream() as stream:
-        wh, count = stream.wh, stream.frame_count
-        print_estimate(tracker, queries, wh, count, flat=True, states=states is not None, regions=regions)
+    with opened(None) as source:
+        wh, count = source.wh, source.frame_count
+        print_estimate(network, queries, wh, count, options, flat=True)
         print(f"growing   {spilled}", flush=True)
-        bar = tqdm(stream, total=count, desc="tracking", unit="frame", disable=None, leave=False)
-        watched = stream.through(bar)
-        frames = track_long(tracker, watched, queries, spilled, resume=resume, states=states, regions=regions)
-    seconds = time.perf_counter() - began
-    print_tracked(tracker, len(queries), frames, wh, seconds)
-    if states is not None:
-        tally = StateTally()
-        for piece in spilled_pieces(spilled):
-            tally.add(piece)
-        tally.print()
-    with open_stream() as stream:
-        bar = tqdm(
-            draw_long(stream, spilled, style),
-            total=frames,
-            desc="drawing",
-            unit="frame",
-            disable=None,
-            leave=False,
-        )
-        print(f"video     {write_video(target, stream.through(bar))}")
-    saved = spilled_to_npz(spilled, target.with_suffix(".npz"))
+        late = int(queries.frame.max()) if options.backward and len(queries) else 0
+        total = None if count is None else count + (late + 1 if late else 0)
+    with VideoSink(target, source, style) as video, Bar(total) as bar:
+        sinks: list[Sink] = [CallSink(tally.add), video]
+        smoothed = target.with_name(f"{target.stem}_smooth.tracks")
+        if radius:
+            log = LogSink(TrackWriter(smoothed, overwrite=True))
+            sinks = [sinks[0], SmoothSink(log, radius), SmoothSink(video, radius)]
+        frames = track_file(
+            network, opened, queries, spilled, replace(options, smooth=0),
+            resume=resume, sinks=sinks, progress=bar.update,
+        )  # fmt: skip
+        for sink in sinks:
+            sink.close()
+    print_tracked(network, len(queries), frames, wh, time.perf_counter() - began)
+    tally.print()
+    print(f"video     {target}")
+    print(f"tracks    {spilled_to_npz(spilled, saved)}")
+    if radius:
+        saved = spilled_to_npz(smoothed, smoothed.with_suffix(".npz"))
+        smoothed.unlink()
+        print(f"smoothed  {saved}")
     spilled.unlink()
     state_path(spilled).unlink()
-    print(f"tracks    {saved}")
     return saved
 
 

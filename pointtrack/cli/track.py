@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,12 @@ from pointtrack.io.storage import local_path
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.regions.stream import RegionOptions, track_regions
-from pointtrack.states.stream import track_states
+from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.interpolate import kept_frames, spread
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.smooth import smooth_tracks
-from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.sheets import track_sheet
 from pointtrack.viz.styles import TrackStyle
@@ -41,7 +40,7 @@ class TrackCommand(VideoOptions):
     """Track points through a video; write the video with the tracks, a contact sheet and the numbers.
 
     Without any points a grid of 20 x 20 is tracked. The whole video is held in memory, unless it would take most of it,
-    or --flat says so: then frames are read twice, one by one, memory does not grow with the length, and a run that was
+    or --flat says so: then frames are read one by one, memory does not grow with the length, and a run that was
     killed goes on with --resume.
 
     Args:
@@ -58,12 +57,12 @@ class TrackCommand(VideoOptions):
         states: say of every point and frame whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
         redetect: the same, and search for lost points and go on with them where they are found.
         regions: for small things: follow them in crops of the full-resolution frame that go along, see docs/guides/regions.md; auto,
-            a size as in 192x108, or a box as in 100,50,484,266. Not with states.
+            a size as in 192x108, or a box as in 100,50,484,266.
         every: track only every n-th frame, several times as fast; on those between points go straight, and the tracks say
             so (source interpolated).
         smooth: even out positions over so many frames on each side, in the video and the exports; 0: not. The
             .npz keeps them as they were tracked, and a second one holds the smoothed ones.
-        flat: never hold more than a window of frames. Points have no tracks before their own frames then.
+        flat: never hold more than a window of frames.
         resume: go on with a flat run that was killed, given the same options; the result is the same.
         style: how the tracks are drawn.
     """
@@ -98,11 +97,12 @@ class TrackCommand(VideoOptions):
     def run_here(self) -> None:
         """The same with results on this machine."""
         exports = parse_exports(self.export)
-        regions = None if self.regions is None else RegionOptions.parse(self.regions)
-        if regions is not None and (self.states or self.redetect):
-            raise ValueError("regions: expected neither --states nor --redetect with --regions")
-        if self.smooth < 0:
-            raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
+        options = TrackOptions(
+            states=state_options(self.states, self.redetect),
+            regions=None if self.regions is None else RegionOptions.parse(self.regions),
+            smooth=self.smooth,
+            backward=self.backward,
+        )
         if self.every < 1 or (self.every > 1 and (self.flat or self.resume)):
             raise ValueError(
                 f"every: expected 1 or more frames, and 1 with --flat and --resume, got {self.every}"
@@ -127,20 +127,19 @@ class TrackCommand(VideoOptions):
                 record_origin(outputs, self.video)
                 if self.overwrite and not self.resume:
                     target.with_suffix(".tracks").unlink(missing_ok=True)
-                self.run_flat(target, given, exports, regions)
+                self.run_flat(target, given, exports, options)
                 return
             video = read_video(stream)
         queries = self.choose_queries(video, given)
         queries.check_inside(len(video), video.wh)
         tracker = self.loaded(video.wh)
-        print_estimate(tracker, queries, video.wh, len(video), flat=False, regions=regions)
-        how = self.way(regions)
+        print_estimate(tracker, queries, video.wh, len(video), options, flat=False)
         tracks = track_and_report(
             tracker,
             video,
             queries,
-            backward=self.backward,
-            how=how if self.every == 1 else self.sparsely(how),
+            replace(options, smooth=0),
+            track_video if self.every == 1 else self.sparsely,
         )
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
@@ -151,18 +150,16 @@ class TrackCommand(VideoOptions):
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
             print(f"tracks    {path}")
 
-    def sparsely(self, how: Callable[..., Tracks]) -> Callable[..., Tracks]:
-        """The same on every n-th frame alone, with straight lines between."""
-
-        def track_kept(tracker: PointTracker, video: Video, queries: Queries, **settings: Any) -> Tracks:
-            kept = kept_frames(len(video), self.every, queries)
-            rows = torch.searchsorted(torch.tensor(kept), queries.frame)
-            piece = Video(video.frames[np.array(kept)], video.fps)
-            asked = replace(queries, frame=rows)
-            print(f"frames    {len(kept)} of {len(video)} are tracked, those between are interpolated")
-            return spread(how(tracker, piece, asked, **settings), kept, len(video), queries)
-
-        return track_kept
+    def sparsely(
+        self, tracker: PointTracker, video: Video, queries: Queries, *settings: Any, **more: Any
+    ) -> Tracks:
+        """`track_video` on every n-th frame alone, with straight lines between."""
+        kept = kept_frames(len(video), self.every, queries)
+        rows = torch.searchsorted(torch.tensor(kept), queries.frame)
+        piece = Video(video.frames[np.array(kept)], video.fps)
+        print(f"frames    {len(kept)} of {len(video)} are tracked, those between are interpolated")
+        found = track_video(tracker, piece, replace(queries, frame=rows), *settings, **more)
+        return spread(found, kept, len(video), queries)
 
     def is_finished(self, target: Path) -> bool:
         """Whether a run to go on with came to its end: the tracks are there, and no file that grows."""
@@ -175,44 +172,22 @@ class TrackCommand(VideoOptions):
         paths += [target.with_name(f"{target.stem}_smooth.npz")] if self.smooth else []
         return [*paths, *(Path(f"{stem}{TRACK_EXPORTS[name][0]}") for name in exports)]
 
-    def way(self, regions: RegionOptions | None) -> Callable[..., Tracks]:
-        """The function that tracks."""
-        if regions is not None:
-            return partial(track_regions, options=regions)
-        if self.states or self.redetect:
-            return partial(track_states, redetect=self.redetect)
-        return track
-
     def run_flat(
         self,
         target: Path,
         given: Sequence[Queries],
         exports: Sequence[str],
-        regions: RegionOptions | None,
+        options: TrackOptions,
     ) -> None:
         """The same with frames that are read one by one."""
-        if self.smooth:
-            raise ValueError("smooth: expected 0 with --flat; smooth_tracks does it with the .npz afterwards")
         if self.video == "-":
             raise ValueError("flat: expected a video that can be read twice, got standard input")
         queries = self.choose_queries(self.picture(), given, self.frame)
-        if self.backward and len(queries) and int(queries.frame.max()):
-            raise ValueError(
-                f"flat: expected points on frame 0, as nothing is tracked backward, got one on frame "
-                f"{int(queries.frame.max())}; add --backward=false if tracks may begin there"
-            )
         with self.opened() as stream:
             queries.check_inside(None, stream.wh)
             tracker = self.loaded(stream.wh)
         saved = track_flat(
-            self.opened,
-            tracker,
-            queries,
-            target,
-            resume=self.resume,
-            style=self.style,
-            states=state_options(self.states, self.redetect),
-            regions=regions,
+            self.opened, tracker, queries, target, options, resume=self.resume, style=self.style
         )
         if exports:
             for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
@@ -254,16 +229,16 @@ def track_and_report(
     tracker: PointTracker,
     video: Video,
     queries: Queries,
-    *,
-    backward: bool = True,
-    how: Callable[..., Tracks] = track,
+    options: TrackOptions | None = None,
+    how: Callable[..., Tracks] = track_video,
 ) -> Tracks:
-    """`how` it is tracked, with a progress bar on a terminal; prints what was done and how fast."""
+    """Track in memory, in some way, with a progress bar on a terminal; prints what was done and how fast."""
+    options = options or TrackOptions()
     late = int(queries.frame.max()) if len(queries) else 0
-    total = len(video) + (late + 1 if backward and late else 0)
+    total = len(video) + (late + 1 if options.backward and late else 0)
     began = time.perf_counter()
     with Bar(total) as bar:
-        tracks = how(tracker, video, queries, backward=backward, progress=bar.update).with_times(video.times)
+        tracks = how(tracker, video, queries, options, progress=bar.update).with_times(video.times)
     print_tracked(tracker, len(queries), len(video), video.wh, time.perf_counter() - began)
     tally = StateTally()
     tally.add(tracks)

@@ -12,7 +12,7 @@ from pointtrack.io.masks import MASK_EXPORTS
 from pointtrack.io.tracks import TRACK_EXPORTS
 from pointtrack.models.speed import SPEEDS
 from pointtrack.objects.prompt_texts import parse_prompts
-from pointtrack.regions.stream import RegionOptions
+from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.queries import parse_points
 from pointtrack.viz.styles import MaskStyle, TrackStyle
 

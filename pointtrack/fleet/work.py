@@ -26,7 +26,7 @@ from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
-from pointtrack.regions.stream import RegionOptions
+from pointtrack.regions.placement import RegionOptions
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.states.stream import StateOptions
@@ -174,7 +174,7 @@ def track_flat(
         fps = stream.fps
         again = VideoStream(watched(stream), fps, stream.frame_count, stream.name)
         path = _configured(models, options, picture.wh).track_to_file(
-            again, queries, folder / "growing.tracks"
+            again, queries, folder / "growing.tracks", backward=False
         )
     return load_tracks(path), Seen(picture.wh, fps, np.array(times), cuts)
 

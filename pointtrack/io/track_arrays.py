@@ -15,11 +15,20 @@ from numpy.lib.format import open_memmap
 from pointtrack.io.atomic import write_text
 from pointtrack.io.outside import finite, read_json, reading, whole
 from pointtrack.types import Queries, Tracks, Video
+from pointtrack.types.point_states import BLANK, PointStates
 
 ABOUT = "dense.json"
 QUERY_ARRAYS = ("query_frame", "query_xy", "ids")
 # By name: values per point and frame, and how they are stored. Probabilities need no more than half precision.
 ARRAYS = {"xy": ((2,), np.float32), "visibility": ((), np.float16), "confidence": ((), np.float16)}
+# The same of states, where there are some.
+STATE_ARRAYS = {
+    name: (
+        tuple(blank.shape),
+        np.uint8 if name == "state" else np.int32 if name == "times_redetected" else np.float32,
+    )
+    for name, blank in BLANK.items()
+}
 
 
 class DenseStore(Protocol):
@@ -42,12 +51,16 @@ class DenseStore(Protocol):
 
 
 class MemoryStore:
-    """Tracks in memory."""
+    """Tracks in memory, with states or without."""
 
-    def __init__(self, video: Video, queries: Queries):
+    def __init__(self, video: Video, queries: Queries, states: bool = False):
         self.done, self._video, self._queries = 0, video, queries
         shape = (len(video), len(queries))
         self._arrays = {name: np.zeros((*shape, *last), np.float32) for name, (last, _) in ARRAYS.items()}
+        if states:
+            self._arrays |= {
+                name: np.zeros((*shape, *last), kind) for name, (last, kind) in STATE_ARRAYS.items()
+            }
 
     def write(self, row: int, columns: np.ndarray, tracks: Tracks) -> None:
         """As `DenseStore`."""
@@ -59,8 +72,7 @@ class MemoryStore:
 
     def result(self) -> Tracks:
         """The tracks."""
-        xy, visibility, confidence = (torch.from_numpy(self._arrays[name]) for name in ARRAYS)
-        return Tracks(xy, visibility, confidence, self._queries, self._video.wh, fps=self._video.fps)
+        return _tracks(self._arrays, queries=self._queries, wh=self._video.wh, fps=self._video.fps)
 
 
 class FileStore:
@@ -71,13 +83,23 @@ class FileStore:
         video, queries: what the tracks are of.
         about: what must be the same for a run to go on.
         resume: go on behind the points that are finished, if there are any.
+        states: there are states.
 
     Raises:
         ValueError: a folder to go on in that is about something else, or an unfinished run that would be lost.
     """
 
-    def __init__(self, folder: Path, video: Video, queries: Queries, about: Mapping[str, str], resume: bool):
+    def __init__(
+        self,
+        folder: Path,
+        video: Video,
+        queries: Queries,
+        about: Mapping[str, str],
+        resume: bool,
+        states: bool = False,
+    ):
         self.folder = folder
+        self._kinds = {**ARRAYS, **(STATE_ARRAYS if states else {})}
         self._note: dict[str, Any] = {
             "about": dict(about),
             "wh": list(video.wh),
@@ -102,7 +124,9 @@ class FileStore:
             )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ABOUT).unlink(missing_ok=True)  # first: what it tells is no longer true
-        for name, (last, kind) in ARRAYS.items():
+        for name in STATE_ARRAYS:
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+        for name, (last, kind) in self._kinds.items():
             open_memmap(folder / f"{name}.npy", "w+", kind, (len(video), len(queries), *last))
         np.save(folder / "query_frame.npy", queries.frame.numpy())
         np.save(folder / "query_xy.npy", queries.xy.numpy())
@@ -112,7 +136,7 @@ class FileStore:
     def write(self, row: int, columns: np.ndarray, tracks: Tracks) -> None:
         """As `DenseStore`."""
         # Opened anew every time: pages that were written to count as memory of the process as long as it is open.
-        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r+") for name in ARRAYS}
+        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r+") for name in self._kinds}
         _put(arrays, row, columns, tracks)
 
     def finish(self, done: int) -> None:
@@ -136,6 +160,7 @@ class DenseTracks:
         wh: size of the video as (width, height).
         asked: number of points that were asked for.
         fps: frames per second of the video.
+        states: the arrays of `PointStates` by name, memory-mapped; none where no states were told.
     """
 
     xy: np.ndarray
@@ -145,6 +170,7 @@ class DenseTracks:
     wh: tuple[int, int]
     requested: int
     fps: float
+    states: Mapping[str, np.ndarray]
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -159,12 +185,10 @@ class DenseTracks:
         """
         where = points.numpy() if isinstance(points, torch.Tensor) else points
         first = (np.arange(len(self))[frames].tolist() or [0])[0]
-        arrays: dict[str, Any] = {
-            name: torch.from_numpy(np.array(getattr(self, name)[frames][:, where], np.float32))
-            for name in ARRAYS
-        }
-        return Tracks(
-            **arrays, queries=self.queries.select(points), wh=self.wh, first_frame=first, fps=self.fps
+        known = {name: getattr(self, name) for name in ARRAYS}
+        arrays = {name: np.array(array[frames][:, where]) for name, array in {**known, **self.states}.items()}
+        return _tracks(
+            arrays, queries=self.queries.select(points), wh=self.wh, first_frame=first, fps=self.fps
         )
 
 
@@ -178,15 +202,19 @@ def open_dense(folder: str | Path) -> DenseTracks:
     note = _read_note(folder)
     with reading(folder, "dense tracks"):
         done = whole(note["done"], "done")
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        kinds = {**ARRAYS, **STATE_ARRAYS}
+        names = [name for name in kinds if name in ARRAYS or (folder / f"{name}.npy").exists()]
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
         queries = [np.load(folder / f"{name}.npy", mmap_mode="r")[:done] for name in QUERY_ARRAYS]
         frames, requested = arrays["xy"].shape[:2]
-        for name, (last, kind) in ARRAYS.items():
+        for name in names:
+            last, kind = kinds[name]
             if arrays[name].shape != (frames, requested, *last) or arrays[name].dtype != kind:
                 raise ValueError(f"{name}.npy holds {arrays[name].shape} of {arrays[name].dtype}")
         width, height = (whole(side, "wh", least=1) for side in note["wh"])
         return DenseTracks(
-            **{name: array[:, :done] for name, array in arrays.items()},
+            **{name: arrays[name][:, :done] for name in ARRAYS},
+            states={name: arrays[name][:, :done] for name in names if name not in ARRAYS},
             queries=Queries(*(np.array(values) for values in queries)),  # type: ignore[arg-type]
             wh=(width, height),
             requested=requested,
@@ -202,7 +230,15 @@ def _is_unfinished(folder: Path) -> bool:
 def _put(arrays: Mapping[str, np.ndarray], row: int, columns: np.ndarray, tracks: Tracks) -> None:
     rows = slice(row, row + len(tracks))
     for name, array in arrays.items():
-        array[rows, columns] = getattr(tracks, name).numpy()
+        owner = tracks if name in ARRAYS else tracks.states
+        array[rows, columns] = getattr(owner, name).numpy()
+
+
+def _tracks(arrays: Mapping[str, np.ndarray], **about: Any) -> Tracks:
+    values: dict[str, Any] = {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in ARRAYS}
+    if "state" in arrays:
+        values["states"] = PointStates(**{name: torch.from_numpy(np.asarray(arrays[name])) for name in BLANK})
+    return Tracks(**values, **about)
 
 
 def _read_note(folder: Path) -> dict[str, Any]:

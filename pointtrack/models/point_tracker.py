@@ -98,6 +98,11 @@ class PointTracker(TrackingNetwork):
         levels = self.config.correlation.levels
         return levels + step if self.looks_through_trunk else min(step, levels - 1)
 
+    def level_stride(self, level: int) -> int:
+        """Pixels per cell of a level, or of one of the joint features behind them."""
+        levels = self.config.correlation.levels
+        return CELL << (level - levels if level >= levels else level)
+
     def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
         """(b, t, h, w, c) float32 features of a level; those behind the last one are averages of it, 2x2 each time."""
         last = len(pyramid) - 1

@@ -11,7 +11,7 @@ from torch import Tensor
 from pointtrack.geometry import grid_points
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.memory_only import KEY_STRIDE
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks, Video
 
 # The owner of points that are tracked only to tell the tracker how the scene moves.
@@ -84,8 +84,8 @@ class ObjectPoints:
         # Whose point every id is; ids count from the fixed points on.
         self._owner = torch.zeros(0, dtype=torch.int64) if owner is None else owner.long()
         self._dropped = torch.zeros(len(self._owner), dtype=torch.bool)
-        self._stream: StreamTracker | None = None
-        self._seeing: StreamTracker | None = None  # the newest stream, also after its last frame
+        self._stream: WindowStream | None = None
+        self._seeing: WindowStream | None = None  # the newest stream, also after its last frame
         self._origin = 0  # position in `order` of the stream's first frame
         self._known = 0  # position up to which the stream has returned its points
         self._rows: dict[int, list[Tracks]] = {}  # position in `order` -> what streams returned for it
@@ -113,7 +113,7 @@ class ObjectPoints:
         position = self.order.index(frame)
         if not self._origin + self._seeing.earliest_frame <= position < self._known:
             return None
-        level = self._seeing.tracker.appearance_level(KEY_STRIDE)
+        level = self._seeing.network.appearance_level(KEY_STRIDE)
         return self._seeing.features(position - self._origin, level)
 
     def seed(self, frame: int, points: Mapping[int, Tensor]) -> None:
@@ -132,7 +132,7 @@ class ObjectPoints:
         if self._stream is None or not len(self._stream.queries):
             # A stream in which nobody is left was not pushed on; nor is one that has finished kept.
             nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
-            self._stream = self._seeing = StreamTracker(self.tracker, nobody, self.video.wh, self.video.fps)
+            self._stream = self._seeing = WindowStream(self.tracker, nobody, self.video.wh, self.video.fps)
             self._origin = self._known = position
         since = torch.full((len(self._owner) - first,), position - self._origin)
         queries = Queries(since, torch.cat([xy, helpers]), torch.arange(first, len(self._owner)))
@@ -171,7 +171,7 @@ class ObjectPoints:
         while self._stream is not None and self._known <= position:
             ahead = self._origin + self._stream.frames_pushed
             # In pieces of a fixed size: what is found for a frame must not depend on who asks for more.
-            piece = self.order[ahead : ahead + self._stream.tracker.config.window.step]
+            piece = self.order[ahead : ahead + self._stream.network.config.window.step]
             if len(piece):
                 rows = self._stream.push(self.video.frames[_slice(piece)])
             else:

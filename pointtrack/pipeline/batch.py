@@ -23,9 +23,10 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.updater import Updater
 from pointtrack.models.window import Estimate
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
-from pointtrack.tracking.backward import flipped_queries, joined_both_ways, without
+from pointtrack.pipeline.backward import flipped_queries, joined, track_video, turned, without
+from pointtrack.pipeline.options import TrackOptions
 from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import model_wh, track
+from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks, Video
 
 
@@ -70,14 +71,14 @@ def track_batch(
     backward: bool = True,
     support_grid: int = 5,
 ) -> list[Tracks]:
-    """Track points through several videos at once; up to rounding what `track` gives for each of them.
+    """Track points through several videos at once; up to rounding what `track_video` gives for each of them.
 
     Args:
         tracker: from `load_tracker`.
         videos: of any length and size. Those that share both go through the network together.
         queries: the points of every video, any number of them.
         size: at most so many videos at once.
-        backward, support_grid: as in `track`.
+        backward, support_grid: as in `TrackOptions`.
 
     Returns:
         Tracks of every video, in order.
@@ -94,8 +95,8 @@ def track_batch(
     for video, points in zip(videos, queries, strict=True):
         points.check_inside(len(video), video.wh)
     if tracker.config.strict_parity:  # with a fault that depends on the number of points
-        pairs = zip(videos, queries, strict=True)
-        return [track(tracker, *pair, backward=backward, support_grid=support_grid) for pair in pairs]
+        options = TrackOptions(backward=backward, support_grid=support_grid)
+        return [track_video(tracker, *pair, options) for pair in zip(videos, queries, strict=True)]
     passes = []
     for i, (video, points) in enumerate(zip(videos, queries, strict=True)):
         helpers = support_queries(points, video.wh, support_grid)
@@ -112,7 +113,7 @@ def track_batch(
     for i, (video, points) in enumerate(zip(videos, queries, strict=True)):
         tracks = found[i, False]
         if (i, True) in found:
-            tracks = joined_both_ways(tracks, found[i, True])
+            tracks = joined(tracks, turned(found[i, True], len(found[i, True]) - 1))
         tracks = tracks.select(slice(0, len(points)))
         early = torch.arange(len(video))[:, None] < points.frame
         if backward:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
-import torch
 
 from pointtrack.io.live_reader import FrameReader, LiveState
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.states.stream import StateOptions, StateTracker
-from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.pipeline.options import TrackOptions, build_stream
+from pointtrack.pipeline.run import Loop
+from pointtrack.pipeline.sinks import CallSink
+from pointtrack.tracking.stream import PointStream
 from pointtrack.types import Queries, Tracks
 
 logger = logging.getLogger(__name__)
@@ -70,18 +70,17 @@ class LiveTracker:
     """Tracks points through a live source; use it in a `with` block, and loop over it.
 
     Args:
-        tracker: from `load_tracker`; one that works in windows.
+        network: from `load_tracker`; one that works in windows.
         queries: the points, frames counted from the first one tracked; or a function that makes them for the size
             (width, height) of the frames.
         reader: the source.
         on_final: called with every piece of tracks that has become final, one following the other; all of them are
             given when the run is over, whatever the reason, and at `close`.
-        support_grid: side of a grid of helper points, as in `track`.
-        states: say what became of the points, in this way; all tracks have `states` then. Those of a first answer are not judged
+        options: which stages there are; nothing is tracked backward. States of a first answer are not judged
             yet: a point is lost there once that is known of the latest final frame, or a cut came.
 
     Raises:
-        ValueError: a tracker whose one window is the whole video; and, by `take`, a point outside the image.
+        ValueError: a tracker that needs the whole video; and, by `take`, a point outside the image.
 
     Attributes:
         stream: tracks; None before the first frame. Its `add` and `remove` may be called between two frames.
@@ -89,24 +88,22 @@ class LiveTracker:
 
     def __init__(
         self,
-        tracker: PointTracker,
+        network: PointTracker,
         queries: Queries | Callable[[tuple[int, int]], Queries],
         reader: FrameReader,
         *,
         on_final: Callable[[Tracks], None] | None = None,
-        support_grid: int = 5,
-        states: StateOptions | None = None,
+        options: TrackOptions | None = None,
     ):
-        if tracker.config.window.length is None:
+        if network.needs_whole_video:
             raise ValueError(
-                f"{tracker.config.name} needs the whole video at once: expected a tracker of windows, such as small"
+                f"{network.config.name} needs the whole video at once: expected a tracker of windows, such as small"
             )
         self.reader = reader
-        self.stream: StreamTracker | StateTracker | None = None
-        self._tracker, self._queries, self._support_grid = tracker, queries, support_grid
-        self._states = states
-        self._on_final = on_final or (lambda tracks: None)
-        self._helpers = torch.zeros(0, dtype=torch.int64)
+        self.stream: PointStream | None = None
+        self._network, self._queries, self._options = network, queries, options
+        self._sinks = [] if on_final is None else [CallSink(on_final)]
+        self._loop: Loop | None = None
         self._finished = self._stopping = False
         self._told = LiveState.RUNNING
         self._began: float | None = None
@@ -141,11 +138,13 @@ class LiveTracker:
                 self.finish()
             return None
         wh = (frame.pixels.shape[1], frame.pixels.shape[0])
-        if self.stream is None:
-            self.stream = self._begin(wh)
+        if self._loop is None or self.stream is None:
+            queries = self._queries(wh) if callable(self._queries) else self._queries
+            self.stream = build_stream(self._network, queries, wh, self.reader.fps, self._options)
+            self._loop = Loop(self.stream, self._sinks, previews=True)
         self._began = frame.arrived if self._began is None else self._began
-        self._give(self.stream.push(frame.pixels))
-        row = self._wanted(self.stream.preview())
+        row = self._loop.take(frame.pixels, frame.seconds)
+        assert row is not None
         self._ended = monotonic()
         latency = self._ended - frame.arrived
         self._latencies[len(row.ids)].append(latency)
@@ -164,8 +163,8 @@ class LiveTracker:
         """Give the rest of the final tracks; no more frames are taken."""
         if not self._finished:
             self._finished = True
-            if self.stream is not None:
-                self._give(self.stream.finish())
+            if self._loop is not None:
+                self._loop.finish()
 
     def close(self) -> None:
         """Stop reading, and `finish`."""
@@ -188,22 +187,6 @@ class LiveTracker:
             latency_ms[points] = (p50, p95, len(latencies))
         fps = frames / seconds if frames else 0.0
         return LiveReport(frames, self.reader.dropped, self._lag, fps, latency_ms)
-
-    def _begin(self, wh: tuple[int, int]) -> StreamTracker | StateTracker:
-        queries = self._queries(wh) if callable(self._queries) else self._queries
-        if self._states is not None:
-            options = {"support_grid": self._support_grid, **vars(self._states)}
-            return StateTracker(self._tracker, queries, wh, self.reader.fps, **options)
-        helpers = support_queries(queries, wh, global_size=self._support_grid)
-        self._helpers = helpers.ids
-        return StreamTracker(self._tracker, Queries.concat([queries, helpers]), wh, self.reader.fps)
-
-    def _wanted(self, rows: Tracks) -> Tracks:
-        return rows.select(~torch.isin(rows.ids, self._helpers))
-
-    def _give(self, rows: Tracks) -> None:
-        if len(rows):
-            self._on_final(self._wanted(rows))
 
     def _tell(self) -> None:
         """Log what has changed."""

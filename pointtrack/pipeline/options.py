@@ -1,11 +1,18 @@
-"""How points are tracked, whatever the frames come from and wherever the tracks go."""
+"""Which stages there are between frames and tracks, and how they are put together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.placement import RegionOptions
-from pointtrack.states.stream import StateOptions
+from pointtrack.regions.stream import RegionStream
+from pointtrack.states.stream import StateOptions, StateStream
+from pointtrack.tracking.smooth import SmoothStream
+from pointtrack.tracking.stream import PointStream
+from pointtrack.tracking.support import RequestedStream, with_support
+from pointtrack.tracking.window_stream import WindowStream
+from pointtrack.types import Queries
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,8 @@ class TrackOptions:
         smooth: even out final positions over so many frames on each side; 0 for not.
         support_grid: side of a grid of helper points that is tracked along, and left out of the answer; 0 for none. They
             tell the tracker how the rest of the scene moves.
+        support_local: the same around every query, on its frame, 50 pixels wide: they tell how the surroundings of the
+            point move. Costs support_local^2 points per query.
         backward: also track every point from its own frame back to the first one.
 
     Raises:
@@ -28,9 +37,45 @@ class TrackOptions:
     regions: RegionOptions | None = None
     smooth: int = 0
     support_grid: int = 5
+    support_local: int = 0
     backward: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("smooth", "support_grid"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+        if self.smooth < 0:
+            raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
+
+
+def build_stream(
+    network: PointTracker,
+    queries: Queries,
+    wh: tuple[int, int],
+    fps: float = 30.0,
+    options: TrackOptions | None = None,
+    *,
+    keeps_frames: bool = True,
+) -> PointStream:
+    """The stages that the options ask for, one around the other; rows hold the points that were asked for.
+
+    Args:
+        network: tracks the points.
+        queries: the points, with or without helper points of their own.
+        wh: size of the frames as (width, height).
+        fps: only noted in the tracks.
+        options: by default `TrackOptions()`; `backward` has no meaning here.
+        keeps_frames: points that are added on frames that are not final get regions too, for which their pixels are kept.
+
+    Raises:
+        ValueError: a query outside the image, a region larger than it, or with states a negative id.
+    """
+    options = options or TrackOptions()
+    if not bool(queries.support.any()):
+        queries = with_support(queries, wh, options.support_grid, options.support_local)
+    stream: PointStream = WindowStream(network, queries, wh, fps)
+    if options.regions is not None:
+        stream = RegionStream(
+            stream, options.regions, support_grid=options.support_grid, keeps_frames=keeps_frames
+        )
+    if options.states is not None:
+        stream = StateStream(stream, options.states)
+    stream = RequestedStream(stream)
+    return SmoothStream(stream, options.smooth) if options.smooth else stream

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,25 +18,31 @@ import torch
 from pointtrack.geometry import inside_image
 from pointtrack.io.track_arrays import DenseStore, FileStore, MemoryStore
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.backward import backward_pass, track_video
+from pointtrack.pipeline.options import TrackOptions, build_stream
+from pointtrack.pipeline.run import run, timed
+from pointtrack.pipeline.sinks import ArraySink, CallSink
 from pointtrack.tracking.queries import stride_queries
-from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import StreamTracker, model_wh
+from pointtrack.tracking.stream import PointStream
+from pointtrack.tracking.support import with_support
+from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks, Video
 
 logger = logging.getLogger(__name__)
 
 # Called with what is done and what there is to do, both in points times frames.
 DenseProgress = Callable[[int, int], None]
-SUPPORT_GRID = 5  # points per side, as `track` has them
+SUPPORT_GRID = TrackOptions.support_grid  # points per side
 ROW_COPIES = 4  # of a step's rows: of a group, of all groups, of the wanted points, as they are written
 # Peak memory per byte that chunks keep, measured on a CPU: their pieces lie between freed ones that nothing fits into.
 HEAP = 2.5
 
 
 def track_dense(
-    tracker: PointTracker,
+    network: PointTracker,
     video: Video,
     queries: Queries | int,
+    options: TrackOptions | None = None,
     *,
     chunk: int = 1024,
     memory: float = 4e9,
@@ -46,12 +52,14 @@ def track_dense(
 ) -> Tracks | Path:
     """Track any number of points through a video, as many at a time as fit into memory.
 
-    The tracks of a chunk are those that `track` gives for its points alone, backward tracking included.
+    The tracks of a chunk are those that `track_video` gives for its points alone, backward tracking included. Plain
+    tracking takes many chunks through one encoder pass; states, regions and smoothing take a chunk at a time.
 
     Args:
-        tracker: from `load_tracker`.
+        network: from `load_tracker`.
         video: the frames. They may be a memory-mapped array.
         queries: points with their frames, or a stride in pixels: `stride_queries` on frame 0.
+        options: which stages there are.
         chunk: so many points, neighbours in `queries`, are tracked together.
         memory: bytes that features and points of one pass may take (`chunks_per_pass`), on the device of the tracker;
             the network, the frames, and the tracks where there is no `out`, come on top. One chunk is always tracked.
@@ -74,24 +82,43 @@ def track_dense(
     if isinstance(queries, int):
         queries = stride_queries(video.wh, queries)
     _check_inside(queries, video)
-    store: DenseStore = MemoryStore(video, queries)
+    options = options or TrackOptions()
+    plain = options.states is None and options.regions is None and not options.smooth
+    states = options.states is not None
+    store: DenseStore = MemoryStore(video, queries, states)
     if out is not None:
-        store = FileStore(Path(out), video, queries, _about(tracker, video, queries, chunk), resume)
+        about = _about(network, video, queries, chunk) | ({} if plain else {"options": str(options)})
+        store = FileStore(Path(out), video, queries, about, resume, states)
     parts = [slice(first, min(first + chunk, len(queries))) for first in range(0, len(queries), chunk)]
-    work = [_work(tracker, queries.select(part), len(video)) for part in parts]
+    work = [_work(network, queries.select(part), len(video), options) for part in parts]
     finished = sum(part.stop <= store.done for part in parts)
     done, total = sum(work[:finished]), sum(work)
     if progress is not None:
         progress(done, total)
-    at_once = chunks_per_pass(tracker, video.wh, chunk, memory)
+    at_once = chunks_per_pass(network, video.wh, chunk, memory) if plain else 1
+
+    def note(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress is not None:
+            progress(done, total)
+
     for group in _passes(
         parts[finished:], [_late(queries.select(part)) for part in parts[finished:]], at_once
     ):
         logger.info("dense: points %d..%d of %d", group[0].start, group[-1].stop - 1, len(queries))
-        for size in _track_chunks(tracker, video, queries, group, store):
-            done += size
-            if progress is not None:
-                progress(done, total)
+        # Names of their own: those of the user may be negative.
+        chunks = [replace(queries.select(part), ids=torch.arange(part.start, part.stop)) for part in group]
+        if plain:
+            _track_chunks(network, video, chunks, store, options, note)
+        else:
+            count = len(chunks[0])
+
+            def each(frames: int, count: int = count) -> None:
+                note(count * frames)
+
+            tracks = track_video(network, video, chunks[0], options, progress=each)
+            store.write(0, np.arange(group[0].start, group[0].stop), tracks)
         store.finish(group[-1].stop)
     return store.result()
 
@@ -140,59 +167,49 @@ def _passes(parts: Sequence[slice], late: Sequence[int], at_once: int) -> Iterat
 
 
 def _track_chunks(
-    tracker: PointTracker, video: Video, queries: Queries, parts: Sequence[slice], store: DenseStore
-) -> Iterator[int]:
-    """One pass, or two where there are frames before the points; yields how much is done (points times frames)."""
-    chunks = [queries.select(part) for part in parts]
-    groups = [
-        # Names of their own: those of the user may be negative, as those of support points are.
-        Queries.concat([Queries(chunk.frame, chunk.xy), support_queries(chunk, video.wh, SUPPORT_GRID)], True)
-        for chunk in chunks
-    ]
-    kept = [torch.arange(len(chunk)) for chunk in chunks]
-    columns = np.arange(parts[0].start, parts[-1].stop)
-    for rows in _stream(tracker, video.frames, groups, kept, video):
-        store.write(rows.first_frame, columns, rows)
-        yield rows.visibility.numel()
-    late = _late(chunks[0])
-    if not late or tracker.config.window.length is None:
-        return
-    asked_later = [chunk.frame > 0 for chunk in chunks]
-    back = []
-    for group in groups:
-        points = group.select(group.frame > 0)
-        back.append(Queries(late - points.frame, points.xy))
-    kept = [torch.arange(int(later.sum())) for later in asked_later]
-    columns = columns[torch.cat(asked_later).numpy()]
-    frame = queries.frame[torch.from_numpy(columns)]
-    for rows in _stream(tracker, video.frames[late::-1], back, kept, video):
-        numbers = late - rows.first_frame - torch.arange(len(rows))
-        for number, row in zip(numbers.tolist(), range(len(rows)), strict=True):
-            before = number < frame
-            store.write(number, columns[before.numpy()], rows.clip(row, row + 1).select(before))
-        yield rows.visibility.numel()
-
-
-def _stream(
-    tracker: PointTracker,
-    frames: np.ndarray,
-    groups: Sequence[Queries],
-    kept: Sequence[torch.Tensor],
+    network: PointTracker,
     video: Video,
-) -> Iterator[Tracks]:
-    """Tracks of the kept points of every group, in pieces of some frames."""
-    offsets = np.cumsum([0, *(len(group) for group in groups)])
-    named = [Queries(group.frame, group.xy, torch.arange(len(group)) + first) for group, first in zip(groups, offsets, strict=False)]  # fmt: skip
-    wanted = torch.cat([places + first for places, first in zip(kept, offsets, strict=False)])
-    stream = StreamTracker(tracker, named[0], video.wh, video.fps)
+    chunks: Sequence[Queries],
+    store: DenseStore,
+    options: TrackOptions,
+    progress: Callable[[int], None],
+) -> None:
+    """One pass, or two where there are frames before the points; tells how much is done (points times frames).
+
+    Args:
+        chunks: their ids are their columns in the store.
+    """
+    groups = [with_support(chunk, video.wh, options.support_grid, options.support_local) for chunk in chunks]
+    told = CallSink(lambda rows: progress(rows.visibility.numel()))
+    columns = torch.cat([chunk.ids for chunk in chunks]).numpy()
+    stream = _grouped(network, groups, video, options)
+    run(timed(video.frames), stream, [ArraySink(store, columns), told])
+    plans = [backward_pass(network, group, options) for group in groups]
+    back = [plan for plan in plans if plan is not None]
+    if not back:
+        return
+    points = Queries.concat([plan.queries.requested() for plan in back])
+    frame = torch.cat([chunk.frame[torch.isin(chunk.ids, points.ids)] for chunk in chunks])
+    late = back[0].late
+    stream = _grouped(network, [plan.queries for plan in back], video, back[0].options)
+    sink = ArraySink(store, points.ids.numpy(), late, frame)
+    run(timed(video.frames[late::-1]), stream, [sink, told])
+
+
+def _grouped(
+    network: PointTracker, groups: Sequence[Queries], video: Video, options: TrackOptions
+) -> PointStream:
+    """A stream with groups of points that see nothing of each other."""
+    named, lowest = [], 0
+    for group in groups:  # helpers of different groups need different names
+        ids = torch.where(group.support, lowest - group.support.cumsum(0), group.ids)
+        lowest = min(lowest, int(ids.min())) if len(ids) else lowest
+        named.append(replace(group, ids=ids))
+    none = replace(options, support_grid=0, support_local=0)
+    stream = build_stream(network, named[0], video.wh, video.fps, none, keeps_frames=False)
     for group in named[1:]:
         stream.add(group)
-    step = tracker.config.window.step
-    for start in range(0, len(frames), step):
-        rows = stream.push(frames[start : start + step])
-        if len(rows):
-            yield rows.select(wanted)
-    yield stream.finish().select(wanted)
+    return stream
 
 
 def _late(queries: Queries) -> int:
@@ -200,11 +217,13 @@ def _late(queries: Queries) -> int:
     return int(queries.frame.max()) if len(queries) else 0
 
 
-def _work(tracker: PointTracker, queries: Queries, frames: int) -> int:
+def _work(network: PointTracker, queries: Queries, frames: int, options: TrackOptions) -> int:
     """Points times frames of a chunk, both ways."""
-    both = tracker.config.window.length is not None
-    late = _late(queries)
-    return len(queries) * frames + both * bool(late) * int((queries.frame > 0).sum()) * (late + 1)
+    back = backward_pass(network, queries, options)
+    points = 0 if back is None else len(back.queries)
+    if options.states is not None or options.regions is not None or options.smooth:
+        points = len(queries) if back is not None else 0  # told frame by frame
+    return len(queries) * frames + points * (0 if back is None else back.late + 1)
 
 
 def _check_inside(queries: Queries, video: Video) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.stream import restored, saved
+from pointtrack.tracking.support import with_support
+from pointtrack.tracking.window_stream import WindowStream, model_wh
 from pointtrack.types import Queries, Tracks
 
 EDGE_PX = 8  # of the model's input: nearer to an edge of the crop a point's surroundings are cut off
@@ -76,14 +76,14 @@ class Camera:
         return camera
 
 
-class RegionStream:
+class CropStream:
     """Tracks points of one frame inside a crop that follows them.
 
     Args:
-        tracker: from `load_tracker`.
+        network: tracks the points.
         queries: points that are all on one frame, in pixels of it, inside the crop.
         camera: of the crop.
-        fps: as in `StreamTracker`.
+        fps: only noted in the rows.
         support_grid: helper points per side, over the first crop.
         update_interval: so many frames lie between two looks at where the points are.
 
@@ -93,7 +93,7 @@ class RegionStream:
 
     def __init__(
         self,
-        tracker: PointTracker,
+        network: PointTracker,
         queries: Queries,
         camera: Camera,
         fps: float,
@@ -104,27 +104,54 @@ class RegionStream:
         self.first = int(queries.frame[0])
         self._queries, self._camera, self._update_interval = queries, camera, update_interval
         inside = Queries(queries.frame - self.first, queries.xy - camera.first, queries.ids)
-        helpers = support_queries(inside, camera.wh, support_grid)
-        self._stream = StreamTracker(tracker, Queries.concat([inside, helpers]), camera.wh, fps)
-        sides = zip(camera.wh, self._stream.wh, strict=True)
+        self._stream = WindowStream(network, with_support(inside, camera.wh, support_grid), camera.wh, fps)
+        sides = zip(camera.wh, model_wh(camera.wh, network.config), strict=True)
         self._edge = torch.tensor([EDGE_PX * side / seen for side, seen in sides])
-        # Left and top of the crop on frames that are not final.
-        self._places: deque[tuple[int, int]] = deque()
+        # Left and top of the crop on frames that are not final, or whose features are still there.
+        self._left_tops: dict[int, tuple[int, int]] = {}
 
-    def push(self, frame: np.ndarray) -> Tracks:
-        """Take in the next (h, w, 3) frame; the rows that are final now.
+    @property
+    def ids(self) -> Tensor:
+        """(k,) names of its points."""
+        return self._queries.ids
+
+    @property
+    def begun(self) -> bool:
+        """Whether its first frame has come."""
+        return self._stream.frames_pushed > 0
+
+    def push(self, frames: np.ndarray) -> Tracks:
+        """Take in the next (h, w, 3) frame, or (t, h, w, 3) frames; the rows that are final now.
 
         Rows are in pixels of the frame, NaN where a point is not inside the crop.
         """
-        number = self._stream.frames_pushed
-        (left, top), (width, height) = self._camera.left_top(number), self._camera.wh
-        self._places.append((left, top))
-        rows = self._located(self._stream.push(frame[top : top + height, left : left + width]))
-        if number == 1 or (number and number % self._update_interval == 0):
-            preview = self._stream.preview().select(slice(0, len(self._queries)))
-            moved = preview.xy[0] + torch.tensor([left, top]) - self._queries.xy
-            self._camera.follow(number, moved, preview.visible()[0])
-        return rows
+        parts = [self._located(self._stream.push(np.empty((0, *self._camera.wh[::-1], 3), np.uint8)))]
+        for frame in frames if frames.ndim == 4 else frames[None]:
+            number = self._stream.frames_pushed
+            (left, top), (width, height) = self._camera.left_top(number), self._camera.wh
+            self._left_tops[number] = left, top
+            parts.append(self._located(self._stream.push(frame[top : top + height, left : left + width])))
+            if number == 1 or (number and number % self._update_interval == 0):
+                preview = self._stream.preview().requested()
+                moved = preview.xy[0] + torch.tensor([left, top]) - self._queries.xy
+                self._camera.follow(number, moved, preview.visible()[0])
+        return Tracks.concat(parts)
+
+    def preview(self) -> Tracks:
+        """A first answer for the frame pushed last."""
+        return self._located(self._stream.preview())
+
+    def appearance(self, frame: int, xy: Tensor) -> Tensor:
+        """(k, c, 9) what its points look like, (k, 2) pixels of the frame; NaN where they are not inside the crop.
+
+        As long as the features of the frame are there, which they are for a step before its newest final row.
+        """
+        number = frame - self.first
+        if number not in self._left_tops:  # before its first frame, or long past
+            return torch.full((len(xy), self._stream.network.appearance_channels, 9), torch.nan)
+        left_top = torch.tensor(self._left_tops[number])
+        found = self._stream.appearance(number, xy - left_top, self._queries.ids)[:, 0]
+        return torch.where(self._inside(xy - left_top, left_top)[..., None], found, torch.nan)
 
     def finish(self) -> Tracks:
         """The rest of the rows."""
@@ -136,33 +163,40 @@ class RegionStream:
             "queries": asdict(self._queries),
             "camera": self._camera.state_dict(),
             "update_interval": self._update_interval,
-            "places": list(self._places),
-            "stream": self._stream.state_dict(),
+            "left_tops": dict(self._left_tops),
+            "stream": saved(self._stream),
         }
 
     @classmethod
-    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionStream:
+    def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> CropStream:
         """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
-        stream = StreamTracker.from_state_dict(tracker, state["stream"])
+        stream = restored(network, state["stream"])
         queries, camera = Queries(**state["queries"]), Camera.from_state_dict(state["camera"])
         again = cls(
-            tracker, queries, camera, stream.fps, support_grid=0, update_interval=state["update_interval"]
+            network, queries, camera, stream.fps, support_grid=0, update_interval=state["update_interval"]
         )
-        again._stream, again._places = stream, deque(state["places"])
+        again._stream, again._left_tops = stream, dict(state["left_tops"])
         return again
 
     def _located(self, rows: Tracks) -> Tracks:
         """Rows of the crop as rows of the frame, without the support points."""
-        rows = rows.select(slice(0, len(self._queries)))
-        left_top = torch.tensor([self._places.popleft() for _ in range(len(rows))]).reshape(-1, 1, 2)
-        wh, image_wh = torch.tensor(self._camera.wh), torch.tensor(self._camera.image_wh)
-        # Where the crop ends with the frame nothing is cut off.
-        inside = (left_top == 0) | (rows.xy >= self._edge)
-        inside &= (left_top + wh == image_wh) | (rows.xy <= wh - 1 - self._edge)
+        rows = rows.requested()
+        numbers = range(rows.first_frame, rows.first_frame + len(rows))
+        left_top = torch.tensor([self._left_tops[number] for number in numbers]).reshape(-1, 1, 2)
+        kept = min(self._stream.earliest_frame, self._stream.frames_pushed - self._stream.lag)
+        self._left_tops = {number: place for number, place in self._left_tops.items() if number >= kept}
         return replace(
             rows,
-            xy=torch.where(inside.all(dim=-1, keepdim=True), rows.xy + left_top, torch.nan),
+            xy=torch.where(self._inside(rows.xy, left_top), rows.xy + left_top, torch.nan),
             queries=self._queries,
             wh=self._camera.image_wh,
             first_frame=rows.first_frame + self.first,
         )
+
+    def _inside(self, xy: Tensor, left_top: Tensor) -> Tensor:
+        """(..., 1) bool: places (..., 2) in the crop whose surroundings are not cut off."""
+        wh, image_wh = torch.tensor(self._camera.wh), torch.tensor(self._camera.image_wh)
+        # Where the crop ends with the frame nothing is cut off.
+        inside = (left_top == 0) | (xy >= self._edge)
+        inside &= (left_top + wh == image_wh) | (xy <= wh - 1 - self._edge)
+        return inside.all(dim=-1, keepdim=True)

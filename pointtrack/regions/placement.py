@@ -1,4 +1,4 @@
-"""Where the regions of `RegionTracker` lie: which points share one, how large it is, where its crop begins."""
+"""Where the regions of `RegionStream` lie: which points share one, how large it is, where its crop begins."""
 
 from __future__ import annotations
 

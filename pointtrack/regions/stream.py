@@ -19,12 +19,10 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.regions.crop import RegionStream
+from pointtrack.regions.crop import CropStream
 from pointtrack.regions.placement import RegionOptions, first_camera, group_points, region_wh
-from pointtrack.tracking.backward import flipped_queries, joined_both_ways, without
-from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import Progress, StreamTracker
-from pointtrack.types import Queries, Tracks, Video
+from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
+from pointtrack.types import Queries, Tracks
 
 logger = logging.getLogger(__name__)
 
@@ -39,51 +37,40 @@ class _Region:
         found: its rows, of all its points, that are final here, but maybe not in every other region.
     """
 
-    stream: RegionStream
+    stream: CropStream
     ids: Tensor
     found: Tracks
 
 
-class RegionTracker:
-    """Tracks points through the whole frame and through regions at once; as `StreamTracker`, frames arrive in pieces.
+@stage
+class RegionStream(WrappingStream):
+    """A stage that tracks points in crops too, beside the stream of whole frames that it wraps.
 
-    Memory does not grow with the video: a window of the frame and of every region. (For a tracker whose one window is
+    Memory does not grow with the video: a window of every region. (For a tracker whose one window is
     the whole video it does, and every look of a region costs a pass over all frames so far.)
 
     Args:
-        tracker: from `load_tracker`.
-        queries: points with their frames, counted from the first frame pushed. A region is for points of one frame.
-        image_wh: size of the frames as (width, height).
-        fps: only noted in the tracks.
+        inner: tracks all points in whole frames. A region is for points of one frame.
         options: size and number of the regions.
-        support_grid: side of a grid of helper points, for the frame and for each region.
-        keeps_frames: keep the pixels of the frames that are not final, so that points can be added on them. Without,
-            points can be added on frames that did not come yet.
+        support_grid: side of a grid of helper points in each region.
+        keeps_frames: keep the pixels of the frames that are not final, so that points that are added there have
+            regions. Without, only those have that are added on frames that did not come yet.
 
     Raises:
-        ValueError: a query outside the image, or a region larger than the image.
+        ValueError: a region larger than the image.
     """
 
     def __init__(
-        self,
-        tracker: PointTracker,
-        queries: Queries,
-        image_wh: tuple[int, int],
-        fps: float = 30.0,
-        *,
-        options: RegionOptions | None = None,
-        support_grid: int = 5,
-        keeps_frames: bool = True,
+        self, inner: PointStream, options: RegionOptions, *, support_grid: int = 5, keeps_frames: bool = True
     ):
-        self._options, self._support_grid = options or RegionOptions(), support_grid
-        helpers = support_queries(queries, image_wh, support_grid)
-        self._helpers = helpers.ids
-        self._whole = StreamTracker(tracker, Queries.concat([queries, helpers]), image_wh, fps)
-        self._region_wh = region_wh(tracker, self._whole.image_wh, self._options)
-        self._rows = self._blank(queries, 0)  # final for the whole frame, but maybe not in every region
+        super().__init__(inner)
+        self.views += 1
+        self._options, self._support_grid = options, support_grid
+        self._region_wh = region_wh(self.network, self.image_wh, options)
+        self._rows = self._blank(inner.queries, 0)  # final for the whole frame, but maybe not in every region
         self._frames: deque[np.ndarray] | None = deque() if keeps_frames else None  # that are not final
         self._regions: list[_Region] = []
-        self._regions = self._opened(queries)
+        self._regions = self._opened(inner.queries)
 
     @property
     def queries(self) -> Queries:
@@ -91,96 +78,81 @@ class RegionTracker:
         return self._rows.queries
 
     @property
-    def frames_pushed(self) -> int:
-        """Number of frames taken in so far."""
-        return self._whole.frames_pushed
-
-    @property
     def lag(self) -> int:
         """Number of frames pushed of which no final answer was given yet."""
         return self.frames_pushed - self._rows.first_frame
 
-    @property
-    def earliest_frame(self) -> int:
-        """The first frame on which points can still be added."""
-        return self.frames_pushed - len(self._frames or ())
-
-    def push(self, frames: np.ndarray) -> Tracks:
-        """Take in (t, h, w, 3) uint8 RGB frames (or a single (h, w, 3) one); return the frames now final.
-
-        Raises:
-            ValueError: another size or type than expected, or a stream that was finished.
-        """
+    def push(self, frames: np.ndarray | Tensor) -> Tracks:
+        """As `PointStream.push`."""
+        frames = np.asarray(frames)
+        self._take(self._blank_frames())  # what became final with a preview
         for frame in frames if frames.ndim == 4 else frames[None]:
-            number = self.frames_pushed
-            self._keep(self._whole.push(frame))
-            for region in self._regions:
-                if number >= region.stream.first:
-                    region.found = Tracks.concat([region.found, region.stream.push(frame)])
+            self._take(frame)
             if self._frames is not None:
                 self._frames.append(np.array(frame))  # a copy, as a camera may use its memory again
-                while self.earliest_frame < self._final():
+                while self._first_kept() < self._final():
                     self._frames.popleft()
         return self._stitched()
 
-    def finish(self) -> Tracks:
-        """Everything that was not yet returned."""
-        self._keep(self._whole.finish())
+    def preview(self) -> Tracks:
+        """As `PointStream.preview`."""
+        row = self.inner.preview()
         for region in self._regions:
-            if region.stream.first < self.frames_pushed:
+            if region.stream.begun:
+                own = region.stream.preview()
+                row = _laid_over(row, own.select(torch.isin(own.ids, region.ids)))
+        return row
+
+    def finish(self) -> Tracks:
+        """As `PointStream.finish`."""
+        self._rows = Tracks.concat([self._rows, self.inner.finish()])
+        for region in self._regions:
+            if region.stream.begun:
                 region.found = Tracks.concat([region.found, region.stream.finish()])
         return self._stitched()
 
-    def add(self, queries: Queries) -> None:
-        """Track more points from now on; the tracks of the others stay the same exactly.
+    def add(self, queries: Queries) -> Tracks:
+        """As `PointStream.add`.
 
         They get regions of their own, the same as if they had been asked for from the start, as long as there are fewer than
-        `RegionOptions.max_regions`. The pieces that `push` returns have them behind the others.
-
-        Args:
-            queries: on the frame `earliest` or later, with ids that no other point has or had.
-
-        Raises:
-            ValueError: a frame before `earliest`, a point outside the image, an id that is taken, or a stream that was
-                finished.
+        `RegionOptions.max_regions`, and the frames since theirs are kept; the others are tracked in whole frames.
         """
-        if len(queries) and int(queries.frame.min()) < self.earliest_frame:
-            raise ValueError(
-                f"RegionTracker: expected points on frame {self.earliest_frame} or later, got frame "
-                f"{int(queries.frame.min())}; the frames before are gone"
-            )
-        late = self._whole.add(queries)
+        late = self.inner.add(queries)
         everyone = Queries.concat([self.queries, queries])
         both = self._blank(everyone, self._rows.first_frame, len(self._rows))
         self._rows = _laid_over(_laid_over(both, self._rows), late)
-        self._regions += self._opened(queries)
+        self._regions += self._opened(queries.select(queries.frame >= self._first_kept()))
+        return late.clip(0, max(self._rows.first_frame - late.first_frame, 0))
 
     def remove(self, ids: Tensor | Sequence[int]) -> None:
-        """Stop to track some points; the tracks of the others stay the same exactly.
+        """As `PointStream.remove`.
 
-        So a region goes on with all its points, until none of them is wanted. Then there is room for another one.
-
-        Raises:
-            ValueError: an id that no point has.
+        A region goes on with all its points, until none of them is wanted. Then there is room for another one.
         """
-        ids = self.queries.known_ids(ids, "RegionTracker")
-        self._whole.remove(ids)
+        ids = self.queries.known_ids(ids, "remove")
+        self.inner.remove(ids)
         self._rows = self._rows.select(~torch.isin(self._rows.ids, ids))
         for region in self._regions:
             region.ids = region.ids[~torch.isin(region.ids, ids)]
         self._regions = [region for region in self._regions if len(region.ids)]
 
+    def appearance(self, frame: int, xy: Tensor, ids: Tensor) -> Tensor:
+        """As `PointStream.appearance`: in the whole frame, and in the crop."""
+        whole = self.inner.appearance(frame, xy, ids)
+        own = torch.full_like(whole[:, :1], torch.nan)
+        columns = {point: column for column, point in enumerate(ids.tolist())}
+        for region in self._regions:
+            places = torch.full((len(region.stream.ids), 2), torch.nan)
+            mine = [columns.get(point, -1) for point in region.stream.ids.tolist()]
+            here = torch.tensor(mine) >= 0
+            places[here] = xy[torch.tensor(mine)[here]]
+            own[torch.tensor(mine)[here], 0] = region.stream.appearance(frame, places)[here]
+        return torch.cat([whole, own], dim=1)
+
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`.
-
-        As large as one of `StreamTracker` for the whole frame and again for each region, and the frames that are kept.
-
-        Raises:
-            ValueError: after `finish`.
-        """
+        """As `PointStream.state_dict`: as large as that of the whole frame again for each region, and the kept frames."""
         return {
-            "whole": self._whole.state_dict(),
-            "helpers": self._helpers,
+            "inner": saved(self.inner),
             "rows": asdict(self._rows),
             "regions": [
                 {"stream": region.stream.state_dict(), "ids": region.ids, "found": asdict(region.found)}
@@ -192,22 +164,14 @@ class RegionTracker:
         }
 
     @classmethod
-    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> RegionTracker:
-        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
-        whole = StreamTracker.from_state_dict(tracker, state["whole"])
-        again = cls(
-            tracker,
-            whole.queries.select(slice(0, 0)),
-            whole.image_wh,
-            whole.fps,
-            options=RegionOptions(**state["options"]),
-            support_grid=state["support_grid"],
-        )
-        again._whole, again._helpers = whole, state["helpers"].cpu()
+    def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> RegionStream:
+        """The stream as it was when its state was asked for, on the same network."""
+        inner, options = restored(network, state["inner"]), RegionOptions(**state["options"])
+        again = cls(inner, options, support_grid=state["support_grid"])
         again._rows = Tracks.from_dict(state["rows"])
         again._regions = [
             _Region(
-                RegionStream.from_state_dict(tracker, kept["stream"]),
+                CropStream.from_state_dict(network, kept["stream"]),
                 kept["ids"].cpu(),
                 Tracks.from_dict(kept["found"]),
             )
@@ -217,20 +181,34 @@ class RegionTracker:
         again._frames = None if frames is None else deque(frame.cpu().numpy() for frame in frames)
         return again
 
+    def _take(self, frames: np.ndarray) -> None:
+        """A frame, or none, for the whole frame and every region."""
+        number = self.frames_pushed
+        self._rows = Tracks.concat([self._rows, self.inner.push(frames)])
+        for region in self._regions:
+            if number >= region.stream.first and (frames.ndim == 3 or region.stream.begun):
+                region.found = Tracks.concat([region.found, region.stream.push(frames)])
+
+    def _first_kept(self) -> int:
+        """The first frame whose pixels are kept."""
+        return self.frames_pushed - len(self._frames or ())
+
     def _opened(self, queries: Queries) -> list[_Region]:
         """Regions for some points, as many as there is room for, which have seen all frames since theirs."""
+        queries = queries.requested()
         room = self._options.max_regions - len(self._regions)
         if not len(queries) or not room:
             return []
-        image_wh, wh = self._whole.image_wh, self._region_wh
+        wh = self._region_wh
         regions = []
         for points in group_points(queries, wh, replace(self._options, max_regions=room)):
             chosen = queries.select(points)
-            stream = RegionStream(
-                self._whole.tracker, chosen, first_camera(chosen, wh, image_wh, self._options), self._whole.fps,
+            camera = first_camera(chosen, wh, self.image_wh, self._options)
+            stream = CropStream(
+                self.network, chosen, camera, self.fps,
                 support_grid=self._support_grid, update_interval=self._options.update_interval,
             )  # fmt: skip
-            missed = islice(self._frames or (), max(stream.first - self.earliest_frame, 0), None)
+            missed = islice(self._frames or (), max(stream.first - self._first_kept(), 0), None)
             found = [self._blank(chosen, stream.first), *(stream.push(frame) for frame in missed)]
             regions.append(_Region(stream, chosen.ids, Tracks.concat(found)))
         sizes = [len(region.ids) for region in regions]
@@ -238,11 +216,6 @@ class RegionTracker:
             "regions: %d of %d x %d pixels with %s of %d points", len(sizes), *wh, sizes, len(queries)
         )
         return regions
-
-    def _keep(self, rows: Tracks) -> None:
-        """Note what the whole frame says, without the support points."""
-        wanted = ~torch.isin(rows.ids, self._helpers)
-        self._rows = Tracks.concat([self._rows, rows.select(wanted)])
 
     def _final(self) -> int:
         """The first frame that is not final everywhere."""
@@ -263,56 +236,10 @@ class RegionTracker:
         """So many rows of which nothing is known."""
         empty = torch.zeros(count, len(queries))
         xy = torch.full((count, len(queries), 2), torch.nan)
-        return Tracks(xy, empty, empty, queries, self._whole.image_wh, first_frame, self._whole.fps)
+        return Tracks(xy, empty, empty, queries, self.image_wh, first_frame, self.fps)
 
-
-def track_regions(
-    tracker: PointTracker,
-    video: Video,
-    queries: Queries,
-    *,
-    options: RegionOptions | None = None,
-    backward: bool = True,
-    support_grid: int = 5,
-    progress: Progress | None = None,
-) -> Tracks:
-    """Track points through a whole video, and small things through crops that follow them, at full resolution.
-
-    For what is small in its frame: there `track` goes astray. Where things are large it gains nothing.
-
-    Args:
-        tracker: from `load_tracker`.
-        video: the frames.
-        queries: points with their frames. Neighbours on a frame share a region.
-        options: size and number of the regions; by default `RegionOptions()`.
-        backward, support_grid, progress: as in `track`.
-
-    Returns:
-        Tracks over all frames. A point that is outside its region, or has none, is where the whole frame says.
-
-    Raises:
-        ValueError: a query after the last frame or outside the image, or a region larger than the image.
-    """
-    queries.check_inside(len(video), video.wh)
-
-    def one_way(frames: np.ndarray, points: Queries) -> Tracks:
-        stream = RegionTracker(
-            tracker, points, video.wh, video.fps,
-            options=options, support_grid=support_grid, keeps_frames=False,
-        )  # fmt: skip
-        parts = []
-        for frame in frames:
-            parts.append(stream.push(frame))
-            if progress is not None:
-                progress(1)
-        return Tracks.concat([*parts, stream.finish()])
-
-    tracks = one_way(video.frames, queries)
-    late, flipped = flipped_queries(queries)
-    if backward and late:
-        return joined_both_ways(tracks, one_way(video.frames[late::-1], flipped))
-    # A tracker of one window answers for the frames before a point's own too.
-    return without(tracks, torch.arange(len(tracks))[:, None] < queries.frame)
+    def _blank_frames(self) -> np.ndarray:
+        return np.empty((0, *self.image_wh[::-1], 3), np.uint8)
 
 
 def _laid_over(tracks: Tracks, found: Tracks) -> Tracks:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pointtrack.geometry import grid_points
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks, Video
 
 SUPPORT_GRID = 5  # side of the grid of helper points that goes with every group of points
@@ -53,7 +53,7 @@ def walk_points(
         xy: (n, 2) where they are there.
         together: as one group, which is faster; otherwise each as if it were alone: no track depends on the others.
     """
-    stream = StreamTracker(tracker, Queries(torch.zeros(0), torch.zeros(0, 2)), video.wh, video.fps)
+    stream = WindowStream(tracker, Queries(torch.zeros(0), torch.zeros(0, 2)), video.wh, video.fps)
     helpers = grid_points(SUPPORT_GRID, video.wh)
     groups = [xy] if together else list(xy[:, None])
     wanted: list[int] = []

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from pointtrack.geometry import inside_image
 from pointtrack.models.point_tracker import PointTracker, network_of
+from pointtrack.pipeline.backward import track_video
 from pointtrack.sessions.files import read_session_npz, write_session_npz
 from pointtrack.sessions.history import History
 from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
 from pointtrack.sessions.schedule import Direction
 from pointtrack.tracker import Tracker
-from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Source, Tracks, Video
 
 FORMAT = "pointtrack track session 2"
@@ -138,7 +138,7 @@ class TrackSession:
         )
         self._names |= dict(zip((point.id for point in points), queries.names, strict=False))
         if follow:
-            found = track(self.tracker, self.video, queries)
+            found = track_video(self.tracker, self.video, queries)
             for i, point in enumerate(points):
                 for span in spans_of(point, len(self.video)):
                     rows = slice(span.frames.start, span.frames.stop)

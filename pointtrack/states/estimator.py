@@ -1,4 +1,4 @@
-"""Judges what a `StreamTracker` says of points, frame after frame, with the features of the frames; and searches for lost ones."""
+"""Judges what a stream says of points, frame after frame, with the features of the frames; and searches for lost ones."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from pointtrack.geometry import inside_image, rescale_points
-from pointtrack.models.point_tracker import CELL, PointTracker
-from pointtrack.states.appearance import read_appearance, settle, similarity, unit_cells
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.states.memory import PointMemory
 from pointtrack.states.redetect import QueryMaps, Redetection, find_again
 from pointtrack.states.rules import StateRules
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.appearance import STRIDE, settle, similarity, unit_cells
+from pointtrack.tracking.stream import PointStream
+from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState, PointStates
 
 SEARCH_EVERY = 4  # frames
-STRIDE = 8  # pixels per cell of the features that are read, at the tracker's size of frames
 
 
 class StateEstimator:
@@ -40,12 +40,13 @@ class StateEstimator:
         self.maps: dict[int, Tensor] = {}
         self._level = tracker.appearance_level(STRIDE)
 
-    def fresh(self, queries: Queries, image_wh: tuple[int, int]) -> PointMemory:
+    def fresh(self, queries: Queries, stream: PointStream) -> PointMemory:
         """Nothing known yet of some points."""
-        return PointMemory.fresh(queries, image_wh, self.rules, self.tracker.appearance_channels)
+        shape = (stream.views, self.tracker.appearance_channels, 9)
+        return PointMemory.fresh(queries, stream.image_wh, self.rules, shape)
 
     def estimated(
-        self, rows: Tracks, stream: StreamTracker, memory: PointMemory, planned: list[Redetection] | None
+        self, rows: Tracks, stream: PointStream, memory: PointMemory, planned: list[Redetection] | None
     ) -> tuple[Tracks, list[Redetection]]:
         """Judge frame after frame, up to the first one on which lost points are found that nobody knew of.
 
@@ -56,7 +57,7 @@ class StateEstimator:
             planned: what was found on these frames already; `rows` has these points too. None: nothing is searched for.
 
         Returns:
-            The tracks of the points that were asked for, and what is newly found; with that, the tracks are of no use.
+            The tracks under the names of the points, and what is newly found; with that, the tracks are of no use.
         """
         none = replace(
             rows.clip(0, 0).select(columns(rows, memory)),
@@ -70,16 +71,15 @@ class StateEstimator:
             for find in planned or ():
                 if find.frame == frame:
                     memory.follow(find)
-            level = unit_cells(stream.features(frame, self._level))
             row = rows.clip(frame - rows.first_frame, frame - rows.first_frame + 1)
-            parts.append(self._judged_row(row, stream, level, memory))
+            parts.append(self._judged_row(row, stream, memory))
             if self.redetect and planned is not None and frame % SEARCH_EVERY == 0:
-                new = self._search(frame, stream, level, memory)
+                new = self._search(frame, stream, memory)
                 if new:
                     return rows, new
-        return Tracks.concat(parts).select(memory.requested), []
+        return Tracks.concat(parts), []
 
-    def before_queries(self, rows: Tracks, stream: StreamTracker, tracks: Tracks, queries: Queries) -> Tracks:
+    def before_queries(self, rows: Tracks, stream: PointStream, tracks: Tracks, queries: Queries) -> Tracks:
         """Judge what a tracker of one window says about the frames before the queries, from these backward.
 
         Args:
@@ -88,14 +88,13 @@ class StateEstimator:
             tracks: what `judged` made of them.
             queries: the points.
         """
-        memory = self.fresh(queries, stream.image_wh)
+        memory = self.fresh(queries, stream)
         parts: list[Tracks] = []
         for frame in range(len(rows) - 1, -1, -1):
             if frame + 1 in self.cuts:
                 memory.judge.cut()
-            level = unit_cells(stream.features(frame, self._level))
-            parts.insert(0, self._judged_row(rows.clip(frame, frame + 1), stream, level, memory))
-        back = Tracks.concat(parts).select(memory.requested)
+            parts.insert(0, self._judged_row(rows.clip(frame, frame + 1), stream, memory))
+        back = Tracks.concat(parts)
         early = torch.arange(len(rows))[:, None] < back.queries.frame
         return replace(
             tracks,
@@ -104,20 +103,20 @@ class StateEstimator:
             states=states_of(back).where(early, states_of(tracks)),
         )
 
-    def _judged_row(self, row: Tracks, stream: StreamTracker, level: Tensor, memory: PointMemory) -> Tracks:
+    def _judged_row(self, row: Tracks, stream: PointStream, memory: PointMemory) -> Tracks:
         """One frame of the stream's rows, with states, in the order of the points."""
         frame, judge = row.first_frame, memory.judge
         row = replace(row.select(columns(row, memory)), queries=memory.queries)
         xy, visibility = row.xy[0], row.visibility[0]
         # Where it only repeats the visibility it says nothing about where a hidden point is.
         confidence = row.confidence[0] if self.tracker.tells_confidence else torch.ones_like(visibility)
-        appearance = read_appearance(level, self._cells(xy, stream))
+        appearance = stream.appearance(frame, xy, memory.names)
         starting = memory.starts == frame
         requested = starting & (memory.times_redetected == 0)
         memory.appearance[requested] = appearance[requested]
         if self.redetect and bool((requested & memory.requested).any()):
-            self.maps[frame] = level
-        alike = similarity(appearance, memory.appearance)
+            self.maps[frame] = self._map(frame, stream)
+        alike = _most_magnified(similarity(appearance, memory.appearance))
         judge.begin(starting, xy, alike)
         judge.step(xy, visibility, confidence, alike)
         off = inside_image(xy, row.wh) | ((xy - judge.expected).norm(dim=-1) > judge.limit())
@@ -139,19 +138,19 @@ class StateEstimator:
             states=states,
         )
 
-    def _search(
-        self, frame: int, stream: StreamTracker, level: Tensor, memory: PointMemory
-    ) -> list[Redetection]:
-        """Lost points that are found on a frame."""
+    def _search(self, frame: int, stream: PointStream, memory: PointMemory) -> list[Redetection]:
+        """Lost points that are found on a frame, the whole of it."""
         judge, points = memory.judge, memory.queries
         missing = (judge.state == PointState.LOST) | ((judge.state == PointState.OUT_OF_FRAME) & ~judge.known)
         missing &= memory.requested  # helpers are not worth it
         if not bool(missing.any()):
             return []
         known = QueryMaps(self._cells(points.xy, stream), points.frame, self.maps)
-        which, cells, score = find_again(level, memory.appearance, missing.nonzero()[:, 0], known)
-        cells = settle(level, memory.appearance[which], cells) * (CELL << self._level)
-        xy = rescale_points(cells, stream.wh, stream.image_wh, stream.rule)
+        level, whole = self._map(frame, stream), memory.appearance[:, 0]
+        which, cells, score = find_again(level, whole, missing.nonzero()[:, 0], known)
+        cells = settle(level, whole[which], cells) * self.tracker.level_stride(self._level)
+        config = self.tracker.config
+        xy = rescale_points(cells, model_wh(stream.image_wh, config), stream.image_wh, config.resize_rule)
         off = (xy - judge.expected[which]).norm(dim=-1)
         fine = inside_image(xy, stream.image_wh) & ~(judge.guided[which] & (off > judge.limit()[which]))
         # Below those of the helpers: points that are added later may have any id from 0 on.
@@ -162,9 +161,23 @@ class StateEstimator:
             for i, (point, (x, y), score) in enumerate(found)
         ]
 
-    def _cells(self, xy: Tensor, stream: StreamTracker) -> Tensor:
+    def _cells(self, xy: Tensor, stream: PointStream) -> Tensor:
         """Pixels of the video as cells of the features."""
-        return rescale_points(xy, stream.image_wh, stream.wh, stream.rule) / (CELL << self._level)
+        config = self.tracker.config
+        seen = rescale_points(xy, stream.image_wh, model_wh(stream.image_wh, config), config.resize_rule)
+        return seen / self.tracker.level_stride(self._level)
+
+    def _map(self, frame: int, stream: PointStream) -> Tensor:
+        """(c, h, w) unit cells of a whole frame."""
+        return unit_cells(stream.features(frame, self._level))
+
+
+def _most_magnified(alike: Tensor) -> Tensor:
+    """(n,) similarity (n, v) in the last view that both appearances were read in."""
+    best = alike[:, 0]
+    for view in alike.unbind(dim=1)[1:]:
+        best = torch.where(view.isfinite(), view, best)
+    return best
 
 
 def columns(rows: Tracks, memory: PointMemory) -> Tensor:

@@ -28,7 +28,7 @@ class PointMemory:
     Attributes:
         queries: the points.
         judge: says what became of them.
-        looks: (n, c, 9) of the queries.
+        appearance: (n, v, c, 9) of the queries, as `PointStream.appearance` gives it.
         names: (n,) ids by which the stream knows them now.
         starts: (n,) frame from which on they are followed under this name.
         times_redetected: (n,) how often they were found again.
@@ -43,18 +43,18 @@ class PointMemory:
 
     @classmethod
     def fresh(
-        cls, queries: Queries, image_wh: tuple[int, int], rules: StateRules, channels: int
+        cls, queries: Queries, image_wh: tuple[int, int], rules: StateRules, shape: tuple[int, int, int]
     ) -> PointMemory:
-        """Nothing known yet of points whose features have so many channels."""
+        """Nothing known yet of points whose appearance has this shape (v, c, 9)."""
         n = len(queries)
-        judge, appearance = StateMachine(n, image_wh, rules), torch.zeros(n, channels, 9)
+        judge, appearance = StateMachine(n, image_wh, rules), torch.zeros(n, *shape)
         nothing = torch.zeros(n, dtype=torch.int64)
         return cls(queries, judge, appearance, queries.ids.clone(), queries.frame.clone(), nothing)
 
     @property
     def requested(self) -> Tensor:
-        """(n,) bool: the points that were asked for; the others are helpers, whose ids are negative."""
-        return self.queries.ids >= 0
+        """(n,) bool: the points that were asked for; the others are helpers."""
+        return ~self.queries.support
 
     @classmethod
     def concat(cls, parts: Sequence[PointMemory]) -> PointMemory:

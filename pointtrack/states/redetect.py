@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pointtrack.states.appearance import read_appearance, search
+from pointtrack.tracking.appearance import read_appearance, search
 
 SCORE = 0.8  # likeness that a find needs
 MARGIN = 0.05  # by which it must be more alike than any other place, where no neighbours speak for it

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pointtrack.checks import check_shape
-from pointtrack.types import Tracks
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
+from pointtrack.types import Queries, Tracks
 
 # Chosen on the true tracks of the bundled clip with normal noise of 0.3 and 1 pixel: the least error.
 RADIUS, DEGREE = 4, 2
@@ -61,6 +66,98 @@ def smooth_tracks(
         _smoothed(tracks.xy[:, part], usable[:, part], held[:, part], radius, degree) for part in columns
     ]
     return replace(tracks, xy=torch.cat(parts, dim=1) if parts else tracks.xy)
+
+
+class Smoother:
+    """`smooth_tracks` for pieces that follow each other; a row comes out once all is known that its fit reads.
+
+    Args:
+        radius, degree: as in `smooth_tracks`.
+    """
+
+    def __init__(self, radius: int = RADIUS, degree: int = DEGREE):
+        self.radius, self.degree = radius, degree
+        self.before: Tracks | None = None  # rows that came out already, which the next ones look back at
+        self.held: Tracks | None = None  # rows that are to come out
+
+    def push(self, rows: Tracks) -> Tracks:
+        """Take in a piece; the smoothed rows that it completes."""
+        held = rows if self.held is None else Tracks.concat([self.held, rows])
+        return self._given(held, max(len(held) - self.radius, 0))
+
+    def finish(self) -> list[Tracks]:
+        """The smoothed rows that are left: one piece, or none where nothing came."""
+        return [] if self.held is None else [self._given(self.held, len(self.held))]
+
+    def _given(self, held: Tracks, count: int) -> Tracks:
+        known = held if self.before is None else Tracks.concat([self.before, held])
+        first = len(known) - len(held)
+        smooth = smooth_tracks(known, radius=self.radius, degree=self.degree).clip(first, first + count)
+        self.before, self.held = (
+            known.clip(max(first + count - self.radius, 0), first + count),
+            held.clip(count),
+        )
+        if torch.equal(smooth.ids, held.ids):
+            return smooth
+        columns = {point: column for column, point in enumerate(smooth.ids.tolist())}
+        return smooth.select(torch.tensor([columns[point] for point in held.ids.tolist()], dtype=torch.int64))
+
+
+@stage
+class SmoothStream(WrappingStream):
+    """A stage that evens out positions: rows are final `radius` frames later. First answers stay as they are."""
+
+    def __init__(self, inner: PointStream, radius: int = RADIUS):
+        super().__init__(inner)
+        self._smoother = Smoother(radius)
+
+    @property
+    def lag(self) -> int:
+        """Number of frames pushed of which no final answer was given yet."""
+        return self.inner.lag + len(self._smoother.held or ())
+
+    def push(self, frames: np.ndarray | Tensor) -> Tracks:
+        """As `PointStream.push`."""
+        return self._smoother.push(self.inner.push(frames))
+
+    def preview(self) -> Tracks:
+        """As `PointStream.preview`."""
+        return self.inner.preview()
+
+    def finish(self) -> Tracks:
+        """As `PointStream.finish`."""
+        return Tracks.concat([self._smoother.push(self.inner.finish()), *self._smoother.finish()])
+
+    def add(self, queries: Queries) -> Tracks:
+        """As `PointStream.add`."""
+        late, held = self.inner.add(queries), self._smoother.held
+        if held is None or not len(held) or not len(late):
+            return late
+        first = held.first_frame - late.first_frame
+        self._smoother.held = held.beside(late.clip(max(first, 0)))
+        return late.clip(0, max(first, 0))
+
+    def remove(self, ids: Tensor | Sequence[int]) -> None:
+        """As `PointStream.remove`."""
+        self.inner.remove(ids)
+        for name in ("before", "held"):
+            rows = getattr(self._smoother, name)
+            kept = None if rows is None else rows.select(torch.isin(rows.ids, self.queries.ids))
+            setattr(self._smoother, name, kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As `PointStream.state_dict`."""
+        rows = {name: getattr(self._smoother, name) for name in ("before", "held")}
+        kept = {name: None if value is None else asdict(value) for name, value in rows.items()}
+        return {"inner": saved(self.inner), "radius": self._smoother.radius, **kept}
+
+    @classmethod
+    def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> SmoothStream:
+        """The stream as it was when its state was asked for, on the same network."""
+        again = cls(restored(network, state["inner"]), state["radius"])
+        for name in ("before", "held"):
+            setattr(again._smoother, name, None if state[name] is None else Tracks.from_dict(state[name]))
+        return again
 
 
 def _smoothed(xy: Tensor, usable: Tensor, held: Tensor, radius: int, degree: int) -> Tensor:

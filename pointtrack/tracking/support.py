@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from pointtrack.geometry import grid_points
-from pointtrack.types import Queries
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.stream import WrappingStream, restored, saved, stage
+from pointtrack.types import Queries, Tracks
 
 
 def support_queries(
@@ -28,7 +34,7 @@ def support_queries(
         every_frame: put the global grid on every distinct query frame, not only on frame 0.
 
     Returns:
-        `Queries` with the ids -1, -2, ..., which never meet those of the queries (where the queries have
+        `Queries` that are marked as `support`, with the ids -1, -2, ..., which never meet those of the queries (where the queries have
         negative ids themselves, counting starts below the lowest). Positions are clamped into the image.
         May be empty.
 
@@ -52,7 +58,13 @@ def support_queries(
     frame, xy = torch.cat(frames), torch.cat(points)
     xy = torch.minimum(xy.clamp(min=0), torch.tensor([wh[0] - 1.0, wh[1] - 1.0]))
     lowest = min([0, *queries.ids.tolist()])
-    return Queries(frame, xy, lowest - 1 - torch.arange(len(xy)))
+    names = lowest - 1 - torch.arange(len(xy))
+    return Queries(frame, xy, names, support=torch.ones(len(xy)))
+
+
+def with_support(queries: Queries, wh: tuple[int, int], global_size: int = 5, local_size: int = 0) -> Queries:
+    """The points, and `support_queries` behind them."""
+    return Queries.concat([queries, support_queries(queries, wh, global_size, local_size)])
 
 
 def _square_grid(size: int, extent: float) -> Tensor:
@@ -60,3 +72,42 @@ def _square_grid(size: int, extent: float) -> Tensor:
     side = torch.linspace(-extent / 2, extent / 2, size) if size > 1 else torch.zeros(1)
     y, x = torch.meshgrid(side, side, indexing="ij")
     return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+@stage
+class RequestedStream(WrappingStream):
+    """The stage through which rows leave: the points that were asked for, without the helper points."""
+
+    @property
+    def queries(self) -> Queries:
+        """The points that are tracked now, in the order of the tracks."""
+        return self.inner.queries.requested()
+
+    def push(self, frames: np.ndarray | Tensor) -> Tracks:
+        """As `PointStream.push`."""
+        return self.inner.push(frames).requested()
+
+    def preview(self) -> Tracks:
+        """As `PointStream.preview`."""
+        return self.inner.preview().requested()
+
+    def finish(self) -> Tracks:
+        """As `PointStream.finish`."""
+        return self.inner.finish().requested()
+
+    def add(self, queries: Queries) -> Tracks:
+        """As `PointStream.add`; helper points may be among them."""
+        return self.inner.add(queries).requested()
+
+    def remove(self, ids: Tensor | Sequence[int]) -> None:
+        """As `PointStream.remove`."""
+        self.inner.remove(self.queries.known_ids(ids, "remove"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """As `PointStream.state_dict`."""
+        return {"inner": saved(self.inner)}
+
+    @classmethod
+    def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> RequestedStream:
+        """The stream as it was when its state was asked for, on the same network."""
+        return cls(restored(network, state["inner"]))

@@ -1,4 +1,4 @@
-"""Tracks from frames: `StreamTracker` for frames as they come, `track` for a whole video.
+"""The innermost stage: windows of frames through the network.
 
 The only place that resizes frames to the model's size, adds the batch axis, cuts windows, and undoes it all.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,10 @@ from pointtrack.config import TrackerConfig
 from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
+from pointtrack.tracking.appearance import STRIDE, read_appearance, unit_cells
 from pointtrack.tracking.groups import PointGroup
-from pointtrack.tracking.support import support_queries
-from pointtrack.types import Queries, Tracks, Video
-
-Progress = Callable[[int], None]
+from pointtrack.tracking.stream import stage
+from pointtrack.types import Queries, Tracks
 
 
 def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int]:
@@ -41,7 +40,8 @@ def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int
     return tuple(max(64, 16 * round(side * scale / 16)) for side in image_wh)  # type: ignore[return-value]
 
 
-class StreamTracker:
+@stage
+class WindowStream:
     """Tracks points through frames that arrive in pieces of any size.
 
     Every `push` returns what has become final; `finish` returns the rest. However the frames are cut into
@@ -60,9 +60,11 @@ class StreamTracker:
         ValueError: a query outside the image.
     """
 
+    views = 1  # of a point
+
     def __init__(self, tracker: PointTracker, queries: Queries, image_wh: tuple[int, int], fps: float = 30.0):
         queries.check_inside(None, image_wh)
-        self.tracker, self.fps = tracker, fps
+        self.network, self.fps = tracker, fps
         self.image_wh = (int(image_wh[0]), int(image_wh[1]))
         self.device = next(tracker.parameters()).device
         self.wh = model_wh(self.image_wh, tracker.config)
@@ -77,11 +79,17 @@ class StreamTracker:
         self._pushed = 0
         self._finished = False
         self._ended: WindowLoop | None = None  # as it was before `finish`, for its features
+        self._cells: tuple[int, Tensor] | None = None  # the latest frame that appearance was read on
 
     @property
     def queries(self) -> Queries:
         """The points that are tracked now, in the order of the tracks."""
         return Queries.concat([group.queries for group in self._groups])
+
+    @property
+    def cuts(self) -> set[int]:
+        """None: it does not look for them."""
+        return set()
 
     @property
     def frames_pushed(self) -> int:
@@ -102,7 +110,15 @@ class StreamTracker:
             ValueError: a frame before `earliest`, or one that is not encoded yet.
         """
         loop = self._ended or self._groups[0].loop
-        return rearrange(self.tracker.read_level(loop.features(frame), level), "1 1 h w c -> c h w")
+        return rearrange(self.network.read_level(loop.features(frame), level), "1 1 h w c -> c h w")
+
+    def appearance(self, frame: int, xy: Tensor, ids: Tensor) -> Tensor:
+        """(n, 1, c, 9) what points look like; see `PointStream`."""
+        level = self.network.appearance_level(STRIDE)
+        if self._cells is None or self._cells[0] != frame:
+            self._cells = frame, unit_cells(self.features(frame, level))
+        cells = rescale_points(xy, self.image_wh, self.wh, self.rule) / self.network.level_stride(level)
+        return read_appearance(self._cells[1], cells)[:, None]
 
     @torch.inference_mode()
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -113,7 +129,7 @@ class StreamTracker:
         """
         if self._finished:
             raise ValueError(
-                "StreamTracker: expected push before finish; make a new StreamTracker for a new video"
+                "WindowStream: expected push before finish; make a new WindowStream for a new video"
             )
         parts = [self._rows([(group, None) for group in self._groups], 0), *self._ready]
         self._ready = []
@@ -140,7 +156,7 @@ class StreamTracker:
             ValueError: no frame was pushed yet, or the stream was finished.
         """
         if self._finished or not self._pushed:
-            raise ValueError("StreamTracker: expected preview after the first push and before finish")
+            raise ValueError("WindowStream: expected preview after the first push and before finish")
         if self._waiting:
             self._ready += self._encode()
         last = self._pushed - 1
@@ -150,7 +166,7 @@ class StreamTracker:
     def finish(self) -> Tracks:
         """Track the frames that no full window covered, and return everything that was not yet returned."""
         if self._finished:
-            raise ValueError("StreamTracker: expected finish once")
+            raise ValueError("WindowStream: expected finish once")
         self._finished = True
         early = [*self._ready, *(self._encode() if self._waiting else [])]
         self._ended = copy.copy(self._groups[0].loop)
@@ -178,12 +194,12 @@ class StreamTracker:
                 finished.
         """
         if self._finished:
-            raise ValueError("StreamTracker: expected points to be added before finish")
+            raise ValueError("WindowStream: expected points to be added before finish")
         queries.check_inside(None, self.image_wh)
         first = self.earliest_frame
         if len(queries) and int(queries.frame.min()) < first:
             raise ValueError(
-                f"StreamTracker: expected points on frame {first} or later, got frame {int(queries.frame.min())}; "
+                f"WindowStream: expected points on frame {first} or later, got frame {int(queries.frame.min())}; "
                 "the frames before are gone"
             )
         Queries.concat([self.queries, queries])  # refuses an id that is taken
@@ -201,7 +217,7 @@ class StreamTracker:
         Raises:
             ValueError: an id that no point has.
         """
-        ids = self.queries.known_ids(ids, "StreamTracker")
+        ids = self.queries.known_ids(ids, "WindowStream")
         for group in self._groups:
             kept = ~torch.isin(group.queries.ids, ids)
             group.queries, group.places = group.queries.select(kept), group.places[kept]
@@ -214,7 +230,7 @@ class StreamTracker:
     def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`."""
         if self._finished:
-            raise ValueError("StreamTracker: expected its state to be asked for before finish")
+            raise ValueError("WindowStream: expected its state to be asked for before finish")
         kept = {name: getattr(self, name) for name in ("image_wh", "fps", "_returned", "_pushed")}
         parts = {
             "ready": [asdict(rows) for rows in self._ready],
@@ -223,7 +239,7 @@ class StreamTracker:
         return {**kept, "_waiting": list(self._waiting), **parts}
 
     @classmethod
-    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> StreamTracker:
+    def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> WindowStream:
         """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
         rest = dict(state)
         groups = [PointGroup.from_state_dict(tracker, saved) for saved in rest.pop("groups")]
@@ -244,7 +260,7 @@ class StreamTracker:
 
     def _encode(self) -> list[Tracks]:
         """Encode the waiting frames, and track the windows that they complete; the rows that are final then."""
-        pyramid = self.tracker.encode(torch.cat(self._waiting, dim=1))
+        pyramid = self.network.encode(torch.cat(self._waiting, dim=1))
         self._waiting = []
         found = [group.keep(group.loop.push(pyramid)) for group in self._groups]
         return [
@@ -254,7 +270,7 @@ class StreamTracker:
 
     def _final_rows(self) -> int:
         """Frames that the next window makes final: a step, and in the first one those before its middle."""
-        context = 0 if self._returned else self.tracker.config.window.context
+        context = 0 if self._returned else self.network.config.window.context
         return self._groups[0].loop.step + context
 
     def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
@@ -307,89 +323,3 @@ class StreamTracker:
             visibility[:, points] = part.visibility_logit[0].float().sigmoid().cpu()
             confidence[:, points] = part.confidence_logit[0].float().sigmoid().cpu()
         return xy[:, group.places], visibility[:, group.places], confidence[:, group.places]
-
-
-def track(
-    tracker: PointTracker,
-    video: Video,
-    queries: Queries,
-    *,
-    backward: bool = True,
-    support_grid: int = 5,
-    support_local: int = 0,
-    progress: Progress | None = None,
-) -> Tracks:
-    """Track points through a whole video.
-
-    Args:
-        tracker: from `load_tracker`.
-        video: the frames.
-        queries: points with their frames.
-        backward: also track every point from its query frame back to the first frame; otherwise its track
-            is NaN before that.
-        support_grid: side of a grid of helper points that is tracked along, and left out of the answer;
-            0 for none. They tell the tracker how the rest of the scene moves.
-        support_local: the same around every query, on its frame, 50 pixels wide: they tell how the
-            surroundings of the point move. Costs support_local^2 points per query.
-        progress: called with the number of frames that each step has done; 2 passes over part of the
-            video when points are tracked backward.
-
-    Returns:
-        Tracks over all frames. Each point is exactly where it was asked for on its own frame, visible.
-
-    Raises:
-        ValueError: a query after the last frame or outside the image.
-    """
-    queries.check_inside(len(video), video.wh)
-    if not len(queries):
-        empty = torch.zeros(len(video), 0)
-        return Tracks(empty[..., None].expand(-1, -1, 2), empty, empty, queries, video.wh, fps=video.fps)
-    helpers = support_queries(queries, video.wh, global_size=support_grid, local_size=support_local)
-    everyone = Queries.concat([queries, helpers])
-    tracks = _track_pass(tracker, video.frames, everyone, video.wh, video.fps, progress)
-    late = int(everyone.frame.max())
-    one_window = tracker.config.window.length is None  # tracks both ways at once
-    if backward and late > 0 and not one_window:
-        # The same forward tracking, through the frames late..0, of those points that have frames before theirs.
-        asked_later = everyone.frame > 0
-        points = everyone.select(asked_later)
-        flipped = Queries(late - points.frame, points.xy, points.ids)
-        back = _track_pass(tracker, video.frames[late::-1], flipped, video.wh, video.fps, progress)
-        before = torch.arange(late + 1)[:, None] < points.frame
-        for name in ("xy", "visibility", "confidence"):
-            ahead, reverse = getattr(tracks, name), getattr(back, name).flip(0)
-            where = before if ahead.ndim == 2 else before[..., None]
-            # In place: these tensors were made a few lines above, and nobody else holds them.
-            ahead[: late + 1, asked_later] = torch.where(where, reverse, ahead[: late + 1, asked_later])
-    tracks = tracks.select(slice(0, len(queries)))
-    return tracks if backward else _from_query_on(tracks)
-
-
-def _from_query_on(tracks: Tracks) -> Tracks:
-    """The same, with nothing known before the points' query frames."""
-    early = torch.arange(len(tracks))[:, None] < tracks.queries.frame
-    return replace(
-        tracks,
-        xy=tracks.xy.masked_fill(early[..., None], torch.nan),
-        visibility=tracks.visibility.masked_fill(early, 0.0),
-        confidence=tracks.confidence.masked_fill(early, 0.0),
-    )
-
-
-def _track_pass(
-    tracker: PointTracker,
-    frames: np.ndarray,
-    queries: Queries,
-    wh: tuple[int, int],
-    fps: float,
-    progress: Progress | None,
-) -> Tracks:
-    stream = StreamTracker(tracker, queries, wh, fps)
-    parts = []
-    chunk = tracker.config.window.step
-    for start in range(0, len(frames), chunk):
-        piece = frames[start : start + chunk]
-        parts.append(stream.push(piece))
-        if progress is not None:
-            progress(len(piece))
-    return Tracks.concat([*parts, stream.finish()])

@@ -24,6 +24,8 @@ class Queries:
         xy: (n, 2) points as (x, y) in pixels of the video.
         ids: (n,) distinct whole numbers that name the points for ever; 0..n-1 where not given.
         names: a text for each point, "" where it has none, or no texts at all. They go along into the files.
+        support: (n,) bool, helper points: tracked along so that the others are tracked better, and left out of the answer.
+            None of them where not given.
 
     Lists and arrays are taken too. `frame` and `xy` are kept apart so that (t, x, y) and the (t, y, x)
     of other tools cannot be mixed up.
@@ -36,6 +38,7 @@ class Queries:
     xy: Tensor
     ids: Tensor = None  # type: ignore[assignment]
     names: tuple[str, ...] = ()
+    support: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         xy = torch.as_tensor(self.xy, dtype=torch.float32).detach().cpu()
@@ -50,7 +53,8 @@ class Queries:
         frame = whole_numbers(self.frame, "query frame")
         frame = frame.reshape(1).expand(n).clone() if frame.ndim == 0 else frame
         ids = torch.arange(n) if self.ids is None else whole_numbers(self.ids, "query ids")
-        for name, values in (("query frame", frame), ("query ids", ids)):
+        support = torch.zeros(n) if self.support is None else torch.as_tensor(self.support).detach().cpu()
+        for name, values in (("query frame", frame), ("query ids", ids), ("query support", support)):
             if values.shape != (n,):
                 raise ValueError(f"{name}: expected one per point ({n},), got shape {tuple(values.shape)}")
         if not torch.isfinite(xy).all():
@@ -63,6 +67,7 @@ class Queries:
         object.__setattr__(self, "frame", frame)
         object.__setattr__(self, "xy", xy)
         object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "support", support.bool())
         if isinstance(self.names, str) or len(self.names) not in (0, n):
             raise ValueError(f"query names: expected one per point ({n}) or none, got {self.names!r}")
         names = tuple("" if name is None else str(name) for name in self.names)
@@ -127,11 +132,15 @@ class Queries:
         """The points at the given positions (indices, a slice or a (n,) bool mask), ids kept."""
         places = torch.arange(len(self))[index].tolist() if self.names else ()
         names = tuple(self.names[place] for place in places)
-        return Queries(self.frame[index], self.xy[index], self.ids[index], names)
+        return Queries(self.frame[index], self.xy[index], self.ids[index], names, self.support[index])
+
+    def requested(self) -> Queries:
+        """The points that were asked for, without the helper points."""
+        return self.select(~self.support)
 
     def moved(self, frames: int) -> Queries:
         """The same points with every frame number raised by `frames`."""
-        return Queries(self.frame + frames, self.xy, self.ids, self.names)
+        return replace(self, frame=self.frame + frames)
 
     def named(self, names: Mapping[int, str]) -> Queries:
         """The same points with the names of `names`, by id; those that it lacks keep theirs."""
@@ -154,7 +163,8 @@ class Queries:
         xy = torch.cat([part.xy for part in parts])
         names = tuple(name for part in parts for name in part.names or [""] * len(part))
         ids = None if renumber else torch.cat([part.ids for part in parts])
-        return cls(frame, xy, ids, names)  # type: ignore[arg-type]
+        support = torch.cat([part.support for part in parts])
+        return cls(frame, xy, ids, names, support)  # type: ignore[arg-type]
 
     def known_ids(self, ids: Tensor | Sequence[int], who: str) -> Tensor:
         """(k,) the ids; ValueError, with `who` was asked in front, for one that no point has."""

@@ -34,7 +34,7 @@ class Tracks:
         wh: size of the video as (width, height) in pixels.
         first_frame: frame number of the first row, for pieces of a stream.
         fps: frames per second of the video.
-        states: what became of the points; None where nobody judged it (`StateTracker` does).
+        states: what became of the points; None where nobody judged it (`Tracker(states=True)` does).
         sources: (t, n) who says where each point is, values of `Source`; None where nobody kept it (sessions do).
         times: (t,) seconds of every row in the video, increasing; None where they follow from `fps`, see `seconds`.
 
@@ -169,6 +169,25 @@ class Tracks:
             states=None if self.states is None else self.states[:, index],
             sources=None if self.sources is None else self.sources[:, index],
         )
+
+    def requested(self) -> Tracks:
+        """The points that were asked for, without the helper points."""
+        support = self.queries.support
+        return self.select(~support) if bool(support.any()) else self
+
+    def beside(self, more: Tracks) -> Tracks:
+        """The points of both, whose rows are of the same frames; states where both have them."""
+        parts: dict[str, Any] = {
+            name: torch.cat([getattr(self, name), getattr(more, name)], dim=1)
+            for name in ("xy", "visibility", "confidence")
+        }
+        states = None
+        if self.states is not None and more.states is not None:
+            states = PointStates.blank(len(self), len(self.ids) + len(more.ids))
+            states.put((slice(None), slice(0, len(self.ids))), self.states)
+            states.put((slice(None), slice(len(self.ids), None)), more.states)
+        queries = Queries.concat([self.queries, more.queries])
+        return replace(self, **parts, queries=queries, states=states, sources=None)
 
     def clip(self, start: int = 0, stop: int | None = None) -> Tracks:
         """Rows start..stop-1 as a piece that knows its first frame."""

@@ -10,7 +10,7 @@ import pointtrack as pt
 from benchmarks.frames import bench, push_all
 from benchmarks.machine import moving_texture
 from benchmarks.track import apart, timed, watch
-from pointtrack.tracking.window_stream import track
+from tests.support.streams import track
 
 
 def test_the_parts_of_a_frame_add_up_to_it(tiny_tracker):

@@ -16,9 +16,10 @@ from pointtrack.cli.estimate import RunEstimate, estimate_run
 from pointtrack.cli.report import describe
 from pointtrack.io.track_log import read_spilled
 from pointtrack.io.video import VideoStream, write_video
-from pointtrack.pipeline.resume import track_long
-from pointtrack.regions.stream import RegionTracker
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.pipeline import resume
+from pointtrack.pipeline.files import track_file
+from pointtrack.regions.stream import RegionStream
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries
 from tests.support.states import same_states
 from tests.support.tracks import moving_video, same
@@ -71,19 +72,24 @@ def test_states_are_those_of_a_video_in_memory(run, option):
 
 
 def test_points_of_a_later_frame(run):
-    code, (_, error), _ = run("a", "--frame", 3, "--flat")
-    assert code == 2 and "flat: expected points on frame 0" in error and "--backward=false" in error
-    chosen = ["--frame", 3, "--grid", 2, "--corners", 3, "--backward=false"]
-    assert run("flat", *chosen, "--flat")[0] == 0 and run("whole", *chosen)[0] == 0
-    flat, whole = (pt.load_tracks(run(name, *chosen)[2].with_suffix(".npz")) for name in ("flat", "whole"))
-    assert torch.equal(flat.queries.xy, whole.queries.xy) and flat.queries.frame.tolist() == [3] * 7
-    assert torch.equal(flat.tracked(), whole.tracked()) and not flat.tracked()[2].any()
+    """Backward too, and smoothed."""
+    for backward in ("true", "false"):
+        chosen = ["--frame", 3, "--grid", 2, "--corners", 3, f"--backward={backward}", "--smooth", 2]
+        (_, _, flat), (_, _, whole) = (
+            run("flat", *chosen, "--flat", "--overwrite"),
+            run("whole", *chosen, "--overwrite"),
+        )
+        for name in ("o.npz", "o_smooth.npz"):
+            tracks, expected = (pt.load_tracks(path.with_name(name)) for path in (flat, whole))
+            assert same(tracks, expected) and tracks.queries.frame.tolist() == [3] * 7
+            assert bool(tracks.tracked()[2].any()) == (backward == "true")
+        assert sorted(path.name for path in flat.parent.iterdir()) == ["o.mp4", "o.npz", "o_smooth.npz"]
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--smooth", "2"], "smooth: expected 0 with --flat"),
+        (["--smooth", "-2"], "smooth: expected 0 or more frames"),
         (["--frame", "6"], r"frame: expected 0..5, got 6"),
         (["--frame", "-1"], r"frame: expected 0..5, got -1"),
         (["--points", "0,100,20"], "inside the 64 x 48 image"),
@@ -100,10 +106,10 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     out = tmp_path / "killed" / "o.mp4"
 
     def killed(*arguments, **settings):
-        track_long(*arguments, **{**settings, "state_seconds": 0})
+        track_file(*arguments, **settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_flat, "track_long", killed)
+    monkeypatch.setattr(cli_flat, "track_file", killed)
     assert run("killed", "--grid", 3, "--flat")[0] == 130
     assert len(read_spilled(out.with_suffix(".tracks"))) == 6
     monkeypatch.undo()
@@ -111,7 +117,7 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     assert code == 2 and "resume: expected the points" in error
     code, (_, error), _ = run("killed", "--grid", 3, "--resume", "--states")
     assert code == 2 and "resume: expected the states of the run to go on with, none" in error
-    monkeypatch.setattr(StreamTracker, "push", lambda *_: pytest.fail("tracked again"))
+    monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("tracked again"))
     assert run("killed", "--grid", 3, "--resume")[0] == 0
     tracks, wanted = pt.load_tracks(out.with_suffix(".npz")), pt.load_tracks(expected.with_suffix(".npz"))
     assert tracks.xy.equal(wanted.xy)
@@ -125,19 +131,23 @@ def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_p
     def main(name: str, *more: str) -> int:
         return cli.main(["track", str(path), *points, *tracker, *more, "--out", str(tmp_path / name)])
 
-    def killed(tracker, stream, *arguments, **settings):
-        def frames():
+    def killed(tracker, opened, *arguments, **settings):
+        def frames(stream):
             yield from islice(stream, 13)
             raise KeyboardInterrupt
 
-        watched = VideoStream(frames(), stream.fps, None, stream.name)
-        return track_long(tracker, watched, *arguments, **{**settings, "state_seconds": 0})
+        def watched(seconds):
+            stream = opened(seconds)
+            return VideoStream(frames(stream), stream.fps, None, stream.name)
 
-    monkeypatch.setattr(cli_flat, "track_long", killed)
+        return track_file(tracker, watched, *arguments, **settings)
+
+    monkeypatch.setattr(cli_flat, "track_file", killed)
+    monkeypatch.setattr(resume, "STATE_SECONDS", 0)
     assert main("flat", "--flat") == 130
     monkeypatch.undo()
-    pushed, push = [], RegionTracker.push
-    monkeypatch.setattr(RegionTracker, "push", lambda self, frame: pushed.append(frame) or push(self, frame))
+    pushed, push = [], RegionStream.push
+    monkeypatch.setattr(RegionStream, "push", lambda self, frame: pushed.append(frame) or push(self, frame))
     assert main("flat", "--resume") == 0
     assert len(pushed) == 4, "from the state on, which was written with the second window"
     assert main("whole") == 0
@@ -174,9 +184,9 @@ def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, ca
 
 def test_an_estimate_is_measured_on_one_window(tiny_tracker, monkeypatch):
     pushed = []
-    push = StreamTracker.push
+    push = WindowStream.push
     monkeypatch.setattr(
-        StreamTracker, "push", lambda self, frames: pushed.append(len(frames)) or push(self, frames)
+        WindowStream, "push", lambda self, frames: pushed.append(len(frames)) or push(self, frames)
     )
     queries = Queries(torch.arange(5), torch.ones(5, 2))
     estimate = estimate_run(tiny_tracker, queries, (64, 48))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pointtrack.models.compile import compile_tracker
-from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries
+from tests.support.streams import track
 from tests.support.tracks import moving_video
 
 

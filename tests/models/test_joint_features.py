@@ -10,7 +10,7 @@ from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
 from pointtrack.layers.trunk import trunk_channels
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 
 CONFIG = TrackerConfig(
@@ -68,7 +68,7 @@ def test_chunk_size_does_not_change_tracks_and_features(chunk):
     queries = Queries(torch.tensor([0, 10, 20]), torch.tensor([[20.0, 20.0], [60.0, 30.0], [5.0, 50.0]]))
 
     def tracked(size):
-        stream = StreamTracker(joint, queries, (96, 64))
+        stream = WindowStream(joint, queries, (96, 64))
         rows = [stream.push(piece) for piece in frames.split(size)]
         seen = stream.features(9, joint.appearance_level(16))
         return Tracks.concat([*rows, stream.finish()]), seen

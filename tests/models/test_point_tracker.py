@@ -8,7 +8,8 @@ import torch
 import pointtrack as pt
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import WindowLoop
-from pointtrack.tracking.window_stream import StreamTracker, track
+from pointtrack.tracking.window_stream import WindowStream
+from tests.support.streams import track
 from tests.support.tracks import moving_video, same, some_queries
 
 WH = (96, 64)
@@ -40,7 +41,7 @@ def test_answers_in_bfloat16_are_near(tiny_tracker, tiny_config, kind):
 
 
 def test_features_are_kept_in_bfloat16_and_shown_in_float32(tiny_tracker):
-    stream = StreamTracker(narrow(tiny_tracker), some_queries(4, WH), WH)
+    stream = WindowStream(narrow(tiny_tracker), some_queries(4, WH), WH)
     stream.push(moving_video(9, WH).frames)
     assert stream.features(6, 0).dtype == torch.float32
     kept = stream.state_dict()["groups"][0]["loop"]["_pieces"]
@@ -49,9 +50,9 @@ def test_features_are_kept_in_bfloat16_and_shown_in_float32(tiny_tracker):
 
 def test_a_stream_in_bfloat16_goes_on_from_its_state(tiny_tracker):
     video, queries = moving_video(20, WH), some_queries(12, WH)
-    stream = StreamTracker(narrow(tiny_tracker), queries, WH)
+    stream = WindowStream(narrow(tiny_tracker), queries, WH)
     stream.push(video.frames[:11])
-    again = StreamTracker.from_state_dict(tiny_tracker, stream.state_dict())
+    again = WindowStream.from_state_dict(tiny_tracker, stream.state_dict())
     rest, other = (pt.Tracks.concat([x.push(video.frames[11:]), x.finish()]) for x in (stream, again))
     assert same(other, rest)
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from pointtrack.onnx.runtime import OnnxTracker
-from pointtrack.tracking.window_stream import StreamTracker, track
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from pointtrack.zoo import load_tracker
 from tests.onnx.conftest import CLIP_FRAMES, POINTS, WH
+from tests.support.streams import track
 
 PX, PROBABILITY = 1e-3, 1e-4
 
@@ -60,7 +61,7 @@ def test_a_point_does_not_notice_how_many_places_are_empty(ours, clip):
 def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, requested):
     video, found = clip(14), []
     for tracker in ours:
-        stream = StreamTracker(tracker, requested(6), video.wh)
+        stream = WindowStream(tracker, requested(6), video.wh)
         parts, first = [], []
         for t, frame in enumerate(video.frames):
             if t == 10:

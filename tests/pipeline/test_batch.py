@@ -5,8 +5,8 @@ import torch
 
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.batch import track_batch
-from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries
+from tests.support.streams import track
 from tests.support.trackers import variant
 from tests.support.tracks import moving_video, some_queries
 

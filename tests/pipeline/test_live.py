@@ -17,12 +17,14 @@ from pointtrack.cli.live_server import LiveServer
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
 from pointtrack.io.video import write_video
 from pointtrack.pipeline.live import LiveTracker
-from pointtrack.states.stream import StateOptions, StateTracker
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.states.stream import StateOptions
 from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import StreamTracker, track
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
 from tests.support.states import GENEROUS
+from tests.support.streams import state_stream, track
 from tests.support.tracks import moving_video, same
 
 WH = (64, 48)
@@ -83,7 +85,7 @@ def test_one_in_one_out_and_all_becomes_final(tiny_tracker):
 def test_first_answers_are_those_of_the_stream(tiny_tracker):
     results, _, _ = live_run(tiny_tracker, iter(VIDEO.frames))
     helpers = support_queries(QUERIES, WH)
-    stream = StreamTracker(tiny_tracker, Queries.concat([QUERIES, helpers]), WH)
+    stream = WindowStream(tiny_tracker, Queries.concat([QUERIES, helpers]), WH)
     for result, frame in zip(results, VIDEO.frames, strict=True):
         stream.push(frame)
         assert same(result.tracks, stream.preview().select(slice(0, 3)))
@@ -232,7 +234,9 @@ def test_states_are_those_of_the_stream(tiny_tracker, redetect):
     video = np.concatenate([VIDEO.frames[:12], 255 - VIDEO.frames[12:]])
     pieces, options = [], StateOptions(GENEROUS, redetect=redetect)
     reader = FrameReader(iter(video), drop=False)
-    with LiveTracker(tiny_tracker, QUERIES, reader, on_final=pieces.append, states=options) as live:
+    with LiveTracker(
+        tiny_tracker, QUERIES, reader, on_final=pieces.append, options=TrackOptions(options)
+    ) as live:
         results = []
         for result in live:
             results.append(result)
@@ -248,7 +252,7 @@ def test_states_are_those_of_the_stream(tiny_tracker, redetect):
     assert (lost | found)[12:, 1:].all() and found.any() == redetect, "from the cut on"
     assert (results[11].tracks.states.state[0, :2] != PointState.LOST).all()
     assert (results[12].tracks.states.state == PointState.LOST).all(), "at once"
-    stream = StateTracker(tiny_tracker, QUERIES, WH, rules=GENEROUS, redetect=redetect)
+    stream = state_stream(tiny_tracker, QUERIES, WH, rules=GENEROUS, redetect=redetect)
     for result, frame in zip(results[:9], video[:9], strict=True):
         stream.push(frame)
         assert torch.equal(result.tracks.states.state, stream.preview().states.state)

@@ -10,8 +10,8 @@ from pointtrack.io.track_arrays import open_dense
 from pointtrack.pipeline import passes as dense
 from pointtrack.pipeline.passes import chunks_per_pass, track_dense
 from pointtrack.tracking.queries import stride_queries
-from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks
+from tests.support.streams import track
 from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
@@ -103,7 +103,9 @@ def test_a_run_that_was_stopped_goes_on(tiny_tracker, tmp_path, monkeypatch):
 
     begun = []
     chunks = dense._track_chunks
-    monkeypatch.setattr(dense, "_track_chunks", lambda *args: begun.append(args[3][0].start) or chunks(*args))
+    monkeypatch.setattr(
+        dense, "_track_chunks", lambda *args: begun.append(int(args[2][0].ids[0])) or chunks(*args)
+    )
     counts = []
     track_dense(
         tiny_tracker, VIDEO, queries, chunk=2, memory=ALL, out=tmp_path / "a", resume=True,

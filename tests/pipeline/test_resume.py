@@ -10,16 +10,19 @@ import torch
 
 from pointtrack.io.track_log import read_spilled
 from pointtrack.io.video import VideoStream, open_video
-from pointtrack.pipeline.resume import draw_long, state_path, track_long
-from pointtrack.regions.stream import RegionOptions, track_regions
-from pointtrack.states.stream import StateOptions, track_states
-from pointtrack.tracking.window_stream import StreamTracker, track
+from pointtrack.pipeline.resume import state_path
+from pointtrack.pipeline.run import replay
+from pointtrack.pipeline.sinks import FinalSink, Trail
+from pointtrack.regions.placement import RegionOptions
+from pointtrack.states.stream import StateOptions
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
 from pointtrack.viz.styles import TrackStyle
 from pointtrack.viz.tracks import draw_tracks
 from pointtrack.zoo import load_tracker
 from tests.support.states import same_states
+from tests.support.streams import track, track_long, track_regions, track_states
 from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
@@ -33,8 +36,10 @@ OPTIONS = {"plain": {}, "states": {"states": STATES}, "regions": {"regions": REG
 
 # Run by another process, which kills itself before the 33rd frame.
 KILLED = """
-import os, signal, sys
-from pointtrack.pipeline.resume import track_long
+import os, signal, sys, types
+sys.modules["tests"] = types.ModuleType("tests")  # there are packages that install one of that name
+sys.modules["tests"].__path__ = ["tests"]
+from tests.support.streams import track_long
 from pointtrack.zoo import load_tracker
 from pointtrack.io.video import open_video
 from tests.pipeline.test_resume import OPTIONS, QUERIES, VIDEO
@@ -81,8 +86,6 @@ def test_with_states_too(tiny_tracker, tmp_path):
     assert track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, states=STATES) == 45
     tracks = read_spilled(path)
     assert same(tracks, expected) and same_states(tracks.states, expected.states)
-    drawn = [frame for frame, _ in draw_long(open_video(VIDEO), path)]
-    assert np.array_equal(np.stack(drawn), draw_tracks(VIDEO, expected).frames)
 
 
 @pytest.mark.parametrize(("options", "support_grid"), [(REGIONS, 5), (RegionOptions(box=(4, 4, 60, 40)), 0)])
@@ -128,8 +131,8 @@ def test_tracks_behind_the_last_state_are_tracked_again(
         track_long(tiny_tracker, open_video(breaking(at), fps=10), QUERIES, path, state_seconds=0.5)
     assert state_path(path).exists() == bool(states_until)
     monkeypatch.undo()
-    push = StreamTracker.push
-    monkeypatch.setattr(StreamTracker, "push", lambda self, frame: tracked.append(frame) or push(self, frame))
+    push = WindowStream.push
+    monkeypatch.setattr(WindowStream, "push", lambda self, frame: tracked.append(frame) or push(self, frame))
     track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True)
     assert same(read_spilled(path), expected)
     assert len(tracked) < 45 or not states_until
@@ -138,7 +141,7 @@ def test_tracks_behind_the_last_state_are_tracked_again(
 def test_a_finished_run_is_not_run_again(tiny_tracker, tmp_path, monkeypatch):
     path = tmp_path / "a.tracks"
     track_long(tiny_tracker, open_video(VIDEO), QUERIES, path)
-    monkeypatch.setattr(StreamTracker, "push", lambda *_: pytest.fail("tracked again"))
+    monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("tracked again"))
     assert track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True) == 45
 
 
@@ -183,19 +186,25 @@ def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
 def test_what_cannot_be_tracked_long_is_refused(tiny_tracker, tmp_path):
     with pytest.raises(ValueError, match="cuts: expected frames or 'auto' for a long video, got a function"):
         track_long(tiny_tracker, open_video(VIDEO), QUERIES, tmp_path / "a", states=StateOptions(cuts=bool))
-    with pytest.raises(ValueError, match="expected states or regions, got both"):
-        track_long(tiny_tracker, open_video(VIDEO), QUERIES, tmp_path / "a", states=STATES, regions=REGIONS)
     object.__setattr__(tiny_tracker.config.window, "length", None)
     with pytest.raises(ValueError, match="needs the whole video at once"):
         track_long(tiny_tracker, open_video(VIDEO), QUERIES, tmp_path / "a.tracks")
 
 
 @pytest.mark.parametrize("trail", [0, 3, 20])
-def test_drawn_one_by_one_as_in_memory(tiny_tracker, tmp_path, expected, trail):
-    path = tmp_path / "a.tracks"
-    track_long(tiny_tracker, open_video(VIDEO), QUERIES, path)
+def test_drawn_piece_by_piece_as_in_memory(expected, trail):
     style = TrackStyle(trail=trail)
-    drawn = list(draw_long(open_video(VIDEO), path, style))
+    pieces = [expected.clip(*part) for part in ((0, 4), (4, 5), (5, 30), (30, 45))]
+    sink = Drawn(style)
+    replay(open_video(VIDEO), pieces, [sink])
     wanted = draw_tracks(VIDEO, expected, style)
-    assert np.array_equal(np.stack([frame for frame, _ in drawn]), wanted.frames)
-    assert [seconds for _, seconds in drawn] == VIDEO.times.tolist()
+    assert np.array_equal(np.stack([frame for frame, _ in sink.drawn]), wanted.frames)
+    assert [seconds for _, seconds in sink.drawn] == VIDEO.times.tolist()
+
+
+class Drawn(FinalSink):
+    def __init__(self, style: TrackStyle):
+        self.trail, self.drawn = Trail(style), []
+
+    def write(self, piece) -> None:
+        self.drawn += self.trail.draw(piece)

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from pointtrack.regions.crop import RegionStream
-from pointtrack.regions.placement import first_camera
-from pointtrack.regions.stream import RegionOptions, RegionTracker
+from pointtrack.regions.crop import CropStream
+from pointtrack.regions.placement import RegionOptions, first_camera
+from pointtrack.tracking.stream import PointStream, restored, saved
 from pointtrack.tracking.support import support_queries
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
+from tests.support.streams import region_stream
 from tests.support.tracks import moving_video, same
 
 WH = (64, 48)
@@ -18,11 +19,11 @@ SMALL = RegionOptions(wh=(32, 24), max_regions=3, update_interval=4)
 QUERIES = Queries([0, 0, 3, 3], [[10, 10], [12, 12], [50, 40], [49, 38]])
 
 
-def regions(tracker, queries=QUERIES, **options) -> RegionTracker:
-    return RegionTracker(tracker, queries, WH, VIDEO.fps, **{"options": SMALL, **options})
+def regions(tracker, queries=QUERIES, **options) -> PointStream:
+    return region_stream(tracker, queries, WH, VIDEO.fps, **{"options": SMALL, **options})
 
 
-def rest_of(stream: RegionTracker | StreamTracker, start: int) -> Tracks:
+def rest_of(stream: PointStream, start: int) -> Tracks:
     return Tracks.concat([stream.push(VIDEO.frames[start:]), stream.finish()])
 
 
@@ -39,18 +40,18 @@ def test_points_that_join_have_a_region_as_from_the_start_and_the_others_do_not_
     for pixels in VIDEO.frames[:14]:
         buffer[:] = pixels  # as a camera does that uses its memory again
         parts.append(stream.push(buffer))
-    assert stream.earliest_frame == 7 and stream.lag == 7
-    stream.add(queries)
+    assert stream.earliest_frame == 4 and stream.lag == 7
+    assert stream.add(queries).xy.shape == (3, 2, 2), "frames 4 to 6 were returned before"
     assert stream.queries.ids.tolist() == [0, 1, 2, 3, 100, 101]
     tracks = Tracks.concat([*parts, rest_of(stream, 14)])
     assert same(tracks.select(slice(0, 4)), rest_of(regions(tiny_tracker), 0))
 
     camera = first_camera(queries, SMALL.wh, WH, SMALL)
-    region = RegionStream(
+    region = CropStream(
         tiny_tracker, queries, camera, VIDEO.fps, support_grid=5, update_interval=SMALL.update_interval
     )
     own = Tracks.concat([*(region.push(pixels) for pixels in VIDEO.frames[frame:]), region.finish()])
-    whole = StreamTracker(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH)
+    whole = WindowStream(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH)
     whole.push(VIDEO.frames[:14])
     late = whole.add(queries)
     expected = Tracks.concat([late, rest_of(whole, 14).select(slice(-2, None))])
@@ -62,6 +63,18 @@ def test_points_that_join_have_a_region_as_from_the_start_and_the_others_do_not_
         wanted = torch.where(where, getattr(own, name), getattr(expected, name))
         assert getattr(found, name).equal(wanted), name
     assert not tracks.clip(0, frame).select([4, 5]).tracked().any()
+
+
+@pytest.mark.parametrize("keeps_frames", [True, False])
+def test_points_on_frames_that_are_gone_join_without_a_region(tiny_tracker, keeps_frames):
+    stream = regions(tiny_tracker, keeps_frames=keeps_frames)
+    whole = WindowStream(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH, VIDEO.fps)
+    parts = []
+    for one in (stream, whole):
+        one.push(VIDEO.frames[:14])
+        parts.append([one.add(new_points(5)), rest_of(one, 14).select(slice(-2, None))])
+    (late, rest), (wanted, expected) = parts
+    assert same(Tracks.concat([late, rest]), Tracks.concat([wanted, expected]))
 
 
 def test_points_removed_are_gone_and_the_others_keep_their_tracks(tiny_tracker):
@@ -79,7 +92,7 @@ def test_points_removed_are_gone_and_the_others_keep_their_tracks(tiny_tracker):
 def test_regions_are_at_most_so_many_until_one_is_not_wanted_any_more(tiny_tracker):
     two = RegionOptions(wh=(32, 24), max_regions=2)
     full, freed = (regions(tiny_tracker, options=two) for _ in range(2))
-    whole = StreamTracker(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH)
+    whole = WindowStream(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH)
     for stream in (full, freed, whole):
         stream.push(VIDEO.frames[:14])
     freed.remove([0])
@@ -106,11 +119,11 @@ def test_points_that_cannot_be_added(tiny_tracker):
     stream, other = regions(tiny_tracker), regions(tiny_tracker, keeps_frames=False)
     for each in (stream, other):
         each.push(VIDEO.frames[:14])
-    assert (stream.earliest_frame, other.earliest_frame) == (7, 14)
+    assert (stream.earliest_frame, other.earliest_frame) == (4, 4)
     outside = Queries([15], [[64.0, 3.0]], [100])
     for each, queries, message in (
-        (stream, new_points(6), "frame 7 or later, got frame 6"),
-        (other, new_points(13), "frame 14 or later, got frame 13"),
+        (stream, new_points(3), "frame 4 or later, got frame 3"),
+        (other, new_points(3), "frame 4 or later, got frame 3"),
         (stream, outside, "inside the 64 x 48 image"),
         (stream, Queries([15], [[4.0, 3.0]], [3]), "distinct ids"),
     ):
@@ -135,8 +148,8 @@ def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
         stream.remove([0, 2])
         stream.add(Queries([count - 2], [[20.0, 20.0]], [50]))
     stream.push(VIDEO.frames[count - 1])
-    torch.save(stream.state_dict(), tmp_path / "state")
-    again = RegionTracker.from_state_dict(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
+    torch.save(saved(stream), tmp_path / "state")
+    again = restored(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
     assert (again.frames_pushed, again.lag, again.earliest_frame) == (
         count,
         stream.lag,
@@ -154,8 +167,8 @@ def test_only_frames_that_are_not_final_are_kept(tiny_tracker):
     stream = regions(tiny_tracker, QUERIES.select([0, 1]))
     for _ in range(2):
         rows = stream.push(VIDEO.frames)
-        assert stream.earliest_frame == rows.first_frame + len(rows) == stream.frames_pushed - stream.lag
+        assert rows.first_frame + len(rows) == stream.frames_pushed - stream.lag
         assert stream.lag < 8, "a window"
-        kept = stream.state_dict()["frames"]
+        kept = stream.inner.state_dict()["frames"]
         assert len(kept) == stream.lag and kept[-1].numpy().tobytes() == VIDEO.frames[-1].tobytes()
-    assert regions(tiny_tracker, keeps_frames=False).state_dict()["frames"] is None
+    assert regions(tiny_tracker, keeps_frames=False).inner.state_dict()["frames"] is None

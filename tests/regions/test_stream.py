@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.regions.crop import Camera, RegionStream
-from pointtrack.regions.placement import group_points
-from pointtrack.regions.stream import RegionOptions, RegionTracker, track_regions
-from pointtrack.tracking.window_stream import StreamTracker, track
+from pointtrack.regions.crop import Camera, CropStream
+from pointtrack.regions.placement import RegionOptions, group_points
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
+from tests.support.streams import region_stream, track, track_regions
 from tests.support.trackers import variant
 from tests.support.tracks import moving_video, same, some_queries
 
@@ -76,7 +76,7 @@ def test_points_without_a_region_are_exactly_those_of_the_whole_frame(tiny_track
 def test_however_frames_arrive_the_answer_is_the_same(tiny_tracker, chunk):
     video = moving_video(13, WH)
     queries = Queries([0, 0, 3, 9], [[10, 10], [12, 12], [50, 40], [30, 20]])
-    stream = RegionTracker(tiny_tracker, queries, WH, video.fps, options=SMALL)
+    stream = region_stream(tiny_tracker, queries, WH, video.fps, options=SMALL)
     parts = [stream.push(frames) for frames in video.split(chunk)]
     assert len(parts[0]) < len(video), "rows that are not final were returned"
     found = Tracks.concat([*parts, stream.finish()])
@@ -88,7 +88,7 @@ def test_a_region_that_moves_with_a_pan_sees_a_still_picture(tiny_tracker, monke
     """Points told to be where the picture goes: every crop shows the same pixels."""
     crops = []
     video = moving_video(9, WH)  # passes by to the left by 2 pixels a frame
-    push = StreamTracker.push
+    push = WindowStream.push
     queries = Queries([0, 0], [[44, 20], [46, 22]])
 
     def told(self):
@@ -104,9 +104,11 @@ def test_a_region_that_moves_with_a_pan_sees_a_still_picture(tiny_tracker, monke
         return left_tops[number]
 
     monkeypatch.setattr(Camera, "left_top", noted)
-    monkeypatch.setattr(StreamTracker, "preview", told)
-    monkeypatch.setattr(StreamTracker, "push", lambda self, frame: crops.append(frame) or push(self, frame))
-    region = RegionStream(
+    monkeypatch.setattr(WindowStream, "preview", told)
+    monkeypatch.setattr(
+        WindowStream, "push", lambda self, frame: (len(frame) and crops.append(frame)) or push(self, frame)
+    )
+    region = CropStream(
         tiny_tracker, queries, Camera((28, 10), (32, 24), WH), 10, support_grid=2, update_interval=1
     )
     for frame in video.frames:
@@ -136,7 +138,7 @@ def test_a_crop_never_reaches_beyond_the_frame():
 def test_a_point_outside_its_crop_is_where_the_whole_frame_says(tiny_tracker):
     video = moving_video(9, WH)
     queries = Queries([0, 0], [[20, 20], [33, 20]])
-    region = RegionStream(
+    region = CropStream(
         tiny_tracker, queries, Camera((8, 8), (28, 24), WH), 10, support_grid=5, update_interval=2
     )
     own = Tracks.concat([*(region.push(frame) for frame in video.frames), region.finish()])
@@ -168,8 +170,8 @@ def test_neighbours_on_a_frame_share_a_region():
         ({"wh": (32, 24), "box": (0, 0, 32, 24)}, "expected wh or box, got both"),
         ({"box": (30, 0, 20, 20)}, "x0 < x1"),
         ({"wh": (1, 1)}, "2 pixels or more"),
-        ({"most": 0}, "1 or more"),
-        ({"every": 0}, "1 or more"),
+        ({"max_regions": 0}, "1 or more"),
+        ({"update_interval": 0}, "1 or more"),
     ],
 )
 def test_impossible_regions_are_refused(tiny_tracker, options, message):

@@ -10,12 +10,11 @@ import pointtrack as pt
 from benchmarks.states import count, pan_scene, twin_scene
 from pointtrack.cli import main as cli
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.states.stream import StateTracker, track_states
-from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
 from pointtrack.zoo import load_tracker
 from tests.support.states import GENEROUS, same_states
+from tests.support.streams import state_stream, track, track_states
 from tests.support.tracks import moving_video, same, some_queries
 
 VIDEO = moving_video(21, (64, 48))
@@ -41,7 +40,7 @@ def whole_tracker(tiny_tracker):
 
 
 def run(tracker, chunk: int, **options) -> Tracks:
-    stream = StateTracker(tracker, QUERIES, VIDEO.wh, VIDEO.fps, **options)
+    stream = state_stream(tracker, QUERIES, VIDEO.wh, VIDEO.fps, **options)
     parts = [stream.push(frames) for frames in VIDEO.split(chunk)]
     return Tracks.concat([*parts, stream.finish()])
 
@@ -99,7 +98,7 @@ def test_cuts_may_be_told_frame_by_frame(tiny_tracker):
 
 
 def test_the_newest_answer_knows_what_is_lost(tiny_tracker):
-    stream = StateTracker(tiny_tracker, QUERIES, VIDEO.wh, cuts=[18], rules=GENEROUS)
+    stream = state_stream(tiny_tracker, QUERIES, VIDEO.wh, cuts=[18], rules=GENEROUS)
     stream.push(VIDEO.frames[:18])
     before = stream.preview()
     assert before.first_frame == 17
@@ -115,7 +114,7 @@ def test_the_newest_answer_knows_what_is_lost(tiny_tracker):
 
 @pytest.mark.parametrize("redetect", [False, True])
 def test_after_the_end_no_more_frames_are_taken(tiny_tracker, redetect):
-    stream = StateTracker(tiny_tracker, QUERIES, VIDEO.wh, redetect=redetect)
+    stream = state_stream(tiny_tracker, QUERIES, VIDEO.wh, redetect=redetect)
     stream.push(VIDEO.frames[:8])
     stream.finish()
     with pytest.raises(ValueError, match="expected push before finish"):
@@ -152,16 +151,16 @@ def test_cuts_are_found_unless_they_are_told(tiny_tracker):
     told = track_states(tiny_tracker, video, queries, rules=GENEROUS, cuts=[])
     assert (told.states.state[10:, :2] != PointState.LOST).any(), "what is told goes before what is found"
     with pytest.raises(ValueError, match="cuts: expected 'auto', frames, or a function, got 'none'"):
-        StateTracker(tiny_tracker, QUERIES, VIDEO.wh, cuts="none")
+        state_stream(tiny_tracker, QUERIES, VIDEO.wh, cuts="none")
 
 
 def test_no_points_and_wrong_ones(tiny_tracker):
     none = track_states(tiny_tracker, VIDEO, Queries(torch.zeros(0), torch.zeros(0, 2)))
     assert none.states.state.shape == (21, 0)
     with pytest.raises(ValueError, match="query ids: expected 0 or more, got -3"):
-        StateTracker(tiny_tracker, Queries([0], [[5.0, 5.0]], [-3]), VIDEO.wh)
+        state_stream(tiny_tracker, Queries([0], [[5.0, 5.0]], [-3]), VIDEO.wh)
     with pytest.raises(ValueError, match="inside the 64 x 48 image"):
-        StateTracker(tiny_tracker, Queries([0], [[99.0, 5.0]]), VIDEO.wh)
+        state_stream(tiny_tracker, Queries([0], [[99.0, 5.0]]), VIDEO.wh)
 
 
 def test_points_leave_a_pan_and_return_with_places_outside_the_image(quick_small):

@@ -1,4 +1,4 @@
-"""A stream of tracks that are known beforehand, in the place of `StreamTracker`: for tests of what uses tracks."""
+"""A stream of tracks that are known beforehand, in the place of `WindowStream`: for tests of what uses tracks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pointtrack.types import Queries, Tracks
 from tests.support.scenes import Scene
 
 STEP = 4  # frames that become final together
-# Whatever takes a tracker takes this one, once `ExactStream` stands in the place of `StreamTracker`.
+# Whatever takes a tracker takes this one, once `ExactStream` stands in the place of `WindowStream`.
 TRACKER = SimpleNamespace(
     config=SimpleNamespace(
         name="exact", window=SimpleNamespace(step=STEP), correlation=SimpleNamespace(levels=1)
@@ -28,7 +28,7 @@ TRACKER = SimpleNamespace(
 def use_exact_tracks(monkeypatch, scene: Scene) -> None:
     """From now on sessions and walks on this scene know exactly where points go, and see colours."""
     monkeypatch.setattr(ExactStream, "scene", scene, raising=False)
-    monkeypatch.setattr(feed, "StreamTracker", ExactStream)
+    monkeypatch.setattr(feed, "WindowStream", ExactStream)
     monkeypatch.setattr(points, "tracker_features", lambda tracker: colours)
 
 
@@ -46,7 +46,7 @@ class ExactStream:
     scene: Scene
 
     def __init__(self, tracker, queries: Queries, image_wh: tuple[int, int], fps: float = 30.0):
-        self.tracker, self.queries, self.wh = tracker, queries, image_wh
+        self.network, self.queries, self.wh = tracker, queries, image_wh
         self.frames: list[int] = []
         self.returned = 0
         self.frames_pushed = 0

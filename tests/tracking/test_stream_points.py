@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pointtrack.geometry import resize_frames
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from tests.support.tracks import moving_video, same, some_queries
 
@@ -18,7 +18,7 @@ def new_points(frame: int, first_id: int = 100) -> Queries:
 
 def run(tracker, queries: Queries, adds: dict[int, Queries]) -> tuple[Tracks, dict[int, Tracks]]:
     """Frames one by one; points are added after so many frames."""
-    stream = StreamTracker(tracker, queries, WH)
+    stream = WindowStream(tracker, queries, WH)
     parts, caught_up = [], {}
     for count, frame in enumerate(VIDEO.frames, 1):
         parts.append(stream.push(frame))
@@ -39,7 +39,7 @@ def test_points_that_join_do_not_disturb_the_others(tiny_tracker, count):
 @pytest.mark.parametrize("count", [13, 17, 22])
 def test_a_point_added_is_tracked_like_one_of_a_stream_that_starts_there(tiny_tracker, count):
     """Windows of both lie on the same frames, so the answers are the same to the last bit."""
-    stream = StreamTracker(tiny_tracker, some_queries(1, WH), WH)
+    stream = WindowStream(tiny_tracker, some_queries(1, WH), WH)
     parts = [stream.push(VIDEO.frames[:count])]
     first = stream.earliest_frame
     assert 0 < first <= len(parts[0])
@@ -48,7 +48,7 @@ def test_a_point_added_is_tracked_like_one_of_a_stream_that_starts_there(tiny_tr
     assert late.first_frame == first and len(late) == len(parts[0]) - first
     joined = Tracks.concat([late, rest.select(slice(7, 9))])
 
-    other = StreamTracker(tiny_tracker, new_points(0), WH)
+    other = WindowStream(tiny_tracker, new_points(0), WH)
     wanted = Tracks.concat([other.push(VIDEO.frames[first:]), other.finish()])
     for name in ("xy", "visibility", "confidence"):
         got, expected = getattr(joined, name), getattr(wanted, name)
@@ -58,7 +58,7 @@ def test_a_point_added_is_tracked_like_one_of_a_stream_that_starts_there(tiny_tr
 def test_a_point_removed_leaves_the_others_as_they_are(tiny_tracker):
     queries = some_queries(1, WH)
     alone, _ = run(tiny_tracker, queries, {})
-    stream = StreamTracker(tiny_tracker, queries, WH)
+    stream = WindowStream(tiny_tracker, queries, WH)
     parts = [stream.push(VIDEO.frames[:12])]
     stream.remove([2, 5])
     parts.append(stream.push(VIDEO.frames[12:]))
@@ -69,7 +69,7 @@ def test_a_point_removed_leaves_the_others_as_they_are(tiny_tracker):
 
 
 def test_all_points_may_go_and_others_come(tiny_tracker):
-    stream = StreamTracker(tiny_tracker, some_queries(1, WH), WH)
+    stream = WindowStream(tiny_tracker, some_queries(1, WH), WH)
     parts = [stream.push(VIDEO.frames[:10])]
     stream.remove(range(7))
     assert len(stream.queries) == 0
@@ -99,7 +99,7 @@ def test_a_stream_may_start_without_points(tiny_tracker):
     ],
 )
 def test_points_that_cannot_be_added(tiny_tracker, queries, message):
-    stream = StreamTracker(tiny_tracker, some_queries(1, WH), WH)
+    stream = WindowStream(tiny_tracker, some_queries(1, WH), WH)
     stream.push(VIDEO.frames[:14])
     with pytest.raises(ValueError, match=message):
         stream.add(queries)
@@ -110,14 +110,14 @@ def test_points_that_cannot_be_added(tiny_tracker, queries, message):
 
 
 def test_only_points_that_are_there_can_be_removed(tiny_tracker):
-    stream = StreamTracker(tiny_tracker, some_queries(1, WH), WH)
+    stream = WindowStream(tiny_tracker, some_queries(1, WH), WH)
     with pytest.raises(ValueError, match=r"ids of tracked points, got \[12\]"):
         stream.remove([3, 12])
     assert len(stream.queries) == 7
 
 
 def test_what_the_tracker_saw_of_the_latest_frames_can_be_asked_for(tiny_tracker):
-    stream = StreamTracker(tiny_tracker, some_queries(1, WH), WH)
+    stream = WindowStream(tiny_tracker, some_queries(1, WH), WH)
     stream.push(VIDEO.frames[:16])
     assert stream.earliest_frame == 8
     for frame in (8, 11, 15):
@@ -132,7 +132,7 @@ def test_what_the_tracker_saw_of_the_latest_frames_can_be_asked_for(tiny_tracker
 def test_the_newest_frame_has_an_answer_at_once_and_the_final_ones_do_not_change(tiny_tracker):
     queries = some_queries(1, WH)
     plain, _ = run(tiny_tracker, queries, {})
-    stream = StreamTracker(tiny_tracker, queries, WH)
+    stream = WindowStream(tiny_tracker, queries, WH)
     parts, first, lags = [], [], []
     for frame in VIDEO.frames:
         parts.append(stream.push(frame))
@@ -145,18 +145,18 @@ def test_the_newest_frame_has_an_answer_at_once_and_the_final_ones_do_not_change
     assert torch.equal(first[0].xy[0], queries.xy), "where it was asked for"
     # A stream that ends here would say the same of its last frame.
     for end in (1, 5, 8, 19):
-        short = StreamTracker(tiny_tracker, queries, WH)
+        short = WindowStream(tiny_tracker, queries, WH)
         rows = Tracks.concat([short.push(VIDEO.frames[:end]), short.finish()])
         torch.testing.assert_close(first[end - 1].xy[0], rows.xy[-1], atol=1e-3, rtol=0)
     assert lags[0] == 1 and max(lags) <= tiny_tracker.config.window.length
     with pytest.raises(ValueError, match="preview after the first push"):
-        StreamTracker(tiny_tracker, queries, WH).preview()
+        WindowStream(tiny_tracker, queries, WH).preview()
 
 
 @pytest.mark.parametrize("count", [3, 9, 14, 22])
 def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
     """With points that came later, a first answer asked for, frames that wait: everything is in the state."""
-    stream = StreamTracker(tiny_tracker, some_queries(12, WH), WH)
+    stream = WindowStream(tiny_tracker, some_queries(12, WH), WH)
     for frame in VIDEO.frames[: count - 1]:
         stream.push(frame)
     if count > 9:
@@ -166,7 +166,7 @@ def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
     stream.push(VIDEO.frames[count - 1])
     torch.save(stream.state_dict(), tmp_path / "state")
     rest = Tracks.concat([stream.push(VIDEO.frames[count:]), stream.finish()])
-    again = StreamTracker.from_state_dict(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
+    again = WindowStream.from_state_dict(tiny_tracker, torch.load(tmp_path / "state", weights_only=True))
     assert again.frames_pushed == count and again.fps == stream.fps
     other = Tracks.concat([again.push(VIDEO.frames[count:]), again.finish()])
     assert other.first_frame == rest.first_frame and other.ids.equal(rest.ids) and same(other, rest)
@@ -176,8 +176,8 @@ def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
 
 def test_a_stream_may_end_where_its_state_was_saved(tiny_tracker):
     """The last window has said all: its answers are in the state too."""
-    stream = StreamTracker(tiny_tracker, some_queries(12, WH), WH)
+    stream = WindowStream(tiny_tracker, some_queries(12, WH), WH)
     stream.push(VIDEO.frames[:12])
-    again = StreamTracker.from_state_dict(tiny_tracker, stream.state_dict())
+    again = WindowStream.from_state_dict(tiny_tracker, stream.state_dict())
     rest = stream.finish()
     assert len(rest) == 4 and torch.isfinite(rest.xy).all() and same(again.finish(), rest)

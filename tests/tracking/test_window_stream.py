@@ -6,13 +6,14 @@ import torch
 
 from pointtrack.config import TrackerConfig
 from pointtrack.models.window import WindowQueries
-from pointtrack.tracking.window_stream import StreamTracker, model_wh, track
+from pointtrack.tracking.window_stream import WindowStream, model_wh
 from pointtrack.types import Queries, Tracks, Video
+from tests.support.streams import track
 from tests.support.tracks import moving_video, same, some_queries
 
 
 def stream(tracker, video: Video, queries: Queries, chunk: int) -> Tracks:
-    streamed = StreamTracker(tracker, queries, video.wh, video.fps)
+    streamed = WindowStream(tracker, queries, video.wh, video.fps)
     parts = [streamed.push(frames) for frames in video.split(chunk)]
     return Tracks.concat([*parts, streamed.finish()])
 
@@ -49,7 +50,7 @@ def test_a_stream_knows_nothing_before_the_query_frame(tiny_tracker):
 
 def test_results_come_as_soon_as_they_are_final(tiny_tracker):
     video = moving_video(20, (64, 48))
-    streamed = StreamTracker(tiny_tracker, some_queries(1, video.wh), video.wh)
+    streamed = WindowStream(tiny_tracker, some_queries(1, video.wh), video.wh)
     length, step = tiny_tracker.config.window.length, tiny_tracker.config.window.step
     counts = [len(streamed.push(frame)) for frame in video.frames]
     assert counts[: length - 1] == [0] * (length - 1)
@@ -133,7 +134,7 @@ def test_the_caller_keeps_randomness_and_input(tiny_tracker):
     ],
 )
 def test_wrong_frames_are_refused(tiny_tracker, frames, message):
-    streamed = StreamTracker(tiny_tracker, some_queries(1, (64, 48)), (64, 48))
+    streamed = WindowStream(tiny_tracker, some_queries(1, (64, 48)), (64, 48))
     with pytest.raises(ValueError, match=message):
         streamed.push(frames)
 
@@ -144,7 +145,7 @@ def test_wrong_use_is_refused(tiny_tracker):
         track(tiny_tracker, video, Queries([5], [[3.0, 3.0]]))
     with pytest.raises(ValueError, match="inside the 64 x 48 image"):
         track(tiny_tracker, video, Queries([0], [[64.0, 3.0]]))
-    streamed = StreamTracker(tiny_tracker, some_queries(1, video.wh), video.wh)
+    streamed = WindowStream(tiny_tracker, some_queries(1, video.wh), video.wh)
     streamed.finish()
     with pytest.raises(ValueError, match="before finish"):
         streamed.push(video.frames)

@@ -18,9 +18,9 @@ from evaluation.points.run_tracker import AskedTracker
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED
 from pointtrack.models.window_loop import WindowLoop
-from pointtrack.tracking.window_stream import track
 from pointtrack.types import Queries, Tracks
 from tests.support.golden import PREDICTOR_PX, cases, meta_of, tracker_of, with_rounds
+from tests.support.streams import track
 
 WH = (80, 56)
 INPUT_WH = (128, 64)  # smaller than that of the papers, and of another shape than the video

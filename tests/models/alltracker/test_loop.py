@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pointtrack.models.alltracker.clip import flow_of_clip, windows_of_clip
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from tests.support.engine_fixtures import make_video
 from tests.support.engines import tiny_alltracker
@@ -19,7 +19,7 @@ def test_points_are_where_the_flow_of_their_frame_says():
     queries = Queries(
         [0, 0, 3, 3, 7, 8, 9], [[20, 30], [100, 7], [64, 64], [0, 127], [50, 60], [33, 44], [5, 5]]
     )
-    stream = StreamTracker(network, queries, WH)
+    stream = WindowStream(network, queries, WH)
     tracks = Tracks.concat([*(stream.push(frame) for frame in video), stream.finish()])
     frames = torch.from_numpy(video).movedim(-1, 1)
     for i, (frame, xy) in enumerate(zip(queries.frame.tolist(), queries.xy.long().tolist(), strict=True)):

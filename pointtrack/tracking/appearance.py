@@ -13,6 +13,7 @@ from pointtrack.geometry import sample_features
 
 # Where the search tries a place again, finer than cells: steps and reach in cells.
 STEP, REACH = 0.25, 2.0
+STRIDE = 8  # pixels per cell of the features that are read, at the tracker's size of frames
 APART = 3  # cells; a second place as alike as the best one counts only outside of so many around it
 
 

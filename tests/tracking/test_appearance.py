@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pointtrack.states.appearance import read_appearance, search, settle, similarity, unit_cells
 from pointtrack.states.redetect import QueryMaps, agreeing, find_again
+from pointtrack.tracking.appearance import read_appearance, search, settle, similarity, unit_cells
 
 CELLS = torch.tensor([[5.0, 7.0], [12.25, 4.5], [22.0, 14.0]])
 

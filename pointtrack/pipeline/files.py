@@ -1,0 +1,219 @@
+"""Videos of any length in flat memory: frames come one by one, tracks go to a growing file, a killed run goes on exactly."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pointtrack.io.atomic import atomic_path
+from pointtrack.io.track_log import TrackWriter, spilled_backward, spilled_pieces
+from pointtrack.io.video import VideoStream
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.backward import BackwardPass, backward_pass, joined_pieces, turned
+from pointtrack.pipeline.options import TrackOptions, build_stream
+from pointtrack.pipeline.resume import Resume, about_run
+from pointtrack.pipeline.run import TimedFrame, replay, run
+from pointtrack.pipeline.sinks import LogSink, Sink
+from pointtrack.tracking.smooth import Smoother
+from pointtrack.tracking.stream import PointStream, Progress, restored
+from pointtrack.tracking.support import with_support
+from pointtrack.types import Queries
+
+logger = logging.getLogger(__name__)
+
+# Opens the video from the frame on that is shown at a second, or from its beginning.
+Opener = Callable[[float | None], VideoStream]
+BLOCK = 32  # frames of a video that are read at once where it is read backward
+
+
+def track_file(
+    network: PointTracker,
+    opened: Opener,
+    queries: Queries,
+    path: str | Path,
+    options: TrackOptions | None = None,
+    *,
+    resume: bool = False,
+    sinks: Sequence[Sink] = (),
+    progress: Progress | None = None,
+) -> int:
+    """Track points through a video of any length; memory holds one window of it.
+
+    The tracks are those of `track_video`. They go to a file piece by piece, which `load_tracks` reads at any time: until they
+    are tracked backward too, from the points' own frames on. Beside it lies PATH.state, from
+    which a run that was killed goes on: features of one window, a hundred megabytes or so, and as many for each region.
+
+    Args:
+        network: from `load_tracker`; one that works in windows.
+        opened: opens the video; it is read once, and again where points are tracked backward, or where the sinks could not
+            be given their frames in the same pass: behind a resume.
+        queries: points with their frames.
+        path: the file of the tracks.
+        options: which stages there are.
+        resume: go on with what a killed run left at `path`, if there is anything. The frames that are done are decoded and
+            passed over. The result is the same to the last bit.
+        sinks: take the tracks as they are in the end, in order, with their frames if they need them.
+        progress: called with the number of frames that each step has done.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ValueError: a tracker that needs the whole video, a query outside the image, a function for the cuts, a region larger
+            than the image, or a run to go on with that had another tracker, other points, another size of frames, or
+            other options.
+    """
+    return _FileRun(network, opened, queries, Path(path), options or TrackOptions(), sinks, progress).run(
+        resume
+    )
+
+
+class _FileRun:
+    """A run of `track_file`: ahead, back, and both joined; each phase can be gone on with."""
+
+    def __init__(
+        self,
+        network: PointTracker,
+        opened: Opener,
+        queries: Queries,
+        path: Path,
+        options: TrackOptions,
+        sinks: Sequence[Sink],
+        progress: Progress | None,
+    ):
+        if network.needs_whole_video:
+            raise ValueError(
+                f"{network.config.name} needs the whole video at once: expected a tracker of windows, such as small"
+            )
+        if options.states is not None and callable(options.states.cuts):
+            raise ValueError("cuts: expected frames or 'auto' for a long video, got a function")
+        self.network, self.opened, self.path, self.options = network, opened, path, options
+        self.sinks, self.progress = sinks, progress
+        self.requested = queries
+        self.back_path = path.with_name(f"{path.name}.back")
+        self.joined_path = path.with_name(f"{path.name}.joined")
+
+    def run(self, resume: bool) -> int:
+        """Whatever is left to do; the number of frames."""
+        with self.opened(None) as source:
+            self.wh, self.fps, self.name = source.wh, source.fps, source.name
+            queries = with_support(
+                self.requested, source.wh, self.options.support_grid, self.options.support_local
+            )
+            about = about_run(self.network, queries, source.wh, self.options) | source.about()
+            self.resume = Resume(self.path, about)
+            device = next(self.network.parameters()).device
+            state = self.resume.load(device) if resume else None
+            self.overwrite = resume  # there is nothing to go on with
+            if state is None:
+                self.resume.begin()
+                self.joined_path.unlink(missing_ok=True)
+            goes_back = self.options.backward and bool((queries.requested().frame > 0).any())
+            in_one_pass = state is None and not goes_back
+            if state is None or state["phase"] == "ahead":
+                state = self._ahead(source, queries, state, self.sinks if in_one_pass else (), goes_back)
+        frames = state["total"]
+        if state["phase"] == "back":
+            here = queries.select(queries.frame < frames)
+            back = backward_pass(self.network, here, self.options, state["cuts"]) if goes_back else None
+            if back is not None:
+                self._back(back, state)
+                self._join(back)
+                self.resume.save(phase="moving", total=frames)
+        if self.joined_path.exists():
+            self.joined_path.replace(self.path)
+        if state["phase"] != "done":
+            self.resume.save(phase="done", total=frames)
+            self.back_path.unlink(missing_ok=True)
+        if self.sinks and not in_one_pass:
+            with self.opened(None) as source:
+                replay(source, spilled_pieces(self.path), self.sinks)
+        late = int((self.requested.frame >= frames).sum())
+        if late:
+            logger.warning(
+                "%s: %d points are asked for behind the last frame (%d)", self.name, late, frames - 1
+            )
+        return frames
+
+    def _ahead(
+        self,
+        source: VideoStream,
+        queries: Queries,
+        state: dict[str, Any] | None,
+        sinks: Sequence[Sink],
+        goes_back: bool,
+    ) -> dict[str, Any]:
+        """Forward through all frames; the state behind that."""
+        if state is None:
+            options = replace(self.options, smooth=0) if goes_back else self.options
+            stream = build_stream(self.network, queries, self.wh, self.fps, options, keeps_frames=False)
+        else:
+            stream = restored(self.network, state["stream"])
+            logger.info("%s: going on behind frame %d", self.path, stream.frames_pushed)
+        times: list[float] = []
+        watched = _noted(source, times)
+        kept = None if state is None else state["frames"]
+        with TrackWriter(self.path, keep=kept, about=self.resume.about, overwrite=self.overwrite) as writer:
+            self.resume.watch(writer, phase="ahead")
+            frames = run(
+                watched, stream, [LogSink(writer), *sinks], resume=self.resume, progress=self.progress
+            )
+        state = {
+            "phase": "back",
+            "total": frames,
+            "cuts": sorted(stream.cuts),
+            "times": times,
+            "stream": None,
+        }
+        if goes_back:
+            self.resume.save(**state)
+        return state
+
+    def _back(self, back: BackwardPass, state: dict[str, Any]) -> None:
+        """Backward from the last query frame."""
+        stream: PointStream
+        if state["stream"] is None:
+            stream = build_stream(
+                self.network, back.queries, self.wh, self.fps, back.options, keeps_frames=False
+            )
+        else:
+            stream = restored(self.network, state["stream"])
+        notes = {name: state[name] for name in ("phase", "total", "cuts", "times")}
+        frames = self._backward_frames(state["times"][: back.late + 1])
+        with TrackWriter(self.back_path, keep=state.get("frames"), overwrite=True) as writer:
+            self.resume.watch(writer, **notes)
+            run(frames, stream, [LogSink(writer)], resume=self.resume, progress=self.progress)
+
+    def _backward_frames(self, times: list[float]) -> Iterator[TimedFrame]:
+        """The frames that are shown at some times, from the last to the first, a block of them in memory."""
+        for stop in range(len(times), 0, -BLOCK):
+            start = max(stop - BLOCK, 0)
+            with self.opened(times[start] if start else None) as source:
+                block = list(islice(source, stop - start))
+            if len(block) < stop - start or abs(block[0][1] - times[start]) > 1e-4:  # it cannot be sought in
+                with self.opened(None) as source:
+                    block = list(islice(source, start, stop))
+            yield from reversed(block)
+
+    def _join(self, back: BackwardPass) -> None:
+        """Both in the place of the first."""
+        pieces = joined_pieces(
+            spilled_pieces(self.path), (turned(rows, back.late) for rows in spilled_backward(self.back_path))
+        )
+        smoother = Smoother(self.options.smooth) if self.options.smooth else None
+        with atomic_path(self.joined_path) as part, TrackWriter(part, about=self.resume.about) as writer:
+            for rows in pieces:
+                writer.append(rows if smoother is None else smoother.push(rows))
+            for rows in [] if smoother is None else smoother.finish():
+                writer.append(rows)
+
+
+def _noted(source: VideoStream, times: list[float]) -> Iterator[TimedFrame]:
+    """The frames of a source, whose times are noted."""
+    for frame, seconds in source:
+        times.append(seconds)
+        yield frame, seconds

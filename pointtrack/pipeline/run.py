@@ -1,0 +1,108 @@
+"""The only loop: frames go into a stream, rows come out and go to every sink with their frames."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pointtrack.pipeline.sinks import Piece, Sink
+from pointtrack.tracking.stream import PointStream, Progress
+from pointtrack.types import Tracks
+
+if TYPE_CHECKING:
+    from pointtrack.pipeline.resume import Resume
+
+TimedFrame = tuple[np.ndarray, float]
+
+
+class Loop:
+    """One step of the loop at a time, for sources that a caller takes frames of himself.
+
+    Args:
+        stream: tracks.
+        sinks: take the tracks.
+        previews: also give every sink a first answer for each frame.
+    """
+
+    def __init__(self, stream: PointStream, sinks: Sequence[Sink], *, previews: bool = False):
+        self.stream, self.sinks, self.previews = stream, sinks, previews
+        # Frames that are not final, with their numbers: a window and a step.
+        self._buffer: deque[tuple[int, TimedFrame]] = deque()
+        self._keeps = any(sink.needs_frames for sink in sinks)
+
+    def take(self, frame: np.ndarray, seconds: float = 0.0) -> Tracks | None:
+        """Track the next frame; with `previews` the first answer for it."""
+        if self._keeps:
+            copy = np.array(frame)  # as a camera may use its memory again
+            self._buffer.append((self.stream.frames_pushed, (copy, seconds)))
+        self._emit(self.stream.push(frame))
+        if not self.previews:
+            return None
+        row = self.stream.preview()
+        for sink in self.sinks:
+            sink.preview(Piece(row, [(frame, seconds)]))
+        return row
+
+    def finish(self) -> None:
+        """No more frames come."""
+        self._emit(self.stream.finish())
+
+    def _emit(self, rows: Tracks) -> None:
+        if not len(rows):
+            return
+        frames: list[TimedFrame] = []
+        while self._buffer and self._buffer[0][0] < rows.first_frame + len(rows):
+            frames.append(self._buffer.popleft()[1])
+        piece = Piece(rows, frames if len(frames) == len(rows) else [])
+        for sink in self.sinks:
+            sink.write(piece)
+
+
+def run(
+    source: Iterable[TimedFrame],
+    stream: PointStream,
+    sinks: Sequence[Sink],
+    *,
+    resume: Resume | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Track all frames of a source.
+
+    Args:
+        source: frames (h, w, 3) uint8 RGB with their times in seconds.
+        stream: tracks; where it has seen frames already, the source's first frames are passed over.
+        sinks: take the rows; they are not closed.
+        resume: notes from time to time how to go on, should the run be killed.
+        progress: called with the number of frames that each step has done.
+
+    Returns:
+        The number of frames, those that were passed over counted.
+    """
+    loop = Loop(stream, sinks)
+    for frame, seconds in islice(source, stream.frames_pushed, None):
+        loop.take(frame, seconds)
+        if resume is not None:
+            resume.save_if_due(stream)
+        if progress is not None:
+            progress(1)
+    frames = stream.frames_pushed
+    loop.finish()
+    return frames
+
+
+def replay(source: Iterable[TimedFrame], pieces: Iterable[Tracks], sinks: Sequence[Sink]) -> None:
+    """Give sinks pieces that are there already, with the frames of a second reading."""
+    frames = iter(source)
+    for rows in pieces:
+        piece = Piece(rows, list(islice(frames, len(rows))))
+        for sink in sinks:
+            sink.write(piece)
+
+
+def timed(frames: np.ndarray) -> Iterator[TimedFrame]:
+    """Frames of a video in memory, for sinks that ask for no times."""
+    return ((frame, 0.0) for frame in frames)

@@ -1,0 +1,253 @@
+"""Where tracks go: memory, a growing file, arrays, a drawn video. A new way out is one more of these."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from pointtrack.io.track_arrays import DenseStore
+from pointtrack.io.track_log import TrackWriter
+from pointtrack.io.video import VideoStream, write_video
+from pointtrack.tracking.smooth import Smoother
+from pointtrack.types import Tracks
+from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.tracks import draw_frame
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Rows that are final, or the first answer for a frame.
+
+    Attributes:
+        rows: tracks of the points that were asked for.
+        frames: the frames of the rows with their times, where a sink asked for frames and they are there: those from
+            before a run that went on are not.
+    """
+
+    rows: Tracks
+    frames: Sequence[tuple[np.ndarray, float]]
+
+
+class Sink(Protocol):
+    """Takes pieces that follow each other.
+
+    Attributes:
+        needs_frames: pieces are to have their frames.
+    """
+
+    needs_frames: bool
+
+    def write(self, piece: Piece) -> None:
+        """Take rows that are final."""
+
+    def preview(self, piece: Piece) -> None:
+        """Take a first answer, which may still change."""
+
+    def close(self) -> None:
+        """No more pieces come."""
+
+
+class FinalSink:
+    """A sink that has no use for first answers."""
+
+    needs_frames = False
+
+    def preview(self, piece: Piece) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class MemorySink(FinalSink):
+    """All rows in memory."""
+
+    def __init__(self) -> None:
+        self._parts: list[Tracks] = []
+
+    def write(self, piece: Piece) -> None:
+        """Keep them."""
+        self._parts.append(piece.rows)
+
+    def tracks(self) -> Tracks:
+        """All rows, at least one piece of them."""
+        return Tracks.concat(self._parts)
+
+
+class CallSink(FinalSink):
+    """Rows to a function."""
+
+    def __init__(self, function: Callable[[Tracks], None]):
+        self._function = function
+
+    def write(self, piece: Piece) -> None:
+        """Call it."""
+        self._function(piece.rows)
+
+
+class LogSink(FinalSink):
+    """Rows to a file that grows."""
+
+    def __init__(self, writer: TrackWriter):
+        self._writer = writer
+
+    def write(self, piece: Piece) -> None:
+        """Append them."""
+        self._writer.append(piece.rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+
+class ArraySink(FinalSink):
+    """Rows to some columns of arrays.
+
+    Args:
+        store: the arrays.
+        columns: (n,) where the points of the rows stand in them.
+        late: None; or the rows are of the reversed frames `late`..0, and only those before a point's own frame count.
+        frame: (n,) own frames of the points, with `late`.
+    """
+
+    def __init__(
+        self, store: DenseStore, columns: np.ndarray, late: int | None = None, frame: Tensor | None = None
+    ):
+        self._store, self._columns, self._late, self._frame = store, columns, late, frame
+
+    def write(self, piece: Piece) -> None:
+        """Put them there."""
+        rows = piece.rows
+        if self._late is None or self._frame is None:
+            self._store.write(rows.first_frame, self._columns, rows)
+            return
+        for row in range(len(rows)):
+            number = self._late - rows.first_frame - row
+            before = number < self._frame
+            self._store.write(number, self._columns[before.numpy()], rows.clip(row, row + 1).select(before))
+
+
+class Trail:
+    """Draws frames of pieces that follow each other, with the tails of the points.
+
+    Args:
+        style: how it looks.
+    """
+
+    def __init__(self, style: TrackStyle | None = None):
+        self.style = style or TrackStyle()
+        self._recent: Tracks | None = None
+
+    def draw(self, piece: Piece) -> list[tuple[np.ndarray, float]]:
+        """The frames of a piece, drawn, with their times."""
+        rows, before = piece.rows, self._recent
+        recent = rows
+        if before is not None and before.first_frame + len(before) == rows.first_frame:
+            recent = Tracks.concat([before, rows])
+        drawn = [
+            (draw_frame(frame, recent, rows.first_frame + i, self.style), seconds)
+            for i, (frame, seconds) in enumerate(piece.frames)
+        ]
+        self._recent = recent.clip(max(len(recent) - max(self.style.trail, 1), 0))
+        return drawn
+
+
+class SmoothSink(FinalSink):
+    """Rows with even positions to another sink.
+
+    Args:
+        sink: takes them.
+        radius: frames on each side that are looked at.
+    """
+
+    def __init__(self, sink: Sink, radius: int):
+        self.needs_frames = sink.needs_frames
+        self._sink, self._smoother = sink, Smoother(radius)
+        self._frames: deque[tuple[np.ndarray, float]] = deque()
+
+    def write(self, piece: Piece) -> None:
+        """Give on what that completes."""
+        self._frames.extend(piece.frames)
+        self._give([self._smoother.push(piece.rows)])
+
+    def close(self) -> None:
+        """Give on the rest."""
+        self._give(self._smoother.finish())
+        self._sink.close()
+
+    def _give(self, parts: Sequence[Tracks]) -> None:
+        for rows in parts:
+            if len(rows):
+                count = min(len(rows), len(self._frames))
+                self._sink.write(Piece(rows, [self._frames.popleft() for _ in range(count)]))
+
+
+class VideoSink:
+    """Drawn frames to a video file, which a thread writes; use it in a `with` block.
+
+    Args:
+        path: the file; it appears when all is written.
+        like: the video that the frames are of: rate, name and shape of pixels.
+        style: how the tracks are drawn.
+
+    Raises:
+        ValueError, OSError: by `close` and `write`, what `write_video` says.
+    """
+
+    needs_frames = True
+
+    def __init__(self, path: str | Path, like: VideoStream, style: TrackStyle | None = None):
+        self._trail = Trail(style)
+        self._queue: Queue[tuple[np.ndarray, float] | BaseException | None] = Queue(maxsize=8)
+        self._error: BaseException | None = None
+
+        def work() -> None:
+            try:
+                drawn = VideoStream(self._taken(), like.fps, None, like.name, pixel_aspect=like.pixel_aspect)
+                write_video(path, drawn)
+            except BaseException as error:
+                self._error = error
+                while self._queue.get() is not None:  # whoever puts must not wait for ever
+                    pass
+
+        self._thread = Thread(target=work, name=f"writer of {path}", daemon=True)
+        self._thread.start()
+
+    def write(self, piece: Piece) -> None:
+        """Draw the frames of final rows."""
+        for drawn in self._trail.draw(piece):
+            self._queue.put(drawn)
+
+    def preview(self, piece: Piece) -> None:
+        """Nothing."""
+
+    def close(self, reason: BaseException | None = None) -> None:
+        """Finish the file; with a reason, leave it out."""
+        if self._thread.is_alive():
+            if reason is not None:
+                self._queue.put(reason)
+            self._queue.put(None)
+            self._thread.join()
+        if self._error is not None and reason is None:
+            raise self._error
+
+    def __enter__(self) -> VideoSink:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.close(error)
+
+    def _taken(self) -> Iterator[tuple[np.ndarray, float]]:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+        self._queue.put(None)  # for whoever empties it
