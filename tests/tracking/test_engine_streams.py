@@ -9,7 +9,7 @@ import torch
 from pointtrack.geometry import rescale_points
 from pointtrack.models.locotrack.clip import track_clip
 from pointtrack.models.locotrack.resolutions import resize
-from pointtrack.tracking.window_stream import StreamTracker
+from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from tests.support.engine_fixtures import make_video
 from tests.support.engines import ENGINES, tiny_locotrack
@@ -19,7 +19,7 @@ VIDEO = make_video(11, WH[1], WH[0], 3)
 QUERIES = Queries([0, 0, 0, 9], [[20.5, 30.25], [90, 7], [64, 64], [40, 40]])
 
 
-def pushed(stream: StreamTracker, frames: np.ndarray, chunk: int) -> list[Tracks]:
+def pushed(stream: WindowStream, frames: np.ndarray, chunk: int) -> list[Tracks]:
     return [stream.push(frames[start : start + chunk]) for start in range(0, len(frames), chunk)]
 
 
@@ -36,7 +36,7 @@ def network(request):
 
 @pytest.fixture
 def whole(network) -> Tracks:
-    stream = StreamTracker(network, QUERIES, WH)
+    stream = WindowStream(network, QUERIES, WH)
     tracks = Tracks.concat([stream.push(VIDEO), stream.finish()])
     assert len(tracks) == len(VIDEO)
     assert not tracks.xy[9:].isnan().any()
@@ -45,35 +45,35 @@ def whole(network) -> Tracks:
 
 @pytest.mark.parametrize("chunk", [1, 3])
 def test_pieces_do_not_change_the_tracks(network, whole, chunk):
-    stream = StreamTracker(network, QUERIES, WH)
+    stream = WindowStream(network, QUERIES, WH)
     same(Tracks.concat([*pushed(stream, VIDEO, chunk), stream.finish()]), whole)
     assert stream.lag == 0
 
 
 def test_a_state_goes_on_where_it_was(network, whole, tmp_path):
-    stream = StreamTracker(network, QUERIES, WH)
+    stream = WindowStream(network, QUERIES, WH)
     first = pushed(stream, VIDEO[:7], 1)
     torch.save(stream.state_dict(), tmp_path / "state.pt")
-    again = StreamTracker.from_state_dict(network, torch.load(tmp_path / "state.pt"))
+    again = WindowStream.from_state_dict(network, torch.load(tmp_path / "state.pt"))
     same(Tracks.concat([*first, *pushed(again, VIDEO[7:], 2), again.finish()]), whole)
 
 
 def test_points_that_are_added_are_tracked_as_if_they_had_been_there(network, whole):
-    stream = StreamTracker(network, QUERIES.select([0]), WH)
+    stream = WindowStream(network, QUERIES.select([0]), WH)
     rows = Tracks.concat(pushed(stream, VIDEO[:9], 3))
     first = stream.earliest_frame
     late = Queries([first, first + 3], [[30, 30], [50.5, 20]], [7, 8])
     known = stream.add(late)
     assert known.first_frame == first and len(known) == len(rows) - first
     rest = Tracks.concat([*pushed(stream, VIDEO[9:], 1), stream.finish()])
-    alone = StreamTracker(network, late, WH)
+    alone = WindowStream(network, late, WH)
     wanted = Tracks.concat([*pushed(alone, VIDEO, 1), alone.finish()])
     got = torch.cat([known.xy, rest.select([1, 2]).xy])
     if network.config.name == "tiny-locotrack":  # its chunks begin where the point was added
         assert torch.equal(got.isnan(), wanted.xy[first:].isnan())
     else:
         assert torch.allclose(got, wanted.xy[first:], atol=2e-3, equal_nan=True)
-    stream = StreamTracker(network, QUERIES, WH)
+    stream = WindowStream(network, QUERIES, WH)
     before = pushed(stream, VIDEO[:6], 1)
     stream.remove([0, 3])
     left = Tracks.concat([*pushed(stream, VIDEO[6:], 1), stream.finish()])
@@ -82,7 +82,7 @@ def test_points_that_are_added_are_tracked_as_if_they_had_been_there(network, wh
 
 
 def test_the_newest_frame_is_answered_at_once(network):
-    stream = StreamTracker(network, QUERIES, WH)
+    stream = WindowStream(network, QUERIES, WH)
     for number, frame in enumerate(VIDEO[:5]):
         stream.push(frame)
         (row,) = stream.preview().xy
@@ -91,7 +91,7 @@ def test_the_newest_frame_is_answered_at_once(network):
 
 
 def test_previews_do_not_change_the_tracks(network, whole):
-    stream, parts = StreamTracker(network, QUERIES, WH), []
+    stream, parts = WindowStream(network, QUERIES, WH), []
     for number, frame in enumerate(VIDEO):
         parts.append(stream.push(frame))
         if number in (2, 7):
@@ -101,7 +101,7 @@ def test_previews_do_not_change_the_tracks(network, whole):
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 8])
 def test_clips_of_any_length(network, frames):
-    stream = StreamTracker(network, QUERIES.select([0, 1]), WH)
+    stream = WindowStream(network, QUERIES.select([0, 1]), WH)
     tracks = Tracks.concat([stream.push(VIDEO[:frames]), stream.finish()])
     assert len(tracks) == frames and tracks.xy.isfinite().all()
     assert torch.equal(tracks.xy[0], QUERIES.xy[:2])
@@ -109,7 +109,7 @@ def test_clips_of_any_length(network, frames):
 
 def test_a_clip_of_one_chunk_is_the_published_answer():
     network, clip = tiny_locotrack(), VIDEO[:8]
-    stream = StreamTracker(network, QUERIES.select([0, 1, 2]), WH)
+    stream = WindowStream(network, QUERIES.select([0, 1, 2]), WH)
     tracks = Tracks.concat([stream.push(clip), stream.finish()])
     small = network.config.input_wh
     frames = resize(torch.from_numpy(clip).movedim(-1, 1).float(), small)[None]
