@@ -3,42 +3,53 @@
 >>> model = torch.hub.load("OWNER/pointtrack", "cotracker3_offline")  # doctest: +SKIP
 >>> tracks, visible = model(video, grid_size=10)  # doctest: +SKIP
 
+`pretrained=False` gives the network before any training; nothing is downloaded then.
+
 The `cotracker...` weights are not ours: CC BY-NC 4.0, no commercial use. `pointtrack_small` is, and comes along.
 """
 
 from pointtrack.cotracker import CoTrackerOnlinePredictor, CoTrackerPredictor
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.published import PUBLISHED
 
 dependencies = ["torch", "numpy", "einops", "safetensors", "huggingface_hub", "cv2", "av"]
 
 
-def cotracker2(*, checkpoint: str | None = None) -> CoTrackerPredictor:
+def _network(name: str, pretrained: bool) -> PointTracker | str:
+    """The name, whose weights are then loaded; or the network as it is before any training."""
+    return name if pretrained else PointTracker(PUBLISHED[name].config).eval()
+
+
+def cotracker2(*, pretrained: bool = True, checkpoint: str | None = None) -> CoTrackerPredictor:
     """CoTracker2 for whole videos; weights from the hub, or a local file of them."""
-    return CoTrackerPredictor(checkpoint, tracker="cotracker2")
+    return CoTrackerPredictor(checkpoint, tracker=_network("cotracker2", pretrained))
 
 
-def cotracker2_online(*, checkpoint: str | None = None) -> CoTrackerOnlinePredictor:
+def cotracker2_online(*, pretrained: bool = True, checkpoint: str | None = None) -> CoTrackerOnlinePredictor:
     """CoTracker2 for streams."""
-    return CoTrackerOnlinePredictor(checkpoint, tracker="cotracker2")
+    return CoTrackerOnlinePredictor(checkpoint, tracker=_network("cotracker2", pretrained))
 
 
-def cotracker2v1(*, checkpoint: str | None = None) -> CoTrackerPredictor:
+def cotracker2v1(*, pretrained: bool = True, checkpoint: str | None = None) -> CoTrackerPredictor:
     """CoTracker2.1 for whole videos."""
-    return CoTrackerPredictor(checkpoint, tracker="cotracker2.1")
+    return CoTrackerPredictor(checkpoint, tracker=_network("cotracker2.1", pretrained))
 
 
-def cotracker2v1_online(*, checkpoint: str | None = None) -> CoTrackerOnlinePredictor:
+def cotracker2v1_online(
+    *, pretrained: bool = True, checkpoint: str | None = None
+) -> CoTrackerOnlinePredictor:
     """CoTracker2.1 for streams."""
-    return CoTrackerOnlinePredictor(checkpoint, tracker="cotracker2.1")
+    return CoTrackerOnlinePredictor(checkpoint, tracker=_network("cotracker2.1", pretrained))
 
 
-def cotracker3_offline(*, checkpoint: str | None = None) -> CoTrackerPredictor:
+def cotracker3_offline(*, pretrained: bool = True, checkpoint: str | None = None) -> CoTrackerPredictor:
     """CoTracker3 for whole videos."""
-    return CoTrackerPredictor(checkpoint, tracker="cotracker3-offline")
+    return CoTrackerPredictor(checkpoint, tracker=_network("cotracker3-offline", pretrained))
 
 
-def cotracker3_online(*, checkpoint: str | None = None) -> CoTrackerOnlinePredictor:
+def cotracker3_online(*, pretrained: bool = True, checkpoint: str | None = None) -> CoTrackerOnlinePredictor:
     """CoTracker3 for streams."""
-    return CoTrackerOnlinePredictor(checkpoint, tracker="cotracker3-online")
+    return CoTrackerOnlinePredictor(checkpoint, tracker=_network("cotracker3-online", pretrained))
 
 
 def pointtrack_small() -> CoTrackerPredictor:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pointtrack.io.live_reader import FrameReader
 from pointtrack.io.video import VideoStream, open_video
+from pointtrack.models.hub_model import HubModel
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.files import track_file
@@ -22,7 +23,7 @@ from pointtrack.types import Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
 
 
-class Tracker:
+class Tracker(HubModel):
     """Tracks any points through any video.
 
     Args:

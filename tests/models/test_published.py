@@ -222,6 +222,15 @@ def test_torch_hub_finds_the_entries(checkpoint):
     assert tracks.shape == (1, 16, 4, 2) and visible.dtype == torch.bool
 
 
+@pytest.mark.parametrize("name", ["cotracker2", "cotracker3_offline", "cotracker3_online"])
+def test_torch_hub_gives_networks_before_training(name):
+    root = str(Path(__file__).parents[2])
+    model = torch.hub.load(root, name, source="local", pretrained=False)
+    again = torch.hub.load(root, name, source="local", pretrained=False)
+    first, second = (next(iter(one.state_dict().values())) for one in (model, again))
+    assert first.shape == second.shape and sum(p.numel() for p in model.parameters()) > 1e6
+
+
 def test_the_configs_survive_json():
     for row in PUBLISHED.values():
         assert from_dict(TrackerConfig, json.loads(json.dumps(to_dict(row.config)))) == row.config
