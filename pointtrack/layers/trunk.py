@@ -62,18 +62,19 @@ class InvertedResidual(nn.Module):
         self.project = nn.Conv2d(inner, channels_out, 1)
         self.adds = stride == 1 and channels_in == channels_out
 
-    def forward(self, x: Tensor, beside: bool = False) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c', h / stride, w / stride)."""
         y = x if self.expand is None else _relu6(self.expand(x))
-        y = self.project(_relu6(strided(y, self.depthwise, beside)))
+        y = self.project(_relu6(strided(y, self.depthwise)))
         return x + y if self.adds else y
 
 
 class Trunk(nn.Module):
     """RGB frames -> maps at strides 4, 8, 16 (and 32), each frame by itself.
 
-    Cell i of a map of stride s lies on pixel s * i, as the encoder's cells do: convolutions that halve the map are padded
-    on both sides. As they were learnt they are padded behind only (`beside`), which puts cell i on pixel s * i + s - 1.
+    Convolutions that halve a map are padded behind it only, as they were when they learnt. So cell i of a map of stride s
+    lies on pixel s * i + s - 1: the maps say what is a little to the lower right, in every frame alike. Moving them back was
+    tried and made joints of animals no better (docs/explain/training-log.md).
 
     Args:
         stride: of the coarsest map, 16 or 32.
@@ -97,15 +98,15 @@ class Trunk(nn.Module):
             self.rows.append(nn.ModuleList(row))
             channels = width
 
-    def maps(self, frames: Tensor, beside: bool = False) -> list[Tensor]:
+    def maps(self, frames: Tensor) -> list[Tensor]:
         """(b, 3, h, w) float RGB 0..255, sides multiples of the coarsest stride -> per stride (b, c, h / s, w / s)."""
         mean, deviation = (frames.new_tensor(x).reshape(3, 1, 1) for x in (MEAN, DEVIATION))
         x = (frames / 255 - mean) / deviation
-        x = _relu6(strided(x.contiguous(memory_format=torch.channels_last), self.stem, beside))
+        x = _relu6(strided(x.contiguous(memory_format=torch.channels_last), self.stem))
         by_channels: dict[int, Tensor] = {}
         for row in self.rows:
             for block in row:  # type: ignore[attr-defined]
-                x = block(x, beside)
+                x = block(x)
             by_channels[x.shape[1]] = x
         return [by_channels[KEPT[stride]] for stride in self.strides]
 
@@ -129,27 +130,18 @@ class Trunk(nn.Module):
         for stride, x in zip(self.strides, self.maps(padded), strict=True):
             x = x.float()
             x = unit(x - x.mean((2, 3), keepdim=True))
-            parts.append(unit(finer(x, stride // CELL))[..., : h // CELL, : w // CELL])
+            wide = F.interpolate(x, scale_factor=stride // CELL, mode="bilinear", align_corners=False)
+            parts.append(unit(wide)[..., : h // CELL, : w // CELL])
         return torch.cat(parts, dim=1)
 
 
-def strided(x: Tensor, convolution: nn.Conv2d, beside: bool) -> Tensor:
-    """A convolution, padded on both sides, or where it halves the map behind only."""
-    if not beside or convolution.stride[0] == 1:
+def strided(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """A convolution that is padded on both sides, or where it halves the map more behind than in front."""
+    if convolution.stride[0] == 1:
         return convolution(x)
     more = convolution.kernel_size[0] - convolution.stride[0]
     x = F.pad(x, (more // 2, more - more // 2) * 2)
     return F.conv2d(x, convolution.weight, convolution.bias, convolution.stride, groups=convolution.groups)
-
-
-def finer(x: Tensor, factor: int) -> Tensor:
-    """(b, c, h, w) -> (b, c, factor * h, factor * w), bilinear; old cell i becomes new cell factor * i."""
-    if factor == 1:
-        return x
-    h, w = x.shape[-2:]
-    size = ((h - 1) * factor + 1, (w - 1) * factor + 1)
-    x = F.interpolate(x, size, mode="bilinear", align_corners=True)
-    return F.pad(x, (0, factor - 1, 0, factor - 1), mode="replicate")
 
 
 def unit(x: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
-"""The pretrained trunk: the same numbers as the package it comes from, cells where the encoder's are."""
+"""The pretrained trunk: the same numbers as the package it comes from."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from pointtrack.layers.trunk import Trunk, finer, trunk_channels
+from pointtrack.layers.trunk import Trunk, trunk_channels
 
 
 def noise(wh=(96, 64), frames=1, seed=0):
@@ -40,7 +40,7 @@ def test_the_same_maps_as_the_package(package, stride, ends):
         if number in ends:
             expected.append(x)
     with torch.no_grad():
-        found = trunk.maps(pixels, beside=True)
+        found = trunk.maps(pixels)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=0)
 
@@ -55,30 +55,6 @@ def test_shape_length_and_every_frame_by_itself(wh):
     torch.testing.assert_close(both[1:], second)
     for part in both.split([24, 40, 112], dim=1):
         torch.testing.assert_close(part.norm(dim=1), torch.ones_like(part[:, 0]))
-
-
-def test_cells_lie_where_those_of_the_encoder_do():
-    """A bright spot on pixel 16 i is brightest on cell i of stride 16, and on cell 4 i of what is given out."""
-    trunk = Trunk(16).eval()
-    for module in trunk.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.constant_(module.weight, 1e-2)
-            torch.nn.init.zeros_(module.bias)
-    plain = torch.full((1, 3, 320, 384), 127.0)
-    spot = plain.clone()
-    spot[..., 158:163, 190:195] = 160
-    with torch.no_grad():
-        for stride, x, without in zip(trunk.strides, trunk.maps(spot), trunk.maps(plain), strict=True):
-            response = (x - without)[0, 0]
-            cells = torch.stack(torch.meshgrid(*map(torch.arange, response.shape), indexing="ij")).float()
-            middle = (cells * response).sum((1, 2)) / response.sum()
-            torch.testing.assert_close(middle * stride, torch.tensor([160.0, 192.0]), atol=1.0, rtol=0)
-
-
-def test_finer_keeps_cells_in_place():
-    x = torch.rand(1, 2, 5, 7)
-    assert torch.equal(finer(x, 4)[..., ::4, ::4], x)
-    assert finer(x, 4).shape == (1, 2, 20, 28)
 
 
 def test_strides_that_no_map_has_are_refused():
