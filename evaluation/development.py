@@ -4,45 +4,74 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from evaluation.cli import tracker_identity
 from evaluation.points.datasets import load_examples
-from evaluation.points.development import development_table, measure
+from evaluation.points.development import VideoResult, development_table, measure
+from evaluation.points.example import Example
 from evaluation.points.methods import OWN, build_methods
 from evaluation.points.report import versions
-from evaluation.tables import write_json
+from evaluation.tables import split_names, write_json
 from pointtrack.cli.runner import run_command
 
-DATASETS = ("badja", "points_dev", "boxes_dev")
+DATASETS = "badja,points_dev,boxes_dev"
 
 
 def development_command(
     tracker: str | None = None,
     method: str = OWN,
+    datasets: str = DATASETS,
     before: Path | None = None,
     out: Path | None = None,
+    resume: bool = False,
 ) -> None:
     """Measure a tracker on all development sets and print one table; its mean decides what ships.
 
     Args:
         tracker: name or checkpoint file of the tracker; the default one if left out.
         method: pointtrack, or a baseline: dis, lk, static.
+        datasets: comma-separated, fewer of them to try something.
         before: JSON file that an earlier run of this command wrote; its figures get columns, and the rise an interval.
-        out: JSON file for the figures of every point.
+        out: JSON file for the figures of every point, written after every video.
+        resume: take the videos that are in that file already from there.
 
     Raises:
         FileNotFoundError: the folder $POINTTRACK_DATA or the earlier file is missing.
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a file to resume of another tracker.
     """
+    about: dict[str, Any] = {"method": method, "tracker": tracker_identity(tracker), "versions": versions()}
+    results: list[VideoResult] = []
+    if resume and out is not None and out.is_file():
+        content = json.loads(out.read_text(encoding="utf-8"))
+        if (content["method"], content["tracker"]) != (method, about["tracker"]):
+            raise ValueError(
+                f"{out}: expected figures of {method} {about['tracker']}, got those of {content['method']} "
+                f"{content['tracker']}; choose another file, or leave out --resume"
+            )
+        results = content["results"]
     earlier = json.loads(before.read_text(encoding="utf-8"))["results"] if before is not None else None
-    examples = chain.from_iterable(map(load_examples, DATASETS))
-    results = measure(build_methods([method], tracker)[method], examples)
+
+    def keep(result: VideoResult) -> None:
+        results.append(result)
+        if out is not None:
+            write_json(out, {**about, "results": results})
+
+    measure(build_methods([method], tracker)[method], _missing(datasets, results), keep)
+    if earlier is not None:
+        measured = {result["video"] for result in results}
+        earlier = [result for result in earlier if result["video"] in measured]
     print(development_table(results, earlier))
-    if out is not None:
-        about = {"method": method, "tracker": tracker_identity(tracker), "versions": versions()}
-        print(f"\nfigures: {write_json(out, {**about, 'results': results})}")
+
+
+def _missing(datasets: str, results: list[VideoResult]) -> Iterator[Example]:
+    """The videos of some datasets that there are no results of."""
+    done = {result["video"] for result in results}
+    examples = chain.from_iterable(map(load_examples, split_names(datasets)))
+    return (example for example in examples if example.name not in done)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class EncoderConfig:
         fusion: how the stages are brought together.
         unit_length: divide every feature by its length.
         trunk_stride: coarsest stride of the pretrained trunk beside it (`layers/trunk.py`), 16 or 32; 0 for no trunk.
+        own_weight: of the encoder's features in the joint ones; each of the trunk's maps has weight 1.
     """
 
     stem_channels: int = 32
@@ -36,6 +37,7 @@ class EncoderConfig:
     fusion: Literal["concat", "sum"] = "sum"
     unit_length: bool = True
     trunk_stride: int = 0
+    own_weight: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,11 @@ from pointtrack.onnx.runtime import OnnxTracker
 
 log = logging.getLogger(__name__)
 
-SHIPPED = {"small": WEIGHTS / "pointtrack_small.safetensors"}
+SHIPPED = {
+    "small": WEIGHTS / "pointtrack_small.safetensors",
+    # The same weights, whose first guess looks through a pretrained trunk as well.
+    "joint": WEIGHTS / "pointtrack_joint.safetensors",
+}
 # How the published models are called elsewhere.
 ALIASES = {
     "cotracker2v1": "cotracker2.1",

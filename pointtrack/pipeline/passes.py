@@ -141,12 +141,19 @@ def chunks_per_pass(tracker: PointTracker, wh: tuple[int, int], chunk: int, memo
     frames = config.window.length or 1
     width, height = model_wh(wh, config)
     features = 4 * channels * sum((width // 4 >> i) * (height // 4 >> i) for i in range(levels))  # of a frame
+    if tracker.looks_through_trunk:
+        features += 2 * tracker.appearance_channels * (width // 4) * (height // 4)
     patch = (2 * config.correlation.support_radius + 1) ** 2
     cells = (2 * config.correlation.radius + 2) ** 2
     # Looks, asked and latest features; four numbers a frame for each estimate of the last window, of the one before, and
     # for the rows that both become on their way to the store.
     estimates = 2 * (config.window.iterations + 1) + ROW_COPIES
-    kept = HEAP * 4 * points * (channels * (levels * patch + 2) + 4 * frames * estimates)
+    kept = (
+        HEAP
+        * 4
+        * points
+        * (channels * levels * patch + 2 * tracker.appearance_channels + 4 * frames * estimates)
+    )
     # Features of the window and of the step before it, joined, and filled up; the encoder at work; cells and products of
     # a level twice; and a search for every point over a whole frame.
     working = 5 * frames * features + 8 * points * frames * cells * (channels + patch)

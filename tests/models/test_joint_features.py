@@ -37,6 +37,14 @@ def test_joint_features_are_the_encoders_and_the_trunks():
     assert_close(pyramid[3].float().norm(dim=-1), torch.ones(1, 3, 16, 24), atol=1e-3, rtol=0)
 
 
+def test_the_weight_of_the_encoders_part():
+    heavy = tracker(replace(CONFIG, encoder=replace(CONFIG.encoder, own_weight=3.0)))
+    with torch.inference_mode():
+        pyramid = heavy.encode(FRAMES)
+    assert_close(pyramid[3][..., :8].float(), pyramid[0] * 3 / 12**0.5, atol=1e-3, rtol=0)
+    assert_close(pyramid[3].float().norm(dim=-1), torch.ones(1, 3, 16, 24), atol=2e-3, rtol=0)
+
+
 def test_the_levels_of_the_pyramid_do_not_change():
     joint, plain = tracker(), tracker(replace(CONFIG, encoder=replace(CONFIG.encoder, trunk_stride=0)))
     plain.load_state_dict(

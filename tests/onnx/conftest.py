@@ -38,14 +38,14 @@ class Exported:
 
 
 def small_config(kind: str) -> TrackerConfig:
-    """Our own tracker or a published one with every part there, and all of it small."""
+    """Our own tracker, also with a trunk ("joint"), or a published one with every part there, and all of it small."""
     encoder = EncoderConfig(stem_channels=8, stage_channels=(8, 12, 16), blocks_per_stage=1, channels=16)
     transformer = TransformerConfig(width=16, heads=2, depth=1, proxies=4)
-    if kind == "ours":
+    if kind in ("ours", "joint"):
         return TrackerConfig(
-            name="ours",
+            name=kind,
             input_wh=WH,
-            encoder=encoder,
+            encoder=replace(encoder, trunk_stride=16 if kind == "joint" else 0),
             correlation=CorrelationConfig(levels=2, radius=2, support_radius=1, hidden=16, channels=8),
             transformer=transformer,
             window=WindowConfig(length=8, step=4, iterations=2, search_radius=3),

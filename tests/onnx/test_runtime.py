@@ -40,6 +40,17 @@ def test_tracks_are_those_of_torch(ours, clip, requested, frames, helpers):
     assert_alike(tracks[1], tracks[0])
 
 
+def test_joint_features_come_out_of_the_graph(exported, clip, requested):
+    one = exported("joint")
+    graphs = OnnxTracker(one.folder, threads=1)
+    frames = torch.from_numpy(clip(2).frames).movedim(-1, 1)[None]
+    with torch.inference_mode():
+        found, wanted = graphs.encode(frames), one.tracker.encode(frames)
+    assert found[-1].dtype == torch.float16 and found[-1].shape[-1] == one.tracker.appearance_channels
+    torch.testing.assert_close(found[-1], wanted[-1], atol=2e-3, rtol=0)
+    assert_alike(track(graphs, clip(9), requested(9)), track(one.tracker, clip(9), requested(9)))
+
+
 def test_refinement_in_the_graph_moves_points(ours, clip, requested):
     _, graphs = ours
     guess_alone = OnnxTracker(graphs.folder, threads=1)

@@ -113,6 +113,9 @@ class TrackingTask(Task):
         self.tracker = tracker.requires_grad_(True)
         self.tracker.encoder.requires_grad_(not freeze_encoder)
         self.tracker.match_sharpness.requires_grad_(False)
+        if tracker.looks_through_trunk:
+            # Synthetic clips teach texture, and wash out what the trunk knows of things.
+            self.tracker.trunk.requires_grad_(False)
         self.held_out, self.windows, self.freeze_encoder = held_out, windows, freeze_encoder
         self._latest: tuple[Tensor | None, list[Tensor]] = (None, [])
 
