@@ -50,13 +50,17 @@ def fuzz(inputs: int, seed: int = 0, jobs: int = 1) -> dict[str, Any]:
                 results.append(fault)
             if share:
                 running.append(_start(place, share))
+    return {**summary(results), "seconds": time.monotonic() - began}
+
+
+def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of what came of inputs."""
     counts = Counter(row["result"] for row in results)
     by_kind: dict[str, Counter[str]] = {}
     for row in results:
         by_kind.setdefault(row["kind"], Counter())[row["result"]] += 1
     return {
         "inputs": len(results),
-        "seconds": time.monotonic() - began,
         "counts": dict(counts),
         "kinds": {kind: dict(found) for kind, found in sorted(by_kind.items())},
         "faults": [row for row in results if row["result"] not in GOOD],
@@ -168,12 +172,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument(
+        "--log", type=Path, help="the log of a child that is still at work: count what it has done so far"
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child is not None:
         child(arguments.child)
         return 0
-    figures = fuzz(arguments.inputs, arguments.seed, arguments.jobs)
+    if arguments.log is None:
+        figures = fuzz(arguments.inputs, arguments.seed, arguments.jobs)
+    else:
+        rows = [json.loads(line) for line in arguments.log.read_text().splitlines() if line.endswith("}")]
+        figures = {**summary([row for row in rows if row["result"] != "begun"]), "seconds": float("nan")}
     for row in figures["faults"]:
         print(f"{row['result']}: {row['kind']}, seed {row['seed']} ({row['how']}): {row.get('words', '')}")
     print(f"{figures['inputs']} inputs in {figures['seconds']:.0f} s: {figures['counts']}")

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,18 @@ WRITERS = {
     "tapvid": ("t.npz", "from pointtrack.io.tracks import save_tracks; t = tracks(); go(); save_tracks(folder / 't.npz', t, format='tapvid')"),
     "masks.npz": ("m.npz", "from pointtrack.io.masks import save_masks; m = masks(); go(); save_masks(folder / 'm.npz', m)"),
     "masks.json": ("m.json", "from pointtrack.io.masks import save_masks; m = masks(); go(); save_masks(folder / 'm.json', m)"),
-    "cutout": ("c.mkv", "from pointtrack.io.masks import save_masks; m, v = masks(), video(); go(); save_masks(folder / 'c.mkv', m, format='cutout', video=v)"),
+    "cutout": ("c.mov", "from pointtrack.io.masks import save_masks; m, v = masks(), video(); go(); save_masks(folder / 'c.mov', m, format='cutout', video=v)"),
     "weights": ("w.safetensors", "from pointtrack.config import TrackerConfig; from pointtrack.models.checkpoint import save_checkpoint; from pointtrack.models.point_tracker import PointTracker; torch.manual_seed(number); t = PointTracker(TrackerConfig()); go(); save_checkpoint(folder / 'w.safetensors', t)"),
     "state": ("a.state", "from pointtrack.io.state_file import write_state; s = {'about': {'n': str(number)}, 'x': torch.rand(3_000_000)}; go(); write_state(folder / 'a.state', s)"),
 }  # fmt: skip
 
 
-def kill_writers(kills: int, rng: np.random.Generator) -> dict[str, Counter[str]]:
+def kill_writers(kills: int, rng: np.random.Generator, only: Collection[str]) -> dict[str, Counter[str]]:
     """Kill every writer so often, half the times each by SIGKILL and SIGINT, and once by a full disk, and once twice at a time."""
     found = {}
     for name, (file, code) in WRITERS.items():
+        if name not in only:
+            continue
         with tempfile.TemporaryDirectory(prefix="pointtrack-kill-") as temporary:
             folder = Path(temporary)
             _start(code, folder, 1).wait()
@@ -258,6 +261,9 @@ def lost(found: dict[str, Counter[str]]) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="of each writer and of each kind of run")
+    parser.add_argument(
+        "--only", help="some writers, comma-separated, or runs; other figures in --out are kept"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     arguments = parser.parse_args()
@@ -270,9 +276,17 @@ def main() -> int:
     import pointtrack.models.checkpoint  # noqa: F401  # all that children need
 
     torch.set_num_threads(1)
-    writers = kill_writers(arguments.kills, rng)
-    runs = kill_runs(arguments.kills, rng)
-    total = arguments.kills * len(writers) + sum(counts["kills"] for counts in runs.values())
+    chosen = arguments.only.split(",") if arguments.only else [*WRITERS, "runs"]
+    writers = kill_writers(arguments.kills, rng, chosen)
+    runs = kill_runs(arguments.kills, rng) if "runs" in chosen else {}
+    if arguments.out is not None and arguments.out.exists() and arguments.only:
+        earlier = json.loads(arguments.out.read_text())
+        writers = {**{k: Counter(v) for k, v in earlier["writers"].items()}, **writers}
+        runs = {**{k: Counter(v) for k, v in earlier["runs"].items()}, **runs}
+    total = sum(
+        v.get("old", 0) + v.get("new", 0) + v.get("DESTROYED", 0) + v.get("GONE", 0) for v in writers.values()
+    )
+    total += sum(counts["kills"] for counts in runs.values())
     print(f"{total} kills, {lost(writers) + lost(runs)} losses")
     if arguments.out is not None:
         from pointtrack.io.atomic import write_text

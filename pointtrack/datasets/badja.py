@@ -58,7 +58,7 @@ def _sequence(root: Path, path: Path) -> SourceClip:
             raise ValueError(f"joints {joints.shape} and visibility {visible.shape}")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(
-            f"{path}: expected a list of frames with image_path, joints (n, 2), visibility (n,), got {error!r}"
+            f"{path}: expected a list of frames with image_path, joints (n, 2), visibility (n,), got {repr(error)[:300]}"
         ) from error
     frames = pictures_in(inside(root, str(images[0].parent), f"{path}: image_path"))
     numbers = {picture.name: number for number, picture in enumerate(frames)}

@@ -134,6 +134,7 @@ class ClipInfo:
     def __post_init__(self) -> None:
         if not 0 < self.fps < math.inf:
             raise ValueError(f"clip fps: expected a positive number, got {self.fps}")
+        object.__setattr__(self, "fps", float(self.fps))
         objects = {int(number): str(name) for number, name in self.objects.items()}
         wrong = [number for number in objects if not 0 < number < VOID]
         if wrong:

@@ -185,7 +185,7 @@ def read_info(path: Path) -> tuple[ClipInfo, dict[str, Any]]:
         described["frames"] = whole(described["frames"], "frames", least=1)
         width, height = (whole(side, "wh", least=1, most=1 << 20) for side in described["wh"])
         described["wh"] = width, height
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: expected the types of docs/train/data-format.md, but {error}") from error
     return info, described
 

@@ -185,8 +185,8 @@ def finite(value: Any, what: str, *, least: float = -math.inf, most: float = mat
     """A number from outside within bounds. Raises ValueError for others, also for texts and bools."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise ValueError(f"{what}: expected a number, got {str(value)[:60]!r}")
-    if not (math.isfinite(value) and least <= value <= most):
-        raise ValueError(f"{what}: expected a number in {least:g}..{most:g}, got {value}")
+    if not (least <= value <= most and abs(value) < 2**1000 and math.isfinite(value)):
+        raise ValueError(f"{what}: expected a number in {least:g}..{most:g}, got {str(value)[:60]}")
     return float(value)
 
 

@@ -59,7 +59,7 @@ def load_queries(path: str | Path) -> Queries:
                 number, name = "", number
             ids.append(int(number) if number else None)
             names.append(str(name))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path}, {place}: expected numbers, got {str(row)[:200]}") from error
     if None in ids and any(number is not None for number in ids):
         raise ValueError(f"{path}: expected an id for every point or for none, got some")
