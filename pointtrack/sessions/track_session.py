@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,48 +13,21 @@ from torch import Tensor
 from pointtrack.geometry import inside_image
 from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.pipeline.backward import track_video
-from pointtrack.sessions.files import read_session_npz, write_session_npz
+from pointtrack.sessions.fixes import Fix, FixedPoint, spans_of
 from pointtrack.sessions.history import History
 from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
 from pointtrack.sessions.schedule import Direction
+from pointtrack.sessions.track_session_file import (
+    TrackSessionContent,
+    read_track_session,
+    write_track_session,
+)
 from pointtrack.tracker import Tracker
 from pointtrack.types import Queries, Source, Tracks, Video
 
-FORMAT = "pointtrack track session 2"
 APART = 8  # frames between two that are named as worth a correction
 PIECE = 4096  # frames that are looked at together
 Progress = Callable[[range], None]
-
-
-@dataclass(frozen=True)
-class Fix:
-    """Where a person saw a point: it passes through there.
-
-    Attributes:
-        frame: number of the frame.
-        xy: (x, y) in pixels.
-        serial: distinct from that of every other fix of the session.
-        group: number of the call that added the point together with others; 0 for a correction, from which a point
-            is tracked alone.
-    """
-
-    frame: int
-    xy: tuple[float, float]
-    serial: int
-    group: int = 0
-
-
-@dataclass(frozen=True)
-class FixedPoint:
-    """A point and its fixes in the order of their frames."""
-
-    id: int
-    fixes: tuple[Fix, ...]
-
-    def with_fix(self, fix: Fix) -> FixedPoint:
-        """The same with this fix, in place of the one on its frame if there is one."""
-        others = [one for one in self.fixes if one.frame != fix.frame]
-        return replace(self, fixes=tuple(sorted([*others, fix], key=lambda one: one.frame)))
 
 
 @dataclass(frozen=True)
@@ -322,37 +294,11 @@ class TrackSession:
     def save(self, path: str | Path) -> Path:
         """Write all that was said, its history and what was tracked to one .npz file (without the video)."""
         wanted = [span for point in self._history.state for span in spans_of(point, len(self.video))]
-        wanted = [span for span in wanted if span in self._parts]
-        walks = [walk for walk in self._walks if walk.done]
-        parts = [self._parts[span] for span in wanted]
-        parts += [walk.part(span) for walk in walks for span in walk.spans]
-        told = {
-            "format": FORMAT,
-            "video": self.video.fingerprint(),
-            "now": self._history.now,
-            "states": [
-                [{"id": p.id, "fixes": [[f.frame, *f.xy, f.serial, f.group] for f in p.fixes]} for p in state]
-                for state in self._history.states
-            ],
-            "names": [[point, name] for point, name in self._names.items()],
-            "spans": [_span_row(span) for span in wanted],
-            "walks": [
-                {
-                    "spans": [_span_row(span) for span in walk.spans],
-                    "xy": walk.xy.tolist(),
-                    "frames": [walk.frames.start, walk.frames.stop, walk.frames.step],
-                    "together": walk.together,
-                    "done": walk.done,
-                }
-                for walk in walks
-            ],
-        }
-        arrays = {
-            "xy": torch.cat([torch.zeros(0, 2), *(part.xy for part in parts)]).numpy(),
-            "visibility": torch.cat([torch.zeros(0), *(part.visibility for part in parts)]).numpy(),
-            "confidence": torch.cat([torch.zeros(0), *(part.confidence for part in parts)]).numpy(),
-        }
-        return write_session_npz(path, told, arrays)
+        parts = {span: self._parts[span] for span in wanted if span in self._parts}
+        content = TrackSessionContent(
+            self._history, parts, [walk for walk in self._walks if walk.done], self._names
+        )
+        return write_track_session(path, self.video, content)
 
     def load(self, path: str | Path) -> None:
         """Go on with a saved session of the same video, in the place of this one.
@@ -361,29 +307,10 @@ class TrackSession:
             FileNotFoundError: no such file.
             ValueError: a file that is no such session, or one of another video. Then nothing has changed.
         """
-        names = ("xy", "visibility", "confidence")
-        told, arrays = read_session_npz(
-            path, "a track session", names, format=FORMAT, video=self.video.fingerprint()
-        )
-        states = [
-            tuple(
-                FixedPoint(
-                    p["id"], tuple(Fix(f, (x, y), serial, group) for f, x, y, serial, group in p["fixes"])
-                )
-                for p in state
-            )
-            for state in told["states"]
-        ]
-        spans = [_read_span(row) for row in told["spans"]]
-        lengths = [len(span.frames) for span in spans]
-        lengths += [row["done"] for row in told["walks"] for _ in row["spans"]]
-        columns = [torch.from_numpy(array).split(lengths) if lengths else () for array in arrays.values()]
-        pieces = [Part(*values) for values in zip(*columns, strict=True)]
-        self._parts = dict(zip(spans, pieces, strict=False))
-        self._walks = list(_read_walks(told["walks"], iter(pieces[len(spans) :])))
-        self._history = History(states, told["now"])
-        self._names = dict(told.get("names", ()))
-        serials = [fix.serial for state in states for point in state for fix in point.fixes]
+        content = read_track_session(path, self.video)
+        self._history, self._parts = content.history, content.parts
+        self._walks, self._names = content.walks, content.names
+        serials = [fix.serial for state in content.history.states for point in state for fix in point.fixes]
         self._serial = itertools.count(1 + max(serials, default=0))
 
     def _do(self, state: tuple[FixedPoint, ...]) -> None:
@@ -461,41 +388,7 @@ class TrackSession:
         raise ValueError(f"point: expected one of {list(self.points)[:20]}, got {point!r}")
 
 
-def spans_of(point: FixedPoint, length: int) -> list[Span]:
-    """All spans of a point in a video of so many frames; together they hold every frame without a fix once."""
-    spans = []
-    ends: Sequence[Fix | None] = [None, *point.fixes, None]
-    for left, right in zip(ends[:-1], ends[1:], strict=True):
-        frames = range(left.frame + 1 if left else 0, right.frame if right else length)
-        if len(frames):
-            spans.append(
-                Span(point.id, left.serial if left else None, right.serial if right else None, frames)
-            )
-    return spans
-
-
 def _reach(order: range, frames: range) -> int:
     """How many frames of a walk cover its part of a range."""
     last = frames.stop - 1 if order.step > 0 else frames.start
     return min(max((last - order.start) * order.step + 1, 0), len(order))
-
-
-def _span_row(span: Span) -> list[Any]:
-    return [span.point, span.left, span.right, span.frames.start, span.frames.stop]
-
-
-def _read_span(row: Sequence[Any]) -> Span:
-    point, left, right, start, stop = row
-    return Span(point, left, right, range(start, stop))
-
-
-def _read_walks(rows: Iterable[dict[str, Any]], parts: Iterator[Part]) -> Iterator[PointWalk]:
-    for row in rows:
-        spans = tuple(_read_span(span) for span in row["spans"])
-        own = [next(parts) for _ in spans]
-        found = (
-            torch.stack([part.xy for part in own], dim=1),
-            torch.stack([part.visibility for part in own], dim=1),
-            torch.stack([part.confidence for part in own], dim=1),
-        )
-        yield PointWalk(spans, torch.tensor(row["xy"]), range(*row["frames"]), row["together"], [found])

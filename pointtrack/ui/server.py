@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -24,16 +21,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from pointtrack.io.lazy_video import lazy_video
 from pointtrack.ui import exports, live, review, views
 from pointtrack.ui.acts import LOAD
+from pointtrack.ui.answers import Headers, json_of, mistake, number_of, told, zipped
 from pointtrack.ui.desk import Desk
 from pointtrack.ui.project import Project
 
-MOST_JSON = 8 * 2**20  # bytes of a body: a painted mask of many pieces
 UPLOAD_SECONDS = 3600.0
-CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(desk: Desk, review: str | None = None) -> Starlette:
@@ -54,42 +46,8 @@ def create_app(desk: Desk, review: str | None = None) -> Starlette:
         Mount("/page", StaticFiles(packages=[("pointtrack.ui", "page")])),
     ]
     app = Starlette(routes=[*pages, *routes.api()])
-    app.add_middleware(_Headers)
+    app.add_middleware(Headers)
     return app
-
-
-class _Headers:
-    """A strict policy for what the page may load, and nothing kept in caches."""
-
-    def __init__(self, app: Any):
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def sending(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                names = {name.lower() for name, _ in message["headers"]}
-                more = [(b"content-security-policy", CONTENT_POLICY.encode())]
-                more += [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
-                message = {**message, "headers": [*message["headers"], *more]}
-            await send(message)
-
-        await self.app(scope, receive, sending)
-
-
-def told(endpoint: Callable[[Any, Request], Awaitable[Response]]) -> Any:
-    """A method whose mistakes become one line of JSON."""
-
-    async def answer(self: Any, request: Request) -> Response:
-        try:
-            return await endpoint(self, request)
-        except PermissionError as error:
-            return _error(403, error)
-        except FileNotFoundError as error:
-            return _error(404, error)
-        except (ValueError, OSError, ImportError) as error:
-            return _error(400, error)
-
-    return answer
 
 
 class Routes:
@@ -171,7 +129,7 @@ class Routes:
     @told
     async def open(self, request: Request) -> Response:
         """A video, as a project."""
-        path = str((await _json(request)).get("path", ""))
+        path = str((await json_of(request)).get("path", ""))
         project = await run_in_threadpool(self.desk.open, path)
         return JSONResponse({"state": await self._in(project, project.state), "problems": project.problems})
 
@@ -182,7 +140,7 @@ class Routes:
         room = self.desk.room()
         length = request.headers.get("content-length", "0")
         if length.isdecimal() and int(length) > room:
-            return _error(
+            return mistake(
                 413,
                 ValueError(f"upload: expected at most {room / 1e9:.1f} GB, got {int(length) / 1e9:.1f} GB"),
             )
@@ -227,7 +185,7 @@ class Routes:
     @told
     async def frame(self, request: Request) -> Response:
         """A frame as JPEG."""
-        project, width = self._project(request), _number(request, "w", 0)
+        project, width = self._project(request), number_of(request, "w", 0)
         content = await run_in_threadpool(
             self.desk.pictures.jpeg, project, request.path_params["number"], width
         )
@@ -244,8 +202,8 @@ class Routes:
         """Tracks of some frames."""
         project, start, stop = (
             self._project(request),
-            _number(request, "start", 0),
-            _number(request, "stop", 1),
+            number_of(request, "start", 0),
+            number_of(request, "stop", 1),
         )
         content = await self._in(project, lambda: views.tracks_of(project, start, stop))
         return Response(content, media_type="application/octet-stream")
@@ -254,8 +212,8 @@ class Routes:
     async def lanes(self, request: Request) -> Response:
         """What is known along the frames."""
         project = self._project(request)
-        start, stop = _number(request, "start", 0), _number(request, "stop", len(project.video))
-        bins = _number(request, "bins", 600)
+        start, stop = number_of(request, "start", 0), number_of(request, "stop", len(project.video))
+        bins = number_of(request, "bins", 600)
         return JSONResponse(await self._in(project, lambda: views.lanes_of(project, start, stop, bins)))
 
     @told
@@ -263,8 +221,8 @@ class Routes:
         """All that clicks may mean."""
         project, number, frame = (
             self._project(request),
-            _number(request, "object", 0),
-            _number(request, "frame", 0),
+            number_of(request, "object", 0),
+            number_of(request, "frame", 0),
         )
         return JSONResponse(await self._in(project, lambda: views.candidates_of(project, number, frame)))
 
@@ -277,7 +235,7 @@ class Routes:
     @told
     async def act(self, request: Request) -> Response:
         """Something that a person does."""
-        project, content = self._project(request), await _json(request)
+        project, content = self._project(request), await json_of(request)
         name, arguments = content.get("act"), content.get("args", {})
         if not isinstance(name, str) or not isinstance(arguments, dict) or name == LOAD:
             raise ValueError('act: expected {"act": name, "args": {...}}')
@@ -286,7 +244,7 @@ class Routes:
     @told
     async def run(self, request: Request) -> Response:
         """Propagate."""
-        project, content = self._project(request), await _json(request)
+        project, content = self._project(request), await json_of(request)
         what = [str(one) for one in content.get("what", ["points", "objects"])]
         start, stop = int(content.get("start", 0)), int(content.get("stop", len(project.video)))
         direction, origin = str(content.get("direction", "both")), int(content.get("origin", 0))
@@ -303,13 +261,13 @@ class Routes:
     @told
     async def export(self, request: Request) -> Response:
         """Begin to write files; an event tells when they are there."""
-        project, options = self._project(request), exports.ExportOptions.from_dict(await _json(request))
+        project, options = self._project(request), exports.ExportOptions.from_dict(await json_of(request))
         return JSONResponse(await self._in(project, lambda: project.export(options)))
 
     @told
     async def commands(self, request: Request) -> Response:
         """The command lines for an export."""
-        project, options = self._project(request), exports.ExportOptions.from_dict(await _json(request))
+        project, options = self._project(request), exports.ExportOptions.from_dict(await json_of(request))
         lines = await self._in(project, lambda: exports.commands_for(project, options))
         return JSONResponse({"commands": lines})
 
@@ -319,7 +277,7 @@ class Routes:
         project = self._project(request)
         path = project.exported(request.path_params["folder"], request.path_params["file"])
         if path.is_dir():
-            path = await run_in_threadpool(_zipped, path)
+            path = await run_in_threadpool(zipped, path)
         return FileResponse(path, filename=path.name, content_disposition_type="attachment")
 
     @told
@@ -330,13 +288,13 @@ class Routes:
     @told
     async def open_review(self, request: Request) -> Response:
         """Begin, or go on with, a queue."""
-        content = await _json(request)
+        content = await json_of(request)
         return JSONResponse(await run_in_threadpool(self.reviews.open, str(content.get("path", ""))))
 
     @told
     async def judge(self, request: Request) -> Response:
         """What a person says of a video in the queue."""
-        content = await _json(request)
+        content = await json_of(request)
         return JSONResponse(await run_in_threadpool(self.reviews.judge, content))
 
     @told
@@ -347,7 +305,7 @@ class Routes:
     @told
     async def begin_live(self, request: Request) -> Response:
         """Open a camera or a stream."""
-        content = await _json(request)
+        content = await json_of(request)
         return JSONResponse(await run_in_threadpool(self.lives.begin, content))
 
     async def socket(self, socket: WebSocket) -> None:
@@ -396,36 +354,3 @@ async def _until_gone(socket: WebSocket) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         while True:
             await socket.receive_text()
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    content = b""
-    try:
-        async for piece in request.stream():
-            content += piece
-            if len(content) > MOST_JSON:
-                raise ValueError(f"body: expected at most {MOST_JSON} bytes, got more")
-        value = json.loads(content or b"{}")
-    except (ClientDisconnect, RecursionError) as error:
-        raise ValueError("body: expected JSON, got a part of it") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"body: expected a JSON object, got {type(value).__name__}")  # noqa: TRY004
-    return value
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not text.lstrip("-").isdecimal() or len(text) > 12:
-        raise ValueError(f"{name}: expected a whole number, got {text[:40]!r}")
-    return int(text)
-
-
-def _error(code: int, error: Exception) -> Response:
-    return JSONResponse({"error": " ".join(str(error).split())}, status_code=code)
-
-
-def _zipped(folder: Path) -> Path:
-    target = folder.with_name(f"{folder.name}.zip")
-    if not target.exists():
-        shutil.make_archive(str(folder), "zip", folder)
-    return target

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.numbered import write_numbered
-
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -173,4 +171,6 @@ def open_page(browser) -> Iterator[Callable[..., Page]]:
 @pytest.fixture(scope="session")
 def long_video(tmp_path_factory) -> Path:
     """20,000 frames, each of which shows its number."""
+    from tests.support.numbered import write_numbered  # not for record.py, which is no test
+
     return write_numbered(tmp_path_factory.mktemp("long") / "long.mp4", 20_000)

@@ -1,0 +1,117 @@
+"""Track sessions as files: one .npz with what was said (all of the history) and what was tracked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pointtrack.sessions.files import read_session_npz, write_session_npz
+from pointtrack.sessions.fixes import Fix, FixedPoint
+from pointtrack.sessions.history import History
+from pointtrack.sessions.point_walks import Part, PointWalk, Span
+from pointtrack.types import Video
+
+FORMAT = "pointtrack track session 2"
+
+
+@dataclass
+class TrackSessionContent:
+    """What a track session is made of.
+
+    Attributes:
+        history: of what was said.
+        parts: what is known of whole spans.
+        walks: that have not come to their end.
+        names: id -> name of points that have one.
+    """
+
+    history: History[tuple[FixedPoint, ...]]
+    parts: dict[Span, Part]
+    walks: list[PointWalk]
+    names: dict[int, str]
+
+
+def write_track_session(path: str | Path, video: Video, content: TrackSessionContent) -> Path:
+    """Write a session; the suffix .npz is added where it is missing. The file is never half written."""
+    parts = [*content.parts.values(), *(walk.part(span) for walk in content.walks for span in walk.spans)]
+    told = {
+        "format": FORMAT,
+        "video": video.fingerprint(),
+        "now": content.history.now,
+        "states": [
+            [{"id": p.id, "fixes": [[f.frame, *f.xy, f.serial, f.group] for f in p.fixes]} for p in state]
+            for state in content.history.states
+        ],
+        "names": [[point, name] for point, name in content.names.items()],
+        "spans": [_span_row(span) for span in content.parts],
+        "walks": [
+            {
+                "spans": [_span_row(span) for span in walk.spans],
+                "xy": walk.xy.tolist(),
+                "frames": [walk.frames.start, walk.frames.stop, walk.frames.step],
+                "together": walk.together,
+                "done": walk.done,
+            }
+            for walk in content.walks
+        ],
+    }
+    arrays = {
+        "xy": torch.cat([torch.zeros(0, 2), *(part.xy for part in parts)]).numpy(),
+        "visibility": torch.cat([torch.zeros(0), *(part.visibility for part in parts)]).numpy(),
+        "confidence": torch.cat([torch.zeros(0), *(part.confidence for part in parts)]).numpy(),
+    }
+    return write_session_npz(path, told, arrays)
+
+
+def read_track_session(path: str | Path, video: Video) -> TrackSessionContent:
+    """What `write_track_session` wrote.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that is no such session, or one of another video.
+    """
+    names = ("xy", "visibility", "confidence")
+    told, arrays = read_session_npz(path, "a track session", names, format=FORMAT, video=video.fingerprint())
+    states = [
+        tuple(
+            FixedPoint(p["id"], tuple(Fix(f, (x, y), serial, group) for f, x, y, serial, group in p["fixes"]))
+            for p in state
+        )
+        for state in told["states"]
+    ]
+    spans = [_read_span(row) for row in told["spans"]]
+    lengths = [len(span.frames) for span in spans]
+    lengths += [row["done"] for row in told["walks"] for _ in row["spans"]]
+    columns = [torch.from_numpy(array).split(lengths) if lengths else () for array in arrays.values()]
+    pieces = [Part(*values) for values in zip(*columns, strict=True)]
+    return TrackSessionContent(
+        History(states, told["now"]),
+        dict(zip(spans, pieces, strict=False)),
+        list(_read_walks(told["walks"], iter(pieces[len(spans) :]))),
+        dict(told.get("names", ())),
+    )
+
+
+def _span_row(span: Span) -> list[Any]:
+    return [span.point, span.left, span.right, span.frames.start, span.frames.stop]
+
+
+def _read_span(row: Sequence[Any]) -> Span:
+    point, left, right, start, stop = row
+    return Span(point, left, right, range(start, stop))
+
+
+def _read_walks(rows: Iterable[dict[str, Any]], parts: Iterator[Part]) -> Iterator[PointWalk]:
+    for row in rows:
+        spans = tuple(_read_span(span) for span in row["spans"])
+        own = [next(parts) for _ in spans]
+        found = (
+            torch.stack([part.xy for part in own], dim=1),
+            torch.stack([part.visibility for part in own], dim=1),
+            torch.stack([part.confidence for part in own], dim=1),
+        )
+        yield PointWalk(spans, torch.tensor(row["xy"]), range(*row["frames"]), row["together"], [found])

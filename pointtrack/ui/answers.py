@@ -1,0 +1,85 @@
+"""What all answers of the server have in common: headers, bodies that are read with care, mistakes in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+MOST_JSON = 8 * 2**20  # bytes of a body: a painted mask of many pieces
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Headers:
+    """A strict policy for what the page may load, and nothing kept in caches."""
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                names = {name.lower() for name, _ in message["headers"]}
+                more = [(b"content-security-policy", CONTENT_POLICY.encode())]
+                more += [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+
+def told(endpoint: Callable[[Any, Request], Awaitable[Response]]) -> Any:
+    """A method whose mistakes become one line of JSON."""
+
+    async def answer(self: Any, request: Request) -> Response:
+        try:
+            return await endpoint(self, request)
+        except PermissionError as error:
+            return mistake(403, error)
+        except FileNotFoundError as error:
+            return mistake(404, error)
+        except (ValueError, OSError, ImportError) as error:
+            return mistake(400, error)
+
+    return answer
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    content = b""
+    try:
+        async for piece in request.stream():
+            content += piece
+            if len(content) > MOST_JSON:
+                raise ValueError(f"body: expected at most {MOST_JSON} bytes, got more")
+        value = json.loads(content or b"{}")
+    except (ClientDisconnect, RecursionError) as error:
+        raise ValueError("body: expected JSON, got a part of it") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"body: expected a JSON object, got {type(value).__name__}")  # noqa: TRY004
+    return value
+
+
+def number_of(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.lstrip("-").isdecimal() or len(text) > 12:
+        raise ValueError(f"{name}: expected a whole number, got {text[:40]!r}")
+    return int(text)
+
+
+def mistake(code: int, error: Exception) -> Response:
+    return JSONResponse({"error": " ".join(str(error).split())}, status_code=code)
+
+
+def zipped(folder: Path) -> Path:
+    target = folder.with_name(f"{folder.name}.zip")
+    if not target.exists():
+        shutil.make_archive(str(folder), "zip", folder)
+    return target
