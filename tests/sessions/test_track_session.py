@@ -44,7 +44,7 @@ def calls(monkeypatch) -> list[list[int]]:
         for start in range(0, len(found), 4):
             yield found.clip(start, start + 4)
 
-    monkeypatch.setattr(track_session, "track", drifting)
+    monkeypatch.setattr(track_session, "track_video", drifting)
     monkeypatch.setattr(point_walks, "walk_points", walk)
     return requested
 
