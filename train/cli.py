@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from pointtrack.segment.small import SmallSegmenter
 from pointtrack.segment.small_network import SegmenterConfig
 from train.data.clips import FolderClips, MixedClips
 from train.data.parts import ClipParts
-from train.data.segments import SegmentImages, read_photos
+from train.data.segments import Picture, SegmentImages, read_outlined, read_photos, weighted_folders
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 from train.loop import LoopConfig, Task, make_fabric, run
@@ -27,6 +28,7 @@ from train.tasks.segmenting import SegmentingTask, new_segmenter
 from train.tasks.tracking import TrackingTask
 
 HELD_OUT = 16  # clips for validation
+SYNTHETIC = 0.02  # share of the segmenter's batches that are frames of synthetic clips
 
 
 def train_command(
@@ -37,6 +39,7 @@ def train_command(
     tracker: TrackerConfig | None = None,
     segmenter: SegmenterConfig | None = None,
     textures: Path | None = None,
+    objects: str | None = None,
     init: Path | None = None,
     batch: int = 4,
     parts: int = 1,
@@ -55,8 +58,9 @@ def train_command(
         tracker: a new tracker's config; left out when init is given.
         segmenter: a new segmenter's config (task segmenting).
         textures: folder with train, val and test photographs and their outlines; procedural patterns without.
-        init: weights to begin with: a tracker's, or a segmenter's; a segmenter may begin with a tracker's
-            encoder.
+        objects: comma-separated folders of pictures with outlined things (task segmenting), each as FOLDER or
+            FOLDER=WEIGHT; the textures have weight 1.
+        init: weights to begin with: a tracker's, or a segmenter's.
         batch: clips per batch.
         parts: give every batch out so many times, each time with another share of its points; pays while the encoder
             is frozen (task tracking), and gives the same batches only without workers.
@@ -79,7 +83,7 @@ def train_command(
     if task == "segmenting":
         if clips is not None:
             raise ValueError("clips: expected task matching or tracking with them, got segmenting")
-        _segment(out, scene, loop, new_segmenter(segmenter, init), textures, batch, fabric)
+        _segment(out, scene, loop, new_segmenter(segmenter, init), textures, objects, batch, fabric)
         return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
     bank, held_out_bank = texture_banks(textures)
@@ -106,14 +110,21 @@ def _segment(
     loop: LoopConfig,
     segmenter: SmallSegmenter,
     textures: Path | None,
+    objects: str | None,
     batch: int,
     fabric: Fabric,
 ) -> None:
-    """Task segmenting: photographs of the val split are held out."""
+    """Task segmenting: photographs of the val split are held out, and some of every folder of outlined things."""
     bank, held_out_bank = texture_banks(textures)
-    photos = read_photos(textures, ("train", "test")) if textures is not None else []
-    others = read_photos(textures, ("val",)) if textures is not None else []
-    images = SegmentImages(photos, SyntheticClips(bank, scene, batch, loop.seed))
+    groups: list[tuple[float, Sequence[Picture]]] = []
+    others: list[tuple[float, Sequence[Picture]]] = []
+    if textures is not None:
+        groups.append((1.0, read_photos(textures, ("train", "test"))))
+        others.append((1.0, read_photos(textures, ("val",))))
+    for folder, weight in weighted_folders(objects):
+        groups.append((weight, read_outlined(folder)))
+        others.append((weight, read_outlined(folder, validation=True)))
+    images = SegmentImages(groups, SyntheticClips(bank, scene, batch, loop.seed), synthetic=SYNTHETIC)
     held_out = SegmentImages(
         others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0, pasted=0.0
     )

@@ -6,6 +6,8 @@ EfficientNet-Lite0 (`train/trunk_weights.py` converts them), batch norm folded i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ ROWS = (
 STEM_CHANNELS = 32
 # Stride of a map that is kept -> its channels: the last row of that stride.
 KEPT = {4: 24, 8: 40, 16: 112, 32: 320}
+CHANNELS = {2: 16, **KEPT}  # of every map that can be asked for by its stride
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's pixels / 255
 DEVIATION = (0.229, 0.224, 0.225)
 CELL = 4  # pixels per cell of the maps that are given out
@@ -98,8 +101,12 @@ class Trunk(nn.Module):
             self.rows.append(nn.ModuleList(row))
             channels = width
 
-    def maps(self, frames: Tensor) -> list[Tensor]:
-        """(b, 3, h, w) float RGB 0..255, sides multiples of the coarsest stride -> per stride (b, c, h / s, w / s)."""
+    def maps(self, frames: Tensor, strides: Sequence[int] | None = None) -> list[Tensor]:
+        """(b, 3, h, w) float RGB 0..255, sides multiples of the coarsest stride -> per stride (b, c, h / s, w / s).
+
+        Args:
+            strides: of the maps that are wanted, keys of CHANNELS; those that `forward` puts together where not given.
+        """
         mean, deviation = (frames.new_tensor(x).reshape(3, 1, 1) for x in (MEAN, DEVIATION))
         x = (frames / 255 - mean) / deviation
         x = _relu6(strided(x.contiguous(memory_format=torch.channels_last), self.stem))
@@ -108,7 +115,7 @@ class Trunk(nn.Module):
             for block in row:  # type: ignore[attr-defined]
                 x = block(x)
             by_channels[x.shape[1]] = x
-        return [by_channels[KEPT[stride]] for stride in self.strides]
+        return [by_channels[CHANNELS[stride]] for stride in strides or self.strides]
 
     def forward(self, frames: Tensor) -> Tensor:
         """(b, 3, h, w) float RGB 0..255 -> (b, c, h // 4, w // 4): the maps side by side, each of unit length per cell.

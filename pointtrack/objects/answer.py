@@ -107,10 +107,18 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """(h, w) bool mask, not empty, and how well it agrees with the evidence, at most 1."""
+    """A mask that was found.
+
+    Attributes:
+        mask: (h, w) bool, not empty.
+        agrees: how well it agrees with the evidence, at most 1.
+        predicted, there: what the segmenter says of it; see `Signs`.
+    """
 
     mask: Tensor
     agrees: float
+    predicted: float = 1.0
+    there: float = 1.0
 
 
 def answer_points(
@@ -140,7 +148,9 @@ def answer_points(
             if before is not None:
                 value += config.temporal_weight * overlap(mask, before)
             if mask.any() and (best is None or value > best[0]):
-                best, low = (value, Answer(mask, min(agrees, 1.0))), candidates.low[i]
+                there = 1.0 if candidates.there is None else candidates.there
+                answer = Answer(mask, min(agrees, 1.0), float(candidates.scores[i]), there)
+                best, low = (value, answer), candidates.low[i]
     return best[1] if best is not None and best[1].agrees >= config.present else None
 
 
@@ -180,11 +190,11 @@ def find_again(
     prior = config.prior * as_logits(recalled.share[0], grid)
     expected = as_logits(piece.float(), grid) > 0
     best = None
-    for logits in candidates.logits.float().cpu() + prior:
+    for logits, predicted in zip(candidates.logits.float().cpu() + prior, candidates.scores, strict=True):
         mask = pieces_with(logits > 0, points)
         agrees = overlap(mask, expected)
         if mask.any() and (best is None or agrees > best.agrees):
-            best = Answer(mask, agrees)
+            best = Answer(mask, agrees, float(predicted))
     return best if best is not None and best.agrees >= config.found else None
 
 
@@ -226,6 +236,8 @@ def answer_prompt_variously(
     """
     if before is not None:
         prompt = replace(prompt, mask_logits=segmenter.as_low(before))
+    # Of one click too little is known of where the object ends: colours would take in shadows and what lies beside it.
+    one_click = len(prompt.points) == 1 and prompt.box is None and before is None
     candidates = segmenter.decode(embedding, prompt, several=several)
     inside, beside = prompt.points[prompt.labels], prompt.points[~prompt.labels]
     values = [
@@ -235,11 +247,14 @@ def answer_prompt_variously(
     answers = []
     for place in np.argsort(-np.array(values), kind="stable")[:most].tolist():
         logits = candidates.logits[place].float().cpu()
+        if len(inside):  # what no click is in is seldom meant
+            meant = pieces_with(logits > 0, inside)
+            logits = torch.where(meant, logits, logits.clamp(max=-1)) if meant.any() else logits
         allowed = torch.ones_like(logits, dtype=torch.bool)
         if prompt.box is not None:
             allowed = around_box(prompt.box, embedding.wh)
             logits = torch.where(allowed, logits, logits.clamp(max=-1))
-        if segmenter.coarse:
+        if segmenter.coarse and not one_click:
             sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside)
             logits = torch.where(sharp, logits.clamp(min=1), logits.clamp(max=-1))
         corrects = before if prompt.box is None else None  # a box begins anew

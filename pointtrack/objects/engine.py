@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.quality import Signs
 from pointtrack.segment.base import Prompt
 from pointtrack.types import Video
 
@@ -22,11 +23,13 @@ class ObjectResult:
         score: in [0, 1], how sure it is that the object is there as drawn; 0 where it is absent.
         quality: in [0, 1], how likely a person would leave the frame as it is. For an object that is there that is
             the score; an absence has a quality too.
+        signs: what the score of a mask that was followed is made of; None for others.
     """
 
     mask: Tensor
     score: float
     quality: float
+    signs: Signs | None = None
 
 
 class Engine(Protocol):

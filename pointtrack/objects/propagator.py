@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pointtrack.objects.answer import (
@@ -29,6 +30,7 @@ from pointtrack.objects.memory import ObjectMemory
 from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
 from pointtrack.objects.point_prompts import KnownMask, overlap, read_mask
+from pointtrack.objects.quality import Signs, agreement_of_memory, change_of_size, quality
 from pointtrack.segment.base import Embedding, Segmenter
 from pointtrack.types import Video
 
@@ -43,7 +45,7 @@ class ObjectState:
 
     Attributes:
         memory: what it and its surroundings looked like.
-        colours: those under the mask that was given first.
+        colours: those under the mask that was given first; sharpens: whether outlines that go by them are better ones.
         mask, frame: the last mask that was believed and its frame.
         points: (ids, xy) of its points there.
         areas: pixels of its latest masks.
@@ -53,6 +55,7 @@ class ObjectState:
 
     memory: ObjectMemory = field(default_factory=lambda: ObjectMemory(1))
     colours: ObjectColours | None = None
+    sharpens: bool = True
     mask: Tensor | None = None
     frame: int = -1
     points: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0, 2)))
@@ -122,6 +125,7 @@ class ObjectPropagator:
             state = self.states[number]
             if state.colours is not None and self._sharpens() and mask.any():
                 state.colours = self._tried(frame, mask, state.colours, embedding)
+                state.sharpens = state.colours is not None
             if self.feed.tracker is not None and mask.any():
                 self._seed(frame, number, mask)
         points = self.feed.on(frame)
@@ -148,15 +152,16 @@ class ObjectPropagator:
                 found[number] = ObjectResult(mask, 1.0, 1.0)
                 self._learn(frame, number, points, mask, True)
                 continue
-            answer, doubt = self._find(frame, number, points, embedding, grid)
+            answer, signs, doubt = self._find(frame, number, points, embedding, grid)
             if answer is None:
                 found[number] = ObjectResult(
                     torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool), 0.0, 1 - doubt
                 )
                 continue
-            score = min(max(answer.agrees, 0.0), 1.0)
-            found[number] = ObjectResult(answer.mask, score, score)
-            sure = score >= self.config.confident_agreement and self.states[number].usual(answer.mask)
+            score = quality(signs)
+            found[number] = ObjectResult(answer.mask, score, score, signs)
+            agrees = answer.agrees >= self.config.confident_agreement
+            sure = agrees and self.states[number].usual(answer.mask)
             if sure:
                 self._remember(number, frame, grid, answer.mask)
             self._learn(frame, number, points, answer.mask, sure)
@@ -170,10 +175,11 @@ class ObjectPropagator:
 
     def _find(
         self, frame: int, number: int, points: FramePoints, embedding: Embedding, grid: Embedding
-    ) -> tuple[Answer | None, float]:
-        """The object, and if it is absent, in [0, 1] how much speaks for its being there all the same."""
+    ) -> tuple[Answer | None, Signs, float]:
+        """The object, what speaks for it, and if it is absent, in [0, 1] how much speaks for its being there all the same."""
         state = self.states[number]
         own = points.of(number)
+        share = None
         if own.any():
             prior = torch.zeros(self.video.wh[1], self.video.wh[0])
             if len(state.memory) and self.config.prior:
@@ -183,18 +189,52 @@ class ObjectPropagator:
             evidence = Evidence(points.xy[own], beside, prior, self._moved(points, state))
             answer = answer_points(self.segmenter, embedding, evidence, self.config)
             if answer is not None:
-                return self._sharpened(frame, answer, evidence, state), 0.0
+                refined = self._sharpened(frame, answer, evidence, state)
+                kept = 1.0 if evidence.before is None else overlap(refined.mask, evidence.before)
+                settled = overlap(answer.mask, refined.mask)
+                return refined, self._signs(refined, state, grid, share, kept, settled), 0.0
         answer = None
         if len(state.memory) and self.appearance is not None:
             recalled = state.memory.read(grid.features, anywhere=True)
-            answer = find_again(self.segmenter, embedding, grid, recalled, self.config)
-        if answer is not None:
-            # What its points say is wrong, if there are any: they begin anew on the mask.
-            self.feed.drop(points.ids[own])
-            if self.feed.tracker is not None:
-                state.lose()
-                self._seed(frame, number, answer.mask)
-        return answer, 0.5 * float(own.any())
+            answer, share = (
+                find_again(self.segmenter, embedding, grid, recalled, self.config),
+                recalled.share[0],
+            )
+        if answer is None:
+            return None, Signs(), 0.5 * float(own.any())
+        signs = self._signs(answer, state, grid, share, kept=0.5, settled=1.0)
+        # What its points say is wrong, if there are any: they begin anew on the mask.
+        self.feed.drop(points.ids[own])
+        if self.feed.tracker is not None:
+            state.lose()
+            self._seed(frame, number, answer.mask)
+        return answer, signs, 0.0
+
+    def _signs(
+        self,
+        answer: Answer,
+        state: ObjectState,
+        grid: Embedding,
+        share: Tensor | None,
+        kept: float,
+        settled: float,
+    ) -> Signs:
+        """What speaks for an answer. Arguments as the attributes of `Signs`; `share` is what the memory says of the cells."""
+        recalled = leaked = None
+        if share is not None:
+            shape = (share.shape[0], share.shape[1])
+            cells = F.adaptive_avg_pool2d(as_cells(answer.mask, grid)[None, None], shape)[0, 0]
+            recalled, leaked = agreement_of_memory(share.float().cpu(), cells)
+        return Signs(
+            agrees=min(max(answer.agrees, 0.0), 1.0),
+            predicted=answer.predicted,
+            there=answer.there,
+            kept=kept,
+            changed=change_of_size(answer.mask, list(state.areas)),
+            recalled=1.0 if recalled is None else recalled,
+            leaked=0.0 if leaked is None else leaked,
+            settled=settled,
+        )
 
     def _sharpened(self, frame: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:
         """The same with its outline where the object's colours end.
@@ -211,15 +251,18 @@ class ObjectPropagator:
             inside=evidence.own,
             outside=evidence.beside,
         )
-        return Answer(mask, answer.agrees)
+        return replace(answer, mask=mask)
 
     def _sharpens(self) -> bool:
         return self.segmenter.coarse if self.config.sharpen is None else self.config.sharpen
 
-    def _tried(self, frame: int, mask: Tensor, colours: ObjectColours, embedding: Embedding) -> ObjectColours:
+    def _tried(
+        self, frame: int, mask: Tensor, colours: ObjectColours, embedding: Embedding
+    ) -> ObjectColours | None:
         """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points alone.
 
-        Where its surroundings have its colours thin parts must be kept; elsewhere that would keep what is wrong.
+        Where its surroundings have its colours thin parts must be kept; elsewhere that would keep what is wrong. None where
+        the answer is nearer to the mask as it is: there colours would make things worse.
         """
         own, belt = points_inside(mask, INSIDE), belt_around(mask, BELT)
         beside = points_inside(belt, AROUND) if belt.any() else own[:0]
@@ -230,7 +273,8 @@ class ObjectPropagator:
         picture, coarse = self.video.frames[frame], answer.mask
         ways = (colours, replace(colours, thin=True))  # of equally good ones the first
         drawn = [refine_outline(picture, coarse, way, inside=own, outside=beside) for way in ways]
-        return ways[int(np.argmax([overlap(one, mask) for one in drawn]))]
+        right = [overlap(one, mask) for one in drawn]
+        return ways[int(np.argmax(right))] if max(right) > overlap(coarse, mask) else None
 
     def _grid(self, frame: int, embedding: Embedding | None) -> Embedding:
         """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them.
@@ -247,7 +291,7 @@ class ObjectPropagator:
     ) -> None:
         state = self.states[number]
         state.memory.add(frame, grid.features, as_cells(mask, grid)[None], given=given)
-        if given and state.colours is None and mask.any():
+        if given and state.sharpens and state.colours is None and mask.any():
             state.colours = learn_colours(self.video.frames[frame], mask)
 
     def _moved(self, points: FramePoints, state: ObjectState) -> Tensor | None:

@@ -94,6 +94,7 @@ class Candidates:
         logits: (m, h, w) at the size of the frame; the mask is where they are above 0.
         scores: (m,) predicted overlap (IoU) of each mask with what is meant.
         low: (m, h', w') the same logits at the decoder's own size, to prompt with again.
+        there: in [0, 1], how likely there is one object under the prompt at all; None where the segmenter has no opinion.
 
     Raises:
         ValueError: no candidate, or shapes that do not fit.
@@ -102,6 +103,7 @@ class Candidates:
     logits: Tensor
     scores: Tensor
     low: Tensor
+    there: float | None = None
 
     def __post_init__(self) -> None:
         m = check_shape(self.logits, "m h w", "candidate logits")["m"]

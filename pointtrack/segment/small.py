@@ -21,16 +21,13 @@ from pointtrack.models.device import WEIGHTS, pick_device
 from pointtrack.models.weight_files import compare_shapes, read_weights
 from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
 from pointtrack.segment.small_network import (
-    BOX_END,
-    BOX_START,
-    LOW_STRIDE,
     MASK_STRIDE,
-    STRIDE,
-    Asked,
+    TRUNK_STRIDE,
     FrameMaps,
     SegmenterConfig,
     SegmenterNetwork,
 )
+from pointtrack.segment.small_prompts import BOX_END, BOX_START, LOW_STRIDE, Asked
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +109,8 @@ class SmallSegmenter:
         pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
         small = resize_frames(rearrange(pixels, "h w c -> 1 c h w"), self._inner_wh(wh), rule="edges")
         maps = self.network.encoder(small.float())
-        return Embedding(
-            wh, maps.context[0], made_by=self.name, parts=(*(x[0] for x in maps.skips), maps.appearance[0])
-        )
+        parts = tuple(x[0] for x in (*maps.skips, *maps.appearance))
+        return Embedding(wh, maps.context[0], made_by=self.name, parts=parts)
 
     @torch.no_grad()
     def decode(self, embedding: Embedding, prompt: Prompt, *, several: bool = True) -> Candidates:
@@ -122,13 +118,15 @@ class SmallSegmenter:
         w, h = self._inner_wh(embedding.wh)
         low_wh = (w // LOW_STRIDE, h // LOW_STRIDE)
         check_prompt(prompt, embedding, self.name, low_wh)
-        eight, four, two, appearance = (x[None] for x in embedding.parts)
-        maps = FrameMaps(embedding.features[None], (eight, four, two), appearance)
-        logits, overlap_logit = self.network.decoder(maps, self._asked(prompt, embedding.wh))
+        eight, four, two, *appearance = (x[None] for x in embedding.parts)
+        compared = (appearance[0], appearance[1], appearance[2])
+        maps = FrameMaps(embedding.features[None], (eight, four, two), compared)
+        logits, overlap_logit, there_logit = self.network.decoder(maps, self._asked(prompt, embedding.wh))
         which = slice(1, None) if several else slice(0, 1)
         logits, scores = logits[0, which], overlap_logit[0, which].sigmoid()
         full = F.interpolate(logits[None], embedding.wh[::-1], mode="bilinear")[0]
-        return Candidates(full, scores, F.avg_pool2d(logits, LOW_STRIDE // MASK_STRIDE))
+        low = F.avg_pool2d(logits, LOW_STRIDE // MASK_STRIDE)
+        return Candidates(full, scores, low, float(there_logit[0].sigmoid()))
 
     def as_low(self, mask: Tensor) -> Tensor:
         """A mask of a frame as mask logits; see `segment.base.Segmenter.as_low`."""
@@ -139,7 +137,7 @@ class SmallSegmenter:
     def _inner_wh(self, wh: tuple[int, int]) -> tuple[int, int]:
         """The size at which the network looks at a frame: about its shape, in whole cells."""
         scale = self.network.config.input_side / max(wh)
-        across, down = (max(STRIDE, STRIDE * round(side * scale / STRIDE)) for side in wh)
+        across, down = (max(TRUNK_STRIDE, TRUNK_STRIDE * round(side * scale / TRUNK_STRIDE)) for side in wh)
         return across, down
 
     def _asked(self, prompt: Prompt, wh: tuple[int, int]) -> Asked:

@@ -27,6 +27,7 @@ from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
 APART = 8  # frames between two that are named as worth a correction
+DOUBTFUL = 0.6  # quality below which a frame is named
 
 
 @dataclass(frozen=True)
@@ -318,14 +319,14 @@ class ObjectSession:
         return values
 
     def suggest_corrections(self, count: int = 5) -> list[Doubt]:
-        """The frames on which a correction would help most: of low quality, the lowest first, and not side by side."""
+        """The frames on which a correction would help most: of quality below DOUBTFUL, the lowest first, not side by side."""
         quality = self.quality()
         ids = [one.id for one in self._state]
         doubts: list[Doubt] = []
         for place in quality.flatten().argsort().tolist():
             frame, column = divmod(place, len(ids))
             value = float(quality[frame, column])
-            if len(doubts) == count or not value < 1:
+            if len(doubts) == count or not value < DOUBTFUL:
                 break
             if all(abs(frame - one.frame) >= APART for one in doubts if one.object_id == ids[column]):
                 doubts.append(Doubt(frame, ids[column], value))

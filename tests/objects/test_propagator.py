@@ -148,5 +148,5 @@ def test_rough_outlines_are_moved_to_where_the_colours_end(monkeypatch, sharpen,
     masks = [step[1].mask for step in engine.walk(scene.video, known, range(1, 8))]
     overlaps = [overlap(mask, scene.truth[t, 0]) for t, mask in enumerate(masks, 1)]
     assert (min(overlaps) > 0.9) if good else (max(overlaps) < 0.7)
-    answered = engine.answer(scene.video, 3, Prompt(points=[[20, 18]]))
+    answered = engine.answer(scene.video, 3, Prompt(points=[[20, 18], [22, 20]]))
     assert overlap(answered.mask, scene.truth[3, 0]) > 0.9, "and so are those of prompts"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from pointtrack.segment.small_network import (
+from pointtrack.segment.small_prompts import (
     BOX_END,
     BOX_START,
     LOW_STRIDE,
@@ -22,6 +24,7 @@ from pointtrack.segment.small_network import (
 FIRST_CLICKS, FIRST_POINTS = 4, 16
 BOX_JITTER = 0.08
 LARGEST_JITTER_PX = 16.0
+MIDDLE = 4  # power of the weights of pixels by which a first click is drawn nearer to the middle
 NEAR_CELL_PX = 8  # what is near is told by cells of so many pixels: pooling over pixels is slow
 
 
@@ -38,14 +41,16 @@ def first_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> A
     boxed = (draw[:, 0] >= 0.55) & (draw[:, 0] < 0.75)
     told = draw[:, 0] >= 0.75  # a former mask, with clicks from 0.85 on
     points, kinds = [], []
-    few = torch.where(draw[:, 1] < 0.25, 1, 1 + (draw[:, 2] * FIRST_CLICKS).long())
-    count = torch.where(draw[:, 1] < 0.6, few, 1 + (draw[:, 2] * FIRST_POINTS).long())
+    few = torch.where(draw[:, 1] < 0.4, 1, 1 + (draw[:, 2] * FIRST_CLICKS).long())
+    count = torch.where(draw[:, 1] < 0.7, few, 1 + (draw[:, 2] * FIRST_POINTS).long())
     most = int(count.max())  # room for no more than are drawn
     share = torch.where(count > FIRST_CLICKS, 0.5, 0.7)  # positive ones
     inside, beside = inner_weight(masks), near_weight(masks)
+    # People click near the middle of a part; a tracker's points lie anywhere.
+    middle = torch.where((draw[:, 3] < 0.6).to(masks.device)[:, None, None], inside**MIDDLE, inside)
     for i in range(most):
         positive = torch.rand(m, generator=generator) < (1.0 if i == 0 else share)
-        weight = torch.where(positive.to(masks.device)[:, None, None], inside, beside)
+        weight = torch.where(positive.to(masks.device)[:, None, None], middle if i == 0 else inside, beside)
         points.append(draw_points(weight, generator))
         kind = torch.where(positive, POSITIVE, NEGATIVE)
         kinds.append(torch.where(clicked & (i < count), kind, NOTHING))
@@ -135,6 +140,30 @@ def near_weight(masks: Tensor) -> Tensor:
     near = F.max_pool2d(cells, 7, stride=1, padding=3)
     near = F.interpolate(near, masks.shape[-2:])[:, 0]
     return (0.2 + near) * ~masks
+
+
+def elsewhere(
+    requested: Asked, frames: int, generator: torch.Generator, share: float
+) -> tuple[Asked, Tensor]:
+    """Ask some prompts on the frame of another object, where they mean nothing.
+
+    Only prompts that say much are taken: many points or a former mask. One click means something anywhere.
+
+    Args:
+        requested: the prompts.
+        frames: number of frames.
+        generator: of the draw.
+        share: of such prompts that are moved.
+
+    Returns:
+        The prompts, and (m,) bool: which still mean their object.
+    """
+    much = (requested.kinds != NOTHING).sum(dim=1) > FIRST_CLICKS
+    draw = torch.rand(len(requested.frame), generator=generator).to(much.device)
+    moved = (much | requested.has_former) & (draw < share) & (frames > 1)
+    shift = 1 + torch.randint(max(frames - 1, 1), (len(draw),), generator=generator).to(much.device)
+    frame = torch.where(moved, (requested.frame + shift) % frames, requested.frame)
+    return replace(requested, frame=frame), ~moved
 
 
 def innermost(masks: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pointtrack.checks import check_shape
+from pointtrack.datasets.object_images import ObjectImage, held_out, read_object_images
 from train.data.photometric import degrade, random_colour
 from train.data.synthetic import SyntheticClips
 
@@ -49,12 +52,43 @@ class SegmentBatch:
         return SegmentBatch(self.frames.to(device), self.masks.to(device), self.frame.to(device), self.seed)
 
 
+class Picture(Protocol):
+    """A picture (h, w, 3) uint8 RGB in which objects can be drawn by lot."""
+
+    picture: np.ndarray
+
+    def draw(self, random: np.random.Generator) -> np.ndarray | None:
+        """(h, w) bool of an object, or None where none will do."""
+
+
 @dataclass
 class Photo:
     """A picture (h, w, 3) uint8 RGB and people's region maps of it (k, h, w) uint8, ids from 1."""
 
     picture: np.ndarray
     maps: np.ndarray
+
+    def draw(self, random: np.random.Generator) -> np.ndarray | None:
+        """(h, w) bool: an object of one of the maps; see `pick_object`."""
+        # Who drew few regions drew whole objects.
+        few = 1 / np.array([one.max() for one in self.maps], dtype=float)
+        return pick_object(self.maps[int(random.choice(len(few), p=few / few.sum()))], random)
+
+
+@dataclass
+class OutlinedPhoto:
+    """A picture whose whole things people outlined."""
+
+    image: ObjectImage
+
+    @property
+    def picture(self) -> np.ndarray:
+        """(h, w, 3) uint8 RGB."""
+        return self.image.picture
+
+    def draw(self, random: np.random.Generator) -> np.ndarray | None:
+        """(h, w) bool: one of the things."""
+        return self.image.mask(int(random.choice(self.image.objects)))
 
 
 def read_photos(folder: str | Path, splits: tuple[str, ...]) -> list[Photo]:
@@ -73,6 +107,37 @@ def read_photos(folder: str | Path, splits: tuple[str, ...]) -> list[Photo]:
                 for path in paths
             ]
     return photos
+
+
+def read_outlined(folder: str | Path, *, validation: bool = False) -> list[OutlinedPhoto]:
+    """The pictures of a folder of object masks that are for training, or those that are kept out of it.
+
+    Raises FileNotFoundError where there are none.
+    """
+    return [OutlinedPhoto(one) for one in read_object_images(folder) if held_out(one.name) == validation]
+
+
+def weighted_folders(text: str | None) -> list[tuple[str, float]]:
+    """ "FOLDER,FOLDER=WEIGHT" -> folders with their weights, 1 where none is given.
+
+    Raises ValueError for a weight that is no positive number.
+
+    >>> weighted_folders("masks/msrc, masks/horses=0.2")
+    [('masks/msrc', 1.0), ('masks/horses', 0.2)]
+    """
+    found = []
+    for part in (text or "").split(","):
+        folder, _, weight = part.strip().partition("=")
+        if not folder:
+            continue
+        try:
+            value = float(weight or 1)
+        except ValueError:
+            value = 0.0
+        if not value > 0:
+            raise ValueError(f"objects: expected a positive weight behind {folder}=, got {weight!r}")
+        found.append((folder, value))
+    return found
 
 
 def pick_object(regions: np.ndarray, random: np.random.Generator) -> np.ndarray | None:
@@ -120,7 +185,8 @@ class SegmentImages(Dataset):
     things are cut out exactly and cover each other.
 
     Args:
-        photos: to take outlined objects from; synthetic frames alone where there are none.
+        photos: groups of pictures to take outlined objects from, with the weight of each group; synthetic frames
+            alone where there are none.
         clips: to take first frames from; the images have their size, number per batch and seed.
         objects: most masks per image.
         synthetic: share of synthetic batches.
@@ -129,7 +195,7 @@ class SegmentImages(Dataset):
 
     def __init__(
         self,
-        photos: list[Photo],
+        photos: Sequence[tuple[float, Sequence[Picture]]],
         clips: SyntheticClips,
         objects: int = 4,
         synthetic: float = 0.25,
@@ -137,6 +203,8 @@ class SegmentImages(Dataset):
     ):
         self.photos, self.clips, self.objects, self.pasted = photos, clips, objects, pasted
         self.synthetic = synthetic if photos else 1.0
+        weights = np.array([weight for weight, _ in photos])
+        self._shares = weights / weights.sum() if photos else weights
 
     @torch.no_grad()
     def __getitem__(self, index: int) -> SegmentBatch:
@@ -168,8 +236,8 @@ class SegmentImages(Dataset):
         pictures: list[np.ndarray] = []
         masks: list[list[np.ndarray]] = []
         while len(pictures) < self.clips.batch:
-            photo = self.photos[int(random.integers(len(self.photos)))]
-            found = [self._object(photo, random) for _ in range(self.objects)]
+            photo = self._photo(random)
+            found = [photo.draw(random) for _ in range(self.objects)]
             objects = [one for one in found if one is not None]
             if not objects:
                 continue
@@ -192,8 +260,8 @@ class SegmentImages(Dataset):
         self, picture: np.ndarray, masks: list[np.ndarray], random: np.random.Generator
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """An object of another photograph in front: where it ends is beyond doubt, unlike people's outlines."""
-        photo = self.photos[int(random.integers(len(self.photos)))]
-        mask = self._object(photo, random)
+        photo = self._photo(random)
+        mask = photo.draw(random)
         if mask is None:
             return picture, masks
         wh = (picture.shape[1], picture.shape[0])
@@ -206,11 +274,9 @@ class SegmentImages(Dataset):
         mixed = soft * _seen(photo.picture, view, wh) + (1 - soft) * picture
         return mixed.astype(np.uint8), [*(one & ~in_front for one in masks), in_front]
 
-    def _object(self, photo: Photo, random: np.random.Generator) -> np.ndarray | None:
-        # Who drew few regions drew whole objects.
-        few = 1 / np.array([one.max() for one in photo.maps], dtype=float)
-        regions = photo.maps[int(random.choice(len(few), p=few / few.sum()))]
-        return pick_object(regions, random)
+    def _photo(self, random: np.random.Generator) -> Picture:
+        group = self.photos[int(random.choice(len(self.photos), p=self._shares))][1]
+        return group[int(random.integers(len(group)))]
 
 
 def random_view(

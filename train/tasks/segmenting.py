@@ -11,43 +11,46 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pointtrack.models.checkpoint import load_checkpoint
-from pointtrack.models.weight_files import read_weights
-from pointtrack.segment.small import CONFIG_KEY, SmallSegmenter
+from pointtrack.segment.small import SmallSegmenter
 from pointtrack.segment.small_network import (
-    LOW_STRIDE,
     MASK_STRIDE,
+    TRUNK_STRIDE,
     FrameMaps,
     SegmenterConfig,
     SegmenterNetwork,
 )
-from train.data.prompts import add_corrections, box_prompts, click_prompts, first_prompts
+from pointtrack.segment.small_prompts import LOW_STRIDE
+from train.data.prompts import add_corrections, box_prompts, click_prompts, elsewhere, first_prompts
 from train.data.segments import SegmentBatch
 from train.loop import Task
+from train.trunk_weights import read_package, trunk_state
 
 FOCAL_WEIGHT = 20.0
+# Of prompts that say much, so many are asked where they mean nothing; and what that weighs.
+ELSEWHERE, THERE_WEIGHT = 0.15, 0.2
+# Of the corrections so many are clicked into the middle of what is most wrong, the others anywhere in the wrong.
+INTO_THE_MIDDLE = 0.6
 # How far the frame may lie from the origin of places, in pixels.
 FARTHEST_ORIGIN = 512.0
 SHEET_IMAGES = 8
 
 
 def new_segmenter(config: SegmenterConfig | None, init: Path | None) -> SmallSegmenter:
-    """A segmenter to train: new, or new with a tracker's encoder, or one from a file.
+    """A segmenter to train: new on the trunk's published weights, or one from a file.
 
-    Raises ValueError where a config is given beside a segmenter's file.
+    Raises:
+        ValueError: a config and a file.
+        ImportError: the package of the trunk's weights is not installed.
     """
     if init is None:
-        return SmallSegmenter(SegmenterNetwork(config or SegmenterConfig()))
-    if CONFIG_KEY in read_weights(init).metadata:
-        if config is not None:
-            raise ValueError("train: expected a segmenter config or --init with a segmenter's file, got both")
-        return SmallSegmenter.load(init, device="cpu")
-    tracker = load_checkpoint(init)
-    config = replace(config or SegmenterConfig(), encoder=tracker.config.encoder)
-    network = SegmenterNetwork(config)
-    network.encoder.backbone.load_state_dict(tracker.encoder.state_dict())
-    return SmallSegmenter(network)
+        network = SegmenterNetwork(config or SegmenterConfig())
+        network.encoder.trunk.load_state_dict(trunk_state(read_package(), TRUNK_STRIDE))
+        return SmallSegmenter(network)
+    if config is not None:
+        raise ValueError("train: expected a segmenter config or --init with a segmenter's file, got both")
+    return SmallSegmenter.load(init, device="cpu")
 
 
 def mask_losses(logits: Tensor, truth: Tensor) -> Tensor:
@@ -85,35 +88,51 @@ class SegmentingTask(Task):
     def __init__(self, segmenter: SmallSegmenter, held_out: list[SegmentBatch], rounds: int = 3):
         super().__init__()
         self.network: SegmenterNetwork = segmenter.network.requires_grad_(True).train()
+        self.network.encoder.trunk.requires_grad_(False)
         self.held_out, self.rounds = held_out, rounds
 
     def forward(self, batch: SegmentBatch) -> tuple[Tensor, dict[str, Tensor]]:  # type: ignore[override]
         """Mean loss of all rounds; overlap of the first and of the last round's answers."""
+        if batch.frames.device.type == "cpu":
+            # With as few tokens as a prompt has, plain products are faster backward than the fused kernel.
+            with sdpa_kernel(SDPBackend.MATH):
+                return self._losses(batch)
+        return self._losses(batch)
+
+    def _losses(self, batch: SegmentBatch) -> tuple[Tensor, dict[str, Tensor]]:
         # Places and prompts are drawn on the CPU: the same on every device, and few.
         generator = torch.Generator().manual_seed(batch.seed)
         truth = at_mask_size(batch.masks)
         maps = self.network.encoder(batch.frames.float())
         origin = (FARTHEST_ORIGIN * torch.rand(2, generator=generator)).tolist()
         requested = first_prompts(batch.masks, batch.frame, generator)
-        rounds = 1 + int(torch.randint(self.rounds, (), generator=generator))
+        requested, there = elsewhere(requested, len(batch.frames), generator, ELSEWHERE)
+        rounds = 1 + int(torch.randint(self.rounds, (2,), generator=generator).min())  # few are cheap
         total, overlaps = truth.new_zeros(()), []
         for i in range(rounds):
-            logits, overlap_logit = self.network.decoder(maps, requested, origin)
+            logits, overlap_logit, there_logit = self.network.decoder(maps, requested, origin)
             losses = mask_losses(logits, truth[:, None])
             # The clear answer always learns; of the several, the one that is nearest.
             best = losses[:, 1:].min(dim=1).values
-            right = overlap(logits.detach(), truth[:, None])
+            # Of what is asked where it means nothing, only that is to be learnt.
+            right = overlap(logits.detach(), truth[:, None]) * there[:, None]
             estimated = F.mse_loss(overlap_logit.sigmoid(), right)
-            total = total + (losses[:, 0] + best).mean() + estimated
-            overlaps.append(right)
+            present = F.binary_cross_entropy_with_logits(there_logit, there.float())
+            total = total + ((losses[:, 0] + best) * there).mean() + estimated + THERE_WEIGHT * present
+            overlaps.append(right[there])
             if i + 1 < rounds:
                 answer = chosen(logits, overlap_logit, clear=i > 0)
-                requested = add_corrections(requested, *answer, batch.masks, generator)
+                middle = float(torch.rand((), generator=generator)) < INTO_THE_MIDDLE
+                requested = add_corrections(
+                    replace(requested, frame=batch.frame), *answer, batch.masks, None if middle else generator
+                )
+                there = torch.ones_like(there)
         figures = {
             "first": overlaps[0][:, 0].mean(),
             "first_best": overlaps[0][:, 1:].amax(dim=1).mean(),
             "last": overlaps[-1][:, 0].mean(),
             "judged": estimated,
+            "there": present,
         }
         return total / rounds, figures
 
@@ -145,11 +164,11 @@ class SegmentingTask(Task):
     def _answers(self, maps: FrameMaps, batch: SegmentBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """(m, candidates, h, w) logits for every kind of prompt that is validated."""
         requested = click_prompts(batch.masks, batch.frame)
-        logits, scores = self.network.decoder(maps, requested)
+        logits, scores, _ = self.network.decoder(maps, requested)
         answers = {"oracle1": logits[:, 1:], "click1": _best(logits, scores)}
         for clear in (False, True):
             requested = add_corrections(requested, *chosen(logits, scores, clear=clear), batch.masks, None)
-            logits, scores = self.network.decoder(maps, requested)
+            logits, scores, _ = self.network.decoder(maps, requested)
         answers["click3"] = logits[:, :1]
         answers["box"] = self.network.decoder(maps, box_prompts(batch.masks, batch.frame, generator))[0][
             :, :1

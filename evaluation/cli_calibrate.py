@@ -1,0 +1,104 @@
+"""The command `python -m evaluation.cli_calibrate`: what masks say of themselves beside what they are worth."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from evaluation.masks.calibration import Followed, figures, fit, follow, left_out, said_by, sign_names
+from evaluation.masks.datasets import load_mask_examples
+from evaluation.points.report import versions
+from evaluation.tables import markdown_table, split_names, write_json
+from pointtrack.cli.runner import run_command
+from pointtrack.objects.point_engine import PointEngine
+from pointtrack.segment.zoo import load_segmenter
+from pointtrack.zoo import load_tracker
+
+COLUMNS = ("jf", "error", "precision", "recall", "doubtful")
+
+
+def calibrate_command(
+    dataset: str = "davis_dev",
+    told: str = "mask,1,3",
+    tracker: str = "small",
+    segmenter: str = "small",
+    out: Path | None = None,
+    videos: str | None = None,
+    given: str | None = None,
+    judge: bool = False,
+) -> None:
+    """Follow objects from their first mask or clicks, and judge what is said of every mask by the truth.
+
+    Args:
+        dataset: videos with masks, as `pointtrack eval-masks` takes them.
+        told: comma-separated: mask for the true mask of the first frame, or numbers of simulated clicks there.
+        tracker, segmenter: names or files.
+        out: JSON file for every frame, written after each video.
+        videos: comma-separated names of some of the videos; all by default.
+        given: comma-separated files of earlier runs; what they hold is not followed again.
+        judge: follow nothing; fit and judge what the given files hold.
+
+    Raises:
+        FileNotFoundError: the data or a given file is missing.
+    """
+    rows = [row for path in split_names(given or "") for row in _read(Path(path))]
+    wanted = None if videos is None else set(split_names(videos))
+    if not judge:
+        engine = PointEngine(load_tracker(tracker, device="cpu"), load_segmenter(segmenter, device="cpu"))
+        done = {(row.example, row.told) for row in rows}
+        for way in split_names(told):
+            for example in load_mask_examples(dataset):
+                if wanted is not None and example.name.split("/")[-1] not in wanted:
+                    continue
+                if (example.name, way) not in done:
+                    rows += follow(engine, example, way)
+                    if out is not None:
+                        write_json(out, {"versions": versions(), "rows": [asdict(row) for row in rows]})
+    if judge and out is not None:
+        write_json(out, {"versions": versions(), "rows": [asdict(row) for row in rows]})
+    print(_table(rows))
+    offset, weights = fit(rows)
+    named = dict(zip(sign_names(), (round(weight, 2) for weight in weights), strict=True))
+    print(f"\nfitted on all of them: offset {offset:.2f}, weights {named}")
+
+
+def _read(path: Path) -> list[Followed]:
+    """Rows of a file of an earlier run. Raises FileNotFoundError where there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"given: expected a file of this command, found nothing at {path}")
+    found = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [
+        Followed(**{**row, "signs": None if row["signs"] is None else tuple(row["signs"])}) for row in found
+    ]
+
+
+def _table(rows: list[Followed]) -> str:
+    """Per way to begin and video what the weights in use said; then of all videos by weights fitted on the others."""
+    lines = [["told", "video", *COLUMNS]]
+    groups = [
+        (way, name)
+        for way in dict.fromkeys(r.told for r in rows)
+        for name in dict.fromkeys(r.example for r in rows)
+    ]
+    said = left_out(rows)
+    for way, name in groups:
+        here = [i for i, row in enumerate(rows) if (row.told, row.example) == (way, name)]
+        if here:
+            lines.append([way, name, *_shown(figures([rows[i] for i in here], said[here]))])
+    for way in dict.fromkeys(row.told for row in rows):
+        here = [i for i, row in enumerate(rows) if row.told == way]
+        lines.append([way, "all, left out", *_shown(figures([rows[i] for i in here], said[here]))])
+    lines.append(["all", "all, left out", *_shown(figures(rows, said))])
+    lines.append(["all", "all, fitted on them", *_shown(figures(rows, said_by(rows, *fit(rows))))])
+    return markdown_table(lines)
+
+
+def _shown(found: dict[str, float | None]) -> list[str]:
+    values = [found[name] for name in COLUMNS]
+    return ["-" if value is None else f"{value:.1f}" for value in values]
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: calibrate_command, sys.argv[1:], "evaluation.cli_calibrate"))

@@ -1,0 +1,56 @@
+"""The command `python -m evaluation.cli_images`: a segmenter on pictures that were kept out of its training."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from evaluation.masks.images import SHOWN, ask_about, mean_rows, picture_examples
+from evaluation.points.datasets import data_root
+from evaluation.points.report import versions
+from evaluation.tables import markdown_table, split_names, write_json
+from pointtrack.cli.runner import run_command
+from pointtrack.segment.zoo import load_segmenter
+
+
+def eval_images_command(
+    datasets: str = "bsds,msrc,coco128,horses",
+    segmenter: str = "small",
+    out: Path | None = None,
+    subset: int | None = None,
+) -> None:
+    """Mean overlap (IoU) with held-out objects of a segmenter's answers to one click, three clicks and a box.
+
+    Clicks are simulated: into the middle of the object, then into the middle of the largest part that is wrong.
+
+    Args:
+        datasets: comma-separated: bsds (regions of the val split), msrc, coco128, horses (whole things; one picture in
+            five is held out), all in the folder $POINTTRACK_DATA.
+        segmenter: name or file, as `load_segmenter` takes it.
+        out: JSON file for the values of every object.
+        subset: only the first so many pictures of each.
+
+    Raises:
+        ValueError: an unknown name. FileNotFoundError: the data is missing.
+    """
+    model = load_segmenter(segmenter, device="cpu")
+    results = [
+        result
+        for dataset in split_names(datasets)
+        for example in picture_examples(data_root(), dataset, subset)
+        for result in ask_about(model, example)
+    ]
+    rows = mean_rows(results)
+    lines = [["held-out pictures", "objects", *SHOWN]]
+    lines += [
+        [name, f"{row['objects']:.0f}", *(f"{row[key]:.1f}" for key in SHOWN)] for name, row in rows.items()
+    ]
+    print(markdown_table(lines, names=1))
+    if out is not None:
+        content = {"segmenter": segmenter, "versions": versions(), "rows": rows}
+        print(f"\nvalues: {write_json(out, {**content, 'results': [asdict(one) for one in results]})}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: eval_images_command, sys.argv[1:], "evaluation.cli_images"))

@@ -1,0 +1,136 @@
+"""Whether masks know how right they are: what is said of each beside its true overlap, and the weights to say it by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from evaluation.masks.clicks import Click, simulate_clicks
+from evaluation.masks.datasets import MaskExample
+from evaluation.masks.davis_metrics import boundary_accuracy, region_similarity
+from pointtrack.objects.engine import Engine
+from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.quality import Signs
+from pointtrack.segment.base import Prompt
+
+DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
+# Weights are pulled towards 0 by so much: the six videos are few.
+PULL = 3e-4
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One object on one frame.
+
+    Attributes:
+        example: the video. told: how it began: "mask", or the number of clicks as text.
+        frame: number of the frame, counted from the one that was told.
+        j, f: its true overlap and boundary accuracy.
+        said: quality that came with it.
+        signs: what that was made of, None where the object was said to be absent.
+    """
+
+    example: str
+    told: str
+    frame: int
+    j: float
+    f: float
+    said: float
+    signs: tuple[float, ...] | None
+
+
+def follow(engine: Engine, example: MaskExample, told: str) -> Iterator[Followed]:
+    """Every object of a video, followed from the first frame on which it is known.
+
+    Args:
+        told: "mask", or the number of simulated clicks.
+    """
+    for object_id, start in example.starts().items():
+        truth = example.true_mask(object_id, start)
+        given = (
+            torch.from_numpy(truth) if told == "mask" else _clicked(engine, example, start, truth, int(told))
+        )
+        frames = range(start + 1, len(example.video))
+        walk = engine.walk(example.video, {object_id: [KnownMask(start, given)]}, frames)
+        for frame, found in zip(frames, walk, strict=True):
+            result = found[object_id]
+            pair = result.mask.numpy()[None], example.true_mask(object_id, frame)[None]
+            j, f = float(region_similarity(*pair)[0]), float(boundary_accuracy(*pair)[0])
+            signs = None if result.signs is None else result.signs.row()
+            yield Followed(example.name, told, frame - start, j, f, result.quality, signs)
+
+
+def _clicked(engine: Engine, example: MaskExample, frame: int, truth: np.ndarray, count: int) -> torch.Tensor:
+    def answer(clicks: Sequence[Click]) -> np.ndarray:
+        points = [[click.x, click.y] for click in clicks]
+        labels = [click.positive for click in clicks]
+        return engine.answer(example.video, frame, Prompt(points, labels)).mask.numpy()
+
+    return torch.from_numpy(answer(simulate_clicks(truth, count, answer)))
+
+
+def fit(rows: Sequence[Followed]) -> tuple[float, tuple[float, ...]]:
+    """Offset and weights of `pointtrack.objects.quality` that say the true overlap best: logistic, with a pull towards 0."""
+    known = [row for row in rows if row.signs is not None]
+    x = torch.tensor([row.signs for row in known], dtype=torch.float64)
+    y = torch.tensor([row.j for row in known], dtype=torch.float64)
+    weights = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = x @ weights[1:] + weights[0]
+        value = torch.nn.functional.binary_cross_entropy_with_logits(logits, y)
+        value = value + PULL * weights[1:].square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    offset, *others = weights.detach().tolist()
+    return offset, tuple(others)
+
+
+def said_by(rows: Sequence[Followed], offset: float, weights: Sequence[float]) -> np.ndarray:
+    """(n,) what these weights say of rows; of an absent object what was said."""
+    values = []
+    for row in rows:
+        if row.signs is None:
+            values.append(row.said)
+            continue
+        logit = offset + float(np.dot(weights, row.signs))
+        values.append(1 / (1 + np.exp(-logit)))
+    return np.array(values)
+
+
+def left_out(rows: Sequence[Followed]) -> np.ndarray:
+    """(n,) what is said of every row by weights that were fitted on the other videos."""
+    said = np.zeros(len(rows))
+    for name in dict.fromkeys(row.example for row in rows):
+        mine = np.array([row.example == name for row in rows])
+        others = [row for row in rows if row.example != name]
+        if others:
+            said[mine] = said_by([row for row in rows if row.example == name], *fit(others))
+    return said
+
+
+def figures(rows: Sequence[Followed], said: np.ndarray) -> dict[str, float | None]:
+    """J&F, mean error of what was said, and how well doubtful frames are named; in per cent, None without any."""
+    j = np.array([row.j for row in rows])
+    jf = (j + np.array([row.f for row in rows])) / 2
+    named, wrong = said < DOUBTFUL, j < DOUBTFUL
+    both = float((named & wrong).sum())
+    return {
+        "jf": 100 * float(jf.mean()),
+        "error": 100 * float(np.abs(said - j).mean()),
+        "precision": 100 * both / float(named.sum()) if named.any() else None,
+        "recall": 100 * both / float(wrong.sum()) if wrong.any() else None,
+        "doubtful": 100 * float(wrong.mean()),
+    }
+
+
+def sign_names() -> list[str]:
+    """Of the weights, in their order."""
+    return list(asdict(Signs()))

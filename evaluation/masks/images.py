@@ -1,0 +1,163 @@
+"""How well a segmenter answers clicks and boxes on single pictures that were kept out of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from evaluation.masks.clicks import Click, simulate_clicks
+from pointtrack.datasets.object_images import held_out, read_object_images
+from pointtrack.objects.answer import answer_prompt, answer_prompt_variously
+from pointtrack.objects.engine import ObjectResult
+from pointtrack.segment.base import Prompt, Segmenter
+
+# Regions of a photograph that count as things: of these shares of the picture, and this little of them on its border.
+REGION_SHARES, REGION_ON_BORDER = (0.01, 0.4), 0.02
+MOST_OBJECTS = 4  # per picture, the largest
+CLICKS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class PictureExample:
+    """One object of a picture.
+
+    Attributes:
+        dataset, name: of the picture.
+        picture: (h, w, 3) uint8 RGB.
+        masks: (h, w) bool of its objects.
+    """
+
+    dataset: str
+    name: str
+    picture: np.ndarray
+    masks: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class PictureResult:
+    """Overlaps (IoU) of the answers about one object with the truth.
+
+    Attributes:
+        dataset, name: of the picture; number: of the object in it.
+        click1, click3, box: after a click, after three, and from its box.
+        oracle1: of the best reading of the one click.
+        said1: what the answer to the click said its overlap was.
+    """
+
+    dataset: str
+    name: str
+    number: int
+    click1: float
+    click3: float
+    box: float
+    oracle1: float
+    said1: float
+
+
+def things_examples(dataset: str, folder: Path) -> Iterator[PictureExample]:
+    """Held-out pictures of a folder of object masks (`pointtrack.datasets.object_images`)."""
+    for image in read_object_images(folder):
+        if held_out(image.name):
+            masks = sorted((image.mask(number) for number in image.objects), key=lambda one: -int(one.sum()))
+            yield PictureExample(dataset, image.name, image.picture, masks[:MOST_OBJECTS])
+
+
+def regions_examples(folder: Path) -> Iterator[PictureExample]:
+    """Photographs of the val split of BSDS, with those regions well inside the picture that the person with the fewest drew."""
+    with np.load(folder / "val_segments.npz") as segments:
+        for path in sorted((folder / "val").glob("*.jpg")):
+            maps = segments[path.stem]
+            regions = maps[int(np.argmin([one.max() for one in maps]))]
+            masks = [regions == number for number in range(1, int(regions.max()) + 1)]
+            masks = sorted((one for one in masks if _is_thing(one)), key=lambda one: -int(one.sum()))
+            if masks:
+                picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+                yield PictureExample("bsds", path.stem, picture, masks[:MOST_OBJECTS])
+
+
+def picture_examples(root: Path, dataset: str, subset: int | None = None) -> Iterator[PictureExample]:
+    """Held-out pictures of "bsds", "msrc", "coco128" or "horses" in the data folder; of `subset` pictures at most.
+
+    Raises:
+        ValueError: another name. FileNotFoundError: the files are missing.
+    """
+    if dataset == "bsds":
+        found = regions_examples(root / "textures")
+    elif dataset in ("msrc", "coco128", "horses"):
+        found = things_examples(dataset, root / "masks" / dataset)
+    else:
+        raise ValueError(f"pictures: expected bsds, msrc, coco128 or horses, got {dataset!r}")
+    return islice(found, subset)
+
+
+def ask_about(segmenter: Segmenter, example: PictureExample) -> Iterator[PictureResult]:
+    """Ask a segmenter about every object of a picture, as a session does: a click, more clicks, a box."""
+    with torch.inference_mode():
+        embedding = segmenter.encode(example.picture)
+
+    def answer(prompt: Prompt) -> ObjectResult:
+        return answer_prompt(segmenter, example.picture, embedding, prompt)
+
+    for number, truth in enumerate(example.masks):
+
+        def clicked(clicks: list[Click]) -> np.ndarray:
+            return answer(_prompt(clicks)).mask.numpy()
+
+        clicks = simulate_clicks(truth, CLICKS, clicked)  # type: ignore[arg-type]
+        first = answer(_prompt(clicks[:1]))
+        readings = answer_prompt_variously(segmenter, example.picture, embedding, _prompt(clicks[:1]))
+        ys, xs = np.nonzero(truth)
+        box = Prompt(box=[xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5])
+        overlap: Callable[[ObjectResult], float] = lambda found, truth=truth: _overlap(found, truth)  # noqa: E731
+        yield PictureResult(
+            dataset=example.dataset,
+            name=example.name,
+            number=number,
+            click1=overlap(first),
+            click3=overlap(answer(_prompt(clicks))),
+            box=overlap(answer(box)),
+            oracle1=max(map(overlap, readings)),
+            said1=first.score,
+        )
+
+
+def mean_rows(results: list[PictureResult]) -> dict[str, dict[str, float]]:
+    """Per data set, and of the data sets together: number of objects and means in per cent.
+
+    `error1` is the mean difference of what the answer to a click said of its overlap, and the overlap.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for dataset in dict.fromkeys(one.dataset for one in results):
+        group = [asdict(one) for one in results if one.dataset == dataset]
+        row = {key: 100 * float(np.mean([one[key] for one in group])) for key in SHOWN[:-1]}
+        row["error1"] = 100 * float(np.mean([abs(one["said1"] - one["click1"]) for one in group]))
+        rows[dataset] = {"objects": len(group), **row}
+    if len(rows) > 1:
+        rows["mean"] = {
+            key: float(np.mean([row[key] for row in rows.values()])) for key in ("objects", *SHOWN)
+        }
+    return rows
+
+
+SHOWN = ("click1", "click3", "box", "oracle1", "error1")
+
+
+def _prompt(clicks: list[Click]) -> Prompt:
+    return Prompt([[click.x, click.y] for click in clicks], [click.positive for click in clicks])
+
+
+def _overlap(found: ObjectResult, truth: np.ndarray) -> float:
+    mask = found.mask.numpy()
+    return np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth)
+
+
+def _is_thing(region: np.ndarray) -> bool:
+    border = np.concatenate([region[0], region[-1], region[:, 0], region[:, -1]])
+    inside = REGION_SHARES[0] < region.mean() < REGION_SHARES[1]
+    return inside and float(border.mean()) < REGION_ON_BORDER

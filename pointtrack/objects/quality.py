@@ -1,0 +1,75 @@
+"""How right a mask is likely to be: what speaks for it and against it, as one number in [0, 1].
+
+`python -m evaluation.cli_calibrate` measures what is said beside the true overlap (IoU), and fits the weights; each video is
+judged by weights that were fitted on the others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+
+import torch
+from torch import Tensor
+
+OFFSET = -2.0
+# In the order of the attributes of `Signs`.
+WEIGHTS = (2.0, 1.0, 0.0, 0.5, -0.5, 0.5, -0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What speaks for a mask and against it.
+
+    Attributes:
+        agrees: share of the object's points inside, minus that of others' points.
+        predicted: overlap that the segmenter predicts.
+        there: how likely the segmenter thinks one object is under the prompt.
+        kept: overlap with the last mask, moved as the points have moved.
+        changed: how much larger or smaller it is than the latest masks, as the size of the logarithm; at most 2.
+        recalled: share of its cells that the memory takes for the object.
+        leaked: what of its surroundings the memory takes for the object, in areas of the mask; at most 1.
+        settled: overlap of the mask before and after its outline was refined.
+    """
+
+    agrees: float = 1.0
+    predicted: float = 1.0
+    there: float = 1.0
+    kept: float = 1.0
+    changed: float = 0.0
+    recalled: float = 1.0
+    leaked: float = 0.0
+    settled: float = 1.0
+
+    def row(self) -> tuple[float, ...]:
+        """The attributes in their order."""
+        return astuple(self)
+
+
+def quality(signs: Signs) -> float:
+    """The overlap (IoU) with the true mask to expect, in [0, 1]."""
+    value = OFFSET + sum(weight * sign for weight, sign in zip(WEIGHTS, signs.row(), strict=True))
+    return 1 / (1 + math.exp(-value))
+
+
+def change_of_size(mask: Tensor, areas: list[int]) -> float:
+    """`Signs.changed` of a mask after masks of these areas."""
+    if not areas or not mask.any():
+        return 0.0
+    usual = float(torch.tensor(areas).float().median())
+    return min(abs(math.log(int(mask.sum()) / max(usual, 1.0))), 2.0)
+
+
+def agreement_of_memory(share: Tensor | None, cells: Tensor) -> tuple[float, float]:
+    """`Signs.recalled` and `Signs.leaked`.
+
+    Args:
+        share: (h, w) in [0, 1] of every cell, by the memory; None where there is none.
+        cells: (h, w) in [0, 1], how much of every cell the mask covers.
+    """
+    size = float(cells.sum())
+    if share is None or size == 0:
+        return 1.0, 0.0
+    inside = float((share * cells).sum()) / size
+    outside = float((share * (1 - cells)).clamp(min=0).sum()) / size
+    return inside, min(outside, 1.0)

@@ -1,0 +1,102 @@
+"""What masks say of themselves: weights are fitted on other videos than those they judge; pictures are asked about as people do."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from evaluation.masks.calibration import Followed, figures, fit, follow, left_out, said_by, sign_names
+from evaluation.masks.datasets import MaskExample
+from evaluation.masks.images import ask_about, mean_rows, picture_examples
+from pointtrack.datasets.object_images import held_out
+from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.quality import OFFSET, WEIGHTS, Signs, agreement_of_memory, change_of_size, quality
+from pointtrack.types.masks import Masks
+from tests.support.exact import TRACKER, use_exact_tracks
+from tests.support.scenes import ColourSegmenter, squares
+
+
+def rows_of(name, count, seed, sign=1.0):
+    """Frames whose true overlap follows from how well the points agree."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for frame in range(count):
+        agrees = float(rng.random())
+        j = 1 / (1 + np.exp(-sign * (6 * agrees - 3)))
+        rows.append(Followed(name, "mask", frame, float(j), float(j), 0.5, Signs(agrees=agrees).row()))
+    return rows
+
+
+def test_weights_are_found_and_say_the_overlap():
+    rows = rows_of("a", 200, 0) + rows_of("b", 200, 1)
+    said = said_by(rows, *fit(rows))
+    told = figures(rows, said)
+    assert told["error"] < 4 and told["precision"] > 85 and told["recall"] > 85
+    assert said_by([rows[0]], 0.0, [0.0] * len(sign_names())) == 0.5
+
+
+def test_a_video_is_judged_by_weights_of_the_others():
+    """In the last video everything is the other way round; weights that knew it would not be so wrong there."""
+    rows = rows_of("a", 100, 0) + rows_of("b", 100, 1) + rows_of("c", 100, 2, sign=-1.0)
+    mine = np.arange(200, 300)
+    wrong = figures([rows[i] for i in mine], left_out(rows)[mine])["error"]
+    assert wrong > 40
+    absent = Followed("a", "mask", 0, 0.0, 0.0, 0.9, None)
+    assert left_out([absent, *rows])[0] == 0.9
+
+
+def test_quality_is_a_probability_and_goes_with_its_signs():
+    assert len(WEIGHTS) == len(sign_names()) and np.isfinite(OFFSET)
+    best, worst = quality(Signs()), quality(Signs(0, 0, 0, 0, 2, 0, 1, 0))
+    assert 0 < worst < 0.5 < best < 1
+
+
+def test_signs_of_size_and_memory():
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[:4] = True
+    assert change_of_size(mask, [32, 32]) == 0 and change_of_size(mask, []) == 0
+    assert change_of_size(mask, [16, 16]) == pytest.approx(np.log(2)) == change_of_size(mask, [64])
+    assert change_of_size(mask, [1]) == 2
+    cells = mask.float()
+    assert agreement_of_memory(None, cells) == (1, 0)
+    assert agreement_of_memory(cells, cells) == (1, 0)
+    assert agreement_of_memory(torch.full((8, 8), 0.5), cells) == (0.5, 0.5)
+    assert agreement_of_memory(torch.ones(8, 8), cells)[1] == 1
+
+
+@pytest.mark.parametrize("told", ["mask", "1"])
+def test_objects_are_followed_and_measured(monkeypatch, told):
+    scene = squares([[(2 + 3 * t, 4 + t) for t in range(8)]])
+    use_exact_tracks(monkeypatch, scene)
+    segmenter = ColourSegmenter()
+    segmenter.answers = (1,)
+    truth = Masks(scene.truth, torch.tensor([1]), torch.ones(8, 1))
+    example = MaskExample(
+        "squares/one", scene.video, truth, torch.tensor([0]), torch.ones(8, dtype=torch.bool)
+    )
+    rows = list(follow(PointEngine(TRACKER, segmenter), example, told))
+    assert [row.frame for row in rows] == list(range(1, 8)) and all(row.j == row.f == 1 for row in rows)
+    assert all(row.signs is not None and 0.5 < row.said < 1 for row in rows)
+
+
+def test_held_out_pictures_are_asked_about(tmp_path):
+    folder = tmp_path / "masks" / "horses"
+    folder.mkdir(parents=True)
+    held = [name for name in (f"horse{i}" for i in range(40)) if held_out(name)]
+    names = [*held[:2], "horse0"]
+    for name in names:
+        ids = np.zeros((60, 80), np.uint8)
+        ids[20:40, 30:60] = 1
+        np.savez(folder / f"{name}_masks.npz", ids=ids, classes=np.array(["horse"]))
+        cv2.imwrite(str(folder / f"{name}.jpg"), np.where(ids[..., None] == 1, 220, 40).repeat(3, axis=2))
+    examples = list(picture_examples(Path(tmp_path), "horses"))
+    assert [one.name for one in examples] == sorted({name for name in names if held_out(name)})
+    segmenter = ColourSegmenter()
+    results = [result for example in examples for result in ask_about(segmenter, example)]
+    assert len(results) == len(examples) and all(one.oracle1 > 0.99 for one in results)
+    row = mean_rows(results)["horses"]
+    assert row["objects"] == len(results) and row["oracle1"] > 99 and 0 <= row["error1"] <= 100
+    with pytest.raises(ValueError, match="expected bsds, msrc"):
+        picture_examples(tmp_path, "cats")
