@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.cli import tracker_identity
+from evaluation.points.calibration import calibration_table
 from evaluation.points.datasets import load_examples
 from evaluation.points.development import VideoResult, development_table, measure
 from evaluation.points.example import Example
@@ -28,6 +29,7 @@ def development_command(
     before: Path | None = None,
     out: Path | None = None,
     resume: bool = False,
+    calibration: bool = False,
 ) -> None:
     """Measure a tracker on all development sets and print one table; its mean decides what ships.
 
@@ -38,6 +40,7 @@ def development_command(
         before: JSON file that an earlier run of this command wrote; its figures get columns, and the rise an interval.
         out: JSON file for the figures of every point, written after every video.
         resume: take the videos that are in that file already from there.
+        calibration: also print how sure points say to be, and how often they are right then.
 
     Raises:
         FileNotFoundError: the folder $POINTTRACK_DATA or the earlier file is missing.
@@ -65,6 +68,8 @@ def development_command(
         measured = {result["video"] for result in results}
         earlier = [result for result in earlier if result["video"] in measured]
     print(development_table(results, earlier))
+    if calibration:
+        print(f"\n{calibration_table(results)}")
 
 
 def _missing(datasets: str, results: list[VideoResult]) -> Iterator[Example]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from evaluation.points.calibration import counted_by_score
 from evaluation.points.example import Example
 from evaluation.points.metrics import THRESHOLDS_PX, pck_t, to_metric_pixels
 from evaluation.tables import markdown_table
@@ -19,6 +20,7 @@ VideoResult = dict[str, Any]
 LOW_RATE = ("dlc_openfield",)
 RIGHT_PX = 16  # of a 256 x 256 image: a point farther from the truth than this has failed
 DRAWS, INTERVAL = 2000, 95  # of the bootstrap, per cent
+PER_POINT = ("scored", "delta", "within_16", "after", "returned")  # lists of a result
 FIGURES = {"delta": "δavg", "within_16": "δ16", "returned": "right after a failure"}
 
 
@@ -30,7 +32,7 @@ def measure(
     Returns:
         Per video "set", "video", "pck_t" (None where not defined), and lists with an entry per point: "scored", how many
         frames counted; "delta" and "within_16", sums over them; "after", how many of them came after the first failure,
-        and "returned", on how many of those it was right again.
+        and "returned", on how many of those it was right again; and "said" and "held" of `counted_by_score`.
     """
     results = []
     for example in examples:
@@ -52,6 +54,7 @@ def measure(
             "within_16": near[-1].sum(0).tolist(),
             "after": after.sum(0).tolist(),
             "returned": (after & ~wrong).sum(0).tolist(),
+            **counted_by_score(tracks, example.truth_xy, counted),
         }
         results.append(result)
         if on_result is not None:
@@ -150,7 +153,7 @@ def _of_set(videos: Sequence[VideoResult], name: str) -> float:
 
 
 def _chosen(result: VideoResult, points: np.ndarray) -> VideoResult:
-    lists = {name: value for name, value in result.items() if isinstance(value, list)}
+    lists = {name: result[name] for name in PER_POINT}
     return {**result, **{name: [value[i] for i in points] for name, value in lists.items()}}
 
 

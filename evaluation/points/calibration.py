@@ -1,0 +1,106 @@
+"""Whether points are as sure as they say: of those that say p, p should lie within 8 pixels of the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.tables import markdown_table
+from pointtrack.types import Tracks
+
+NEAR_PX = 8.0  # of the video
+BINS = 20  # of scores in [0, 1]
+STEPS, RIDGE = 50, 1e-3  # of the fit
+
+
+def counted_by_score(tracks: Tracks, truth_xy: Tensor, counted: Tensor) -> dict[str, list[int]]:
+    """How often points said a score, and how often they were near the truth then.
+
+    The score is that of `Tracks.visible`: the root of visibility times confidence.
+
+    Args:
+        truth_xy: (t, n, 2) pixels of the video. counted: (t, n) bool, where the truth is known.
+
+    Returns:
+        "said" and "held", a number for each of `BINS` scores from 0 to 1.
+    """
+    score = (tracks.visibility * tracks.confidence).sqrt()[counted]
+    near = ((tracks.xy.double() - truth_xy).norm(dim=-1) < NEAR_PX)[counted]
+    which = (score * BINS).long().clamp(0, BINS - 1)
+    return {"said": _histogram(which), "held": _histogram(which[near])}
+
+
+def expected_error(said: np.ndarray, held: np.ndarray, score: np.ndarray) -> float:
+    """Mean distance of what was said from what held, over all that was said (expected calibration error), in [0, 1]."""
+    share = held / np.maximum(said, 1)
+    return float((said * np.abs(score - share)).sum() / max(said.sum(), 1))
+
+
+def fitted(said: np.ndarray, held: np.ndarray) -> tuple[float, float]:
+    """(factor, bias) on the logit of the score that make what is said most likely (Platt's scaling), by Newton's method."""
+    x, parameters = _logit(middles()), np.array([1.0, 0.0])
+    design = np.stack([x, np.ones_like(x)])
+    for _ in range(STEPS):
+        p = 1 / (1 + np.exp(-parameters @ design))
+        slope = design @ (held - said * p) - RIDGE * (parameters - [1.0, 0.0])
+        bend = (design * (said * p * (1 - p))) @ design.T + RIDGE * np.eye(2)
+        parameters = parameters + np.linalg.solve(bend, slope)
+    return float(parameters[0]), float(parameters[1])
+
+
+def calibrated(score: np.ndarray, parameters: tuple[float, float]) -> np.ndarray:
+    """Scores as `fitted` corrects them."""
+    return 1 / (1 + np.exp(-(parameters[0] * _logit(score) + parameters[1])))
+
+
+def middles() -> np.ndarray:
+    """(BINS,) scores that the bins stand for."""
+    return (np.arange(BINS) + 0.5) / BINS
+
+
+def calibration_table(results: Sequence[dict[str, Any]]) -> str:
+    """Results of `development.measure` -> per set how far off the scores are, as they are and corrected by the other sets.
+
+    Every set weighs the same in a correction, and its own videos have no part in it.
+    """
+    sets = {name: _counts(results, name) for name in dict.fromkeys(r["set"] for r in results)}
+    lines = [["", "said", "held", "expected error", "corrected by the other sets", "factor", "bias"]]
+    errors = []
+    for name, (said, held) in sets.items():
+        others = [np.stack(counts) / counts[0].sum() for other, counts in sets.items() if other != name]
+        before = expected_error(said, held, middles())
+        factor, bias = fitted(*(1000 * np.sum(others, axis=0))) if others else (1.0, 0.0)
+        after = expected_error(said, held, calibrated(middles(), (factor, bias)))
+        errors.append((before, after))
+        means = [(said * middles()).sum() / said.sum(), held.sum() / said.sum()]
+        shown = [f"{100 * x:.1f}" for x in (*means, before, after)]
+        lines.append([name, *shown, f"{factor:.2f}", f"{bias:+.2f}"])
+    mean = [f"{100 * x:.1f}" for x in np.mean(errors, axis=0)]
+    lines.append(["mean over sets", "", "", *mean, "", ""])
+    curve = [["score", "times said", "held"]]
+    said, held = (np.sum([counts[i] for counts in sets.values()], axis=0) for i in (0, 1))
+    for low in range(0, BINS, 2):
+        n, right = said[low : low + 2].sum(), held[low : low + 2].sum()
+        share = f"{100 * right / n:.1f}" if n else "-"
+        curve.append([f"{low / BINS:.1f} to {(low + 2) / BINS:.1f}", str(int(n)), share])
+    return markdown_table(lines, names=1) + "\n\n" + markdown_table(curve, names=1)
+
+
+def _counts(results: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
+    of = [result for result in results if result["set"] == name]
+    said, held = (np.sum([result[key] for result in of], axis=0).astype(float) for key in ("said", "held"))
+    return said, held
+
+
+def _histogram(which: Tensor) -> list[int]:
+    counts: list[int] = torch.bincount(which, minlength=BINS).tolist()
+    return counts
+
+
+def _logit(score: np.ndarray) -> np.ndarray:
+    score = np.clip(score, 1e-4, 1 - 1e-4)
+    return np.log(score / (1 - score))
