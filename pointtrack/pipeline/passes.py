@@ -24,7 +24,7 @@ from pointtrack.pipeline.run import run, timed
 from pointtrack.pipeline.sinks import ArraySink, CallSink
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.tracking.stream import PointStream
-from pointtrack.tracking.support import with_support
+from pointtrack.tracking.support import named_apart, with_support
 from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks, Video
 
@@ -207,11 +207,7 @@ def _grouped(
     network: PointTracker, groups: Sequence[Queries], video: Video, options: TrackOptions
 ) -> PointStream:
     """A stream with groups of points that see nothing of each other."""
-    named, lowest = [], 0
-    for group in groups:  # helpers of different groups need different names
-        ids = torch.where(group.support, lowest - group.support.cumsum(0), group.ids)
-        lowest = min(lowest, int(ids.min())) if len(ids) else lowest
-        named.append(replace(group, ids=ids))
+    named = named_apart(groups)
     none = replace(options, support_grid=0, support_local=0)
     stream = build_stream(network, named[0], video.wh, video.fps, none, keeps_frames=False)
     for group in named[1:]:

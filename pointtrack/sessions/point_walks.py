@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pointtrack.geometry import grid_points
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.support import RequestedStream, named_apart, with_support
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks, Video
 
@@ -53,23 +53,19 @@ def walk_points(
         xy: (n, 2) where they are there.
         together: as one group, which is faster; otherwise each as if it were alone: no track depends on the others.
     """
-    stream = WindowStream(tracker, Queries(torch.zeros(0), torch.zeros(0, 2)), video.wh, video.fps)
-    helpers = grid_points(SUPPORT_GRID, video.wh)
-    groups = [xy] if together else list(xy[:, None])
-    wanted: list[int] = []
-    first = 0
-    for group in groups:
-        requested = torch.cat([group, helpers])
-        ids = first + torch.arange(len(requested))
-        stream.add(Queries(torch.zeros(len(requested)), requested, ids))
-        wanted += range(first, first + len(group))
-        first += len(requested)
+    nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
+    stream = RequestedStream(WindowStream(tracker, nobody, video.wh, video.fps))
+    ids = torch.arange(len(xy))
+    groups = [ids] if together else list(ids[:, None])
+    queries = [Queries(torch.zeros(len(group)), xy[group], group) for group in groups]
+    for group in named_apart([with_support(points, video.wh, SUPPORT_GRID) for points in queries]):
+        stream.add(group)
     step = tracker.config.window.step
     for start in range(0, len(order), step):
         piece = order[start : start + step]
         frames = video.frames[_as_slice(piece)]
-        yield stream.push(frames).select(torch.tensor(wanted))
-    yield stream.finish().select(torch.tensor(wanted))
+        yield stream.push(frames)
+    yield stream.finish()
 
 
 @dataclass(eq=False)

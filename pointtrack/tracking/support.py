@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,16 @@ def support_queries(
 def with_support(queries: Queries, wh: tuple[int, int], global_size: int = 5, local_size: int = 0) -> Queries:
     """The points, and `support_queries` behind them."""
     return Queries.concat([queries, support_queries(queries, wh, global_size, local_size)])
+
+
+def named_apart(groups: Sequence[Queries]) -> list[Queries]:
+    """The same groups of points, whose helpers have ids that no helper of another group has."""
+    named, lowest = [], 0
+    for group in groups:
+        ids = torch.where(group.support, lowest - group.support.cumsum(0), group.ids)
+        lowest = min([lowest, *ids.tolist()])
+        named.append(replace(group, ids=ids))
+    return named
 
 
 def _square_grid(size: int, extent: float) -> Tensor:

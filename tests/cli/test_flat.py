@@ -15,7 +15,7 @@ from pointtrack.cli import report as cli_flat
 from pointtrack.cli.estimate import RunEstimate, estimate_run
 from pointtrack.cli.report import describe
 from pointtrack.io.track_log import read_spilled
-from pointtrack.io.video import VideoStream, write_video
+from pointtrack.io.video import write_video
 from pointtrack.pipeline import resume
 from pointtrack.pipeline.files import track_file
 from pointtrack.regions.stream import RegionStream
@@ -138,7 +138,7 @@ def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_p
 
         def watched(seconds):
             stream = opened(seconds)
-            return VideoStream(frames(stream), stream.fps, None, stream.name)
+            return stream.through(frames(stream))
 
         return track_file(tracker, watched, *arguments, **settings)
 
@@ -170,7 +170,7 @@ def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
 def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cli_flat, "WORTH_TIMING", 2)
     path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
-    arguments = ["--grid", "2", "--out", str(tmp_path), "--tracker", str(tiny_tracker_file), *regions]
+    arguments = ["--grid", "2", "--out", str(tmp_path / "out"), "--tracker", str(tiny_tracker_file), *regions]
     assert cli.main(["track", str(path), *arguments, *["--flat"] * flat]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.match(

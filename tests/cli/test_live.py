@@ -15,6 +15,7 @@ from pointtrack.cli import live as cli_live
 from pointtrack.cli import main as cli
 from pointtrack.cli.live_server import LiveServer
 from pointtrack.io.track_log import read_spilled
+from pointtrack.pipeline import sinks
 from pointtrack.types.point_states import PointState
 from tests.pipeline.test_live import VIDEO, WH, Gate, fetch, other_size, raising
 
@@ -71,10 +72,10 @@ def test_the_command_ends_after_so_many_frames_and_serves(
 def test_the_command_tells_states(option, tiny_tracker_file, tmp_path, monkeypatch, capsys):
     """A cut: what is served, drawn and recorded says from there on that all are lost."""
     told, drawn = [], []
-    state_of, draw_frame = cli_live.state_of, cli_live.draw_frame
+    state_of, draw_frame = cli_live.state_of, sinks.draw_frame
     monkeypatch.setattr(cli_live, "state_of", lambda *given: told.append(state_of(*given)) or told[-1])
     monkeypatch.setattr(
-        cli_live,
+        sinks,
         "draw_frame",
         lambda frame, rows, *rest: drawn.append(rows) or draw_frame(frame, rows, *rest),
     )
@@ -132,7 +133,7 @@ def test_a_crash_leaves_the_tracks(tiny_tracker_file, tmp_path, monkeypatch):
         crash.left -= 1
 
     crash.left = 13
-    monkeypatch.setattr(cli_live, "draw_frame", lambda frame, *_: crash() or frame)
+    monkeypatch.setattr(sinks, "draw_frame", lambda frame, *_: crash() or frame)
     monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(VIDEO.frames))
     with pytest.raises(MemoryError):
         live("0", "--record", tmp_path / "o.mp4", "--tracker", tiny_tracker_file, "--no-drop")

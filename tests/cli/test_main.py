@@ -250,6 +250,6 @@ def test_regions(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
     assert cli.main(["track", str(tiny_video_file), *arguments]) == 0
     assert bool(with_regions.xy.isfinite().all())
     assert bool((with_regions.xy != pt.load_tracks(out.with_suffix(".npz")).xy).any())
-    capsys.readouterr()
-    assert cli.main(["track", str(tiny_video_file), *arguments, "--regions", "auto", "--states"]) == 2
-    assert "expected neither --states nor --redetect with --regions" in capsys.readouterr().err
+    assert cli.main(["track", str(tiny_video_file), *arguments, "--regions", "32x24", "--states"]) == 0
+    tracks = pt.load_tracks(out.with_suffix(".npz"))
+    assert tracks.states is not None and tracks.states.raw_xy.equal(with_regions.xy)

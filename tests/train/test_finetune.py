@@ -103,7 +103,7 @@ def test_views_answer_in_pixels_of_the_video(tiny_tracker):
 def test_a_mirrored_view_asks_for_the_same_pixels(monkeypatch):
     video, queries, seen = panning().video, requested(), []
     monkeypatch.setattr(
-        "train.pseudo_labels.track",
+        "train.pseudo_labels.track_video",
         lambda tracker, video, queries: seen.append((video, queries)) or Follower().track(video, queries),
     )
     answer = View("mirrored", None, mirrored=True).track(video, queries)

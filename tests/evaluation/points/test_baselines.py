@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-import pointtrack
 from evaluation.points.methods import build_methods
+from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.options import TrackOptions
 from pointtrack.tracking import classical as baselines
 from pointtrack.types import Queries
 
@@ -66,15 +67,16 @@ def test_flow_is_computed_once_per_pair_and_direction(monkeypatch, panning):
 
 @pytest.mark.parametrize("mode", ["first", "strided"])
 def test_own_tracker_goes_backward_only_where_that_counts(mode, panning, monkeypatch, tiny_tracker):
-    requested, track = [], pointtrack.track
-    monkeypatch.setattr("pointtrack.load_tracker", lambda **_: tiny_tracker)
+    requested = []
+    monkeypatch.setattr("evaluation.points.methods.load_tracker", lambda **_: tiny_tracker)
     monkeypatch.setattr(
-        "pointtrack.track", lambda *args, **options: requested.append(options) or track(*args, **options)
+        "evaluation.points.run_tracker.track_video",
+        lambda *args: requested.append(args[3]) or track_video(*args),
     )
     build_methods(["pointtrack"], mode=mode)["pointtrack"](
         panning(7, (64, 48), SHIFT), Queries([2], [[9.0, 9.0]])
     )
-    assert requested == [{"backward": mode == "strided", "support_grid": 5, "support_local": 0}]
+    assert requested == [TrackOptions(backward=mode == "strided")]
 
 
 @pytest.mark.parametrize("names", [["raft"], []])

@@ -109,9 +109,13 @@ def test_changed_input_is_run_again(example):
 def test_own_tracker_is_loaded_by_name(tmp_path, monkeypatch, two_videos, tiny_tracker):
     requested = []
     monkeypatch.setattr(
-        "pointtrack.load_tracker", lambda name="default", **_: requested.append(name) or tiny_tracker
+        "evaluation.points.methods.load_tracker",
+        lambda name="default", **_: requested.append(name) or tiny_tracker,
     )
-    monkeypatch.setattr("pointtrack.track", lambda tracker, video, queries, **_: static(video, queries))
+    monkeypatch.setattr(
+        "evaluation.points.run_tracker.track_video",
+        lambda tracker, video, queries, *_: static(video, queries),
+    )
     weights = tmp_path / "mine.safetensors"
     weights.write_bytes(b"weights")
     eval_command("warp", "pointtrack", tracker=str(weights), out=tmp_path / "r.json")
