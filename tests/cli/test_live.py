@@ -135,8 +135,7 @@ def test_a_crash_leaves_the_tracks(tiny_tracker_file, tmp_path, monkeypatch):
     crash.left = 13
     monkeypatch.setattr(sinks, "draw_frame", lambda frame, *_: crash() or frame)
     monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(VIDEO.frames))
-    with pytest.raises(MemoryError):
-        live("0", "--record", tmp_path / "o.mp4", "--tracker", tiny_tracker_file, "--no-drop")
+    assert live("0", "--record", tmp_path / "o.mp4", "--tracker", tiny_tracker_file, "--no-drop") != 0
     assert len(read_spilled(tmp_path / "o.tracks")) >= 8
 
 
