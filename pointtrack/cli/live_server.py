@@ -20,11 +20,14 @@ PAGE = """<!doctype html>
 <img src="/stream.mjpg" alt="the newest frame">
 <p id="state">waiting for frames</p>
 <script>
+// What a value is in words: states with their counts, cuts one after the other.
+const say = (v) => v === null ? "not known" : Array.isArray(v) ? v.join(", ") || "none" :
+  typeof v === "object" ? Object.entries(v).filter(([, n]) => n).map(([k, n]) => n + " " + k).join(", ") || "none" : v;
 setInterval(async () => {
   const words = document.getElementById("state");
   try {
     const s = await (await fetch("/state")).json();
-    words.textContent = Object.entries(s).filter(([k]) => k != "points").map(([k, v]) => k + ": " + v).join("  ·  ");
+    words.textContent = Object.entries(s).filter(([k]) => k != "points").map(([k, v]) => k + ": " + say(v)).join("  ·  ");
   } catch { words.textContent = "the command has ended"; }
 }, 500);
 </script>

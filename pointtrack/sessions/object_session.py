@@ -18,6 +18,7 @@ from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.segment.base import Prompt, Segmenter, check_inside
+from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
 from pointtrack.sessions.schedule import Direction, Schedule
@@ -25,6 +26,7 @@ from pointtrack.tracker import Tracker
 from pointtrack.tracking.shots import find_cuts
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
+from pointtrack.zoo import load_tracker
 
 APART = 8  # frames between two that are named as worth a correction
 DOUBTFUL = 0.6  # quality below which a frame is named
@@ -76,9 +78,8 @@ class ObjectSession:
         exclusive: bool = True,
     ):
         if engine is None:
-            if tracker is None or segmenter is None:
-                raise ValueError("session: expected a tracker and a segmenter, or an engine; got neither")
-            engine = PointEngine(network_of(tracker), segmenter)
+            network = load_tracker() if tracker is None else network_of(tracker)
+            engine = PointEngine(network, load_segmenter() if segmenter is None else segmenter)
         elif tracker is not None or segmenter is not None:
             raise ValueError("session: expected a tracker and a segmenter, or an engine; got both")
         if not len(video):
@@ -111,14 +112,14 @@ class ObjectSession:
         self._do((*self._state, SessionObject(number, name or f"object {number}")))
         return number
 
-    def remove_object(self, object_id: int) -> None:
+    def remove_object(self, object_id: int | str) -> None:
         """Forget an object and all that was said about it."""
-        self._object(object_id)
-        self._do(tuple(one for one in self._state if one.id != object_id))
+        gone = self._object(object_id)
+        self._do(tuple(one for one in self._state if one is not gone))
 
     def prompt(
         self,
-        object_id: int,
+        object_id: int | str,
         frame: int,
         *,
         points: Any = None,
@@ -132,7 +133,7 @@ class ObjectSession:
         propagated anew: those up to the next keyframes of this object, and no others.
 
         Args:
-            object_id: from `add_object`.
+            object_id: from `add_object`, or the name of the object.
             frame: number of the frame.
             points: (k, 2) clicks in pixels (x, y).
             labels: (k,) 1 on the object, 0 beside it; all on it where not given.
@@ -160,7 +161,7 @@ class ObjectSession:
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return key.mask.clone()
 
-    def candidates(self, object_id: int, frame: int) -> list[ObjectResult]:
+    def candidates(self, object_id: int | str, frame: int) -> list[ObjectResult]:
         """All that the clicks or the box on a frame may mean, the best first: a part, the object, a group.
 
         Raises ValueError for an unknown object, and where there are neither clicks nor a box.
@@ -170,7 +171,7 @@ class ObjectSession:
             raise ValueError(f"candidates: expected clicks or a box of object {object_id} on frame {frame}")
         return self.engine.answers(self.video, frame, Prompt(key.points, key.labels, key.box))
 
-    def choose(self, object_id: int, frame: int, place: int) -> Tensor:
+    def choose(self, object_id: int | str, frame: int, place: int) -> Tensor:
         """Take one of the `candidates`, (h, w) bool, in the place of the mask that counts; clicks that follow correct it."""
         one, found = self._object(object_id), self.candidates(object_id, frame)
         if not (0 <= place < len(found) and found[place].mask.any()):
@@ -181,7 +182,7 @@ class ObjectSession:
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return mask.clone()
 
-    def mark_absent(self, object_id: int, frame: int, stop: int | None = None) -> None:
+    def mark_absent(self, object_id: int | str, frame: int, stop: int | None = None) -> None:
         """Say that an object is not on a frame, or on frames frame..stop-1. Errors as of `prompt`."""
         one, frame = self._object(object_id), self._frame(frame)
         nothing = torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool)
@@ -190,7 +191,7 @@ class ObjectSession:
             changed = changed.with_key(Keyframe(number, next(self._serial), nothing, *no_points()))
         self._do(tuple(changed if other is one else other for other in self._state))
 
-    def remove_prompt(self, object_id: int, frame: int) -> None:
+    def remove_prompt(self, object_id: int | str, frame: int) -> None:
         """Take back all that was said about an object on a frame.
 
         Raises ValueError where nothing was said.
@@ -233,11 +234,11 @@ class ObjectSession:
         """Cuts that were found elsewhere; walks that begin from now on know them."""
         self._cuts = sorted(set(cuts))
 
-    def keyframes(self, object_id: int) -> list[int]:
+    def keyframes(self, object_id: int | str) -> list[int]:
         """Frames on which something was said about an object."""
         return [key.frame for key in self._object(object_id).keys]
 
-    def keyframe(self, object_id: int, frame: int) -> Keyframe | None:
+    def keyframe(self, object_id: int | str, frame: int) -> Keyframe | None:
         """What was said about an object on a frame; None where nothing was."""
         return self._object(object_id).key(frame)
 
@@ -291,7 +292,7 @@ class ObjectSession:
         result = Masks(masks, ids, scores, frames.start, self.video.fps, names)
         return (result.exclusive() if self.exclusive else result).select(ids.argsort())
 
-    def mask(self, object_id: int, frame: int) -> Tensor | None:
+    def mask(self, object_id: int | str, frame: int) -> Tensor | None:
         """(h, w) bool of one object on one frame as it was computed; None where nothing is known."""
         one, frame = self._object(object_id), self._frame(frame)
         return next((found.mask for _, found in self._schedule.known(one, range(frame, frame + 1))), None)
@@ -398,7 +399,11 @@ class ObjectSession:
             )
         return Keyframe(frame, next(self._serial), mask, points, labels, box, base)
 
-    def _object(self, object_id: int) -> SessionObject:
+    def _object(self, object_id: int | str) -> SessionObject:
+        """The object of that id, or of that name where only one has it."""
+        named = [one for one in self._state if one.name == object_id]
+        if object_id and len(named) == 1:
+            return named[0]
         for one in self._state:
             if one.id == object_id:
                 return one

@@ -316,8 +316,13 @@ def test_a_prompt_where_nothing_is_seen_is_refused():
 
 
 def test_either_an_engine_or_its_parts():
-    with pytest.raises(ValueError, match="got neither"):
-        ObjectSession(SCENE.video, tracker=TRACKER)
+    shipped = ObjectSession(SCENE.video)  # what ships
+    assert "pointtrack-small" in shipped.engine.name
+    bear = shipped.add_object(name="bear")
+    assert shipped.keyframes("bear") == shipped.keyframes(bear) == []
+    shipped.remove_object("bear")
+    with pytest.raises(ValueError, match="got 'bear'"):
+        shipped.keyframes("bear")
     with pytest.raises(ValueError, match="got both"):
         ObjectSession(SCENE.video, tracker=TRACKER, engine=new_session().engine)
     with pytest.raises(ValueError, match=r"frames in 1\.\.13"):
@@ -375,3 +380,14 @@ def test_cuts_may_be_told_later():
     session = new_session()
     session.cuts = [7, 3, 7]
     assert session.cuts == [3, 7]
+
+
+def test_sessions_go_to_other_processes():
+    import pickle
+
+    session = ObjectSession(SCENE.video)
+    bear = session.add_object(name="bear")
+    again = pickle.loads(pickle.dumps(session))
+    assert again.objects == {bear: "bear"}
+    assert again.undo()
+    assert again.objects == {}
