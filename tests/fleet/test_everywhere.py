@@ -43,17 +43,9 @@ bucket = pytest.fixture(object_store)
 
 def driver(source, out, *more):
     """A process that runs the command, on this tree."""
-    command = [
-        sys.executable,
-        "-m",
-        "pointtrack.cli.main",
-        "batch",
-        str(source),
-        "--out",
-        str(out),
-        *OPTIONS,
-        *more,
-    ]
+    network = ["--tracker", str(TMP / "little.safetensors")]
+    command = [sys.executable, "-m", "pointtrack.cli.main", "batch", str(source), "--out", str(out)]
+    command += [*OPTIONS, *network, *more]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
