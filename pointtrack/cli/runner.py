@@ -56,6 +56,9 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
         result = command(**vars(values))
         run = getattr(result, "run", None)
         code = run() if run is not None else result
+    except BrokenPipeError:  # who read the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except USER_ERRORS as error:
         if debug:
             raise
