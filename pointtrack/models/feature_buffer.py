@@ -27,6 +27,8 @@ class Joiner:
 
     def __call__(self, pieces: list[Pyramid]) -> Pyramid:
         """The pieces, at least one, as one pyramid."""
+        if len(pieces) == 1:
+            return pieces[0]
         if not self.room or not torch.is_inference_mode_enabled() or len(pieces[0][0]) != 1:
             # Of several videos a view would not be contiguous.
             return [torch.cat(level, dim=1) for level in zip(*pieces, strict=True)]

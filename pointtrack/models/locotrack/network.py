@@ -27,6 +27,7 @@ POSITIONS = {"cpu": 1024}
 MANY_POSITIONS = 16384
 HIRES, LOWRES = 0, 1  # places in the list of maps
 STRIDES = (4, 8, 2)  # of the maps
+RING = (0, 0, 1, 1, 1, 1)  # a row and a column of zeros on every side
 OCTAVES = 10
 
 
@@ -107,14 +108,19 @@ class LocoTrack(TrackingNetwork):
         pixels = resize(rearrange(frames, "b t c h w -> (b t) c h w") / 127.5 - 1, wh)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         one_by_one = pixels.device.type == "cpu" and not torch.is_grad_enabled()
-        with narrow(pixels.device, self.config.bf16_encoder):
-            parts = [self.encoder(x) for x in (pixels.split(1) if one_by_one else [pixels])]
-        levels = []
-        for part in zip(*parts, strict=True):
-            ringed = [F.pad(channels_last(x, 1 if one_by_one else b), (0, 0, 1, 1, 1, 1)) for x in part]
-            level = torch.cat(ringed, dim=1)
-            levels.append(level.view(b, -1, *level.shape[2:]))
-        return levels
+        if not one_by_one:
+            with narrow(pixels.device, self.config.bf16_encoder):
+                maps = self.encoder(pixels)
+            return [F.pad(channels_last(x, b), RING) for x in maps]
+        levels: list[Tensor] = []
+        for i, frame in enumerate(pixels.split(1)):
+            with narrow(pixels.device, self.config.bf16_encoder):
+                maps = [rearrange(x, "1 c h w -> h w c") for x in self.encoder(frame)]
+            if not levels:
+                levels = [x.new_zeros(len(pixels), x.shape[0] + 2, x.shape[1] + 2, x.shape[2]) for x in maps]
+            for level, x in zip(levels, maps, strict=True):
+                level[i, 1:-1, 1:-1] = x
+        return [rearrange(level, "(b t) h w c -> b t h w c", b=b) for level in levels]
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
         """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
