@@ -67,6 +67,18 @@ class OnnxTracker(PointTracker):
         self._sessions: dict[str, Any] = {}  # by file, opened when they are needed
         self.eval()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what the runtime has opened: a copy, or another process, opens the graphs of the folder anew."""
+        state = self.__dict__ | {"_sessions": {}, "_threads": self._options.intra_op_num_threads}
+        return {name: value for name, value in state.items() if name not in ("_runtime", "_options")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        threads = state.pop("_threads")
+        super().__setstate__(state)
+        self._runtime = needed("onnxruntime")
+        self._options = self._runtime.SessionOptions()
+        self._options.intra_op_num_threads = threads
+
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(1, t, 3, h, w) RGB 0..255 -> pyramid, per level (1, t, h / 2^(l+2), w / 2^(l+2), c).
 

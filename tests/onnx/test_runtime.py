@@ -188,3 +188,13 @@ def test_a_folder_of_graphs_loads_like_any_tracker(ours, clip, requested):
     assert torch.isfinite(track(tracker, clip(8), requested(8)).xy).all()
     with pytest.raises(ValueError, match="expected no checkpoint, sha256, precision or strict_parity"):
         load_tracker(folder, precision="bfloat16")
+
+
+def test_a_copy_opens_its_graphs_anew(ours, clip, requested):
+    import copy
+    import pickle
+
+    video, queries = clip(3), requested(3)
+    expected = track(ours[1], video, queries)
+    for again in (pickle.loads(pickle.dumps(ours[1])), copy.deepcopy(ours[1])):
+        assert torch.equal(track(again, video, queries).xy, expected.xy)
