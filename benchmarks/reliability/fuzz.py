@@ -32,10 +32,14 @@ def fuzz(inputs: int, seed: int = 0, jobs: int = 1) -> dict[str, Any]:
     """Read that many mutated inputs; what came of them, and the faults with what repeats them."""
     from benchmarks.reliability.mutate import seeds_of
 
+    return fuzz_seeds(seeds_of(inputs, seed), jobs)
+
+
+def fuzz_seeds(seeds: list[int], jobs: int = 1) -> dict[str, Any]:
+    """The same for inputs by their seeds, as faults are reported with."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pointtrack-fuzz-") as folder:
         root = Path(folder)
-        seeds = seeds_of(inputs, seed)
         results: list[dict[str, Any]] = []
         running: list[tuple[subprocess.Popen[str], Path, list[int]]] = []
         todo = [seeds[i::jobs] for i in range(jobs)]

@@ -70,6 +70,15 @@ class _Cached(LazyFrames):
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._lock = threading.RLock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: how to read frames, not those that were read."""
+        state = {name: value for name, value in vars(self).items() if name != "_lock"}
+        return {**state, "_kept": OrderedDict(), **({"_decoder": None} if "_decoder" in state else {})}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.RLock()
+
     def read(self, frame: int) -> np.ndarray:
         with self._lock:
             if frame not in self._kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,6 +88,10 @@ class PointWalk:
     together: bool
     rows: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
     steps: Iterator[Tracks] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: a walk under way cannot be, and begins anew in the copy."""
+        return {**vars(self), "steps": None}
 
     @property
     def forward(self) -> bool:

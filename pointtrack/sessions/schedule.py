@@ -37,6 +37,10 @@ class Schedule:
         self.results = results or Results()
         self._walks: dict[Side, _Walk] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: walks under way cannot be, and begin anew in the copy."""
+        return {**vars(self), "_walks": {}}
+
     def known(self, one: SessionObject, frames: range) -> Iterator[tuple[int, ObjectResult]]:
         """Frames of a range on which something is known of an object."""
         for key in one.keys:

@@ -314,8 +314,8 @@ class WindowStream:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """xy (count, k, 2), visibility and confidence (count, k) of a group; NaN and 0 where its window has none."""
         n = group.loop.frame.shape[1]
-        xy = torch.full((count, n, 2), torch.nan)
-        visibility, confidence = torch.zeros(count, n), torch.zeros(count, n)
+        xy = torch.full((count, n, 2), torch.nan, dtype=torch.float32)  # whatever the caller's default is
+        visibility, confidence = torch.zeros(2, count, n, dtype=torch.float32)
         if window is not None:
             points = window.points.cpu()
             part = window.estimates[-1].frames(first - window.start, first - window.start + count)

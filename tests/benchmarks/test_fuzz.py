@@ -1,6 +1,6 @@
 """Every reader answers damaged and hostile files with a result or one line; `make fuzz` does the same with 10,000."""
 
-from benchmarks.reliability.fuzz import fuzz
+from benchmarks.reliability.fuzz import fuzz, fuzz_seeds
 from benchmarks.reliability.samples import make_samples
 
 
@@ -10,6 +10,15 @@ def test_good_files_are_read(tmp_path):
             sample.read(sample.path)
         except ValueError as error:  # a torch file of other tensors is refused, as it should be
             assert sample.name in ("weights of torch",), (sample.name, error)
+
+
+# Inputs of longer runs that were once answered with a traceback or with pages of text.
+ONCE_FAULTS = [55425773, 486648, 1242893, 597, 1515, 197864, 54310724255, 44455, 939466]
+
+
+def test_inputs_that_were_once_faults():
+    figures = fuzz_seeds(ONCE_FAULTS)
+    assert figures["inputs"] == len(ONCE_FAULTS) and not figures["faults"], figures["faults"][:3]
 
 
 def test_300_damaged_inputs_are_answered():
