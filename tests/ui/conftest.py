@@ -93,7 +93,7 @@ class Page:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(url)
 
-    def until(self, what: str, seconds: float = 90) -> None:
+    def until(self, what: str, seconds: float = 240) -> None:
         """Wait for an expression of the page, in which `app` and `stage` are known."""
         end = time.monotonic() + seconds
         while not self.ask(f"Boolean({what})"):
