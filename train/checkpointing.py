@@ -35,9 +35,9 @@ def recomputed(tracker: PointTracker, enabled: bool = True) -> Iterator[None]:
         return
     refine: Callable[..., Any] = tracker.refine
     encode: Callable[[Tensor], Tensor] = tracker.encoder.forward
-    tracker.refine = partial(_again, refine)
+    tracker.refine = partial(_again, refine)  # type: ignore[method-assign]
     if any(weight.requires_grad for weight in tracker.encoder.parameters()):
-        tracker.encoder.forward = partial(_part_by_part, encode)
+        tracker.encoder.forward = partial(_part_by_part, encode)  # type: ignore[method-assign]
     try:
         yield
     finally:  # what the classes have is seen again

@@ -122,8 +122,8 @@ def _segment(
         groups.append((1.0, read_photos(textures, ("train", "test"))))
         others.append((1.0, read_photos(textures, ("val",))))
     for folder, weight in weighted_folders(objects):
-        groups.append((weight, read_outlined(folder)))
-        others.append((weight, read_outlined(folder, validation=True)))
+        groups.append((weight, read_outlined(folder)))  # type: ignore[arg-type]
+        others.append((weight, read_outlined(folder, validation=True)))  # type: ignore[arg-type]
     images = SegmentImages(groups, SyntheticClips(bank, scene, batch, loop.seed), synthetic=SYNTHETIC)
     held_out = SegmentImages(
         others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0, pasted=0.0

@@ -122,7 +122,7 @@ def drawn(t: int, floor: np.ndarray, things: list[Thing]) -> np.ndarray:
         place = chained(chained(thing.to_floor(t), to_image(t)), enlarged)
         alpha = cv2.warpAffine(thing.alpha, place, size, flags=cv2.INTER_LINEAR)
         shade = cv2.GaussianBlur(np.roll(alpha, (9, 7), (0, 1)), (0, 0), 8)
-        picture *= (1 - 0.45 * shade * (1 - alpha))[..., None]
+        picture *= (1 - 0.45 * shade * (1 - alpha))[..., None]  # type: ignore[arg-type]
         texture = cv2.warpAffine(
             thing.texture, place, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
@@ -184,7 +184,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     frames = np.stack([drawn(t, floor, things) for t in range(FRAMES)])
     write_video(folder / "easy.mp4", frames, FPS, crf=23)
-    np.savez_compressed(folder / "easy_tracks.npz", **truth(rng, things))
+    np.savez_compressed(folder / "easy_tracks.npz", **truth(rng, things))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -51,4 +51,4 @@ def matching_loss(pyramid: list[Tensor], batch: ClipBatch, temperature: Tensor) 
             found = torch.stack([best % w, torch.div(best, w, rounding_mode="floor")], dim=-1)
             error = 4 * (found - cells)
             hits = ((error.norm(dim=-1) < 6) & counted).sum() / counted.sum().clamp(min=1)
-    return total / len(pyramid), hits
+    return total / len(pyramid), hits  # type: ignore[return-value]

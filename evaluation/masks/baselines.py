@@ -47,7 +47,7 @@ def dis(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
 
     Source: Kroeger et al., 2016; OpenCV's DISOpticalFlow, preset medium.
     """
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in video.frames]
     pixels = np.stack(np.meshgrid(*map(np.arange, video.wh)), axis=-1).astype(np.float32)
     # Computed once for all objects; half precision is 1/64 px at worst for motion below 64 px.

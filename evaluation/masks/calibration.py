@@ -67,7 +67,7 @@ def _clicked(engine: Engine, example: MaskExample, frame: int, truth: np.ndarray
     def answer(clicks: Sequence[Click]) -> np.ndarray:
         points = [[click.x, click.y] for click in clicks]
         labels = [click.positive for click in clicks]
-        return engine.answer(example.video, frame, Prompt(points, labels)).mask.numpy()
+        return engine.answer(example.video, frame, Prompt(points, labels)).mask.numpy()  # type: ignore[arg-type]
 
     return torch.from_numpy(answer(simulate_clicks(truth, count, answer)))
 

@@ -77,7 +77,7 @@ def regions_examples(folder: Path) -> Iterator[PictureExample]:
             masks = [regions == number for number in range(1, int(regions.max()) + 1)]
             masks = sorted((one for one in masks if _is_thing(one)), key=lambda one: -int(one.sum()))
             if masks:
-                picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+                picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
                 yield PictureExample("bsds", path.stem, picture, masks[:MOST_OBJECTS])
 
 
@@ -113,8 +113,8 @@ def ask_about(segmenter: Segmenter, example: PictureExample) -> Iterator[Picture
         first = answer(_prompt(clicks[:1]))
         readings = answer_prompt_variously(segmenter, example.picture, embedding, _prompt(clicks[:1]))
         ys, xs = np.nonzero(truth)
-        box = Prompt(box=[xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5])
-        overlap: Callable[[ObjectResult], float] = lambda found, truth=truth: _overlap(found, truth)  # noqa: E731
+        box = Prompt(box=[xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5])  # type: ignore[arg-type]
+        overlap: Callable[[ObjectResult], float] = lambda found, truth=truth: _overlap(found, truth)  # type: ignore[misc]  # noqa: E731
         yield PictureResult(
             dataset=example.dataset,
             name=example.name,
@@ -149,7 +149,7 @@ SHOWN = ("click1", "click3", "box", "oracle1", "error1")
 
 
 def _prompt(clicks: list[Click]) -> Prompt:
-    return Prompt([[click.x, click.y] for click in clicks], [click.positive for click in clicks])
+    return Prompt([[click.x, click.y] for click in clicks], [click.positive for click in clicks])  # type: ignore[arg-type]
 
 
 def _overlap(found: ObjectResult, truth: np.ndarray) -> float:

@@ -62,4 +62,4 @@ class ClipBatch:
         for item in fields(self):
             value = getattr(self, item.name)
             moved[item.name] = None if value is None else value.to(device, non_blocking=True)
-        return ClipBatch(**moved)
+        return ClipBatch(**moved)  # type: ignore[arg-type]

@@ -93,7 +93,7 @@ class FolderClips(Dataset):
         wh = self.config.sizes[int(random.integers(len(self.config.sizes)))]
         parts = [self._part(wh, random) for _ in range(self.batch)]
         generator = torch.Generator().manual_seed(int(random.integers(2**31)))
-        frames, xy, visible, query_frame = (torch.stack([part[i] for part in parts]) for i in range(4))
+        frames, xy, visible, query_frame = (torch.stack([part[i] for part in parts]) for i in range(4))  # type: ignore[misc]
         labels = [part[4] for part in parts if part[4] is not None]
         objects = torch.stack(labels) if len(labels) == len(parts) else None
         return ClipBatch(_recorded(frames, generator), xy, visible, query_frame, objects)

@@ -77,9 +77,9 @@ def _blur(frames: Tensor, sigma: Tensor) -> Tensor:
     h, w = frames.shape[-2:]
     # Sums of shifted copies: grouped convolutions of so few channels are slow on a CPU.
     padded = F.pad(frames, (0, 0, 3, 3, 0, 0), mode="replicate")
-    frames = sum(kernel[:, k] * padded[..., k : k + h, :] for k in range(7))
+    frames = sum(kernel[:, k] * padded[..., k : k + h, :] for k in range(7))  # type: ignore[assignment]
     padded = F.pad(frames, (3, 3, 0, 0, 0, 0), mode="replicate")
-    return sum(kernel[:, k] * padded[..., k : k + w] for k in range(7))
+    return sum(kernel[:, k] * padded[..., k : k + w] for k in range(7))  # type: ignore[return-value]
 
 
 def _compress(frames: Tensor, strength: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ def read_photos(folder: str | Path, splits: tuple[str, ...]) -> list[Photo]:
             raise FileNotFoundError(f"textures: expected photographs in {Path(folder, split)}, found none")
         with np.load(Path(folder, f"{split}_segments.npz")) as segments:
             photos += [
-                Photo(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), segments[path.stem])
+                Photo(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), segments[path.stem])  # type: ignore[arg-type]
                 for path in paths
             ]
     return photos

@@ -180,7 +180,11 @@ class _Draw:
         # Sub-frames of motion blur ask for the same motion again: it has a generator of its own.
         self._motion = (half, speed, self._integer(0, 2**31))
         scene = Scene(
-            None, textures, torch.cat([centre, reach], dim=-1), light(times, layers, self.generator), wh
+            None,  # type: ignore[arg-type]
+            textures,
+            torch.cat([centre, reach], dim=-1),
+            light(times, layers, self.generator),
+            wh,  # type: ignore[arg-type]
         )
         return self.at_times(scene, times)
 

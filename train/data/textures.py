@@ -73,7 +73,7 @@ def photo_bank(folder: str | Path, splits: tuple[str, ...] = ("train",)) -> Text
             raise FileNotFoundError(f"textures: expected photographs in {Path(folder, split)}, found none")
         with np.load(Path(folder, f"{split}_segments.npz")) as segments:
             for path in paths:
-                picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+                picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
                 maps = segments[path.stem]
                 if picture.shape[0] > picture.shape[1]:
                     picture, maps = np.rot90(picture).copy(), np.rot90(maps, axes=(1, 2)).copy()
@@ -161,7 +161,7 @@ def _pattern(kind: str, generator: torch.Generator) -> Tensor:
         angle, period = torch.rand(2, generator=generator).tolist()
         wave = torch.sin((x * np.cos(3.14 * angle) + y * np.sin(3.14 * angle)) * (0.1 + 0.6 * period))
         picture = picture * (0.75 + 0.25 * torch.sign(wave + _noise((5, 7), generator) - 0.5))
-    contrast = (picture - picture.mean(dim=(1, 2), keepdim=True)) * 1.8 + torch.rand(
+    contrast = (picture - picture.mean(dim=(1, 2), keepdim=True)) * 1.8 + torch.rand(  # type: ignore[union-attr]
         3, 1, 1, generator=generator
     )
     return (contrast.clamp(0, 1) * 255).to(torch.uint8)

@@ -89,7 +89,7 @@ def tracking_loss(
     gap = (estimates[-1].xy.detach() - batch.xy[:, begin:]).norm(dim=-1)
     near = (gap < 4)[batch.visible[:, begin:]].float().mean()
     figures = {"position": position, "decision": decision, "within_4px": near}
-    return POSITION_WEIGHT * position + decision, figures
+    return POSITION_WEIGHT * position + decision, figures  # type: ignore[return-value]
 
 
 class TrackingTask(Task):
