@@ -36,6 +36,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_nothing_is_imported_and_no_content_is_shown(tmp_path, capsys, monkeypatch, content, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text(content)
+    (tmp_path / "none.mp4").touch()  # a missing video would be told first
     sys.modules.pop("this", None)
     assert main(["track", "none.mp4", "--config", "a.yaml"]) == 2
     printed = capsys.readouterr()

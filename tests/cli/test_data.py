@@ -42,7 +42,7 @@ def test_convert_and_check(pickled, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("data", "expected one of the commands .*data check, data convert"),
+        ("data", "expected a command .*did you mean data check or data convert"),
         ("data chekc x", "data check"),
         ("data check {dir}/none", "expected folders with a clip.json"),
         ("data convert tapvid {dir}/none.pkl {dir}/out", "expected a pickle file"),
@@ -61,6 +61,6 @@ def test_mistakes_get_one_clear_line(arguments, message, pickled, capsys):
 
 def test_help_names_every_kind(capsys):
     assert cli.main([]) == 0
-    assert "data convert  Write a published set" in capsys.readouterr().out
+    assert "data convert  write published sets" in capsys.readouterr().out
     for kind in KINDS:
         assert kind in convert_data.__doc__

@@ -64,7 +64,7 @@ def test_a_clip_fits_together():
 
 def test_pictures_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"x frame 0: expected a picture .*a\.jpg"):
+    with pytest.raises(ValueError, match=r"x frame 0 \(.*a\.jpg\): expected a picture"):
         SourceClip("x", [tmp_path / "a.jpg"]).read()
     with pytest.raises(FileNotFoundError, match="found nothing"):
         decode_picture(tmp_path / "b.jpg", "x")
