@@ -19,7 +19,7 @@ KUBRIC_PYTHON ?= python3.11
 KUBRIC_VENV   ?= .venv-kubric
 KUBRIC_PIP    := $(KUBRIC_VENV)/bin/python -m pip --disable-pip-version-check install -qq --retries 2
 
-.PHONY: demo test ui-test check bench fuzz kill docs clean kubric-env
+.PHONY: demo test test-long ui-test check bench fuzz kill docs clean kubric-env
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -32,6 +32,10 @@ test: $(VENV)/.ready-test
 # The page in chromium, where there is one; `make test` runs this too.
 ui-test: $(VENV)/.ready-test
 	$(PY) -m pytest -q tests/ui
+
+# What takes minutes each: batches of 60 videos killed at random, whole published networks, 100,000 rows.
+test-long: $(VENV)/.ready-test
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m long
 
 check: $(VENV)/.ready-dev
 	$(PY) -m ruff check .

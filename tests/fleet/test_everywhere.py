@@ -1,6 +1,6 @@
 """The same batch on this machine, in shards, on Ray, out of a store, and killed again and again: equal results, each once.
 
-Sixty videos, six of them broken in different ways. Run with -m slow; each takes minutes.
+Sixty videos, six of them broken in different ways. Run with -m long; each takes minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.clips import save_small_network, write_broken, write_clips
 from tests.support.object_store import object_store
 
 ROOT = Path(__file__).parents[2]
-# On a busy machine: POINTTRACK_BATCH_VIDEOS=24 POINTTRACK_BATCH_SECONDS=120 python -m pytest -m slow tests/fleet
+# On a busy machine: POINTTRACK_BATCH_VIDEOS=24 POINTTRACK_BATCH_SECONDS=120 python -m pytest -m long tests/fleet
 VIDEOS, KILLS = (
     int(os.environ.get("POINTTRACK_BATCH_VIDEOS", "60")),
     int(os.environ.get("POINTTRACK_BATCH_KILLS", "20")),
@@ -37,7 +37,7 @@ GOOD = VIDEOS - 6
 GRID, SECONDS = 12, os.environ.get("POINTTRACK_BATCH_SECONDS", "30")
 OPTIONS = ["--grid", str(GRID), "--device", "cpu", "--limit-frames", "20", "--limit-seconds", SECONDS]
 TMP = Path(tempfile.mkdtemp(prefix="pointtrack-test-"))
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 bucket = pytest.fixture(object_store)
 
 

@@ -13,7 +13,7 @@ from pointtrack.fleet import status
 from tests.support.clips import save_small_network, write_broken, write_clips
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def environment(**more):

@@ -133,7 +133,7 @@ def test_a_filter_in_sql_finds_the_bad_ones(tmp_path):
     assert len(read_ledger(tmp_path, ["key"]).to_pandas()) == 11
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_thousand_rows_stay_fast_and_flat(tmp_path):
     """Simulated jobs that only sleep (not at all), by a driver as it is."""
     import tracemalloc

@@ -70,7 +70,7 @@ def test_pandas_pyarrow_and_duckdb_agree(folder):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ray_data_reads_them(folder):
     import os
 

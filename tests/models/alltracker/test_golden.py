@@ -48,7 +48,7 @@ def windows_of(
         return list(windows_of_clip(network_of(model), video, **dict(options)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model, case", cases("alltracker", "forward", "forward_sliding"))
 def test_flow_is_the_published_one(model, case):
     spec, golden = meta_of(model)["cases"][case], golden_of(model, case)
@@ -66,7 +66,7 @@ def test_flow_is_the_published_one(model, case):
         assert_same_probability(logits.sigmoid(), scores, "scores", LOGIT)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model, case", cases("alltracker", "eval"))
 def test_sparse_tracks_are_those_of_the_published_evaluation(model, case):
     spec, golden = meta_of(model)["cases"][case], golden_of(model, case)
@@ -82,7 +82,7 @@ def test_sparse_tracks_are_those_of_the_published_evaluation(model, case):
     assert torch.equal(visible[clear], torch.from_numpy(golden["visible"])[clear])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model, case", cases("alltracker", "demo"))
 def test_dense_tracks_are_those_of_the_published_demonstration(model, case):
     spec, golden = meta_of(model)["cases"][case], golden_of(model, case)
