@@ -70,7 +70,9 @@ def unknown(name: str, known: Sequence[str]) -> str:
     """What to say of a command that there is not."""
     if name.startswith("-"):
         return f"expected a command or a video first, got the option {name}; pointtrack --help shows them"
-    near = [one for one in known if one.startswith(f"{name} ")] or difflib.get_close_matches(name, known, 2, 0.6)
+    near = [one for one in known if one.startswith(f"{name} ")] or difflib.get_close_matches(
+        name, known, 2, 0.6
+    )
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return f"expected a command or a video, got {name!r}; {hint}pointtrack --help shows the commands"
 
