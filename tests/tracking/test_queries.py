@@ -152,7 +152,7 @@ def test_files_people_write(tmp_path, name, text, rows, ids):
         ("a.csv", "t,x,y,id\n0,1,2,3\n0,1,2,3\n", "expected distinct ids"),
         ("a.json", "[[0, 1]]", r"point 0: expected \[frame, x, y\]"),
         ("a.json", '{"x": 1}', "expected a list of points, got dict"),
-        ("a.json", "[[0, 1, 2]", "cannot be read"),
+        ("a.json", "[[0, 1, 2]", "expected query points as JSON"),
         ("a.json", "[]", "at least one query point"),
         ("a.json", '[{"frame": 0, "x": 1, "y": 2, "id": 1.5}]', "point 0: expected numbers"),
         ("a.xlsx", "t,x,y\n0,1,2\n", r"in \.csv, \.tsv, \.txt, \.json, got '\.xlsx'"),
