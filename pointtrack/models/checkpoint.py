@@ -20,6 +20,7 @@ from pointtrack.models.weight_files import WeightsFile, compare_shapes, read_wei
 log = logging.getLogger(__name__)
 
 CONFIG, FAMILY = "pointtrack_config", "pointtrack_family"  # notes in our files
+OWN_FAMILY = "point_tracker"
 
 
 def save_checkpoint(path: str | Path, tracker: TrackingNetwork, half: bool = True) -> None:
@@ -27,7 +28,10 @@ def save_checkpoint(path: str | Path, tracker: TrackingNetwork, half: bool = Tru
     dtype = torch.float16 if half else torch.float32
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in tracker.state_dict().items()}
     with atomic_path(path) as part:
-        notes = {CONFIG: json.dumps(to_dict(tracker.config)), FAMILY: family_of(tracker.config)}
+        notes = {CONFIG: json.dumps(to_dict(tracker.config))}
+        # Not for our own kind: notes have no order in the file, and the same weights should be the same bytes.
+        if (family := family_of(tracker.config)) != OWN_FAMILY:
+            notes[FAMILY] = family
         save_file(tensors, part, metadata=notes)
 
 
@@ -72,7 +76,7 @@ def _config_of(file: WeightsFile, name: str | None) -> Any:
         ValueError: it is of none, or of another than `name`.
     """
     if CONFIG in file.metadata:
-        family = file.metadata.get(FAMILY, "point_tracker")
+        family = file.metadata.get(FAMILY, OWN_FAMILY)
         if family not in FAMILIES:
             raise ValueError(
                 f"{file.path}: expected one of the networks {', '.join(FAMILIES)}, got {family!r}; a newer pointtrack may know it"
