@@ -20,6 +20,7 @@ from pointtrack.objects.prompt_texts import Told, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.segment.video_zoo import cached_video_names
 from pointtrack.segment.zoo import SHIPPED, load_segmenter
+from pointtrack.sessions.follow import say_all
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -136,22 +137,7 @@ class SegmentCommand(VideoOptions):
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
         if self.session is not None and Path(self.session).exists():
             session.load(self.session)
-        for one in told:
-            if one.object_id not in session.objects:
-                session.add_object(object_id=one.object_id)
-            if one.absent:
-                session.mark_absent(one.object_id, one.frame)
-            elif one.mask is not None:
-                session.prompt(one.object_id, one.frame, mask=one.mask)
-            else:
-                requested = one.prompt()
-                session.prompt(
-                    one.object_id,
-                    one.frame,
-                    points=requested.points,
-                    labels=requested.labels,
-                    box=requested.box,
-                )
+        say_all(session, told)
         masks = session.propagate(progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")

@@ -28,6 +28,7 @@ from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.segment.zoo import load_segmenter
+from pointtrack.sessions.follow import say_all
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.states.stream import StateOptions
 from pointtrack.tracker import Tracker
@@ -200,16 +201,7 @@ def follow_objects(models: Models, video: Video, options: JobOptions) -> Masks:
     prompts = parse_prompts(
         options.click or (), options.box or (), options.object_masks, options.absent or ()
     )
-    for one in prompts:
-        if one.object_id not in session.objects:
-            session.add_object(object_id=one.object_id)
-        if one.absent:
-            session.mark_absent(one.object_id, one.frame)
-        elif one.mask is not None:
-            session.prompt(one.object_id, one.frame, mask=one.mask)
-        else:
-            asked = one.prompt()
-            session.prompt(one.object_id, one.frame, points=asked.points, labels=asked.labels, box=asked.box)
+    say_all(session, prompts)
     return session.propagate()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.prompt_texts import Told
 from pointtrack.segment.base import Prompt, Segmenter
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.tracker import Tracker
@@ -82,3 +83,23 @@ def follow_objects(
                 number, requested.frame, points=prompt.points, labels=prompt.labels, box=prompt.box
             )
     return session.propagate(progress=progress)
+
+
+def say_all(session: ObjectSession, told: Iterable[Told]) -> None:
+    """Say in a session what the texts of a command say; objects that it does not have yet are added.
+
+    Raises:
+        ValueError: as `ObjectSession.prompt` and `mark_absent`.
+    """
+    for one in told:
+        if one.object_id not in session.objects:
+            session.add_object(object_id=one.object_id)
+        if one.absent:
+            session.mark_absent(one.object_id, one.frame)
+        elif one.mask is not None:
+            session.prompt(one.object_id, one.frame, mask=one.mask)
+        else:
+            prompt = one.prompt()
+            session.prompt(
+                one.object_id, one.frame, points=prompt.points, labels=prompt.labels, box=prompt.box
+            )
