@@ -17,6 +17,7 @@ from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.segment.small import SmallSegmenter
 from pointtrack.segment.small_network import SegmenterConfig
+from train.data.agreed import AgreedClips
 from train.data.clips import FolderClips, MixedClips
 from train.data.parts import ClipParts
 from train.data.segments import Picture, SegmentImages, read_outlined, read_photos, weighted_folders
@@ -25,6 +26,7 @@ from train.data.textures import texture_banks
 from train.loop import LoopConfig, Task, make_fabric, run
 from train.tasks.matching import MatchingTask
 from train.tasks.segmenting import SegmentingTask, new_segmenter
+from train.tasks.spoiling import AS_GUESSED, SpoilConfig
 from train.tasks.tracking import TrackingTask
 
 HELD_OUT = 16  # clips for validation
@@ -46,6 +48,9 @@ def train_command(
     train_encoder: bool = False,
     clips: str | None = None,
     clips_share: float = 0.5,
+    labels: str | None = None,
+    labels_share: float = 0.25,
+    spoil: SpoilConfig | None = None,
 ) -> None:
     """Train a tracker or a segmenter; a run in `out` that was stopped goes on where it was.
 
@@ -68,6 +73,10 @@ def train_command(
         clips: comma-separated folders of clips with tracks (docs/train/data-format.md) to learn from too; their frames
             are cut and resized to the sizes of the scene.
         clips_share: share of the batches that come from them, the others are synthetic.
+        labels: comma-separated folders of labelled real video (`python -m train.pseudo_labels`) to learn positions from
+            (task tracking).
+        labels_share: share of the batches that come from them.
+        spoil: what is done to first guesses, so that refinement learns to mend them (task tracking); nothing by default.
 
     Raises:
         ValueError: both a tracker config and weights to begin with, or clips for a segmenter.
@@ -80,6 +89,8 @@ def train_command(
     scene, loop = scene or SceneConfig(), loop or LoopConfig()
     fabric = make_fabric(loop, out)
     torch.manual_seed(loop.seed)
+    if task != "tracking" and (labels is not None or spoil is not None):
+        raise ValueError(f"labels and spoil: expected task tracking with them, got {task}")
     if task == "segmenting":
         if clips is not None:
             raise ValueError("clips: expected task matching or tracking with them, got segmenting")
@@ -91,8 +102,12 @@ def train_command(
     device = "cpu" if loop.workers else fabric.device
     source: Dataset = SyntheticClips(bank.to(device), scene, batch, loop.seed)
     if clips is not None:
-        folders = [Path(folder.strip()) for folder in clips.split(",") if folder.strip()]
-        source = MixedClips(source, FolderClips(folders, scene, batch, loop.seed), clips_share, loop.seed)
+        source = MixedClips(
+            source, FolderClips(_folders(clips), scene, batch, loop.seed), clips_share, loop.seed
+        )
+    if labels is not None:
+        own = AgreedClips(_folders(labels), scene, batch, loop.seed)
+        source = MixedClips(source, own, labels_share, loop.seed + 1)
     source = ClipParts(source, parts)
     held_out = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
     batches = [held_out[i] for i in range(HELD_OUT)]
@@ -100,8 +115,12 @@ def train_command(
     if task == "matching":
         learnt = MatchingTask(model, batches)
     else:
-        learnt = TrackingTask(model, batches, freeze_encoder=not train_encoder)
+        learnt = TrackingTask(model, batches, freeze_encoder=not train_encoder, spoil=spoil or AS_GUESSED)
     run(learnt, source, loop, out, fabric)
+
+
+def _folders(names: str) -> list[Path]:
+    return [Path(folder.strip()) for folder in names.split(",") if folder.strip()]
 
 
 def _segment(

@@ -19,11 +19,12 @@ from pointtrack.cli.runner import run_command
 from pointtrack.datasets.format import TRACKS, list_clips
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.zoo import load_tracker
+from train.data.agreed import AgreedClips
 from train.data.clips import FolderClips, MixedClips
 from train.data.export_clips import synthetic_clip
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
-from train.finetune import AgreedClips, FineTuneTask, Guard, GuardConfig
+from train.finetune import FineTuneTask, Guard, GuardConfig
 from train.loop import LoopConfig, make_fabric, run
 from train.pseudo_labels import LabelConfig, View, find_videos, label_videos, views_of
 

@@ -8,21 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from evaluation.points.example import Example
 from evaluation.points.report import score
-from pointtrack.datasets.clip import TrueTracks
 from pointtrack.models.checkpoint import save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.models.window import Estimate
 from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.options import TrackOptions
-from train.data.batch import ClipBatch
-from train.data.clips import FolderClips
-from train.tasks.tracking import POSITION_WEIGHT, ROUND_DECAY, TrackingTask, position_loss, track_windows
+from train.tasks.tracking import TrackingTask
 
 FIGURES = {"AJ": "average_jaccard", "davg": "average_pts_within_thresh", "OA": "occlusion_accuracy"}
 
@@ -47,51 +41,6 @@ class GuardConfig:
                 "guard: expected a margin of 0 or more, and at least one check and clip, "
                 f"got margin={self.margin}, patience={self.patience}, clips={self.clips}"
             )
-
-
-class AgreedBatch(ClipBatch):
-    """A batch of which positions are known where `visible`, and nothing anywhere else."""
-
-    def to(self, device: torch.device | str) -> AgreedBatch:
-        """The same batch on another device."""
-        return AgreedBatch(**vars(super().to(device)))
-
-
-class AgreedClips(FolderClips):
-    """Numbered batches from the clips of `selftrain.label_videos`; arguments and errors of `FolderClips`."""
-
-    def points(self, tracks: TrueTracks, rows: np.ndarray) -> TrueTracks:
-        """All points with a label on one of the frames; where a label does not count, they are not visible."""
-        visible = tracks.visible[rows]
-        kept = visible.any(dim=0)
-        xy = torch.where(visible[..., None], tracks.xy[rows], 0.0)
-        return TrueTracks(xy[:, kept], visible[:, kept], ids=tracks.ids[kept])
-
-    def __getitem__(self, index: int) -> AgreedBatch:
-        return AgreedBatch(**vars(super().__getitem__(index)))
-
-
-def agreed_loss(
-    windows: list[tuple[int, list[Estimate]]], batch: AgreedBatch
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The position part of `tracking_loss`, where labels count.
-
-    Visibility and confidence are not learnt from labels, which never say that a point is hidden.
-    """
-    position = batch.xy.new_zeros(())
-    for start, estimates in windows:
-        stop = start + estimates[0].xy.shape[1]
-        weight = batch.visible[:, start:stop].float()
-        weight = weight / weight.sum().clamp(min=1)
-        rounds = len(estimates) - 1
-        for i, estimate in enumerate(estimates):
-            decay = ROUND_DECAY ** (rounds - i) / len(windows)
-            position = (
-                position + decay * (weight * position_loss(estimate.xy - batch.xy[:, start:stop])).sum()
-            )
-            # Several processes expect a gradient, if of zero, for every parameter.
-            position = position + 0 * (estimate.visibility_logit + estimate.confidence_logit).sum()
-    return POSITION_WEIGHT * position, {"agreed": position}
 
 
 class Guard:
@@ -178,14 +127,6 @@ class FineTuneTask(TrackingTask):
     def figure(figures: Mapping[str, float]) -> float:
         """What counts: AJ, or δavg where visibility is not known."""
         return figures.get("AJ", figures["davg"])
-
-    def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of one batch; of labels only where they count."""
-        if not isinstance(batch, AgreedBatch):
-            return super().forward(batch)
-        choice = int(batch.query_frame.sum()) % len(self.windows)
-        windows = track_windows(self.tracker, batch, *self.windows[choice], recompute=self.recompute)
-        return agreed_loss(windows, batch)
 
     def validate(self, folder: Path) -> dict[str, float]:
         """The guard's figures; the weights are written to `folder` if none before were better."""

@@ -19,11 +19,12 @@ from tests.support import short_runs
 from tests.support.panning_clip import panning
 from tests.support.short_runs import BreakingOff, Stopped, losses_on
 from train.cli_finetune import NOTHING_WRITTEN, finetune_command
+from train.data.agreed import AgreedBatch, AgreedClips
 from train.data.synthetic import SceneConfig
-from train.finetune import AgreedBatch, AgreedClips, FineTuneTask, Guard, GuardConfig, agreed_loss
+from train.finetune import FineTuneTask, Guard, GuardConfig
 from train.loop import run
 from train.pseudo_labels import LabelConfig, View, agreed_tracks, find_videos, label_videos, views_of
-from train.tasks.tracking import track_windows
+from train.tasks.tracking import agreed_loss, track_windows
 
 STEP = torch.tensor([2.0, -1.0])  # of the panning clip, pixels per frame
 SCENE = SceneConfig(frames=6, sizes=((64, 48),), points=12, query_frames=3)

@@ -19,8 +19,10 @@ from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.sheets import contact_sheet
 from pointtrack.viz.tracks import draw_tracks
 from train.checkpointing import recomputed
+from train.data.agreed import AgreedBatch
 from train.data.batch import ClipBatch
 from train.loop import Task
+from train.tasks.spoiling import AS_GUESSED, SpoilConfig, spoilt
 
 ROUND_DECAY = 0.8  # weight of each round of refinement compared with the next
 POSITION_WEIGHT = 1.5
@@ -37,13 +39,14 @@ def track_windows(
     *,
     pyramid: list[Tensor] | None = None,
     recompute: bool = False,
+    spoil: SpoilConfig = AS_GUESSED,
 ) -> list[tuple[int, list[Estimate]]]:
     """Track a batch as a stream would: windows of `length` frames, `step` apart, state handed on.
 
     Every query frame must lie in the first window. `pyramid`: of the frames, where they are encoded already.
-    `recompute` as in `LoopConfig`. Returns per window its first frame and its estimates.
+    `recompute` as in `LoopConfig`; `spoil`: what is done to first guesses. Returns per window its first frame and its estimates.
     """
-    with recomputed(tracker, recompute):
+    with recomputed(tracker, recompute), spoilt(tracker, batch, spoil, step):
         pyramid = tracker.encode(batch.frames) if pyramid is None else pyramid
         loop = WindowLoop(tracker, batch.query_frame, batch.query_xy(), length=length, step=step)
         # On a CPU the many small products of the refinement gain nothing from bfloat16, and its casts cost time.
@@ -92,6 +95,29 @@ def tracking_loss(
     return POSITION_WEIGHT * position + decision, figures  # type: ignore[return-value]
 
 
+def agreed_loss(
+    windows: list[tuple[int, list[Estimate]]], batch: AgreedBatch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The position part of `tracking_loss`, where labels count.
+
+    Visibility and confidence are not learnt from labels, which never say that a point is hidden.
+    """
+    position = batch.xy.new_zeros(())
+    for start, estimates in windows:
+        stop = start + estimates[0].xy.shape[1]
+        weight = batch.visible[:, start:stop].float()
+        weight = weight / weight.sum().clamp(min=1)
+        rounds = len(estimates) - 1
+        for i, estimate in enumerate(estimates):
+            decay = ROUND_DECAY ** (rounds - i) / len(windows)
+            position = (
+                position + decay * (weight * position_loss(estimate.xy - batch.xy[:, start:stop])).sum()
+            )
+            # Several processes expect a gradient, if of zero, for every parameter.
+            position = position + 0 * (estimate.visibility_logit + estimate.confidence_logit).sum()
+    return POSITION_WEIGHT * position, {"agreed": position}
+
+
 class TrackingTask(Task):
     """The tracker in windows of random length; its encoder may be frozen, which makes a step much cheaper.
 
@@ -100,6 +126,7 @@ class TrackingTask(Task):
         held_out: single-clip batches for validation.
         windows: (length, step) choices for the windows, one drawn per batch.
         freeze_encoder: leave the encoder as it is.
+        spoil: what is done to first guesses, so that refinement learns to mend them.
     """
 
     def __init__(
@@ -108,6 +135,7 @@ class TrackingTask(Task):
         held_out: list[ClipBatch],
         windows: tuple[tuple[int, int], ...] = ((16, 8), (12, 8)),
         freeze_encoder: bool = True,
+        spoil: SpoilConfig = AS_GUESSED,
     ):
         super().__init__()
         self.tracker = tracker.requires_grad_(True)
@@ -117,17 +145,25 @@ class TrackingTask(Task):
             # Synthetic clips teach texture, and wash out what the trunk knows of things.
             self.tracker.trunk.requires_grad_(False)
         self.held_out, self.windows, self.freeze_encoder = held_out, windows, freeze_encoder
+        self.spoil = spoil
         self._latest: tuple[Tensor | None, list[Tensor]] = (None, [])
 
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of one batch, tracked in windows of one drawn length."""
+        """Loss of one batch, tracked in windows of one drawn length; of labels only where they count."""
         # The choice follows from the batch itself, so that a run that goes on after a stop stays the same.
         choice = int(batch.query_frame.sum()) % len(self.windows)
         pyramid = self._encoded(batch.frames) if self.freeze_encoder else None
         windows = track_windows(
-            self.tracker, batch, *self.windows[choice], pyramid=pyramid, recompute=self.recompute
+            self.tracker,
+            batch,
+            *self.windows[choice],
+            pyramid=pyramid,
+            recompute=self.recompute,
+            spoil=self.spoil,
         )
-        return tracking_loss(windows, batch)
+        return (
+            agreed_loss(windows, batch) if isinstance(batch, AgreedBatch) else tracking_loss(windows, batch)
+        )
 
     def _encoded(self, frames: Tensor) -> list[Tensor]:
         """The pyramid by a frozen encoder, kept for as long as the same frames come again (see `ClipParts`)."""
