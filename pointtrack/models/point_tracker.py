@@ -133,7 +133,8 @@ class PointTracker(TrackingNetwork):
             own, context = (channels_last(x, len(frames)).half() for x in (features.detach(), context))
             weight = self.config.encoder.own_weight
             length = (weight**2 + len(self.trunk.strides)) ** 0.5
-            maps.append(torch.cat([own * (weight / length), context * (1 / length)], dim=-1))
+            with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it knows no float16
+                maps.append(torch.cat([own * (weight / length), context * (1 / length)], dim=-1))
         return maps
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:

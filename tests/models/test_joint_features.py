@@ -101,3 +101,12 @@ def test_the_trunk_learns_nothing_through_a_first_guess():
     joint.trunk.requires_grad_(False)
     pyramid = joint.encode(FRAMES)
     assert pyramid[0].requires_grad and not pyramid[3].requires_grad
+
+
+def test_learning_in_bfloat16_encodes_too():
+    """Training wraps everything in an autocast, which on a CPU knows no float16."""
+    network = tracker()
+    frames = torch.rand(1, 2, 3, 32, 48) * 255
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        maps = network.encode(frames)
+    assert maps[-1].dtype == torch.float16 and torch.isfinite(maps[-1]).all()
