@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,7 +206,8 @@ def test_drawn_in_the_same_pass(tiny_tracker, answer, tmp_path, monkeypatch, nam
     drawn: list[np.ndarray] = []
 
     def keep(path, video):
-        drawn.extend(np.asarray(frame[0]) for frame in video)  # before the encoder: its bits differ from run to run
+        # Before the encoder: its bits differ from run to run.
+        drawn.extend(np.asarray(frame[0]) for frame in video)
 
     monkeypatch.setattr(sinks, "write_video", keep)
 

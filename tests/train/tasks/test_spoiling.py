@@ -16,7 +16,9 @@ def batch() -> ClipBatch:
     frames = torch.randint(256, (1, FRAMES, 3, 48, 64), dtype=torch.uint8, generator=generator)
     start = torch.rand(1, 1, POINTS, 2, generator=generator) * torch.tensor([60.0, 44.0])
     xy = start + 0.2 * torch.arange(FRAMES)[:, None, None]
-    return ClipBatch(frames, xy, torch.ones(1, FRAMES, POINTS, dtype=torch.bool), torch.zeros(1, POINTS).long())
+    return ClipBatch(
+        frames, xy, torch.ones(1, FRAMES, POINTS, dtype=torch.bool), torch.zeros(1, POINTS).long()
+    )
 
 
 def first_guesses(tracker, batch: ClipBatch, spoil: SpoilConfig) -> list[torch.Tensor]:
