@@ -26,6 +26,7 @@ class EncoderConfig:
         fusion: how the stages are brought together.
         unit_length: divide every feature by its length.
         trunk_stride: coarsest stride of the pretrained trunk beside it (`layers/trunk.py`), 16 or 32; 0 for no trunk.
+        trunk_scale: the trunk sees frames made smaller by this; what things are needs less than where exactly they end.
         own_weight: of the encoder's features in the joint ones; each of the trunk's maps has weight 1.
     """
 
@@ -37,6 +38,7 @@ class EncoderConfig:
     fusion: Literal["concat", "sum"] = "sum"
     unit_length: bool = True
     trunk_stride: int = 0
+    trunk_scale: float = 1.0
     own_weight: float = 1.0
 
 

@@ -68,10 +68,12 @@ def trunk_state(tensors: dict[str, Tensor], stride: int) -> dict[str, Tensor]:
     return state
 
 
-def with_trunk(tracker: PointTracker, stride: int = 16, own_weight: float = 1.0) -> PointTracker:
+def with_trunk(
+    tracker: PointTracker, stride: int = 16, own_weight: float = 1.0, scale: float = 1.0
+) -> PointTracker:
     """A tracker of the same weights that looks through the trunk too."""
-    encoder = replace(tracker.config.encoder, trunk_stride=stride, own_weight=own_weight)
-    config = replace(tracker.config, encoder=encoder, initialization=MATCHES, name="pointtrack-joint")
+    encoder = replace(tracker.config.encoder, trunk_stride=stride, own_weight=own_weight, trunk_scale=scale)
+    config = replace(tracker.config, encoder=encoder, initialization=MATCHES)
     joint = PointTracker(config)
     own = {name: x for name, x in tracker.state_dict().items() if not name.startswith("trunk.")}
     trunk = {f"trunk.{name}": x for name, x in trunk_state(read_package(), stride).items()}
@@ -79,7 +81,9 @@ def with_trunk(tracker: PointTracker, stride: int = 16, own_weight: float = 1.0)
     return joint.eval().requires_grad_(False)
 
 
-def trunk_command(tracker: Path, out: Path, stride: int = 16, own_weight: float = 1.0) -> None:
+def trunk_command(
+    tracker: Path, out: Path, stride: int = 16, own_weight: float = 1.0, scale: float = 1.0
+) -> None:
     """Write a tracker's weights with those of the trunk beside them.
 
     Args:
@@ -87,11 +91,12 @@ def trunk_command(tracker: Path, out: Path, stride: int = 16, own_weight: float 
         out: file for the result, in float16.
         stride: of the trunk's coarsest map, 16 or 32.
         own_weight: of the encoder's features in the joint ones.
+        scale: the trunk sees frames made smaller by this.
 
     Raises:
         ImportError: the package of the weights is not installed.
     """
-    save_checkpoint(out, with_trunk(load_checkpoint(tracker), stride, own_weight))
+    save_checkpoint(out, with_trunk(load_checkpoint(tracker), stride, own_weight, scale))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -81,12 +81,19 @@ class Trunk(nn.Module):
 
     Args:
         stride: of the coarsest map, 16 or 32.
+        scale: side of the frames that the trunk sees as a share of those it is given, in (0, 1]; for `forward` only.
+
+    Raises:
+        ValueError: another stride or scale.
 
     Source: EfficientNet-Lite0 (Tan and Le 2019), by its paper and its table of rows.
     """
 
-    def __init__(self, stride: int):
+    def __init__(self, stride: int, scale: float = 1.0):
         super().__init__()
+        if not 0 < scale <= 1:
+            raise ValueError(f"trunk_scale: expected above 0 and at most 1, got {scale}")
+        self.scale = scale
         self.strides = kept_strides(stride)
         self.channels = trunk_channels(stride)
         self.stem = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, padding=1)
@@ -132,6 +139,8 @@ class Trunk(nn.Module):
     def _beside_each_other(self, frames: Tensor) -> Tensor:
         h, w = frames.shape[-2:]
         coarsest = self.strides[-1]
+        if self.scale < 1:
+            return self._smaller(frames)
         padded = F.pad(frames, (0, -w % coarsest, 0, -h % coarsest), mode="replicate")
         parts = []
         for stride, x in zip(self.strides, self.maps(padded), strict=True):
@@ -139,6 +148,20 @@ class Trunk(nn.Module):
             x = unit(x - x.mean((2, 3), keepdim=True))
             wide = F.interpolate(x, scale_factor=stride // CELL, mode="bilinear", align_corners=False)
             parts.append(unit(wide)[..., : h // CELL, : w // CELL])
+        return torch.cat(parts, dim=1)
+
+    def _smaller(self, frames: Tensor) -> Tensor:
+        """As `_beside_each_other`, from smaller frames; their edges lie on the edges of the frames."""
+        h, w = frames.shape[-2:]
+        coarsest = self.strides[-1]
+        size = [max(1, round(side * self.scale / coarsest)) * coarsest for side in (h, w)]
+        small = F.interpolate(frames, size=size, mode="bilinear", align_corners=False, antialias=True)
+        parts = []
+        for x in self.maps(small):
+            x = x.float()
+            x = unit(x - x.mean((2, 3), keepdim=True))
+            wide = F.interpolate(x, size=(h // CELL, w // CELL), mode="bilinear", align_corners=False)
+            parts.append(unit(wide))
         return torch.cat(parts, dim=1)
 
 

@@ -44,7 +44,7 @@ class PointTracker(TrackingNetwork):
         self.config = config
         self.encoder = Encoder(config.encoder)
         if config.encoder.trunk_stride:
-            self.trunk = Trunk(config.encoder.trunk_stride)
+            self.trunk = Trunk(config.encoder.trunk_stride, config.encoder.trunk_scale)
         self.correlation: PatchCorrelation | FeatureCorrelation = CORRELATIONS[config.correlation.kind](
             config.correlation
         )

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.testing import assert_close
 
 from pointtrack.layers.trunk import Trunk, trunk_channels
 
@@ -60,3 +61,26 @@ def test_shape_length_and_every_frame_by_itself(wh):
 def test_strides_that_no_map_has_are_refused():
     with pytest.raises(ValueError, match="trunk_stride: expected 0 for no trunk, 16 or 32, got 8"):
         Trunk(8)
+
+
+def test_smaller_frames_keep_places():
+    """What changes when a spot is painted is changed about there, whatever the scale; frames of odd sizes too."""
+    torch.manual_seed(0)
+    network = Trunk(16).eval()
+    frame = noise((200, 132))
+    spotted = frame.clone()
+    spotted[..., 60:84, 120:144] = 255
+    for scale in (1.0, 2 / 3, 0.5):
+        network.scale = scale
+        with torch.inference_mode():
+            before, after = network(frame), network(spotted)
+        assert before.shape == (1, network.channels, 33, 50)
+        assert_close(before[:, :24].norm(dim=1), torch.ones(1, 33, 50))
+        change = (after - before)[:, :64].square().sum(1)[0]  # of the two finer maps
+        y, x = divmod(int(F.avg_pool2d(change[None, None], 5, 1, 2).argmax()), 50)
+        assert abs(y - 72 / 4) <= 3 and abs(x - 132 / 4) <= 3
+
+
+def test_scales():
+    with pytest.raises(ValueError, match="trunk_scale: expected above 0 and at most 1, got 1.5"):
+        Trunk(16, 1.5)
