@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 
 import pointtrack
+from pointtrack.cli.runner import run_command
 from pointtrack.datasets.clip import Clip, ClipInfo, TrueTracks
 from pointtrack.datasets.format import FRAMES, INFO, list_clips, read_info, video_files, write_clip
 from pointtrack.io.sources import PICTURE_SUFFIXES
@@ -28,6 +30,7 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import track_video
 from pointtrack.tracking.queries import corner_queries
 from pointtrack.types import Queries, Tracks, Video
+from pointtrack.zoo import load_tracker
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,9 @@ class LabelConfig:
         for name in ("confidence", "least", "smaller"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"labels: expected {name} in 0..1, got {getattr(self, name)}")
+
+
+LABELS = LabelConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,3 +299,35 @@ def _missing_spans(path: Path, count: int, config: LabelConfig, out: Path) -> It
 def _mirror(xy: torch.Tensor, width: int) -> torch.Tensor:
     """(..., 2) points left and right exchanged."""
     return torch.stack([width - 1 - xy[..., 0], xy[..., 1]], dim=-1)
+
+
+def label_command(
+    videos: Path,
+    out: Path,
+    tracker: str = "small",
+    input_area: int | None = None,
+    labels: LabelConfig = LABELS,
+) -> None:
+    """Label videos with what several views of each agree on, to learn from with `pointtrack train --labels`.
+
+    Args:
+        videos: a video, or a folder of them.
+        out: folder for the clips with labels; those that are there already are kept.
+        tracker: the teacher: small, or a file of ours.
+        input_area: pixels of the frames that it works on; its own where not given.
+        labels: what is labelled, and when views agree.
+
+    Raises:
+        FileNotFoundError: no videos or no weights there.
+        ValueError: only videos that are too short, or nothing that the views agree on.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    teacher = load_tracker(tracker)
+    if input_area is not None:
+        teacher.config = replace(teacher.config, input_area=input_area)
+    clips, kept, known = label_videos(find_videos(videos), views_of(teacher, labels), labels, out)
+    print(f"{clips} clips in {out}: {100 * kept:.0f} % of the points, on {100 * known:.0f} % of the frames")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: label_command, sys.argv[1:], "train.pseudo_labels"))

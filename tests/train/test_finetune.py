@@ -18,12 +18,22 @@ from pointtrack.types import Queries, Tracks, Video
 from tests.support import short_runs
 from tests.support.panning_clip import panning
 from tests.support.short_runs import BreakingOff, Stopped, losses_on
+from train.cli import train_command
 from train.cli_finetune import NOTHING_WRITTEN, finetune_command
 from train.data.agreed import AgreedBatch, AgreedClips
 from train.data.synthetic import SceneConfig
 from train.finetune import FineTuneTask, Guard, GuardConfig
 from train.loop import run
-from train.pseudo_labels import LabelConfig, View, agreed_tracks, find_videos, label_videos, views_of
+from train.pseudo_labels import (
+    LabelConfig,
+    View,
+    agreed_tracks,
+    find_videos,
+    label_command,
+    label_videos,
+    views_of,
+)
+from train.tasks.spoiling import SpoilConfig
 from train.tasks.tracking import agreed_loss, track_windows
 
 STEP = torch.tensor([2.0, -1.0])  # of the panning clip, pixels per frame
@@ -248,6 +258,22 @@ def test_the_command(folder, tiny_tracker_file, tmp_path, monkeypatch, capsys):
     video = write_video(tmp_path / "pan.mp4", panning(frames=10).video)
     assert command(video, "--out", tmp_path / "o3", "--init", tiny_tracker_file) in (0, NOTHING_WRITTEN)
     assert "3 views agree on" in capsys.readouterr().out
+
+
+def test_labels_and_spoilt_guesses_for_training(tiny_tracker_file, tmp_path, monkeypatch, capsys):
+    """The commands of a run that learns from real video: label it, then train with the labels."""
+    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
+    monkeypatch.setattr("train.cli.HELD_OUT", 1)
+    monkeypatch.setattr("train.pseudo_labels.views_of", lambda tracker, config: [Follower()])
+    video = write_video(tmp_path / "pan.mp4", panning(frames=18).video)
+    label_command(video, tmp_path / "labels", str(tiny_tracker_file), labels=LABELS)
+    assert "1 clips in" in capsys.readouterr().out
+    options = {"scene": SCENE, "loop": LOOP, "init": tiny_tracker_file, "labels": str(tmp_path / "labels")}
+    train_command("tracking", tmp_path / "run", **options, labels_share=1.0, spoil=SpoilConfig(), batch=2)
+    log = (tmp_path / "run" / "log.csv").read_text()
+    assert "agreed" in log and (tmp_path / "run" / "model.safetensors").is_file()
+    with pytest.raises(ValueError, match="expected task tracking with them, got matching"):
+        train_command("matching", tmp_path / "other", **options)
 
 
 def test_clear_errors(tiny_tracker_file, tmp_path, monkeypatch, capsys):
