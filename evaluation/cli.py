@@ -24,7 +24,7 @@ from evaluation.points.report import (
     write_report,
 )
 from evaluation.points.run_tracker import AskedTracker
-from evaluation.tables import split_names
+from evaluation.tables import check_report, split_names
 
 
 def eval_command(
@@ -70,6 +70,7 @@ def eval_command(
         raise ValueError(f"subset: expected at least 1 video, got {subset}")
     if resume and out is None:
         raise ValueError("resume: expected the report's file too; give it with --out")
+    check_report(out, datasets, tracker)
     names = split_names(methods)
     mode = mode or protocol.mode
     threshold = protocol.threshold if threshold is None else threshold

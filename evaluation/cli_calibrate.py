@@ -10,7 +10,7 @@ from pathlib import Path
 from evaluation.masks.calibration import Followed, figures, fit, follow, left_out, said_by, sign_names
 from evaluation.masks.datasets import load_mask_examples
 from evaluation.points.report import versions
-from evaluation.tables import markdown_table, split_names, write_json
+from evaluation.tables import check_report, markdown_table, split_names, write_json
 from pointtrack.cli.runner import run_command
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.segment.zoo import load_segmenter
@@ -43,6 +43,7 @@ def calibrate_command(
     Raises:
         FileNotFoundError: the data or a given file is missing.
     """
+    check_report(out, dataset, tracker, segmenter, *split_names(given or ""))
     rows = [row for path in split_names(given or "") for row in _read(Path(path))]
     wanted = None if videos is None else set(split_names(videos))
     if not judge:

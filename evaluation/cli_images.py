@@ -9,7 +9,7 @@ from pathlib import Path
 from evaluation.masks.images import SHOWN, ask_about, mean_rows, picture_examples
 from evaluation.points.datasets import data_root
 from evaluation.points.report import versions
-from evaluation.tables import markdown_table, split_names, write_json
+from evaluation.tables import check_report, markdown_table, split_names, write_json
 from pointtrack.cli.runner import run_command
 from pointtrack.segment.zoo import load_segmenter
 
@@ -34,6 +34,7 @@ def eval_images_command(
     Raises:
         ValueError: an unknown name. FileNotFoundError: the data is missing.
     """
+    check_report(out, datasets, segmenter)
     model = load_segmenter(segmenter, device="cpu")
     results = [
         result

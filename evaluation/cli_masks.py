@@ -20,7 +20,7 @@ from evaluation.masks.report import (
     write_mask_report,
 )
 from evaluation.points.report import Result, read_finished, with_earlier
-from evaluation.tables import split_names
+from evaluation.tables import check_report, split_names
 from pointtrack.cli.runner import run_command
 
 
@@ -56,6 +56,7 @@ def eval_masks_command(
         raise ValueError(f"subset: expected at least 1 video, got {subset}")
     if resume and out is None:
         raise ValueError("resume: expected the report's file too; give it with --out")
+    check_report(out, datasets)
     asking = Asking(protocol, clicks, target)
     built = build_mask_methods(split_names(methods))
     settings = asdict(asking)

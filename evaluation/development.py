@@ -16,7 +16,7 @@ from evaluation.points.development import VideoResult, development_table, measur
 from evaluation.points.example import Example
 from evaluation.points.methods import OWN, build_methods
 from evaluation.points.report import versions
-from evaluation.tables import split_names, write_json
+from evaluation.tables import check_report, split_names, write_json
 from pointtrack.cli.runner import run_command
 
 DATASETS = "badja,points_dev,boxes_dev"
@@ -47,6 +47,7 @@ def development_command(
         ValueError: an unknown name, or a file to resume of another tracker.
     """
     about: dict[str, Any] = {"method": method, "tracker": tracker_identity(tracker), "versions": versions()}
+    check_report(out, datasets, tracker, before)
     results: list[VideoResult] = []
     if resume and out is not None and out.is_file():
         content = json.loads(out.read_text(encoding="utf-8"))

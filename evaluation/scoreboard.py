@@ -18,7 +18,7 @@ from evaluation.points.datasets import load_examples
 from evaluation.points.example import Example
 from evaluation.points.methods import OWN, build_methods
 from evaluation.points.report import Result, evaluate, summarise, versions
-from evaluation.tables import markdown_table, write_json
+from evaluation.tables import check_report, markdown_table, write_json
 from pointtrack.cli.runner import run_command
 
 Rows = dict[str, dict[str, float]]  # what is measured -> method -> percent
@@ -54,6 +54,7 @@ def goals_command(
     Raises:
         FileNotFoundError: the folder $POINTTRACK_DATA, the clips or the earlier file are missing.
     """
+    check_report(out, str(kubric or "badja"), before, mask_report)
     earlier = json.loads(before.read_text(encoding="utf-8"))["rows"] if before is not None else {}
     rows = point_rows(chain(load_examples("badja"), load_examples("warp"), _clips(kubric)))
     rows |= inside_rows()

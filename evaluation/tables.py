@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pointtrack.io.atomic import write_text
+from pointtrack.io.outputs import check_outputs
 
 
 def split_names(text: str) -> list[str]:
@@ -31,6 +32,21 @@ def markdown_table(lines: Sequence[Sequence[str]], names: int = 2) -> str:
         for line in (lines[0], rule, *lines[1:])
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in padded)
+
+
+def check_report(out: Path | None, datasets: str, *read: str | Path | None) -> None:
+    """Raise ValueError where a report would be written over what it is of; called before anything is measured.
+
+    Args:
+        out: its file, if there is to be one.
+        datasets: comma-separated, as KIND:PATH or KIND; nothing is written into folders of data.
+        read: weights and earlier reports that are read.
+    """
+    if out is None:
+        return
+    for name in split_names(datasets):
+        path = name.partition(":")[2] or name
+        check_outputs([path, *read], [out], source=path, overwrite=True)
 
 
 def write_json(path: str | Path, content: Any) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from pointtrack.cli.runner import run_command
+from pointtrack.io.outputs import check_outputs
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -31,6 +32,7 @@ def average(weights: list[Path] | None = None, out: Path = Path("runs/average.sa
     """
     if weights is None or len(weights) < 2:
         raise ValueError(f"average: expected --weights of two runs or more, got {len(weights or [])}")
+    check_outputs(weights, [out])
     trackers = [load_checkpoint(path) for path in weights]
     last = trackers[-1]
     for path, tracker in zip(weights, trackers, strict=True):

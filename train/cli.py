@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
 from pointtrack.config import TrackerConfig
+from pointtrack.io.outputs import check_outputs
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.segment.small import SmallSegmenter
@@ -86,6 +87,8 @@ def train_command(
         raise ValueError(
             "train: expected either a tracker config or --init weights (which carry theirs), got both"
         )
+    read = [init, textures, *(clips or "").split(","), *(path for path, _ in weighted_folders(objects))]
+    check_outputs(read, [out, out / "model.safetensors"])
     scene, loop = scene or SceneConfig(), loop or LoopConfig()
     fabric = make_fabric(loop, out)
     torch.manual_seed(loop.seed)

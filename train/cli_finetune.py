@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from evaluation.points.datasets import clip_example, clip_examples
 from pointtrack.cli.runner import run_command
 from pointtrack.datasets.format import TRACKS, list_clips
+from pointtrack.io.outputs import check_outputs
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.zoo import load_tracker
 from train.data.agreed import AgreedClips
@@ -92,6 +93,9 @@ def finetune_command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if rounds < 1 or batch < 1:
         raise ValueError(f"finetune: expected at least 1 round and clip per batch, got {rounds} and {batch}")
+    # Labels in `out` would count as videos where it lies in the folder.
+    read = [init, guard, textures, *(teacher or "").split(",")]
+    check_outputs([folder, *read], [out, out / "model.safetensors"], source=folder, overwrite=True)
     tracked = _tracked_clips(folder, mode)
     if tracked and rounds > 1:
         raise ValueError(f"rounds: expected 1 with tracks, as nothing is labelled, got {rounds}")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pointtrack.cli.runner import run_command
 from pointtrack.config import InitializationConfig
+from pointtrack.io.outputs import check_outputs
 from pointtrack.layers.trunk import ROWS, Trunk
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
@@ -96,6 +97,7 @@ def trunk_command(
     Raises:
         ImportError: the package of the weights is not installed.
     """
+    check_outputs([tracker], [out])
     save_checkpoint(out, with_trunk(load_checkpoint(tracker), stride, own_weight, scale))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pointtrack.models import families
 from pointtrack.models.download import fill_cache
 from pointtrack.models.hub import fetch
+from pointtrack.models.pins import pinned_revision
 from pointtrack.models.weight_files import file_sha256
 from pointtrack.segment import zoo as segmenters
 from pointtrack.zoo import SHIPPED
@@ -60,7 +61,11 @@ class Row:
             return Path(self.repo)
         from huggingface_hub import try_to_load_from_cache
 
-        found = [try_to_load_from_cache(self.repo, file, repo_type=self.repo_type) for file in self.files]
+        commit = pinned_revision(self.repo)
+        found = [
+            try_to_load_from_cache(self.repo, file, repo_type=self.repo_type, revision=commit)
+            for file in self.files
+        ]
         return Path(str(found[-1])) if all(isinstance(path, str) for path in found) else None
 
     def size(self) -> str:

@@ -130,7 +130,8 @@ def track_points(models: Models, video: Video, queries: Queries, options: JobOpt
     kept = kept_frames(len(video), options.every, queries)
     asked = replace(queries, frame=torch.searchsorted(torch.tensor(kept), queries.frame))
     piece = Video(video.frames[np.array(kept)], video.fps)
-    return spread(tracker.track(piece, asked, backward=options.backward), kept, len(video), queries)
+    tracks = spread(tracker.track(piece, asked, backward=options.backward), kept, len(video), queries)
+    return tracks.with_times(video.times)
 
 
 def track_flat(
@@ -196,7 +197,8 @@ def follow_objects(models: Models, video: Video, options: JobOptions) -> Masks:
             raise ValueError(
                 "video_segmenter: expected prompts, as it follows objects without points; got tracks"
             )
-        return segment_tracks(video, load_tracks(options.tracks), engine.segmenter, tracker=engine.tracker)
+        masks = segment_tracks(video, load_tracks(options.tracks), engine.segmenter, tracker=engine.tracker)
+        return masks.with_times(video.times)
     session = ObjectSession(video, engine=models.engine, exclusive=not options.overlap)
     prompts = parse_prompts(
         options.click or (), options.box or (), options.object_masks, options.absent or ()

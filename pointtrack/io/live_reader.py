@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
@@ -43,12 +43,14 @@ class LiveFrame:
         number: which frame of the source it is, dropped ones counted, from 0.
         seconds: its time by the clock of the source.
         arrived: when it came, by `time.monotonic`.
+        follows: it came behind the frame before without a break; not where the source was opened again in between.
     """
 
     pixels: np.ndarray
     number: int
     seconds: float
     arrived: float
+    follows: bool = True
 
 
 class FrameReader:
@@ -170,6 +172,7 @@ class FrameReader:
         while not self._stop.is_set():
             self._asked_since = time.monotonic()
             timed, why = self._next()
+            follows = True
             if timed is None and self._endless:
                 if not self._reconnect:
                     return (
@@ -177,7 +180,7 @@ class FrameReader:
                         f"broke off after {number} frames{why}; --reconnect goes on when it is back",
                     )
                 logger.warning("%s: broke off after %d frames%s; opening it again", self.name, number, why)
-                timed = self._reopened()
+                timed, follows = self._reopened(), False
                 if timed is not None:  # time went on meanwhile
                     self._shift = last + time.monotonic() - arrived - timed[1]
             self._asked_since = None
@@ -194,7 +197,7 @@ class FrameReader:
                 )
             if self._pace:
                 self._stop.wait(max(began + seconds - time.monotonic(), 0))
-            self._put(LiveFrame(pixels, number, seconds, time.monotonic()))
+            self._put(LiveFrame(pixels, number, seconds, time.monotonic(), follows))
             number += 1
         return LiveState.ENDED, "stopped"
 
@@ -231,10 +234,12 @@ class FrameReader:
                 self._changed.wait_for(lambda: len(self._queue) < self._most or self._stop.is_set())
             if self._stop.is_set():
                 return
-            while len(self._queue) >= self._most:
-                self._queue.popleft()
-                self.dropped += 1
             self._queue.append(frame)
+            while len(self._queue) > self._most:
+                gone = self._queue.popleft()
+                self.dropped += 1
+                if not gone.follows:  # neither does the next one then
+                    self._queue[0] = replace(self._queue[0], follows=False)
             self._changed.notify_all()
 
 

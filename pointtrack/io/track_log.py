@@ -205,7 +205,8 @@ def read_spilled(path: str | Path) -> Tracks:
     pieces = list(spilled_pieces(path))
     if not pieces:
         raise ValueError(f"{path}: expected tracks, but no piece of them is finished yet")
-    return Tracks.concat(pieces)
+    tracks = Tracks.concat(pieces)
+    return tracks if tracks.times is None else tracks.with_times(tracks.times)
 
 
 def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
@@ -216,19 +217,26 @@ def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
         ValueError: a file of another kind, no piece, or pieces with different points: read these with `read_spilled`.
     """
     frames, first = 0, None
+    seconds: list[np.ndarray] = []
     for piece in spilled_pieces(path):
         first = first or piece
         frames += len(piece)
+        seconds.append(piece.seconds())
         if not torch.equal(piece.ids, first.ids):
             raise ValueError(f"{path}: expected the same points in all pieces; use read_spilled")
     if first is None:
         raise ValueError(f"{path}: expected tracks, but no piece of them is finished yet")
     target = Path(target)
+    arrays = {name: value for name, value in first.arrays().items() if name != "times"}
+    times = np.concatenate(seconds)
+    rate = (first.first_frame + np.arange(frames)) / first.fps
+    if np.abs(times - rate).max() >= 1e-4 and np.all(np.diff(times) > 0):  # as `Tracks.with_times`
+        arrays["times"] = times
     # An .npz file is a zip of .npy files; each of these is written piece by piece, in a pass of its own.
     with atomic_path(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, value in first.arrays().items():
+        for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                if name not in BY_FRAME:
+                if name not in BY_FRAME or name == "times":
                     npy.write_array(file, np.asarray(value))
                     continue
                 shape = (frames, *value.shape[1:])

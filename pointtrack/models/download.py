@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from pointtrack.models.pins import pinned_revision
 from pointtrack.models.weight_files import check_sha256
 
 BLOCK = 1 << 16
@@ -36,7 +37,9 @@ def fill_cache(repo: str, filename: str, repo_type: str = "model") -> None:
     from huggingface_hub.utils import build_hf_headers
 
     try:
-        about = get_hf_file_metadata(hf_hub_url(repo, filename, repo_type=repo_type))
+        about = get_hf_file_metadata(
+            hf_hub_url(repo, filename, repo_type=repo_type, revision=pinned_revision(repo))
+        )
     except Exception:  # of many kinds; `hub.fetch` asks again and tells them apart
         return
     if not about.etag or not about.size or not about.location:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from pointtrack.models.first_use import check_first_use
+from pointtrack.models.pins import pinned_revision, pinned_sha256
 from pointtrack.models.weight_files import check_sha256, file_sha256
 
 log = logging.getLogger(__name__)
@@ -28,10 +29,10 @@ def fetch(
     Args:
         repo: "owner/name".
         filename: path of the file in the repository.
-        revision: branch, tag or commit, the main branch if None. A file of a full commit hash that is in the
+        revision: branch, tag or commit; if None the one that is pinned (`models/pins.py`), else the main branch. A file of a full commit hash that is in the
             cache needs no connection; for a branch or tag the hub is asked for news, and without an answer
             the cached file serves.
-        sha256: the digest that the file must have, or how it begins.
+        sha256: the digest that the file must have, or how it begins; if None that of the pinned commit, where it is known.
         repo_type: "model" or "dataset".
 
     Raises:
@@ -53,6 +54,9 @@ def fetch(
         RevisionNotFoundError,
     )
 
+    if revision is None:
+        revision = pinned_revision(repo)
+        sha256 = sha256 or pinned_sha256(repo, filename)
     at = f" at revision {revision}" if revision else ""
     what = f"{filename} of {repo}{at}"
     by_hand = (

@@ -38,7 +38,6 @@ class PointEngine:
         self.tracker, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
         self.name = f"{tracker.config.name} + {segmenter.name}"
         self.licence = segmenter.licence
-        self._look = tracker_features(tracker)
         self._video: Video | None = None
         self._embeddings: dict[int, Embedding] = {}
 
@@ -66,8 +65,9 @@ class PointEngine:
         order = range(begin, frames.stop, frames.step)
         feed = ObjectPoints(video, order, self.config.rules, self.tracker)
         states = {number: ObjectState() for number in known}
+        look = tracker_features(self.tracker)  # made here, as engines are pickled and functions are not
         walker = ObjectPropagator(
-            video, self.segmenter, feed, states, self.config, rivals=False, appearance=self._look
+            video, self.segmenter, feed, states, self.config, rivals=False, appearance=look
         )
         elsewhere = {number: [one for one in masks if one.frame != begin] for number, masks in known.items()}
         given = {number: one.mask for number, masks in known.items() for one in masks if one.frame == begin}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -197,7 +198,7 @@ class _FileRun:
             if len(block) < stop - start or abs(block[0][1] - times[start]) > 1e-4:  # it cannot be sought in
                 with self.opened(None) as source:
                     block = list(islice(source, start, stop))
-            yield from reversed(block)
+            yield from ((frame, math.nan) for frame, _ in reversed(block))  # the rows ahead have the times
 
     def _join(self, back: BackwardPass) -> None:
         """Both in the place of the first."""

@@ -142,6 +142,8 @@ class LiveTracker:
             queries = self._queries(wh) if callable(self._queries) else self._queries
             self.stream = build_stream(self._network, queries, wh, self.reader.fps, self._options)
             self._loop = Loop(self.stream, self._sinks, previews=True)
+        if not frame.follows:  # nobody knows what happened meanwhile
+            self.stream.cut()
         self._began = frame.arrived if self._began is None else self._began
         row = self._loop.take(frame.pixels, frame.seconds)
         assert row is not None

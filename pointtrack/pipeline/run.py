@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -33,9 +35,16 @@ class Loop:
         # Frames that are not final, with their numbers: a window and a step.
         self._buffer: deque[tuple[int, TimedFrame]] = deque()
         self._keeps = any(sink.needs_frames for sink in sinks)
+        # And their times: the first one is that of the earliest frame that is not final.
+        self._times: deque[float] = deque()
 
-    def take(self, frame: np.ndarray, seconds: float = 0.0) -> Tracks | None:
-        """Track the next frame; with `previews` the first answer for it."""
+    def pass_over(self, seconds: float) -> None:
+        """A frame that the stream has seen already, of which it will still give rows."""
+        self._times.append(seconds)
+
+    def take(self, frame: np.ndarray, seconds: float = math.nan) -> Tracks | None:
+        """Track the next frame, shown at `seconds`, which the rows are given; with `previews` the first answer for it."""
+        self._times.append(seconds)
         if self._keeps:
             copy = np.array(frame)  # as a camera may use its memory again
             self._buffer.append((self.stream.frames_pushed, (copy, seconds)))
@@ -54,6 +63,9 @@ class Loop:
     def _emit(self, rows: Tracks) -> None:
         if not len(rows):
             return
+        times = np.array([self._times.popleft() for _ in range(len(rows))])
+        if np.isfinite(times).all() and np.all(np.diff(times) > 0):
+            rows = replace(rows, times=times)
         frames: list[TimedFrame] = []
         while self._buffer and self._buffer[0][0] < rows.first_frame + len(rows):
             frames.append(self._buffer.popleft()[1])
@@ -73,7 +85,7 @@ def run(
     """Track all frames of a source.
 
     Args:
-        source: frames (h, w, 3) uint8 RGB with their times in seconds.
+        source: frames (h, w, 3) uint8 RGB with their times in seconds, which the rows are given; NaN where nobody asks for them.
         stream: tracks; where it has seen frames already, the source's first frames are passed over.
         sinks: take the rows; they are not closed.
         resume: notes from time to time how to go on, should the run be killed.
@@ -83,7 +95,12 @@ def run(
         The number of frames, those that were passed over counted.
     """
     loop = Loop(stream, sinks)
-    for frame, seconds in islice(source, stream.frames_pushed, None):
+    seen, open_ = stream.frames_pushed, stream.lag
+    for number, (frame, seconds) in enumerate(source):
+        if number < seen:
+            if number >= seen - open_:
+                loop.pass_over(seconds)
+            continue
         loop.take(frame, seconds)
         if resume is not None:
             resume.save_if_due(stream)
@@ -105,4 +122,4 @@ def replay(source: Iterable[TimedFrame], pieces: Iterable[Tracks], sinks: Sequen
 
 def timed(frames: np.ndarray) -> Iterator[TimedFrame]:
     """Frames of a video in memory, for sinks that ask for no times."""
-    return ((frame, 0.0) for frame in frames)
+    return ((frame, math.nan) for frame in frames)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pointtrack.models.device import pick_device
+from pointtrack.models.pins import pinned_revision
 from pointtrack.segment.zoo import (
     BY_REPO,
     KINDS,
@@ -117,7 +118,12 @@ def cached_video_names() -> list[str]:
     except ImportError:
         return []
     names = video_names()
-    return [one for one in names if isinstance(try_to_load_from_cache(PUBLISHED[one].repo, WEIGHTS), str)]
+    repos = {name: PUBLISHED[name].repo for name in names}
+    return [
+        name
+        for name, repo in repos.items()
+        if isinstance(try_to_load_from_cache(repo, WEIGHTS, revision=pinned_revision(repo)), str)
+    ]
 
 
 def image_part(video: Any, kind: str) -> Any:

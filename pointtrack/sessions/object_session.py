@@ -290,6 +290,7 @@ class ObjectSession:
         ids = torch.tensor([one.id for one in preview], dtype=torch.int64)
         names = tuple(one.name for one in preview)
         result = Masks(masks, ids, scores, frames.start, self.video.fps, names)
+        result = result.with_times(self.video.times[frames.start : frames.stop])
         return (result.exclusive() if self.exclusive else result).select(ids.argsort())
 
     def mask(self, object_id: int | str, frame: int) -> Tensor | None:

@@ -91,6 +91,11 @@ class StateStream(WrappingStream):
         """The frames on which a new shot begins, as far as they are known."""
         return self._judge.cuts
 
+    def cut(self) -> None:
+        """As `PointStream.cut`: from that frame on every point is lost."""
+        self.cuts.add(self.inner.frames_pushed)
+        self.inner.cut()
+
     @property
     def queries(self) -> Queries:
         """The points that are tracked now, in the order of the tracks."""

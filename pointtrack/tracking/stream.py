@@ -52,6 +52,9 @@ class PointStream(Protocol):
     def earliest_frame(self) -> int:
         """The first frame on which points can still be added."""
 
+    def cut(self) -> None:
+        """Say that a new shot begins with the frame that is pushed next, for a stage that has a use for it."""
+
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """Take in (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one; the rows that are final now.
 
@@ -148,6 +151,10 @@ class WrappingStream:
     def cuts(self) -> set[int]:
         """The frames on which a new shot begins, as far as a stage looks for them."""
         return getattr(self.inner, "cuts", set())
+
+    def cut(self) -> None:
+        """As `PointStream.cut`."""
+        self.inner.cut()
 
     def features(self, frame: int, level: int) -> Tensor:
         """As `PointStream.features`."""

@@ -91,6 +91,9 @@ class WindowStream:
         """None: it does not look for them."""
         return set()
 
+    def cut(self) -> None:
+        """Nothing: it follows points through whatever comes."""
+
     @property
     def frames_pushed(self) -> int:
         """Number of frames taken in so far."""

@@ -52,7 +52,8 @@ class Answers(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.send_header("ETag", f'"{SHA256}"')
-        self.send_header("X-Repo-Commit", "0123456789abcdef0123456789abcdef01234567")
+        asked = re.search("/resolve/([0-9a-f]{40})/", self.path)
+        self.send_header("X-Repo-Commit", asked[1] if asked else "0123456789abcdef0123456789abcdef01234567")
         self.send_header("Accept-Ranges", "bytes")
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")

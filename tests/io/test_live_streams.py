@@ -81,6 +81,7 @@ def test_a_stream_that_comes_back_is_gone_on_with(camera, monkeypatch):
     seconds = [frame.seconds for frame in frames]
     gap = int(np.argmax(np.diff(seconds)))
     assert np.all(np.diff(seconds) > 0)
+    assert [frame.number for frame in frames if not frame.follows] == [frames[gap + 1].number]
     arrived = frames[gap + 1].arrived - frames[gap].arrived
     assert seconds[gap + 1] - seconds[gap] == pytest.approx(arrived, abs=0.5), "time went on meanwhile"
     assert reader.state is LiveState.SIZE_CHANGED and "64 x 48" in reader.message

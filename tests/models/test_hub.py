@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pointtrack.models.hub import fetch
+from pointtrack.models.pins import PINS, Pin
 
 REPO = "someone/tracker"
 GATED = "someone/gated"
@@ -138,6 +139,27 @@ def hub(monkeypatch, tmp_path, anew):
         yield server
         server.shutdown()
         thread.join()
+
+
+def test_pinned_repositories_are_fetched_at_their_commit(hub, monkeypatch):
+    monkeypatch.setitem(PINS, REPO, Pin(COMMIT, {LARGE: SHA256[LARGE]}))
+    path = fetch(REPO, LARGE)
+    assert path.parents[1].name == COMMIT and path.read_bytes() == CONTENT[LARGE]
+    asked = len(hub.requests)
+    assert fetch(REPO, LARGE) == path
+    assert len(hub.requests) == asked, "nothing to ask for"
+    monkeypatch.setitem(PINS, REPO, Pin(COMMIT, {LARGE: SHA256[SMALL]}))
+    with pytest.raises(ValueError, match=SHA256[SMALL][:9]):
+        fetch(REPO, LARGE)
+    monkeypatch.setitem(PINS, REPO, Pin("f" * 40))
+    with pytest.raises(FileNotFoundError, match="no such revision"):
+        fetch(REPO, LARGE)
+
+
+def test_pins_are_whole():
+    for repo, pin in PINS.items():
+        assert repo.count("/") == 1 and re.fullmatch("[0-9a-f]{40}", pin.revision)
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in pin.sha256.values())
 
 
 @pytest.fixture

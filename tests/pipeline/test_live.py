@@ -6,6 +6,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 
 import pointtrack as pt
 from pointtrack.cli.live_server import LiveServer
-from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
+from pointtrack.io.live_reader import FrameReader, LiveFrame, LiveState, raw_frames
 from pointtrack.io.video import write_video
 from pointtrack.pipeline.live import LiveTracker
 from pointtrack.pipeline.options import TrackOptions
@@ -256,6 +257,38 @@ def test_states_are_those_of_the_stream(tiny_tracker, redetect):
     for result, frame in zip(results[:9], video[:9], strict=True):
         stream.push(frame)
         assert torch.equal(result.tracks.states.state, stream.preview().states.state)
+
+
+@pytest.mark.parametrize("redetect", [False, True])
+def test_behind_a_break_of_the_source_points_are_lost_until_they_are_found(
+    tiny_tracker, redetect, monkeypatch
+):
+    """The picture is the same as before: nobody knows what happened meanwhile."""
+    reader = FrameReader(iter(VIDEO.frames), drop=False)
+    take, pieces = reader.take, []
+
+    def taken(timeout):
+        frame = take(timeout)
+        return None if frame is None else replace(frame, follows=frame.number != 12)
+
+    monkeypatch.setattr(reader, "take", taken)
+    options = TrackOptions(StateOptions(GENEROUS, redetect=redetect))
+    with LiveTracker(tiny_tracker, QUERIES, reader, on_final=pieces.append, options=options) as live:
+        results = list(live)
+    assert live.stream.cuts == {12}
+    assert (results[11].tracks.states.state[0, :2] != PointState.LOST).all()
+    assert (results[12].tracks.states.state == PointState.LOST).all(), "at once"
+    final = Tracks.concat(pieces)
+    lost, found = final.states.state == PointState.LOST, final.states.times_redetected > 0
+    assert (lost | found)[12:].all() and bool(found.any()) == redetect
+
+
+def test_a_break_whose_first_frame_is_dropped_is_told_with_the_next():
+    reader = FrameReader(iter([]))
+    for number in range(4):
+        reader._put(LiveFrame(VIDEO.frames[0], number, 0.1 * number, 0.0, follows=number != 2))
+    frame = reader.take(1.0)
+    assert (frame.number, frame.follows, reader.dropped) == (3, False, 3)
 
 
 def test_a_file_plays_at_its_own_speed(tmp_path):

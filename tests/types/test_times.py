@@ -7,9 +7,12 @@ import pytest
 from pointtrack.io.masks import load_masks, save_masks
 from pointtrack.io.track_log import TrackWriter, read_spilled, spilled_to_npz
 from pointtrack.io.tracks import load_tracks, save_tracks
-from pointtrack.io.video import read_video
+from pointtrack.io.video import VideoStream, open_video, read_video
+from pointtrack.pipeline.resume import state_path
 from pointtrack.tracker import Tracker
 from pointtrack.types import Masks, Queries, Tracks
+from tests.support.streams import track_long
+from tests.support.tracks import same
 from tests.support.video_files import encode, numbered_frames
 
 PTS = [0, 33, 66, 100, 500, 900, 933, 966, 2000, 2033, 2066, 2100]
@@ -37,6 +40,36 @@ def test_a_span_keeps_its_place(variable, tiny_tracker):
     video = read_video(variable, start=0.9)
     tracks = Tracker(tiny_tracker).track(video, Queries([0], [[30, 20]]))
     np.testing.assert_allclose(tracks.seconds(), SECONDS[5:], atol=1e-3)
+
+
+def test_a_growing_file_has_them_too(variable, tiny_tracker, tmp_path):
+    """Also of a point that is tracked backward, and behind a resume."""
+    points, path = Queries([0, 7], [[30, 20], [20, 20]]), tmp_path / "a.tracks"
+    for backward in (False, True):
+        Tracker(tiny_tracker).track_to_file(variable, points, path, backward=backward)
+        np.testing.assert_allclose(load_tracks(path).times, SECONDS, atol=1e-3)
+        saved = load_tracks(spilled_to_npz(path, tmp_path / "a.npz"))
+        np.testing.assert_array_equal(saved.times, load_tracks(path).times)
+        assert same(saved, Tracker(tiny_tracker).track(read_video(variable), points, backward=backward))
+
+    def breaking():
+        for number, timed in enumerate(open_video(variable)):
+            if number == 10:
+                raise OSError("gone")
+            yield timed
+
+    with pytest.raises(OSError, match="gone"):
+        track_long(tiny_tracker, VideoStream(breaking(), 30.0, None, "v"), points, path, state_seconds=0)
+    assert state_path(path).exists() and len(load_tracks(path)) < 10
+    again = VideoStream(iter(open_video(variable)), 30.0, None, "v")
+    track_long(tiny_tracker, again, points, path, resume=True)
+    np.testing.assert_allclose(load_tracks(path).times, SECONDS, atol=1e-3)
+
+
+def test_a_growing_file_of_a_constant_rate_gives_none(tiny_video, tiny_tracker, tmp_path):
+    path = Tracker(tiny_tracker).track_to_file(tiny_video, Queries([0], [[30, 20]]), tmp_path / "a.tracks")
+    assert load_tracks(path).times is None
+    assert "times" not in np.load(spilled_to_npz(path, tmp_path / "a.npz"))
 
 
 def test_a_constant_rate_needs_no_times(tiny_video, tiny_tracker):
