@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pointtrack.fleet.run import batch
     from pointtrack.io.examples import example_video
     from pointtrack.io.masks import load_masks, save_masks
     from pointtrack.io.queries import load_queries
@@ -39,6 +40,7 @@ _MODULES = {
     "Tracker": "tracker",
     "Tracks": "types",
     "Video": "types",
+    "batch": "fleet.run",
     "corner_queries": "tracking.queries",
     "draw_masks": "viz.masks",
     "draw_tracks": "viz.tracks",
@@ -68,6 +70,7 @@ __all__ = [
     "Tracker",
     "Tracks",
     "Video",
+    "batch",
     "corner_queries",
     "draw_masks",
     "draw_tracks",

@@ -21,6 +21,7 @@ PUBLIC = [
     "Tracker",
     "Tracks",
     "Video",
+    "batch",
     "corner_queries",
     "draw_masks",
     "draw_tracks",
@@ -60,7 +61,7 @@ print(json.dumps([before, state(), [name for name in ("train", "evaluation") if 
 
 
 def test_public_names():
-    assert sorted(pointtrack.__all__) == PUBLIC and len(PUBLIC) <= 26
+    assert sorted(pointtrack.__all__) == PUBLIC and len(PUBLIC) <= 27
     assert not [name for name in PUBLIC if not hasattr(pointtrack, name)]
 
 

@@ -32,7 +32,7 @@ def fuzz(inputs: int, seed: int = 0, jobs: int = 1) -> dict[str, Any]:
     """Read that many mutated inputs; what came of them, and the faults with what repeats them."""
     from benchmarks.reliability.mutate import seeds_of
 
-    return fuzz_seeds(seeds_of(inputs, seed), jobs)
+    return {"seed": seed, **fuzz_seeds(seeds_of(inputs, seed), jobs)}
 
 
 def fuzz_seeds(seeds: list[int], jobs: int = 1) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,14 @@ def kill_writers(kills: int, rng: np.random.Generator, only: Collection[str]) ->
         with tempfile.TemporaryDirectory(prefix="pointtrack-kill-") as temporary:
             folder = Path(temporary)
             _start(code, folder, 1).wait()
-            old = _digest(folder / file)
+            old = _Content.of(folder / file)
             shutil.copy(folder / file, folder / "kept")
             child = _start(code, folder, 2)
             child.begun()
             ready = time.monotonic()
             child.wait()
             span = max(time.monotonic() - ready, 0.02)
-            new = _digest(folder / file)
+            new = _Content.of(folder / file)
             counts: Counter[str] = Counter()
             for i in range(kills):
                 shutil.copy(folder / "kept", folder / file)
@@ -220,14 +221,46 @@ def _start(code: str, folder: Path, number: int, *more: Any) -> _Child:
     return _Child(SETUP + code, [folder, number, *more])
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+@dataclass(frozen=True, eq=False)
+class _Content:
+    """What is in a file; of a video also how bright its frames are, as encoders do not write the same bits twice."""
+
+    digest: str
+    brightness: np.ndarray | None
+
+    @classmethod
+    def of(cls, path: Path) -> _Content:
+        return cls(hashlib.sha256(path.read_bytes()).hexdigest(), _brightness(path))
+
+    def is_in(self, path: Path) -> bool:
+        if hashlib.sha256(path.read_bytes()).hexdigest() == self.digest:
+            return True
+        if self.brightness is None:
+            return False
+        found = _brightness(path)
+        return (
+            found is not None
+            and found.shape == self.brightness.shape
+            and bool(np.abs(found - self.brightness).max() < 0.2)
+        )
 
 
-def _state(path: Path, old: str, new: str) -> str:
+def _brightness(path: Path) -> np.ndarray | None:
+    """(t, 3) means over each frame; None for what is no video."""
+    from pointtrack.io.video import read_video
+
+    if path.suffix not in (".mp4", ".mov", ".gif"):
+        return None
+    try:
+        return read_video(path).frames.mean((1, 2))
+    except (OSError, ValueError):
+        return None
+
+
+def _state(path: Path, old: _Content, new: _Content) -> str:
     if not path.exists():
         return "GONE"
-    return {old: "old", new: "new"}.get(_digest(path), "DESTROYED")
+    return "old" if old.is_in(path) else "new" if new.is_in(path) else "DESTROYED"
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

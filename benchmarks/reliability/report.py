@@ -31,7 +31,8 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
         "## Damaged and hostile files",
         "",
         f"{fuzz['inputs']} inputs of {len(fuzz['kinds'])} kinds, each a good file that was damaged once or twice (bits, cuts, values, "
-        "members of archives, depth), read in child processes with limits of memory and time.",
+        "members of archives, depth), read in child processes with limits of memory and time"
+        + (f"; seed {fuzz['seed']}." if "seed" in fuzz else "."),
         "",
         "| outcome | inputs |",
         "|---|---|",
@@ -47,7 +48,7 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
         + (
             f"{len(faults)}, mended since; `tests/benchmarks/test_fuzz.py` repeats their seeds."
             if faults
-            else "none."
+            else "none. `tests/benchmarks/test_fuzz.py` repeats the seeds of those that earlier runs found."
         ),
         "",
         *faults,

@@ -11,6 +11,7 @@ from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.progress import Bar
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
 from pointtrack.io.outputs import record_origin
+from pointtrack.io.storage import exists
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
@@ -80,7 +81,7 @@ class SegmentCommand(VideoOptions):
         pictures = [text.partition(",")[2] for text in self.mask or ()]
         self.guard(outputs, *pictures, self.tracks, self.session, self.segmenter, self.video_segmenter)
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
-        goes_on = self.session is not None and Path(self.session).exists()
+        goes_on = self.session is not None and exists(self.session)
         if (bool(told) or goes_on) == (self.tracks is not None):
             raise ValueError(
                 "segment: expected clicks, boxes or masks (or a session that has some), or else tracks; "
@@ -135,7 +136,7 @@ class SegmentCommand(VideoOptions):
     def _follow(self, video: Video, engine: Engine, told: list[Told], progress: Progress) -> Masks:
         """Say all that was told in a session, and propagate."""
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
-        if self.session is not None and Path(self.session).exists():
+        if self.session is not None and exists(self.session):
             session.load(self.session)
         say_all(session, told)
         masks = session.propagate(progress=progress)

@@ -123,6 +123,15 @@ def download(url: str, folder: str | Path, *, max_bytes: int | None = None) -> P
     return target
 
 
+def exists(path: str | Path) -> bool:
+    """Whether there is a file or folder at a path, or in a store at a URL."""
+    here = local_path(path)
+    if here is not None:
+        return here.exists()
+    fs, name = filesystem(str(path))
+    return bool(fs.exists(name))
+
+
 @contextmanager
 def written_to(path: str | Path) -> Iterator[Path]:
     """A path on this machine to write to; when the block ends without an error, what is there goes to `path`.

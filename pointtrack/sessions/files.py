@@ -13,6 +13,7 @@ import torch
 from pointtrack.io.formats.run_lengths import check_runs, runs_of
 from pointtrack.io.npz import write_npz
 from pointtrack.io.outside import read_arrays, reading, whole
+from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side
@@ -162,6 +163,7 @@ def _frames(values: Any, last: int) -> range:
     return frames
 
 
+@writes_anywhere
 def write_session_npz(path: str | Path, told: Mapping[str, Any], arrays: Mapping[str, Any]) -> Path:
     """Write what a session was told, as JSON, and its arrays. The file is never half written.
 
@@ -176,6 +178,7 @@ def write_session_npz(path: str | Path, told: Mapping[str, Any], arrays: Mapping
     return write_npz(path, {"told": np.array(json.dumps(told)), **arrays})
 
 
+@reads_anywhere
 def read_session_npz(
     path: str | Path, what: str, needed: Collection[str], *, format: str, video: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

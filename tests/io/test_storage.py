@@ -12,7 +12,7 @@ import torch
 import pointtrack as pt
 from pointtrack.cli.main import main
 from pointtrack.io.queries import save_queries
-from pointtrack.io.storage import download, is_stored, local_path, upload, written_to
+from pointtrack.io.storage import download, exists, is_stored, local_path, upload, written_to
 from pointtrack.types.masks import Masks
 from tests.support.object_store import object_store
 
@@ -63,6 +63,17 @@ def test_videos_and_points_there_and_back(prefix, tiny_video, tiny_video_file):
     assert np.array_equal(pt.read_video(url).frames, pt.read_video(tiny_video_file).frames)
     save_queries(f"{prefix}/q.csv", some_tracks().queries)
     assert torch.equal(pt.load_queries(f"{prefix}/q.csv").xy, some_tracks().queries.xy)
+
+
+def test_sessions_there_and_back(prefix, tiny_video, tiny_tracker):
+    session, again = (pt.TrackSession(tiny_video, tiny_tracker) for _ in range(2))
+    session.add(pt.Queries([0, 1], [[40, 30], [20, 30]]))
+    url = f"{prefix}/a/s.npz"
+    assert not exists(url) and session.save(url) == url and exists(url)
+    again.load(url)
+    assert torch.equal(again.tracks().xy[2:], session.tracks().xy[2:])
+    with pytest.raises(FileNotFoundError, match="found nothing"):
+        again.load(f"{prefix}/b.npz")
 
 
 def test_the_command_track(prefix, tiny_video, tiny_tracker_file, capsys):
