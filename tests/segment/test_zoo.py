@@ -109,7 +109,8 @@ except ConnectionError as error:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
     )
-    assert "config.json of facebook/sam2.1-hiera-tiny: not in the cache, and HF_HUB_OFFLINE" in done.stdout
+    assert "config.json of facebook/sam2.1-hiera-tiny at revision de431c40" in done.stdout
+    assert ": not in the cache, and HF_HUB_OFFLINE" in done.stdout
     assert "by hand and pass it as checkpoint=" in done.stdout
 
 
