@@ -164,4 +164,6 @@ def test_a_hundred_thousand_rows_stay_fast_and_flat(tmp_path):
     assert peaks[1] < 1.2 * peaks[0]  # a driver's memory does not grow with what it has done
     began = time.process_time()
     assert status(tmp_path).done == count
-    print(f"status of {count} rows in {time.process_time() - began:.2f} s of a core, driver {peaks[1] / 1e6:.0f} MB")
+    print(
+        f"status of {count} rows in {time.process_time() - began:.2f} s of a core, driver {peaks[1] / 1e6:.0f} MB"
+    )
