@@ -95,11 +95,11 @@ def bench(
             "expected a tracker of windows, more frames than two of them, and 1 point or more, "
             f"got {tracker}, {len(pictures)} and {points}"
         )
-    model.config = replace(model.config, window=window, input_area=input_area or model.config.input_area)
+    model.inference = replace(model.inference, length=length, input_area=input_area)
     exact = None
     if compiled or precision != "float32":
         exact = load_tracker(tracker)
-        exact.config = replace(model.config, bf16_encoder=False, bf16_refinement=False)
+        exact.inference = replace(model.inference, precision="float32")
     if compiled:
         compile_tracker(model)
     stopwatch = watch(model)

@@ -35,6 +35,7 @@ from benchmarks.operations import operations_needed
 from benchmarks.plain.models import PLAIN, random_model
 from benchmarks.plain.windows import Model, Stream, track_video
 from pointtrack.cli.runner import run_command
+from pointtrack.config import InferenceOptions
 from pointtrack.cotracker import Answers
 from pointtrack.models.device import pick_device
 from pointtrack.models.point_tracker import PointTracker
@@ -97,10 +98,8 @@ def contestants(
 ) -> dict[str, Callable[[], Tensor]]:
     """Two calls that track the same points through the same frames with the same weights."""
     plain = random_model(name).to(device)
-    narrow = precision == "bfloat16"
-    config = replace(PUBLISHED[name].config, strict_parity=True, bf16_encoder=narrow, bf16_refinement=narrow)
-    config = replace(config, window=replace(config.window, iterations=rounds))
-    tracker = PointTracker(config).eval().requires_grad_(False).to(device)
+    tracker = PointTracker(PUBLISHED[name].config).eval().requires_grad_(False).to(device)
+    tracker.inference = InferenceOptions(precision, rounds, strict_parity=True)
     tracker.load_state_dict(from_published(plain.state_dict(), tracker, "random weights"))
     tracker.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as load_tracker does
     video = rearrange(

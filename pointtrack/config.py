@@ -168,9 +168,6 @@ class TrackerConfig:
         input_area: frames are resized, shape kept, to about this many pixels before they are encoded.
         input_wh: frames are resized to exactly this size instead, whatever their shape.
         resize_rule: what that resize keeps in place, see `geometry.rescale_points`.
-        bf16_encoder: convolutions of the encoder in bfloat16, for processors that do this faster; set when loaded.
-        bf16_refinement: so are the products and linear layers of the refinement; positions stay in float32.
-        strict_parity: repeat a fault of the published code that changes numbers (`docs/explain/differences.md`).
     """
 
     name: str = "pointtrack-small"
@@ -178,9 +175,6 @@ class TrackerConfig:
     input_area: int = 768 * 432
     input_wh: tuple[int, int] | None = None
     resize_rule: Literal["corners", "edges"] = "edges"
-    bf16_encoder: bool = False
-    bf16_refinement: bool = False
-    strict_parity: bool = False
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     tokens: TokenConfig = field(default_factory=TokenConfig)
@@ -197,6 +191,64 @@ class TrackerConfig:
                 f"transformer width: expected a multiple of the {self.transformer.heads} heads, "
                 f"got {self.transformer.width}"
             )
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """What is decided when a network is loaded, for the machine and the task at hand; no checkpoint carries it.
+
+    Attributes:
+        precision: "float32"; or "bfloat16" for convolutions, linear layers and products of features, on processors made
+            for it. Positions stay in float32.
+        iterations: rounds of refinement per window; None for the network's own.
+        length, step: frames per window, and by which it moves on; None for the network's own.
+        input_area: frames are resized to about this many pixels; None for the network's own.
+        strict_parity: repeat a fault of the published code that changes numbers (`docs/explain/differences.md`).
+    """
+
+    precision: str = "float32"
+    iterations: int | None = None
+    length: int | None = None
+    step: int | None = None
+    input_area: int | None = None
+    strict_parity: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision: expected float32 or bfloat16, got {self.precision!r}")
+        if self.iterations is not None and self.iterations < 0:
+            raise ValueError(f"iterations: expected 0 or more, got {self.iterations}")
+
+    @property
+    def narrow(self) -> bool:
+        """Whether to compute in bfloat16."""
+        return self.precision == "bfloat16"
+
+    def applied_to(self, config: Any) -> Any:
+        """The settings that a network runs with, from its own.
+
+        Raises:
+            ValueError: a window that the network cannot make.
+        """
+        changes = {name: getattr(self, name) for name in ("iterations", "length", "step")}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        window: WindowConfig = dataclasses.replace(config.window, **changes)
+        if window.length is not None and ("length" in changes or "step" in changes):
+            context = min(window.context, max(0, window.length - window.step) // 2)
+            window = dataclasses.replace(window, context=context)
+        area = {} if self.input_area is None else {"input_area": self.input_area}
+        return dataclasses.replace(config, window=window, **area)
+
+
+# Settings in files of before there were `InferenceOptions`, which hold what their network was once loaded with.
+LOADING = ("bf16_encoder", "bf16_refinement", "strict_parity")
+
+
+def network_config(cls: type[C], data: dict[str, Any], where: str = "config") -> C:
+    """`from_dict` of a network's settings. What loading decides is left out: older files hold it too."""
+    if isinstance(data, dict):
+        data = {name: value for name, value in data.items() if name not in LOADING}
+    return from_dict(cls, data, where)
 
 
 def from_dict(cls: type[C], data: dict[str, Any], where: str = "config") -> C:

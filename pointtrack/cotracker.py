@@ -326,7 +326,7 @@ class CoTrackerOnlinePredictor(_Predictor):
         )
         score = visibility * confidence if self.model.tells_confidence else visibility
         visible = score > ONLINE_THRESHOLD
-        if not self.model.config.strict_parity:
+        if not self.model.inference.strict_parity:
             requested = torch.arange(xy.shape[1], device=self.device)[:, None] == frame[:, None]
             xy = torch.where(requested[..., None], self._xy[:, None, : self._asked], xy)
             visible = visible | requested

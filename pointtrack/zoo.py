@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pointtrack.config import TrackerConfig, WindowConfig
+from pointtrack.config import InferenceOptions, TrackerConfig
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.device import WEIGHTS, pick_device
 from pointtrack.models.families import PUBLISHED, terms_of
@@ -83,8 +83,7 @@ def load_tracker(
             a step that the model cannot make.
     """
     key = ALIASES.get(str(name), str(name))
-    if precision not in ("float32", "bfloat16"):
-        raise ValueError(f"precision: expected float32 or bfloat16, got {precision!r}")
+    options = InferenceOptions(precision, iterations, strict_parity=strict_parity)
     tracker: Any
     if Path(key).is_dir():
         if checkpoint is not None or sha256 is not None or precision != "float32" or strict_parity:
@@ -98,34 +97,22 @@ def load_tracker(
             check_sha256(path, sha256)
         tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
     _tell_licence(tracker.config, path)
-    narrow = precision == "bfloat16"
-    tracker.config = replace(tracker.config, bf16_encoder=narrow, bf16_refinement=narrow)
-    if hasattr(tracker.config, "strict_parity"):
-        tracker.config = replace(tracker.config, strict_parity=strict_parity)
-    elif strict_parity:
+    if strict_parity and not isinstance(tracker.config, TrackerConfig):
         raise ValueError(f"strict_parity: expected with cotracker2, got it with {tracker.config.name}")
     tracker.encoder.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
-    tracker.config = replace(tracker.config, window=_windows(tracker.config, iterations, step))
+    tracker.inference = _with_step(options, tracker.own_config, step)
     return tracker
 
 
-def _windows(config: Any, iterations: int | None, step: int | None) -> WindowConfig:
-    """The windows of a tracker, with the rounds and the step that were asked for. Errors as `load_tracker`."""
+def _with_step(options: InferenceOptions, config: Any, step: int | None) -> InferenceOptions:
+    """The options with a step, and what follows for the windows of a network. Errors as `load_tracker`."""
     window = config.window
-    if iterations is not None and iterations < 0:
-        raise ValueError(f"iterations: expected 0 or more, got {iterations}")
     if step is not None and window.length is None:
         raise ValueError(f"step: expected none, as {config.name} takes a video in one window, got {step}")
-    if step == 1 and iterations is None and window.start == "match" and window.length is not None:
-        iterations = min(SINGLE_ITERATIONS, window.iterations)
-        window = replace(window, length=min(SINGLE_LENGTH, window.length))
-    step = window.step if step is None else step
-    context = (
-        window.context if window.length is None else min(window.context, max(0, window.length - step) // 2)
-    )
-    return replace(
-        window, iterations=window.iterations if iterations is None else iterations, step=step, context=context
-    )
+    if step == 1 and options.iterations is None and window.start == "match" and window.length is not None:
+        rounds, length = min(SINGLE_ITERATIONS, window.iterations), min(SINGLE_LENGTH, window.length)
+        return replace(options, iterations=rounds, length=length, step=1)
+    return replace(options, step=step)
 
 
 def _find(name: str, checkpoint: str | Path | None) -> Path:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pointtrack.config import InferenceOptions
 from pointtrack.cotracker import CoTrackerOnlinePredictor, CoTrackerPredictor
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED
@@ -25,7 +26,6 @@ def tiny_published(name: str, strict_parity: bool = False) -> PointTracker:
     config = replace(
         config,
         input_wh=WH,
-        strict_parity=strict_parity,
         encoder=replace(config.encoder, stem_channels=8, stage_channels=(8, 8, 8, 8), blocks_per_stage=1, channels=8),
         correlation=replace(config.correlation, hidden=16, channels=8),
         tokens=replace(config.tokens, place_table_wh=table),
@@ -38,6 +38,7 @@ def tiny_published(name: str, strict_parity: bool = False) -> PointTracker:
         torch.nn.init.normal_(tracker.head.weight, std=0.05)
         if "drift" in config.tokens.parts:  # random weights on waves of high frequency would amplify rounding
             tracker.updater.project.weight.data[:, 2:130] *= 0.01
+    tracker.inference = InferenceOptions(strict_parity=strict_parity)
     return tracker.eval().requires_grad_(False)
 
 

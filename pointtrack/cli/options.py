@@ -57,11 +57,11 @@ class VideoOptions:
 
     def loaded(self, wh: tuple[int, int]) -> PointTracker:
         """The tracker, set for videos of that size."""
-        from pointtrack.models.speed import config_at
+        from pointtrack.models.speed import options_at
         from pointtrack.zoo import load_tracker
 
         tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
-        tracker.config = config_at(tracker.config, self.speed, wh)
+        tracker.inference = options_at(tracker.inference, tracker.own_config, self.speed, wh)
         return tracker
 
     def guard(self, outputs: Iterable[Path], *inputs: str | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pointtrack.config import TrackerConfig
+from pointtrack.config import InferenceOptions
 from pointtrack.fleet.options import JobOptions
 from pointtrack.fleet.tables import tracks_table, write_tables
 from pointtrack.io.mask_pictures import read_mask
@@ -20,7 +20,7 @@ from pointtrack.io.sources import TimedFrame
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, save_tracks
 from pointtrack.io.video import VideoStream, write_image, write_video
 from pointtrack.models.device import pick_device
-from pointtrack.models.speed import config_at
+from pointtrack.models.speed import options_at
 from pointtrack.objects.engine import Engine
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
@@ -60,9 +60,9 @@ class Models:
         return Tracker(self._options.tracker, device=str(self.device), precision=self._options.precision)
 
     @cached_property
-    def config(self) -> TrackerConfig:
+    def inference(self) -> InferenceOptions:
         """Of the tracker as it was loaded, whatever `speed` makes of it."""
-        return self.tracker.network.config
+        return self.tracker.network.inference
 
     @cached_property
     def engine(self) -> Engine:
@@ -185,7 +185,8 @@ def _configured(models: Models, options: JobOptions, wh: tuple[int, int]) -> Tra
     """The tracker as the options of one video want it."""
     states = StateOptions(redetect=options.redetect) if options.states or options.redetect else None
     regions = None if options.regions is None else RegionOptions.parse(options.regions)
-    models.tracker.network.config = config_at(models.config, options.speed, wh)
+    network = models.tracker.network
+    network.inference = options_at(models.inference, network.own_config, options.speed, wh)
     return models.tracker.with_options(states=states, regions=regions)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from pointtrack.config import from_dict, to_dict
+from pointtrack.config import network_config, to_dict
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outside import reading
 from pointtrack.models.families import FAMILIES, PUBLISHED, family_of, recognise
@@ -24,13 +24,16 @@ OWN_FAMILY = "point_tracker"
 
 
 def save_checkpoint(path: str | Path, tracker: TrackingNetwork, half: bool = True) -> None:
-    """Write weights and config to a .safetensors file, in float16 unless `half` is false."""
+    """Write weights and the network's own config to a .safetensors file, in float16 unless `half` is false.
+
+    What loading decided (`InferenceOptions`) is not written: it goes with the machine and the task.
+    """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in tracker.state_dict().items()}
     with atomic_path(path) as part:
-        notes = {CONFIG: json.dumps(to_dict(tracker.config))}
+        notes = {CONFIG: json.dumps(to_dict(tracker.own_config))}
         # Not for our own kind: notes have no order in the file, and the same weights should be the same bytes.
-        if (family := family_of(tracker.config)) != OWN_FAMILY:
+        if (family := family_of(tracker.own_config)) != OWN_FAMILY:
             notes[FAMILY] = family
         save_file(tensors, part, metadata=notes)
 
@@ -82,7 +85,9 @@ def _config_of(file: WeightsFile, name: str | None) -> Any:
                 f"{file.path}: expected one of the networks {', '.join(FAMILIES)}, got {family!r}; a newer pointtrack may know it"
             )
         with reading(file.path, "weights saved by pointtrack"):
-            config: Any = from_dict(FAMILIES[family].config, json.loads(file.metadata[CONFIG]), "its config")
+            config: Any = network_config(
+                FAMILIES[family].config, json.loads(file.metadata[CONFIG]), "its config"
+            )
         if name is not None and config.name != PUBLISHED[name].config.name:
             raise ValueError(f"{file.path}: expected the weights of {name}, got those of {config.name}")
         return config

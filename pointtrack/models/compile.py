@@ -37,7 +37,7 @@ def compile_tracker(tracker: PointTracker, backend: str = "inductor") -> PointTr
             the very number of points; or no C++ compiler, on a CPU.
     """
     config = tracker.config
-    if config.window.length is None or config.strict_parity:
+    if config.window.length is None or tracker.inference.strict_parity:
         raise ValueError(
             f"compile: expected a tracker with windows of a fixed length and without strict_parity, got {config.name}; "
             "load it without compile"

@@ -120,11 +120,11 @@ class PointTracker(TrackingNetwork):
         On a CPU that refines in bfloat16, features are kept in it too: reading them is most of what comparing costs.
         """
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
-        with narrow(pixels.device, self.config.bf16_encoder):
+        with narrow(pixels.device, self.inference.narrow):
             features = self.encoder(pixels)
             context = self.trunk(pixels).float() if self.looks_through_trunk else None
         pyramid = build_pyramid(features, self.config.correlation.levels)
-        if self.config.bf16_refinement and pixels.device.type == "cpu":
+        if self.inference.narrow and pixels.device.type == "cpu":
             pyramid = [x.bfloat16() for x in pyramid]
         maps = [channels_last(x, len(frames)) for x in pyramid]
         if context is not None:
@@ -214,7 +214,7 @@ class PointTracker(TrackingNetwork):
         """
         now = Estimate(now.xy.detach(), now.visibility_logit, now.confidence_logit)
         cells = now.xy / CELL
-        with narrow(cells.device, self.config.bf16_refinement):
+        with narrow(cells.device, self.inference.narrow):
             compared, middles = self.correlation.compare(window.pyramid, support, cells)
         view = View(window, now, compared.float())
         if self.renews_features:
@@ -227,8 +227,8 @@ class PointTracker(TrackingNetwork):
 
         hidden = window.to_come() if self.config.window.late == "masked" else None
         tokens = self.tokens(view)
-        with narrow(cells.device, self.config.bf16_refinement):
-            thought = self.updater(tokens, hidden, self.config.strict_parity)
+        with narrow(cells.device, self.inference.narrow):
+            thought = self.updater(tokens, hidden, self.inference.strict_parity)
         answer = self.head(thought.float()).float()
         step = answer[..., :2]
         if self.renews_features:

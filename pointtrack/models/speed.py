@@ -1,23 +1,25 @@
-"""Three ways to trade time for exactness, as settings of a loaded tracker."""
+"""Three ways to trade time for exactness, as options of a loaded tracker."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from pointtrack.config import TrackerConfig
+from pointtrack.config import InferenceOptions
 
 SPEEDS = ("fast", "balanced", "exact")
 FAST_AREA = 512 * 288  # pixels that frames are resized to at most
 EXACT_ROUNDS = 2  # of refinement, more than the model's own
 
 
-def config_at(config: TrackerConfig, speed: str, wh: tuple[int, int]) -> TrackerConfig:
-    """The settings.
+def options_at(options: InferenceOptions, config: Any, speed: str, wh: tuple[int, int]) -> InferenceOptions:
+    """The options of a tracker for a speed.
 
     Args:
-        config: of the model.
+        options: that it was loaded with.
+        config: the network's own.
         speed: "fast": one round of refinement, frames of at most 512 x 288 pixels, and never larger than they are;
-            "balanced": as the model was made; "exact": two rounds more.
+            "balanced": as it is; "exact": two rounds more.
         wh: size of the video as (width, height).
 
     Raises:
@@ -25,10 +27,13 @@ def config_at(config: TrackerConfig, speed: str, wh: tuple[int, int]) -> Tracker
     """
     if speed not in SPEEDS:
         raise ValueError(f"speed: expected one of {', '.join(SPEEDS)}, got {speed!r}")
-    rounds = config.window.iterations
+    running = options.applied_to(config)
+    rounds = running.window.iterations
     if speed == "balanced":
-        return config
+        return options
     if speed == "exact":
-        return replace(config, window=replace(config.window, iterations=rounds + EXACT_ROUNDS))
-    area = min(config.input_area, FAST_AREA, wh[0] * wh[1])
-    return replace(config, input_area=area, window=replace(config.window, iterations=min(rounds, 1)))
+        return replace(options, iterations=rounds + EXACT_ROUNDS)
+    if getattr(running, "input_wh", None) is not None:  # it takes frames of one size
+        return replace(options, iterations=min(rounds, 1))
+    area = min(running.input_area, FAST_AREA, wh[0] * wh[1])
+    return replace(options, iterations=min(rounds, 1), input_area=area)

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pointtrack.config import InferenceOptions
 from pointtrack.models.window import Templates
 from pointtrack.models.window_loop import WindowLoop
 
@@ -14,15 +15,39 @@ class TrackingNetwork(nn.Module):
     """A network that encodes frames and tracks points through windows of them. It keeps nothing of a video.
 
     Attributes:
-        config: its settings: name, licence, input_wh or input_area, resize_rule, window and what is its own.
+        own_config: its settings: name, licence, input_wh or input_area, resize_rule, window and what is its own. A
+            checkpoint carries them.
+        inference: what loading decided; no checkpoint carries it.
         uses_support: whether helper points tell it how the rest of the scene moves; otherwise they only cost.
         loop: what cuts windows for it.
         tells_confidence: whether confidence is an answer of its own; where it is not, it repeats the visibility.
     """
 
-    config: Any
+    own_config: Any
     uses_support: bool = True
     loop: type[WindowLoop] = WindowLoop
+    _inference: InferenceOptions = InferenceOptions()
+    _config: Any
+
+    @property
+    def config(self) -> Any:
+        """The settings it runs with: its own, with `inference` over them. Setting it changes its own."""
+        return self._config
+
+    @config.setter
+    def config(self, config: Any) -> None:
+        self._config = self._inference.applied_to(config)
+        self.own_config = config
+
+    @property
+    def inference(self) -> InferenceOptions:
+        """What loading decided. ValueError where windows are set that the network cannot make."""
+        return self._inference
+
+    @inference.setter
+    def inference(self, options: InferenceOptions) -> None:
+        self._config = options.applied_to(self.own_config)
+        self._inference = options
 
     @property
     def needs_whole_video(self) -> bool:

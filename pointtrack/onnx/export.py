@@ -17,7 +17,7 @@ from pointtrack.io.atomic import atomic_path
 from pointtrack.models.point_tracker import CELL, PointTracker
 from pointtrack.models.weight_files import file_sha256
 from pointtrack.onnx.manifest import ENCODER, Manifest, refine_file
-from pointtrack.onnx.steps import EncodeStep, RefineStep, in_float32, refine_inputs
+from pointtrack.onnx.steps import EncodeStep, RefineStep, refine_inputs
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,7 @@ def export_graphs(
         ValueError: a size, a number of points or of frames that cannot be, or a tracker with strict_parity.
     """
     needed("onnxscript")
-    config = tracker.config
-    if config.strict_parity:
+    if tracker.inference.strict_parity:
         raise ValueError(
             "export: expected a tracker without strict_parity, whose fault depends on the number of points"
         )
@@ -81,7 +80,7 @@ def export_graphs(
     state = tracker.state_dict()
     files = [ENCODER, *map(refine_file, points)]
     written = Manifest(
-        config=in_float32(tracker).config,
+        config=tracker.own_config,
         wh=(int(wh[0]), int(wh[1])),
         frames=length,
         points=points,

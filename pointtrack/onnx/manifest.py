@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pointtrack.config import TrackerConfig, from_dict, to_dict
+from pointtrack.config import TrackerConfig, network_config, to_dict
 from pointtrack.io.atomic import write_text
 from pointtrack.io.outside import plain_name, read_json, reading, whole
 from pointtrack.models.weight_files import file_sha256
@@ -90,7 +90,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         found = about.pop("format")
         if found != FORMAT:
             raise ValueError(f"its format is {str(found)[:40]!r}")
-        about["config"] = from_dict(TrackerConfig, about["config"])
+        about["config"] = network_config(TrackerConfig, about["config"])
         width, height = (whole(side, "wh", least=1, most=1 << 16) for side in about["wh"])
         points = tuple(whole(count, "points", least=1, most=1 << 24) for count in about["points"])
         frames = whole(about["frames"], "frames", least=1, most=1 << 16)

@@ -127,7 +127,7 @@ def not_seeing(blocks: Iterable[nn.Module], frames: Tensor) -> Iterator[None]:
 def in_float32(tracker: PointTracker) -> PointTracker:
     """The same network, computing in float32; the given one does not change."""
     twin = copy.copy(tracker)
-    twin.config = replace(tracker.config, bf16_encoder=False, bf16_refinement=False)
+    twin.inference = replace(tracker.inference, precision="float32")
     return twin
 
 

@@ -94,7 +94,7 @@ def track_batch(
         raise ValueError(f"size: expected 1 video or more at once, got {size}")
     for video, points in zip(videos, queries, strict=True):
         points.check_inside(len(video), video.wh)
-    if tracker.config.strict_parity:  # with a fault that depends on the number of points
+    if tracker.inference.strict_parity:  # with a fault that depends on the number of points
         options = TrackOptions(backward=backward, support_grid=support_grid)
         return [track_video(tracker, *pair, options) for pair in zip(videos, queries, strict=True)]
     passes = []

@@ -242,7 +242,7 @@ def _about(tracker: PointTracker, video: Video, queries: Queries, chunk: int) ->
         weights = zlib.crc32(value.detach().cpu().contiguous().float().numpy().tobytes(), weights)
     for value in (queries.frame, queries.xy, queries.ids):
         points = zlib.crc32(value.numpy().tobytes(), points)
-    settings = zlib.crc32(repr(asdict(tracker.config)).encode())
+    settings = zlib.crc32(repr((asdict(tracker.own_config), asdict(tracker.inference))).encode())
     return {
         "video": video.fingerprint(),
         "tracker": f"{tracker.config.name}, weights {weights:08x}, settings {settings:08x}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from einops import rearrange
 
 from benchmarks.plain.models import PLAIN
 from benchmarks.plain.windows import Stream, Tracked, track_video
+from pointtrack.config import InferenceOptions
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED, from_published
 from pointtrack.models.window_loop import WindowLoop
@@ -28,9 +28,8 @@ def plain_and_engine(name: str):
     weights = published_state_dict(name, rule_of(name))
     plain = PLAIN[name]().eval().requires_grad_(False)
     plain.load_state_dict(weights)
-    config = PUBLISHED[name].config
-    config = replace(config, strict_parity=True, window=replace(config.window, iterations=ROUNDS))
-    engine = PointTracker(config).eval().requires_grad_(False)
+    engine = PointTracker(PUBLISHED[name].config).eval().requires_grad_(False)
+    engine.inference = InferenceOptions(iterations=ROUNDS, strict_parity=True)
     engine.load_state_dict(from_published(weights, engine, "the rule"))
     return plain, engine
 
@@ -80,7 +79,8 @@ def test_plain_agrees_with_the_engine(name):
     assert_same(answer, engine_answer(engine, video, requested()))
 
 
-@pytest.mark.slow
+# Long: it follows from the agreement above and from `tests/models/test_parity.py`.
+@pytest.mark.long
 @pytest.mark.parametrize("path, case", cases("model"))
 def test_plain_gives_the_published_answer(path, case):
     meta, golden = meta_of(path), golden_of(path, case)

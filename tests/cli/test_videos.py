@@ -15,8 +15,9 @@ from pointtrack.cli import main as cli
 from pointtrack.cli import progress
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.videos import missing, names_of, split_videos
-from pointtrack.config import TrackerConfig
-from pointtrack.models.speed import config_at
+from pointtrack.config import InferenceOptions, TrackerConfig
+from pointtrack.models.locotrack.config import LocoTrackConfig
+from pointtrack.models.speed import options_at
 from pointtrack.tracking.interpolate import kept_frames, spread
 from pointtrack.types import Queries, Source, Tracks
 
@@ -90,15 +91,18 @@ def test_frames_between_are_straight_and_marked():
 
 
 def test_speeds():
-    config = TrackerConfig()
-    small = config_at(config, "fast", (424, 240))
+    config, loaded = TrackerConfig(), InferenceOptions(precision="bfloat16")
+    small = options_at(loaded, config, "fast", (424, 240))
     assert small.input_area == 424 * 240  # it is not enlarged
-    assert small.window.iterations == 1
-    assert config_at(config, "fast", (1920, 1080)).input_area == 512 * 288
-    assert config_at(config, "balanced", (424, 240)) == config
-    assert config_at(config, "exact", (424, 240)).window.iterations > config.window.iterations
+    assert (small.iterations, small.precision) == (1, "bfloat16")
+    assert options_at(loaded, config, "fast", (1920, 1080)).input_area == 512 * 288
+    assert options_at(loaded, config, "balanced", (424, 240)) == loaded
+    assert options_at(loaded, config, "exact", (424, 240)).iterations > config.window.iterations
+    assert (
+        options_at(loaded, LocoTrackConfig(), "fast", (424, 240)).input_area is None
+    )  # it has one size only
     with pytest.raises(ValueError, match="speed: expected one of fast, balanced, exact, got 'slow'"):
-        config_at(config, "slow", (424, 240))
+        options_at(loaded, config, "slow", (424, 240))
 
 
 def with_sound(path, seconds=1.0):

@@ -7,9 +7,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pointtrack.config import TrackerConfig, TransformerConfig, WindowConfig, from_dict, to_dict
-from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.config import (
+    InferenceOptions,
+    TrackerConfig,
+    TransformerConfig,
+    WindowConfig,
+    from_dict,
+    to_dict,
+)
+from pointtrack.models.checkpoint import CONFIG, load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.speed import options_at
 from pointtrack.models.window import WindowQueries
 from pointtrack.segment.small import SHIPPED as SEGMENTER
 from pointtrack.zoo import SHIPPED, SINGLE_ITERATIONS, SINGLE_LENGTH, load_tracker
@@ -40,6 +48,42 @@ def test_checkpoint_round_trip(tiny_tracker, tmp_path):
     assert loaded.config == tiny_tracker.config
     for name, value in tiny_tracker.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name])
+
+
+def test_what_loading_decides_is_not_the_networks(tmp_path):
+    own = load_checkpoint(SHIPPED["small"]).config
+    loaded = load_tracker(precision="bfloat16", iterations=5, step=2, device="cpu")
+    loaded.inference = options_at(loaded.inference, loaded.own_config, "fast", (320, 240))
+    assert (loaded.config.window.iterations, loaded.config.window.step) == (1, 2)
+    assert loaded.config.input_area == 320 * 240 and loaded.inference.narrow
+    save_checkpoint(tmp_path / "again.safetensors", loaded)
+    again = load_checkpoint(tmp_path / "again.safetensors")
+    assert again.own_config == again.config == own
+    assert again.inference == InferenceOptions()
+
+
+def test_older_files_hold_what_their_network_was_loaded_with(tiny_tracker, tmp_path):
+    path = tmp_path / "a.safetensors"
+    old = {
+        **to_dict(tiny_tracker.config),
+        "bf16_encoder": True,
+        "bf16_refinement": True,
+        "strict_parity": True,
+    }
+    save_file(tiny_tracker.state_dict(), path, {CONFIG: json.dumps(old)})
+    assert load_checkpoint(path).config == tiny_tracker.config
+    assert not load_checkpoint(path).inference.narrow
+
+
+def test_options_that_cannot_be(tiny_tracker):
+    for changes, message in (
+        ({"precision": "half"}, "expected float32 or bfloat16"),
+        ({"iterations": -1}, "0 or more"),
+        ({"step": 9}, r"expected 1\.\.8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tiny_tracker.inference = InferenceOptions(**changes)
+    assert tiny_tracker.inference == InferenceOptions()
 
 
 def test_broken_checkpoints_are_refused(tiny_tracker, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import pointtrack as pt
+from pointtrack.config import InferenceOptions
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import WindowLoop
 from pointtrack.tracking.window_stream import WindowStream
@@ -15,8 +16,8 @@ from tests.support.tracks import moving_video, same, some_queries
 WH = (96, 64)
 
 
-def narrow(tracker: PointTracker, **flags) -> PointTracker:
-    tracker.config = replace(tracker.config, **(flags or {"bf16_encoder": True, "bf16_refinement": True}))
+def narrow(tracker: PointTracker) -> PointTracker:
+    tracker.inference = InferenceOptions("bfloat16")
     return tracker
 
 

@@ -25,7 +25,6 @@ class AllTrackerConfig:
         input_wh, resize_rule: size that frames are resized to before all else, and what that keeps in place.
         window: `length` frames, an even number, from the point's own frame on, and then `step` further on, at most half
             of the length. `iterations` are rounds of refinement.
-        bf16_encoder, bf16_refinement: convolutions and linear layers in bfloat16; set when loaded.
     """
 
     name: str = "alltracker"
@@ -36,8 +35,6 @@ class AllTrackerConfig:
     window: WindowConfig = field(
         default_factory=lambda: WindowConfig(length=16, step=8, iterations=4, start="repeat", hold=False)
     )
-    bf16_encoder: bool = False
-    bf16_refinement: bool = False
 
     def __post_init__(self) -> None:
         length, step = self.window.length, self.window.step

@@ -85,7 +85,7 @@ class AllTracker(TrackingNetwork):
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
         padded = F.pad(pixels, (left, right, top, bottom), mode="replicate")
         padded = padded.contiguous(memory_format=torch.channels_last)
-        with narrow(padded.device, self.config.bf16_encoder):
+        with narrow(padded.device, self.inference.narrow):
             features = self.encoder(padded).float()
         return [channels_last(features, len(frames))]
 
@@ -111,7 +111,7 @@ class AllTracker(TrackingNetwork):
         features = feature.expand(len(frames), -1, -1, -1)
         move, scores = start.move, start.scores
         for _ in range(self.config.window.iterations if iterations is None else iterations):
-            with narrow(anchor.device, self.config.bf16_refinement):
+            with narrow(anchor.device, self.inference.narrow):
                 features, moved, changed = self._refine(
                     anchor, maps, context + times[:, None, None], features, move, scores
                 )

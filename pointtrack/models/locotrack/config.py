@@ -27,7 +27,6 @@ class LocoTrackConfig:
         window: a long video is tracked in chunks of `length` frames, which take each other's place in the middle of
             what they share (`context`); None takes it whole. Every chunk compares with what points looked like when they
             were asked for, so errors do not add up. `iterations` are rounds of refinement.
-        bf16_encoder, bf16_refinement: convolutions and linear layers in bfloat16; set when loaded.
     """
 
     name: str = "locotrack-small"
@@ -45,8 +44,6 @@ class LocoTrackConfig:
             length=48, step=24, context=12, iterations=4, start="repeat", hold=False
         )
     )
-    bf16_encoder: bool = False
-    bf16_refinement: bool = False
 
     def __post_init__(self) -> None:
         if self.heads % 2 or self.width % self.heads:

@@ -109,12 +109,12 @@ class LocoTrack(TrackingNetwork):
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         one_by_one = pixels.device.type == "cpu" and not torch.is_grad_enabled()
         if not one_by_one:
-            with narrow(pixels.device, self.config.bf16_encoder):
+            with narrow(pixels.device, self.inference.narrow):
                 maps = self.encoder(pixels)
             return [F.pad(channels_last(x, b), RING) for x in maps]
         levels: list[Tensor] = []
         for i, frame in enumerate(pixels.split(1)):
-            with narrow(pixels.device, self.config.bf16_encoder):
+            with narrow(pixels.device, self.inference.narrow):
                 maps = [rearrange(x, "1 c h w -> h w c") for x in self.encoder(frame)]
             if not levels:
                 levels = [x.new_zeros(len(pixels), x.shape[0] + 2, x.shape[1] + 2, x.shape[2]) for x in maps]
@@ -186,7 +186,7 @@ class LocoTrack(TrackingNetwork):
             points = slice(start, start + size)
             part = Looks([x[:, points] for x in looks.features], [x[:, points] for x in looks.patches])
             found = [self._guess(coarse, part, frame[:, points], xy[:, points])]
-            with narrow(xy.device, self.config.bf16_refinement):
+            with narrow(xy.device, self.inference.narrow):
                 for _ in range(self.config.window.iterations):
                     found.append(self._refine(fine, part, found[-1]))
             rounds.append(found)
