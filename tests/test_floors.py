@@ -104,3 +104,11 @@ def test_relative_imports_are_resolved(tmp_path, monkeypatch):
         "pointtrack.tracking.window_stream.track",
         "torch.nn",
     ]
+
+
+def test_no_test_imports_another_test():
+    """What several need is in tests/support."""
+    for path in sources("tests"):
+        for name in imported(path):
+            if name.startswith("tests."):
+                assert not any(part.startswith("test_") for part in name.split(".")), f"{path}: {name}"

@@ -17,7 +17,7 @@ from pointtrack.cli.live_server import LiveServer
 from pointtrack.io.track_log import read_spilled
 from pointtrack.pipeline import sinks
 from pointtrack.types.point_states import PointState
-from tests.pipeline.test_live import VIDEO, WH, Gate, fetch, other_size, raising
+from tests.support.live_sources import VIDEO, WH, Gate, fetch, other_size, raising
 
 
 def live(*arguments) -> int:

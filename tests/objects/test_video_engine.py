@@ -6,7 +6,6 @@ import weakref
 from copy import deepcopy
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,11 +15,10 @@ from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.video_engine import VideoEngine, _Frames, load_video_engine
 from pointtrack.segment import Prompt, load_segmenter
 from pointtrack.segment.video_zoo import VideoModel, image_part
-from pointtrack.types import Video
+from tests.support.noise_video import LEFT, RIGHT, T, box_mask, make_video
 from tests.support.sam2_library import WH, library_walk, processor
 from tests.support.tiny_sam import SIDE, draw_weights, video_settings
 
-T = 24  # more than SAM 2 looks back
 REACH = 16
 
 transformers = pytest.importorskip("transformers", reason="SAM models need the extra `sam`")
@@ -52,25 +50,12 @@ def wavering(engine):
     )
 
 
-def make_video(frames=T, wh=WH):
-    """Coarse noise, new on every frame."""
-    rng = np.random.default_rng(0)
-    cells = rng.integers(0, 256, (frames, -(-wh[1] // 4), -(-wh[0] // 4), 3), dtype=np.uint8)
-    return Video(cells.repeat(4, 1).repeat(4, 2)[:, : wh[1], : wh[0]])
-
-
 @pytest.fixture(scope="module")
 def video():
     return make_video()
 
 
-def box_mask(x0, y0, x1, y1):
-    mask = torch.zeros(WH[1], WH[0], dtype=torch.bool)
-    mask[y0:y1, x0:x1] = True
-    return mask
-
-
-LEFT, RIGHT, LOW = box_mask(5, 8, 25, 30), box_mask(30, 2, 48, 20), box_mask(20, 20, 45, 33)
+LOW = box_mask(20, 20, 45, 33)
 NOTHING = torch.zeros_like(LEFT)
 ONE = {1: [KnownMask(0, LEFT)]}
 

@@ -6,7 +6,7 @@ import torch
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.segment import Prompt, load_segmenter
-from tests.objects.test_video_engine import LEFT, RIGHT, make_video
+from tests.support.noise_video import LEFT, RIGHT, make_video
 from tests.support.sam2_library import library_answer, library_walk
 from tests.support.tiny_sam import VIDEO_SETTINGS, draw_weights
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import urllib.error
-import urllib.request
 from dataclasses import replace
 
 import cv2
@@ -24,28 +23,12 @@ from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
+from tests.support.live_sources import VIDEO, WH, Gate, fetch, other_size, raising
 from tests.support.states import GENEROUS
 from tests.support.streams import state_stream, track
 from tests.support.tracks import moving_video, same
 
-WH = (64, 48)
-VIDEO = moving_video(20, WH)
 QUERIES = Queries([0, 0, 3], [[20.0, 20.0], [40.5, 30.0], [9.0, 7.0]])
-
-
-class Gate:
-    """Frames that wait at some of them until the test lets them go on."""
-
-    def __init__(self, stops: list[int], frames=VIDEO.frames):
-        self.stops, self.frames = stops, frames
-        self.reached, self.go = threading.Event(), threading.Event()
-
-    def __iter__(self):
-        for number, frame in enumerate(self.frames):
-            if number in self.stops:
-                self.reached.set()
-                assert self.go.wait(20)
-            yield frame
 
 
 def wait_until(condition) -> None:
@@ -155,16 +138,6 @@ def test_a_stalled_source_can_be_left(tiny_tracker):
         assert live.state is LiveState.ENDED and live.reader.message.endswith("stopped")
         source.go.set()
     assert len(Tracks.concat(pieces)) == 9
-
-
-def raising():
-    yield from VIDEO.frames[:7]
-    raise RuntimeError("the cable was pulled")
-
-
-def other_size():
-    yield from VIDEO.frames[:7]
-    yield np.zeros((50, 70, 3), np.uint8)
 
 
 def floats():
@@ -320,11 +293,6 @@ def test_bare_frames(tmp_path, caplog, cut, frames):
         got = list(raw_frames(file, WH))
     assert np.array_equal(np.stack(got), VIDEO.frames[:frames])
     assert ("the last one has" in caplog.text) == bool(cut)
-
-
-def fetch(url: str) -> tuple[str, bytes]:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.headers["Content-Type"], answer.read()
 
 
 def test_the_page_the_state_and_the_picture():

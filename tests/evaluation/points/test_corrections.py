@@ -5,10 +5,11 @@ import torch
 from evaluation.points import corrections
 from evaluation.points.corrections import correct_worst
 from evaluation.points.example import sampled_example
-from tests.sessions.test_track_session import VIDEO, calls  # noqa: F401  # the tracker that drifts
+from tests.support.drifting_tracker import VIDEO, drift
 
 
-def test_every_round_makes_the_rest_better(calls):  # noqa: F811
+def test_every_round_makes_the_rest_better(monkeypatch):
+    drift(monkeypatch)
     frames = len(VIDEO)
     truth = torch.tensor([[20.0, 20.0], [30.0, 10.0]]) + torch.arange(frames)[:, None, None] * torch.tensor(
         [2.0, 1.0]
