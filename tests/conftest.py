@@ -33,7 +33,14 @@ if not torch.cuda.is_available():
 os.environ["POINTTRACK_CACHE"] = tempfile.mkdtemp(prefix="pointtrack-tests-")
 
 
+# Folders whose files share what takes many seconds to make.
+TOGETHER = {"onnx"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # with several processes, those of one file, or such a folder, go to one
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name in TOGETHER else str(item.path)))
     if torch.cuda.is_available():
         return
     for item in items:

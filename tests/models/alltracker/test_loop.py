@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 
@@ -22,17 +24,22 @@ def test_points_are_where_the_flow_of_their_frame_says():
     stream = WindowStream(network, queries, WH)
     tracks = Tracks.concat([*(stream.push(frame) for frame in video), stream.finish()])
     frames = torch.from_numpy(video).movedim(-1, 1)
-    for i, (frame, xy) in enumerate(zip(queries.frame.tolist(), queries.xy.long().tolist(), strict=True)):
-        assert tracks.xy[:frame, i].isnan().all()
-        assert torch.equal(tracks.xy[frame, i], queries.xy[i])
+
+    @functools.cache
+    def published(frame: int) -> tuple[torch.Tensor, torch.Tensor]:
         clip = frames[frame:]
-        if len(clip) == 1:
-            continue
         if len(clip) == 2:  # the published call has a path of its own for these
             clip = torch.cat([clip, clip[-1:]])
         with torch.inference_mode():
-            move, logits = flow_of_clip(network, windows_of_clip(network, clip), len(clip), WH)
+            return flow_of_clip(network, windows_of_clip(network, clip), len(clip), WH)
+
+    for i, (frame, xy) in enumerate(zip(queries.frame.tolist(), queries.xy.long().tolist(), strict=True)):
+        assert tracks.xy[:frame, i].isnan().all()
+        assert torch.equal(tracks.xy[frame, i], queries.xy[i])
         count = len(video) - frame
+        if count == 1:
+            continue
+        move, logits = published(frame)
         wanted = move[:count, :, xy[1], xy[0]] + queries.xy[i]
         assert torch.allclose(tracks.xy[frame + 1 :, i], wanted[1:], atol=1e-3)
         scores = logits[:count, :, xy[1], xy[0]].sigmoid()
