@@ -16,6 +16,7 @@ from pointtrack.fleet.tables import arrow
 from pointtrack.io.masks import load_masks
 from pointtrack.io.storage import download
 from pointtrack.io.tracks import load_tracks
+from pointtrack.types import VISIBLE
 
 
 def adopted_row(output: Output, setup: JobSetup, task: VideoTask) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _table_measures(output: Output, name: str) -> dict[str, Any]:
     return {
         "frames": int(frames.max()) + 1 if len(frames) else 0,
         "points": len(np.unique(table["point"].to_numpy())),
-        "share_visible": float((np.sqrt(visibility * confidence) > 0.5).mean()) if count else None,
+        "share_visible": float((np.sqrt(visibility * confidence) > VISIBLE).mean()) if count else None,
         "mean_confidence": float(confidence.mean()) if count else None,
         "share_lost": float((states == "lost").mean()) if judged else None,
     }

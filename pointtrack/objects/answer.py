@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pointtrack.objects.boundary import refine_outline
+from pointtrack.objects.boundary import OutlineRules, refine_outline
 from pointtrack.objects.corrections import corrected, not_larger
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.object_points import PointRules
 from pointtrack.objects.point_prompts import agreement, nearest_others, overlap, read_mask, spread_points
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
+from pointtrack.types import VISIBLE
 
 # Points so far inside an outline are on the object, though it be a little off: thin parts get points too.
 EDGE_PX = 5.0
@@ -45,8 +46,9 @@ class ObjectOptions:
         confident_agreement: agreement from which a mask may drop points, give new ones, and be remembered.
         prior: weight of what the memory says of each pixel (`memory.ObjectMemory` on the segmenter's
             features, or the tracker's where there is one), as logits added to the segmenter's.
-        sharpen: move outlines to where the object's colours end, those under its first known mask (`outline.py`); if
+        sharpen: move outlines to where the object's colours end, those under its first known mask (`boundary.py`); if
             None where the segmenter is `coarse`.
+        outline: how they are moved.
         min_similarity: similarity to what is remembered from which a cell can hardly be anything else.
         cells: so many of these a place needs for an object without points to be found again there.
         neighbour_similarity: similarity that the other cells of the place need.
@@ -56,7 +58,7 @@ class ObjectOptions:
     positives: int = 8
     negatives: int = 8
     rounds: int = 2
-    visible: float = 0.5
+    visible: float = VISIBLE
     confident: float = 0.25
     present: float = 0.4
     temporal_weight: float = 0.5
@@ -67,6 +69,7 @@ class ObjectOptions:
     confident_agreement: float = 0.7
     prior: float = 1.0
     sharpen: bool | None = None
+    outline: OutlineRules = field(default_factory=OutlineRules)
     min_similarity: float = 0.8
     cells: int = 4
     neighbour_similarity: float = 0.65
@@ -204,6 +207,8 @@ def answer_prompt(
     embedding: Embedding,
     prompt: Prompt,
     before: Tensor | None = None,
+    *,
+    outline: OutlineRules | None = None,
 ) -> ObjectResult:
     """What a person's prompt means on a frame; every click is honoured.
 
@@ -212,10 +217,14 @@ def answer_prompt(
         frame, embedding: (h, w, 3) uint8 RGB, and what the segmenter sees of it.
         prompt: points or a box.
         before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`).
+        outline: how the outlines of a `coarse` segmenter are moved; by default `OutlineRules()`.
     """
     # A single click may mean a part, an object or a group; anything more is clear.
     several = len(prompt.points) == 1 and prompt.box is None and before is None
-    return answer_prompt_variously(segmenter, frame, embedding, prompt, before, several=several, most=1)[0]
+    answers = answer_prompt_variously(
+        segmenter, frame, embedding, prompt, before, several=several, most=1, outline=outline
+    )
+    return answers[0]
 
 
 def answer_prompt_variously(
@@ -227,6 +236,7 @@ def answer_prompt_variously(
     *,
     several: bool = True,
     most: int = 3,
+    outline: OutlineRules | None = None,
 ) -> list[ObjectResult]:
     """All that a person's prompt may mean on a frame, the best first; arguments as of `answer_prompt`.
 
@@ -255,7 +265,7 @@ def answer_prompt_variously(
             allowed = around_box(prompt.box, embedding.wh)
             logits = torch.where(allowed, logits, logits.clamp(max=-1))
         if segmenter.coarse and not one_click:
-            sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside)
+            sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside, rules=outline)
             logits = torch.where(sharp, logits.clamp(min=1), logits.clamp(max=-1))
         corrects = before if prompt.box is None else None  # a box begins anew
         if corrects is not None:

@@ -14,19 +14,43 @@ from pointtrack.checks import check_shape
 from pointtrack.objects.point_prompts import overlap
 from pointtrack.segment.base import check_frame
 
-# Lengths are in square roots of the mask's area.
-CORE = 0.2  # deeper than this inside a mask is certainly the object
-REACH = 0.3  # farther than this outside is certainly not
-GAP, RING = 0.15, 0.4  # the surroundings' colours are learnt in a ring of this width, so far outside the mask
-SEED = 0.015  # radius around a point that is as certain as the point
-# In parts too thin to be so deep, what is deeper than THIN of half their width is certain as well, if it has a colour of
-# the object, so many standard deviations away at most. Otherwise a limb is cut off where its colour is beside it too.
-THIN, OWN_COLOUR = 0.5, 3.0
-# The longer side to which a cut-out is reduced, to find the outline and to learn colours; time grows with its pixels.
-CUT_PX, LEARN_PX = 400, 200
-# A refined mask that overlaps the rough one less is not believed: colours that tell nothing give the whole belt to one
-# side, which leaves a round object about 0.42 either way.
-LEAST_OVERLAP = 0.5
+
+@dataclass(frozen=True)
+class OutlineRules:
+    """How the outline of a rough mask is moved. Lengths are in square roots of the mask's area.
+
+    Args:
+        core: deeper than this inside a mask is certainly the object.
+        reach: farther than this outside is certainly not.
+        gap, ring: the surroundings' colours are learnt in a ring of this width, so far outside the mask.
+        seed: radius around a point that is as certain as the point.
+        thin, own_colour: in parts too thin to be so deep, what is deeper than this share of half their width is certain as
+            well, if it has a colour of the object, so many standard deviations away at most. Otherwise a limb is cut off
+            where its colour is beside it too.
+        cut_px, learn_px: the longer side to which a cut-out is reduced, to find the outline and to learn colours; time grows
+            with its pixels.
+        least_overlap: a refined mask that overlaps the rough one less is not believed: colours that tell nothing give the
+            whole belt to one side, which leaves a round object about 0.42 either way.
+
+    Raises:
+        ValueError: a number that is not positive.
+    """
+
+    core: float = 0.2
+    reach: float = 0.3
+    gap: float = 0.15
+    ring: float = 0.4
+    seed: float = 0.015
+    thin: float = 0.5
+    own_colour: float = 3.0
+    cut_px: int = 400
+    learn_px: int = 200
+    least_overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ValueError(f"outline {name}: expected a number above 0, got {value}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +66,13 @@ class ObjectColours:
     thin: bool = False
 
 
-def learn_colours(frame: np.ndarray, mask: Tensor) -> ObjectColours | None:
+def learn_colours(frame: np.ndarray, mask: Tensor, rules: OutlineRules | None = None) -> ObjectColours | None:
     """The colours of an object on a frame where its mask is known.
 
     Args:
         frame: (h, w, 3) uint8 RGB.
         mask: (h, w) bool.
+        rules: by default `OutlineRules()`.
 
     Returns:
         The colours; None where the mask is empty or covers the frame.
@@ -55,7 +80,7 @@ def learn_colours(frame: np.ndarray, mask: Tensor) -> ObjectColours | None:
     Raises:
         ValueError: a frame of another kind, or a mask that does not fit it.
     """
-    learnt = _mixtures(frame, _checked(frame, mask))
+    learnt = _mixtures(frame, _checked(frame, mask), rules or OutlineRules())
     return None if learnt is None else ObjectColours(learnt[0])
 
 
@@ -66,6 +91,7 @@ def refine_outline(
     *,
     inside: Tensor | None = None,
     outside: Tensor | None = None,
+    rules: OutlineRules | None = None,
 ) -> Tensor:
     """Move the outline of a rough mask to where the colours change.
 
@@ -82,6 +108,7 @@ def refine_outline(
         inside: (n, 2) points on the object, in pixels; only connected pieces that hold one remain. Points beyond the
             belt mean nothing.
         outside: (m, 2) points not on it.
+        rules: by default `OutlineRules()`.
 
     Returns:
         (h, w) bool; the mask as it was where it is empty or full, or where the two differ so much that the refined
@@ -92,35 +119,37 @@ def refine_outline(
 
     Source: Rother et al., GrabCut, 2004; here the models of colour stay as they were learnt.
     """
-    coarse = _checked(frame, mask)
+    rules, coarse = rules or OutlineRules(), _checked(frame, mask)
     own, others = (torch.zeros(0, 2) if xy is None else xy.float().cpu() for xy in (inside, outside))
     for xy, name in ((own, "inside"), (others, "outside")):
         check_shape(xy, "n 2", f"{name} points")
-    colours = colours or learn_colours(frame, mask)
+    colours = colours or learn_colours(frame, mask, rules)
     if colours is None:
         return mask
     side = float(np.sqrt(np.count_nonzero(coarse)))
-    beside = _mixtures(frame, _distance_to(coarse) <= GAP * side) if coarse.any() else None
+    beside = _mixtures(frame, _distance_to(coarse) <= rules.gap * side, rules) if coarse.any() else None
     if beside is None:
         return mask
-    cut = _CutOut(coarse, REACH, CUT_PX)
+    cut = _CutOut(coarse, rules.reach, rules.cut_px)
     picture = cut.reduce(frame)
-    coloured = _has(colours, picture) if colours.thin else np.zeros(picture.shape[:2], bool)
-    labels = cut.labels(cut.reduce_mask(coarse), own.numpy(), others.numpy(), coloured)
+    coloured = _has(colours, picture, rules.own_colour) if colours.thin else np.zeros(picture.shape[:2], bool)
+    labels = cut.labels(cut.reduce_mask(coarse), own.numpy(), others.numpy(), coloured, rules)
     if len(np.unique(labels & 1)) < 2:  # a cut wants both sides
         return mask
-    held = cut.disks(own.numpy()) if len(own) else labels == cv2.GC_FGD
+    held = cut.disks(own.numpy(), rules.seed) if len(own) else labels == cv2.GC_FGD
     _grabcut(picture, labels, colours.mixture.copy(), beside[1], cv2.GC_EVAL_FREEZE_MODEL)
     refined = torch.from_numpy(cut.restore(_pieces_with(labels & 1, held)))
-    believed = overlap(refined, mask.cpu()) >= LEAST_OVERLAP
+    believed = overlap(refined, mask.cpu()) >= rules.least_overlap
     return refined.to(mask.device) if believed else mask
 
 
-def _mixtures(frame: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def _mixtures(
+    frame: np.ndarray, mask: np.ndarray, rules: OutlineRules
+) -> tuple[np.ndarray, np.ndarray] | None:
     """(1, 65) colours inside a (h, w) bool mask, and in a ring around it; None where one of these is empty."""
     if not mask.any():
         return None
-    cut = _CutOut(mask, RING, LEARN_PX)
+    cut = _CutOut(mask, rules.ring, rules.learn_px)
     labels = np.where(cut.reduce_mask(mask), cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
     if (labels == labels[0, 0]).all():
         return None
@@ -169,7 +198,12 @@ class _CutOut:
         return mask
 
     def labels(
-        self, mask: np.ndarray, own: np.ndarray, others: np.ndarray, coloured: np.ndarray
+        self,
+        mask: np.ndarray,
+        own: np.ndarray,
+        others: np.ndarray,
+        coloured: np.ndarray,
+        rules: OutlineRules,
     ) -> np.ndarray:
         """What GrabCut is told of every reduced pixel, uint8.
 
@@ -178,20 +212,20 @@ class _CutOut:
             own, others: points in pixels of the frame.
         """
         side = self.side * self.scale
-        near = _distance_to(mask) <= max(REACH * side, 2)
+        near = _distance_to(mask) <= max(rules.reach * side, 2)
         labels = np.where(near, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
         labels[mask] = cv2.GC_PR_FGD
         depth = _distance_to(~np.pad(mask, 1))[1:-1, 1:-1]
-        deep = max(CORE * side, 2)
-        labels[(depth > deep) | (_middle(depth, deep / THIN) & coloured)] = cv2.GC_FGD
-        labels[self.disks(others)] = cv2.GC_BGD
-        labels[self.disks(own) & near] = cv2.GC_FGD
+        deep = max(rules.core * side, 2)
+        labels[(depth > deep) | (_middle(depth, deep / rules.thin, rules.thin) & coloured)] = cv2.GC_FGD
+        labels[self.disks(others, rules.seed)] = cv2.GC_BGD
+        labels[self.disks(own, rules.seed) & near] = cv2.GC_FGD
         return labels
 
-    def disks(self, xy: np.ndarray) -> np.ndarray:
-        """(n, 2) points in pixels of the frame -> (h', w') bool reduced pixels at one of them."""
+    def disks(self, xy: np.ndarray, seed: float) -> np.ndarray:
+        """(n, 2) points in pixels of the frame -> (h', w') bool reduced pixels at one of them, by that radius."""
         picture = np.zeros(self.wh[::-1], np.uint8)
-        radius = round(SEED * self.side * self.scale)
+        radius = round(seed * self.side * self.scale)
         for x, y in ((xy + 0.5 - (self.left, self.top)) * self.scale - 0.5).round().astype(int).tolist():
             cv2.circle(picture, (x, y), radius, 1, thickness=-1)
         return picture.astype(bool)
@@ -213,7 +247,7 @@ def _pieces_with(drawn: np.ndarray, certain: np.ndarray) -> np.ndarray:
     return kept[pieces] if kept.any() else drawn
 
 
-def _has(colours: ObjectColours, picture: np.ndarray) -> np.ndarray:
+def _has(colours: ObjectColours, picture: np.ndarray, deviations: float) -> np.ndarray:
     """Where a picture's colours are some of an object's: (h, w, 3) uint8 BGR -> (h, w) bool."""
     weights, means, spreads = np.split(colours.mixture[0], [5, 20])
     close = np.zeros(picture.shape[:2], bool)
@@ -222,12 +256,12 @@ def _has(colours: ObjectColours, picture: np.ndarray) -> np.ndarray:
             away = picture - mean
             # OpenCV sees to it that the spread of a plain colour can be inverted too.
             squared = np.einsum("hwi,ij,hwj->hw", away, np.linalg.inv(spread), away, optimize=True)
-            close |= squared <= OWN_COLOUR**2
+            close |= squared <= deviations**2
     return close
 
 
-def _middle(depth: np.ndarray, widest: float) -> np.ndarray:
-    """The middle of all parts of a mask: deeper than THIN of half their width.
+def _middle(depth: np.ndarray, widest: float, share: float) -> np.ndarray:
+    """The middle of all parts of a mask: deeper than a share of half their width.
 
     Args:
         depth: (h, w) distance to what is not in the mask, 0 there.
@@ -240,7 +274,7 @@ def _middle(depth: np.ndarray, widest: float) -> np.ndarray:
     radius = min(float(depth.max()), widest)
     while radius >= 1:
         disks = (_distance_to(depth >= radius) <= radius) & ~covered
-        middle |= disks & (depth > max(THIN * radius, 1))
+        middle |= disks & (depth > max(share * radius, 1))
         covered |= disks
         radius /= 1.25
     return middle

@@ -12,7 +12,7 @@ from pointtrack.geometry import grid_points
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.memory_only import KEY_STRIDE
 from pointtrack.tracking.window_stream import WindowStream
-from pointtrack.types import Queries, Tracks, Video
+from pointtrack.types import VISIBLE, Queries, Tracks, Video
 
 # The owner of points that are tracked only to tell the tracker how the scene moves.
 HELPER = torch.iinfo(torch.int64).min
@@ -25,7 +25,7 @@ MOST_GROUPS = 4
 class PointRules:
     """Which points count on a frame: those with more than this visibility and confidence, inside the frame."""
 
-    visible: float = 0.5
+    visible: float = VISIBLE
     confident: float = 0.25
 
     def usable(self, tracks: Tracks) -> Tensor:

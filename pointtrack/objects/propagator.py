@@ -250,6 +250,7 @@ class ObjectPropagator:
             state.colours,
             inside=evidence.own,
             outside=evidence.beside,
+            rules=self.config.outline,
         )
         return replace(answer, mask=mask)
 
@@ -272,7 +273,10 @@ class ObjectPropagator:
             return colours
         picture, coarse = self.video.frames[frame], answer.mask
         ways = (colours, replace(colours, thin=True))  # of equally good ones the first
-        drawn = [refine_outline(picture, coarse, way, inside=own, outside=beside) for way in ways]
+        rules = self.config.outline
+        drawn = [
+            refine_outline(picture, coarse, way, inside=own, outside=beside, rules=rules) for way in ways
+        ]
         right = [overlap(one, mask) for one in drawn]
         return ways[int(np.argmax(right))] if max(right) > overlap(coarse, mask) else None
 
@@ -292,7 +296,7 @@ class ObjectPropagator:
         state = self.states[number]
         state.memory.add(frame, grid.features, as_cells(mask, grid)[None], given=given)
         if given and state.sharpens and state.colours is None and mask.any():
-            state.colours = learn_colours(self.video.frames[frame], mask)
+            state.colours = learn_colours(self.video.frames[frame], mask, self.config.outline)
 
     def _moved(self, points: FramePoints, state: ObjectState) -> Tensor | None:
         """The last mask, moved as its points have moved since."""

@@ -23,7 +23,7 @@ from pointtrack.sessions.track_session_file import (
     write_track_session,
 )
 from pointtrack.tracker import Tracker
-from pointtrack.types import Queries, Source, Tracks, Video
+from pointtrack.types import VISIBLE, Queries, Source, Tracks, Video
 
 APART = 8  # frames between two that are named as worth a correction
 PIECE = 4096  # frames that are looked at together
@@ -281,7 +281,7 @@ class TrackSession:
         length = len(self.video)
         for start in range(0, length, PIECE):
             tracks = self.known(start, min(start + PIECE, length))
-            sure = torch.where(tracks.tracked() & (tracks.visibility > 0.5), tracks.confidence, 1.0)
+            sure = torch.where(tracks.tracked() & (tracks.visibility > VISIBLE), tracks.confidence, 1.0)
             for place in sure.flatten().argsort()[: 8 * count * APART].tolist():
                 row, column = divmod(place, len(tracks.ids))
                 value, point = float(sure[row, column]), int(tracks.ids[column])

@@ -10,15 +10,13 @@ from torch import Tensor
 from pointtrack.geometry import inside_image, rescale_points
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.states.memory import PointMemory
-from pointtrack.states.redetect import QueryMaps, Redetection, find_again
+from pointtrack.states.redetect import QueryMaps, Redetection, RedetectionRules, find_again
 from pointtrack.states.rules import StateRules
 from pointtrack.tracking.appearance import STRIDE, settle, similarity, unit_cells
 from pointtrack.tracking.stream import PointStream
 from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState, PointStates
-
-SEARCH_EVERY = 4  # frames
 
 
 class StateEstimator:
@@ -27,14 +25,14 @@ class StateEstimator:
     Args:
         tracker: of the stream.
         rules: when a point counts as lost.
-        redetect: search for lost points.
+        redetect: search for lost points by these rules; None for not.
 
     Attributes:
         cuts: the frames on which a new shot begins.
         maps: frame -> (c, h, w) unit cells of the frames on which points were asked for that may be searched for.
     """
 
-    def __init__(self, tracker: PointTracker, rules: StateRules, redetect: bool):
+    def __init__(self, tracker: PointTracker, rules: StateRules, redetect: RedetectionRules | None):
         self.tracker, self.rules, self.redetect = tracker, rules, redetect
         self.cuts: set[int] = set()
         self.maps: dict[int, Tensor] = {}
@@ -73,7 +71,7 @@ class StateEstimator:
                     memory.follow(find)
             row = rows.clip(frame - rows.first_frame, frame - rows.first_frame + 1)
             parts.append(self._judged_row(row, stream, memory))
-            if self.redetect and planned is not None and frame % SEARCH_EVERY == 0:
+            if self.redetect and planned is not None and frame % self.redetect.every == 0:
                 new = self._search(frame, stream, memory)
                 if new:
                     return rows, new
@@ -145,7 +143,8 @@ class StateEstimator:
         missing &= memory.requested  # helpers are not worth it
         if not bool(missing.any()):
             return []
-        known = QueryMaps(self._cells(points.xy, stream), points.frame, self.maps)
+        assert self.redetect is not None
+        known = QueryMaps(self._cells(points.xy, stream), points.frame, self.maps, self.redetect)
         level, whole = self._map(frame, stream), memory.appearance[:, 0]
         which, cells, score = find_again(level, whole, missing.nonzero()[:, 0], known)
         cells = settle(level, whole[which], cells) * self.tracker.level_stride(self._level)

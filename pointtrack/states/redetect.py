@@ -10,12 +10,42 @@ from torch import Tensor
 
 from pointtrack.tracking.appearance import read_appearance, search
 
-SCORE = 0.8  # likeness that a find needs
-MARGIN = 0.05  # by which it must be more alike than any other place, where no neighbours speak for it
-BACK = 1.5  # cells that a search back on the query's frame may end beside the query
-NEIGHBOURS = 8  # points nearest on the query's frame that may speak for a find
-AGREEING = 2  # of them that must have moved alike
-STRETCH = 0.35  # of the distance of two points: by so much may their moves differ
+
+@dataclass(frozen=True)
+class RedetectionRules:
+    """When a lost point counts as found again.
+
+    Args:
+        every: frames from one search to the next.
+        min_similarity: similarity to the query, a cosine, that a place needs.
+        margin: by which it must be more alike than any other place, where no neighbours speak for it.
+        back_cells: that a search back on the query's frame may end beside the query.
+        neighbours: points nearest on the query's frame that may speak for a place.
+        agreeing: of them that must have moved alike.
+        stretch: of the distance of two points: by so much may their moves differ.
+
+    Raises:
+        ValueError: a number that is out of range.
+    """
+
+    every: int = 4
+    min_similarity: float = 0.8
+    margin: float = 0.05
+    back_cells: float = 1.5
+    neighbours: int = 8
+    agreeing: int = 2
+    stretch: float = 0.35
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("every", 1),
+            ("neighbours", 1),
+            ("agreeing", 1),
+            ("back_cells", 0),
+            ("stretch", 0),
+        ):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"redetection {name}: expected {least} or more, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -45,11 +75,13 @@ class QueryMaps:
         cells: (n, 2) where the queries are on them.
         frame: (n,) which.
         maps: frame -> (c, h, w) unit cells; of points that are searched for theirs must be there.
+        rules: when a place is taken for a point.
     """
 
     cells: Tensor
     frame: Tensor
     maps: Mapping[int, Tensor]
+    rules: RedetectionRules = RedetectionRules()
 
     def lead_back(self, which: Tensor, appearance: Tensor) -> Tensor:
         """(k,) bool: a search for (k, c, 9) looks on the query frames of points (k,) ends where these were asked for."""
@@ -57,7 +89,7 @@ class QueryMaps:
         for frame in self.frame[which].unique().tolist():
             here = self.frame[which] == frame
             back[here] = search(self.maps[frame], appearance[here]).cells
-        return (back - self.cells[which]).abs().amax(dim=-1) <= BACK
+        return (back - self.cells[which]).abs().amax(dim=-1) <= self.rules.back_cells
 
 
 def find_again(
@@ -67,31 +99,32 @@ def find_again(
 
     Args:
         level: (c, h, w) unit cells of the frame.
-        looks: (n, c, 9) of the queries of all points.
+        appearance: (n, c, 9) of the queries of all points.
         which: (k,) points that are searched for.
         queries: the frames that they were asked for on.
 
     Returns:
         (j,) those that are found, (j, 2) cells, whole ones, and (j,) scores.
     """
-    match = search(level, appearance[which])
-    alike = match.score >= SCORE
+    match, rules = search(level, appearance[which]), queries.rules
+    alike = match.score >= rules.min_similarity
     which, cells, score, rival = which[alike], match.cells[alike], match.score[alike], match.rival[alike]
     if not len(which):
         return which, cells, score
     sure = queries.lead_back(which, read_appearance(level, cells))
     which, cells, score, rival = which[sure], cells[sure], score[sure], rival[sure]
-    if len(which) > AGREEING:
-        trusted = agreeing(queries.cells[which], cells) >= AGREEING
+    if len(which) > rules.agreeing:
+        trusted = agreeing(queries.cells[which], cells, rules) >= rules.agreeing
     else:
-        trusted = score - rival >= MARGIN
+        trusted = score - rival >= rules.margin
     return which[trusted], cells[trusted], score[trusted]
 
 
-def agreeing(before: Tensor, after: Tensor) -> Tensor:
+def agreeing(before: Tensor, after: Tensor, rules: RedetectionRules | None = None) -> Tensor:
     """How many of each point's nearest neighbours moved as it did, from (n, 2) to (n, 2) cells: (n,)."""
     apart = torch.cdist(before, before).fill_diagonal_(torch.inf)
-    near = apart.topk(min(NEIGHBOURS, len(before) - 1), dim=1, largest=False)
+    rules = rules or RedetectionRules()
+    near = apart.topk(min(rules.neighbours, len(before) - 1), dim=1, largest=False)
     way = after - before
     differing = (way[near.indices] - way[:, None]).norm(dim=-1)
-    return (differing <= STRETCH * near.values + 1).sum(dim=1)  # a cell more, as they are whole ones
+    return (differing <= rules.stretch * near.values + 1).sum(dim=1)  # a cell more, as they are whole ones

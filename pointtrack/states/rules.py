@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.geometry import inside_image
+from pointtrack.types import VISIBLE
 from pointtrack.types.point_states import PointState
 
 ROUNDS = 3  # so many steps that guidance is handed on from point to point
@@ -52,7 +53,7 @@ class StateRules:
         ValueError: a number that is out of range.
     """
 
-    visible: float = 0.5
+    visible: float = VISIBLE
     unsure: float = 0.1
     patience: int = 8
     min_similarity: float = 0.85

@@ -18,7 +18,7 @@ from torch import Tensor
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.states.estimator import StateEstimator, columns
 from pointtrack.states.memory import PointMemory
-from pointtrack.states.redetect import Redetection
+from pointtrack.states.redetect import Redetection, RedetectionRules
 from pointtrack.states.rules import StateRules
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
@@ -39,6 +39,7 @@ class StateOptions:
             every frame (h, w, 3) uint8 RGB in turn and says so.
         redetect: search for lost points all over the frame, and go on with them where they are found. Keeps a map of
             features for every frame that points are asked for on.
+        redetection: when a lost point counts as found again.
 
     Raises:
         ValueError: an unknown word for the cuts.
@@ -47,6 +48,7 @@ class StateOptions:
     rules: StateRules = field(default_factory=StateRules)
     cuts: Cuts = "auto"
     redetect: bool = False
+    redetection: RedetectionRules = field(default_factory=RedetectionRules)
 
     def __post_init__(self) -> None:
         if isinstance(self.cuts, str) and self.cuts != "auto":
@@ -76,7 +78,10 @@ class StateStream(WrappingStream):
         super().__init__(inner)
         self.redetect = options.redetect
         self.redetected: list[Redetection] = []
-        self._judge = StateEstimator(self.network, options.rules, options.redetect)
+        self._judge = StateEstimator(
+            self.network, options.rules, options.redetection if options.redetect else None
+        )
+        self._redetection = options.redetection
         self._memory = self._judge.fresh(inner.queries, inner)
         self._pending: list[Tracks] = []  # judged rows that the next push will return
         self._redetections: list[Redetection] = []  # on frames that were not returned yet
@@ -209,6 +214,7 @@ class StateStream(WrappingStream):
             "inner": saved(self.inner),
             "memory": self._memory.state_dict(),
             "redetect": self.redetect,
+            "redetection": asdict(self._redetection),
             "maps": dict(self._judge.maps),
             "cuts": sorted(self.cuts),
             "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
@@ -220,7 +226,8 @@ class StateStream(WrappingStream):
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> StateStream:
         """The stream as it was when its state was asked for, on the same network."""
         memory = PointMemory.from_state_dict(state["memory"])
-        options = StateOptions(memory.judge.rules, state["cuts"], state["redetect"])
+        rules = RedetectionRules(**state.get("redetection", {}))
+        options = StateOptions(memory.judge.rules, state["cuts"], state["redetect"], rules)
         again = cls(restored(network, state["inner"]), options)
         again._memory = memory
         again._judge.maps = {frame: level.cpu() for frame, level in state["maps"].items()}

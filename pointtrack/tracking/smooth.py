@@ -13,7 +13,7 @@ from torch import Tensor
 from pointtrack.checks import check_shape
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
-from pointtrack.types import Queries, Tracks
+from pointtrack.types import VISIBLE, Queries, Tracks
 
 # Chosen on the true tracks of the bundled clip with normal noise of 0.3 and 1 pixel: the least error.
 RADIUS, DEGREE = 4, 2
@@ -26,7 +26,7 @@ def smooth_tracks(
     *,
     radius: int = RADIUS,
     degree: int = DEGREE,
-    threshold: float = 0.5,
+    threshold: float = VISIBLE,
     keep: Tensor | None = None,
 ) -> Tracks:
     """Smooth positions along time; the tracks given are left as they are.

@@ -8,7 +8,7 @@ from pointtrack.types.masks import Masks
 from pointtrack.types.point_states import PointState, PointStates
 from pointtrack.types.queries import Queries
 from pointtrack.types.source import Source
-from pointtrack.types.tracks import Tracks
+from pointtrack.types.tracks import VISIBLE, Tracks
 from pointtrack.types.video import Video
 
-__all__ = ["Masks", "PointState", "PointStates", "Queries", "Source", "Tracks", "Video"]
+__all__ = ["VISIBLE", "Masks", "PointState", "PointStates", "Queries", "Source", "Tracks", "Video"]

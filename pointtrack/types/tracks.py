@@ -20,6 +20,8 @@ from pointtrack.types.source import Source
 from pointtrack.types.tables import to_keypoints, to_movement, to_pandas
 from pointtrack.types.times import checked_times, joined_times
 
+VISIBLE = 0.5  # a point counts as visible above this: the default wherever something is shown, written or decided by it
+
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
@@ -133,11 +135,12 @@ class Tracks:
         """(t, n) bool: a position is known."""
         return torch.isfinite(self.xy).all(dim=-1)
 
-    def visible(self, threshold: float = 0.5) -> Tensor:
+    def visible(self, threshold: float = VISIBLE) -> Tensor:
         """(t, n) bool: the point is seen, and seen where `xy` says: the geometric mean of both probabilities is above `threshold`.
 
         Source: the product of the two in TAPIR (Doersch et al. 2023) and in the evaluation of CoTracker3 (Karaev et al.
-        2024); its root means the same for trackers whose confidence repeats the visibility.
+        2024); its root means the same for trackers whose confidence repeats the visibility. States and prompts, which ask for
+        a least confidence apart, hold the visibility alone against the same number.
         """
         return (self.visibility * self.confidence).sqrt() > threshold
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pointtrack.io.atomic import atomic_path
-from pointtrack.types import Tracks
+from pointtrack.types import VISIBLE, Tracks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def plot_track(
-    tracks: Tracks, point_id: int, path: str | Path | None = None, threshold: float = 0.5
+    tracks: Tracks, point_id: int, path: str | Path | None = None, threshold: float = VISIBLE
 ) -> Figure:
     """Plot x, y, visibility and confidence of one point over time.
 

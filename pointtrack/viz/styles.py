@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pointtrack.types import VISIBLE
+
 COLOR_RULES = ("position", "id", "visibility", "state")
 VIEWS = ("overlay", "cutout")
 LABELS = ("none", "name", "score")
@@ -39,7 +41,7 @@ class TrackStyle:
     hidden: str = "ring"
     lost: str = "cross"
     outside: str = "arrow"
-    threshold: float = 0.5
+    threshold: float = VISIBLE
     lost_below: float = 0.0
     legend: bool = False
 

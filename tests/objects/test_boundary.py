@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.objects.answer import Answer, ObjectOptions
-from pointtrack.objects.boundary import learn_colours, refine_outline
+from pointtrack.objects.boundary import OutlineRules, learn_colours, refine_outline
 from pointtrack.objects.point_prompts import overlap
 from pointtrack.objects.propagator import ObjectPropagator
 from pointtrack.types import Video
@@ -194,6 +194,16 @@ def test_no_colours_without_an_inside_or_surroundings():
     frame = picture(ellipse())
     assert learn_colours(frame, torch.zeros(WH[1], WH[0], dtype=torch.bool)) is None
     assert learn_colours(frame, torch.ones(WH[1], WH[0], dtype=torch.bool)) is None
+
+
+def test_how_far_an_outline_moves_is_said_by_the_rules():
+    truth = ellipse()
+    frame, coarse = picture(truth), ROUGH["moved"]
+    assert not torch.equal(refine_outline(frame, coarse), coarse)
+    # All but an overlap of 1 is not believed.
+    assert torch.equal(refine_outline(frame, coarse, rules=OutlineRules(least_overlap=1.0)), coarse)
+    with pytest.raises(ValueError, match="outline core: expected a number above 0, got 0"):
+        OutlineRules(core=0)
 
 
 def test_the_same_again_and_nothing_given_is_changed():

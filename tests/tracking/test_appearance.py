@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pointtrack.states.redetect import QueryMaps, agreeing, find_again
+from pointtrack.states.redetect import QueryMaps, RedetectionRules, agreeing, find_again
 from pointtrack.tracking.appearance import read_appearance, search, settle, similarity, unit_cells
 
 CELLS = torch.tensor([[5.0, 7.0], [12.25, 4.5], [22.0, 14.0]])
@@ -60,6 +60,15 @@ def test_what_is_more_like_another_place_of_the_query_frame_is_not_taken_for_a_p
     appearance = read_appearance(level, CELLS)
     queries = QueryMaps(CELLS.roll(1, 0), torch.zeros(3, dtype=torch.int64), {0: level})
     assert not len(find_again(level, appearance, torch.tensor([0, 1]), queries)[0])
+
+
+def test_what_is_enough_is_said_by_the_rules(level):
+    moved, appearance = level.roll((2, 3), (1, 2)), read_appearance(level, CELLS)
+    strict = RedetectionRules(min_similarity=1.1)
+    queries = QueryMaps(CELLS.clone(), torch.zeros(3, dtype=torch.int64), {0: level}, strict)
+    assert not len(find_again(moved, appearance, torch.tensor([0, 2]), queries)[0])
+    with pytest.raises(ValueError, match="redetection every: expected 1 or more, got 0"):
+        RedetectionRules(every=0)
 
 
 def test_neighbours_speak_for_a_point_that_moved_as_they_did():
