@@ -47,14 +47,24 @@ def _tracker(name: str, rule: str) -> PointTracker:
         path = Path(folder) / "published.pth"
         torch.save(published_state_dict(name, json.loads(rule)), path)
         tracker = load_tracker(name, checkpoint=path, device="cpu", strict_parity=True)
-    # Cases of a file share their video, and encoding it is most of the time.
+    # Cases of a file share their frames, in this order or the other, and encoding them is most of the time.
     encode, known = tracker.encode, {}
 
     def encode_once(frames: Tensor) -> list[Tensor]:
-        key = hashlib.sha256(frames.numpy().tobytes()).digest()
-        if key not in known:
-            known[key] = encode(frames)
-        return known[key]
+        keys = [[hashlib.sha256(frame.numpy().tobytes()).digest() for frame in clip] for clip in frames]
+        flat = [
+            (key, frame)
+            for row, clip in zip(keys, frames, strict=True)
+            for key, frame in zip(row, clip, strict=True)
+        ]
+        new = {key: frame for key, frame in flat if key not in known}
+        if new:
+            levels = encode(torch.stack(list(new.values()))[None])
+            known.update(zip(new, zip(*(level[0] for level in levels), strict=True), strict=True))
+        clips = [
+            [torch.stack(level) for level in zip(*(known[key] for key in row), strict=True)] for row in keys
+        ]
+        return [torch.stack(level) for level in zip(*clips, strict=True)]
 
     tracker.encode = encode_once
     return tracker
