@@ -14,6 +14,7 @@ from numpy.lib.format import open_memmap
 
 from pointtrack.io.atomic import write_text
 from pointtrack.io.outside import finite, read_json, reading, whole
+from pointtrack.io.same_run import check_same_run
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.types.point_states import BLANK, PointStates
 
@@ -108,12 +109,7 @@ class FileStore:
         }
         if resume and (folder / ABOUT).exists():
             found = _read_note(folder)
-            for name, value in about.items():
-                if found["about"].get(name) != value:
-                    raise ValueError(
-                        f"resume: expected the {name} of the run in {folder}, {found['about'].get(name)}, got {value}; "
-                        "run it as before, or anew without resume"
-                    )
+            check_same_run(found["about"], about, folder)
             self.done = int(found["done"])
             return
         self.done = 0

@@ -26,6 +26,7 @@ from numpy.lib import format as npy
 
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outside import check_memory, read_arrays, reading
+from pointtrack.io.same_run import check_same_run
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import BLANK
 
@@ -128,7 +129,7 @@ class TrackWriter:
         end = 0
         for record in _records(self.path, self._file):
             if record.mark == ABOUT:
-                check_about(_about(self.path, record.content), about or {}, self.path)
+                check_same_run(_about(self.path, record.content), about or {}, self.path)
                 end = record.end
             elif record.mark in (PIECE, OLD_MARK):
                 piece = _piece(self.path, record.content)
@@ -161,16 +162,6 @@ def read_about(path: str | Path) -> dict[str, str] | None:
     for record in _records(Path(path)):
         return _about(Path(path), record.content) if record.mark == ABOUT else None
     return None
-
-
-def check_about(known: Mapping[str, str], wanted: Mapping[str, str], path: Path) -> None:
-    """Raise ValueError where a run to go on with was another one."""
-    for name, value in wanted.items():
-        if known.get(name) != value:
-            raise ValueError(
-                f"resume: expected the {name} of the run in {path}, {known.get(name)}, got {value}; "
-                "run it as before, or anew without resume"
-            )
 
 
 def spilled_pieces(path: str | Path) -> Iterator[Tracks]:

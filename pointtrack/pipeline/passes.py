@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from pointtrack.io.track_arrays import DenseStore, FileStore, MemoryStore
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import backward_pass, track_video
 from pointtrack.pipeline.options import TrackOptions, build_stream
+from pointtrack.pipeline.resume import about_network
 from pointtrack.pipeline.run import run, timed
 from pointtrack.pipeline.sinks import ArraySink, CallSink
 from pointtrack.tracking.queries import stride_queries
@@ -237,15 +238,12 @@ def _check_inside(queries: Queries, video: Video) -> None:
 
 def _about(tracker: PointTracker, video: Video, queries: Queries, chunk: int) -> dict[str, str]:
     """What must be the same for a run to go on."""
-    weights = points = 0
-    for value in tracker.state_dict().values():
-        weights = zlib.crc32(value.detach().cpu().contiguous().float().numpy().tobytes(), weights)
+    points = 0
     for value in (queries.frame, queries.xy, queries.ids):
         points = zlib.crc32(value.numpy().tobytes(), points)
-    settings = zlib.crc32(repr((asdict(tracker.own_config), asdict(tracker.inference))).encode())
     return {
         "video": video.fingerprint(),
-        "tracker": f"{tracker.config.name}, weights {weights:08x}, settings {settings:08x}",
+        **about_network(tracker),
         "points": f"{len(queries)}, {points:08x}",
         "chunk": str(chunk),
     }

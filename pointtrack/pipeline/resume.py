@@ -6,6 +6,7 @@ import json
 import time
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from pointtrack.config import to_dict
+from pointtrack.io.same_run import NONE, check_same_run
 from pointtrack.io.state_file import read_state, write_state
 from pointtrack.io.track_log import TrackWriter
 from pointtrack.models.point_tracker import PointTracker
@@ -53,13 +55,7 @@ class Resume:
         if not self._place.exists():
             return None
         state = read_state(self._place, device)
-        for name, value in self.about.items():
-            known = state["about"].get(name)
-            if known != value:
-                raise ValueError(
-                    f"resume: expected the {name} of the run to go on with, {known}, got {value}; "
-                    "run it as before, or anew without resume"
-                )
+        check_same_run(state["about"], self.about, self._place.with_suffix(""))
         return state
 
     def begin(self) -> None:
@@ -89,16 +85,30 @@ def about_run(
     network: PointTracker, queries: Queries, wh: tuple[int, int], options: TrackOptions
 ) -> dict[str, str]:
     """What must be the same for a run to go on."""
-    weights = 0
-    for value in network.state_dict().values():
-        weights = zlib.crc32(value.detach().cpu().contiguous().float().numpy().tobytes(), weights)
     points = np.concatenate(
         [queries.frame.numpy()[:, None], queries.xy.numpy(), queries.ids.numpy()[:, None]], 1
     )
     return {
-        "tracker": f"{network.config.name}, weights {weights:08x}",
-        "settings of the tracker": json.dumps(to_dict(network.config)),
+        **about_network(network),
         "size of the frames": f"{wh[0]} x {wh[1]}",
-        "points": f"{len(queries)}, {zlib.crc32(points.tobytes()):08x}",
-        **{name: "none" if value is None else str(value) for name, value in vars(options).items()},
+        "points": f"{len(queries.requested())}, {zlib.crc32(points.tobytes()):08x}",
+        **{name: _told(value) for name, value in vars(options).items()},
     }
+
+
+def about_network(network: PointTracker) -> dict[str, str]:
+    """The same of the network alone."""
+    weights = 0
+    for value in network.state_dict().values():
+        weights = zlib.crc32(value.detach().cpu().contiguous().float().numpy().tobytes(), weights)
+    settings = to_dict(network.config) | {"inference": to_dict(network.inference)}
+    return {
+        "tracker": f"{network.config.name}, weights {weights:08x}",
+        "settings of the tracker": json.dumps(settings),
+    }
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return NONE
+    return json.dumps(asdict(value), default=str) if is_dataclass(value) else str(value)

@@ -166,12 +166,14 @@ def test_two_writers_at_a_time_are_one_too_many(path):
 
 
 def test_what_tracks_are_of_is_noted_and_compared(tmp_path):
-    path, about = tmp_path / "a.tracks", {"video": "sha256 1", "span": "from 0"}
+    path, about = tmp_path / "a.tracks", {"video": "sha256 01234567", "span": "from 0"}
     with TrackWriter(path, about=about) as writer:
         writer.append(PIECES[0])
     assert read_about(path) == about
-    with pytest.raises(ValueError, match="expected the video of the run in .* sha256 1, got sha256 2"):
-        TrackWriter(path, keep=8, about={**about, "video": "sha256 2"})
+    with pytest.raises(
+        ValueError, match="expected the options of the run in .*a.tracks, got others: video: not the same"
+    ):
+        TrackWriter(path, keep=8, about={**about, "video": "sha256 89abcdef"})
     with TrackWriter(path, keep=8, about=about) as writer:
         writer.append(PIECES[1])
     assert read_about(path) == about

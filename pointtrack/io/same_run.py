@@ -1,0 +1,66 @@
+"""Whether a run to go on with is the same one, and what is other about it, in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+DIGEST = re.compile(r"(, )?((weights|sha256|digest|first frame) )?\b[0-9a-f]{8,64}\b")
+NONE = "none"
+
+
+def check_same_run(known: Mapping[str, str], wanted: Mapping[str, str], place: str | Path) -> None:
+    """Compare what was noted of a run with what is asked for now.
+
+    Args:
+        known: name -> value; a value may be JSON, and may hold digests, which nobody wants to read.
+        wanted: the same of now.
+        place: where the run lies.
+
+    Raises:
+        ValueError: another run; it says what differs, and how.
+    """
+    words = [one for name in wanted for one in _differences(name, known.get(name, NONE), wanted[name])]
+    if words:
+        raise ValueError(
+            f"resume: expected the options of the run in {place}, got others: {'; '.join(words)}; "
+            "run it as before, or anew without resume"
+        )
+
+
+def _differences(name: str, before: str, now: str) -> Iterator[str]:
+    if before == now:
+        return
+    settings = _settings(before), _settings(now)
+    if settings[0] is not None and settings[1] is not None:
+        for key in {**settings[0], **settings[1]}:
+            pair = [flat.get(key, NONE) for flat in settings]  # type: ignore[union-attr]
+            if pair[0] != pair[1]:
+                yield f"{name}, {key}: {pair[0]} before, {pair[1]} now"
+        return
+    told = ["given" if some is not None else text for some, text in zip(settings, (before, now), strict=True)]
+    plain = [DIGEST.sub("", text) for text in told]
+    if plain[0] != plain[1]:
+        yield f"{name}: {plain[0]} before, {plain[1]} now"
+    else:
+        yield f"{name}: not the same" + (f", though {plain[0]} again" if plain[0] else "")
+
+
+def _settings(text: str) -> dict[str, Any] | None:
+    """The values of a JSON object by dotted names; None for another text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return dict(_flat("", value)) if isinstance(value, dict) else None
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else key, inner)
+    else:
+        yield prefix, value
