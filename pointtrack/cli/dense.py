@@ -17,7 +17,6 @@ from pointtrack.pipeline.passes import track_dense
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.viz.motion import dense_picture
-from pointtrack.zoo import load_tracker
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class DenseCommand(VideoOptions):
             regions=None if self.regions is None else RegionOptions.parse(self.regions),
             smooth=self.smooth,
         )
-        tracker = load_tracker(self.tracker, device=self.device)
+        tracker = self.loaded(video.wh)
         began = time.perf_counter()
         with Bar(None, unit="point-frame", unit_scale=True) as bar:
 

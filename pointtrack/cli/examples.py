@@ -23,7 +23,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "live": (
         "pointtrack live 0 --show                            the first camera, in a window",
         "pointtrack live rtsp://camera/stream --serve 8800    a page with the picture",
-        "ffmpeg -i dog.mp4 -f mpegts - | pointtrack live - --record out.mp4",
+        "ffmpeg -i dog.mp4 -f mpegts - | pointtrack live - --out out.mp4",
     ),
     "models": (
         "pointtrack models                                what there is, its licence, what it is for",

@@ -18,12 +18,14 @@ import cv2
 import numpy as np
 
 from pointtrack.cli.live_server import LiveServer
+from pointtrack.cli.options import video_target
 from pointtrack.cli.states import StateTally, state_options, word
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
 from pointtrack.io.outputs import check_outputs, record_origin
 from pointtrack.io.queries import load_queries
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
-from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
+from pointtrack.io.video import VideoStream, write_video
+from pointtrack.models.speed import SPEEDS, options_at
 from pointtrack.pipeline.live import LiveReport, LiveResult, LiveTracker
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.sinks import Piece, Trail
@@ -56,12 +58,13 @@ class LiveCommand:
         no_drop: let the source wait rather than drop frames.
         tracker: name of a tracker (small, cotracker3-online, ...), or its .safetensors or .pth file.
         precision: float32, or bfloat16 for processors made for it.
+        speed: fast, balanced or exact: how much time to take for how much exactness.
         device: cpu, cuda, mps, or auto.
         show: open a window.
         serve: serve a web page on this port (0: any free one), with /stream.mjpg, /frame.jpg and /state.
         host: who may see that page: 127.0.0.1 this machine only, 0.0.0.0 the network.
-        record: video file for the drawn frames; the final tracks come beside it as .npz. While it runs they are in
-            FILE.tracks, which a crash does not destroy.
+        out: folder, or video file, for the drawn frames; the final tracks come beside it as .npz. While it runs they are in
+            a file with the ending .tracks, which a crash does not destroy. Without it nothing is written.
         states: say of every point whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
         redetect: the same, and search for lost points and go on with them where they are found.
         regions: for small things: follow them in crops too, as in `pointtrack track`.
@@ -83,11 +86,12 @@ class LiveCommand:
     no_drop: bool = False
     tracker: str = "small"
     precision: str = "float32"
+    speed: str = "balanced"
     device: str = "auto"
     show: bool = False
     serve: int | None = None
     host: str = "127.0.0.1"
-    record: str | None = None
+    out: str | None = None
     states: bool = False
     redetect: bool = False
     regions: str | None = None
@@ -103,9 +107,7 @@ class LiveCommand:
         """Do it, print how it went, and return 0 where the source simply ended."""
         if self.max_frames is not None and self.max_frames < 1:
             raise ValueError(f"max_frames: expected at least 1, got {self.max_frames}")
-        target = None if self.record is None else Path(self.record)
-        if target is not None and target.suffix.lower() not in VIDEO_CODECS:
-            raise ValueError(f"record: expected a file in {', '.join(VIDEO_CODECS)}, got {self.record!r}")
+        target = None if self.out is None else video_target(self.out, self.stem)
         outputs = (
             [] if target is None else [target, target.with_suffix(".npz"), target.with_suffix(".tracks")]
         )
@@ -119,7 +121,15 @@ class LiveCommand:
         regions = None if self.regions is None else RegionOptions.parse(self.regions)
         given = [parse_points(self.points)] if self.points else []
         given += [] if self.queries is None else [load_queries(self.queries)]
+        if self.speed not in SPEEDS:
+            raise ValueError(f"speed: expected one of {', '.join(SPEEDS)}, got {self.speed!r}")
         tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
+        loaded = tracker.inference
+
+        def prepared(wh: tuple[int, int]) -> Queries:
+            tracker.inference = options_at(loaded, tracker.own_config, self.speed, wh)
+            return self.choose_queries(given, wh)
+
         with ExitStack() as stack:
             server = None if self.serve is None else stack.enter_context(LiveServer(self.serve, self.host))
             reader = FrameReader(
@@ -145,7 +155,7 @@ class LiveCommand:
             live = stack.enter_context(
                 LiveTracker(
                     tracker,
-                    lambda wh: self.choose_queries(given, wh),
+                    prepared,
                     reader,
                     on_final=final,
                     options=TrackOptions(
@@ -181,6 +191,11 @@ class LiveCommand:
         print_report(report, "the source waits" if self.no_drop else "the newest wins")
         tally.print()
         return 0 if state is LiveState.ENDED else 1
+
+    @property
+    def stem(self) -> str:
+        """What a recording in a folder is called: as the file it is of, or live."""
+        return Path(self.source).stem if Path(self.source).exists() else "live"
 
     def opened_source(self) -> Any:
         """What `FrameReader` takes."""
@@ -240,13 +255,13 @@ def open_window() -> None:
     """Open the window. Raises ValueError where this machine or this OpenCV has none."""
     display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if sys.platform.startswith("linux") and not display:  # Qt would end the whole process
-        raise ValueError("show: expected a display, found none; use --serve and a browser, or --record")
+        raise ValueError("show: expected a display, found none; use --serve and a browser, or --out")
     try:
         cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
     except cv2.error as error:
         raise ValueError(
             "show: expected an OpenCV with windows, got opencv-python-headless; install opencv-python, "
-            "or use --serve and a browser, or --record"
+            "or use --serve and a browser, or --out"
         ) from error
 
 

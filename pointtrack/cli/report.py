@@ -10,19 +10,24 @@ from pointtrack.cli.estimate import RunEstimate, estimate_run, video_bytes
 from pointtrack.cli.progress import Bar, duration
 from pointtrack.cli.states import StateTally
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
+from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.every import EveryNth
 from pointtrack.pipeline.files import Opener, track_file
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import state_path
+from pointtrack.pipeline.run import replay
 from pointtrack.pipeline.sinks import CallSink, LogSink, Sink, SmoothSink, VideoSink
 from pointtrack.system import machine_memory
+from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Queries
 from pointtrack.types.point_states import BLANK
 from pointtrack.viz.styles import TrackStyle
 
 SHARE = 0.6  # of the machine's memory that frames may take
 STATE_BYTES = sum(value.numel() * value.element_size() for value in BLANK.values())  # of a point on a frame
+PIECE = 16  # frames that are drawn at a time
 WORTH_TIMING = 10  # windows: timing one of them first must not take long beside the run
 
 
@@ -131,6 +136,49 @@ def track_flat(
     if radius:
         saved = spilled_to_npz(smoothed, smoothed.with_suffix(".npz"))
         smoothed.unlink()
+        print(f"smoothed  {saved}")
+    spilled.unlink()
+    state_path(spilled).unlink()
+    return saved
+
+
+def track_flat_sparsely(
+    opened: Opener,
+    network: PointTracker,
+    queries: Queries,
+    target: Path,
+    options: TrackOptions,
+    *,
+    every: int,
+    resume: bool,
+    style: TrackStyle,
+) -> Path:
+    """As `track_flat`, but track every n-th frame alone, with straight lines between; the video is drawn afterwards."""
+    spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
+    thinned, began = EveryNth(opened, every, queries), time.perf_counter()
+    with thinned(None) as source:
+        wh, count = source.wh, source.frame_count
+        print_estimate(network, queries, wh, count, options, flat=True)
+        print(f"growing   {spilled}", flush=True)
+    with Bar(count) as bar:
+        kept = track_file(
+            network, thinned, thinned.queries, spilled, replace(options, smooth=0),
+            resume=resume, progress=bar.update,
+        )  # fmt: skip
+    tracks = thinned.spread(load_tracks(spilled))
+    print(f"frames    {kept} of {len(tracks)} are tracked, those between are interpolated")
+    print_tracked(network, len(queries), len(tracks), wh, time.perf_counter() - began)
+    tally = StateTally()
+    tally.add(tracks)
+    tally.print()
+    shown = smooth_tracks(tracks, radius=options.smooth) if options.smooth else tracks
+    with opened(None) as source, VideoSink(target, source, style) as video:
+        replay(source, (shown.clip(at, at + PIECE) for at in range(0, len(shown), PIECE)), [video])
+        video.close()
+    print(f"video     {target}")
+    print(f"tracks    {save_tracks(saved, tracks)}")
+    if options.smooth:
+        saved = save_tracks(target.with_name(f"{target.stem}_smooth.npz"), shown)
         print(f"smoothed  {saved}")
     spilled.unlink()
     state_path(spilled).unlink()

@@ -28,7 +28,6 @@ from pointtrack.types.masks import Masks
 from pointtrack.viz.masks import draw_masks
 from pointtrack.viz.sheets import contact_sheet
 from pointtrack.viz.styles import MaskStyle
-from pointtrack.zoo import load_tracker
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,12 @@ class SegmentCommand(VideoOptions):
             raise ValueError(
                 "video_segmenter: expected prompts, as it follows objects without points; got tracks"
             )
-        try:
-            engine = self._engine()
-        except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
-            raise ValueError(str(error)) from error
-        video = read_video(self.opened())
+        with self.opened() as stream:
+            try:
+                engine = self._engine(stream.wh)
+            except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+                raise ValueError(str(error)) from error
+            video = read_video(stream)
         began = time.perf_counter()
         with Bar(len(video), "masks") as bar:
 
@@ -125,13 +125,13 @@ class SegmentCommand(VideoOptions):
         chosen = [Path(f"{_stem(target, name)}{MASK_EXPORTS[name]}") for name in exports]
         return [target, target.with_suffix(".png"), *chosen]
 
-    def _engine(self) -> Engine:
+    def _engine(self, wh: tuple[int, int]) -> Engine:
         if self.video_segmenter is not None:
             return load_video_engine(self.video_segmenter, device=self.device)
         if self.segmenter == SHIPPED and (stronger := cached_video_names()):
             print(f"stronger and here: --video_segmenter {stronger[0]} (of {', '.join(stronger)})")
         segmenter = load_segmenter(self.segmenter, device=self.device)
-        return PointEngine(load_tracker(self.tracker, device=self.device), segmenter)
+        return PointEngine(self.loaded(wh), segmenter)
 
     def _follow(self, video: Video, engine: Engine, told: list[Told], progress: Progress) -> Masks:
         """Say all that was told in a session, and propagate."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat
+from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat, track_flat_sparsely
 from pointtrack.cli.states import StateTally, state_options
 from pointtrack.io.mask_pictures import coverage, read_mask
 from pointtrack.io.outputs import record_origin
@@ -103,10 +104,8 @@ class TrackCommand(VideoOptions):
             smooth=self.smooth,
             backward=self.backward,
         )
-        if self.every < 1 or (self.every > 1 and (self.flat or self.resume)):
-            raise ValueError(
-                f"every: expected 1 or more frames, and 1 with --flat and --resume, got {self.every}"
-            )
+        if self.every < 1:
+            raise ValueError(f"every: expected 1 or more frames, got {self.every}")
         target = video_target(self.out, self.stem)
         if self.resume and self.is_finished(target):
             print(
@@ -186,9 +185,8 @@ class TrackCommand(VideoOptions):
         with self.opened() as stream:
             queries.check_inside(None, stream.wh)
             tracker = self.loaded(stream.wh)
-        saved = track_flat(
-            self.opened, tracker, queries, target, options, resume=self.resume, style=self.style
-        )
+        how = track_flat if self.every == 1 else partial(track_flat_sparsely, every=self.every)
+        saved = how(self.opened, tracker, queries, target, options, resume=self.resume, style=self.style)
         if exports:
             for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
                 print(f"tracks    {path}")

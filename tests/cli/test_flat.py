@@ -86,6 +86,40 @@ def test_points_of_a_later_frame(run):
         assert {"o.mp4", "o.npz", "o_smooth.npz"} == {path.name for path in flat.parent.glob("o*")}
 
 
+@pytest.mark.parametrize("more", [[], ["--frame", 3, "--smooth", 2], ["--states"]])
+def test_every_other_frame(run, more):
+    chosen = ["--every", 2, "--grid", 3, *more]
+    _, _, whole = run("whole", *chosen)
+    code, (printed, warned), flat = run("flat", *chosen, "--flat", "--export", "csv")
+    assert code == 0 and warned == ""
+    kept = 5 if more[:1] == ["--frame"] else 4  # 0, 2, 4, the last, and that of the points
+    assert f"frames    {kept} of 6 are tracked, those between are interpolated" in printed
+    tracks, expected = (pt.load_tracks(path.with_suffix(".npz")) for path in (flat, whole))
+    assert same(tracks, expected) and tracks.sources.equal(expected.sources)
+    drawn, wanted = (pt.read_video(path).frames.astype(int) for path in (flat, whole))
+    assert drawn.shape == wanted.shape and np.abs(drawn - wanted).mean() < 4
+    assert not list(flat.parent.glob("*.tracks*"))
+
+
+def test_every_other_frame_goes_on(run, monkeypatch):
+    _, _, whole = run("whole", "--grid", 3, "--frame", 3, "--every", 2)
+
+    def killed(*arguments, **settings):
+        track_file(*arguments, **settings)
+        raise KeyboardInterrupt
+
+    chosen = ["--grid", 3, "--frame", 3]
+    monkeypatch.setattr(cli_flat, "track_file", killed)
+    assert run("killed", *chosen, "--every", 2, "--flat")[0] == 130
+    monkeypatch.undo()
+    code, (_, error), _ = run("killed", *chosen, "--every", 3, "--resume")
+    assert code == 2 and "every: 2 before, 3 now" in error
+    monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("tracked again"))
+    code, _, out = run("killed", *chosen, "--every", 2, "--resume")
+    assert code == 0
+    assert same(*(pt.load_tracks(path.with_suffix(".npz")) for path in (out, whole)))
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -114,9 +148,9 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     assert len(read_spilled(out.with_suffix(".tracks"))) == 6
     monkeypatch.undo()
     code, (_, error), _ = run("killed", "--grid", 2, "--resume")
-    assert code == 2 and "resume: expected the points" in error
+    assert code == 2 and "points: 9 before, 4 now" in error
     code, (_, error), _ = run("killed", "--grid", 3, "--resume", "--states")
-    assert code == 2 and "resume: expected the states of the run to go on with, none" in error
+    assert code == 2 and "states: none before, given now" in error
     monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("tracked again"))
     assert run("killed", "--grid", 3, "--resume")[0] == 0
     tracks, wanted = pt.load_tracks(out.with_suffix(".npz")), pt.load_tracks(expected.with_suffix(".npz"))

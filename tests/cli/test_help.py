@@ -16,6 +16,7 @@ from pointtrack.cli import main as cli
 from pointtrack.cli import registry
 from pointtrack.cli.examples import EXAMPLES
 from pointtrack.cli.help_text import help_text, options_of
+from pointtrack.cli.options import VideoOptions
 from pointtrack.cli.plugins import entry_points, load_command
 from pointtrack.cli.runner import build_parser, spell_out
 
@@ -86,6 +87,24 @@ def test_slips_get_a_hint(arguments, message, capsys, tmp_path, monkeypatch):
     assert err.startswith("pointtrack: error: ")
     assert err.count("\n") == 1
     assert re.search(message, err), err
+
+
+@pytest.mark.parametrize("name", ["track", "segment", "dense", "live"])
+def test_the_same_options_everywhere(name):
+    names = {option.name for option in options_of(COMMANDS[name].load())}
+    assert {"tracker", "device", "precision", "speed", "out", "overwrite"} <= names
+
+
+@pytest.mark.parametrize("arguments", ["track", "segment --click 0,9,9", "dense"])
+def test_precision_and_speed_are_heeded(arguments, tiny_video_file, tmp_path, monkeypatch, capsys):
+    def loaded(self, wh):
+        raise ValueError(f"{self.tracker} in {self.precision}, {self.speed}, for {wh}")
+
+    monkeypatch.setattr(VideoOptions, "loaded", loaded)
+    name, *rest = arguments.split()
+    options = ["--precision", "bfloat16", "--speed", "fast", "--tracker", "x", "--out", str(tmp_path / "o")]
+    assert cli.main([name, str(tiny_video_file), *rest, *options]) == 2
+    assert "x in bfloat16, fast, for (64, 48)" in capsys.readouterr().err
 
 
 def test_a_switch_that_is_on_can_be_turned_off():

@@ -27,8 +27,8 @@ def live(*arguments) -> int:
 def test_the_command_records(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
     out = tmp_path / "new" / "out.mp4"
     code = live(
-        tiny_video_file, "--grid", 3, "--points", "0,10,20.5", "--no-drop", "--record", out,
-        "--tracker", tiny_tracker_file, "--device", "cpu", "--precision", "bfloat16", "--trail", 2,
+        tiny_video_file, "--grid", 3, "--points", "0,10,20.5", "--no-drop", "--out", out,
+        "--tracker", tiny_tracker_file, "--device", "cpu", "--precision", "bfloat16", "--speed", "fast", "--trail", 2,
     )  # fmt: skip
     printed, warned = capsys.readouterr()
     assert code == 0 and warned == ""
@@ -45,7 +45,7 @@ def test_the_command_records(tiny_video_file, tiny_tracker_file, tmp_path, capsy
 
 
 def test_the_command_ends_after_so_many_frames_and_serves(
-    tiny_video_file, tiny_tracker_file, monkeypatch, capsys
+    tiny_video_file, tiny_tracker_file, tmp_path, monkeypatch, capsys
 ):
     seen = {}
 
@@ -56,8 +56,20 @@ def test_the_command_ends_after_so_many_frames_and_serves(
             seen["kind"] = fetch(self.url + "frame.jpg")[0]
 
     monkeypatch.setattr(cli_live, "LiveServer", Watched)
-    arguments = ["--points", "0,10,20", "3,5,5", "--no-drop", "--max-frames", 2, "--serve", 0]
+    arguments = [
+        "--points",
+        "0,10,20",
+        "3,5,5",
+        "--no-drop",
+        "--max-frames",
+        2,
+        "--serve",
+        0,
+        "--out",
+        tmp_path,
+    ]
     assert live(tiny_video_file, *arguments, "--tracker", tiny_tracker_file) == 0
+    assert len(pt.read_video(tmp_path / "tiny.mp4")) == 2, "called as its source"
     printed = capsys.readouterr().out
     assert "serving   http://127.0.0.1:" in printed and "ended: " in printed and "2 frames" in printed
     assert seen["kind"] == "image/jpeg"
@@ -81,7 +93,7 @@ def test_the_command_tells_states(option, tiny_tracker_file, tmp_path, monkeypat
     )
     frames = [*VIDEO.frames[:9], *(255 - VIDEO.frames[9:])]
     monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(frames))
-    arguments = ["--grid", 2, "--no-drop", "--record", tmp_path / "o.mp4", "--tracker", tiny_tracker_file]
+    arguments = ["--grid", 2, "--no-drop", "--out", tmp_path / "o.mp4", "--tracker", tiny_tracker_file]
     assert live("0", *arguments, "--serve", 0, option) == 0
     printed = capsys.readouterr().out
     tracks = pt.load_tracks(tmp_path / "o.npz")
@@ -101,7 +113,7 @@ def test_bare_frames_through_a_pipe(tiny_tracker_file, tmp_path, monkeypatch, ca
     (tmp_path / "pipe").write_bytes(VIDEO.frames[:5].tobytes())
     with (tmp_path / "pipe").open("rb") as file:
         monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": file}))
-        arguments = ["--wh", "64x48", "--grid", 2, "--no-drop", "--record", tmp_path / "o.mp4", "--fps", 5]
+        arguments = ["--wh", "64x48", "--grid", 2, "--no-drop", "--out", tmp_path / "o.mp4", "--fps", 5]
         assert live("-", *arguments, "--tracker", tiny_tracker_file) == 0
     assert pt.load_tracks(tmp_path / "o.npz").xy.shape == (5, 4, 2)
     assert pt.read_video(tmp_path / "o.mp4").times[-1] == pytest.approx(0.8, abs=0.01)
@@ -119,7 +131,7 @@ def test_the_command_keeps_what_there_is(
     source, arguments, code, words, tiny_tracker_file, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: source())
-    record = ["--record", tmp_path / "o.mp4", "--tracker", tiny_tracker_file, "--grid", 2, "--no-drop"]
+    record = ["--out", tmp_path / "o.mp4", "--tracker", tiny_tracker_file, "--grid", 2, "--no-drop"]
     assert live("0", *record, *arguments) == code
     assert words in capsys.readouterr().out
     frames = 4 if "stalled" in words else 7
@@ -135,7 +147,7 @@ def test_a_crash_leaves_the_tracks(tiny_tracker_file, tmp_path, monkeypatch):
     crash.left = 13
     monkeypatch.setattr(sinks, "draw_frame", lambda frame, *_: crash() or frame)
     monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(VIDEO.frames))
-    assert live("0", "--record", tmp_path / "o.mp4", "--tracker", tiny_tracker_file, "--no-drop") != 0
+    assert live("0", "--out", tmp_path / "o.mp4", "--tracker", tiny_tracker_file, "--no-drop") != 0
     assert len(read_spilled(tmp_path / "o.tracks")) >= 8
 
 
@@ -146,11 +158,12 @@ def test_a_crash_leaves_the_tracks(tiny_tracker_file, tmp_path, monkeypatch):
         (["97"], "camera 97: expected the index of a connected camera"),
         (["{video}", "--wh", "64x48"], "wh: expected only with bare frames on standard input"),
         (["-", "--wh", "64"], "wh: expected width x height as in 640x480, got '64'"),
-        (["{video}", "--record", "a.txt"], "record: expected a file in .mp4"),
+        (["{video}", "--out", "a.txt"], "out: expected a folder or a file in .mp4"),
         (["{video}", "--max-frames", "0"], "max_frames: expected at least 1"),
         (["{video}", "--points", "0,70,1"], "inside the 64 x 48 image"),
         (["{video}", "--points", "1;2"], "points: expected frame,x,y"),
         (["{video}", "--precision", "int8"], "precision: expected float32 or bfloat16"),
+        (["{video}", "--speed", "slow"], "speed: expected one of fast, balanced, exact, got 'slow'"),
         (["{video}", "--stall", "0"], "stall_seconds > 0"),
         (["{video}", "--trail", "-1"], "expected trail >= 0"),
     ],

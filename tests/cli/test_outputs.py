@@ -30,7 +30,7 @@ def clip(tmp_path, monkeypatch, tiny_video):
         "track link.mp4 --grid 3 --out outputs/clip.mp4",
         "track outputs/clip.mp4 --grid 3 --out link.mp4",
         "segment outputs/clip.mp4 --click 0,30,20 --out outputs/clip.mp4",
-        "live outputs/clip.mp4 --grid 3 --record outputs/clip.mp4",
+        "live outputs/clip.mp4 --grid 3 --out outputs/clip.mp4",
     ],
 )
 def test_the_source_is_never_written_over(clip, tmp_path, tiny_tracker_file, capsys, arguments):

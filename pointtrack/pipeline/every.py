@@ -1,0 +1,87 @@
+"""Every n-th frame of a video alone, for runs that read it frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from pointtrack.io.video import VideoStream
+from pointtrack.pipeline.files import Opener
+from pointtrack.tracking.interpolate import spread
+from pointtrack.types import Queries, Tracks
+
+TimedFrame = tuple[np.ndarray, float]
+
+
+class EveryNth:
+    """Opens a video with every n-th of its frames alone, those on which points are given, and the last one.
+
+    Args:
+        opened: opens the whole video.
+        every: n.
+        queries: the points with their frames in the whole video.
+
+    Attributes:
+        numbers: of the frames that are kept, once the video was read to its end.
+        times: of all frames, likewise.
+        queries: the points with their frames among those kept.
+    """
+
+    def __init__(self, opened: Opener, every: int, queries: Queries):
+        self._opened, self._every, self._all = opened, every, queries
+        self._given = set(queries.frame.tolist())
+        last = max(self._given, default=0)
+        kept = torch.tensor(sorted({*range(0, last + 1, every), *self._given}))
+        self.queries = Queries(
+            torch.searchsorted(kept, queries.frame), queries.xy, queries.ids, support=queries.support
+        )
+        self.numbers: list[int] = []
+        self.times: list[float] = []
+
+    def __call__(self, seconds: float | None) -> VideoStream:
+        """The kept frames from the one on that is shown at a second, or from the first one; see `Opener`."""
+        if seconds is None:
+            source = self._opened(None)
+            thinned = source.through(self._from_the_start(source))
+            thinned.frame_count = (
+                None if source.frame_count is None else -(-source.frame_count // self._every)
+            )
+        else:
+            self.read()
+            source = self._opened(seconds)
+            kept = {round(self.times[number], 4) for number in self.numbers}
+            thinned = source.through((frame, at) for frame, at in source if round(at, 4) in kept)
+        thinned._about = {**source.about(), "every": str(self._every)}
+        return thinned
+
+    def read(self) -> None:
+        """Learn which frames there are, by decoding all of them unless that was done."""
+        if not self.numbers:
+            with self(None) as source:
+                for _ in source:
+                    pass
+
+    def spread(self, tracks: Tracks) -> Tracks:
+        """Tracks of the kept frames over all of them, see `tracking.interpolate.spread`."""
+        self.read()
+        found = spread(tracks, self.numbers, len(self.times), self._all)
+        return found.with_times(np.array(self.times))
+
+    def _from_the_start(self, source: VideoStream) -> Iterator[TimedFrame]:
+        numbers: list[int] = []
+        times: list[float] = []
+        skipped: TimedFrame | None = None
+        for number, (frame, at) in enumerate(source):
+            times.append(at)
+            if number % self._every == 0 or number in self._given:
+                numbers.append(number)
+                skipped = None
+                yield frame, at
+            else:
+                skipped = frame, at
+        if skipped is not None:
+            numbers.append(len(times) - 1)
+            yield skipped
+        self.numbers, self.times = numbers, times
