@@ -37,6 +37,7 @@ from pointtrack.viz.styles import TrackStyle
 from pointtrack.zoo import load_tracker
 
 WINDOW = "pointtrack live (q ends)"
+LATEST_CUTS = 5  # of which a watcher is told
 
 
 @dataclass(frozen=True)
@@ -300,6 +301,7 @@ def state_of(live: LiveTracker, result: LiveResult | None) -> dict[str, Any]:
             for point, name in zip(state["points"], states, strict=True):
                 point["state"] = word(name)
             state["states"] = {word(name): states.count(name) for name in PointState}
+            state["cuts"] = [] if live.stream is None else sorted(live.stream.cuts)[-LATEST_CUTS:]
     return state
 
 

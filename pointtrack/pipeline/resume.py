@@ -111,4 +111,6 @@ def about_network(network: PointTracker) -> dict[str, str]:
 def _told(value: Any) -> str:
     if value is None:
         return NONE
-    return json.dumps(asdict(value), default=str) if is_dataclass(value) else str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return json.dumps(asdict(value), default=str)
+    return str(value)

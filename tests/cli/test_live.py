@@ -107,6 +107,7 @@ def test_the_command_tells_states(option, tiny_tracker_file, tmp_path, monkeypat
     words = [point["state"] for point in last["points"]]
     assert words == [PointState(state).name.lower().replace("_", " ") for state in states[-1].tolist()]
     assert last["states"] == {word: words.count(word) for word in last["states"]} and len(last["states"]) == 5
+    assert last["cuts"] == [9]
 
 
 def test_bare_frames_through_a_pipe(tiny_tracker_file, tmp_path, monkeypatch, capsys):

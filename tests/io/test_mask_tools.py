@@ -59,6 +59,24 @@ def test_supervision_loads_coco_with_its_pictures(tmp_path, masks, video):
         np.testing.assert_array_equal(found.mask, shown)
 
 
+def test_datumaro_loads_coco(tmp_path, masks):
+    """The library that CVAT reads with."""
+    datumaro = pytest.importorskip("datumaro")
+    (tmp_path / "images" / "default").mkdir(parents=True)
+    for number in range(2, 7):
+        cv2.imwrite(str(tmp_path / f"images/default/frame_{number:06d}.jpg"), np.zeros((WH[1], WH[0], 3)))
+    save_masks(tmp_path / "annotations" / "instances_default.json", masks, format="coco")
+    found = datumaro.Dataset.import_from(str(tmp_path), "coco_instances")
+    labels = found.categories()[datumaro.AnnotationType.label]
+    assert [one.name for one in labels.items] == ["bear", "cub"]
+    for item in found:
+        row = int(item.id.split("frame_")[1]) - 2
+        drawn = {one.label: np.asarray(one.image) for one in item.annotations if hasattr(one, "image")}
+        assert len(drawn) == int(masks.present()[row].sum())
+        for label, pixels in drawn.items():
+            np.testing.assert_array_equal(pixels.astype(bool), masks.masks[row, label].numpy())
+
+
 def test_coco_of_others_comes_back(tmp_path):
     square = [[2, 1, 6, 1, 6, 4, 2, 4]]
     content = {
