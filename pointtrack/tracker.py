@@ -121,7 +121,7 @@ class Tracker(HubModel):
     def track_to_file(
         self,
         source: Any,
-        queries: Queries,
+        queries: Any,
         out: str | Path,
         *,
         backward: bool = True,
@@ -132,7 +132,7 @@ class Tracker(HubModel):
 
         Args:
             source: a video file, a folder of pictures, a URL, or anything else that `open_video` takes.
-            queries: points with their frames.
+            queries: points with their frames, as in `track`.
             out: the file of the tracks, which grows piece by piece; `load_tracks` reads it at any time. Beside it lies
                 OUT.state, from which a run that was killed goes on.
             backward: as in `track`; for points after the first frame the video is read twice.
@@ -146,6 +146,7 @@ class Tracker(HubModel):
             ValueError: a tracker that needs the whole video, a query outside the image, a run to go on with that was
                 another one, or a source that can be read only once, and points to track backward.
         """
+        queries = Queries.of(queries)
         once = source == "-" or not isinstance(source, str | Path | Video)
         if once and backward and bool((queries.frame > 0).any()):
             raise ValueError(
@@ -160,23 +161,23 @@ class Tracker(HubModel):
         track_file(self.network, opened, queries, out, options, resume=resume, progress=progress)
         return Path(out)
 
-    def stream(self, queries: Queries, wh: tuple[int, int], fps: float = 30.0) -> PointStream:
+    def stream(self, queries: Any, wh: tuple[int, int], fps: float = 30.0) -> PointStream:
         """A stream that frames are pushed into; `push`, `preview`, `finish`, `add`, `remove` give and change tracks.
 
         Args:
-            queries: points to track; frames are counted from the first frame pushed.
+            queries: points to track, as in `track`; frames are counted from the first frame pushed.
             wh: size of the frames as (width, height).
             fps: only noted in the tracks.
 
         Raises:
             ValueError: a query outside the image.
         """
-        return build_stream(self.network, queries, wh, fps, self.options)
+        return build_stream(self.network, Queries.of(queries), wh, fps, self.options)
 
     def live(
         self,
         source: Any,
-        queries: Queries | Callable[[tuple[int, int]], Queries],
+        queries: Any | Callable[[tuple[int, int]], Queries],
         *,
         on_final: Callable[[Tracks], None] | None = None,
         fps: float | None = None,
@@ -186,7 +187,7 @@ class Tracker(HubModel):
 
         Args:
             source: index of a camera, a URL, a file, an iterator of frames, or a `FrameReader`.
-            queries: the points, frames counted from the first one tracked; or a function that makes them for the size
+            queries: the points as in `track`, frames counted from the first one tracked; or a function that makes them for the size
                 (width, height) of the frames.
             on_final: called with every piece of tracks that has become final.
             fps: frames per second of a source without time stamps.
@@ -196,4 +197,5 @@ class Tracker(HubModel):
             FileNotFoundError, ValueError: a source that cannot be opened, or a tracker that needs the whole video.
         """
         reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
-        return LiveTracker(self.network, queries, reader, on_final=on_final, options=self.options)
+        chosen = queries if callable(queries) else Queries.of(queries)
+        return LiveTracker(self.network, chosen, reader, on_final=on_final, options=self.options)

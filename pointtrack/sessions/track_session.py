@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,11 +87,11 @@ class TrackSession:
         }
         return {point: groups[point] for point in self.points}
 
-    def add(self, queries: Queries, *, follow: bool = True) -> Tensor:
+    def add(self, queries: Any, *, follow: bool = True) -> Tensor:
         """Track more points; those of one call are tracked together.
 
         Args:
-            queries: the points. Their ids are not used; their names are kept.
+            queries: the points, as `Queries` or rows of (frame, x, y). Their ids are not used; their names are kept.
             follow: through the whole video, now. Otherwise they are known on their frames only, until `propagate` or
                 `tracks` follows them.
 
@@ -100,6 +101,7 @@ class TrackSession:
         Raises:
             ValueError: a query after the last frame or outside the image. Then nothing has changed.
         """
+        queries = Queries.of(queries)
         queries.check_inside(len(self.video), self.video.wh)
         every = [point for state in self._history.states for point in state]
         first = 1 + max((point.id for point in every), default=-1)

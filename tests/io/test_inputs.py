@@ -138,7 +138,7 @@ def test_points_that_are_none_are_told(points, message):
     assert Queries.of([0, 5, 6]).xy.tolist() == [[5, 6]]
 
 
-def test_a_tracker_takes_all_of_it(tiny_tracker_file, capfd):
+def test_a_tracker_takes_all_of_it(tiny_tracker_file, tmp_path, capfd):
     tracker = pt.Tracker(tiny_tracker_file)
     frames = np.random.default_rng(1).integers(0, 255, (6, 48, 64, 3), np.uint8)
     expected = tracker.track(Video(frames), Queries([0, 2], [[20, 20], [30, 30]]))
@@ -148,6 +148,12 @@ def test_a_tracker_takes_all_of_it(tiny_tracker_file, capfd):
         (list(frames), np.array([[0, 20, 20], [2, 30, 30]])),
     ):
         assert torch.equal(tracker.track(video, points).xy, expected.xy)
+    file = tracker.track_to_file(Video(frames), [(0, 20, 20), (2, 30, 30)], tmp_path / "a.tracks")
+    assert torch.equal(pt.load_tracks(file).xy, expected.xy)
+    assert tracker.stream([(0, 20, 20)], (64, 48)).queries.xy.tolist() == [[20, 20]]
+    with tracker.live(iter(frames), [(0, 20, 20)], drop=False) as live:
+        assert live.take(20).tracks.xy[0].tolist() == [[20, 20]]
+    assert pt.TrackSession(Video(frames), tracker).add([(0, 20, 20), (2, 30, 30)]).tolist() == [0, 1]
     assert tracker.track(frames, []).xy.shape == (6, 0, 2)
     named = tracker.track(frames, Queries(0, [[20, 20]], names=["nose"]), progress=True)
     assert named.queries.names == ("nose",)
