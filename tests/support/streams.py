@@ -21,7 +21,7 @@ from pointtrack.tracking.support import RequestedStream, with_support
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks, Video
 
-STATES = ("rules", "cuts", "redetect")
+STATES = ("rules", "cuts", "redetect", "redetection")
 
 
 def track(
