@@ -1,13 +1,14 @@
-"""LocoTrack and AllTracker against plain implementations of them, and every tracker at the same work.
+"""Every tracker at the same work, LocoTrack and AllTracker beside plain implementations of them too.
 
-python -m benchmarks.engines --models locotrack-small alltracker-tiny --threads 1
+python -m benchmarks.engines --models '[locotrack-small,alltracker-tiny]' --threads 1
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 from benchmarks.machine import (
     CPU,
     forget_peak,
+    in_process,
     machine,
     moving_texture,
     peak,
@@ -30,12 +32,17 @@ from benchmarks.machine import (
 from benchmarks.plain import alltracker as plain_alltracker
 from benchmarks.plain import locotrack as plain_locotrack
 from pointtrack.cli.runner import run_command
+from pointtrack.config import InferenceOptions
+from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.models.families import FAMILIES, PUBLISHED, family_of
+from pointtrack.tracking.support import with_support
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
+from pointtrack.zoo import SHIPPED, load_tracker
 
+WH = (512, 384)
 PLAIN = ("locotrack-small", "locotrack-base", "alltracker-tiny")
-WH = {"locotrack": (256, 256), "alltracker": (512, 384)}
+NAMES = (*SHIPPED, *(name for name in PUBLISHED if not name.endswith("-baseline")))
 
 
 def random_weights(name: str, seed: int = 0) -> dict[str, Tensor]:
@@ -60,33 +67,72 @@ def random_weights(name: str, seed: int = 0) -> dict[str, Tensor]:
     return tensors
 
 
-def contestants(name: str, frames: int, points: int) -> dict[str, Callable[[], Tensor]]:
-    """Two calls that track the same points of frame 0 with the same weights: (t, n, 2) pixels."""
+def network_of(name: str, precision: str = "float32") -> Any:
+    """A tracker by name: the shipped weights, or random ones of a published model's shape."""
+    if name in SHIPPED:
+        return load_tracker(name, device="cpu", precision=precision)
     config = PUBLISHED[name].config
     kind = family_of(config)
-    wh, weights = WH[kind], random_weights(name)
     network = FAMILIES[kind].network(config).eval().requires_grad_(False)
-    network.load_state_dict(FAMILIES[kind].from_published(weights, network, "random weights"))
+    if kind != "point_tracker":
+        network.load_state_dict(FAMILIES[kind].from_published(random_weights(name), network, "random"))
+    network.inference = InferenceOptions(precision)
     network.get_submodule("encoder").to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as load_tracker
-    clip = moving_texture(frames, wh)
-    video = torch.from_numpy(clip).movedim(-1, 1).float()
-    xy = random_points(points, wh).round()
-    queries = Queries(torch.zeros(points), xy)
+    return network
 
-    def engine() -> Tensor:
-        stream = WindowStream(network, queries, wh)
-        return Tracks.concat([*(stream.push(frame) for frame in clip), stream.finish()]).xy
 
-    if kind == "locotrack":
-        size = name.partition("-")[2]
+def contestant(
+    name: str, who: str, frames: int, points: int, precision: str = "float32"
+) -> Callable[[], Tensor]:
+    """A call that tracks points of frame 0 through a clip: (t, n, 2) pixels.
+
+    Args:
+        name: of the tracker.
+        who: "ours", or "plain" for another implementation on the same weights.
+        frames, points: of the work.
+        precision: of ours.
+    """
+    clip, xy = moving_texture(frames, WH), random_points(points, WH).round()
+    if who == "ours":
+        network = network_of(name, precision)
+        queries = with_support(network, Queries(torch.zeros(points), xy), WH)
+
+        def ours() -> Tensor:
+            stream = WindowStream(network, queries, WH)
+            rows = [*(stream.push(frame) for frame in clip), stream.finish()]
+            return Tracks.concat(rows).requested().xy
+
+        return ours
+    weights, config = random_weights(name), PUBLISHED[name].config
+    video = torch.from_numpy(clip).movedim(-1, 1)
+    if family_of(config) == "locotrack":
+        wh, size = config.input_wh, name.partition("-")[2]
         frame = torch.zeros(points, dtype=torch.int64)
-        return {
-            "plain": lambda: plain_locotrack.track(weights, video, frame, xy + 0.5, size) - 0.5,
-            "engine": engine,
-        }
+
+        def plain() -> Tensor:
+            small, places = resize_frames(video, wh, "plain"), rescale_points(xy, WH, wh, "plain")
+            found = plain_locotrack.track(weights, small, frame, places + 0.5, size) - 0.5
+            return rescale_points(found, wh, WH, "plain")
+
+        return plain
     encoder = plain_alltracker.TinyEncoder().eval().requires_grad_(False)
     encoder.load_state_dict({k.removeprefix("fnet."): x for k, x in weights.items() if k.startswith("fnet.")})
-    return {"plain": lambda: plain_alltracker.track(weights, encoder, video, xy.long()), "engine": engine}
+    return lambda: plain_alltracker.track(weights, encoder, video.float(), xy.long())
+
+
+def measure(call: Callable[[], Tensor], repeats: int, out: Path) -> dict[str, float]:
+    """Processor seconds of the fastest run, and megabytes beyond the loaded model; the tracks go to `out`."""
+    seconds = []
+    return_freed_memory()
+    forget_peak(CPU)
+    before = peak(CPU)
+    with torch.inference_mode():
+        for _ in range(repeats):
+            began = time.process_time()
+            tracks = call()
+            seconds.append(time.process_time() - began)
+    torch.save(tracks, out)
+    return {"seconds": min(seconds), "megabytes": (peak(CPU) - before) / 1e6}
 
 
 def bench(
@@ -94,76 +140,57 @@ def bench(
     frames: int = 24,
     points: int = 100,
     threads: int | None = None,
-    repeats: int = 2,
+    repeats: int = 1,
+    precision: str = "float32",
     one: str | None = None,
     out: Path = Path("outputs/engines.json"),
 ) -> None:
-    """Track with ours and with the plain implementation in turns: seconds of the processor, memory, answers.
+    """Track the same points with several trackers, each in a process of its own: seconds of the processor, memory, answers.
 
     Args:
-        models: locotrack-small, locotrack-base, alltracker-tiny; all by default.
-        frames, points: of the work.
+        models: names of trackers; all by default. Of published ones the weights are random.
+        frames, points: of the work; the video is 512 x 384.
         threads: of torch; its own choice if left out.
         repeats: runs of each; the fastest counts.
-        one: plain or engine: run the first model once and print its memory as JSON.
+        precision: float32 or bfloat16, of ours; a plain implementation has float32.
+        one: plain or ours: measure the first model in this process and print its figures as JSON.
         out: JSON file for the figures.
     """
-    names = models or list(PLAIN)
-    if unknown := set(names) - set(PLAIN):
-        raise ValueError(f"models: expected some of {', '.join(PLAIN)}, got {', '.join(sorted(unknown))}")
+    names = models or list(NAMES)
+    if unknown := set(names) - set(NAMES):
+        raise ValueError(f"models: expected some of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
     use_threads(threads)
     if one is not None:
-        call = contestants(names[0], frames, points)[one]
-        return_freed_memory()
-        forget_peak(CPU)
-        before = peak(CPU)
-        with torch.inference_mode():
-            call()
-        print(json.dumps({"beyond": (peak(CPU) - before) / 1e6, "whole": peak(CPU) / 1e6}))
+        call = contestant(names[0], one, frames, points, precision)
+        print(json.dumps(measure(call, repeats, out)))
         return
-    print("| model | plain s | ours s | ratio | plain MB | ours MB | share | px apart, median / most |")
+    print("| model | seconds | MB | plain s | ratio | plain MB | share | px apart, median / most |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     rows = []
     for name in names:
-        # First: a process inherits the peak of the one that starts it.
-        memory = {}
-        for who in ("plain", "engine"):
-            command = [sys.executable, "-m", "benchmarks.engines", "--models", name, "--one", who]
-            command += [
-                "--frames",
-                str(frames),
-                "--points",
-                str(points),
-                "--threads",
-                str(torch.get_num_threads()),
-            ]
-            memory[who] = json.loads(
-                subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            )["beyond"]
-        calls, seconds, tracks = contestants(name, frames, points), {}, {}
-        for _ in range(repeats):
-            for who, call in calls.items():
-                began = time.process_time()
-                with torch.inference_mode():
-                    tracks[who] = call()
-                seconds[who] = min(seconds.get(who, float("inf")), time.process_time() - began)
-        apart = (tracks["plain"][1:] - tracks["engine"][1:]).norm(dim=-1)
-        row = {
-            "model": name,
-            "frames": frames,
-            "points": points,
-            "processor_seconds": seconds,
-            "memory_mb": memory,
-        }
-        row |= {"px_apart_median": float(apart.median()), "px_apart_max": float(apart.max())}
-        rows.append(row)
-        print(
-            f"| {name} | {seconds['plain']:.1f} | {seconds['engine']:.1f} | {seconds['plain'] / seconds['engine']:.2f} | "
-            f"{memory['plain']:.0f} | {memory['engine']:.0f} | {memory['engine'] / memory['plain']:.2f} | "
-            f"{row['px_apart_median']:.1e} / {row['px_apart_max']:.1e} |",
-            flush=True,
-        )
-    save_figures({"rows": rows, **machine(CPU)}, out)
+        found, tracks = {}, {}
+        for who in ("plain", "ours") if name in PLAIN else ("ours",):
+            handle, path = tempfile.mkstemp(suffix=".pt")
+            os.close(handle)
+            options = {"frames": frames, "points": points, "threads": torch.get_num_threads(), "repeats": repeats, "precision": precision, "one": who, "out": path}  # fmt: skip
+            words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+            found[who] = in_process("benchmarks.engines", ["--models", f"[{name}]", *words])
+            tracks[who] = torch.load(path)
+            Path(path).unlink()
+        rows.append({"model": name, **found})
+        line = f"| {name} | {found['ours']['seconds']:.1f} | {found['ours']['megabytes']:.0f} |"
+        if "plain" in found:
+            ratio = found["plain"]["seconds"] / found["ours"]["seconds"]
+            share = found["ours"]["megabytes"] / found["plain"]["megabytes"]
+            apart = (tracks["plain"][1:] - tracks["ours"][1:]).norm(dim=-1)
+            rows[-1] |= {"px_apart_median": float(apart.median()), "px_apart_max": float(apart.max())}
+            line += (
+                f" {found['plain']['seconds']:.1f} | {ratio:.2f} | {found['plain']['megabytes']:.0f} | {share:.2f} | "
+                f"{rows[-1]['px_apart_median']:.1e} / {rows[-1]['px_apart_max']:.1e} |"
+            )
+        print(line, flush=True)
+    work = {"frames": frames, "points": points, "wh": WH, "precision": precision}
+    save_figures({"rows": rows, **work, **machine(CPU)}, out)
 
 
 if __name__ == "__main__":

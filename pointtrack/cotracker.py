@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from pointtrack.checks import check_shape
 from pointtrack.geometry import published_grid, rescale_points, resize_frames
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker, check_kind
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
 from pointtrack.tracking.window_stream import model_wh
 from pointtrack.zoo import load_tracker
@@ -121,11 +122,13 @@ class _Predictor(nn.Module):
 
 
 def _load(checkpoint: str | Path | None, tracker: PointTracker | str | None, by_default: str) -> PointTracker:
-    if isinstance(tracker, PointTracker):
-        return tracker
+    found: Any = tracker
     if checkpoint is not None and tracker is None:
-        return load_tracker(checkpoint, device="cpu")
-    return load_tracker(tracker or by_default, checkpoint=checkpoint, device="cpu")
+        found = load_tracker(checkpoint, device="cpu")
+    elif tracker is None or isinstance(tracker, str):
+        found = load_tracker(tracker or by_default, checkpoint=checkpoint, device="cpu")
+    check_kind(found, "CoTracker's calls")
+    return found
 
 
 class CoTrackerPredictor(_Predictor):

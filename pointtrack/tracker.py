@@ -75,8 +75,6 @@ class Tracker(HubModel):
             if isinstance(name, str | Path)
             else name
         )
-        if not self.network.uses_support:
-            self.options = replace(self.options, support_grid=0)
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from pointtrack.config import TrackerConfig
 from pointtrack.io.outputs import check_outputs
 from pointtrack.models.checkpoint import load_checkpoint
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker, check_kind
 from pointtrack.segment.small import SmallSegmenter
 from pointtrack.segment.small_network import SegmenterConfig
 from train.data.agreed import AgreedClips
@@ -100,6 +100,7 @@ def train_command(
         _segment(out, scene, loop, new_segmenter(segmenter, init), textures, objects, batch, fabric)
         return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
+    check_kind(model, "init")
     bank, held_out_bank = texture_banks(textures)
     # A GPU makes its own clips; otherwise workers do, on the CPU.
     device = "cpu" if loop.workers else fabric.device

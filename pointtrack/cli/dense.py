@@ -30,7 +30,7 @@ class DenseCommand(VideoOptions):
         stride: pixels between neighbouring points; 1 is every pixel.
         frame: the frame on which the points lie.
         out: folder of the results; outputs/NAME_dense where not given.
-        chunk: so many points are tracked together.
+        chunk: so many points are tracked together; as many as suit the tracker where not given.
         memory: gigabytes that features and points may take beside the network, the frames and Python itself.
         resume: go on with a run that was killed.
         states, redetect, regions, smooth: as in `pointtrack track`; then a chunk at a time.
@@ -39,7 +39,7 @@ class DenseCommand(VideoOptions):
     stride: int = 4
     frame: int = 0
     out: str | None = None
-    chunk: int = 1024
+    chunk: int | None = None
     memory: float = 4.0
     resume: bool = False
     states: bool = False

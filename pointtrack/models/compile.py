@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.point_tracker import PointTracker, check_kind
 
 BUCKETS = (64, 256, 1024, 4096)  # numbers of points; beyond, multiples of the last
 IMAGES = 8  # that the encoder takes at once; what is left over goes one by one
@@ -36,6 +36,7 @@ def compile_tracker(tracker: PointTracker, backend: str = "inductor") -> PointTr
         ValueError: a tracker with one window over the whole video, or with `strict_parity`, whose answer depends on
             the very number of points; or no C++ compiler, on a CPU.
     """
+    check_kind(tracker, "compile")
     config = tracker.config
     if config.window.length is None or tracker.inference.strict_parity:
         raise ValueError(

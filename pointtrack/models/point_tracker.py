@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from pointtrack.models.initialization import match_through, repeat_last
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
 from pointtrack.models.tracking_network import TrackingNetwork
-from pointtrack.models.updater import Updater
+from pointtrack.models.updater import FilledUp, Updater
 from pointtrack.models.window import Estimate, Templates, Window, WindowQueries, WindowState
 
 SURE_LOGIT = 6.0  # visibility and confidence of a point on its own query frame
@@ -136,6 +137,42 @@ class PointTracker(TrackingNetwork):
             with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it knows no float16
                 maps.append(torch.cat([own * (weight / length), context * (1 / length)], dim=-1))
         return maps
+
+    @property
+    def shares_batch(self) -> bool:
+        """Not with a fault that depends on the number of points."""
+        return not self.inference.strict_parity
+
+    def hiding(self, filler: Tensor) -> PointTracker:
+        """The same network, in which the (b, n) bool points that only fill up a batch are seen by no other point."""
+        twin = copy.copy(self)
+        twin._modules = {**self._modules, "updater": FilledUp(self.updater, filler)}
+        return twin
+
+    def bytes_per_point(self) -> int:
+        """Memory that a point takes from window to window, beside its estimates: its looks, and its latest ones."""
+        correlation = self.config.correlation
+        patch = (2 * correlation.support_radius + 1) ** 2
+        return 4 * (self.config.encoder.channels * correlation.levels * patch + 2 * self.appearance_channels)
+
+    def bytes_at_work(self, wh: tuple[int, int], points: int) -> int:
+        """Memory that a window of frames of this size and a chunk of points take while they are tracked.
+
+        Features of the window and of the step before it, joined, and filled up; the encoder at work; cells and products
+        of a level twice; and a search for every point over a whole frame.
+        """
+        correlation, channels = self.config.correlation, self.config.encoder.channels
+        frames, (width, height) = self.config.window.length or 1, wh
+        cells = (width // CELL) * (height // CELL)
+        features = (
+            4
+            * channels
+            * sum((width // CELL >> i) * (height // CELL >> i) for i in range(correlation.levels))
+        )
+        if self.looks_through_trunk:
+            features += 2 * self.appearance_channels * cells
+        patch, block = (2 * correlation.support_radius + 1) ** 2, (2 * correlation.radius + 2) ** 2
+        return 5 * frames * features + 8 * points * frames * block * (channels + patch) + 4 * points * cells
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
         """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
@@ -254,6 +291,14 @@ class PointTracker(TrackingNetwork):
 def network_of(tracker: Any) -> PointTracker:
     """The network of what tracks: of a `pointtrack.Tracker`, or a network itself."""
     return getattr(tracker, "network", tracker)
+
+
+def check_kind(network: Any, doing: str) -> None:
+    """Refuse a network of another kind than `PointTracker` for what takes one apart. Raises ValueError."""
+    if not isinstance(network, PointTracker):
+        raise ValueError(
+            f"{doing}: expected a tracker built as CoTracker is, such as small, got {network.config.name}"
+        )
 
 
 def _one_hot(frame: Tensor, frames: int) -> Tensor:

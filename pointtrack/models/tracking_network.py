@@ -21,11 +21,13 @@ class TrackingNetwork(nn.Module):
         uses_support: whether helper points tell it how the rest of the scene moves; otherwise they only cost.
         loop: what cuts windows for it.
         tells_confidence: whether confidence is an answer of its own; where it is not, it repeats the visibility.
+        dense_chunk: so many points are best tracked together where there are very many.
     """
 
     own_config: Any
     uses_support: bool = True
     loop: type[WindowLoop] = WindowLoop
+    dense_chunk: int = 1024
     _inference: InferenceOptions = InferenceOptions()
     _config: Any
 
@@ -48,6 +50,23 @@ class TrackingNetwork(nn.Module):
     def inference(self, options: InferenceOptions) -> None:
         self._config = options.applied_to(self.own_config)
         self._inference = options
+
+    @property
+    def shares_batch(self) -> bool:
+        """Whether several videos may go through it together, each with as many points as the others (`hiding`)."""
+        return False
+
+    def hiding(self, filler: Tensor) -> TrackingNetwork:
+        """The same network, in which the (b, n) bool points that only fill up a batch are seen by no other point."""
+        return self
+
+    def bytes_per_point(self) -> int:
+        """Memory that a point takes from window to window, beside its estimates."""
+        raise NotImplementedError
+
+    def bytes_at_work(self, wh: tuple[int, int], points: int) -> int:
+        """Memory that a window of frames of this size, the model's, and a chunk of points take while they are tracked."""
+        raise NotImplementedError
 
     @property
     def needs_whole_video(self) -> bool:

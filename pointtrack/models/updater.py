@@ -63,3 +63,20 @@ class Updater(nn.Module):
 def _along_time(block: nn.Module, x: Tensor) -> Tensor:
     """(b, t, n, c) -> (b, t, n, c)."""
     return rearrange(block(rearrange(x, "b t n c -> (b n) t c")), "(b n) t c -> b t n c", b=len(x))
+
+
+class FilledUp(nn.Module):
+    """An updater that hides, from everyone, the points that only fill up a batch.
+
+    Args:
+        updater: of the tracker.
+        filler: (b, n) bool. A window has the first so many of the points.
+    """
+
+    def __init__(self, updater: Updater, filler: Tensor):
+        super().__init__()
+        self.updater, self.filler = updater, filler
+
+    def forward(self, tokens: Tensor, hidden: Tensor | None = None, by_proxy: bool = False) -> Tensor:
+        filler = self.filler[:, : tokens.shape[2]]
+        return self.updater(tokens, filler if hidden is None else hidden | filler, by_proxy)

@@ -126,6 +126,7 @@ class ObjectPoints:
         xy = torch.cat(list(points.values()))
         owner = torch.cat([torch.full((len(x),), number) for number, x in points.items()])
         helpers = grid_points(SUPPORT_GRID, self.video.wh)
+        helpers = helpers if self.tracker.uses_support else helpers[:0]
         first, position = len(self._owner), self.order.index(frame)
         self._owner = torch.cat([self._owner, owner, torch.full((len(helpers),), HELPER)])
         self._dropped = torch.cat([self._dropped, torch.zeros(len(xy) + len(helpers), dtype=torch.bool)])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pointtrack.io.atomic import atomic_path
-from pointtrack.models.point_tracker import CELL, PointTracker
+from pointtrack.models.point_tracker import CELL, PointTracker, check_kind
 from pointtrack.models.weight_files import file_sha256
 from pointtrack.onnx.manifest import ENCODER, Manifest, refine_file
 from pointtrack.onnx.steps import EncodeStep, RefineStep, refine_inputs
@@ -55,6 +55,7 @@ def export_graphs(
         ValueError: a size, a number of points or of frames that cannot be, or a tracker with strict_parity.
     """
     needed("onnxscript")
+    check_kind(tracker, "export")
     if tracker.inference.strict_parity:
         raise ValueError(
             "export: expected a tracker without strict_parity, whose fault depends on the number of points"

@@ -95,7 +95,7 @@ def track_video(
         empty = torch.zeros(len(video), 0)
         states = None if options.states is None else PointStates.blank(len(video), 0)
         return Tracks(empty[..., None].expand(-1, -1, 2), empty, empty, queries, video.wh, fps=video.fps, states=states)  # fmt: skip
-    everyone = with_support(queries, video.wh, options.support_grid, options.support_local)
+    everyone = with_support(network, queries, video.wh, options.support_grid, options.support_local)
     stream = build_stream(
         network, everyone, video.wh, video.fps, replace(options, smooth=0), keeps_frames=False
     )

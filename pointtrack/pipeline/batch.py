@@ -8,7 +8,6 @@ On one core of a CPU this gains no time: `python -m benchmarks.batch` measures i
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 from pointtrack.config import WindowConfig
 from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.models.updater import Updater
 from pointtrack.models.window import Estimate
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
 from pointtrack.pipeline.backward import flipped_queries, joined, track_video, turned, without
@@ -44,23 +42,6 @@ class _Pass:
         return self.frames.shape[2], self.frames.shape[1]
 
 
-class _FilledUp(nn.Module):
-    """An updater that hides, from everyone, the points that only fill up a batch.
-
-    Args:
-        updater: of the tracker.
-        filler: (b, n) bool. A window has the first so many of the points.
-    """
-
-    def __init__(self, updater: Updater, filler: Tensor):
-        super().__init__()
-        self.updater, self.filler = updater, filler
-
-    def forward(self, tokens: Tensor, hidden: Tensor | None = None, by_proxy: bool = False) -> Tensor:
-        filler = self.filler[:, : tokens.shape[2]]
-        return self.updater(tokens, filler if hidden is None else hidden | filler, by_proxy)
-
-
 @torch.inference_mode()
 def track_batch(
     tracker: PointTracker,
@@ -80,6 +61,8 @@ def track_batch(
         size: at most so many videos at once.
         backward, support_grid: as in `TrackOptions`.
 
+    A network that takes one video at a time (`TrackingNetwork.shares_batch`) takes one after the other.
+
     Returns:
         Tracks of every video, in order.
 
@@ -94,7 +77,7 @@ def track_batch(
         raise ValueError(f"size: expected 1 video or more at once, got {size}")
     for video, points in zip(videos, queries, strict=True):
         points.check_inside(len(video), video.wh)
-    if tracker.inference.strict_parity:  # with a fault that depends on the number of points
+    if not tracker.shares_batch:
         options = TrackOptions(backward=backward, support_grid=support_grid)
         return [track_video(tracker, *pair, options) for pair in zip(videos, queries, strict=True)]
     passes = []
@@ -144,7 +127,7 @@ def _track_together(tracker: PointTracker, passes: Sequence[_Pass]) -> list[Trac
     filler = places < 0
     # Where a place is filled up, the point of another video tells when: all of them join in the same window.
     frame = torch.where(filler, frame.amax(0), frame)
-    twin = _with_filler(tracker, filler.to(device)) if bool(filler.any()) else tracker
+    twin = tracker.hiding(filler.to(device)) if bool(filler.any()) else tracker
     loop = WindowLoop(twin, frame.to(device), xy.to(device))
     windows: list[TrackedWindow] = []
     length = len(passes[0].frames)
@@ -174,13 +157,6 @@ def _joining(frame: Tensor, window: WindowConfig) -> Tensor:
     if window.length is None:
         return torch.zeros_like(frame)
     return (frame - window.length).div(window.step, rounding_mode="floor").add(1).clamp(min=0)
-
-
-def _with_filler(tracker: PointTracker, filler: Tensor) -> PointTracker:
-    """The same network, with filled-up places hidden; the given one does not change."""
-    twin = copy.copy(tracker)
-    twin._modules = {**tracker._modules, "updater": _FilledUp(tracker.updater, filler)}
-    return twin
 
 
 def _pixels(frames: np.ndarray, device: torch.device, wh: tuple[int, int], rule: str) -> Tensor:

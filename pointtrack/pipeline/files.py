@@ -102,8 +102,9 @@ class _FileRun:
         """Whatever is left to do; the number of frames."""
         with self.opened(None) as source:
             self.wh, self.fps, self.name = source.wh, source.fps, source.name
+            options = self.options
             queries = with_support(
-                self.requested, source.wh, self.options.support_grid, self.options.support_local
+                self.network, self.requested, source.wh, options.support_grid, options.support_local
             )
             about = about_run(self.network, queries, source.wh, self.options) | source.about()
             self.resume = Resume(self.path, about)

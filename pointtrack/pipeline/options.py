@@ -69,7 +69,7 @@ def build_stream(
     """
     options = options or TrackOptions()
     if not bool(queries.support.any()):
-        queries = with_support(queries, wh, options.support_grid, options.support_local)
+        queries = with_support(network, queries, wh, options.support_grid, options.support_local)
     stream: PointStream = WindowStream(network, queries, wh, fps)
     if options.regions is not None:
         stream = RegionStream(

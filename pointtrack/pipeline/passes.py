@@ -45,7 +45,7 @@ def track_dense(
     queries: Queries | int,
     options: TrackOptions | None = None,
     *,
-    chunk: int = 1024,
+    chunk: int | None = None,
     memory: float = 4e9,
     out: str | Path | None = None,
     resume: bool = False,
@@ -61,7 +61,7 @@ def track_dense(
         video: the frames. They may be a memory-mapped array.
         queries: points with their frames, or a stride in pixels: `stride_queries` on frame 0.
         options: which stages there are.
-        chunk: so many points, neighbours in `queries`, are tracked together.
+        chunk: so many points, neighbours in `queries`, are tracked together; by default as many as suit the network.
         memory: bytes that features and points of one pass may take (`chunks_per_pass`), on the device of the tracker;
             the network, the frames, and the tracks where there is no `out`, come on top. One chunk is always tracked.
         out: folder of memory-mapped files for the tracks, read by `open_dense`, also while it is written.
@@ -76,6 +76,7 @@ def track_dense(
         ValueError: a query after the last frame or outside the image, a chunk below 1, `resume` without `out`, or a
             folder to go on in that was made with another video, tracker, points or chunk.
     """
+    chunk = network.dense_chunk if chunk is None else chunk
     if chunk < 1:
         raise ValueError(f"chunk: expected 1 point or more, got {chunk}")
     if resume and out is None:
@@ -136,30 +137,13 @@ def chunks_per_pass(tracker: PointTracker, wh: tuple[int, int], chunk: int, memo
         chunk: points per chunk.
         memory: bytes for all that.
     """
-    config = tracker.config
-    points = chunk + SUPPORT_GRID**2
-    channels, levels = config.encoder.channels, config.correlation.levels
-    frames = config.window.length or 1
-    width, height = model_wh(wh, config)
-    features = 4 * channels * sum((width // 4 >> i) * (height // 4 >> i) for i in range(levels))  # of a frame
-    if tracker.looks_through_trunk:
-        features += 2 * tracker.appearance_channels * (width // 4) * (height // 4)
-    patch = (2 * config.correlation.support_radius + 1) ** 2
-    cells = (2 * config.correlation.radius + 2) ** 2
-    # Looks, asked and latest features; four numbers a frame for each estimate of the last window, of the one before, and
-    # for the rows that both become on their way to the store.
-    estimates = 2 * (config.window.iterations + 1) + ROW_COPIES
-    kept = (
-        HEAP
-        * 4
-        * points
-        * (channels * levels * patch + 2 * tracker.appearance_channels + 4 * frames * estimates)
-    )
-    # Features of the window and of the step before it, joined, and filled up; the encoder at work; cells and products of
-    # a level twice; and a search for every point over a whole frame.
-    working = 5 * frames * features + 8 * points * frames * cells * (channels + patch)
-    working += 4 * points * (width // 4) * (height // 4)
-    return max(1, int((memory - working) // kept))
+    window = tracker.config.window
+    points = chunk + SUPPORT_GRID**2 * tracker.uses_support
+    # Four numbers a frame for each estimate of the last window, of the one before, and for the rows that both become on
+    # their way to the store.
+    estimates = 2 * (window.iterations + 1) + ROW_COPIES
+    kept = HEAP * points * (tracker.bytes_per_point() + 16 * (window.length or 1) * estimates)
+    return max(1, int((memory - tracker.bytes_at_work(model_wh(wh, tracker.config), points)) // kept))
 
 
 def _passes(parts: Sequence[slice], late: Sequence[int], at_once: int) -> Iterator[list[slice]]:
@@ -187,7 +171,8 @@ def _track_chunks(
     Args:
         chunks: their ids are their columns in the store.
     """
-    groups = [with_support(chunk, video.wh, options.support_grid, options.support_local) for chunk in chunks]
+    grids = options.support_grid, options.support_local
+    groups = [with_support(network, chunk, video.wh, *grids) for chunk in chunks]
     told = CallSink(lambda rows: progress(rows.visibility.numel()))
     columns = torch.cat([chunk.ids for chunk in chunks]).numpy()
     stream = _grouped(network, groups, video, options)

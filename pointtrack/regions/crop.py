@@ -104,7 +104,8 @@ class CropStream:
         self.first = int(queries.frame[0])
         self._queries, self._camera, self._update_interval = queries, camera, update_interval
         inside = Queries(queries.frame - self.first, queries.xy - camera.first, queries.ids)
-        self._stream = WindowStream(network, with_support(inside, camera.wh, support_grid), camera.wh, fps)
+        helped = with_support(network, inside, camera.wh, support_grid)
+        self._stream = WindowStream(network, helped, camera.wh, fps)
         sides = zip(camera.wh, model_wh(camera.wh, network.config), strict=True)
         self._edge = torch.tensor([EDGE_PX * side / seen for side, seen in sides])
         # Left and top of the crop on frames that are not final, or whose features are still there.

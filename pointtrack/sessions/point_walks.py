@@ -59,7 +59,8 @@ def walk_points(
     ids = torch.arange(len(xy))
     groups = [ids] if together else list(ids[:, None])
     queries = [Queries(torch.zeros(len(group)), xy[group], group) for group in groups]
-    for group in named_apart([with_support(points, video.wh, SUPPORT_GRID) for points in queries]):
+    helped = [with_support(tracker, points, video.wh, SUPPORT_GRID) for points in queries]
+    for group in named_apart(helped):
         stream.add(group)
     step = tracker.config.window.step
     for start in range(0, len(order), step):

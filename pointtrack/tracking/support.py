@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pointtrack.geometry import grid_points
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.tracking_network import TrackingNetwork
 from pointtrack.tracking.stream import WrappingStream, restored, saved, stage
 from pointtrack.types import Queries, Tracks
 
@@ -63,8 +64,16 @@ def support_queries(
     return Queries(frame, xy, names, support=torch.ones(len(xy)))
 
 
-def with_support(queries: Queries, wh: tuple[int, int], global_size: int = 5, local_size: int = 0) -> Queries:
-    """The points, and `support_queries` behind them."""
+def with_support(
+    network: TrackingNetwork,
+    queries: Queries,
+    wh: tuple[int, int],
+    global_size: int = 5,
+    local_size: int = 0,
+) -> Queries:
+    """The points, and `support_queries` behind them if the network has a use for them."""
+    if not network.uses_support:
+        return queries
     return Queries.concat([queries, support_queries(queries, wh, global_size, local_size)])
 
 

@@ -59,7 +59,7 @@ def test_videos_that_are_alike_share_the_network(tiny_tracker, monkeypatch):
 
 def test_filling_up_is_hidden(tiny_tracker, monkeypatch):
     """Without the mask the answers differ: the test above can fail."""
-    monkeypatch.setattr("pointtrack.pipeline.batch._with_filler", lambda tracker, filler: tracker)
+    monkeypatch.setattr(PointTracker, "hiding", lambda self, filler: self)
     videos, queries = clips()
     found = track_batch(tiny_tracker, videos, queries)
     expected = track(tiny_tracker, videos[1], queries[1])

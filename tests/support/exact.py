@@ -22,6 +22,7 @@ TRACKER = SimpleNamespace(
         name="exact", window=SimpleNamespace(step=STEP), correlation=SimpleNamespace(levels=1)
     ),
     appearance_level=lambda stride: 0,
+    uses_support=True,
 )
 
 

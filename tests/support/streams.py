@@ -92,5 +92,5 @@ def region_stream(
     keeps_frames: bool = True,
 ) -> RequestedStream:
     """A stream with regions; the stage itself is its `inner`."""
-    whole = WindowStream(network, with_support(queries, wh, support_grid), wh, fps)
+    whole = WindowStream(network, with_support(network, queries, wh, support_grid), wh, fps)
     return RequestedStream(RegionStream(whole, options, support_grid=support_grid, keeps_frames=keeps_frames))

@@ -12,7 +12,7 @@ from pointtrack.models.alltracker.flow import Flow, carried
 from pointtrack.models.window import Estimate
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop, parted
 
-MEMO = 2  # windows that are kept for other loops
+MEMO = 4  # windows that are kept for other loops
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class FlowLoop(WindowLoop):
         window = tracker.config.window
         super().__init__(tracker, frame, xy, length=length or window.length + window.step, step=step)
         self._anchors: dict[int, Anchor] = {}
-        # The newest windows of some anchors, shared with loops that hold the same frames and ask for the same anchor.
-        self._memo: dict[int, tuple[int, int, Flow]] = {}
+        # The newest windows, shared with loops that hold the same frames and ask for the same anchor.
+        self._memo: dict[tuple[int, int, int], Flow] = {}  # by anchor, first frame and end
 
     def branch(self, frame: Tensor, xy: Tensor) -> tuple[WindowLoop, list[TrackedWindow]]:
         """Other points on the same features; see `WindowLoop.branch`."""
@@ -131,13 +131,13 @@ class FlowLoop(WindowLoop):
     def _window(self, anchor: Anchor, number: int, frames: list[Tensor], end: int) -> Flow:
         """The next window of an anchor; the one that another loop has just run, if it is the same."""
         length = self.tracker.config.window.length
-        first, last, flow = self._memo.get(number, (-1, -1, None))
-        if flow is not None and first == anchor.next and last == min(end, anchor.next + length):
-            return flow
+        key = number, anchor.next, min(end, anchor.next + length)
+        if key in self._memo:
+            return self._memo[key]
         numbers = (min(i, end - 1) - self.start for i in range(anchor.next, anchor.next + length))
         start = self.tracker.start(anchor.features, length) if anchor.start is None else anchor.start
         flow = self.tracker(anchor.features, [frames[i] for i in numbers], start)
-        self._memo[number] = (anchor.next, min(end, anchor.next + length), flow)
+        self._memo[key] = flow
         if len(self._memo) > MEMO:
             del self._memo[next(iter(self._memo))]
         return flow

@@ -12,10 +12,10 @@ from pointtrack.layers.correlation import channels_last
 from pointtrack.layers.embeddings import time_code
 from pointtrack.layers.precision import narrow
 from pointtrack.models.alltracker.config import CELL, CHANNELS, PAD, AllTrackerConfig
-from pointtrack.models.alltracker.correlation import correlate, pyramid
+from pointtrack.models.alltracker.correlation import WIDTH, correlate, pyramid
 from pointtrack.models.alltracker.encoder import ENCODERS
 from pointtrack.models.alltracker.flow import Flow
-from pointtrack.models.alltracker.loop import FlowLoop
+from pointtrack.models.alltracker.loop import MEMO, FlowLoop
 from pointtrack.models.alltracker.update import ConvHead, Update
 from pointtrack.models.alltracker.upsampling import upsample, upsample_at
 from pointtrack.models.tracking_network import TrackingNetwork
@@ -50,6 +50,7 @@ class AllTracker(TrackingNetwork):
     uses_support = False  # every pixel is tracked, whoever asks
     tells_confidence = True
     loop = FlowLoop
+    dense_chunk = 65536  # one flow serves them all
 
     def __init__(self, config: AllTrackerConfig):
         super().__init__()
@@ -78,6 +79,23 @@ class AllTracker(TrackingNetwork):
     def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
         """(b, t, h, w, c) float32 features of a level."""
         return pyramid[level].float()
+
+    def bytes_per_point(self) -> int:
+        """Memory that a point takes from window to window, beside its estimates."""
+        return 0
+
+    def bytes_at_work(self, wh: tuple[int, int], points: int) -> int:
+        """Memory that a window of frames of this size and a chunk of points take while they are tracked.
+
+        Features of the window and of the step before it; flows with their features, those that are kept for other chunks
+        too; a window at work; and all pixels of a frame.
+        """
+        window, cells = self.config.window, (wh[0] // CELL + 1) * (wh[1] // CELL + 1)
+        frames = (window.length or 1) + window.step
+        features = cells * (
+            frames * self.appearance_channels + (MEMO + 4) * (window.length or 1) * (CHANNELS + 4)
+        )
+        return 4 * (features + cells * (9 * 2 * CELL**2 + 4 * WIDTH))
 
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(b, t, 3, h, w) RGB 0..255 -> one level (b, t, h', w', c): features of the padded frames, in cells of 8 pixels."""

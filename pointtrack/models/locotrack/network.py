@@ -94,6 +94,21 @@ class LocoTrack(TrackingNetwork):
         """(b, t, h, w, c) float32 features of a level."""
         return pyramid[level][:, :, 1:-1, 1:-1].float()
 
+    def bytes_per_point(self) -> int:
+        """Memory that a point takes from window to window, beside its estimates: its looks."""
+        return 4 * (PATCH**2 * sum(MAP_CHANNELS) + MAP_CHANNELS[LOWRES])
+
+    def bytes_at_work(self, wh: tuple[int, int], points: int) -> int:
+        """Memory that a window of frames of this size and a chunk of points take while they are tracked.
+
+        Maps of the window and of the step before it, joined; cells and products of a level for the positions that are
+        refined at a time.
+        """
+        frames, positions = self.config.window.length or 1, max(POSITIONS.values())
+        maps = sum(c * (wh[0] // s) * (wh[1] // s) for c, s in zip(MAP_CHANNELS, STRIDES, strict=True))
+        block = (2 * RADIUS + 2) ** 2 * (max(MAP_CHANNELS) + 2 * PATCH**2)
+        return 4 * (3 * frames * maps + positions * block)
+
     def encode(self, frames: Tensor, wh: tuple[int, int] | None = None) -> list[Tensor]:
         """Features of frames, resized to `wh` first, and one at a time on a CPU.
 
