@@ -45,7 +45,11 @@ if __name__ == "__main__":
     paths = ray.data.from_items([{"video": str(CLIP)}])
     # One process, not more than there are CPUs: Ray Data needs some for itself, and actors that hold all of them wait for ever.
     tracks = paths.map_batches(
-        TrackPoints, fn_constructor_kwargs={"grid": 4}, batch_size=1, concurrency=1, num_cpus=1
+        TrackPoints,
+        fn_constructor_kwargs={"grid": 4},
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=1),
+        num_cpus=1,
     )
     table = tracks.to_pandas()
     print(table.groupby("video")[["frame", "point"]].max())
