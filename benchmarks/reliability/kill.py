@@ -119,9 +119,14 @@ sys.exit(main(["track", video, "--grid", "3", "--flat", "--tracker", weights, "-
 """
 
 
-def kill_runs(kills: int, rng: np.random.Generator) -> dict[str, Counter[str]]:
+RUNS: dict[str, list[str]] = {"flat": [], "flat with states": ["--states"]}
+
+
+def kill_runs(kills: int, rng: np.random.Generator, only: Collection[str]) -> dict[str, Counter[str]]:
     """Kill flat runs at random moments, go on until they end, and compare with a run that was not stopped."""
-    found = {}
+    found: dict[str, Counter[str]] = {}
+    if not set(only) & set(RUNS):
+        return found
     with tempfile.TemporaryDirectory(prefix="pointtrack-kill-") as temporary:
         root = Path(temporary)
         make = """
@@ -135,8 +140,10 @@ write_video(root / "v.mp4", np.stack([np.roll(texture, t, 1) for t in range(60)]
 _weights(root / "w.safetensors")
 """
         _Child(make, [root]).wait()
-        for name, options in {"flat": [], "flat, states": ["--states"]}.items():
-            whole = root / name.replace(", ", "-")
+        for name, options in RUNS.items():
+            if name not in only:
+                continue
+            whole = root / name
             arguments = [root / "v.mp4", root / "w.safetensors", *options]
             began = time.monotonic()
             assert _Child(RESUME, [whole, *arguments]).wait() == 0
@@ -295,7 +302,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="of each writer and of each kind of run")
     parser.add_argument(
-        "--only", help="some writers, comma-separated, or runs; other figures in --out are kept"
+        "--only",
+        help="some writers or runs, comma-separated, or runs for all; other figures in --out are kept",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
@@ -311,7 +319,7 @@ def main() -> int:
     torch.set_num_threads(1)
     chosen = arguments.only.split(",") if arguments.only else [*WRITERS, "runs"]
     writers = kill_writers(arguments.kills, rng, chosen)
-    runs = kill_runs(arguments.kills, rng) if "runs" in chosen else {}
+    runs = kill_runs(arguments.kills, rng, list(RUNS) if "runs" in chosen else chosen)
     if arguments.out is not None and arguments.out.exists() and arguments.only:
         earlier = json.loads(arguments.out.read_text())
         writers = {**{k: Counter(v) for k, v in earlier["writers"].items()}, **writers}
