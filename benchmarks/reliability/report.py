@@ -63,7 +63,8 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
         "## Kills",
         "",
         f"{kill['kills']} kills, half of them SIGKILL and half SIGINT, at random moments of writing over an earlier result, and of runs "
-        f"that are gone on with; {kill['lost']} losses. Earlier: the file from before was there, byte by byte; new: the new one, whole.",
+        f"that are gone on with; {kill['lost']} losses. Earlier: the file from before was there, byte by byte; new: the new one, whole (of "
+        "videos its frames, as encoders do not write the same bits twice).",
         "",
         "| writer | earlier | new | destroyed or gone | full disk | two at a time |",
         "|---|---|---|---|---|---|",
@@ -86,6 +87,7 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
             number for key, number in found.items() if key not in ("kills", "ended in the same tracks")
         )
         lines.append(f"| {name} | {found.get('kills', 0)} | {same} | {others} |")
+    lines += ["", "A run is begun again until it comes to its end; some did so before their kill came."]
     return "\n".join(lines) + "\n"
 
 
