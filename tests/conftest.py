@@ -33,14 +33,16 @@ if not torch.cuda.is_available():
 os.environ["POINTTRACK_CACHE"] = tempfile.mkdtemp(prefix="pointtrack-tests-")
 
 
-# Folders whose files share what takes many seconds to make.
-TOGETHER = {"onnx"}
+# Folders whose files share what takes many seconds to make: graphs, a server with a browser. They begin first, so that no
+# process waits for them in the end.
+TOGETHER = {"onnx", "ui"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:  # with several processes, those of one file, or such a folder, go to one
         folder = item.path.parent
         item.add_marker(pytest.mark.xdist_group(folder.name if folder.name in TOGETHER else str(item.path)))
+    items.sort(key=lambda item: item.path.parent.name not in TOGETHER)
     if torch.cuda.is_available():
         return
     for item in items:

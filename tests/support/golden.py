@@ -31,12 +31,18 @@ def meta_of(path: Path) -> dict[str, Any]:
 
 
 def cases(kind: str) -> list[Any]:
-    """(file, case) of every case of that kind in the folder."""
-    found = [
-        pytest.param(path, case, id=f"{path.stem.removesuffix('_' + kind)}-{case}")
-        for path in sorted(FOLDER.glob(f"cotracker*_{kind}.npz"))
-        for case in meta_of(path)["cases"]
-    ]
+    """(file, case) of every case of that kind in the folder.
+
+    Where there is the same case tracked backward too, whose frames behind the queries are the same, it alone is quick.
+    """
+    found = []
+    for path in sorted(FOLDER.glob(f"cotracker*_{kind}.npz")):
+        names = meta_of(path)["cases"]
+        for case in names:
+            marks = [pytest.mark.long] if f"{case}_backward" in names else []
+            found.append(
+                pytest.param(path, case, id=f"{path.stem.removesuffix('_' + kind)}-{case}", marks=marks)
+            )
     missing = pytest.mark.skip(reason=f"no golden outputs in {FOLDER}; set POINTTRACK_FIXTURES")
     return found or [pytest.param(None, None, marks=missing)]
 

@@ -140,7 +140,7 @@ export function askForExport(app) {
   const labels = h("input", { type: "checkbox", id: "export-labels", onchange: tell });
   const sessions = h("input", { type: "checkbox", checked: true, id: "export-sessions", onchange: tell });
   const ranged = h("input", { type: "checkbox", id: "export-range", checked: state.view.in !== null || state.view.out !== null, disabled: state.view.in === null && state.view.out === null, onchange: tell });
-  const command = h("div", { class: "command", tabindex: "0", "aria-label": "Command line" }, h("code", {}));
+  const command = h("div", { class: "command", role: "group", tabindex: "0", "aria-label": "Command line" }, h("code", {}));
   const results = h("div", { id: "export-results" });
   const go = h("button", { type: "button", class: "main", id: "export-go", onclick: begin }, "Export");
   /** @returns {any} */
