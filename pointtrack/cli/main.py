@@ -28,14 +28,14 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pointtrack` with the given arguments (by default those of the process); returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] in (["--version"], ["-V"]):
+        print(f"pointtrack {__version__}")
+        return 0
     commands, entries = registry.commands(), entry_points()
     if " ".join(arguments[:2]) in commands:
         arguments[:2] = [" ".join(arguments[:2])]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview(commands, entries))
-        return 0
-    if arguments[0] in ("--version", "-V"):
-        print(f"pointtrack {__version__}")
         return 0
     if arguments[0].partition("=")[0].replace("-", "_") == "__print_completion":
         return _print_completion(arguments, commands)
