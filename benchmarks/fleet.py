@@ -4,11 +4,13 @@ python -m benchmarks.fleet --videos 12 --frames 48 --points 20
 
 Both track the same videos with one process and the same threads; the loop reads, tracks and saves, a batch also watches
 its worker, finds cuts, measures, and keeps a ledger. The start of the worker (its imports, its model) is told apart.
+On a machine that has other work: python -m benchmarks.fleet --busy
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -21,6 +23,12 @@ import pointtrack as pt
 from benchmarks.machine import machine, moving_texture, parse_wh, save_figures, use_threads
 from pointtrack.cli.runner import run_command
 from pointtrack.fleet import JobOptions, RunOptions, batch, read_ledger
+from pointtrack.fleet.job import Job, JobSetup
+from pointtrack.fleet.ledger import LedgerWriter
+from pointtrack.fleet.manifest import read_source
+from pointtrack.fleet.memory import memory_of
+from pointtrack.fleet.output import Output
+from pointtrack.fleet.worker import CHECK_SECONDS
 
 Clocks = tuple[float, float]
 
@@ -103,6 +111,66 @@ def bench(
     save_figures(figures, out)
 
 
+def bench_busy(
+    videos: int = 4,
+    frames: int = 48,
+    wh: str = "320x192",
+    grid: int = 20,
+    tracker: str = "small",
+    out: Path = Path("outputs/bench_fleet_busy.json"),
+) -> None:
+    """The same for a machine that has other work: both ways by turns in this process, video by video, in processor time.
+
+    What the driver does beside it, a look at the worker's memory now and then, is measured apart.
+
+    Args:
+        videos: number of videos, each done both ways.
+        frames: length of each.
+        wh: size of the frames.
+        grid: points per side.
+        tracker: name of a tracker, or its .safetensors file.
+        out: JSON file for the figures.
+    """
+    use_threads(1)
+    size = parse_wh(wh)
+    job = JobOptions(tracker=tracker, device="cpu", grid=grid)
+    model = pt.Tracker(tracker, device="cpu")
+    by_hand, as_job = 0.0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        clips, results = Path(folder) / "clips", Path(folder) / "results"
+        clips.mkdir()
+        for i in range(videos + 1):
+            length = frames if i else 8  # the first one warms up
+            pt.write_video(clips / f"{i:03d}.mp4", pt.Video(moving_texture(length, size)))
+        worker = Job(JobSetup(str(results), job, "bench"))
+        worker.warm_up()
+        ledger = LedgerWriter(Output(results), "bench")
+        for number, task in enumerate(read_source(clips, job)):
+            marks = [time.process_time()]
+            video = pt.read_video(task.video)
+            pt.save_tracks(Path(folder) / "by_hand.npz", model.track(video, pt.grid_queries(video, grid)))
+            marks.append(time.process_time())
+            ledger.add(worker.run(task, 1))
+            marks.append(time.process_time())
+            if number:
+                by_hand, as_job = by_hand + marks[1] - marks[0], as_job + marks[2] - marks[1]
+        began = time.process_time()
+        for _ in range(200):
+            memory_of(os.getpid())
+        watching = (time.process_time() - began) / 200 / CHECK_SECONDS
+    print(
+        f"by hand {by_hand / videos:.3f} s of a core, as a job {as_job / videos:.3f} s a video ({as_job / by_hand - 1:+.1%}); "
+        f"watching a worker takes {watching:.2%} of a core"
+    )
+    figures = {
+        "by_hand_core_s": by_hand / videos,
+        "job_core_s": as_job / videos,
+        "watching": watching,
+        **machine(),
+    }
+    save_figures(figures, out)
+
+
 def as_a_batch(clips: Path, results: Path, job: JobOptions) -> list[Clocks]:
     """Do them with one worker; the clocks at the end of each. The first ends after the start of the worker."""
     marks: list[Clocks] = []
@@ -129,4 +197,6 @@ def between(first: Clocks, last: Clocks, videos: int) -> Clocks:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: bench, sys.argv[1:], "benchmarks.fleet"))
+    ways = {"--busy": bench_busy}
+    chosen = ways.get(sys.argv[1], bench) if len(sys.argv) > 1 else bench
+    sys.exit(run_command(lambda: chosen, sys.argv[1 + (chosen is not bench) :], "benchmarks.fleet"))
