@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 SHIPPED = {
     "small": WEIGHTS / "pointtrack_small.safetensors",
-    # The same weights, whose first guess looks through a pretrained trunk as well.
-    "joint": WEIGHTS / "pointtrack_joint.safetensors",
 }
 # How the published models are called elsewhere.
 ALIASES = {

@@ -30,7 +30,6 @@ PURPOSES = {
 }
 SHIPPED_PURPOSES = {
     "small": "comes with pointtrack: any number of points, videos of any length, cameras",
-    "joint": "comes with pointtrack: the same, for what turns and bends, as animals do; less exact on small things",
     "segmenter": "comes with pointtrack: outlines that follow the points",
 }
 
