@@ -102,7 +102,7 @@ def ask_about(segmenter: Segmenter, example: PictureExample) -> Iterator[Picture
         embedding = segmenter.encode(example.picture)
 
     def answer(prompt: Prompt) -> ObjectResult:
-        return answer_prompt(segmenter, example.picture, embedding, prompt)
+        return answer_prompt(segmenter, embedding, prompt)
 
     for number, truth in enumerate(example.masks):
 
@@ -111,7 +111,7 @@ def ask_about(segmenter: Segmenter, example: PictureExample) -> Iterator[Picture
 
         clicks = simulate_clicks(truth, CLICKS, clicked)  # type: ignore[arg-type]
         first = answer(_prompt(clicks[:1]))
-        readings = answer_prompt_variously(segmenter, example.picture, embedding, _prompt(clicks[:1]))
+        readings = answer_prompt_variously(segmenter, embedding, _prompt(clicks[:1]))
         ys, xs = np.nonzero(truth)
         box = Prompt(box=[xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5])  # type: ignore[arg-type]
         overlap: Callable[[ObjectResult], float] = lambda found, truth=truth: _overlap(found, truth)  # type: ignore[misc]  # noqa: E731

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pointtrack.objects.boundary import OutlineRules, refine_outline
+from pointtrack.objects.boundary import OutlineRules
 from pointtrack.objects.corrections import corrected, not_larger
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.memory import Recollection
@@ -202,41 +202,29 @@ def find_again(
 
 
 def answer_prompt(
-    segmenter: Segmenter,
-    frame: np.ndarray,
-    embedding: Embedding,
-    prompt: Prompt,
-    before: Tensor | None = None,
-    *,
-    outline: OutlineRules | None = None,
+    segmenter: Segmenter, embedding: Embedding, prompt: Prompt, before: Tensor | None = None
 ) -> ObjectResult:
     """What a person's prompt means on a frame; every click is honoured.
 
     Args:
         segmenter: answers.
-        frame, embedding: (h, w, 3) uint8 RGB, and what the segmenter sees of it.
+        embedding: what the segmenter sees of the frame.
         prompt: points or a box.
         before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`).
-        outline: how the outlines of a `coarse` segmenter are moved; by default `OutlineRules()`.
     """
     # A single click may mean a part, an object or a group; anything more is clear.
     several = len(prompt.points) == 1 and prompt.box is None and before is None
-    answers = answer_prompt_variously(
-        segmenter, frame, embedding, prompt, before, several=several, most=1, outline=outline
-    )
-    return answers[0]
+    return answer_prompt_variously(segmenter, embedding, prompt, before, several=several, most=1)[0]
 
 
 def answer_prompt_variously(
     segmenter: Segmenter,
-    frame: np.ndarray,
     embedding: Embedding,
     prompt: Prompt,
     before: Tensor | None = None,
     *,
     several: bool = True,
     most: int = 3,
-    outline: OutlineRules | None = None,
 ) -> list[ObjectResult]:
     """All that a person's prompt may mean on a frame, the best first; arguments as of `answer_prompt`.
 
@@ -246,8 +234,6 @@ def answer_prompt_variously(
     """
     if before is not None:
         prompt = replace(prompt, mask_logits=segmenter.as_low(before))
-    # Of one click too little is known of where the object ends: colours would take in shadows and what lies beside it.
-    one_click = len(prompt.points) == 1 and prompt.box is None and before is None
     candidates = segmenter.decode(embedding, prompt, several=several)
     inside, beside = prompt.points[prompt.labels], prompt.points[~prompt.labels]
     values = [
@@ -260,13 +246,8 @@ def answer_prompt_variously(
         if len(inside):  # what no click is in is seldom meant
             meant = pieces_with(logits > 0, inside)
             logits = torch.where(meant, logits, logits.clamp(max=-1)) if meant.any() else logits
-        allowed = torch.ones_like(logits, dtype=torch.bool)
         if prompt.box is not None:
-            allowed = around_box(prompt.box, embedding.wh)
-            logits = torch.where(allowed, logits, logits.clamp(max=-1))
-        if segmenter.coarse and not one_click:
-            sharp = allowed & refine_outline(frame, logits > 0, inside=inside, outside=beside, rules=outline)
-            logits = torch.where(sharp, logits.clamp(min=1), logits.clamp(max=-1))
+            logits = torch.where(around_box(prompt.box, embedding.wh), logits, logits.clamp(max=-1))
         corrects = before if prompt.box is None else None  # a box begins anew
         if corrects is not None:
             changed = corrected(corrects, logits > 0, prompt.points, prompt.labels)

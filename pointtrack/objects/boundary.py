@@ -31,6 +31,8 @@ class OutlineRules:
             with its pixels.
         least_overlap: a refined mask that overlaps the rough one less is not believed: colours that tell nothing give the
             whole belt to one side, which leaves a round object about 0.42 either way.
+        proved, gain: outlines of an object are refined where on the frame whose mask is known that gives at least this
+            overlap, and so much more than the segmenter's answer has.
 
     Raises:
         ValueError: a number that is not positive.
@@ -46,6 +48,8 @@ class OutlineRules:
     cut_px: int = 400
     learn_px: int = 200
     least_overlap: float = 0.5
+    proved: float = 0.8
+    gain: float = 0.05
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -44,18 +44,14 @@ class PointEngine:
     def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
         """What the segmenter makes of a prompt; see `Engine.answer`."""
         embedding = self._embedding(video, frame)
-        return answer_prompt(
-            self.segmenter, video.frames[frame], embedding, prompt, before, outline=self.config.outline
-        )
+        return answer_prompt(self.segmenter, embedding, prompt, before)
 
     def answers(
         self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
     ) -> list[ObjectResult]:
         """All that a prompt may mean; see `Engine.answers`."""
         embedding = self._embedding(video, frame)
-        return answer_prompt_variously(
-            self.segmenter, video.frames[frame], embedding, prompt, before, outline=self.config.outline
-        )
+        return answer_prompt_variously(self.segmenter, embedding, prompt, before)
 
     def walk(
         self,

@@ -263,7 +263,8 @@ class ObjectPropagator:
         """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points alone.
 
         Where its surroundings have its colours thin parts must be kept; elsewhere that would keep what is wrong. None where
-        the answer is nearer to the mask as it is: there colours would make things worse.
+        colours do not find nearly the whole object, clearly better than the segmenter: what they get wrong, the memory
+        learns.
         """
         own, belt = points_inside(mask, INSIDE), belt_around(mask, BELT)
         beside = points_inside(belt, AROUND) if belt.any() else own[:0]
@@ -278,7 +279,8 @@ class ObjectPropagator:
             refine_outline(picture, coarse, way, inside=own, outside=beside, rules=rules) for way in ways
         ]
         right = [overlap(one, mask) for one in drawn]
-        return ways[int(np.argmax(right))] if max(right) > overlap(coarse, mask) else None
+        proved = max(rules.proved, overlap(coarse, mask) + rules.gain)
+        return ways[int(np.argmax(right))] if max(right) >= proved else None
 
     def _grid(self, frame: int, embedding: Embedding | None) -> Embedding:
         """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them.

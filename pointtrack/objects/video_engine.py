@@ -95,7 +95,7 @@ class VideoEngine:
         """
         if self.own_answers and 0 <= frame < len(video):
             encoded = self._encoded(video, frame)
-            return answer_prompt(self._segmenter, video.frames[frame], encoded, prompt, before)
+            return answer_prompt(self._segmenter, encoded, prompt, before)
         return self.answers(video, frame, prompt, before)[0]
 
     def answers(
@@ -107,7 +107,7 @@ class VideoEngine:
         check_inside(prompt, video.wh)
         if self.own_answers:
             encoded = self._encoded(video, frame)
-            return answer_prompt_variously(self._segmenter, video.frames[frame], encoded, prompt, before)
+            return answer_prompt_variously(self._segmenter, encoded, prompt, before)
         if before is None:
             masks, scores = self._asked(video, frame, prompt)
         else:
