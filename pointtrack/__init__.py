@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pointtrack.states.stream import StateOptions
     from pointtrack.tracker import Tracker
     from pointtrack.tracking.queries import corner_queries, grid_queries
-    from pointtrack.tracking.smooth import smooth_tracks
     from pointtrack.types import Masks, PointState, Queries, Tracks, Video
     from pointtrack.viz.masks import draw_masks
     from pointtrack.viz.tracks import draw_tracks
@@ -55,7 +54,6 @@ _MODULES = {
     "save_masks": "io.masks",
     "save_tracks": "io.tracks",
     "segment_tracks": "objects.from_tracks",
-    "smooth_tracks": "tracking.smooth",
     "write_video": "io.video",
 }
 
@@ -85,7 +83,6 @@ __all__ = [
     "save_masks",
     "save_tracks",
     "segment_tracks",
-    "smooth_tracks",
     "write_video",
 ]
 

@@ -36,7 +36,6 @@ PUBLIC = [
     "save_masks",
     "save_tracks",
     "segment_tracks",
-    "smooth_tracks",
     "write_video",
 ]
 
@@ -61,7 +60,7 @@ print(json.dumps([before, state(), [name for name in ("train", "evaluation") if 
 
 
 def test_public_names():
-    assert sorted(pointtrack.__all__) == PUBLIC and len(PUBLIC) <= 27
+    assert sorted(pointtrack.__all__) == PUBLIC and len(PUBLIC) <= 26
     assert not [name for name in PUBLIC if not hasattr(pointtrack, name)]
 
 
