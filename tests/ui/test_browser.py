@@ -198,6 +198,7 @@ def test_by_keys_alone(server, open_page):
         page.press("Shift+ArrowLeft")
     page.press("Enter")
     page.until(f"app.state.history.now === {steps + 1}")
+    page.until("app.selection !== null")  # the answer comes after the state
     page.press("Escape")
     page.press("h")
     page.until("app.state.view.hidden.length === 1")
