@@ -138,31 +138,28 @@ class Trunk(nn.Module):
 
     def _beside_each_other(self, frames: Tensor) -> Tensor:
         h, w = frames.shape[-2:]
-        coarsest = self.strides[-1]
-        if self.scale < 1:
-            return self._smaller(frames)
-        padded = F.pad(frames, (0, -w % coarsest, 0, -h % coarsest), mode="replicate")
+        seen, wide = self._seen(frames)
         parts = []
-        for stride, x in zip(self.strides, self.maps(padded), strict=True):
+        for x in self.maps(seen):
             x = x.float()
             x = unit(x - x.mean((2, 3), keepdim=True))
-            wide = F.interpolate(x, scale_factor=stride // CELL, mode="bilinear", align_corners=False)
-            parts.append(unit(wide)[..., : h // CELL, : w // CELL])
+            x = F.interpolate(x, size=wide, mode="bilinear", align_corners=False)
+            parts.append(unit(x)[..., : h // CELL, : w // CELL])
         return torch.cat(parts, dim=1)
 
-    def _smaller(self, frames: Tensor) -> Tensor:
-        """As `_beside_each_other`, from smaller frames; their edges lie on the edges of the frames."""
+    def _seen(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """What the trunk looks at, sides multiples of the coarsest stride, and the cells (h, w) that its maps are brought to.
+
+        Frames are filled up behind, or made smaller: then their edges lie on the edges of what is seen.
+        """
         h, w = frames.shape[-2:]
         coarsest = self.strides[-1]
-        size = [max(1, round(side * self.scale / coarsest)) * coarsest for side in (h, w)]
-        small = F.interpolate(frames, size=size, mode="bilinear", align_corners=False, antialias=True)
-        parts = []
-        for x in self.maps(small):
-            x = x.float()
-            x = unit(x - x.mean((2, 3), keepdim=True))
-            wide = F.interpolate(x, size=(h // CELL, w // CELL), mode="bilinear", align_corners=False)
-            parts.append(unit(wide))
-        return torch.cat(parts, dim=1)
+        if self.scale < 1:
+            size = [max(1, round(side * self.scale / coarsest)) * coarsest for side in (h, w)]
+            smaller = F.interpolate(frames, size=size, mode="bilinear", align_corners=False, antialias=True)
+            return smaller, (h // CELL, w // CELL)
+        padded = F.pad(frames, (0, -w % coarsest, 0, -h % coarsest), mode="replicate")
+        return padded, (padded.shape[-2] // CELL, padded.shape[-1] // CELL)
 
 
 def strided(x: Tensor, convolution: nn.Conv2d) -> Tensor:

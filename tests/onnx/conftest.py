@@ -45,7 +45,7 @@ def small_config(kind: str) -> TrackerConfig:
         return TrackerConfig(
             name=kind,
             input_wh=WH,
-            encoder=replace(encoder, trunk_stride=16 if kind == "joint" else 0),
+            encoder=replace(encoder, trunk_stride=16 if kind == "joint" else 0, trunk_scale=2 / 3),
             correlation=CorrelationConfig(levels=2, radius=2, support_radius=1, hidden=16, channels=8),
             transformer=transformer,
             window=WindowConfig(length=8, step=4, iterations=2, search_radius=3),
