@@ -1,0 +1,138 @@
+"""Files on the server: what is exported, uploaded and seen of folders, and nothing else."""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+import pointtrack as pt
+from pointtrack.io.video import write_video
+from pointtrack.ui.folders import safe_name
+from tests.support.numbered import number_in
+from tests.support.ui_client import RED, SCENE, Client
+
+
+def test_exports_are_those_of_the_library(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("points.grid", frame=0, size=2)
+    client.act("view", changes={"names": {"o1": "red"}})
+    client.run(direction="both")
+    project = client.desk.projects()[0]
+    told: list[dict[str, Any]] = []
+    project.notify = told.append
+    wanted = {"tracks": ["npz", "csv"], "masks": ["coco", "ytvis", "davis", "cutout"], "videos": ["mp4"]}
+    client.post("export", **wanted, sessions=True, stop=8)
+    client.wait(lambda: any(event["type"] == "export" for event in told))
+    done = next(event for event in told if event["type"] == "export")
+    assert "error" not in done
+    folder = Path(done["folder"])
+    assert np.array_equal(
+        pt.load_tracks(folder / "squares.npz").xy.numpy(), project.points.known(0, 8).xy.numpy()
+    )
+    masks = pt.load_masks(folder / "squares_ytvis.json")
+    assert np.array_equal(masks.masks.numpy(), project.objects.masks(0, 8).masks.numpy()) and masks.names == (
+        "red",
+    )
+    assert len(pt.read_video(folder / "squares_drawn.mp4")) == 8
+    names = {row["name"] for row in done["files"]}
+    assert {
+        "squares.csv",
+        "squares_davis",
+        "squares_cutout.webm",
+        "squares_points.npz",
+        "squares_objects.npz",
+    } <= names
+    zipped = client.http.get(f"{client.base}/exports/{done['id']}/squares_davis")
+    assert len(zipfile.ZipFile(BytesIO(zipped.content)).namelist()) >= 8
+    assert any("pointtrack track" in line and "--export csv" in line for line in done["commands"])
+    for path in (f"exports/{done['id']}/..%2F..%2Fjournal.jsonl", "exports/../journal.jsonl", "exports/a/b"):
+        assert client.http.get(f"{client.base}/{path}").status_code == 404
+    assert "expected some of" in client.post("export", 400, tracks=["docx"])["error"]
+    assert "at least one" in client.post("export", 400)["error"]
+
+
+def test_the_drawn_video_keeps_the_sound(client, videos, models, tmp_path):
+    path = videos / "loud.mp4"
+    with av.open(str(path), "w") as container:
+        picture, sound = container.add_stream("libx264", rate=10), container.add_stream("aac", rate=44100)
+        picture.width, picture.height, picture.pix_fmt = 80, 60, "yuv420p"
+        for frame in SCENE.video.frames:
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(picture.encode(None))
+        for start in range(0, 44100, 1024):
+            wave = np.sin(np.arange(start, start + 1024) * 0.06).astype(np.float32)[None]
+            samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
+            samples.rate, samples.pts = 44100, start
+            container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    loud = Client(client.desk, path)
+    loud.act("points.add", frame=0, xy=[RED])
+    loud.post("export", videos=["mp4"])
+    project = next(one for one in client.desk.projects() if one.path == path)
+    loud.wait(lambda: any(project.store.folder.glob("exports/*/loud_drawn.mp4")) and not project.worker.runs)
+    with av.open(str(next(project.store.folder.glob("exports/*/loud_drawn.mp4")))) as container:
+        assert len(container.streams.audio) == 1
+        assert float(container.streams.audio[0].duration * container.streams.audio[0].time_base) > 0.9
+
+
+def test_uploads_are_checked_named_safely_and_bounded(new_client, videos):
+    client = new_client(most_upload_bytes=100_000, most_uploads=2)
+    good = (videos / "other.mp4").read_bytes()
+    answer = client.http.post("/api/upload?name=..%2F..%2F<b>up</b>.mp4", content=good)
+    path = Path(answer.json()["path"])
+    assert path.parent == client.desk.uploads and path.read_bytes() == good and "<" not in path.name
+    for content, words in ((b"no video at all", "expected a video"), (b"", "whole file")):
+        answer = client.http.post("/api/upload?name=a.mp4", content=content)
+        assert answer.status_code == 400 and words in answer.json()["error"]
+    answer = client.http.post("/api/upload?name=a.mp4", content=bytes(100_001))
+    assert answer.status_code == 413
+    answer = client.http.post("/api/upload?name=a.mp4", content=(bytes(10_000) for _ in range(20)))
+    assert answer.status_code == 400 and "got more" in answer.json()["error"]
+    assert client.http.post("/api/upload?name=b.mp4", content=good).status_code == 200
+    assert "at most 2 files" in client.http.post("/api/upload?name=c.mp4", content=good).json()["error"]
+    assert len(list(client.desk.uploads.iterdir())) == 2
+
+
+def test_nothing_outside_of_the_folders_is_seen(client, videos, tmp_path):
+    secret = tmp_path / "secret"
+    write_video(secret / "secret.mp4", SCENE.video)
+    (videos / "link.mp4").symlink_to(secret / "secret.mp4")
+    (videos / "linked").symlink_to(secret)
+    (videos / "within.mp4").symlink_to(videos / "other.mp4")
+    listed = client.http.get("/api/browse", params={"path": str(videos)}).json()["entries"]
+    assert [row["name"] for row in listed] == ["other.mp4", "squares.mp4", "within.mp4"]
+    for path in (secret / "secret.mp4", videos / "link.mp4", videos / "linked" / "secret.mp4", videos / ".." / "secret", "/etc/passwd", "\0"):  # fmt: skip
+        answer = client.http.post("/api/open", json={"path": str(path)})
+        assert answer.status_code == 403 and "inside of" in answer.json()["error"], path
+        assert client.http.get("/api/browse", params={"path": str(path)}).status_code == 403
+    assert client.http.post("/api/live", json={"source": str(secret / "secret.mp4")}).status_code == 403
+    assert client.http.post("/api/live", json={"source": "file:///etc/passwd"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.mp4", "a.mp4"), ("../x/.hidden.mp4", "hidden.mp4"), ("..", "video"), ("C:\\v\\ü ñ.mov", "ü ñ.mov"), ("\"><script>.webm", "script.webm")],
+)  # fmt: skip
+def test_names_of_uploads(name, expected):
+    assert safe_name(name) == expected
+
+
+def test_20_000_frames_are_there_in_any_order(client, long_video):
+    (client.desk.uploads / "long.mp4").write_bytes(long_video.read_bytes())
+    long = Client(client.desk, client.desk.uploads / "long.mp4")
+    assert long.state0["frames"] == 20_000
+    for frame in (0, 19_999, 12_345, 12_346, 3, 7_000, 6_999):
+        content = long.http.get(f"{long.base}/frame/{frame}").content
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        assert number_in(picture) == frame
+    long.act("points.add", frame=12_000, xy=[[20, 20]])
+    long.run(direction="both", start=11_990, stop=12_010)
+    assert len(long.get("lanes?bins=400")["groups"]) == 1
+    (client.desk.uploads / "long.mp4").unlink()
