@@ -16,7 +16,7 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.every import EveryNth
 from pointtrack.pipeline.files import Opener, track_file
 from pointtrack.pipeline.options import TrackOptions
-from pointtrack.pipeline.resume import state_path
+from pointtrack.pipeline.resume import frames_done, state_path
 from pointtrack.pipeline.run import replay
 from pointtrack.pipeline.sinks import CallSink, LogSink, Sink, SmoothSink, VideoSink
 from pointtrack.system import machine_memory
@@ -82,15 +82,23 @@ def describe(estimate: RunEstimate, frames: int | None, *, flat: bool, states: b
 
 
 def print_tracked(
-    tracker: PointTracker, points: int, frames: int, wh: tuple[int, int], seconds: float
+    tracker: PointTracker,
+    points: int,
+    frames: int,
+    wh: tuple[int, int],
+    seconds: float,
+    gone_on: int | None = None,
 ) -> None:
-    """Say what was tracked, by what, and how fast."""
+    """Say what was tracked, by what, and how fast; `gone_on` is how many frames a run tracked that went on with another."""
     device = next(tracker.parameters()).device
     print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
-    print(
-        f"tracked   {points} points through {frames} frames of {wh[0]} x {wh[1]} in "
-        f"{seconds:.1f} s: {frames / seconds:.1f} frames per second"
-    )
+    tracked = f"tracked   {points} points through {frames} frames of {wh[0]} x {wh[1]}"
+    if gone_on == 0:
+        print(f"{tracked}, all by the run before")
+        return
+    counted = frames if gone_on is None else gone_on
+    part = "" if gone_on is None else f"; this run {gone_on} frames"
+    print(f"{tracked}{part} in {seconds:.1f} s: {counted / seconds:.1f} frames per second")
 
 
 def track_flat(
@@ -116,7 +124,8 @@ def track_flat(
         print_estimate(network, queries, wh, count, options, flat=True)
         print(f"growing   {spilled}", flush=True)
         late = int(queries.frame.max()) if options.backward and len(queries) else 0
-        total = None if count is None else count + (late + 1 if late else 0)
+        before = frames_done(spilled) if resume else 0
+        total = None if count is None else count + (late + 1 if late else 0) - before
     with VideoSink(target, source, style) as video, Bar(total) as bar:
         sinks: list[Sink] = [CallSink(tally.add), video]
         smoothed = target.with_name(f"{target.stem}_smooth.tracks")
@@ -129,7 +138,8 @@ def track_flat(
         )  # fmt: skip
         for sink in sinks:
             sink.close()
-    print_tracked(network, len(queries), frames, wh, time.perf_counter() - began)
+    gone_on = bar.n if before else None
+    print_tracked(network, len(queries), frames, wh, time.perf_counter() - began, gone_on)
     tally.print()
     print(f"video     {target}")
     print(f"tracks    {spilled_to_npz(spilled, saved)}")
@@ -160,14 +170,16 @@ def track_flat_sparsely(
         wh, count = source.wh, source.frame_count
         print_estimate(network, queries, wh, count, options, flat=True)
         print(f"growing   {spilled}", flush=True)
-    with Bar(count) as bar:
+        before = frames_done(spilled) if resume else 0
+    with Bar(None if count is None else count - before) as bar:
         kept = track_file(
             network, thinned, thinned.queries, spilled, replace(options, smooth=0),
             resume=resume, progress=bar.update,
         )  # fmt: skip
     tracks = thinned.spread(load_tracks(spilled))
     print(f"frames    {kept} of {len(tracks)} are tracked, those between are interpolated")
-    print_tracked(network, len(queries), len(tracks), wh, time.perf_counter() - began)
+    gone_on = bar.n if before else None
+    print_tracked(network, len(queries), len(tracks), wh, time.perf_counter() - began, gone_on)
     tally = StateTally()
     tally.add(tracks)
     tally.print()

@@ -30,6 +30,16 @@ def state_path(path: str | Path) -> Path:
     return Path(f"{path}.state")
 
 
+def frames_done(path: str | Path) -> int:
+    """How many frames the run has done that was killed while it wrote to `path`, ahead and back; 0 where there was none."""
+    place = state_path(path)
+    if not place.exists():
+        return 0
+    state = read_state(place, torch.device("cpu"))
+    ahead = state["total"] if state["phase"] != "ahead" else 0
+    return int(ahead + (state.get("frames") or 0))
+
+
 class Resume:
     """The state of a run beside its file.
 

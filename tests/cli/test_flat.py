@@ -152,12 +152,13 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     code, (_, error), _ = run("killed", "--grid", 3, "--resume", "--states")
     assert code == 2 and "states: none before, given now" in error
     monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("tracked again"))
-    assert run("killed", "--grid", 3, "--resume")[0] == 0
+    code, (said, _), _ = run("killed", "--grid", 3, "--resume")
+    assert code == 0 and "9 points through 6 frames of 64 x 48, all by the run before" in said
     tracks, wanted = pt.load_tracks(out.with_suffix(".npz")), pt.load_tracks(expected.with_suffix(".npz"))
     assert tracks.xy.equal(wanted.xy)
 
 
-def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_path, monkeypatch):
+def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_path, monkeypatch, capsys):
     path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
     tracker = ["--tracker", str(tiny_tracker_file)]
     points = ["--points", "0,10,20", "0,12,21", "0,50,30", "--regions", "32x24"]
@@ -184,9 +185,20 @@ def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_p
     monkeypatch.setattr(RegionStream, "push", lambda self, frame: pushed.append(frame) or push(self, frame))
     assert main("flat", "--resume") == 0
     assert len(pushed) == 4, "from the state on, which was written with the second window"
+    assert "3 points through 16 frames of 64 x 48; this run 4 frames in " in capsys.readouterr().out
     assert main("whole") == 0
     resumed, whole = (pt.load_tracks(tmp_path / name / "a.npz") for name in ("flat", "whole"))
     assert same(resumed, whole) and len(whole) == 16
+
+
+def test_the_summary_counts_this_run_only(tiny_tracker, capsys):
+    for gone_on, words in (
+        (None, "frames of 64 x 48 in 4.0 s: 25.0 frames per second"),
+        (8, "frames of 64 x 48; this run 8 frames in 4.0 s: 2.0 frames per second"),
+        (0, "frames of 64 x 48, all by the run before"),
+    ):
+        cli_flat.print_tracked(tiny_tracker, 3, 100, (64, 48), 4.0, gone_on)
+        assert capsys.readouterr().out.endswith(f"tracked   3 points through 100 {words}\n")
 
 
 def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
