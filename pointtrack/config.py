@@ -148,6 +148,10 @@ class InitializationConfig:
         far: what a match costs per squared cell from where the point is expected.
         regained: what a match elsewhere in the frame needs.
         better: by how much it must be above that of the best cell nearby: things look alike, and rarely does one jump.
+        ride: below it, wherever it was looked for, a point moves as its neighbours do; -1 for never.
+        lead: above it a neighbour's motion counts.
+        snap: what a match near where the neighbours lead needs.
+        reach: standard deviation of the weight of neighbours, in cells between the places they were asked for.
     """
 
     query_share: float = 0.6
@@ -157,6 +161,10 @@ class InitializationConfig:
     far: float = 0.006
     regained: float = 0.85
     better: float = 0.2
+    ride: float = -1.0
+    lead: float = 0.65
+    snap: float = 0.6
+    reach: float = 22.0
 
 
 @dataclass(frozen=True)

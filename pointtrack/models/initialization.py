@@ -1,11 +1,13 @@
 """Where a window starts from: where points were last, or where a search for their features finds them.
 
 In the search every point is looked for frame after frame. The best cell of a small search area around the last position wins; a point whose best product there is
-poor is looked for over the whole frame, and moves only to where it is much better. This first guess needs no transformer, and the refinement is
-always measured against it.
+poor is looked for over the whole frame, and moves only to where it is much better; one that is found nowhere moves as the points around it do. This first guess needs
+no transformer, and the refinement is always measured against it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,10 @@ from torch import Tensor
 from pointtrack.config import InitializationConfig
 from pointtrack.layers.correlation import read_block, read_patch
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
+
+ROWS = 1024  # points whose neighbours are weighed at a time: of all at once it would be gigabytes
+SNAP = 4  # cells around where its neighbours lead a point, in which it is looked for
+COMPANY = 0.5  # weight of its neighbours, in neighbours at its own place, without which a point does not move as they do
 
 
 def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, logit: float) -> Estimate:
@@ -44,16 +50,66 @@ def _expected(xy: Tensor, frame: int, side: int, pace: float) -> Tensor:
     return xy[:, last] + pace * torch.nan_to_num(xy[:, last] - xy[:, before])
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """Which points were near each other where they were asked for.
+
+    Attributes:
+        xy: (b, n, 2) cells, where.
+        frame: (b, n) on which frame; points of other frames are no neighbours.
+        leads: (b, n) bool, points that others may go by; all where None.
+    """
+
+    xy: Tensor
+    frame: Tensor
+    leads: Tensor | None = None
+
+    def motion(self, moved: Tensor, sure: Tensor, asked: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+        """How the sure neighbours of some points moved.
+
+        Args:
+            moved: (b, n, 2) motion of all points.
+            sure: (b, n) bool, points whose motion is trusted.
+            asked: (b, n) bool, points whose neighbours are asked.
+            reach: standard deviation of the weight of neighbours by distance, in cells.
+
+        Returns:
+            (b, n, 2) means, and (b, n) bool where there were neighbours enough.
+        """
+        leads = sure if self.leads is None else sure & self.leads
+        mean, enough = torch.zeros_like(moved), torch.zeros_like(asked)
+        for video in range(len(moved)):
+            leaders = leads[video].nonzero()[:, 0]
+            for rows in asked[video].nonzero()[:, 0].split(ROWS):
+                away = torch.cdist(self.xy[video, rows], self.xy[video, leaders]).square()
+                weight = torch.exp(away / (-2 * reach**2))
+                weight = weight * (self.frame[video, rows, None] == self.frame[video, leaders])
+                total = weight.sum(1)
+                mean[video, rows] = (weight @ moved[video, leaders]) / total.clamp(min=1e-6)[:, None]
+                enough[video, rows] = total > COMPANY
+        return mean, enough
+
+
+@dataclass(frozen=True)
+class Search:
+    """How points are looked for through a window.
+
+    Attributes:
+        rules: what counts as a match.
+        radius: of the search area in cells.
+        sharpness: factor on the products for the sub-cell position.
+        neighbours: of the points.
+    """
+
+    rules: InitializationConfig
+    radius: int
+    sharpness: Tensor
+    neighbours: Neighbours
+
+
 @torch.no_grad()
 def match_through(
-    level: Tensor,
-    templates: Templates,
-    latest: Tensor,
-    anchor_frame: Tensor,
-    known: Tensor,
-    config: InitializationConfig,
-    radius: int,
-    sharpness: Tensor,
+    level: Tensor, templates: Templates, latest: Tensor, anchor_frame: Tensor, known: Tensor, search: Search
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Match every point through the frames of a window, away from the frames where it is known.
 
@@ -64,85 +120,64 @@ def match_through(
         anchor_frame: (b, n) the last frame with a known position; frames after it are matched forward.
         known: (b, t, n, 2) cells; known at the anchor, and at all frames before it unless NaN there:
             those are matched backward.
-        config: what counts as a match.
-        radius: of the search area in cells.
-        sharpness: factor on the products for the sub-cell position.
+        search: how.
 
     Returns:
         Positions (b, t, n, 2) in cells, cosines (b, t, n), and the latest look (b, n, c) after the window.
     """
-    frames = level.shape[1]
+    frames, seen = level.shape[1], search.rules.seen
     xy, score = known.clone(), torch.ones_like(known[..., 0])
     appearance = latest
     for frame in range(int(anchor_frame.min()) + 1, frames):
         due = frame > anchor_frame
-        position, cosine, feature = match_frame(
-            level,
-            frame,
-            _expected(xy, frame, -1, config.pace),
-            templates,
-            appearance,
-            config,
-            radius,
-            sharpness,
-        )
+        position, cosine, feature = match_frame(level, frame, -1, xy, templates, appearance, search)
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
-        appearance = torch.where((due & (cosine > config.seen))[..., None], feature, appearance)
+        appearance = torch.where((due & (cosine > seen))[..., None], feature, appearance)
     missing = torch.isnan(known[..., 0])
     backward = latest
     for frame in range(int(anchor_frame.max()) - 1, -1, -1):
         due = (frame < anchor_frame) & missing[:, frame]
         if not bool(due.any()):
             continue
-        position, cosine, feature = match_frame(
-            level, frame, _expected(xy, frame, 1, config.pace), templates, backward, config, radius, sharpness
-        )
+        position, cosine, feature = match_frame(level, frame, 1, xy, templates, backward, search)
         xy[:, frame] = torch.where(due[..., None], position, xy[:, frame])
         score[:, frame] = torch.where(due, cosine, score[:, frame])
-        backward = torch.where((due & (cosine > config.seen))[..., None], feature, backward)
+        backward = torch.where((due & (cosine > seen))[..., None], feature, backward)
     return xy, score, appearance
 
 
 def match_frame(
     level: Tensor,
     frame: int,
-    last: Tensor,
+    side: int,
+    xy: Tensor,
     templates: Templates,
     appearance: Tensor,
-    config: InitializationConfig,
-    radius: int,
-    sharpness: Tensor,
+    search: Search,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Find all points on one frame.
 
     Args:
-        last: (b, n, 2) cells where the points are expected; NaN is allowed for points whose answer is not used.
+        side: -1 to come from the frame before, 1 to come from the one behind.
+        xy: (b, t, n, 2) cells, of which those on that side are read; NaN is allowed for points whose answer is not used.
+        appearance: (b, n, c) latest look of every point.
         (others as in `match_through`)
 
     Returns:
         (b, n, 2) cells, (b, n) cosines, (b, n, c) unit-length features found there.
     """
-    b, _, h, w, c = level.shape
+    rules = search.rules
+    h, w = level.shape[2:4]
     template = F.normalize(
-        config.query_share * templates.feature + (1 - config.query_share) * appearance, dim=-1
+        rules.query_share * templates.feature + (1 - rules.query_share) * appearance, dim=-1
     )
-    # A point outside the image is looked for along the border: that is where it would come back.
-    limit = last.new_tensor([w - 1, h - 1])
-    last = torch.minimum(torch.nan_to_num(last).clamp(min=0), limit)
-    which = torch.full(last.shape[:2], frame, device=last.device)
-    block = read_block(level, which, last.round(), radius)
-    product = torch.einsum("bnxyc,bnc->bnxy", block.cells.float(), template)
-    side = product.shape[-1]
-    reach = torch.arange(-radius, radius + 2, device=last.device, dtype=last.dtype)
-    away = reach - (last - last.round())[..., None]  # (b, n, xy, cells along it)
-    cost = config.far * (away[..., 0, :, None] ** 2 + away[..., 1, None, :] ** 2)
-    best = (product - cost).flatten(2).argmax(-1)
-    offset = torch.stack([best // side, best % side], dim=-1) - radius
-    cell = torch.minimum((last.round() + offset).clamp(min=0), limit)
-    cosine = product.flatten(2).gather(-1, best[..., None])[..., 0]
+    before = xy[:, frame + side]
+    expected = _inside(_expected(xy, frame, side, rules.pace), (w, h))
+    which = torch.full(before.shape[:2], frame, device=before.device)
+    cell, cosine = _best_near(level, which, expected, template, search.radius, rules.far)
 
-    lost = cosine < config.lost
+    lost = cosine < rules.lost
     if bool(lost.any()):
         # One video after the other: a map per point would be gigabytes for many points.
         parts = zip(template, lost, level[:, frame], strict=True)
@@ -151,12 +186,55 @@ def match_frame(
         )
         top, index = everywhere.flatten(1).max(-1)
         found = torch.stack([index % w, index // w], dim=-1).to(cell.dtype)
-        convincing = (top > config.regained) & (top > cosine[lost] + config.better)
+        convincing = (top > rules.regained) & (top > cosine[lost] + rules.better)
         cell[lost] = torch.where(convincing[:, None], found, cell[lost])
+        cosine[lost] = torch.where(convincing, top, cosine[lost])
+
+    carried = _inside(before, (w, h))
+    rides = torch.zeros_like(lost)
+    nowhere = cosine < rules.ride
+    if bool(nowhere.any()):
+        known = ~torch.isnan(before[..., 0])
+        moved = torch.nan_to_num(cell - before)
+        motion, rides = search.neighbours.motion(
+            moved, known & (cosine > rules.lead), nowhere & known, rules.reach
+        )
+        carried = _inside(before + motion, (w, h))
+        near, cosine_near = _best_near(level, which, carried, template, SNAP, 0.0)
+        snaps = rides & (cosine_near > rules.snap)
+        cell = torch.where(snaps[..., None], near, cell)
+        rides = rides & ~snaps
+
     patch = read_patch(level, which, cell, 1).float()
-    near = torch.softmax(torch.einsum("bnpc,bnc->bnp", patch, template) * sharpness, dim=-1)
-    reach = torch.arange(-1, 2, device=last.device, dtype=last.dtype)
+    products = torch.softmax(torch.einsum("bnpc,bnc->bnp", patch, template) * search.sharpness, dim=-1)
+    reach = torch.arange(-1, 2, device=cell.device, dtype=cell.dtype)
     steps = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), dim=-1).reshape(-1, 2)
-    position = cell + near @ steps
+    position = torch.where(rides[..., None], carried, cell + products @ steps)
     feature = F.normalize(read_patch(level, which, position, 0)[..., 0, :].float(), dim=-1)
     return position, (feature * template).sum(-1), feature
+
+
+def _inside(cells: Tensor, wh: tuple[int, int]) -> Tensor:
+    """A point outside the image is looked for along the border: that is where it would come back. NaN becomes 0."""
+    return torch.minimum(torch.nan_to_num(cells).clamp(min=0), cells.new_tensor(wh) - 1)
+
+
+def _best_near(
+    level: Tensor, which: Tensor, around: Tensor, template: Tensor, radius: int, far: float
+) -> tuple[Tensor, Tensor]:
+    """The best cell (b, n, 2) of a search area around (b, n, 2) cells, and its cosine (b, n).
+
+    Args:
+        which: (b, n) the frame that each point is looked for on.
+        far: what a squared cell of distance costs.
+    """
+    block = read_block(level, which, around.round(), radius)
+    product = torch.einsum("bnxyc,bnc->bnxy", block.cells.float(), template)
+    side = product.shape[-1]
+    reach = torch.arange(-radius, radius + 2, device=around.device, dtype=around.dtype)
+    away = reach - (around - around.round())[..., None]  # (b, n, xy, cells along it)
+    cost = far * (away[..., 0, :, None] ** 2 + away[..., 1, None, :] ** 2)
+    best = (product - cost).flatten(2).argmax(-1)
+    offset = torch.stack([best // side, best % side], dim=-1) - radius
+    cell = _inside(around.round() + offset, (level.shape[3], level.shape[2]))
+    return cell, product.flatten(2).gather(-1, best[..., None])[..., 0]

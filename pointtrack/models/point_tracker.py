@@ -22,7 +22,7 @@ from pointtrack.layers.correlation import (
 from pointtrack.layers.encoder import Encoder, build_pyramid
 from pointtrack.layers.precision import narrow
 from pointtrack.layers.trunk import Trunk
-from pointtrack.models.initialization import match_through, repeat_last
+from pointtrack.models.initialization import Neighbours, Search, match_through, repeat_last
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
 from pointtrack.models.tracking_network import TrackingNetwork
@@ -43,6 +43,7 @@ class PointTracker(TrackingNetwork):
     def __init__(self, config: TrackerConfig):
         super().__init__()
         self.config = config
+        self.filler: Tensor | None = None  # (b, n) bool, see `hiding`
         self.encoder = Encoder(config.encoder)
         if config.encoder.trunk_stride:
             self.trunk = Trunk(config.encoder.trunk_stride, config.encoder.trunk_scale)
@@ -147,6 +148,7 @@ class PointTracker(TrackingNetwork):
         """The same network, in which the (b, n) bool points that only fill up a batch are seen by no other point."""
         twin = copy.copy(self)
         twin._modules = {**self._modules, "updater": FilledUp(self.updater, filler)}
+        twin.filler = filler
         return twin
 
     def bytes_per_point(self) -> int:
@@ -227,9 +229,11 @@ class PointTracker(TrackingNetwork):
             known[:, :shared] = torch.where(old[:, None, :, None], state.overlap.xy / CELL, known[:, :shared])
             anchor = torch.where(old, shared - 1, anchor)
             latest = torch.where(old[..., None], state.latest, latest)
+        leads = None if self.filler is None else ~self.filler[:, : queries.xy.shape[1]]
+        neighbours = Neighbours(queries.xy / CELL, queries.frame, leads)
         xy, score, latest = match_through(
             pyramid[self.appearance_level(CELL)].detach(), queries.templates, latest, anchor, known,
-            self.config.initialization, window.search_radius, self.match_sharpness.detach(),
+            Search(self.config.initialization, window.search_radius, self.match_sharpness.detach(), neighbours),
         )  # fmt: skip
         (factor, bias), (factor_c, bias_c) = self.score_to_logit
         guess = Estimate(xy * CELL, factor * score + bias, factor_c * score + bias_c)
