@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
-from pointtrack.config import TrackerConfig
+from pointtrack.config import EncoderConfig, TrackerConfig
 from pointtrack.io.outputs import check_outputs
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.point_tracker import PointTracker, check_kind
@@ -21,10 +21,12 @@ from pointtrack.segment.small_network import SegmenterConfig
 from train.data.agreed import AgreedClips
 from train.data.clips import FolderClips, MixedClips
 from train.data.parts import ClipParts
+from train.data.pictures import Pictures
 from train.data.segments import Picture, SegmentImages, read_outlined, read_photos, weighted_folders
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 from train.loop import LoopConfig, Task, make_fabric, run
+from train.tasks.distilling import DistillingTask
 from train.tasks.matching import MatchingTask
 from train.tasks.segmenting import SegmentingTask, new_segmenter
 from train.tasks.spoiling import AS_GUESSED, SpoilConfig
@@ -35,7 +37,7 @@ SYNTHETIC = 0.02  # share of the segmenter's batches that are frames of syntheti
 
 
 def train_command(
-    task: Literal["matching", "tracking", "segmenting"] = "matching",
+    task: Literal["matching", "tracking", "distilling", "segmenting"] = "matching",
     out: Path = Path("runs/train"),
     scene: SceneConfig | None = None,
     loop: LoopConfig | None = None,
@@ -52,11 +54,14 @@ def train_command(
     labels: str | None = None,
     labels_share: float = 0.25,
     spoil: SpoilConfig | None = None,
+    encoder: EncoderConfig | None = None,
+    pictures: str | None = None,
 ) -> None:
     """Train a tracker or a segmenter; a run in `out` that was stopped goes on where it was.
 
     Args:
         task: matching teaches the encoder to find a point again; tracking teaches the whole tracker;
+            distilling teaches another encoder to answer as the tracker's own;
             segmenting teaches the small segmenter, on photographs and on first frames of clips.
         out: folder for log.csv, last.ckpt, model.safetensors (the running average) and validation pictures.
         scene: what the clips are like.
@@ -78,16 +83,24 @@ def train_command(
             (task tracking).
         labels_share: share of the batches that come from them.
         spoil: what is done to first guesses, so that refinement learns to mend them (task tracking); nothing by default.
+        encoder: sizes of the encoder that takes the place of the one that teaches it (task distilling).
+        pictures: comma-separated folders of photographs to learn from (task distilling).
 
     Raises:
-        ValueError: both a tracker config and weights to begin with, or clips for a segmenter.
+        ValueError: both a tracker config and weights to begin with, clips for a segmenter, or no pictures to distil with.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if tracker is not None and init is not None:
         raise ValueError(
             "train: expected either a tracker config or --init weights (which carry theirs), got both"
         )
-    read = [init, textures, *(clips or "").split(","), *(path for path, _ in weighted_folders(objects))]
+    read = [
+        init,
+        textures,
+        *(clips or "").split(","),
+        *(pictures or "").split(","),
+        *(path for path, _ in weighted_folders(objects)),
+    ]
     check_outputs(read, [out, out / "model.safetensors"])
     scene, loop = scene or SceneConfig(), loop or LoopConfig()
     fabric = make_fabric(loop, out)
@@ -116,7 +129,12 @@ def train_command(
     held_out = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
     batches = [held_out[i] for i in range(HELD_OUT)]
     learnt: Task
-    if task == "matching":
+    if task == "distilling":
+        if pictures is None:
+            raise ValueError("pictures: expected folders of photographs with task distilling, got none")
+        source = Pictures(_folders(pictures), scene.sizes, batch, loop.seed)
+        learnt = DistillingTask(model, encoder or EncoderConfig(), batches)
+    elif task == "matching":
         learnt = MatchingTask(model, batches)
     else:
         learnt = TrackingTask(model, batches, freeze_encoder=not train_encoder, spoil=spoil or AS_GUESSED)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from pointtrack.cli.runner import build_parser, run_command
@@ -29,6 +31,9 @@ def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch):
     monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
     arguments = ["--config", str(path), *SMALL.split(), "--out", str(tmp_path / "run")]
+    if path.stem == "small_distilling":
+        cv2.imwrite(str(tmp_path / "photograph.jpg"), np.zeros((70, 100, 3), np.uint8))
+        arguments += ["--pictures", str(tmp_path)]
     assert run_command(lambda: train_command, [*arguments, "--init", str(tiny_tracker_file)], "train") == 0
     assert load_checkpoint(tmp_path / "run" / "model.safetensors").config.name == "tiny"
     assert (tmp_path / "run" / "log.csv").read_text().count("val_")

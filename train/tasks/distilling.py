@@ -1,0 +1,109 @@
+"""Teach a thinner encoder to answer as the tracker's own does, so that what learnt to read those answers can stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from pointtrack.config import EncoderConfig
+from pointtrack.layers.encoder import Encoder, build_pyramid
+from pointtrack.models.checkpoint import save_checkpoint
+from pointtrack.models.point_tracker import PointTracker
+from train.data.batch import ClipBatch
+from train.data.pictures import PictureBatch
+from train.loop import Task
+from train.losses import matching_loss
+
+CELLS = 128  # per picture, that are looked for in all of it
+SHARPNESS = 20.0  # factor on cosines before a soft-max over cells, about what matching learns
+RANKED = 0.5  # weight of who is like whom, beside the features themselves
+
+
+class DistillingTask(Task):
+    """A new encoder learns the features of a tracker's encoder, at every level of the pyramid.
+
+    The loss has two parts: one less the cosine of every cell's two features, and how far the two differ in what else of
+    the picture is like a cell, for some cells by lot. The second is what tracking asks of features.
+
+    Args:
+        tracker: whose encoder teaches; everything else of it is kept.
+        encoder: sizes of the new encoder; channels and stride stay, and what is said of the trunk.
+        held_out: clips for validation.
+    """
+
+    def __init__(self, tracker: PointTracker, encoder: EncoderConfig, held_out: list[ClipBatch]):
+        super().__init__()
+        known = tracker.config.encoder
+        kept = {
+            name: getattr(known, name) for name in ("channels", "trunk_stride", "trunk_scale", "own_weight")
+        }
+        config = replace(tracker.config, encoder=replace(encoder, **kept, unit_length=known.unit_length))
+        self.tracker = PointTracker(config)
+        others = {name: x for name, x in tracker.state_dict().items() if not name.startswith("encoder.")}
+        self.tracker.load_state_dict(others, strict=False)
+        self.tracker.inference = tracker.inference
+        self.tracker.requires_grad_(False)
+        self.tracker.encoder.requires_grad_(True)
+        self.teacher: Encoder = tracker.encoder.requires_grad_(False)
+        self.levels = config.correlation.levels
+        self.held_out = held_out
+
+    def forward(self, batch: PictureBatch) -> tuple[Tensor, dict[str, Tensor]]:  # type: ignore[override]
+        """Loss and mean cosine at the finest level."""
+        pixels = batch.frames.float()
+        with torch.no_grad():
+            wanted = build_pyramid(self.teacher(pixels), self.levels)
+        found = build_pyramid(self.tracker.encoder(pixels), self.levels)
+        alike = [F.cosine_similarity(x, y, dim=1).mean() for x, y in zip(found, wanted, strict=True)]
+        ranked = [surprise(x, y) for x, y in zip(found, wanted, strict=True)]
+        unlike = 1 - torch.stack(alike).mean()
+        order = torch.stack(ranked).mean()
+        return unlike + RANKED * order, {"cosine": alike[0], "order": order}
+
+    @torch.no_grad()
+    def validate(self, folder: Path) -> dict[str, float]:
+        """On held-out clips: mean cosine, and how many points are found within 6 px by either encoder."""
+        sums = {"cosine": 0.0, "hits": 0.0, "hits_of_teacher": 0.0}
+        sharpness = self.tracker.match_sharpness.new_full((self.levels,), SHARPNESS)
+        for batch in self.held_out:
+            clips = batch.to(sharpness.device)
+            pixels = rearrange(clips.frames, "b t c h w -> (b t) c h w").float()
+            features = {"hits": self.tracker.encoder(pixels), "hits_of_teacher": self.teacher(pixels)}
+            sums["cosine"] += float(F.cosine_similarity(*features.values(), dim=1).mean())
+            for name, x in features.items():
+                maps = [
+                    rearrange(y, "(b t) c h w -> b t c h w", b=len(clips))
+                    for y in build_pyramid(x, self.levels)
+                ]
+                sums[name] += float(matching_loss(maps, clips, sharpness)[1])
+        return {name: value / len(self.held_out) for name, value in sums.items()}
+
+    def save(self, path: Path) -> None:
+        """The tracker with the new encoder."""
+        save_checkpoint(path, self.tracker)
+
+
+def surprise(found: Tensor, wanted: Tensor) -> Tensor:
+    """How far two maps (b, c, h, w) of features differ in which cells are like which: a mean over some cells by lot.
+
+    Per cell, the Kullback-Leibler divergence of the soft-max of its cosines with all cells of its picture.
+    """
+    b, _, h, w = found.shape
+    cells = torch.randint(h * w, (min(CELLS, h * w),), device=found.device)
+    with torch.autocast(found.device.type, enabled=False):
+        mine, theirs = (
+            _likeness(rearrange(x.float(), "b c h w -> b c (h w)"), cells) for x in (found, wanted)
+        )
+        return F.kl_div(mine, theirs, reduction="sum", log_target=True) / (b * len(cells))
+
+
+def _likeness(cells: Tensor, chosen: Tensor) -> Tensor:
+    """(b, c, p) features and n numbers of cells -> (b, n, p) logarithms of how like every cell is."""
+    unit = F.normalize(cells, dim=1)
+    products = unit[..., chosen].transpose(1, 2) @ unit
+    return torch.log_softmax(SHARPNESS * products, dim=-1)
