@@ -1,4 +1,4 @@
-"""Point metrics: TAP-Vid (AJ, δ, OA) with its query samplers, PCK-T of BADJA, and jitter.
+"""Point metrics: TAP-Vid (AJ, δ, OA) with its query samplers, PCK-T of BADJA, AJ_RD of TAPNext++, and jitter.
 
 Arrays are (t, n) as everywhere in pointtrack. TAP-Vid distances are in pixels of a 256 x 256 image,
 whatever the size of the video: `to_metric_pixels` goes there.
@@ -6,6 +6,8 @@ whatever the size of the video: `to_metric_pixels` goes there.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -20,6 +22,7 @@ THRESHOLDS_PX = (1, 2, 4, 8, 16)
 METRIC_WH = (256, 256)
 STRIDE = 5
 PCK_SHARE = 0.2
+ABSENCES = (1, 4, 16, 64, 256)  # frames out of sight
 
 
 def to_metric_pixels(xy: Tensor, wh: tuple[int, int]) -> Tensor:
@@ -158,6 +161,66 @@ def pck_t(xy: Tensor, truth_xy: Tensor, evaluated: Tensor, area: Tensor) -> floa
     distance_px = (xy.double() - truth_xy.double()).square().sum(dim=-1).sqrt()
     found = distance_px < PCK_SHARE * area.double().sqrt()[:, None]
     return float((found & evaluated).sum().double() / evaluated.sum().double())
+
+
+def redetection_jaccard(
+    xy: Tensor, visible: Tensor, truth_xy: Tensor, truth_visible: Tensor
+) -> dict[str, float]:
+    """How well points are followed from where they come back, after having been out of sight for some time.
+
+    A point comes back on a frame on which it is visible, and was not on the frame before. What counts from there to
+    the end of the video is the Jaccard value of its track; only times out of sight that are longer than all earlier ones
+    of that point count, those before it first is seen among them.
+
+    Args:
+        xy, truth_xy: (t, n, 2) predicted and true positions in 256 x 256 pixels, finite where the truth is visible.
+        visible, truth_visible: (t, n) bool.
+
+    Returns:
+        Values in [0, 1], means over what comes back and over 1, 2, 4, 8 and 16 px: "rd_jaccard_d" for times out of sight of
+        at least d = 1, 4, 16, 64 and 256 frames, NaN where there are none; "average_rd_jaccard" (AJ_RD), their mean.
+
+    Raises:
+        ValueError: shapes that do not fit together.
+
+    Source: AJ_RD of TAPNext++; unlike TAP-Vid's, distances are compared with <=.
+    """
+    shape = check_shape(xy, "t n 2", "xy")
+    check_shape(truth_xy, f"{shape['t']} {shape['n']} 2", "truth xy")
+    flags = {"visible": visible, "truth visible": truth_visible}
+    for name, flag in flags.items():
+        check_shape(flag, f"{shape['t']} {shape['n']}", name)
+    visible, truth_visible = (torch.as_tensor(flag, dtype=torch.bool) for flag in flags.values())
+    squared_px = (xy.double() - truth_xy.double()).square().sum(dim=-1)
+    values: dict[int, list[float]] = {least: [] for least in ABSENCES}
+    for point, frame, absence in _returns(truth_visible):
+        seen, said = truth_visible[frame:, point], visible[frame:, point]
+        scores = []
+        for threshold in THRESHOLDS_PX:
+            near = seen & (squared_px[frame:, point] <= threshold**2)
+            hit, false_alarm = (near & said).sum(), (said & ~near).sum()
+            scores.append(float(hit / (seen.sum() + false_alarm)))
+        for least in ABSENCES:
+            if absence >= least:
+                values[least].append(sum(scores) / len(scores))
+    means = {f"rd_jaccard_{least}": sum(x) / len(x) if x else math.nan for least, x in values.items()}
+    known = [value for value in means.values() if not math.isnan(value)]
+    return {**means, "average_rd_jaccard": sum(known) / len(known) if known else math.nan}
+
+
+def _returns(visible: Tensor) -> Iterator[tuple[int, int, int]]:
+    """Where points come back: number of the point, frame, and for how many frames it was out of sight.
+
+    >>> list(_returns(torch.tensor([0, 1, 0, 1, 0, 0, 1]).bool()[:, None]))
+    [(0, 1, 1), (0, 6, 2)]
+    """
+    for point, seen in enumerate(visible.T.tolist()):
+        absence, longest = 0, 0
+        for frame, now in enumerate(seen):
+            if now and absence > longest:
+                longest = absence
+                yield point, frame, absence
+            absence = 0 if now else absence + 1
 
 
 def jitter_px(xy: Tensor, visible: Tensor) -> float:

@@ -16,7 +16,14 @@ import numpy as np
 import torch
 
 from evaluation.points.example import Example
-from evaluation.points.metrics import THRESHOLDS_PX, pck_t, tapvid_metrics, to_metric_pixels
+from evaluation.points.metrics import (
+    ABSENCES,
+    THRESHOLDS_PX,
+    pck_t,
+    redetection_jaccard,
+    tapvid_metrics,
+    to_metric_pixels,
+)
 from evaluation.points.protocol import protocol_lines
 from evaluation.tables import markdown_table, write_json
 from pointtrack.tracking.classical import Method
@@ -30,10 +37,17 @@ COLUMNS = {
     **{f"δ{threshold}": f"pts_within_{threshold}" for threshold in THRESHOLDS_PX},
     "AJ": "average_jaccard",
     "OA": "occlusion_accuracy",
+    "AJ_RD": "average_rd_jaccard",
     "PCK-T": "pck_t",
     "s/frame": "seconds_per_frame",
 }
-NEEDS_VISIBILITY = ("average_jaccard", "occlusion_accuracy", *(f"jaccard_{x}" for x in THRESHOLDS_PX))
+NEEDS_VISIBILITY = (
+    "average_jaccard",
+    "occlusion_accuracy",
+    *(f"jaccard_{x}" for x in THRESHOLDS_PX),
+    "average_rd_jaccard",
+    *(f"rd_jaccard_{x}" for x in ABSENCES),
+)
 PER_SEQUENCE = ("badja",)  # datasets whose sequences get a row each
 
 
@@ -104,14 +118,11 @@ def score(tracks: Tracks, example: Example, threshold: float = 0.5) -> dict[str,
         raise ValueError(
             f"{example.name}: expected tracks {tuple(example.truth_xy.shape)}, got {tuple(tracks.xy.shape)}"
         )
-    values = tapvid_metrics(
-        to_metric_pixels(tracks.xy, example.video.wh),
-        tracks.visible(threshold),
-        to_metric_pixels(example.truth_xy, example.video.wh),
-        example.truth_visible,
-        example.evaluated,
-    )
+    xy, truth_xy = (to_metric_pixels(x, example.video.wh) for x in (tracks.xy, example.truth_xy))
+    visible, truth_visible = tracks.visible(threshold), example.truth_visible
+    values = tapvid_metrics(xy, visible, truth_xy, truth_visible, example.evaluated)
     scores = {name: float(value) for name, value in values.items()}
+    scores.update(redetection_jaccard(xy, visible, truth_xy, truth_visible))
     scores["pck_t"] = math.nan
     if example.area is not None:
         annotated = example.evaluated & example.truth_visible

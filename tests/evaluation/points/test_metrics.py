@@ -10,6 +10,7 @@ import torch
 from evaluation.points.metrics import (
     evaluated_frames,
     pck_t,
+    redetection_jaccard,
     sample_queries,
     tapvid_metrics,
     to_metric_pixels,
@@ -136,3 +137,29 @@ def test_pck_t_by_hand():
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_comes_back_is_scored_from_there_on():
+    """One point, away for 1, then 1 (no longer than before), then 5 frames; the prediction is right until the last return."""
+    truth_visible = torch.tensor([1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 1]).bool()[:, None]
+    truth = torch.zeros(12, 1, 2)
+    xy = truth.clone()
+    xy[10:, :, 0] = 4.0  # within 4 px by <=
+    found = redetection_jaccard(xy, truth_visible, truth, truth_visible)
+    late = (0 + 0 + 3) / 5  # of 1, 2, 4, 8 and 16 px
+    # From frame 2 on: right on two frames, then wrong on two: two hits of four seen and two false alarms.
+    early = (2 * (2 / 6) + 3 * 1) / 5
+    assert found["rd_jaccard_1"] == pytest.approx((early + late) / 2)
+    assert found["rd_jaccard_4"] == pytest.approx(late)
+    assert np.isnan(found["rd_jaccard_16"])
+    assert found["average_rd_jaccard"] == pytest.approx(((early + late) / 2 + late) / 2)
+
+
+def test_a_tracker_that_never_says_visible_again_has_nothing():
+    truth_visible = torch.tensor([1, 1, 0, 1, 1]).bool()[:, None]
+    truth = torch.zeros(5, 1, 2)
+    said = torch.tensor([1, 1, 0, 0, 0]).bool()[:, None]
+    assert redetection_jaccard(truth, said, truth, truth_visible)["average_rd_jaccard"] == 0
+    assert redetection_jaccard(truth, truth_visible, truth, truth_visible)["average_rd_jaccard"] == 1
+    always = torch.ones(5, 1, dtype=torch.bool)
+    assert np.isnan(redetection_jaccard(truth, always, truth, always)["average_rd_jaccard"])
