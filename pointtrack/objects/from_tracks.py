@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pointtrack.models.point_tracker import network_of
 from pointtrack.objects.answer import ObjectOptions
+from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.object_points import ObjectPoints
+from pointtrack.objects.object_state import ObjectState
 from pointtrack.objects.point_prompts import KnownMask
-from pointtrack.objects.propagator import ObjectPropagator, ObjectState
+from pointtrack.objects.propagator import ObjectPropagator
 from pointtrack.segment.base import Segmenter
 from pointtrack.types import Tracks, Video
 from pointtrack.types.masks import Masks
@@ -87,12 +91,16 @@ def segment_tracks(
     network = None if tracker is None else network_of(tracker)
     appearance = None if network is None else tracker_features(network)
     for order in (range(start, frames), range(start - 1, -1, -1)):
-        feed = ObjectPoints(video, order, config.rules, network, tracks, number)
-        walker = ObjectPropagator(video, segmenter, feed, states, config, rivals=True, appearance=appearance)
-        for frame in order:
-            known = {one: mask.mask for one, mask in given.items() if mask.frame == frame}
-            for o, found in enumerate(walker.step(frame, known).values()):
-                masks[frame, o], scores[frame, o] = found.mask, found.score
+        buffer = FrameBuffer(video.wh, video.fps, order)
+        feed = ObjectPoints(buffer, config.rules, network, _in_order(tracks, order), number)
+        walker = ObjectPropagator(buffer, segmenter, feed, states, config, rivals=True, appearance=appearance)
+        known = {
+            place: {one: mask.mask for one, mask in given.items() if mask.frame == frame}
+            for place, frame in enumerate(order)
+        }
+        for frame, found in zip(order, _walked(walker, video, order, known), strict=True):
+            for o, result in enumerate(found.values()):
+                masks[frame, o], scores[frame, o] = result.mask, result.score
             if frame == start:
                 places = {one: state.place() for one, state in states.items()}
             progress(1)
@@ -100,3 +108,24 @@ def segment_tracks(
         for one, state in states.items():
             state.resume(places[one])
     return Masks(masks, ids, scores, fps=video.fps)
+
+
+def _walked(
+    walker: ObjectPropagator, video: Video, order: range, known: Mapping[int, Mapping[int, Tensor]]
+) -> Iterator[dict[int, ObjectResult]]:
+    """What a walk finds, frame by frame; the video's frames are read as they are needed."""
+    place = 0
+    for frame in order:
+        walker.frames.add(video.frames[frame])
+        walker.frames.ended = frame == order[-1]
+        while walker.ready(place):
+            yield walker.step(place, known[place])
+            place += 1
+
+
+def _in_order(tracks: Tracks, order: range) -> Tracks:
+    """Rows of tracks in the order of a walk."""
+    rows = torch.tensor(order, dtype=torch.int64)
+    return Tracks(
+        tracks.xy[rows], tracks.visibility[rows], tracks.confidence[rows], tracks.queries, tracks.wh
+    )

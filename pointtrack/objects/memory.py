@@ -91,7 +91,7 @@ class ObjectMemory:
         if objects < 1:
             raise ValueError(f"memory: expected at least 1 object, got {objects}")
         self.objects, self.config = objects, config or MemoryConfig()
-        self._given: list[_Cells] = []
+        self._given: list[tuple[int | None, _Cells]] = []
         self._recent: list[tuple[int, _Cells]] = []
         self._working: list[_Cells] = []
         self._prototypes: _Cells | None = None
@@ -101,14 +101,14 @@ class ObjectMemory:
         """Number of remembered cells."""
         return sum(len(part.keys) for part in self._parts())
 
-    def add(self, frame: int, features: Tensor, masks: Tensor, *, given: bool = False) -> None:
+    def add(self, frame: int | None, features: Tensor, masks: Tensor, *, given: bool = False) -> None:
         """Remember a frame.
 
         Args:
-            frame: its number.
+            frame: its number; None for one that was given and is remembered beside all others.
             features: (c, h, w) of its cells.
             masks: (o, H, W) of the objects, any size; averaged over each cell.
-            given: by a person: it is never forgotten.
+            given: by a person: it is never forgotten, and takes the place of what was given on that frame before.
 
         Raises:
             ValueError: another number of objects than promised, or wrong shapes.
@@ -122,17 +122,20 @@ class ObjectMemory:
         values = rearrange(share, "o h w -> (h w) o").to(keys)
         cells = _Cells(keys, values, keys.new_zeros(len(keys)))
         if given:
-            self._given.append(cells)
+            others = [one for one in self._given if frame is None or one[0] != frame]
+            self._given = [*others, (frame, cells)]
             return
+        assert frame is not None
         self._recent.append((frame, cells))
         while len(self._recent) > self.config.recent:
             self._retire(*self._recent.pop(0))
 
-    def read(self, features: Tensor, *, anywhere: bool = False) -> Recollection:
+    def read(self, features: Tensor, *, anywhere: bool = False, note: bool = True) -> Recollection:
         """What the memory says of the frame with these (c, h, w) features.
 
         Args:
             anywhere: go by looks alone, not by places: for an object that was gone, or after a cut.
+            note: remember which cells answered, as those that are read most are kept longest.
 
         Raises:
             ValueError: nothing was remembered yet.
@@ -149,14 +152,20 @@ class ObjectMemory:
         near, which = similarity.topk(min(self.config.top, len(cells.keys)), dim=1)
         weight = torch.softmax(near * self.config.sharpness, dim=1)
         share = torch.einsum("pk,pko->po", weight, cells.values[which])
-        self._note_use(parts, which, weight)
+        if note:
+            self._note_use(parts, which, weight)
         h, w = features.shape[1:]
         best = (keys[:, :appearance] * cells.keys[which[:, 0], :appearance]).sum(1)
         return Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", w=w))
 
     def _parts(self) -> list[_Cells]:
         prototypes = [] if self._prototypes is None else [self._prototypes]
-        return [*self._given, *prototypes, *self._working, *(cells for _, cells in self._recent)]
+        return [
+            *(cells for _, cells in self._given),
+            *prototypes,
+            *self._working,
+            *(cells for _, cells in self._recent),
+        ]
 
     def _note_use(self, parts: list[_Cells], which: Tensor, weight: Tensor) -> None:
         total = sum(len(part.keys) for part in parts)

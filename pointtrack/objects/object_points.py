@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from pointtrack.geometry import grid_points
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import KEY_STRIDE
 from pointtrack.tracking.window_stream import WindowStream
-from pointtrack.types import VISIBLE, Queries, Tracks, Video
+from pointtrack.types import VISIBLE, Queries, Tracks
 
 # The owner of points that are tracked only to tell the tracker how the scene moves.
 HELPER = torch.iinfo(torch.int64).min
@@ -61,62 +63,90 @@ class FramePoints:
 class ObjectPoints:
     """Points along the frames of a walk, asked for frame by frame.
 
+    Memory does not grow with the walk: it has the points that count, and one window of frames and features.
+
     Args:
-        video: the frames.
-        order: numbers of the frames in the order in which they are walked.
+        frames: of the walk; places of frames are places in it.
         rules: which points count.
         tracker: tracks points that are seeded on the way; without one none can be.
-        tracks, owner: points that are known already on all frames of the video, and whose they are (n,).
+        tracks, owner: points that are known already, row by row as the frames come, and whose they are (n,).
     """
 
     def __init__(
         self,
-        video: Video,
-        order: range,
+        frames: FrameBuffer,
         rules: PointRules,
         tracker: PointTracker | None = None,
         tracks: Tracks | None = None,
         owner: Tensor | None = None,
     ):
-        self.video, self.order, self.rules, self.tracker = video, order, rules, tracker
+        self.frames, self.rules, self.tracker = frames, rules, tracker
         # The feed's own ids: those of its points, in order.
         self._fixed = tracks and replace(tracks, queries=Queries(tracks.queries.frame, tracks.queries.xy))
-        # Whose point every id is; ids count from the fixed points on.
+        # Points that count, by their ids in order, and whose they are; ids count from the fixed points on.
         self._owner = torch.zeros(0, dtype=torch.int64) if owner is None else owner.long()
-        self._dropped = torch.zeros(len(self._owner), dtype=torch.bool)
+        self._ids = torch.arange(len(self._owner))
+        self._next_id = self._first_seeded = len(self._owner)
         self._stream: WindowStream | None = None
         self._seeing: WindowStream | None = None  # the newest stream, also after its last frame
-        self._origin = 0  # position in `order` of the stream's first frame
-        self._known = 0  # position up to which the stream has returned its points
-        self._rows: dict[int, list[Tracks]] = {}  # position in `order` -> what streams returned for it
+        self._origin = 0  # place of the stream's first frame
+        self._known = 0  # place up to which the stream has returned its points
+        self._rows: dict[int, list[Tracks]] = {}  # place -> what streams returned for it
         self._groups: list[tuple[int, range]] = []  # per call of `seed` the object, and the ids of its points
 
-    def on(self, frame: int) -> FramePoints:
-        """The points that count on a frame, which must not lie before the last one asked for."""
-        position = self.order.index(frame)
-        self._advance(position)
-        self._rows = {row: parts for row, parts in self._rows.items() if row >= position}
-        parts = [] if self._fixed is None else [self._fixed.clip(frame, frame + 1)]
-        ids, places = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, 2)]
-        for part in [*parts, *self._rows.get(position, ())]:
-            usable = self.rules.usable(part)[0] & ~self._dropped[part.ids]
-            ids.append(part.ids[usable])
-            places.append(part.xy[0, usable])
-        names, xy = torch.cat(ids), torch.cat(places)
-        kept = self._owner[names] != HELPER
-        return FramePoints(names[kept], xy[kept], self._owner[names[kept]])
+    @property
+    def next_frame(self) -> float:
+        """The place of the frame that is tracked next; infinity where nothing is."""
+        return math.inf if self._stream is None else self._origin + self._stream.frames_pushed
 
-    def features(self, frame: int) -> Tensor | None:
-        """(c, h, w) what the tracker saw of a frame, as keys of a memory; None where it has not looked at it lately."""
-        if self._seeing is None or frame not in self.order:
+    def ready(self, place: int) -> bool:
+        """Track on, as far as frames are there; whether the points of this frame are known now."""
+        while self._stream is not None and self._known <= place:
+            # In pieces of a fixed size: what is found for a frame must not depend on who asks for more.
+            step, pushed = self._stream.network.config.window.step, self._stream.frames_pushed
+            piece = self.frames.piece(self._origin + pushed, step - pushed % step)
+            if len(piece) == step - pushed % step or (len(piece) and self.frames.ended):
+                rows = self._stream.push(piece)
+            elif self.frames.ended:
+                rows, self._stream = self._stream.finish(), None
+            else:
+                return False
+            self._known += len(rows)
+            self._take(rows)
+        return True
+
+    def on(self, place: int) -> FramePoints:
+        """The points that count on a frame, which is `ready` and does not lie before the last one asked for."""
+        assert self.ready(place)
+        self._rows = {row: parts for row, parts in self._rows.items() if row >= place}
+        fixed = [] if self._fixed is None else [self._fixed.clip(place, place + 1)]
+        return self._counting([*fixed, *self._rows.get(place, ())])
+
+    def preview(self) -> FramePoints:
+        """The points that count on the newest frame, by a first answer of the tracker."""
+        if self._stream is None:
+            return self._counting([])
+        behind = self.frames.piece(self._origin + self._stream.frames_pushed, self.frames.stop)
+        if len(behind):
+            rows = self._stream.push(behind)
+            self._known += len(rows)
+            self._take(rows)
+        return self._counting([self._stream.preview()])
+
+    def features(self, place: int, *, final: bool = True) -> Tensor | None:
+        """(c, h, w) what the tracker saw of a frame, as keys of a memory; None where it has not looked at it lately.
+
+        With `final` only of frames whose points are known; otherwise of the newest one too, after its `preview`.
+        """
+        if self._seeing is None:
             return None
-        position = self.order.index(frame)
-        if not self._origin + self._seeing.earliest_frame <= position < self._known:
+        stop = self._known if final else self._origin + self._seeing.frames_pushed
+        if not self._origin + self._seeing.earliest_frame <= place < stop:
             return None
         level = self._seeing.network.appearance_level(KEY_STRIDE)
-        return self._seeing.features(position - self._origin, level)
+        return self._seeing.features(place - self._origin, level)
 
-    def seed(self, frame: int, points: Mapping[int, Tensor]) -> None:
+    def seed(self, place: int, points: Mapping[int, Tensor]) -> None:
         """Track new points of one object from a frame on: owner -> (k, 2) pixels.
 
         They go as a group of their own: the points that are there do not notice, so that one object's tracks do not
@@ -125,21 +155,21 @@ class ObjectPoints:
         assert self.tracker is not None
         xy = torch.cat(list(points.values()))
         owner = torch.cat([torch.full((len(x),), number) for number, x in points.items()])
-        helpers = grid_points(SUPPORT_GRID, self.video.wh)
+        helpers = grid_points(SUPPORT_GRID, self.frames.wh)
         helpers = helpers if self.tracker.uses_support else helpers[:0]
-        first, position = len(self._owner), self.order.index(frame)
+        first, self._next_id = self._next_id, self._next_id + len(xy) + len(helpers)
+        ids = torch.arange(first, self._next_id)
+        self._ids = torch.cat([self._ids, ids])
         self._owner = torch.cat([self._owner, owner, torch.full((len(helpers),), HELPER)])
-        self._dropped = torch.cat([self._dropped, torch.zeros(len(xy) + len(helpers), dtype=torch.bool)])
         if self._stream is None or not len(self._stream.queries):
             # A stream in which nobody is left was not pushed on; nor is one that has finished kept.
             nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
-            self._stream = self._seeing = WindowStream(self.tracker, nobody, self.video.wh, self.video.fps)
-            self._origin = self._known = position
-        since = torch.full((len(self._owner) - first,), position - self._origin)
-        queries = Queries(since, torch.cat([xy, helpers]), torch.arange(first, len(self._owner)))
-        self._take(self._stream.add(queries))
+            self._stream = self._seeing = WindowStream(self.tracker, nobody, self.frames.wh, self.frames.fps)
+            self._origin = self._known = place
+        since = torch.full((len(ids),), place - self._origin)
+        self._take(self._stream.add(Queries(since, torch.cat([xy, helpers]), ids)))
         number = abs(next(iter(points)))
-        self._groups.append((number, range(first, len(self._owner))))
+        self._groups.append((number, range(first, self._next_id)))
         mine = [ids for one, ids in self._groups if one == number]
         if len(mine) > MOST_GROUPS:
             # Not the first ones: those were seeded on the mask that a person gave.
@@ -147,44 +177,50 @@ class ObjectPoints:
 
     def drop(self, ids: Tensor) -> None:
         """These points count no more."""
-        self._dropped[ids] = True
+        self._keep(~torch.isin(self._ids, ids))
         left = []
         for number, group in self._groups:
-            own = self._owner[group.start : group.stop] != HELPER
-            if bool((own & ~self._dropped[group.start : group.stop]).any()):
+            inside = (self._ids >= group.start) & (self._ids < group.stop)
+            if bool((self._owner[inside] != HELPER).any()):
                 left.append((number, group))
             else:  # helpers alone are of no use
-                self._dropped[group.start : group.stop] = True
+                self._keep(~inside)
         self._groups = left
         if self._stream is None:
             return
         here = self._stream.queries.ids
-        self._stream.remove(here[self._dropped[here]])
+        self._stream.remove(here[~self.counting(here)])
         if not len(self._stream.queries):
             self._stream = None
+
+    def drop_object(self, number: int) -> None:
+        """No point counts any more that is on an object or close around it."""
+        self.drop(self._ids[self._owner.abs() == number])
 
     def forget(self) -> None:
         """A cut: all seeded points end here."""
         self._stream, self._seeing, self._rows, self._groups = None, None, {}, []
+        self._keep(self._ids < self._first_seeded)
 
-    def _advance(self, position: int) -> None:
-        """Push frames until the streamed points are final at this position of the order."""
-        while self._stream is not None and self._known <= position:
-            ahead = self._origin + self._stream.frames_pushed
-            # In pieces of a fixed size: what is found for a frame must not depend on who asks for more.
-            piece = self.order[ahead : ahead + self._stream.network.config.window.step]
-            if len(piece):
-                rows = self._stream.push(self.video.frames[_slice(piece)])
-            else:
-                rows, self._stream = self._stream.finish(), None
-            self._known += len(rows)
-            self._take(rows)
+    def counting(self, ids: Tensor) -> Tensor:
+        """(n,) bool: of these points those that still count."""
+        return torch.isin(ids, self._ids)
+
+    def _keep(self, kept: Tensor) -> None:
+        self._ids, self._owner = self._ids[kept], self._owner[kept]
+
+    def _counting(self, parts: list[Tracks]) -> FramePoints:
+        """Of rows of one frame the points that count."""
+        ids, places = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, 2)]
+        for part in parts:
+            usable = self.rules.usable(part)[0] & self.counting(part.ids)
+            ids.append(part.ids[usable])
+            places.append(part.xy[0, usable])
+        names, xy = torch.cat(ids), torch.cat(places)
+        owner = self._owner[torch.searchsorted(self._ids, names)]
+        kept = owner != HELPER
+        return FramePoints(names[kept], xy[kept], owner[kept])
 
     def _take(self, rows: Tracks) -> None:
         for i in range(len(rows)):
             self._rows.setdefault(self._origin + rows.first_frame + i, []).append(rows.clip(i, i + 1))
-
-
-def _slice(frames: range) -> slice:
-    """The same frames as a slice; a range that goes down to 0 has no whole number to stop at."""
-    return slice(frames.start, None if frames.stop < 0 else frames.stop, frames.step)

@@ -10,10 +10,8 @@ from torch import Tensor
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions, answer_prompt, answer_prompt_variously
 from pointtrack.objects.engine import ObjectResult
-from pointtrack.objects.memory_only import tracker_features
-from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.point_prompts import KnownMask
-from pointtrack.objects.propagator import ObjectPropagator, ObjectState
+from pointtrack.objects.stream import ObjectStream
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 from pointtrack.types import Video
 
@@ -62,23 +60,33 @@ class PointEngine:
     ) -> Iterator[dict[int, ObjectResult]]:
         """Along frames from known masks; see `Engine.walk`."""
         begin = frames.start - frames.step
-        order = range(begin, frames.stop, frames.step)
-        feed = ObjectPoints(video, order, self.config.rules, self.tracker)
-        states = {number: ObjectState() for number in known}
-        look = tracker_features(self.tracker)  # made here, as engines are pickled and functions are not
-        walker = ObjectPropagator(
-            video, self.segmenter, feed, states, self.config, rivals=False, appearance=look
+        stream = ObjectStream(
+            self.tracker, self.segmenter, video.wh, video.fps, self.config, finds_cuts=False
         )
-        elsewhere = {number: [one for one in masks if one.frame != begin] for number, masks in known.items()}
-        given = {number: one.mask for number, masks in known.items() for one in masks if one.frame == begin}
-        walker.start(begin, given, self._embedding(video, begin))
-        walker.learn(elsewhere)
+        stream.push_results(video.frames[begin])
+        stream.know_embedding(0, self._embedding(video, begin))
+        for number, masks in known.items():
+            for one in masks:
+                if one.frame == begin:
+                    stream.give(number, 0, one.mask)
+                else:
+                    stream.learn(number, video.frames[one.frame], one.mask)
         # Of a cut the first frame of the later shot is named: backward the one before is across it.
         across = set(cuts) if frames.step > 0 else {cut - 1 for cut in cuts}
+        results = self._results(stream, video, frames, across)
+        next(results)  # of the frame that is known
+        yield from results
+
+    @staticmethod
+    def _results(
+        stream: ObjectStream, video: Video, frames: range, across: set[int]
+    ) -> Iterator[dict[int, ObjectResult]]:
+        """What a stream says, of no more frames than it has to see for it."""
         for frame in frames:
             if frame in across:
-                walker.cut()
-            yield walker.step(frame)
+                stream.cut()
+            yield from stream.push_results(video.frames[frame])
+        yield from stream.finish_results()
 
     @torch.no_grad()
     def _embedding(self, video: Video, frame: int) -> Embedding:

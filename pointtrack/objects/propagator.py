@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -26,146 +25,161 @@ from pointtrack.objects.answer import (
 )
 from pointtrack.objects.boundary import ObjectColours, learn_colours, refine_outline
 from pointtrack.objects.engine import ObjectResult
-from pointtrack.objects.memory import ObjectMemory
+from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
-from pointtrack.objects.point_prompts import KnownMask, overlap, read_mask
+from pointtrack.objects.object_state import ObjectState
+from pointtrack.objects.point_prompts import overlap, read_mask
 from pointtrack.objects.quality import Signs, agreement_of_memory, change_of_size, quality
 from pointtrack.segment.base import Embedding, Segmenter
-from pointtrack.types import Video
 
 INSIDE, AROUND = 16, 16  # points that are seeded on an object, and on what lies close around it
-AREAS, MOST_GROWTH = 12, 1.6
+MOST_MISSES = 1000  # points whose misses are noted, before those that are gone are looked for
 BELT = 0.3  # width of that belt, in square roots of the object's area
 
 
-@dataclass
-class ObjectState:
-    """What is known of an object as the frames go by.
+@dataclass(frozen=True)
+class _Seen:
+    """An object on a frame: the answer, and what speaks for it; None where it is absent.
 
     Attributes:
-        memory: what it and its surroundings looked like.
-        colours: those under the mask that was given first; sharpens: whether outlines that go by them are better ones.
-        mask, frame: the last mask that was believed and its frame.
-        points: (ids, xy) of its points there.
-        areas: pixels of its latest masks.
-        max_misses: id -> frames in a row that the point was outside the mask.
-        seeded: frame on which points were last taken from the mask.
+        doubt: of an object that is absent, in [0, 1], how much speaks for its being there all the same.
+        again: it was found by what it looks like alone, not where its points are.
     """
 
-    memory: ObjectMemory = field(default_factory=lambda: ObjectMemory(1))
-    colours: ObjectColours | None = None
-    sharpens: bool = True
-    mask: Tensor | None = None
-    frame: int = -1
-    points: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0, 2)))
-    areas: deque[int] = field(default_factory=lambda: deque(maxlen=AREAS))
-    max_misses: dict[int, int] = field(default_factory=dict)
-    seeded: int | None = None
-
-    def usual(self, mask: Tensor) -> bool:
-        """Whether a mask is about as large as the latest ones; one that grew or shrank at once has leaked or lost parts."""
-        if not self.areas:
-            return True
-        ratio = int(mask.sum()) / max(float(np.median(self.areas)), 1.0)
-        return 1 / MOST_GROWTH < ratio < MOST_GROWTH
-
-    def place(self) -> tuple[Tensor | None, int, tuple[Tensor, Tensor]]:
-        """Where it was last."""
-        return self.mask, self.frame, self.points
-
-    def resume(self, place: tuple[Tensor | None, int, tuple[Tensor, Tensor]]) -> None:
-        """Begin anew at a place, as `place` gave it."""
-        self.lose()
-        self.mask, self.frame, self.points = place
-
-    def lose(self) -> None:
-        """Nothing is known of where it is any more; what it looks like stays known."""
-        self.mask, self.frame, self.seeded = None, -1, None
-        self.areas.clear()
-        self.points, self.max_misses = (torch.zeros(0), torch.zeros(0, 2)), {}
+    answer: Answer | None = None
+    signs: Signs = field(default_factory=Signs)
+    doubt: float = 0.0
+    again: bool = False
 
 
 class ObjectPropagator:
-    """Steps along the frames of a feed.
+    """Steps along the frames of a walk.
 
     Args:
-        video: the frames.
+        frames: of the walk; places of frames are places in it. Frames behind the one that is next are let go.
         segmenter: from `load_segmenter`.
         feed: the points; new ones are seeded there if it has a tracker.
         states: object number -> what is known of it so far; changed on the way.
         config: how points become masks.
-        look: (h, w, 3) uint8 RGB frame -> (c, h', w') what the memory knows objects by. The features of the segmenter
-            where not given; these do not tell objects apart well enough to find one again.
         rivals: the points of other objects say where an object is not. Without that no object depends on another.
+        appearance: (h, w, 3) uint8 RGB frame -> (c, h', w') what the memory knows objects by. The features of the segmenter
+            where not given; these do not tell objects apart well enough to find one again.
     """
 
     def __init__(
         self,
-        video: Video,
+        frames: FrameBuffer,
         segmenter: Segmenter,
         feed: ObjectPoints,
-        states: Mapping[int, ObjectState],
+        states: MutableMapping[int, ObjectState],
         config: ObjectOptions,
         *,
         rivals: bool,
         appearance: Features | None = None,
     ):
-        self.video, self.segmenter, self.feed = video, segmenter, feed
+        self.frames, self.segmenter, self.feed = frames, segmenter, feed
         self.states, self.config, self.rivals, self.appearance = states, config, rivals, appearance
+        self._embeddings: dict[int, Embedding] = {}  # of frames that were looked at before their turn
+        self._begun: dict[int, Tensor] = {}  # masks of objects that begin on the frame that is next
 
-    def start(self, frame: int, given: Mapping[int, Tensor], embedding: Embedding) -> None:
-        """Take the masks (h, w) of objects on a frame for certain, and seed points on and around each.
+    def embedding(self, place: int, known: Embedding | None = None) -> Embedding:
+        """What the segmenter sees of a frame: `known`, where the caller has it already."""
+        if place not in self._embeddings:
+            self._embeddings[place] = self.segmenter.encode(self.frames[place]) if known is None else known
+        return self._embeddings[place]
 
-        An empty mask says that the object is absent there.
+    def begin(self, place: int, given: Mapping[int, Tensor]) -> None:
+        """Take the masks (h, w) of objects on the frame that is next for certain, and seed points on and around each.
+
+        An object that is followed already begins anew there; an empty mask says that it is absent.
         """
-        grid = self._grid(frame, embedding)
+        grid = self._grid(place)
         for number, mask in given.items():
-            self._remember(number, frame, grid, mask, given=True)
-            state = self.states[number]
+            if number in self.states:
+                self.states[number].lose()
+                self.feed.drop_object(number)
+            state = self.states.setdefault(number, ObjectState())
+            self._remember(number, place, grid, mask, given=True)
             if state.colours is not None and self._sharpens() and mask.any():
-                state.colours = self._tried(frame, mask, state.colours, embedding)
+                state.colours = self._tried(place, mask, state.colours)
                 state.sharpens = state.colours is not None
             if self.feed.tracker is not None and mask.any():
-                self._seed(frame, number, mask)
-        points = self.feed.on(frame)
-        for number, mask in given.items():
-            if mask.any():
-                self._learn(frame, number, points, mask, False)
+                self._seed(place, number, mask)
+        self._begun |= given
 
-    def learn(self, given: Mapping[int, Iterable[KnownMask]]) -> None:
-        """Remember masks of objects on any frames, without going there."""
-        for number, masks in given.items():
-            for one in masks:
-                self._remember(number, one.frame, self._grid(one.frame, None), one.mask, given=True)
+    def learn(self, number: int, picture: np.ndarray, mask: Tensor) -> None:
+        """Remember the mask (h, w) of an object on any frame (h, w, 3) of the video, without going there."""
+        if self.appearance is None:
+            grid = self.segmenter.encode(picture)
+        else:
+            grid = Embedding(self.frames.wh, self.appearance(picture))
+        self._take_in(number, None, picture, grid, mask)
 
-    def step(self, frame: int, known: Mapping[int, Tensor] | None = None) -> dict[int, ObjectResult]:
-        """Find every object on the next frame. Masks that are known are taken for certain."""
-        embedding = self.segmenter.encode(self.video.frames[frame])
-        points = self.feed.on(frame)
-        grid = self._grid(frame, embedding)
+    def ready(self, place: int) -> bool:
+        """Whether the frames that are there are enough for a step to this one."""
+        return place < self.frames.stop and self.feed.ready(place)
+
+    def step(self, place: int, known: Mapping[int, Tensor] | None = None) -> dict[int, ObjectResult]:
+        """Find every object on the next frame, which is `ready`. Masks that are known are taken for certain."""
+        begun, self._begun = self._begun, {}
+        known = known or {}
+        if self.states.keys() - begun.keys():
+            embedding = self.embedding(place)
+        points = self.feed.on(place)
+        if self.states.keys() - begun.keys():
+            grid = self._grid(place)
         found: dict[int, ObjectResult] = {}
         for number in self.states:
-            if known and number in known:
+            if number in begun:
+                mask = begun[number]
+                found[number] = ObjectResult(mask, float(mask.any()), 1.0)
+                if mask.any():
+                    self._learn(place, number, points, mask, False)
+                continue
+            if number in known:
                 mask = known[number]
-                self._remember(number, frame, grid, mask, given=True)
+                self._remember(number, place, grid, mask, given=True)
                 found[number] = ObjectResult(mask, 1.0, 1.0)
-                self._learn(frame, number, points, mask, True)
+                self._learn(place, number, points, mask, True)
                 continue
-            answer, signs, doubt = self._find(frame, number, points, embedding, grid)
-            if answer is None:
-                found[number] = ObjectResult(
-                    torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool), 0.0, 1 - doubt
-                )
+            seen = self._look(place, number, points, embedding, grid)
+            found[number] = self._result(seen)
+            if seen.answer is None:
                 continue
-            score = quality(signs)
-            found[number] = ObjectResult(answer.mask, score, score, signs)
-            agrees = answer.agrees >= self.config.confident_agreement
-            sure = agrees and self.states[number].usual(answer.mask)
+            if seen.again:
+                # What its points say is wrong, if there are any: they begin anew on the mask.
+                self.feed.drop(points.ids[points.of(number)])
+                if self.feed.tracker is not None:
+                    self.states[number].lose()
+                    self._seed(place, number, seen.answer.mask)
+            agrees = seen.answer.agrees >= self.config.confident_agreement
+            sure = agrees and self.states[number].usual(seen.answer.mask)
             if sure:
-                self._remember(number, frame, grid, answer.mask)
-            self._learn(frame, number, points, answer.mask, sure)
+                self._remember(number, place, grid, seen.answer.mask)
+            self._learn(place, number, points, seen.answer.mask, sure)
+        self.frames.forget_before(min(place + 1, self.feed.next_frame))
+        self._embeddings = {other: one for other, one in self._embeddings.items() if other > place}
         return found
+
+    def preview(self, *, across_a_cut: bool) -> dict[int, ObjectResult]:
+        """A first answer for the newest frame; nothing is learnt from it.
+
+        Args:
+            across_a_cut: a new shot began behind the frames that are final: objects are looked for by what they look like.
+        """
+        place = self.frames.stop - 1
+        if not self.states:
+            return {}
+        points = self.feed.preview()
+        if across_a_cut:
+            nothing = torch.zeros(0, dtype=torch.int64)
+            points = FramePoints(nothing, torch.zeros(0, 2), nothing)
+        grid, embedding = self._grid(place, final=False), self.embedding(place)
+        return {
+            number: self._result(self._look(place, number, points, embedding, grid, note=False))
+            for number in self.states
+        }
 
     def cut(self) -> None:
         """The next frame begins another shot: points end, and where objects are is not known."""
@@ -173,42 +187,56 @@ class ObjectPropagator:
         for state in self.states.values():
             state.lose()
 
-    def _find(
-        self, frame: int, number: int, points: FramePoints, embedding: Embedding, grid: Embedding
-    ) -> tuple[Answer | None, Signs, float]:
-        """The object, what speaks for it, and if it is absent, in [0, 1] how much speaks for its being there all the same."""
+    def remove(self, number: int) -> None:
+        """Follow an object no more."""
+        del self.states[number]
+        self._begun.pop(number, None)
+        self.feed.drop_object(number)
+
+    def _result(self, seen: _Seen) -> ObjectResult:
+        if seen.answer is None:
+            nothing = torch.zeros(self.frames.wh[1], self.frames.wh[0], dtype=torch.bool)
+            return ObjectResult(nothing, 0.0, 1 - seen.doubt)
+        score = quality(seen.signs)
+        return ObjectResult(seen.answer.mask, score, score, seen.signs)
+
+    def _look(
+        self,
+        place: int,
+        number: int,
+        points: FramePoints,
+        embedding: Embedding,
+        grid: Embedding,
+        *,
+        note: bool = True,
+    ) -> _Seen:
+        """Look for an object on a frame; without `note` the memory does not notice that it was asked."""
         state = self.states[number]
         own = points.of(number)
         share = None
         if own.any():
-            prior = torch.zeros(self.video.wh[1], self.video.wh[0])
+            prior = torch.zeros(self.frames.wh[1], self.frames.wh[0])
             if len(state.memory) and self.config.prior:
-                share = state.memory.read(grid.features).share[0]
+                share = state.memory.read(grid.features, note=note).share[0]
                 prior = self.config.prior * as_logits(share, grid)
             beside = points.xy[points.beside(number, self.rivals)]
             evidence = Evidence(points.xy[own], beside, prior, self._moved(points, state))
             answer = answer_points(self.segmenter, embedding, evidence, self.config)
             if answer is not None:
-                refined = self._sharpened(frame, answer, evidence, state)
+                refined = self._sharpened(place, answer, evidence, state)
                 kept = 1.0 if evidence.before is None else overlap(refined.mask, evidence.before)
                 settled = overlap(answer.mask, refined.mask)
-                return refined, self._signs(refined, state, grid, share, kept, settled), 0.0
+                return _Seen(refined, self._signs(refined, state, grid, share, kept, settled))
         answer = None
         if len(state.memory) and self.appearance is not None:
-            recalled = state.memory.read(grid.features, anywhere=True)
+            recalled = state.memory.read(grid.features, anywhere=True, note=note)
             answer, share = (
                 find_again(self.segmenter, embedding, grid, recalled, self.config),
                 recalled.share[0],
             )
         if answer is None:
-            return None, Signs(), 0.5 * float(own.any())
-        signs = self._signs(answer, state, grid, share, kept=0.5, settled=1.0)
-        # What its points say is wrong, if there are any: they begin anew on the mask.
-        self.feed.drop(points.ids[own])
-        if self.feed.tracker is not None:
-            state.lose()
-            self._seed(frame, number, answer.mask)
-        return answer, signs, 0.0
+            return _Seen(doubt=0.5 * float(own.any()))
+        return _Seen(answer, self._signs(answer, state, grid, share, kept=0.5, settled=1.0), again=True)
 
     def _signs(
         self,
@@ -236,14 +264,14 @@ class ObjectPropagator:
             settled=settled,
         )
 
-    def _sharpened(self, frame: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:
+    def _sharpened(self, place: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:
         """The same with its outline where the object's colours end.
 
         The memory has no say in this: it learns from these masks, and what both got wrong would stay for good.
         """
         if state.colours is None or not self._sharpens():
             return answer
-        picture = self.video.frames[frame]
+        picture = self.frames[place]
         mask = refine_outline(
             picture,
             answer.mask,
@@ -257,9 +285,7 @@ class ObjectPropagator:
     def _sharpens(self) -> bool:
         return self.segmenter.coarse if self.config.sharpen is None else self.config.sharpen
 
-    def _tried(
-        self, frame: int, mask: Tensor, colours: ObjectColours, embedding: Embedding
-    ) -> ObjectColours | None:
+    def _tried(self, place: int, mask: Tensor, colours: ObjectColours) -> ObjectColours | None:
         """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points alone.
 
         Where its surroundings have its colours thin parts must be kept; elsewhere that would keep what is wrong. None where
@@ -269,10 +295,12 @@ class ObjectPropagator:
         own, belt = points_inside(mask, INSIDE), belt_around(mask, BELT)
         beside = points_inside(belt, AROUND) if belt.any() else own[:0]
         nothing = torch.zeros(mask.shape)
-        answer = answer_points(self.segmenter, embedding, Evidence(own, beside, nothing, None), self.config)
+        answer = answer_points(
+            self.segmenter, self.embedding(place), Evidence(own, beside, nothing, None), self.config
+        )
         if answer is None:
             return colours
-        picture, coarse = self.video.frames[frame], answer.mask
+        picture, coarse = self.frames[place], answer.mask
         ways = (colours, replace(colours, thin=True))  # of equally good ones the first
         rules = self.config.outline
         drawn = [
@@ -282,23 +310,31 @@ class ObjectPropagator:
         proved = max(rules.proved, overlap(coarse, mask) + rules.gain)
         return ways[int(np.argmax(right))] if max(right) >= proved else None
 
-    def _grid(self, frame: int, embedding: Embedding | None) -> Embedding:
-        """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them.
-
-        Where the tracker's are wanted, the segmenter's embedding need not be there.
-        """
+    def _grid(self, place: int, *, final: bool = True) -> Embedding:
+        """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them."""
         if self.appearance is None:
-            return self.segmenter.encode(self.video.frames[frame]) if embedding is None else embedding
-        seen = self.feed.features(frame)  # the same, where the tracker has looked at the frame anyway
-        return Embedding(self.video.wh, self.appearance(self.video.frames[frame]) if seen is None else seen)
+            return self.embedding(place)
+        # The same, where the tracker has looked at the frame anyway.
+        seen = self.feed.features(place, final=final)
+        return Embedding(self.frames.wh, self.appearance(self.frames[place]) if seen is None else seen)
 
     def _remember(
-        self, number: int, frame: int, grid: Embedding, mask: Tensor, *, given: bool = False
+        self, number: int, place: int, grid: Embedding, mask: Tensor, *, given: bool = False
     ) -> None:
+        if given:
+            self._take_in(number, self.frames.number(place), self.frames[place], grid, mask)
+        else:
+            cells = as_cells(mask, grid)[None]
+            self.states[number].memory.add(self.frames.number(place), grid.features, cells)
+
+    def _take_in(
+        self, number: int, frame: int | None, picture: np.ndarray, grid: Embedding, mask: Tensor
+    ) -> None:
+        """Remember a mask that is certain."""
         state = self.states[number]
-        state.memory.add(frame, grid.features, as_cells(mask, grid)[None], given=given)
-        if given and state.sharpens and state.colours is None and mask.any():
-            state.colours = learn_colours(self.video.frames[frame], mask, self.config.outline)
+        state.memory.add(frame, grid.features, as_cells(mask, grid)[None], given=True)
+        if state.sharpens and state.colours is None and mask.any():
+            state.colours = learn_colours(picture, mask, self.config.outline)
 
     def _moved(self, points: FramePoints, state: ObjectState) -> Tensor | None:
         """The last mask, moved as its points have moved since."""
@@ -312,17 +348,17 @@ class ObjectPropagator:
         dx, dy = (points.xy[here] - xy[order]).median(dim=0).values.tolist()
         shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
         moved = cv2.warpAffine(
-            state.mask.numpy().astype(np.uint8), shift, self.video.wh, flags=cv2.INTER_NEAREST
+            state.mask.numpy().astype(np.uint8), shift, self.frames.wh, flags=cv2.INTER_NEAREST
         )
         return torch.from_numpy(moved > 0)
 
-    def _learn(self, frame: int, number: int, points: FramePoints, mask: Tensor, sure: bool) -> None:
+    def _learn(self, place: int, number: int, points: FramePoints, mask: Tensor, sure: bool) -> None:
         """Take a mask as the last one; if it is sure, drop points that keep leaving it, add points if few are left."""
         state, config = self.states[number], self.config
         own = points.of(number)
         ids, xy = points.ids[own], points.xy[own]
         order = ids.argsort()
-        state.mask, state.frame, state.points = mask, frame, (ids[order], xy[order])
+        state.mask, state.frame, state.points = mask, place, (ids[order], xy[order])
         state.areas.append(int(mask.sum()))
         if not sure:
             return
@@ -332,19 +368,23 @@ class ObjectPropagator:
             for point, out in zip(ids.tolist(), outside.tolist(), strict=True)
         }
         state.max_misses |= max_misses
+        if len(state.max_misses) > MOST_MISSES:  # of points that are long gone
+            counting = self.feed.counting(torch.tensor(list(state.max_misses)))
+            pairs = zip(state.max_misses.items(), counting.tolist(), strict=True)
+            state.max_misses = {point: misses for (point, misses), counts in pairs if counts}
         gone = [point for point, count in max_misses.items() if count >= config.max_misses]
         if gone:
             self.feed.drop(torch.tensor(gone))
         few = len(ids) - len(gone) < config.reseed_below
-        rested = state.seeded is None or abs(frame - state.seeded) >= config.reseed_every
+        rested = state.seeded is None or abs(place - state.seeded) >= config.reseed_every
         if few and rested and self.feed.tracker is not None:
-            self._seed(frame, number, mask)
+            self._seed(place, number, mask)
 
-    def _seed(self, frame: int, number: int, mask: Tensor) -> None:
+    def _seed(self, place: int, number: int, mask: Tensor) -> None:
         """Track points on a mask and close around it from this frame on."""
         points = {number: points_inside(mask, INSIDE)}
         belt = belt_around(mask, BELT)
         if belt.any():
             points[-number] = points_inside(belt, AROUND)
-        self.feed.seed(frame, points)
-        self.states[number].seeded = frame
+        self.feed.seed(place, points)
+        self.states[number].seeded = place

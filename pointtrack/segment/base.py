@@ -205,6 +205,23 @@ def check_inside(prompt: Prompt, wh: tuple[int, int]) -> None:
             )
 
 
+def checked_mask(mask: Any, wh: tuple[int, int]) -> Tensor:
+    """A mask that was given, (h, w) bool on the CPU, a copy. ValueError for one of another size or type, or an empty one."""
+    mask = torch.as_tensor(mask).detach().cpu()
+    size = (wh[1], wh[0])
+    if tuple(mask.shape) != size or mask.dtype != torch.bool:
+        raise ValueError(
+            f"prompt mask: expected bool of shape (h, w) = {size} as the video, "
+            f"got {mask.dtype} {tuple(mask.shape)}"
+        )
+    if not mask.any():
+        raise ValueError(
+            "prompt mask: expected some pixel in it, got an empty mask; say absent(object, frame) for an object "
+            "that is not there"
+        )
+    return mask.clone()
+
+
 def check_prompt(prompt: Prompt, embedding: Embedding, made_by: str, low_wh: tuple[int, int]) -> None:
     """Make sure that a segmenter can answer a prompt on a frame.
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker, network_of
-from pointtrack.objects.corrections import not_larger
 from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.video_engine import load_video_engine
-from pointtrack.segment.base import Prompt, Segmenter, check_inside
+from pointtrack.segment.base import Prompt, Segmenter, check_inside, checked_mask
 from pointtrack.segment.zoo import load_segmenter
+from pointtrack.sessions.answers import answered
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
 from pointtrack.sessions.schedule import Direction, Schedule
@@ -153,11 +153,13 @@ class ObjectSession:
         if mask is not None:
             if points is not None or box is not None:
                 raise ValueError("prompt: expected a mask, or points and a box; got both")
-            key = Keyframe(frame, next(self._serial), self._checked_mask(mask), *no_points())
+            key = Keyframe(frame, next(self._serial), checked_mask(mask, self.video.wh), *no_points())
         else:
             requested = Prompt(points, labels, box)
             check_inside(requested, self.video.wh)
-            key = self._answered(one, frame, requested)
+            shown = None if one.key(frame) else self.mask(one.id, frame)
+            key = answered(self.engine, self.video, one, frame, requested, shown)
+            key = replace(key, serial=next(self._serial))
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return key.mask.clone()
 
@@ -371,35 +373,6 @@ class ObjectSession:
             {side for known in self._history.states for one in known for side in sides_of(one, length)}
         )
 
-    def _answered(self, one: SessionObject, frame: int, requested: Prompt) -> Keyframe:
-        """The keyframe that a prompt makes, together with the earlier clicks on the frame."""
-        key = one.key(frame)
-        if requested.box is not None or (key is not None and not key.mask.any()):
-            base, points, labels, box = None, requested.points, requested.labels, requested.box
-        elif key is not None:
-            base, box = key.base, key.box
-            if not len(key.points) and box is None:  # a mask that was given: now it is corrected
-                base = key.mask
-            points, labels = (
-                torch.cat([key.points, requested.points]),
-                torch.cat([key.labels, requested.labels]),
-            )
-        else:
-            base = self.mask(one.id, frame)
-            base = base if base is not None and base.any() else None
-            points, labels, box = requested.points, requested.labels, None
-        # All clicks are asked at once: an answer that the former ones got would only hold the later ones back.
-        found = self.engine.answer(self.video, frame, Prompt(points, labels, box), base)
-        mask = found.mask
-        if self.engine.own_answers and requested.box is None:
-            mask = not_larger(mask, base if key is None else key.mask, requested.labels)
-        if not mask.any():
-            raise ValueError(
-                f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
-                "there; click elsewhere, or more often, or say absent(object, frame)"
-            )
-        return Keyframe(frame, next(self._serial), mask, points, labels, box, base)
-
     def _object(self, object_id: int | str) -> SessionObject:
         """The object of that id, or of that name where only one has it."""
         named = [one for one in self._state if one.name == object_id]
@@ -424,18 +397,3 @@ class ObjectSession:
                 f"frames: expected 0 <= start < stop <= {len(self.video)}, got start {start} and stop {stop}"
             )
         return range(start, stop)
-
-    def _checked_mask(self, mask: Any) -> Tensor:
-        mask = torch.as_tensor(mask).detach().cpu()
-        size = (self.video.wh[1], self.video.wh[0])
-        if tuple(mask.shape) != size or mask.dtype != torch.bool:
-            raise ValueError(
-                f"prompt mask: expected bool of shape (h, w) = {size} as the video, "
-                f"got {mask.dtype} {tuple(mask.shape)}"
-            )
-        if not mask.any():
-            raise ValueError(
-                "prompt mask: expected some pixel in it, got an empty mask; say absent(object, frame) for an object "
-                "that is not there"
-            )
-        return mask.clone()

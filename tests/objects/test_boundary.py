@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pointtrack.objects.answer import Answer, ObjectOptions
 from pointtrack.objects.boundary import OutlineRules, learn_colours, refine_outline
+from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.point_prompts import overlap
 from pointtrack.objects.propagator import ObjectPropagator
-from pointtrack.types import Video
 
 WH = (160, 120)
 CENTRE = torch.tensor([[80.0, 60.0]])
@@ -121,8 +121,11 @@ def test_the_way_that_suits_an_object_is_found_where_its_mask_is_known(limb_is_i
         "pointtrack.objects.propagator.answer_points", lambda *_: Answer(body | limb, agrees=1.0)
     )
     config = ObjectOptions(sharpen=True)
-    walker = ObjectPropagator(Video(frame[None]), None, None, {}, config, rivals=False)
-    found = walker._tried(0, truth, learn_colours(frame, truth), None)
+    frames = FrameBuffer(WH)
+    frames.add(frame)
+    walker = ObjectPropagator(frames, None, None, {}, config, rivals=False)
+    walker.embedding(0, known="the answer is known")
+    found = walker._tried(0, truth, learn_colours(frame, truth))
     if limb_is_its_own:  # the answer is right as it is: outlines that are no better are left out
         assert found is None
     else:

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from pointtrack.objects.answer import ObjectOptions, pieces_with, points_inside
+from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.object_points import ObjectPoints
+from pointtrack.objects.object_state import ObjectState
 from pointtrack.objects.point_prompts import KnownMask, overlap
-from pointtrack.objects.propagator import ObjectPropagator, ObjectState
+from pointtrack.objects.propagator import ObjectPropagator
 from pointtrack.types import Video
-from tests.support.scenes import COLOURS, ColourSegmenter, squares
+from tests.support.scenes import COLOURS, WH, ColourSegmenter, squares
 
 MOVING = [[(5 + 3 * t, 10 + t) for t in range(8)], [(55 - 4 * t, 34 - t) for t in range(8)]]
 
@@ -75,9 +77,11 @@ def test_points_that_leave_the_mask_are_dropped():
     masks = segment_tracks(scene.video, slid, segmenter, objects=scene.objects, config=config)
     assert torch.equal(masks.masks, scene.truth), "the point that slides never spoils a prompt"
     # The same walk, with a look at the points after every step.
-    feed = ObjectPoints(scene.video, range(12), config.rules, tracks=slid, owner=scene.objects)
-    walker = ObjectPropagator(scene.video, segmenter, feed, {1: ObjectState()}, config, rivals=True)
+    frames = FrameBuffer(WH)
+    feed = ObjectPoints(frames, config.rules, tracks=slid, owner=scene.objects)
+    walker = ObjectPropagator(frames, segmenter, feed, {1: ObjectState()}, config, rivals=True)
     for frame in range(12):
+        frames.add(scene.video.frames[frame])
         walker.step(frame)
         known = feed.on(frame).ids.tolist()
         assert (0 in known) == (frame < 4), "it is dropped after three frames outside"

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.boundary import OutlineRules
+from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.object_points import HELPER, ObjectPoints, PointRules
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.point_prompts import KnownMask, overlap
@@ -79,6 +80,14 @@ def test_a_look_alike_of_another_colour_is_not_taken(monkeypatch):
     assert masks[0].any() and not masks[1:].any() and scores[1:] == [0] * 6
 
 
+def points_along(scene, order: range) -> ObjectPoints:
+    frames = FrameBuffer(scene.video.wh, order=order)
+    for frame in order:
+        frames.add(scene.video.frames[frame])
+    frames.ended = True
+    return ObjectPoints(frames, PointRules(), TRACKER)
+
+
 def points_of(number: int, place) -> dict[int, torch.Tensor]:
     return {number: torch.tensor([place], dtype=torch.float32)}
 
@@ -86,7 +95,7 @@ def points_of(number: int, place) -> dict[int, torch.Tensor]:
 def test_points_are_seeded_dropped_and_told_apart(monkeypatch):
     scene = distinct(squares([[(4 + 2 * t, 8) for t in range(20)], [(60 - 2 * t, 30) for t in range(20)]]))
     use_exact_tracks(monkeypatch, scene)
-    points = ObjectPoints(scene.video, range(20), PointRules(), TRACKER)
+    points = points_along(scene, range(20))
     assert len(points.on(0).ids) == 0
     points.seed(2, points_of(1, (12, 12)))
     points.seed(2, points_of(-1, (40, 3)))
@@ -110,17 +119,17 @@ def test_points_are_seeded_dropped_and_told_apart(monkeypatch):
 def test_points_can_be_seeded_after_the_last_frame_was_tracked(monkeypatch):
     scene = distinct(squares([[(4 + 2 * t, 8) for t in range(10)]]))
     use_exact_tracks(monkeypatch, scene)
-    points = ObjectPoints(scene.video, range(9, -1, -1), PointRules(), TRACKER)
-    points.seed(9, points_of(1, (24, 12)))
-    assert points.on(1).xy.tolist() == [[8, 12]], "backward, on one of the last frames"
-    points.seed(1, points_of(1, (9, 12)))
-    assert sorted(points.on(0).xy.tolist()) == [[6, 12], [7, 12]]
+    points = points_along(scene, range(9, -1, -1))
+    points.seed(0, points_of(1, (24, 12)))
+    assert points.on(8).xy.tolist() == [[8, 12]], "backward, on one of the last frames"
+    points.seed(8, points_of(1, (9, 12)))
+    assert sorted(points.on(9).xy.tolist()) == [[6, 12], [7, 12]]
 
 
 def test_a_cut_ends_all_points(monkeypatch):
     scene = distinct(squares([[(4 + 2 * t, 8) for t in range(10)]]))
     use_exact_tracks(monkeypatch, scene)
-    points = ObjectPoints(scene.video, range(10), PointRules(), TRACKER)
+    points = points_along(scene, range(10))
     points.seed(0, points_of(1, (6, 10)))
     points.on(3)
     points.forget()

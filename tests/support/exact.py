@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from pointtrack.objects import object_points as feed
-from pointtrack.objects import point_engine as points
+from pointtrack.objects import stream as objects
 from pointtrack.types import Queries, Tracks
 from tests.support.scenes import Scene
 
@@ -30,7 +30,7 @@ def use_exact_tracks(monkeypatch, scene: Scene) -> None:
     """From now on sessions and walks on this scene know exactly where points go, and see colours."""
     monkeypatch.setattr(ExactStream, "scene", scene, raising=False)
     monkeypatch.setattr(feed, "WindowStream", ExactStream)
-    monkeypatch.setattr(points, "tracker_features", lambda tracker: colours)
+    monkeypatch.setattr(objects, "tracker_features", lambda tracker: colours)
 
 
 def colours(frame: np.ndarray) -> Tensor:

@@ -1,0 +1,60 @@
+"""The frames of a walk that are not final yet: whoever follows objects reads them here, wherever they come from."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+
+class FrameBuffer:
+    """Frames by their place in the walk, from 0 on; those that nobody needs any more are let go.
+
+    Args:
+        wh: size of the frames as (width, height).
+        fps: frames per second of the video.
+        order: numbers of the frames in the video, in the order of the walk; where not given it begins with frame 0.
+
+    Attributes:
+        start, stop: there are frames start..stop-1.
+        ended: no more frames come.
+    """
+
+    def __init__(self, wh: tuple[int, int], fps: float = 30.0, order: range | None = None):
+        self.wh, self.fps = (int(wh[0]), int(wh[1])), fps
+        self.start, self.ended = 0, False
+        self._first, self._step = (0, 1) if order is None else (order.start, order.step)
+        self._frames: deque[np.ndarray] = deque()
+
+    @property
+    def stop(self) -> int:
+        """The place of the frame that comes next."""
+        return self.start + len(self._frames)
+
+    def number(self, place: int) -> int:
+        """Which frame of the video that is."""
+        return self._first + self._step * place
+
+    def add(self, frame: np.ndarray) -> None:
+        """The next frame, (h, w, 3) uint8 RGB, which is not copied."""
+        self._frames.append(frame)
+
+    def __getitem__(self, place: int) -> np.ndarray:
+        """(h, w, 3) uint8 RGB."""
+        assert place >= self.start, "it was let go"
+        return self._frames[place - self.start]
+
+    def piece(self, first: int, most: int) -> np.ndarray:
+        """(t, h, w, 3) frames from `first` on, as far as they are there, and at most so many."""
+        places = range(first, min(first + most, self.stop))
+        return (
+            np.stack([self[place] for place in places])
+            if places
+            else np.empty((0, *self.wh[::-1], 3), np.uint8)
+        )
+
+    def forget_before(self, place: float) -> None:
+        """Let go of all frames before this one."""
+        while self._frames and self.start < place:
+            self._frames.popleft()
+            self.start += 1

@@ -1,0 +1,62 @@
+"""What is known of an object as the frames of a walk go by."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointtrack.objects.boundary import ObjectColours
+from pointtrack.objects.memory import ObjectMemory
+
+AREAS, MOST_GROWTH = 12, 1.6
+
+
+@dataclass
+class ObjectState:
+    """What is known of an object as the frames go by.
+
+    Attributes:
+        memory: what it and its surroundings looked like.
+        colours: those under the mask that was given first; sharpens: whether outlines that go by them are better ones.
+        mask, frame: the last mask that was believed and its frame.
+        points: (ids, xy) of its points there.
+        areas: pixels of its latest masks.
+        max_misses: id -> frames in a row that the point was outside the mask.
+        seeded: frame on which points were last taken from the mask.
+    """
+
+    memory: ObjectMemory = field(default_factory=lambda: ObjectMemory(1))
+    colours: ObjectColours | None = None
+    sharpens: bool = True
+    mask: Tensor | None = None
+    frame: int = -1
+    points: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0, 2)))
+    areas: deque[int] = field(default_factory=lambda: deque(maxlen=AREAS))
+    max_misses: dict[int, int] = field(default_factory=dict)
+    seeded: int | None = None
+
+    def usual(self, mask: Tensor) -> bool:
+        """Whether a mask is about as large as the latest ones; one that grew or shrank at once has leaked or lost parts."""
+        if not self.areas:
+            return True
+        ratio = int(mask.sum()) / max(float(np.median(self.areas)), 1.0)
+        return 1 / MOST_GROWTH < ratio < MOST_GROWTH
+
+    def place(self) -> tuple[Tensor | None, int, tuple[Tensor, Tensor]]:
+        """Where it was last."""
+        return self.mask, self.frame, self.points
+
+    def resume(self, place: tuple[Tensor | None, int, tuple[Tensor, Tensor]]) -> None:
+        """Begin anew at a place, as `place` gave it."""
+        self.lose()
+        self.mask, self.frame, self.points = place
+
+    def lose(self) -> None:
+        """Nothing is known of where it is any more; what it looks like stays known."""
+        self.mask, self.frame, self.seeded = None, -1, None
+        self.areas.clear()
+        self.points, self.max_misses = (torch.zeros(0), torch.zeros(0, 2)), {}

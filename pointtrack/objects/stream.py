@@ -1,0 +1,305 @@
+"""Objects as a stage: frames go in, final masks come out, whatever the frames come from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.answer import ObjectOptions, answer_prompt
+from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.frame_buffer import FrameBuffer
+from pointtrack.objects.memory_only import tracker_features
+from pointtrack.objects.object_points import ObjectPoints
+from pointtrack.objects.propagator import ObjectPropagator
+from pointtrack.segment.base import Embedding, Prompt, Segmenter, check_frame, check_inside, checked_mask
+from pointtrack.tracking.shots import CutFinder
+from pointtrack.types.masks import Masks
+
+Found = dict[int, ObjectResult]  # by object id
+
+
+class ObjectStream:
+    """Follows objects through frames that arrive in pieces of any size; the masks do not depend on the pieces.
+
+    What is said of an object holds from its frame on; before that it is absent. Every object is followed for itself: its masks
+    do not depend on the others. Memory does not grow with the video: the frames that are not final, a window of features, and
+    of each object a bounded memory and every mask that was given.
+
+    A frame is final when the tracker's window behind it is complete: `lag` says how many are not. The newest one never is
+    before the next one comes, so that prompts can be given on it.
+
+    Args:
+        tracker: from `load_tracker`. One that needs the whole video has every frame wait for `finish`.
+        segmenter: from `load_segmenter`.
+        image_wh: size of the frames as (width, height).
+        fps: only noted in the masks.
+        config: how points become masks.
+        finds_cuts: look for cuts; otherwise there are those that `cut` is told of.
+
+    Attributes:
+        frames_pushed: number of frames taken in so far.
+    """
+
+    def __init__(
+        self,
+        tracker: PointTracker,
+        segmenter: Segmenter,
+        image_wh: tuple[int, int],
+        fps: float = 30.0,
+        config: ObjectOptions | None = None,
+        *,
+        finds_cuts: bool = True,
+    ):
+        self.network, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
+        self._frames = FrameBuffer(image_wh, fps)
+        self.image_wh, self.fps = self._frames.wh, fps
+        feed = ObjectPoints(self._frames, self.config.rules, tracker)
+        self._walker = ObjectPropagator(
+            self._frames,
+            segmenter,
+            feed,
+            {},
+            self.config,
+            rivals=False,
+            appearance=tracker_features(tracker),
+        )
+        self._cut_finder = CutFinder() if finds_cuts else None
+        self._cuts: set[int] = set()  # on frames that are not final
+        self._next = 0  # the frame that becomes final next
+        # What was said of objects on frames that are not final: masks, by frame and object; and prompts for frames to come.
+        self._given: defaultdict[int, dict[int, Tensor]] = defaultdict(dict)
+        self._asked: defaultdict[int, dict[int, Prompt]] = defaultdict(dict)
+        self._elsewhere: defaultdict[int, list[tuple[np.ndarray, Tensor]]] = defaultdict(list)
+        self._prompts: dict[int, tuple[int, Prompt]] = {}  # the latest of each object that was answered
+        self._previewed: tuple[int, Found] = (-1, {})
+
+    @property
+    def frames_pushed(self) -> int:
+        """Number of frames taken in so far."""
+        return self._frames.stop
+
+    @property
+    def lag(self) -> int:
+        """Number of frames pushed of which no final answer was given yet."""
+        return self._frames.stop - self._next
+
+    @property
+    def earliest_frame(self) -> int:
+        """The first frame on which something can still be said."""
+        return self._next
+
+    @property
+    def objects(self) -> list[int]:
+        """Ids of all objects of which something was said, in order."""
+        said: list[dict[int, Any]] = [*self._given.values(), *self._asked.values()]
+        return sorted({*self._walker.states, *(number for objects in said for number in objects)})
+
+    def prompt(
+        self,
+        object_id: int,
+        frame: int,
+        *,
+        points: Any = None,
+        labels: Any = None,
+        box: Any = None,
+        mask: Any = None,
+    ) -> Tensor | None:
+        """Say where an object is on a frame that is not final: it begins there, or begins anew.
+
+        Clicks add to those made on the frame before. Where `preview` has just shown the object on that frame they correct that mask.
+
+        Args:
+            object_id: a number from 1 on; a new one makes a new object.
+            frame: number of the frame; one that has not come yet is prompted when it comes.
+            points, labels, box, mask: as in `ObjectSession.prompt`.
+
+        Returns:
+            (h, w) bool, the mask of the object on that frame; None if it has not come yet.
+
+        Raises:
+            ValueError: an id below 1, a frame that is final, nothing said, anything outside the image, an empty box or mask, a
+                mask of another size, or a prompt in which nothing is seen; that of a frame to come is raised by `push`.
+        """
+        self._check(object_id, frame)
+        if mask is not None:
+            if points is not None or box is not None:
+                raise ValueError("prompt: expected a mask, or points and a box; got both")
+            given = checked_mask(mask, self.image_wh)
+            self.give(object_id, frame, given)
+            return given.clone()
+        prompt = Prompt(points, labels, box)
+        check_inside(prompt, self.image_wh)
+        if frame < self._frames.stop:
+            return self._answer(object_id, frame, prompt).clone()
+        before = self._asked[frame].get(object_id)
+        self._asked[frame][object_id] = prompt if before is None else _both(before, prompt)
+        return None
+
+    def mark_absent(self, object_id: int, frame: int) -> None:
+        """Say that an object is not on a frame; from then on it is looked for by what it looks like. Errors as of `prompt`."""
+        self.give(object_id, frame, torch.zeros(self.image_wh[1], self.image_wh[0], dtype=torch.bool))
+
+    def give(self, object_id: int, frame: int, mask: Tensor) -> None:
+        """The mask (h, w) bool of an object on a frame, taken as it is; an empty one says that it is absent. Errors as of `prompt`."""
+        self._check(object_id, frame)
+        self._prompts.pop(object_id, None)
+        self._given[frame][object_id] = mask
+
+    def learn(self, object_id: int, picture: np.ndarray, mask: Tensor) -> None:
+        """Show an object, (h, w) bool, in any picture (h, w, 3) of the video: what it looks like there is remembered."""
+        self._elsewhere[object_id].append((picture, mask))
+
+    def remove(self, object_id: int) -> None:
+        """Follow an object no more: rows that are not final yet are without it. ValueError for an unknown id."""
+        if object_id not in self.objects:
+            raise ValueError(f"object id: expected one of {self.objects}, got {object_id!r}")
+        said: list[dict[int, Any]] = [*self._given.values(), *self._asked.values()]
+        for objects in said:
+            objects.pop(object_id, None)
+        self._elsewhere.pop(object_id, None)
+        self._prompts.pop(object_id, None)
+        self._previewed[1].pop(object_id, None)
+        if object_id in self._walker.states:
+            self._walker.remove(object_id)
+
+    def cut(self) -> None:
+        """Say that a new shot begins with the frame that is pushed next: there objects have to be found again."""
+        self._cuts.add(self._frames.stop)
+
+    def push(self, frames: np.ndarray | Tensor) -> Masks:
+        """Take in (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one; the rows that are final now.
+
+        Raises:
+            ValueError: another size or type than expected, a stream that was finished, or a prompt for such a frame in which
+                nothing is seen.
+        """
+        frames = np.asarray(frames)
+        first = self._next
+        found: list[Found] = []
+        for frame in frames[None] if frames.ndim == 3 else frames:
+            found += self.push_results(np.array(frame))  # as a camera may use its memory again
+        return self._masks(first, found)
+
+    def push_results(self, frame: np.ndarray) -> Iterator[Found]:
+        """As `push` with one frame, which is not copied; what is found of every object on the frames that are final now.
+
+        Each is computed when it is asked for, and all have to be before the next frame.
+        """
+        if self._frames.ended:
+            raise ValueError("ObjectStream: expected push before finish; make a new one for a new video")
+        if check_frame(frame) != self.image_wh:
+            raise ValueError(
+                f"frames: expected {self.image_wh[0]} x {self.image_wh[1]}, got {check_frame(frame)}"
+            )
+        number = self._frames.stop
+        self._frames.add(frame)
+        if self._cut_finder is not None and self._cut_finder.push(frame):
+            self._cuts.add(number)
+        for object_id, prompt in self._asked.pop(number, {}).items():
+            self._answer(object_id, number, prompt)
+        return self._ready()
+
+    def preview(self) -> Masks:
+        """A first answer for the frame pushed last, at once: it may change until that frame becomes final.
+
+        An object is there once the frame on which it was prompted is final, or next. What `push` and `finish` return is, up to
+        rounding, as without this; each call costs a window of tracking and a look of the segmenter.
+
+        Raises:
+            ValueError: no frame was pushed yet, or the stream was finished.
+        """
+        if self._frames.ended or not self._frames.stop:
+            raise ValueError("ObjectStream: expected preview after the first push and before finish")
+        newest = self._frames.stop - 1
+        found = self._walker.preview(across_a_cut=any(cut <= newest for cut in self._cuts))
+        for object_id, mask in self._given.get(newest, {}).items():
+            found[object_id] = ObjectResult(mask, float(mask.any()), 1.0)
+        self._previewed = newest, found
+        return self._masks(newest, [found])
+
+    def finish(self) -> Masks:
+        """Everything that was not yet returned; no more frames are taken. ValueError the second time."""
+        first = self._next
+        return self._masks(first, list(self.finish_results()))
+
+    def finish_results(self) -> Iterator[Found]:
+        """As `finish`; what was found of every object, frame by frame, each when it is asked for."""
+        if self._frames.ended:
+            raise ValueError("ObjectStream: expected finish once")
+        self._frames.ended = True
+        return self._ready()
+
+    def know_embedding(self, frame: int, embedding: Embedding) -> None:
+        """What the segmenter sees of a frame that is not final, if the caller has it already."""
+        self._walker.embedding(frame, embedding)
+
+    def _ready(self) -> Iterator[Found]:
+        """Frames that become final with what is there."""
+        while self._next < self._frames.stop - (not self._frames.ended):
+            if self._next in self._cuts:
+                self._cuts.discard(self._next)
+                self._walker.cut()
+            given = self._given.pop(self._next, None)
+            if given:
+                self._walker.begin(self._next, given)
+                for number in given:
+                    for picture, mask in self._elsewhere.pop(number, ()):
+                        self._walker.learn(number, picture, mask)
+            if not self._walker.ready(self._next):
+                return
+            found = self._walker.step(self._next)
+            self._next += 1
+            yield found
+
+    def _check(self, object_id: int, frame: int) -> None:
+        if isinstance(object_id, bool) or not isinstance(object_id, int) or object_id < 1:
+            raise ValueError(f"object id: expected a whole number from 1 on, got {object_id!r}")
+        if self._frames.ended or isinstance(frame, bool) or int(frame) != frame or frame < self._next:
+            raise ValueError(
+                f"frame: expected {self._next} or later, as what lies before is final, got {frame!r}"
+            )
+
+    def _answer(self, object_id: int, frame: int, prompt: Prompt) -> Tensor:
+        """The mask that a prompt means on a frame that is there, which is given from now on."""
+        shown = self._previewed[1].get(object_id) if self._previewed[0] == frame else None
+        before = None
+        if prompt.box is None:
+            said_on, said = self._prompts.get(object_id, (-1, prompt))
+            if said_on == frame:
+                prompt = _both(said, prompt)
+            elif shown is not None and shown.mask.any():
+                before = shown.mask
+        mask = answer_prompt(self.segmenter, self._walker.embedding(frame), prompt, before).mask
+        if not mask.any():
+            raise ValueError(
+                f"object {object_id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
+                "there; click elsewhere, or more often"
+            )
+        self._prompts[object_id] = frame, prompt
+        self._given[frame][object_id] = mask
+        return mask
+
+    def _masks(self, first: int, found: list[Found]) -> Masks:
+        ids = sorted({number for row in found for number in row})
+        w, h = self.image_wh
+        masks = torch.zeros(len(found), len(ids), h, w, dtype=torch.bool)
+        scores = torch.zeros(len(found), len(ids))
+        for t, row in enumerate(found):
+            for o, number in enumerate(ids):
+                if number in row:
+                    masks[t, o], scores[t, o] = row[number].mask, row[number].score
+        return Masks(masks, torch.tensor(ids, dtype=torch.int64), scores, first, self.fps)
+
+
+def _both(one: Prompt, other: Prompt) -> Prompt:
+    """Both prompts on one frame; a box begins it anew."""
+    if other.box is not None:
+        return other
+    points, labels = torch.cat([one.points, other.points]), torch.cat([one.labels, other.labels])
+    return Prompt(points, labels, one.box)

@@ -1,0 +1,59 @@
+"""What a prompt of a person makes of an object on a frame: a keyframe."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pointtrack.objects.corrections import not_larger
+from pointtrack.objects.engine import Engine
+from pointtrack.segment.base import Prompt
+from pointtrack.sessions.keyframes import Keyframe, SessionObject
+from pointtrack.types import Video
+
+
+def answered(
+    engine: Engine,
+    video: Video,
+    one: SessionObject,
+    frame: int,
+    requested: Prompt,
+    shown: Tensor | None,
+) -> Keyframe:
+    """The keyframe that a prompt makes, together with the earlier clicks on the frame.
+
+    Args:
+        engine: answers.
+        video: the frames.
+        one: the object.
+        frame: on which it is prompted.
+        requested: clicks or a box.
+        shown: (h, w) bool, what was computed of the object there, which clicks correct.
+
+    Returns:
+        The keyframe, of serial 0.
+
+    Raises:
+        ValueError: nothing is seen there.
+    """
+    key = one.key(frame)
+    if requested.box is not None or (key is not None and not key.mask.any()):
+        base, points, labels, box = None, requested.points, requested.labels, requested.box
+    elif key is not None:
+        base, box = key.base, key.box
+        if not len(key.points) and box is None:  # a mask that was given: now it is corrected
+            base = key.mask
+        points, labels = torch.cat([key.points, requested.points]), torch.cat([key.labels, requested.labels])
+    else:
+        base = shown if shown is not None and shown.any() else None
+        points, labels, box = requested.points, requested.labels, None
+    # All clicks are asked at once: an answer that the former ones got would only hold the later ones back.
+    mask = engine.answer(video, frame, Prompt(points, labels, box), base).mask
+    if engine.own_answers and requested.box is None:
+        mask = not_larger(mask, base if key is None else key.mask, requested.labels)
+    if not mask.any():
+        raise ValueError(
+            f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
+            "there; click elsewhere, or more often, or say absent(object, frame)"
+        )
+    return Keyframe(frame, 0, mask, points, labels, box, base)
