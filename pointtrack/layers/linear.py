@@ -1,4 +1,4 @@
-"""Linear layers in one pass with the GELU behind them, where the processor's library offers that."""
+"""Linear layers in one pass with what is behind them, where the processor's library offers that."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ def linear(x: Tensor, layer: nn.Linear, gelu: str | None = None) -> Tensor:
         )
     y = layer(x)
     return y if gelu is None else F.gelu(y, approximate=gelu)
+
+
+def convolve1x1_relu(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """(..., c) -> (..., c') by a 1x1 convolution with its channels last, and a ReLU."""
+    weight = layer.weight.flatten(1)
+    if onednn_takes(x) and not torch.is_autocast_enabled("cpu"):
+        return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, "relu", [], "")
+    return F.relu(F.linear(x, weight, layer.bias))
 
 
 def multiply(x: Tensor, weight: Tensor) -> Tensor:

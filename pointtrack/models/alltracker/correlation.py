@@ -11,6 +11,9 @@ from pointtrack.layers.correlation import blend
 from pointtrack.models.alltracker.config import LEVELS, RADIUS
 
 WIDTH = LEVELS * (2 * RADIUS + 1) ** 2
+# Cells of the anchor that are compared at a time on a CPU, with no more rows of a map than they need: cells that are
+# neighbours move to places that are.
+CELLS = 256
 
 
 def pyramid(features: Tensor) -> list[Tensor]:
@@ -37,16 +40,27 @@ def correlate(anchor: Tensor, maps: list[Tensor], cells: Tensor) -> Tensor:
         (p, 405) products by the root of c; map slow, then x, then y.
     """
     scaled = anchor * anchor.shape[-1] ** -0.5
-    reach = torch.arange(-RADIUS, RADIUS + 2, device=cells.device)
-    parts = []
-    for i, level in enumerate(maps):
-        h, w, _ = level.shape
-        products = scaled @ level.reshape(h * w, -1).T
-        xy = cells / 2**i
-        base = xy.floor()
-        x = (base[:, 0, None].long() + reach).clamp(0, w - 1)
-        y = (base[:, 1, None].long() + reach).clamp(0, h - 1)
-        index = y[:, None, :] * w + x[:, :, None]
-        block = products.gather(1, index.flatten(1)).view(*index.shape, 1)
-        parts.append(blend(block, xy - base)[..., 0])
-    return torch.cat(parts, dim=-1)
+    size = CELLS if cells.device.type == "cpu" and not torch.is_grad_enabled() else max(len(cells), 1)
+    return torch.cat(
+        [
+            torch.cat([_compare(part, level, xy / 2**i) for i, level in enumerate(maps)], dim=-1)
+            for part, xy in zip(scaled.split(size), cells.split(size), strict=True)
+        ]
+    )
+
+
+def _compare(anchor: Tensor, level: Tensor, xy: Tensor) -> Tensor:
+    """(p, c) features with the cells of one map around (p, 2) places on it -> (p, 81) products."""
+    h, w, _ = level.shape
+    reach = torch.arange(-RADIUS, RADIUS + 2, device=xy.device)
+    base = xy.floor()
+    x = (base[:, 0, None].long() + reach).clamp(0, w - 1)
+    y = (base[:, 1, None].long() + reach).clamp(0, h - 1)
+    if xy.device.type == "cpu":
+        top = int(y.min())
+        level, y = level[top : int(y.max()) + 1], y - top
+    # Not by oneDNN, which would make code for every number of rows.
+    products = anchor @ level.flatten(0, 1).T
+    index = y[:, None, :] * w + x[:, :, None]
+    block = products.gather(1, index.flatten(1)).view(*index.shape, 1)
+    return blend(block, xy - base)[..., 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,8 @@ class ResidualEncoder(Encoder):
     stride = CELL
 
     def __init__(self) -> None:
-        super().__init__(RESIDUAL, exact_instance_norm)
+        # Convolutions alone are normed, whose answers nobody else has.
+        super().__init__(RESIDUAL, partial(exact_instance_norm, overwrite=True))
 
     def normalised(self, frames: Tensor) -> Tensor:
         return standardised(frames)

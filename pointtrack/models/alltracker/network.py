@@ -153,8 +153,7 @@ class AllTracker(TrackingNetwork):
         for i, levels in enumerate(maps):
             cells = own + rearrange(move[i], "xy h w -> h w xy")
             products = correlate(anchor.flatten(0, 1), levels, cells.flatten(0, 1))
-            image = rearrange(products, "(h w) c -> 1 c h w", h=h)
-            motion = rearrange(self.update.motion(image, move[i, None]), "1 c h w -> h w c")
+            motion = self.update.motion(rearrange(products, "(h w) c -> h w c", h=h), move[i])
             score = rearrange(scores[i], "k h w -> h w k")
             tokens.append(self.update.token(features[i], context[i], motion, score))
         features = self.update(torch.stack(tokens)).float()

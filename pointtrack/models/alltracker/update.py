@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from pointtrack.layers.attention import SelfBlock
 from pointtrack.layers.convnext import ConvNextBlock
-from pointtrack.layers.linear import linear
+from pointtrack.layers.encoder import relu
+from pointtrack.layers.linear import convolve1x1_relu, linear
+from pointtrack.layers.winograd import convolve
 from pointtrack.models.alltracker.config import CHANNELS
 from pointtrack.models.alltracker.correlation import WIDTH
 
@@ -32,10 +33,12 @@ class MotionEncoder(nn.Module):
         self.mix = nn.Conv2d(256, CHANNELS - 2, 3, padding=1)
 
     def forward(self, products: Tensor, flow: Tensor) -> Tensor:
-        """(1, 405, h, w), (1, 2, h, w) -> (1, 128, h, w)."""
-        compared = F.relu(self.products2(F.relu(self.products1(products))))
-        moved = F.relu(self.flow2(F.relu(self.flow1(flow))))
-        return torch.cat([F.relu(self.mix(torch.cat([compared, moved], dim=1))), flow], dim=1)
+        """(h, w, 405), (2, h, w) -> (h, w, 128)."""
+        digest = rearrange(convolve1x1_relu(products, self.products1), "h w c -> 1 c h w")
+        compared = relu(convolve(digest, self.products2))
+        moved = relu(self.flow2(relu(self.flow1(flow[None]))))
+        mixed = relu(convolve(torch.cat([compared, moved], dim=1), self.mix))
+        return rearrange(torch.cat([mixed, flow[None]], dim=1), "1 c h w -> h w c")
 
 
 class TimeBlock(nn.Module):
@@ -91,4 +94,4 @@ class ConvHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 128, h, w) -> (b, channels, h, w)."""
-        return self.conv2(F.relu(self.conv1(x)))
+        return self.conv2(relu(convolve(x, self.conv1)))

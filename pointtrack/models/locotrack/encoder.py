@@ -43,9 +43,9 @@ class InstanceNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> same."""
-        normed = exact_instance_norm(x)
+    def forward(self, x: Tensor, overwrite: bool = False) -> Tensor:
+        """(b, c, h, w) -> same, which may be written into `x`."""
+        normed = exact_instance_norm(x, overwrite)
         if torch.is_grad_enabled():
             return relu(normed * self.weight[:, None, None] + self.bias[:, None, None])
         return relu(normed.mul_(self.weight[:, None, None]).add_(self.bias[:, None, None]))
@@ -67,7 +67,8 @@ class PreNormBlock(nn.Module):
         """(b, c, h, w) -> (b, c', h / stride, w / stride)."""
         normed = self.norm1(x)
         shortcut = x if self.shortcut is None else convolve_same(normed, self.shortcut)
-        return convolve_same(self.norm2(convolve_same(normed, self.conv1)), self.conv2) + shortcut
+        inner = convolve_same(self.norm2(convolve_same(normed, self.conv1), overwrite=True), self.conv2)
+        return inner + shortcut if torch.is_grad_enabled() else inner.add_(shortcut)
 
 
 class LocoEncoder(nn.Module):
