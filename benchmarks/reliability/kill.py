@@ -55,13 +55,15 @@ WRITERS = {
     "masks.npz": ("m.npz", "from pointtrack.io.masks import save_masks; m = masks(); go(); save_masks(folder / 'm.npz', m)"),
     "masks.json": ("m.json", "from pointtrack.io.masks import save_masks; m = masks(); go(); save_masks(folder / 'm.json', m)"),
     "cutout": ("c.mov", "from pointtrack.io.masks import save_masks; m, v = masks(), video(); go(); save_masks(folder / 'c.mov', m, format='cutout', video=v)"),
+    "cutout webm": ("c.webm", "from pointtrack.io.masks import save_masks; m, v = masks(), video(); go(); save_masks(folder / 'c.webm', m, format='cutout', video=v)"),
+    "cutout mkv": ("c.mkv", "from pointtrack.io.masks import save_masks; m, v = masks(), video(); go(); save_masks(folder / 'c.mkv', m, format='cutout', video=v)"),
     "weights": ("w.safetensors", "from pointtrack.config import TrackerConfig; from pointtrack.models.checkpoint import save_checkpoint; from pointtrack.models.point_tracker import PointTracker; torch.manual_seed(number); t = PointTracker(TrackerConfig()); go(); save_checkpoint(folder / 'w.safetensors', t)"),
     "state": ("a.state", "from pointtrack.io.state_file import write_state; s = {'about': {'n': str(number)}, 'x': torch.rand(3_000_000)}; go(); write_state(folder / 'a.state', s)"),
 }  # fmt: skip
 
 
 def kill_writers(kills: int, rng: np.random.Generator, only: Collection[str]) -> dict[str, Counter[str]]:
-    """Kill every writer so often, half the times each by SIGKILL and SIGINT, and once by a full disk, and once twice at a time."""
+    """Kill every writer so often, half the times each by SIGKILL and SIGINT, thrice by a full disk, and once twice at a time."""
     found = {}
     for name, (file, code) in WRITERS.items():
         if name not in only:
@@ -77,6 +79,12 @@ def kill_writers(kills: int, rng: np.random.Generator, only: Collection[str]) ->
             child.wait()
             span = max(time.monotonic() - ready, 0.02)
             new = _Content.of(folder / file)
+            # Some containers have random numbers in them, so the same content is another file every time.
+            _start(code, folder, 2).wait()
+            if not new.is_in(folder / file) or old.is_in(folder / file):
+                raise RuntimeError(
+                    f"{name}: expected to know the same content again, and to tell it from the other"
+                )
             counts: Counter[str] = Counter()
             for i in range(kills):
                 shutil.copy(folder / "kept", folder / file)
@@ -85,12 +93,14 @@ def kill_writers(kills: int, rng: np.random.Generator, only: Collection[str]) ->
                 time.sleep(float(rng.uniform(0, span)))
                 child.stop(signal.SIGKILL if i % 2 else signal.SIGINT)
                 counts[_state(folder / file, old, new)] += 1
-            shutil.copy(folder / "kept", folder / file)
-            limit = max((folder / file).stat().st_size // 2, 1)
-            code_of_full = _start(code, folder, 2, limit).wait()
-            state = _state(folder / file, old, new)
-            told = state == "old" and code_of_full
-            counts["full disk: kept, and told" if told else f"full disk: {state}, exit {code_of_full}"] += 1
+            for share in (0.0, 0.5, 0.95):  # of the new file, for which there is room
+                shutil.copy(folder / "kept", folder / file)
+                code_of_full = _start(code, folder, 2, max(int(share * new.size), 1)).wait()
+                state = _state(folder / file, old, new)
+                told = state == "old" and code_of_full
+                counts[
+                    "full disk: kept, and told" if told else f"full disk: {state}, exit {code_of_full}"
+                ] += 1
             pair = [_start(code, folder, n) for n in (1, 2)]
             for child in pair:
                 child.wait()
@@ -234,10 +244,11 @@ class _Content:
 
     digest: str
     brightness: np.ndarray | None
+    size: int
 
     @classmethod
     def of(cls, path: Path) -> _Content:
-        return cls(hashlib.sha256(path.read_bytes()).hexdigest(), _brightness(path))
+        return cls(hashlib.sha256(path.read_bytes()).hexdigest(), _brightness(path), path.stat().st_size)
 
     def is_in(self, path: Path) -> bool:
         if hashlib.sha256(path.read_bytes()).hexdigest() == self.digest:
@@ -254,9 +265,9 @@ class _Content:
 
 def _brightness(path: Path) -> np.ndarray | None:
     """(t, 3) means over each frame; None for what is no video."""
-    from pointtrack.io.video import read_video
+    from pointtrack.io.video import VIDEO_CODECS, read_video
 
-    if path.suffix not in (".mp4", ".mov", ".gif"):
+    if path.suffix not in VIDEO_CODECS:
         return None
     try:
         return read_video(path).frames.mean((1, 2))

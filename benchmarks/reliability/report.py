@@ -64,7 +64,8 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
         "",
         f"{kill['kills']} kills, half of them SIGKILL and half SIGINT, at random moments of writing over an earlier result, and of runs "
         f"that are gone on with; {kill['lost']} losses. Earlier: the file from before was there, byte by byte; new: the new one, whole (of "
-        "videos its frames, as encoders do not write the same bits twice).",
+        "videos its frames, as encoders and containers do not write the same bits twice). A full disk has room for none, half, or 95 % "
+        "of the new file.",
         "",
         "| writer | earlier | new | destroyed or gone | full disk | two at a time |",
         "|---|---|---|---|---|---|",

@@ -64,7 +64,8 @@ def _sequence(root: Path, path: Path) -> SourceClip:
     numbers = {picture.name: number for number, picture in enumerate(frames)}
     lacks = [str(image) for image in images if image.name not in numbers]
     if lacks:
-        raise FileNotFoundError(f"{path}: expected the picture {root / lacks[0]}, found none")
+        lacking = inside(root, lacks[0], f"{path}: image_path")
+        raise FileNotFoundError(f"{path}: expected the picture {lacking}, found none")
     rows_of = [numbers[image.name] for image in images]
     t, n = len(frames), joints.shape[1]
     xy, seen = np.full((t, n, 2), np.nan), np.zeros((t, n), bool)

@@ -116,7 +116,9 @@ def _worker_scene(folder: Path, name: str) -> SourceClip:
         about = content.get("metadata", {})
         fps = float(about.get("frame_rate", MOVI_FPS))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected camera and instances with their poses, got {error!r}") from error
+        raise ValueError(
+            f"{path}: expected camera and instances with their poses, got {repr(error)[:300]}"
+        ) from error
     frames = pictures_in(folder, "rgba_")
     segmentation = pictures_in(folder, "segmentation_")
     labels = np.stack([read_index_picture(picture) for picture in segmentation])

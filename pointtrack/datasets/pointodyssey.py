@@ -95,7 +95,7 @@ def replica_clips(folder: str | Path) -> Iterator[SourceClip]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{found[0]}: expected a gzipped list of frames with image and trajectories, got {error!r}"
+            f"{found[0]}: expected a gzipped list of frames with image and trajectories, got {repr(error)[:300]}"
         ) from error
     for name, rows in sequences.items():
         numbers = [int(row["frame_number"]) for row in rows]

@@ -118,5 +118,5 @@ def _videos_of(path: Path) -> dict[str, Any]:
         return {name: dict(video["objects"]) for name, video in videos.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path}: expected videos with their objects, as in YouTube-VOS, got {error!r}"
+            f"{path}: expected videos with their objects, as in YouTube-VOS, got {repr(error)[:300]}"
         ) from error

@@ -41,6 +41,7 @@ DAMAGE = (
     pickle.UnpicklingError,
     tokenize.TokenError,  # of heads of .npy files
 )
+LONGEST_PATH = 1000  # characters of a path that a file names
 _SHARE = 0.8  # of the machine's memory that one file may take
 _JSON_FACTOR = 12  # bytes of Python objects for a byte of JSON, about
 _INFLATED = 1100  # bytes at most that deflate makes of one
@@ -175,6 +176,8 @@ def plain_name(name: Any, what: str) -> str:
 
 def inside(root: str | Path, path: str, what: str) -> Path:
     """root / path, where that does not lead out of root, also not through links. Raises ValueError for others."""
+    if len(path) > LONGEST_PATH:
+        raise ValueError(f"{what}: expected a path of at most {LONGEST_PATH} characters, got {len(path)}")
     full = Path(root) / path
     if not full.resolve().is_relative_to(Path(root).resolve()):
         raise ValueError(f"{what}: expected a path within {root}, got {path[:120]!r}")

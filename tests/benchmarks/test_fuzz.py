@@ -13,7 +13,7 @@ def test_good_files_are_read(tmp_path):
 
 
 # Inputs of longer runs that were once answered with a traceback or with pages of text.
-ONCE_FAULTS = [55425773, 486648, 1242893, 597, 1515, 197864, 54310724255, 44455, 939466]
+ONCE_FAULTS = [55425773, 486648, 1242893, 597, 1515, 197864, 54310724255, 44455, 939466, 31638]
 
 
 def test_inputs_that_were_once_faults():
