@@ -1,6 +1,6 @@
-"""How long a person waits for `pointtrack ui`: first mask, later clicks, scrubbing a long video, memory after many clicks.
+"""How long a person waits for `pointtrack ui`: first mask, later clicks, scrubbing a long video, memory over an hour of clicking.
 
-python -m benchmarks.ui --frames 20000 --clicks 200
+python -m benchmarks.ui --page docs/guides/ui.md
 """
 
 from __future__ import annotations
@@ -24,55 +24,124 @@ import numpy as np
 import pointtrack
 from benchmarks.machine import machine, save_figures
 from pointtrack.cli.runner import run_command
+from pointtrack.io.atomic import write_text
 
 CLIP = Path(pointtrack.__file__).parent / "assets" / "clip.mp4"
+CLIP_FRAMES = 72
 WH = (854, 480)
+KEY_FRAMES = 250  # from one to the next, as x264 has them
+TABLE_BEGINS, TABLE_ENDS = "<!-- figures of benchmarks.ui -->", "<!-- end of figures -->"
 
 
-def main(frames: int = 20_000, clicks: int = 200, scrubs: int = 100, out: str | None = None) -> None:
+def main(
+    frames: int = 200_000,
+    acts: int = 1200,
+    scrubs: int = 100,
+    out: Path = Path("outputs/bench_ui.json"),
+    page: Path | None = None,
+) -> None:
     """Start the server, be the page, and print how long answers took.
 
     Args:
         frames: of the generated video that is scrubbed.
-        clicks: corrections in a row, after which memory is read.
+        acts: of a person at work, one after the other without a pause; an hour has some 1,200. Memory is read before and after.
         scrubs: random frames that are asked for, of each video.
         out: JSON file for the figures.
+        page: Markdown file whose table of these figures is written anew.
     """
     with tempfile.TemporaryDirectory() as folder:
         long = Path(folder) / "long.mp4"
         write_long(long, frames)
         server, client = start(Path(folder))
         try:
-            figures: dict[str, Any] = {"machine": machine(), "load": os.getloadavg()[0]}
+            figures: dict[str, Any] = {**machine(), "load": round(os.getloadavg()[0], 1), "frames": frames}
             clip = opened(client, CLIP, figures, "clip")
-            figures |= click_figures(client, clip, server.pid, clicks)
-            figures["scrub_clip_ms"] = scrub(client, clip, 72, scrubs)
-            figures["scrub_long_ms"] = scrub(client, opened(client, long, figures, "long"), frames, scrubs)
-            figures["memory_end_mb"] = resident_mb(server.pid)
+            figures |= click_figures(client, clip, server.pid)
+            figures["scrub_clip_ms"] = scrub(client, clip, CLIP_FRAMES, scrubs)
+            figures |= hour_figures(client, clip, server.pid, acts)
+            base = opened(client, long, figures, "long")
+            figures["scrub_long_ms"] = scrub(client, base, frames, scrubs)
+            figures["memory_long_mb"] = resident_mb(server.pid)
         finally:
             server.terminate()
             server.wait(60)
     for name, value in figures.items():
         print(f"{name:24}{value}")
-    if out is not None:
-        save_figures(figures, Path(out))
+    save_figures(figures, out)
+    if page is not None:
+        text = page.read_text(encoding="utf-8")
+        before, mark, rest = text.partition(TABLE_BEGINS)
+        if not mark or TABLE_ENDS not in rest:
+            raise ValueError(f"{page}: expected {TABLE_BEGINS} and {TABLE_ENDS} in it, found none")
+        table = f"{TABLE_BEGINS}\n\n{as_page(figures)}\n{TABLE_ENDS}"
+        write_text(page, before + table + rest.partition(TABLE_ENDS)[2])
+
+
+def as_page(figures: dict[str, Any]) -> str:
+    """The figures in words, as Markdown."""
+    first, later = figures["first_mask_ms"], figures["later_mask_ms"]
+    rows = [
+        ("computing for the first mask of a frame, all threads together", f"{figures['first_mask_cpu_ms'] / 1000:.2f} s"),
+        ("waiting for it", in_words(first)),
+        ("waiting for the mask after one more click on the frame", in_words(later)),
+        ("a frame of the bundled clip, in random order", in_words(figures["scrub_clip_ms"])),
+        (f"a frame of a video of {figures['frames']:,} frames with a key frame in every {KEY_FRAMES}, in random order", in_words(figures["scrub_long_ms"])),
+        ("opening that video", f"{figures['open_long_s']:.1f} s"),
+        (f"memory of the server with the clip open and its models loaded; after {figures['acts']:,} acts, as many as an hour has", f"{figures['memory_before_mb']:,.0f} MB; {figures['memory_after_mb']:,.0f} MB"),
+        ("on the way there, every tenth of it", ", ".join(f"{mb:,.0f}" for mb in figures["memory_mb"])),
+        ("with the long video open too", f"{figures['memory_long_mb']:,.0f} MB"),
+    ]  # fmt: skip
+    head = (
+        f"On {figures['cores']} cores of an {figures['processor']}, 854 x 480, with a load of {figures['load']} from this and all other work "
+        "on the machine; medians, and what 95 in 100 stay below:"
+    )
+    return "\n".join(
+        [head, "", "| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows), ""]
+    )
+
+
+def in_words(spread: dict[str, float]) -> str:
+    """Median and 95th percentile, in seconds."""
+    return f"{spread['p50'] / 1000:.2f} s, {spread['p95'] / 1000:.2f} s"
 
 
 def write_long(path: Path, frames: int) -> None:
-    """A disc on a textured ground, the number of the frame in a corner."""
+    """A disc on a textured ground, over and over: the packets of a few hundred frames, repeated."""
+    once = path.with_name("once.mp4")
     ground = cv2.resize(
         np.random.default_rng(0).integers(40, 200, (30, 54, 3), np.uint8), WH, interpolation=cv2.INTER_CUBIC
     )
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(30), options={"preset": "ultrafast"})
+    with av.open(str(once), "w") as container:
+        options = {"preset": "ultrafast", "g": str(KEY_FRAMES)}
+        stream: Any = container.add_stream("libx264", rate=Fraction(30), options=options)
         stream.width, stream.height, stream.pix_fmt = *WH, "yuv420p"
-        for number in range(frames):
+        for number in range(KEY_FRAMES):
             picture = ground.copy()
             place = (int(427 + 300 * np.sin(number / 40)), int(240 + 150 * np.cos(number / 57)))
             cv2.circle(picture, place, 40, (250, 40, 40), -1)
-            cv2.putText(picture, str(number), (20, 60), 0, 2, (255, 255, 255), 4)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         container.mux(stream.encode(None))
+    repeat_video(once, path, -(-frames // KEY_FRAMES))
+    once.unlink()
+
+
+def repeat_video(source: Path, path: Path, times: int) -> Path:
+    """The packets of a video so many times one after the other, undecoded: long videos in seconds."""
+    with av.open(str(source)) as once:
+        packets = [packet for packet in once.demux(video=0) if packet.pts is not None]
+        length = sum(packet.duration for packet in packets)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream_from_template(once.streams.video[0])
+            stamps = [(packet.pts, packet.dts) for packet in packets]
+            base = packets[0].time_base
+            for i in range(times):
+                for packet, (pts, dts) in zip(packets, stamps, strict=True):
+                    # Writing rescales a packet to the clock of its container.
+                    packet.time_base, packet.stream = base, stream
+                    packet.pts, packet.dts = pts + i * length, dts + i * length
+                    packet.duration = length // len(packets)
+                    container.mux(packet)
+    return path
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[str], httpx.Client]:
@@ -102,37 +171,72 @@ def opened(client: httpx.Client, path: Path, figures: dict[str, Any], name: str)
     return f"/api/p/{answer.json()['state']['id']}"
 
 
-def click_figures(client: httpx.Client, base: str, process: int, clicks: int) -> dict[str, Any]:
-    """First click of a frame, later ones, and memory: clicks on random places and frames, some taken back."""
-
-    def click(frame: int, x: float, y: float, number: int | None) -> Callable[[], httpx.Response]:
-        arguments = {"frame": frame, "points": [[x, y]], "labels": [1], "object": number}
-        return lambda: client.post(f"{base}/act", json={"act": "objects.click", "args": arguments})
-
+def click_figures(client: httpx.Client, base: str, process: int) -> dict[str, Any]:
+    """First click of a frame, and later ones on the same."""
     wait_idle(client, base)
     spent = cpu_seconds(process)
-    first = [timed(click(frame, 240, 190, None))[0] for frame in range(0, 50, 5)]
+    first = [
+        timed(lambda frame=frame: click(client, base, frame, 240, 190, None))[0] for frame in range(0, 50, 5)
+    ]
     spent = cpu_seconds(process) - spent
-    later = [timed(click(45, 240 + 4 * step, 200, 10))[0] for step in range(8)]
-    before = resident_mb(process)
-    rng = np.random.default_rng(0)
-    for step in range(clicks):
-        frame, x, y = int(rng.integers(72)), float(rng.uniform(5, 840)), float(rng.uniform(5, 470))
-        click(frame, x, y, 1 + step % 10)()
-        client.get(f"{base}/masks/{frame}")
-        if step % 5 == 4:
-            client.post(f"{base}/act", json={"act": "undo", "args": {}})
+    later = [
+        timed(lambda step=step: click(client, base, 45, 240 + 4 * step, 200, 10))[0] for step in range(8)
+    ]
     return {
         "first_mask_ms": spread(first),
         "first_mask_cpu_ms": round(1000 * spent / len(first)),
         "later_mask_ms": spread(later),
-        "clicks": clicks,
-        "memory_before_mb": before,
-        "memory_after_mb": resident_mb(process),
     }
 
 
-def scrub(client: httpx.Client, base: str, frames: int, count: int) -> str:
+def hour_figures(client: httpx.Client, base: str, process: int, acts: int) -> dict[str, Any]:
+    """Memory while a person works: goes to a frame, looks around, clicks an object, corrects it, sets and drags a point, goes back.
+
+    The objects of `click_figures` are there.
+    """
+    rng = np.random.default_rng(0)
+    memory = [resident_mb(process)]
+    done = 0
+    while done < acts:
+        frame, number = int(rng.integers(CLIP_FRAMES)), 1 + int(rng.integers(10))
+        for near in range(frame, min(frame + 3, CLIP_FRAMES)):
+            client.get(f"{base}/frame/{near}")
+        x, y = float(rng.uniform(5, 820)), float(rng.uniform(5, 450))
+        click(client, base, frame, x, y, number)
+        client.get(f"{base}/masks/{frame}")
+        click(client, base, frame, x + 20, y + 10, number)
+        act(client, base, "objects.choose", object=number, frame=frame, place=int(rng.integers(3)))
+        (point,) = act(client, base, "points.add", frame=frame, xy=[[x, y]]).json()["points"]
+        act(client, base, "points.correct", point=point, frame=frame, xy=[x + 2, y + 1])
+        act(client, base, "undo")
+        client.get(f"{base}/state")
+        done += 6
+        if done // (acts / 10) >= len(memory):
+            memory.append(resident_mb(process))
+    return {
+        "acts": done,
+        "memory_before_mb": memory[0],
+        "memory_after_mb": resident_mb(process),
+        "memory_mb": memory[1:],
+    }
+
+
+def click(
+    client: httpx.Client, base: str, frame: int, x: float, y: float, number: int | None
+) -> httpx.Response:
+    """Click on an object, or on a new one."""
+    return act(client, base, "objects.click", frame=frame, points=[[x, y]], labels=[1], object=number)
+
+
+def act(client: httpx.Client, base: str, name: str, **arguments: Any) -> httpx.Response:
+    """What a person does."""
+    answer = client.post(f"{base}/act", json={"act": name, "args": arguments})
+    if answer.status_code != 200:
+        raise RuntimeError(f"{name}: expected it to be done, got {answer.status_code}: {answer.text[:200]}")
+    return answer
+
+
+def scrub(client: httpx.Client, base: str, frames: int, count: int) -> dict[str, float]:
     """Frames in random order, each of which nobody has asked for."""
     chosen = np.random.default_rng(1).permutation(frames)[:count].tolist()
     return spread([timed(lambda frame=frame: client.get(f"{base}/frame/{frame}"))[0] for frame in chosen])
@@ -151,10 +255,10 @@ def timed(ask: Callable[[], httpx.Response]) -> tuple[float, httpx.Response]:
     return time.perf_counter() - began, answer
 
 
-def spread(seconds: list[float]) -> str:
+def spread(seconds: list[float]) -> dict[str, float]:
     """Median and 95th percentile in milliseconds."""
     p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
-    return f"p50 {p50:.0f}, p95 {p95:.0f}, n {len(seconds)}"
+    return {"p50": round(float(p50), 1), "p95": round(float(p95), 1), "n": len(seconds)}
 
 
 def cpu_seconds(process: int) -> float:

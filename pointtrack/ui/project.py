@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 QUIET_SECONDS = 1.0  # without an act, after which what was computed is saved
 SAVE_SECONDS = 15.0  # during a run
 SLICE_SECONDS = 0.2
+STEPS_BACK = 12  # frames before the one that is shown, which are there at once
 EXPORTS = "exports"
 Notify = Callable[[dict[str, Any]], None]
 
@@ -72,7 +73,8 @@ class Project:
     def __init__(self, path: Path, home: Path, models: Models, notify: Notify = lambda event: None):
         self.path, self.models, self.notify = path, models, notify
         self.video = lazy_video(path)
-        self.shown = lazy_video(path)  # for the page: it must not wait for what is computed, nor disturb it
+        # For the page: it must not wait for what is computed, nor disturb it, and jumps more often than it goes back.
+        self.shown = lazy_video(path, before=STEPS_BACK)
         digest = hashlib.sha256(f"{path.name} {self.video.fingerprint()}".encode()).hexdigest()[:10]
         self.id = f"{path.stem[:40]}-{digest}"
         self.store = Store(home / self.id)

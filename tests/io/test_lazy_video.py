@@ -75,3 +75,11 @@ def test_a_frame_that_is_not_there(numbered, tmp_path):
     lazy = lazy_video(write_video(tmp_path / "numbered.mp4", numbered))
     with pytest.raises(IndexError, match=r"expected 0\.\.149, got 150"):
         lazy.frames[150]
+
+
+def test_few_frames_on_the_way_are_kept_where_asked(numbered, tmp_path):
+    path = write_video(tmp_path / "numbered.mp4", numbered)
+    whole, lazy = read_video(path), lazy_video(path, before=3)
+    for frame in [100, 97, 99, 149, 20]:
+        assert np.array_equal(lazy.frames[frame], whole.frames[frame]), frame
+    assert sorted(lazy.frames._kept) == [17, 18, 19, 20, 97, 98, 99, 100, 146, 147, 148, 149]
