@@ -21,7 +21,15 @@ CHECKOUT = {
     "finetune": "train.cli_finetune:finetune_command",
     "train": "train.cli:train_command",
 }
-EXTRAS = {"train": "train", "finetune": "train"}  # what some of them need besides
+# What commands of our own need besides: extras of the package.
+EXTRAS = {
+    "batch": "fleet",
+    "export-onnx": "onnx",
+    "live": "live",
+    "ui": "ui",
+    "finetune": "train",
+    "train": "train",
+}
 
 
 def entry_points() -> dict[str, metadata.EntryPoint]:
@@ -38,8 +46,9 @@ def load_command(
         try:
             return commands[name].load()
         except ImportError as error:
+            extra = f"[{EXTRAS[name]}]" if name in EXTRAS else ""
             raise ValueError(
-                f"{name} cannot be used: {error}; try pip install 'pointtrack[{name}]'"
+                f"{name} cannot be used: {error}; try pip install 'pointtrack{extra}'"
             ) from error
     if name in CHECKOUT:
         _find_checkout(name)

@@ -54,6 +54,17 @@ def test_the_picture_shows_points_where_they_are():
         dense_picture(black, black, two_points(1.0).clip(0, 1))
 
 
+def test_the_legend_says_what_colours_mean():
+    grey, still = np.full((240, 320, 3), 90, np.uint8), Queries([0], [[4.0, 4.0]])
+    xy = torch.tensor([[[4.0, 4.0]], [[14.0, 12.0]]])
+    tracks = Tracks(xy, torch.ones(2, 1), torch.ones(2, 1), still, (320, 240))
+    with_it, without = (dense_picture(grey, grey, tracks, legend=shown) for shown in (True, False))
+    first, last, motion = (with_it != without).any(-1).reshape(3, 240, 320)
+    assert first.any() and last.any() and (first != last).any(), "titles"
+    wheel = with_it[480:][motion].astype(int)
+    assert len(np.unique(wheel[np.ptp(wheel, axis=1) > 60] // 64, axis=0)) > 8, "colours of all directions"
+
+
 def test_colours_of_motion():
     colors = motion_colors(np.array([[5.0, 0], [-5, 0], [0, 0], [10, 0]])).astype(int)
     spread = np.ptp(colors, axis=1)

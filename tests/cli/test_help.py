@@ -7,18 +7,21 @@ import shlex
 import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import pointtrack as pt
 from pointtrack.cli import main as cli
-from pointtrack.cli import registry
+from pointtrack.cli import plugins, registry
 from pointtrack.cli.examples import EXAMPLES
 from pointtrack.cli.help_text import help_text, options_of
 from pointtrack.cli.options import VideoOptions
 from pointtrack.cli.plugins import entry_points, load_command
 from pointtrack.cli.runner import build_parser, spell_out
+from pointtrack.io.formats import needs
 
 COMMANDS = registry.commands()
 ENTRIES = entry_points()
@@ -138,6 +141,38 @@ def test_completion_scripts_are_valid_and_complete(shell, capsys, tmp_path):
 def test_unknown_shells_are_told(capsys):
     assert cli.main(["--print-completion=tcsh"]) == 2
     assert "expected one of bash, zsh, fish, got 'tcsh'" in capsys.readouterr().err
+
+
+def test_every_extra_that_is_named_exists():
+    root = Path(pt.__file__).parents[1]
+    setup = ConfigParser()
+    setup.read(root / "setup.cfg", encoding="utf-8")
+    extras = set(setup["options.extras_require"])
+    pages = [
+        root / "README.md",
+        *root.joinpath("docs").rglob("*.md"),
+        *root.joinpath("pointtrack").rglob("*.py"),
+    ]
+    named = {
+        extra
+        for path in pages
+        for group in re.findall(r"pointtrack\[([a-z0-9,]+)\]", path.read_text(encoding="utf-8"))
+        for extra in group.split(",")
+    }
+    assert named and named <= extras
+    assert {*plugins.EXTRAS.values(), *needs.EXTRAS.values()} <= extras
+
+
+@pytest.mark.parametrize(("name", "package"), [("batch", "pointtrack[fleet]"), ("dense", "pointtrack")])
+def test_a_command_that_lacks_a_package_says_what_to_install(name, package):
+    def load():
+        raise ImportError("No module named 'x'")
+
+    with pytest.raises(
+        ValueError,
+        match=re.escape(f"{name} cannot be used: No module named 'x'; try pip install '{package}'"),
+    ):
+        load_command(name, {name: SimpleNamespace(load=load)}, {})
 
 
 def test_version_and_slips_need_no_torch():

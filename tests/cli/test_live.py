@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -118,6 +119,19 @@ def test_bare_frames_through_a_pipe(tiny_tracker_file, tmp_path, monkeypatch, ca
         assert live("-", *arguments, "--tracker", tiny_tracker_file) == 0
     assert pt.load_tracks(tmp_path / "o.npz").xy.shape == (5, 4, 2)
     assert pt.read_video(tmp_path / "o.mp4").times[-1] == pytest.approx(0.8, abs=0.01)
+
+
+def test_an_mp4_whose_index_is_at_its_end_through_a_pipe(
+    tiny_video_file, tiny_tracker_file, tmp_path, monkeypatch
+):
+    content = tiny_video_file.read_bytes()
+    assert content.index(b"mdat") < content.index(b"moov")
+    with tiny_video_file.open("rb") as file:
+        pipe = SimpleNamespace(read=file.read)  # nobody can go back in it
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
+        arguments = ["--grid", 2, "--no-drop", "--out", tmp_path / "o.mp4", "--tracker", tiny_tracker_file]
+        assert live("-", *arguments) == 0
+    assert pt.load_tracks(tmp_path / "o.npz").xy.shape == (6, 4, 2)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_smoothed_tracks_are_exported_and_the_raw_ones_kept(
         assert (tmp_path / name).stat().st_size > 0
 
 
-def test_preset_file_and_mask(tiny_video_file, tiny_tracker_file, tmp_path):
+def test_preset_file_and_mask(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
     mask = np.zeros((48, 64), np.uint8)
     mask[10:30, 20:50] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
@@ -157,6 +157,7 @@ def test_preset_file_and_mask(tiny_video_file, tiny_tracker_file, tmp_path):
         f"out: {tmp_path / 'out'}\nstyle:\n  trail: 2\n"
     )
     assert cli.main(["track", str(tiny_video_file), "--config", "preset.yaml", "--grid", "4"]) == 0
+    assert "mask      covers 20 % of the image" in capsys.readouterr().out
     x, y = pt.load_tracks(tmp_path / "out" / "tiny.npz").queries.xy.T
     assert 8 <= len(x) <= 30  # the --grid behind the preset wins
     assert bool(((x >= 20) & (x < 50) & (y >= 10) & (y < 30)).all())

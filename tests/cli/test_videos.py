@@ -121,7 +121,9 @@ def with_sound(path, seconds=1.0):
         container.mux(sound.encode(None))
 
 
-@pytest.mark.parametrize(("options", "seconds"), [([], 1.0), (["--start", "0.5"], 0.5)])
+@pytest.mark.parametrize(
+    ("options", "seconds"), [([], 1.0), (["--start", "0.5"], 0.5), (["--end", "0.4"], 0.4)]
+)
 def test_the_drawn_video_keeps_its_sound(options, seconds, tiny_tracker_file, tmp_path, capsys):
     with_sound(tmp_path / "a.mp4")
     arguments = [str(tmp_path / "a.mp4"), "--points", "0,10,20", "--out", str(tmp_path / "out"), *options]
@@ -130,6 +132,7 @@ def test_the_drawn_video_keeps_its_sound(options, seconds, tiny_tracker_file, tm
     with av.open(str(tmp_path / "out" / "a.mp4")) as container:
         samples = [frame.samples for frame in container.decode(container.streams.audio[0])]
     assert sum(samples) / 44100 == pytest.approx(seconds, abs=0.1)
+    assert len(pt.load_tracks(tmp_path / "out" / "a.npz")) == round(10 * seconds)
 
 
 def test_a_finished_run_says_so(tiny_video_file, tiny_tracker_file, tmp_path, capsys):

@@ -37,9 +37,18 @@ def models(kind: str) -> list[Any]:
 
 
 def cases(kind: str, *modes: str) -> list[Any]:
-    """(model, case) of every case in the folder, of some modes only if they are named."""
+    """(model, case) of every case in the folder, of some modes only if they are named.
+
+    LocoTrack's models differ in widths and kernels: of the large one a case of each kind is quick.
+    """
+    quick = {"default_small_video", "two_res", "infer_rect"}
     found = [
-        pytest.param(path.stem, case, id=f"{path.stem}-{case}")
+        pytest.param(
+            path.stem,
+            case,
+            id=f"{path.stem}-{case}",
+            marks=[pytest.mark.long] if path.stem == "locotrack_base" and case not in quick else [],
+        )
         for path in sorted(FOLDER.glob(f"{kind}*.npz"))
         for case, spec in meta_of(path.stem)["cases"].items()
         if not modes or mode_of(spec) in modes

@@ -25,6 +25,16 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fixtures" / "dev"))
 
 
+# What cheaper cases hold too: CoTracker2.1 is CoTracker2 with windows of 16 frames, which a case of one window, one that is
+# tracked backward, and CoTracker3 have; grids and masks are laid by the predictor, whichever the network.
+HELD_BY_OTHERS = {
+    ("cotracker2v1_model", "main"),
+    ("cotracker2v1_predictor", "queries"),
+    ("cotracker2_predictor", "grid"),
+    ("cotracker2_predictor", "segm_mask"),
+}
+
+
 def meta_of(path: Path) -> dict[str, Any]:
     with np.load(path) as file:
         return json.loads(str(file["meta"]))
@@ -39,7 +49,8 @@ def cases(kind: str) -> list[Any]:
     for path in sorted(FOLDER.glob(f"cotracker*_{kind}.npz")):
         names = meta_of(path)["cases"]
         for case in names:
-            marks = [pytest.mark.long] if f"{case}_backward" in names else []
+            held = f"{case}_backward" in names or (path.stem, case) in HELD_BY_OTHERS
+            marks = [pytest.mark.long] if held else []
             found.append(
                 pytest.param(path, case, id=f"{path.stem.removesuffix('_' + kind)}-{case}", marks=marks)
             )

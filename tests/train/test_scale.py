@@ -69,7 +69,9 @@ def kill_at_random(process: subprocess.Popen, out: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are killed as on Linux and macOS")
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    "processes", [pytest.param(1, marks=pytest.mark.long), 2]
+)  # one that stops: test_loop.py
 def test_a_killed_run_goes_on_exactly_and_two_processes_learn_as_one(processes, tiny_tracker_file, tmp_path):
     """One process with two batches per step sees the clips that two processes see with one batch each.
 
