@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+def plain(value: Any) -> Any:
+    """A picture of PIL, or what else describes itself as an array, as an array of its own; anything else as it is.
+
+    >>> from PIL import Image
+    >>> plain(Image.new("L", (3, 2))).shape
+    (2, 3)
+    """
+    described = hasattr(value, "__array_interface__") and not isinstance(value, np.ndarray)
+    return np.array(value) if described else value
 
 
 def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape
+from pointtrack.checks import check_shape, plain
 from pointtrack.geometry import inside_image
 
 # A box may reach this far out of the frame: some tools give the last pixel, some the one behind it.
@@ -207,7 +207,7 @@ def check_inside(prompt: Prompt, wh: tuple[int, int]) -> None:
 
 def checked_mask(mask: Any, wh: tuple[int, int]) -> Tensor:
     """A mask that was given, (h, w) bool on the CPU, a copy. ValueError for one of another size or type, or an empty one."""
-    mask = torch.as_tensor(mask).detach().cpu()
+    mask = torch.as_tensor(plain(mask)).detach().cpu()
     size = (wh[1], wh[0])
     if tuple(mask.shape) != size or mask.dtype != torch.bool:
         raise ValueError(

@@ -16,6 +16,7 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
+from pointtrack.checks import plain
 from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
 
 # Mean and deviation of the channels R, G, B in 0..1, with which all these models were trained.
@@ -58,6 +59,7 @@ class SamSegmenter:
     @torch.no_grad()
     def encode(self, frame: np.ndarray) -> Embedding:
         """(h, w, 3) uint8 RGB -> embedding. Raises ValueError for anything else."""
+        frame = plain(frame)
         wh = check_frame(frame)
         fitted_wh = self._fitted_wh(wh)
         parts = self._look(self._pixels(frame, fitted_wh))

@@ -13,6 +13,7 @@ from einops import rearrange
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pointtrack.checks import plain
 from pointtrack.config import from_dict, to_dict
 from pointtrack.geometry import resize_frames
 from pointtrack.io.atomic import atomic_path
@@ -105,6 +106,7 @@ class SmallSegmenter:
     @torch.no_grad()
     def encode(self, frame: np.ndarray) -> Embedding:
         """(h, w, 3) uint8 RGB -> embedding; its features are those at stride 16. Raises ValueError for else."""
+        frame = plain(frame)
         wh = check_frame(frame)
         pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
         small = resize_frames(rearrange(pixels, "h w c -> 1 c h w"), self._inner_wh(wh), rule="edges")

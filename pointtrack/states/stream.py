@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointtrack.checks import plain
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.states.estimator import StateEstimator, columns
 from pointtrack.states.memory import PointMemory
@@ -115,6 +116,7 @@ class StateStream(WrappingStream):
         """As `PointStream.push`, with states."""
         self._catch_up()
         parts, self._pending = self._pending, []
+        frames = plain(frames)
         for frame in frames[None] if frames.ndim == 3 else frames:
             # One at a time: the features of a frame are there when it becomes final, and gone soon after.
             rows = self.inner.push(frame)

@@ -16,6 +16,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from pointtrack.checks import plain
 from pointtrack.config import TrackerConfig
 from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.models.point_tracker import PointTracker
@@ -277,6 +278,7 @@ class WindowStream:
         return self._groups[0].loop.step + context
 
     def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
+        frames = plain(frames)
         if isinstance(frames, np.ndarray) and min(frames.strides, default=0) < 0:
             frames = frames.copy()  # torch takes no reversed views
         frames = torch.as_tensor(frames)

@@ -14,7 +14,9 @@ import pointtrack as pt
 from pointtrack.io.examples import example_video
 from pointtrack.io.picture_lists import matching
 from pointtrack.io.pipes import playable
+from pointtrack.objects.point_engine import PointEngine
 from pointtrack.types import Queries, Video
+from tests.support.scenes import ColourSegmenter, squares
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (5, 12, 20, 3), np.uint8)
 GREY = FRAMES[..., 0]
@@ -160,6 +162,28 @@ def test_a_tracker_takes_all_of_it(tiny_tracker_file, tmp_path, capfd):
     assert "tracking" in capfd.readouterr().err
     with pytest.raises(ValueError, match=r"swapped: tracker.track\(video, queries\)"):
         tracker.track([(0, 20, 20)] and Queries(0, [[20, 20]]), frames)
+
+
+@pytest.mark.parametrize("states", [False, True])
+def test_pictures_of_pil_are_pushed(tiny_tracker_file, states):
+    tracker = pt.Tracker(tiny_tracker_file, states=states)
+    frames = np.random.default_rng(1).integers(0, 255, (6, 48, 64, 3), np.uint8)
+    found = []
+    for pushed in (frames, [Image.fromarray(frame) for frame in frames]):
+        stream = tracker.stream([(0, 20, 20)], (64, 48))
+        found.append(pt.Tracks.concat([*(stream.push(frame) for frame in pushed), stream.finish()]).xy)
+    assert torch.equal(*found)
+
+
+def test_pictures_of_pil_are_masks_and_frames(tiny_tracker):
+    scene = squares([[(5, 5)] * 2])
+    drawn = Image.fromarray(scene.truth[0, 0].numpy())
+    session = pt.ObjectSession(scene.video, engine=PointEngine(tiny_tracker, ColourSegmenter()))
+    assert torch.equal(session.prompt(session.add_object(), 0, mask=drawn), scene.truth[0, 0])
+    x, y = pt.grid_queries(scene.video, size=9, mask=drawn).xy.round().long().T
+    assert scene.truth[0, 0][y, x].all()
+    assert torch.equal(pt.Masks.from_labels([drawn.convert("P")]).masks[0, 0], scene.truth[0, 0])
+    assert pt.load_segmenter().encode(Image.fromarray(scene.video.frames[0])).wh == scene.video.wh
 
 
 def test_the_bundled_clip():
