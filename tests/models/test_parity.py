@@ -17,7 +17,6 @@ from torch import Tensor
 
 from pointtrack.cotracker import CoTrackerOnlinePredictor, CoTrackerPredictor
 from pointtrack.models.window_loop import WindowLoop
-from pointtrack.zoo import ALIASES
 from tests.support.golden import (
     FOLDER,
     PREDICTOR_PX,
@@ -25,11 +24,12 @@ from tests.support.golden import (
     golden_of,
     joined,
     meta_of,
+    state_of,
     tracker_of,
     with_rounds,
 )
 from tests.support.probabilities import assert_same_probability
-from tests.support.synthetic_weights import digest, learned_weights, published_state_dict
+from tests.support.synthetic_weights import digest
 
 MODEL_PX = 1e-4
 
@@ -101,10 +101,9 @@ def test_predictor_gives_the_published_answer(path, case):
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("cotracker*.npz")), ids=lambda path: path.stem)
 def test_weights_and_tables_are_those_of_the_golden_outputs(path):
     meta = meta_of(path)
-    weights = learned_weights(meta["shapes"], meta["rule"])
+    state = state_of(meta)
+    weights = {key: x.numpy() for key, x in state.items() if key not in meta["rule"]["buffers"]}
     assert digest(weights) == meta["weights_sha256"]
-    name = ALIASES.get(meta["model"], meta["model"])
-    state = published_state_dict(name, meta["rule"])
     assert {key: list(x.shape) for key, x in state.items()} == {k: list(s) for k, s in meta["shapes"].items()}
     with np.load(path) as file:
         if "buffers/time_emb" in file:

@@ -25,13 +25,19 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fixtures" / "dev"))
 
 
-# What cheaper cases hold too: CoTracker2.1 is CoTracker2 with windows of 16 frames, which a case of one window, one that is
-# tracked backward, and CoTracker3 have; grids and masks are laid by the predictor, whichever the network.
+KEPT_FRAMES = 60  # whose features are kept for the next case of a file
+
+# What other cases hold too: windows that follow each other are in those of the predictors; CoTracker2.1 is CoTracker2 with
+# windows of 16 frames; and grids, masks and chunks are the predictors' own work, whichever the network (that chunks give what
+# the whole video gives is in `test_cotracker.py`, of every network).
 HELD_BY_OTHERS = {
-    ("cotracker2v1_model", "main"),
-    ("cotracker2v1_predictor", "queries"),
+    ("cotracker2_model", "main"),
     ("cotracker2_predictor", "grid"),
     ("cotracker2_predictor", "segm_mask"),
+    ("cotracker2_predictor", "online_grid"),
+    ("cotracker2_predictor", "online_queries_support"),
+    ("cotracker2v1_predictor", "queries"),
+    ("cotracker2v1_predictor", "grid_backward"),
 }
 
 
@@ -58,11 +64,21 @@ def cases(kind: str) -> list[Any]:
     return found or [pytest.param(None, None, marks=missing)]
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
+def _state(name: str, rule: str) -> dict[str, Tensor]:
+    return published_state_dict(name, json.loads(rule))
+
+
+def state_of(meta: dict[str, Any]) -> dict[str, Tensor]:
+    """The checkpoint in the published layout that a file is about; not to be changed."""
+    return _state(ALIASES.get(meta["model"], meta["model"]), json.dumps(meta["rule"]))
+
+
+@functools.lru_cache(maxsize=4)
 def _tracker(name: str, rule: str) -> PointTracker:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "published.pth"
-        torch.save(published_state_dict(name, json.loads(rule)), path)
+        torch.save(_state(name, rule), path)
         tracker = load_tracker(name, checkpoint=path, device="cpu", strict_parity=True)
     # Cases of a file share their frames, in this order or the other, and encoding them is most of the time.
     encode, known = tracker.encode, {}
@@ -74,6 +90,8 @@ def _tracker(name: str, rule: str) -> PointTracker:
             for row, clip in zip(keys, frames, strict=True)
             for key, frame in zip(row, clip, strict=True)
         ]
+        if len(known) > KEPT_FRAMES:
+            known.clear()
         new = {key: frame for key, frame in flat if key not in known}
         if new:
             levels = encode(torch.stack(list(new.values()))[None])
