@@ -98,7 +98,10 @@ def test_with_regions_too(tiny_tracker, tmp_path, options, support_grid):
     assert not same(expected, track(tiny_tracker, video, QUERIES, backward=False, **kept))
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+# Kinds that break off in the middle are in `test_matrix.py`; one is really killed.
+@pytest.mark.parametrize(
+    "kind", [pytest.param(name, marks=[] if name == "states" else pytest.mark.long) for name in OPTIONS]
+)
 def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracker_file, tmp_path, kind):
     tracker, options = load_tracker(tiny_tracker_file, device="cpu"), OPTIONS[kind]
     track_long(tracker, open_video(VIDEO), QUERIES, tmp_path / "b.tracks", **options)
