@@ -87,8 +87,8 @@ def as_page(figures: dict[str, Any]) -> str:
         ("a frame of the bundled clip, in random order", in_words(figures["scrub_clip_ms"])),
         (f"a frame of a video of {figures['frames']:,} frames with a key frame in every {KEY_FRAMES}, in random order", in_words(figures["scrub_long_ms"])),
         ("opening that video", f"{figures['open_long_s']:.1f} s"),
-        (f"memory of the server with the clip open and its models loaded; after {figures['acts']:,} acts, as many as an hour has", f"{figures['memory_before_mb']:,.0f} MB; {figures['memory_after_mb']:,.0f} MB"),
-        ("on the way there, every tenth of it", ", ".join(f"{mb:,.0f}" for mb in figures["memory_mb"])),
+        (f"memory of the server with the clip open and its models loaded; after {figures['acts']:,} acts (an hour has some 1,200)", f"{figures['memory_before_mb']:,.0f} MB; {figures['memory_after_mb']:,.0f} MB"),
+        ("on the way there, at every tenth of it", ", ".join(f"{mb:,.0f}" for mb in figures["memory_mb"])),
         ("with the long video open too", f"{figures['memory_long_mb']:,.0f} MB"),
     ]  # fmt: skip
     head = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,8 @@ class SessionObject:
     id: int
     name: str
     keys: tuple[Keyframe, ...] = ()
+    # What `sides_of` found, by the length of the video: long histories ask again and again.
+    _sides: dict[int, tuple[Side, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def key(self, frame: int) -> Keyframe | None:
         """The keyframe on this frame."""
@@ -81,8 +83,14 @@ class Side:
         return self.frames.step > 0
 
 
-def sides_of(one: SessionObject, length: int) -> list[Side]:
+def sides_of(one: SessionObject, length: int) -> tuple[Side, ...]:
     """All sides of an object in a video of so many frames; together they hold every frame without a keyframe once."""
+    if length not in one._sides:
+        one._sides[length] = tuple(_sides(one, length))
+    return one._sides[length]
+
+
+def _sides(one: SessionObject, length: int) -> list[Side]:
     sides = []
     ends: Sequence[Keyframe | None] = [None, *one.keys, None]
     for left, right in zip(ends[:-1], ends[1:], strict=True):

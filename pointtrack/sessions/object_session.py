@@ -367,11 +367,13 @@ class ObjectSession:
 
     def _do(self, state: tuple[SessionObject, ...]) -> None:
         """A new state; what was undone is gone, and with it the results that no state can reach any more."""
+        drops = self._history.now + 1 < len(self._history.states)
         self._history.do(state)
-        length = len(self.video)
-        self._schedule.keep(
-            {side for known in self._history.states for one in known for side in sides_of(one, length)}
-        )
+        if not drops:
+            return
+        # States share the objects that did not change.
+        objects = {id(one): one for known in self._history.states for one in known}.values()
+        self._schedule.keep({side for one in objects for side in sides_of(one, len(self.video))})
 
     def _object(self, object_id: int | str) -> SessionObject:
         """The object of that id, or of that name where only one has it."""

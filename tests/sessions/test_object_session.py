@@ -6,6 +6,7 @@ import torch
 
 from pointtrack.objects.answer import honour_clicks
 from pointtrack.objects.engine import ObjectResult
+from pointtrack.sessions import keyframes
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from tests.support.exact import TRACKER, use_exact_tracks
@@ -391,3 +392,18 @@ def test_sessions_go_to_other_processes():
     assert again.objects == {bear: "bear"}
     assert again.undo()
     assert again.objects == {}
+
+
+def test_an_act_costs_the_same_after_many_others(monkeypatch):
+    """What follows from what is found once for each object as it stands, not for the whole history at every act."""
+    session = new_session()
+    red = session.add_object()
+    found = []
+    sides = keyframes._sides
+    monkeypatch.setattr(keyframes, "_sides", lambda one, length: found.append(one) or sides(one, length))
+    for number in range(12):
+        session.prompt(red, number, mask=SCENE.truth[number, 0])
+        session.undo()
+        session.prompt(red, number, mask=SCENE.truth[number, 1])
+    assert len(found) <= 3 * 12
+    assert len({id(one) for one in found}) == len(found)
