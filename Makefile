@@ -6,9 +6,10 @@ PYTHON ?= python3
 TORCH  ?= 2.13.0
 JOBS   ?= 2
 INPUTS ?= 10000
+PIP_FLAGS ?=
 VENV   := .venv
 PY     := $(VENV)/bin/python
-PIP    := $(PY) -m pip --disable-pip-version-check install -qq --retries 2
+PIP    := $(PY) -m pip --disable-pip-version-check install -qq --retries 2 $(PIP_FLAGS)
 
 # Options for pip when it gets torch; on Linux without a GPU the CPU build is gigabytes smaller:
 # make demo TORCH_INDEX="--index-url https://download.pytorch.org/whl/cpu"
@@ -78,6 +79,11 @@ $(VENV)/.ready-test: $(VENV)/.ready
 $(VENV)/.ready-dev: $(VENV)/.ready-test
 	@$(PIP) -e '.[dev]'
 	@touch $@
+
+# What `check` and `test` need, in one step.
+$(VENV)/.ready-all: $(VENV)/.torch setup.cfg pyproject.toml
+	@$(PIP) -e '.[dev,train]'
+	@touch $(VENV)/.ready && touch $(VENV)/.ready-test && touch $(VENV)/.ready-dev && touch $@
 
 $(VENV)/.ready-docs: $(VENV)/.ready
 	@$(PIP) -e '.[docs]'

@@ -108,7 +108,7 @@ def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracke
     expected = read_spilled(tmp_path / "b.tracks")
     path = tmp_path / "a.tracks"
     arguments = [sys.executable, "-c", KILLED, str(tiny_tracker_file), str(path), kind]
-    run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert same(read_spilled(path), expected.clip(0, 28)), "up to the last window"
     assert track_long(tracker, open_video(VIDEO), QUERIES, path, resume=True, **options) == 45
