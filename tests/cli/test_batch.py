@@ -65,7 +65,6 @@ def test_a_dry_run_writes_nothing_and_estimates(folder, tiny_tracker_file, capsy
         ),
         ("batch {dir}/none --status", "expected the results of a batch, found no ledger"),
         ("batch {dir}/clips --out {dir}/o --shard 1", "shard: expected i/n"),
-        ("batch {dir}/clips --out {dir}/o --tracker huge", "tracker 'huge': expected one of small"),
         ("batch {dir}/clips --out {dir}/o --workers many", "workers: expected .*, got .*many"),
         ("batch {dir}/clips --out nosuch://b/o --grid 3", "nosuch://b/o.*expected s3://"),
     ],
