@@ -211,8 +211,11 @@ def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
     assert "growing" not in run("c", "--grid", 2)[1].out
 
 
-@pytest.mark.parametrize("regions", [[], ["--regions", "32x24"]])
-@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize(
+    ("regions", "flat"),
+    [([], True), ([], False), (["--regions", "32x24"], True)],
+    ids=["flat", "whole", "regions"],
+)
 def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cli_flat, "WORTH_TIMING", 2)
     path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
