@@ -63,8 +63,8 @@ def main(
             figures["scrub_long_ms"] = scrub(client, base, frames, scrubs)
             figures["memory_long_mb"] = resident_mb(server.pid)
         finally:
-            server.terminate()
-            server.wait(60)
+            server.kill()  # it has saved what was done
+            server.wait()
     for name, value in figures.items():
         print(f"{name:24}{value}")
     save_figures(figures, out)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -28,8 +29,7 @@ Said = History[tuple[SessionObject, ...]]
 def write_session(path: str | Path, video: Video, history: Said, results: Results) -> Path:
     """Write a session; the suffix .npz is added where it is missing. The file is never half written."""
     keys = {key.serial: key for state in history.states for one in state for key in one.keys}
-    masks = [mask for key in keys.values() for mask in (key.mask, key.base) if mask is not None]
-    packed = [Packed.of(ObjectResult(mask, 1.0, 1.0)).counts for mask in masks]
+    packed = [counts for key in keys.values() for counts in _packed(key)]
     rows = [row for rows in results.sides.values() for row in rows]
     told = {
         "format": FORMAT,
@@ -68,6 +68,18 @@ def write_session(path: str | Path, video: Video, history: Said, results: Result
         "scores": np.array([[row.score, row.quality] for row in rows]).reshape(-1, 2),
     }
     return write_session_npz(path, told, arrays)
+
+
+# A keyframe never changes, and its session is saved after every act: its masks are packed once.
+_known: WeakKeyDictionary[Keyframe, list[bytes]] = WeakKeyDictionary()
+
+
+def _packed(key: Keyframe) -> list[bytes]:
+    """Run lengths of its mask, and of the one that it corrects if there is one."""
+    if key not in _known:
+        masks = [mask for mask in (key.mask, key.base) if mask is not None]
+        _known[key] = [Packed.of(ObjectResult(mask, 1.0, 1.0)).counts for mask in masks]
+    return _known[key]
 
 
 def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
