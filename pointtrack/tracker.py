@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from pointtrack.io.live_reader import FrameReader
 from pointtrack.io.video import VideoStream, open_video
 from pointtrack.models.hub_model import HubModel
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.stream import ObjectStream
 from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.files import track_file
 from pointtrack.pipeline.inputs import inputs_of, progress_of, with_names
-from pointtrack.pipeline.live import LiveTracker
+from pointtrack.pipeline.live import LiveObjects, LiveTracker
 from pointtrack.pipeline.options import TrackOptions, build_stream
 from pointtrack.regions.placement import RegionOptions
+from pointtrack.segment.base import Segmenter
+from pointtrack.segment.zoo import load_segmenter
 from pointtrack.states.stream import StateOptions
 from pointtrack.tracking.stream import PointStream, Progress
-from pointtrack.types import Queries, Tracks, Video
+from pointtrack.types import Masks, Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
 
 
@@ -197,3 +202,55 @@ class Tracker(HubModel):
         reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
         chosen = queries if callable(queries) else Queries.of(queries)
         return LiveTracker(self.network, chosen, reader, on_final=on_final, options=self.options)
+
+    def object_stream(
+        self, wh: tuple[int, int], fps: float = 30.0, *, segmenter: Segmenter | None = None
+    ) -> ObjectStream:
+        """A stream of masks that frames are pushed into; `prompt`, `remove`, `push`, `preview`, `finish`.
+
+        Args:
+            wh: size of the frames as (width, height).
+            fps: only noted in the masks.
+            segmenter: from `load_segmenter`; by default the one that ships.
+
+        >>> import numpy as np, pointtrack as pt
+        >>> stream = pt.Tracker("small").object_stream((64, 48))
+        >>> stream.lag, stream.objects
+        (0, [])
+        """
+        return ObjectStream(self.network, segmenter or load_segmenter(device=self._device), wh, fps)
+
+    def live_objects(
+        self,
+        source: Any,
+        prompts: Mapping[int, Mapping[str, Any]],
+        *,
+        segmenter: Segmenter | None = None,
+        on_final: Callable[[Masks], None] | None = None,
+        fps: float | None = None,
+        drop: bool = True,
+    ) -> LiveObjects:
+        """Follow objects in a camera, a stream or a file, one answer per frame: loop over it, best in a `with` block.
+
+        Args:
+            source, fps, drop: as in `live`.
+            prompts: object id (1 or more) -> what `ObjectStream.prompt` takes, as `{1: {"frame": 0, "points": [[310, 250]]}}`;
+                more may be said between two frames to the `stream` of what is returned.
+            segmenter: from `load_segmenter`; by default the one that ships.
+            on_final: called with every piece of masks that has become final.
+
+        Raises:
+            FileNotFoundError, ValueError: a source that cannot be opened, or a tracker that needs the whole video.
+        """
+        reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
+
+        def say(stream: ObjectStream) -> None:
+            for number, prompt in prompts.items():
+                stream.prompt(number, **prompt)
+
+        segmenter = segmenter or load_segmenter(device=self._device)
+        return LiveObjects(self.network, segmenter, say, reader, on_final=on_final)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device

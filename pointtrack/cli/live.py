@@ -17,36 +17,39 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pointtrack.cli.live_recording import MaskRecording, TrackRecording, objects_live, objects_of
 from pointtrack.cli.live_server import LiveServer
 from pointtrack.cli.options import video_target
-from pointtrack.cli.states import StateTally, state_options, word
+from pointtrack.cli.states import state_options, word
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
 from pointtrack.io.outputs import check_outputs, record_origin
 from pointtrack.io.queries import load_queries
-from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.io.video import VideoStream, write_video
 from pointtrack.models.speed import SPEEDS, options_at
-from pointtrack.pipeline.live import LiveReport, LiveResult, LiveTracker
+from pointtrack.objects.prompt_texts import parse_prompts
+from pointtrack.pipeline.live import LiveMasks, LiveObjects, LiveReport, LiveResult, LiveTracker
 from pointtrack.pipeline.options import TrackOptions
-from pointtrack.pipeline.sinks import Piece, Trail
+from pointtrack.pipeline.sinks import MaskDrawer, Piece, Trail
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.queries import grid_queries, parse_points
-from pointtrack.types import Queries, Tracks
+from pointtrack.types import Queries
 from pointtrack.types.point_states import PointState
-from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.styles import MaskStyle, TrackStyle
 from pointtrack.zoo import load_tracker
 
 WINDOW = "pointtrack live (q ends)"
+AnyLive = LiveTracker | LiveObjects
 LATEST_CUTS = 5  # of which a watcher is told
 
 
 @dataclass(frozen=True)
 class LiveCommand:
-    """Track points in a camera, a stream or a file, one answer per frame; show, serve and record them.
+    """Track points, or follow objects, in a camera, a stream or a file, one answer per frame; show, serve and record them.
 
     Every answer is a first one, given at once; it becomes final some frames later, and what is recorded besides the
     video are final tracks. Where frames come faster than they are tracked, the newest wins, and the others are
-    counted. Ctrl-C, or q in the window, ends it. Without any points a grid of 10 x 10 is tracked.
+    counted. Ctrl-C, or q in the window, ends it. Without any points a grid of 10 x 10 is tracked; with clicks, boxes or masks
+    objects are followed instead, each from the frame on which it is given.
 
     Args:
         source: index of a camera, a URL (rtsp://, http://), a file or folder of pictures (played at its own speed),
@@ -54,6 +57,11 @@ class LiveCommand:
         grid: track a grid of this many points per side.
         points: single points, each as frame,x,y in pixels: --points 0,120,80 0,300.5,210
         queries: CSV or JSON file of points.
+        click: follow objects: clicks as frame,x,y, with ,- behind for one beside the object; a number and a colon before it for
+            more than one, as in 2:0,310,250.
+        box: boxes as frame,x0,y0,x1,y1 in pixels.
+        mask: pictures as large as the frames, not black where the object is, as frame,FILE.
+        segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
         wh: size of bare RGB frames on standard input, as in 640x480.
         fps: frames per second of a source that does not say.
         no_drop: let the source wait rather than drop frames.
@@ -82,6 +90,10 @@ class LiveCommand:
     grid: int | None = None
     points: list[str] | None = None
     queries: str | None = None
+    click: list[str] | None = None
+    box: list[str] | None = None
+    mask: list[str] | None = None
+    segmenter: str = "small"
     wh: str | None = None
     fps: float | None = None
     no_drop: bool = False
@@ -114,9 +126,16 @@ class LiveCommand:
         )
         # Of what is not recorded yet, every recording is another video.
         source = self.source if Path(self.source).exists() else f"recording {uuid.uuid4()}"
+        pictures = [text.partition(",")[2] for text in self.mask or ()]
         check_outputs(
-            [self.source, self.queries, self.tracker], outputs, source=source, overwrite=self.overwrite
+            [self.source, self.queries, self.tracker, self.segmenter, *pictures],
+            outputs,
+            source=source,
+            overwrite=self.overwrite,
         )
+        told = parse_prompts(self.click or (), self.box or (), self.mask or ())
+        if told:
+            self.check_alone()
         if self.show:
             open_window()
         regions = None if self.regions is None else RegionOptions.parse(self.regions)
@@ -141,38 +160,30 @@ class LiveCommand:
                 reconnect=self.reconnect,
             )
             stack.callback(reader.close)
-            tally, writer = StateTally(), None
             if target is not None:
                 record_origin(outputs, source)
-                writer = stack.enter_context(
-                    TrackWriter(target.with_suffix(".tracks"), overwrite=self.overwrite)
+            live: AnyLive
+            recording: TrackRecording | MaskRecording
+            if told:
+                recording = MaskRecording(target, told, reader)
+                live = objects_live(
+                    tracker, self.segmenter, self.device, told, reader, recording.add, prepared
                 )
-
-            def final(rows: Tracks) -> None:
-                tally.add(rows)
-                if writer is not None:
-                    writer.append(rows)
-
-            live = stack.enter_context(
-                LiveTracker(
-                    tracker,
-                    prepared,
-                    reader,
-                    on_final=final,
-                    options=TrackOptions(
-                        states=state_options(self.states, self.redetect), regions=regions, smooth=self.smooth
-                    ),
+            else:
+                recording = TrackRecording(target, overwrite=self.overwrite)
+                options = TrackOptions(
+                    states=state_options(self.states, self.redetect), regions=regions, smooth=self.smooth
                 )
-            )
+                live = LiveTracker(tracker, prepared, reader, on_final=recording.add, options=options)
+            stack.enter_context(recording)
+            stack.enter_context(live)
             if server is not None:
                 print(f"serving   {server.url}", flush=True)
             stack.enter_context(ending_politely(live))
             frames = self.frames(live, server)
             first = next(frames, None)
             if first is None:
-                if writer is not None:
-                    writer.close()
-                    writer.path.unlink()
+                recording.discard()
                 raise ValueError(reader.message or f"{reader.name}: no frame came")
             everything = itertools.chain([first], frames)
             if target is None:
@@ -185,13 +196,21 @@ class LiveCommand:
             state = reader.state
             live.close()
             report = live.report()
-        if writer is not None and target is not None:
-            print(f"tracks    {spilled_to_npz(writer.path, target.with_suffix('.npz'))}")
-            writer.path.unlink()
+        recording.print()
         print(f"source    {state.value}: {reader.message or reader.name}")
-        print_report(report, "the source waits" if self.no_drop else "the newest wins")
-        tally.print()
+        print_report(
+            report, "the source waits" if self.no_drop else "the newest wins", "objects" if told else "points"
+        )
+        recording.tally.print()
         return 0 if state is LiveState.ENDED else 1
+
+    def check_alone(self) -> None:
+        """Raise ValueError where something is asked for that objects do not have."""
+        for name in ("grid", "points", "queries", "states", "redetect", "regions", "smooth"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name}: expected points, or objects to follow (click, box, mask), got both"
+                )
 
     @property
     def stem(self) -> str:
@@ -215,11 +234,11 @@ class LiveCommand:
             parts.append(grid_queries(wh, 10 if self.grid is None else self.grid))
         return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
 
-    def frames(self, live: LiveTracker, server: LiveServer | None) -> Iterator[tuple[np.ndarray, float]]:
+    def frames(self, live: AnyLive, server: LiveServer | None) -> Iterator[tuple[np.ndarray, float]]:
         """Drawn frames with their times, until the source or somebody ends it; each is shown and served."""
-        trail = Trail(self.style)
+        drawer = MaskDrawer(MaskStyle(label="score")) if isinstance(live, LiveObjects) else Trail(self.style)
         count, waited = 0, 0.0
-        result: LiveResult | None = None
+        result: LiveResult | LiveMasks | None = None
         while not live.over:
             preview = live.take(0.1)
             waited = 0.0 if preview is not None else waited + 0.1
@@ -235,8 +254,8 @@ class LiveCommand:
             count += 1
             if count == self.max_frames:
                 live.stop()
-            row = preview.tracks
-            ((drawn, seconds),) = trail.draw(Piece(row, [(preview.frame, preview.seconds)]))
+            row = preview.masks if isinstance(preview, LiveMasks) else preview.tracks
+            ((drawn, seconds),) = drawer.draw(Piece(row, [(preview.frame, preview.seconds)]))
             if server is not None:
                 server.show(drawn)
             if self.show:
@@ -266,8 +285,8 @@ def open_window() -> None:
         ) from error
 
 
-def state_of(live: LiveTracker, result: LiveResult | None) -> dict[str, Any]:
-    """What a watcher wants to know, ready for JSON; `points` are those of the newest frame."""
+def state_of(live: AnyLive, result: LiveResult | LiveMasks | None) -> dict[str, Any]:
+    """What a watcher wants to know, ready for JSON; `points` or `objects` are those of the newest frame."""
     report = live.report()
     state: dict[str, Any] = {
         "state": live.state.value,
@@ -277,6 +296,10 @@ def state_of(live: LiveTracker, result: LiveResult | None) -> dict[str, Any]:
         "fps": round(report.fps, 2),
     }
     if result is not None:
+        state |= {"lag": result.lag, "latency_ms": round(1000 * result.latency, 1), "number": result.number}
+    if isinstance(result, LiveMasks):
+        return state | objects_of(result.masks)
+    if result is not None:
         row = result.tracks
         numbers = zip(
             row.ids.tolist(),
@@ -285,7 +308,6 @@ def state_of(live: LiveTracker, result: LiveResult | None) -> dict[str, Any]:
             row.confidence[0].tolist(),
             strict=True,
         )
-        state |= {"lag": result.lag, "latency_ms": round(1000 * result.latency, 1), "number": result.number}
         state["points"] = [
             {
                 "id": point,
@@ -301,22 +323,29 @@ def state_of(live: LiveTracker, result: LiveResult | None) -> dict[str, Any]:
             for point, name in zip(state["points"], states, strict=True):
                 point["state"] = word(name)
             state["states"] = {word(name): states.count(name) for name in PointState}
-            state["cuts"] = [] if live.stream is None else sorted(live.stream.cuts)[-LATEST_CUTS:]
+            state["cuts"] = latest_cuts(live)
     return state
 
 
-def print_report(report: LiveReport, policy: str) -> None:
+def latest_cuts(live: AnyLive) -> list[int]:
+    """The newest frames on which a shot begins, as far as a stage of points looks for them."""
+    if isinstance(live, LiveObjects) or live.stream is None:
+        return []
+    return sorted(live.stream.cuts)[-LATEST_CUTS:]
+
+
+def print_report(report: LiveReport, policy: str, what: str) -> None:
     """The figures of a run."""
     print(
         f"tracked   {report.frames} frames, {report.fps:.1f} per second; {report.dropped} dropped ({policy}); "
         f"final after at most {report.lag} frames"
     )
     for points, (p50, p95, count) in report.latency_ms.items():
-        print(f"latency   {points} points: p50 {p50:.0f} ms, p95 {p95:.0f} ms, over {count} frames")
+        print(f"latency   {points} {what}: p50 {p50:.0f} ms, p95 {p95:.0f} ms, over {count} frames")
 
 
 @contextmanager
-def ending_politely(live: LiveTracker) -> Iterator[None]:
+def ending_politely(live: AnyLive) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the source instead of the process, so that all is written; a second time they end it."""
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield

@@ -27,7 +27,7 @@ setInterval(async () => {
   const words = document.getElementById("state");
   try {
     const s = await (await fetch("/state")).json();
-    words.textContent = Object.entries(s).filter(([k]) => k != "points").map(([k, v]) => k + ": " + say(v)).join("  ·  ");
+    words.textContent = Object.entries(s).filter(([k]) => k != "points" && k != "objects").map(([k, v]) => k + ": " + say(v)).join("  ·  ");
   } catch { words.textContent = "the command has ended"; }
 }, 500);
 </script>

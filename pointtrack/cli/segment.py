@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.progress import Bar
+from pointtrack.cli.segment_flat import object_stream, segment_flat
+from pointtrack.io.mask_writers import parse_growing
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.storage import exists
@@ -51,6 +53,8 @@ class SegmentCommand(VideoOptions):
         out: folder, or video file with the other results beside it.
         export: what to write besides the drawn video: npz, davis, ytvos, coco, ytvis, yolo, mot, cutout, comma-separated.
         overlap: objects may overlap; otherwise every pixel belongs to one at most.
+        flat: never hold more than a window of frames: one pass, objects are followed forward from where they are given, and
+            masks written as they are final, as npz, davis, coco, mot or cutout.
         style: how the masks are drawn.
     """
 
@@ -65,6 +69,7 @@ class SegmentCommand(VideoOptions):
     out: str = "outputs"
     export: str = "npz"
     overlap: bool = False
+    flat: bool = False
     style: MaskStyle = field(default_factory=MaskStyle)
 
     def run(self) -> None:
@@ -90,6 +95,9 @@ class SegmentCommand(VideoOptions):
             raise ValueError(
                 "video_segmenter: expected prompts, as it follows objects without points; got tracks"
             )
+        if self.flat:
+            self.run_flat(target, exports, told)
+            return
         with self.opened() as stream:
             try:
                 engine = self._engine(stream.wh)
@@ -120,10 +128,31 @@ class SegmentCommand(VideoOptions):
         record_origin(outputs, self.video)
         self._write(video, masks, exports, target)
 
+    def run_flat(self, target: Path, exports: Sequence[str], told: Sequence[Told]) -> None:
+        """The same in one pass, with frames that are read one by one."""
+        for name in ("tracks", "session", "video_segmenter"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"flat: expected prompts alone, as frames are seen once and forward, got --{name} too"
+                )
+        parse_growing(exports)
+        with self.opened() as source:
+            segmenter = load_segmenter(self.segmenter, device=self.device)
+            stream = object_stream(
+                self.loaded(source.wh), segmenter, told, source.wh, source.fps, overlap=self.overlap
+            )
+            record_origin(self.outputs(target, exports), self.video)
+            segment_flat(
+                source, stream, target, [(name, _stem(target, name)) for name in exports], self.style
+            )
+        print(f"video     {target}")
+        for path in self.outputs(target, exports)[1:]:
+            print(f"masks     {path}")
+
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files and folders that it writes."""
         chosen = [Path(f"{_stem(target, name)}{MASK_EXPORTS[name]}") for name in exports]
-        return [target, target.with_suffix(".png"), *chosen]
+        return [target, *chosen] if self.flat else [target, target.with_suffix(".png"), *chosen]
 
     def _engine(self, wh: tuple[int, int]) -> Engine:
         if self.video_segmenter is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from pointtrack.io.mask_pictures import read_mask
+from pointtrack.objects.stream import ObjectStream
 from pointtrack.segment.base import Prompt
 
 CLICK = "a click frame,x,y or frame,x,y,-"
@@ -89,6 +90,18 @@ def parse_prompts(
                 "got several of these"
             )
     return sorted(told.values(), key=lambda one: (one.object_id, one.frame))
+
+
+def tell(stream: ObjectStream, told: Iterable[Told]) -> None:
+    """Say to a stream, before its first frame, what texts say. Errors as `ObjectStream.prompt`."""
+    for one in told:
+        if one.absent:
+            stream.mark_absent(one.object_id, one.frame)
+        elif one.mask is not None:
+            stream.prompt(one.object_id, one.frame, mask=one.mask)
+        else:
+            said = one.prompt()
+            stream.prompt(one.object_id, one.frame, points=said.points, labels=said.labels, box=said.box)
 
 
 def _numbers(fields: list[str], count: int, expected: str) -> list[float]:

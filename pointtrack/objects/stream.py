@@ -41,6 +41,7 @@ class ObjectStream:
         fps: only noted in the masks.
         config: how points become masks.
         finds_cuts: look for cuts; otherwise there are those that `cut` is told of.
+        exclusive: every pixel belongs to one object at most in the rows that come out, the surest one.
 
     Attributes:
         frames_pushed: number of frames taken in so far.
@@ -55,7 +56,9 @@ class ObjectStream:
         config: ObjectOptions | None = None,
         *,
         finds_cuts: bool = True,
+        exclusive: bool = False,
     ):
+        self.exclusive = exclusive
         self.network, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
         self._frames = FrameBuffer(image_wh, fps)
         self.image_wh, self.fps = self._frames.wh, fps
@@ -93,6 +96,12 @@ class ObjectStream:
     def earliest_frame(self) -> int:
         """The first frame on which something can still be said."""
         return self._next
+
+    @property
+    def waiting(self) -> list[int]:
+        """Frames that have not come yet, of which something was said."""
+        said = {*self._asked, *(frame for frame, masks in self._given.items() if masks)}
+        return sorted(frame for frame in said if frame >= self._frames.stop)
 
     @property
     def objects(self) -> list[int]:
@@ -294,7 +303,8 @@ class ObjectStream:
             for o, number in enumerate(ids):
                 if number in row:
                     masks[t, o], scores[t, o] = row[number].mask, row[number].score
-        return Masks(masks, torch.tensor(ids, dtype=torch.int64), scores, first, self.fps)
+        rows = Masks(masks, torch.tensor(ids, dtype=torch.int64), scores, first, self.fps)
+        return rows.exclusive() if self.exclusive else rows
 
 
 def _both(one: Prompt, other: Prompt) -> Prompt:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -21,16 +21,37 @@ if TYPE_CHECKING:
 TimedFrame = tuple[np.ndarray, float]
 
 
+class RowStream(Protocol):
+    """What the loop asks of a stream: a `PointStream`, whose rows are `Tracks`, or an `ObjectStream`, whose rows are `Masks`."""
+
+    @property
+    def frames_pushed(self) -> int:
+        """Number of frames taken in so far."""
+
+    @property
+    def lag(self) -> int:
+        """Number of frames pushed of which no final answer was given yet."""
+
+    def push(self, frames: np.ndarray) -> Any:
+        """Take in frames; the rows that are final now."""
+
+    def preview(self) -> Any:
+        """A first answer for the frame pushed last."""
+
+    def finish(self) -> Any:
+        """The rest of the rows."""
+
+
 class Loop:
     """One step of the loop at a time, for sources that a caller takes frames of himself.
 
     Args:
-        stream: tracks.
-        sinks: take the tracks.
+        stream: tracks points, or follows objects.
+        sinks: take the rows.
         previews: also give every sink a first answer for each frame.
     """
 
-    def __init__(self, stream: PointStream, sinks: Sequence[Sink], *, previews: bool = False):
+    def __init__(self, stream: RowStream, sinks: Sequence[Sink], *, previews: bool = False):
         self.stream, self.sinks, self.previews = stream, sinks, previews
         # Frames that are not final, with their numbers: a window and a step.
         self._buffer: deque[tuple[int, TimedFrame]] = deque()
@@ -42,7 +63,7 @@ class Loop:
         """A frame that the stream has seen already, of which it will still give rows."""
         self._times.append(seconds)
 
-    def take(self, frame: np.ndarray, seconds: float = math.nan) -> Tracks | None:
+    def take(self, frame: np.ndarray, seconds: float = math.nan) -> Any:
         """Track the next frame, shown at `seconds`, which the rows are given; with `previews` the first answer for it."""
         self._times.append(seconds)
         if self._keeps:
@@ -60,7 +81,7 @@ class Loop:
         """No more frames come."""
         self._emit(self.stream.finish())
 
-    def _emit(self, rows: Tracks) -> None:
+    def _emit(self, rows: Any) -> None:
         if not len(rows):
             return
         times = np.array([self._times.popleft() for _ in range(len(rows))])
@@ -76,17 +97,17 @@ class Loop:
 
 def run(
     source: Iterable[TimedFrame],
-    stream: PointStream,
+    stream: RowStream,
     sinks: Sequence[Sink],
     *,
     resume: Resume | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Track all frames of a source.
+    """Take all frames of a source through a stream.
 
     Args:
         source: frames (h, w, 3) uint8 RGB with their times in seconds, which the rows are given; NaN where nobody asks for them.
-        stream: tracks; where it has seen frames already, the source's first frames are passed over.
+        stream: tracks points, or follows objects; where it has seen frames already, the source's first frames are passed over.
         sinks: take the rows; they are not closed.
         resume: notes from time to time how to go on, should the run be killed.
         progress: called with the number of frames that each step has done.
@@ -103,7 +124,7 @@ def run(
             continue
         loop.take(frame, seconds)
         if resume is not None:
-            resume.save_if_due(stream)
+            resume.save_if_due(cast(PointStream, stream))
         if progress is not None:
             progress(1)
     frames = stream.frames_pushed

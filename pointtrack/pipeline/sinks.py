@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
+from pointtrack.io.mask_writers import Append
 from pointtrack.io.track_arrays import DenseStore
 from pointtrack.io.track_log import TrackWriter
 from pointtrack.io.video import VideoStream, write_video
 from pointtrack.tracking.smooth import Smoother
 from pointtrack.types import Tracks
-from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.masks import draw_mask_frame
+from pointtrack.viz.styles import MaskStyle, TrackStyle
 from pointtrack.viz.tracks import draw_frame
 
 
@@ -27,12 +29,12 @@ class Piece:
     """Rows that are final, or the first answer for a frame.
 
     Attributes:
-        rows: tracks of the points that were asked for.
+        rows: `Tracks` of the points that were asked for, or `Masks` of objects.
         frames: the frames of the rows with their times, where a sink asked for frames and they are there: those from
             before a run that went on are not.
     """
 
-    rows: Tracks
+    rows: Any
     frames: Sequence[tuple[np.ndarray, float]]
 
 
@@ -85,7 +87,7 @@ class MemorySink(FinalSink):
 class CallSink(FinalSink):
     """Rows to a function."""
 
-    def __init__(self, function: Callable[[Tracks], None]):
+    def __init__(self, function: Callable[[Any], None]):
         self._function = function
 
     def write(self, piece: Piece) -> None:
@@ -160,6 +162,42 @@ class Trail:
         return drawn
 
 
+class MaskDrawer:
+    """Draws frames of pieces with their masks.
+
+    Args:
+        style: how it looks.
+    """
+
+    def __init__(self, style: MaskStyle | None = None):
+        self.style = style or MaskStyle()
+
+    def draw(self, piece: Piece) -> list[tuple[np.ndarray, float]]:
+        """The frames of a piece, drawn, with their times."""
+        first = piece.rows.first_frame
+        return [
+            (draw_mask_frame(frame, piece.rows, first + i, self.style), seconds)
+            for i, (frame, seconds) in enumerate(piece.frames)
+        ]
+
+
+class MaskSink(FinalSink):
+    """Masks to a file that grows, or a folder.
+
+    Args:
+        append: from `io.mask_writers.mask_writer`.
+    """
+
+    needs_frames = True
+
+    def __init__(self, append: Append):
+        self._append = append
+
+    def write(self, piece: Piece) -> None:
+        """Append them."""
+        self._append(piece.rows, piece.frames)
+
+
 class SmoothSink(FinalSink):
     """Rows with even positions to another sink.
 
@@ -196,7 +234,7 @@ class VideoSink:
     Args:
         path: the file; it appears when all is written.
         like: the video that the frames are of: rate, name and shape of pixels.
-        style: how the tracks are drawn.
+        style: how the tracks are drawn, or the masks.
 
     Raises:
         ValueError, OSError: by `close` and `write`, what `write_video` says.
@@ -204,8 +242,8 @@ class VideoSink:
 
     needs_frames = True
 
-    def __init__(self, path: str | Path, like: VideoStream, style: TrackStyle | None = None):
-        self._trail = Trail(style)
+    def __init__(self, path: str | Path, like: VideoStream, style: TrackStyle | MaskStyle | None = None):
+        self._drawer = MaskDrawer(style) if isinstance(style, MaskStyle) else Trail(style)
         self._queue: Queue[tuple[np.ndarray, float] | BaseException | None] = Queue(maxsize=8)
         self._error: BaseException | None = None
 
@@ -223,7 +261,7 @@ class VideoSink:
 
     def write(self, piece: Piece) -> None:
         """Draw the frames of final rows."""
-        for drawn in self._trail.draw(piece):
+        for drawn in self._drawer.draw(piece):
             self._queue.put(drawn)
 
     def preview(self, piece: Piece) -> None:

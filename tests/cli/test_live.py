@@ -13,12 +13,15 @@ import pytest
 
 import pointtrack as pt
 from pointtrack.cli import live as cli_live
+from pointtrack.cli import live_recording
 from pointtrack.cli import main as cli
 from pointtrack.cli.live_server import LiveServer
+from pointtrack.io.masks import load_masks
 from pointtrack.io.track_log import read_spilled
 from pointtrack.pipeline import sinks
 from pointtrack.types.point_states import PointState
 from tests.support.live_sources import VIDEO, WH, Gate, fetch, other_size, raising
+from tests.support.scenes import ColourSegmenter, squares
 
 
 def live(*arguments) -> int:
@@ -220,3 +223,36 @@ def test_q_in_the_window_ends_it(monkeypatch, tiny_video_file, tiny_tracker_file
     assert live(tiny_video_file, "--show", "--no-drop", "--grid", 2, "--tracker", tiny_tracker_file) == 0
     assert len(shown) == 3 and shown[0].shape == (48, 64, 3)
     assert "stopped" in capsys.readouterr().out
+
+
+def test_objects_are_followed(tiny_tracker_file, tmp_path, monkeypatch, capsys):
+    """Drawn, served and recorded; what is told of them is ready for JSON."""
+    scene = squares([[(20 + t, 20) for t in range(9)]])
+    segmenter = ColourSegmenter()
+    segmenter.answers = (1,)
+    monkeypatch.setattr(live_recording, "load_segmenter", lambda name, **_: segmenter)
+    monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(scene.video.frames))
+    told = []
+    monkeypatch.setattr(cli_live.LiveServer, "tell", lambda self, state: told.append(state))
+    arguments = ["--click", "0,28,28", "--no-drop", "--serve", 0, "--out", tmp_path / "o.mp4"]
+    assert live("0", *arguments, "--tracker", tiny_tracker_file) == 0
+    printed = capsys.readouterr().out
+    assert "1 objects: p50" in printed and "final after at most" in printed and "object 1 on" in printed
+    masks = load_masks(tmp_path / "o.npz")
+    assert len(masks) == 9 == len(pt.read_video(tmp_path / "o.mp4")) and masks.object_ids.tolist() == [1]
+    assert masks.masks[0, 0].equal(scene.truth[0, 0])
+    state = json.loads(json.dumps(next(one for one in told if "objects" in one)))
+    (one,) = state["objects"]
+    assert (
+        one["box"] == [20, 20, 35, 35]
+        and one["pixels"] == 256
+        and state["there"] == [1]
+        and state["lag"] >= 1
+    )
+
+
+def test_points_or_objects(tiny_video_file, tiny_tracker_file, capsys):
+    assert live(tiny_video_file, "--click", "0,9,9", "--grid", 3, "--tracker", tiny_tracker_file) == 2
+    assert (
+        "grid: expected points, or objects to follow (click, box, mask), got both" in capsys.readouterr().err
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -137,3 +139,40 @@ def test_several_frames_and_a_session_that_goes_on(files, capsys):
     assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0]) and not masks.masks[5, 0].any()
     assert torch.equal(masks.masks[3, 1], SCENE.truth[3, 1])
     assert "session" in capsys.readouterr().out
+
+
+def test_in_one_pass(files, capsys):
+    """The same masks as in memory, where objects are given on the first frame; nothing of the video is held."""
+    told = "--click 1:0,28,28 --click 2:0,58,42"
+    assert run(told.replace(" --click 2", " 2") + " --export npz,mot", files) == 0
+    whole = load_masks(files["dir"] / "out" / "frames_masks.npz")
+    lines = (files["dir"] / "out" / "frames_mot.txt").read_text()
+    assert run(told.replace(" --click 2", " 2") + " --flat --export npz,mot,davis", files) == 0
+    printed = capsys.readouterr().out
+    assert "segmented 2 objects in 6 frames of 80 x 60" in printed and "frames_davis" in printed
+    flat = load_masks(files["dir"] / "out" / "frames_masks.npz")
+    assert torch.equal(flat.masks, whole.masks) and torch.equal(flat.scores, whole.scores)
+    assert (files["dir"] / "out" / "frames_mot.txt").read_text() == lines
+    assert len(list((files["dir"] / "out" / "frames_davis").iterdir())) == 6
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("--flat --tracks {dir}/tracks.npz", "flat: expected prompts alone"),
+        ("--flat --click 0,28,28 --session {dir}/s.npz", "got --session too"),
+        (
+            "--flat --click 0,28,28 --export yolo",
+            "flat: expected exports among npz, davis, coco, mot, cutout",
+        ),
+        ("--flat --click 9,28,28", "expected a frame in 0..5, got 9"),
+        ("--flat --click 0,28,28 --name offline", "expected a tracker of windows, such as small"),
+    ],
+)
+def test_what_one_pass_cannot_do(arguments, message, files, capsys, monkeypatch):
+    if "offline" in arguments:
+        whole = SimpleNamespace(needs_whole_video=True, config=SimpleNamespace(name="whole"))
+        monkeypatch.setattr(cli_segment.SegmentCommand, "loaded", lambda self, wh: whole)
+    assert run(arguments, files) == 2
+    assert message in capsys.readouterr().err
+    assert not (files["dir"] / "out" / "frames_masks.npz").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,41 +40,61 @@ def write(path: Path, masks: Masks, video: Any) -> None:
     Raises:
         ValueError: another suffix, frames of another size than the masks, or the file that is being read.
     """
+    with open_video(video) as stream:
+        if stream.path is not None:
+            refuse_same(path, stream.path)
+        with growing(path, stream.wh, stream.fps, stream.pixel_aspect) as append:
+            for t, (frame, seconds) in enumerate(stream):
+                append(frame, seconds, masks, t)
+
+
+@contextmanager
+def growing(
+    path: Path, wh: tuple[int, int], fps: float, pixel_aspect: Fraction
+) -> Iterator[Callable[[np.ndarray, float, Masks, int], None]]:
+    """The same frame by frame: what is given (h, w, 3) frames with their times, masks and frame numbers.
+
+    Args:
+        path: as in `write`; it appears when the block ends.
+        wh: size of the frames.
+        fps, pixel_aspect: of the video.
+
+    Raises:
+        ValueError: as `write`.
+    """
     if path.suffix.lower() not in CUTOUT_CODECS:
         raise ValueError(
             f"{path}: expected a suffix with alpha, one of {', '.join(CUTOUT_CODECS)}; got {path.suffix!r}"
         )
     codec, pixels, options = CUTOUT_CODECS[path.suffix.lower()]
-    width, height = (side + side % 2 for side in masks.wh)
-    with open_video(video) as stream:
-        if stream.wh != masks.wh:
-            raise ValueError(
-                f"cutout: expected frames of {masks.wh[0]} x {masks.wh[1]} pixels as the masks are for, "
-                f"got {stream.wh[0]} x {stream.wh[1]}"
-            )
-        if stream.path is not None:
-            refuse_same(path, stream.path)
-        with atomic_path(path) as part, av.open(str(part), "w") as container:
-            output: Any = container.add_stream(
-                codec, rate=Fraction(stream.fps).limit_denominator(1001), options=options
-            )
-            output.width, output.height, output.pix_fmt = width, height, pixels
-            context = output.codec_context
-            context.time_base = Fraction(1, CLOCK)
-            context.sample_aspect_ratio = stream.pixel_aspect
-            is_yuv = pixels.startswith("yuv")
-            if is_yuv:
-                context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
-                context.color_range = 1
-            for t, (frame, seconds) in enumerate(stream):
-                cut = np.zeros((height, width, 4), np.uint8)
-                cut[: masks.wh[1], : masks.wh[0]] = _cut_out(frame, masks, t)
-                picture = av.VideoFrame.from_ndarray(cut, format="rgba")
-                marks: dict[str, Any] = {"dst_colorspace": 1, "dst_color_range": 1} if is_yuv else {}
-                picture = picture.reformat(format=pixels, **marks)
-                picture.pts, picture.time_base = round(seconds * CLOCK), Fraction(1, CLOCK)
-                container.mux(output.encode(picture))
-            container.mux(output.encode(None))
+    width, height = (side + side % 2 for side in wh)
+    with atomic_path(path) as part, av.open(str(part), "w") as container:
+        output: Any = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        output.width, output.height, output.pix_fmt = width, height, pixels
+        context = output.codec_context
+        context.time_base = Fraction(1, CLOCK)
+        context.sample_aspect_ratio = pixel_aspect
+        is_yuv = pixels.startswith("yuv")
+        if is_yuv:
+            context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+            context.color_range = 1
+
+        def append(frame: np.ndarray, seconds: float, masks: Masks, t: int) -> None:
+            if wh != masks.wh:
+                raise ValueError(
+                    f"cutout: expected frames of {masks.wh[0]} x {masks.wh[1]} pixels as the masks are for, "
+                    f"got {wh[0]} x {wh[1]}"
+                )
+            cut = np.zeros((height, width, 4), np.uint8)
+            cut[: wh[1], : wh[0]] = _cut_out(frame, masks, t)
+            picture = av.VideoFrame.from_ndarray(cut, format="rgba")
+            marks: dict[str, Any] = {"dst_colorspace": 1, "dst_color_range": 1} if is_yuv else {}
+            picture = picture.reformat(format=pixels, **marks)
+            picture.pts, picture.time_base = round(seconds * CLOCK), Fraction(1, CLOCK)
+            container.mux(output.encode(picture))
+
+        yield append
+        container.mux(output.encode(None))
 
 
 def _cut_out(frame: np.ndarray, masks: Masks, t: int) -> np.ndarray:

@@ -1,0 +1,171 @@
+"""What `pointtrack live` records of final rows: tracks, or masks of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointtrack.cli.segment_flat import Presence
+from pointtrack.cli.states import StateTally
+from pointtrack.io.live_reader import FrameReader
+from pointtrack.io.mask_writers import Append, mask_writer
+from pointtrack.io.track_log import TrackWriter, spilled_to_npz
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.prompt_texts import Told, tell
+from pointtrack.objects.stream import ObjectStream
+from pointtrack.pipeline.live import LiveObjects
+from pointtrack.segment.zoo import load_segmenter
+from pointtrack.types import Masks, Tracks
+
+
+class TrackRecording:
+    """Final tracks, in a file that grows until the end, when it becomes an .npz file.
+
+    Args:
+        target: the drawn video, beside which they lie; None to write nothing.
+        overwrite: replace a file of an earlier recording.
+
+    Attributes:
+        tally: of states.
+    """
+
+    def __init__(self, target: Path | None, *, overwrite: bool):
+        self.tally = StateTally()
+        self._target = target
+        self._writer = (
+            None if target is None else TrackWriter(target.with_suffix(".tracks"), overwrite=overwrite)
+        )
+
+    def add(self, rows: Tracks) -> None:
+        """A piece that is final."""
+        self.tally.add(rows)
+        if self._writer is not None:
+            self._writer.append(rows)
+
+    def discard(self) -> None:
+        """There is nothing to record."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer.path.unlink()
+
+    def print(self) -> None:
+        """Turn the file into an .npz file, and say where it is."""
+        if self._writer is not None and self._target is not None:
+            print(f"tracks    {spilled_to_npz(self._writer.path, self._target.with_suffix('.npz'))}")
+            self._writer.path.unlink()
+
+    def __enter__(self) -> TrackRecording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class MaskRecording:
+    """Final masks in an .npz file, which is there when the recording ends.
+
+    Args:
+        target: the drawn video, beside which they lie; None to write nothing.
+        told: what is said of objects.
+        reader: the source.
+
+    Attributes:
+        tally: prints on which share of the frames each object was there.
+    """
+
+    def __init__(self, target: Path | None, told: Sequence[Told], reader: FrameReader):
+        self._ids = sorted({one.object_id for one in told})
+        self.tally = MaskTally(self._ids)
+        self._target, self._reader = target, reader
+        self._files = ExitStack()
+        self._append: Append | None = None
+        self._written = False
+
+    def add(self, rows: Masks) -> None:
+        """A piece that is final."""
+        self.tally.add(rows)
+        if self._target is None:
+            return
+        if self._append is None:  # only now is the size of the frames known
+            like = LiveLike(rows.wh, self._reader)
+            self._append = self._files.enter_context(
+                mask_writer("npz", self._target.with_suffix(""), like, self._ids)
+            )
+            self._written = True
+        self._append(rows, [])
+
+    def discard(self) -> None:
+        """There is nothing to record."""
+
+    def print(self) -> None:
+        """Say where the file is."""
+        if self._target is not None and self._written:
+            print(f"masks     {self._target.with_suffix('.npz')}")
+
+    def __enter__(self) -> MaskRecording:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._files.__exit__(*error)
+
+
+class LiveLike:
+    """Size, rate and shape of pixels of a live source, as `mask_writer` asks for them."""
+
+    def __init__(self, wh: tuple[int, int], reader: FrameReader):
+        self.wh, self.fps, self.pixel_aspect = wh, reader.fps, reader.pixel_aspect
+
+
+class MaskTally(Presence):
+    """On how many of the final frames each object was there."""
+
+    def __init__(self, ids: Sequence[int]):
+        super().__init__(ids)
+        self._count = 0
+
+    def add(self, masks: Masks) -> None:
+        """Count a piece."""
+        super().add(masks)
+        self._count += len(masks)
+
+    def print(self) -> None:
+        """Print the shares."""
+        shares = [
+            f"object {number} on {count / max(self._count, 1):.0%}" for number, count in self.frames.items()
+        ]
+        print(f"objects   {', '.join(shares)} of {self._count} frames")
+
+
+def objects_live(
+    tracker: PointTracker,
+    segmenter: str,
+    device: str,
+    told: Sequence[Told],
+    reader: FrameReader,
+    on_final: Callable[[Masks], None],
+    prepare: Callable[[tuple[int, int]], Any],
+) -> LiveObjects:
+    """Objects that were told of, through a live source; `prepare` sets the tracker for the size of its frames."""
+
+    def say(stream: ObjectStream) -> None:
+        prepare(stream.image_wh)
+        tell(stream, told)
+
+    return LiveObjects(tracker, load_segmenter(segmenter, device=device), say, reader, on_final=on_final)
+
+
+def objects_of(masks: Masks) -> dict[str, Any]:
+    """The objects of one frame for a watcher, ready for JSON: score, pixels, and the box around it, null where absent."""
+    objects = []
+    for place, number in enumerate(masks.object_ids.tolist()):
+        picture = masks.masks[0, place].numpy()
+        rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
+        box = [int(v) for v in (columns[0], rows[0], columns[-1], rows[-1])] if len(rows) else None
+        score = round(float(masks.scores[0, place]), 4)
+        objects.append({"id": number, "score": score, "pixels": int(picture.sum()), "box": box})
+    return {"objects": objects, "there": [one["id"] for one in objects if one["box"]]}

@@ -1,0 +1,95 @@
+"""How `pointtrack segment --flat` follows objects: one pass, frame by frame, masks written as they are final."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from pointtrack.cli.progress import Bar
+from pointtrack.io.mask_writers import mask_writer
+from pointtrack.io.video import VideoStream
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.prompt_texts import Told, tell
+from pointtrack.objects.stream import ObjectStream
+from pointtrack.pipeline.run import run
+from pointtrack.pipeline.sinks import CallSink, MaskSink, Sink, VideoSink
+from pointtrack.segment.base import Segmenter
+from pointtrack.types.masks import Masks
+from pointtrack.viz.styles import MaskStyle
+
+
+class Presence:
+    """Counts, over pieces of masks that follow each other, on how many frames each object is there.
+
+    Attributes:
+        frames: object id -> frames.
+    """
+
+    def __init__(self, ids: Sequence[int]):
+        self.frames = dict.fromkeys(ids, 0)
+
+    def add(self, masks: Masks) -> None:
+        """Count a piece."""
+        for number, count in zip(masks.object_ids.tolist(), masks.present().sum(0).tolist(), strict=True):
+            self.frames[number] = self.frames.get(number, 0) + count
+
+
+def object_stream(
+    tracker: PointTracker,
+    segmenter: Segmenter,
+    told: Sequence[Told],
+    wh: tuple[int, int],
+    fps: float,
+    *,
+    overlap: bool,
+) -> ObjectStream:
+    """A stream that knows what was told, on whichever frames. Raises ValueError for a tracker that needs the whole video."""
+    if tracker.needs_whole_video:
+        raise ValueError(
+            f"{tracker.config.name} needs the whole video at once: expected a tracker of windows, such as small"
+        )
+    stream = ObjectStream(tracker, segmenter, wh, fps, exclusive=not overlap)
+    tell(stream, told)
+    return stream
+
+
+def segment_flat(
+    source: VideoStream,
+    stream: ObjectStream,
+    target: Path,
+    exports: Sequence[tuple[str, Path]],
+    style: MaskStyle,
+) -> None:
+    """Follow, draw and write without ever holding more than the frames that are not final.
+
+    Args:
+        source: the video, not read yet.
+        stream: knows its objects.
+        target: the drawn video.
+        exports: formats of masks and their paths without suffix.
+        style: how the masks are drawn.
+
+    Raises:
+        ValueError: something was said of a frame that the video does not have. Then no file is left.
+    """
+    ids, began = stream.objects, time.perf_counter()
+    presence = Presence(ids)
+    with VideoSink(target, source, style) as video, ExitStack() as files, Bar(source.frame_count) as bar:
+        writers = [files.enter_context(mask_writer(name, stem, source, ids)) for name, stem in exports]
+        sinks: list[Sink] = [CallSink(presence.add), video, *(MaskSink(append) for append in writers)]
+        frames = run(source, stream, sinks, progress=bar.update)
+        if stream.waiting:
+            raise ValueError(
+                f"prompt: expected a frame in 0..{frames - 1}, got {stream.waiting[0]}; the video has {frames} frames"
+            )
+        video.close()
+    seconds, (w, h) = time.perf_counter() - began, stream.image_wh
+    print(
+        f"with {stream.network.config.name} + {stream.segmenter.name}, weights under {stream.segmenter.licence}"
+    )
+    print(
+        f"segmented {len(ids)} objects in {frames} frames of {w} x {h} in {seconds:.1f} s; each is there in "
+        f"{[round(100 * count / frames) for count in presence.frames.values()]} %"
+    )

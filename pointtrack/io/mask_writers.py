@@ -1,0 +1,179 @@
+"""Masks to files piece by piece, as they become final: nothing but the newest piece is held."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Protocol
+
+import numpy as np
+
+from pointtrack.io.atomic import atomic_path
+from pointtrack.io.formats import coco, cutout, davis, mot
+from pointtrack.io.masks import MASK_EXPORTS
+from pointtrack.io.npz import npz_path
+from pointtrack.types.masks import Masks
+
+
+class LikeVideo(Protocol):
+    """What a writer has to know of a video: its size, rate and shape of pixels; a `VideoStream` does."""
+
+    wh: tuple[int, int]
+    fps: float
+    pixel_aspect: Fraction
+
+
+TimedFrames = Sequence[tuple[np.ndarray, float]]
+Append = Callable[[Masks, TimedFrames], None]
+GROWING = ("npz", "davis", "coco", "mot", "cutout")  # formats that can be written in pieces
+
+
+def parse_growing(names: Sequence[str]) -> None:
+    """Raise ValueError for a format that cannot be written piece by piece."""
+    whole = [name for name in names if name not in GROWING]
+    if whole:
+        raise ValueError(
+            f"flat: expected exports among {', '.join(GROWING)}, which are written piece by piece, got {', '.join(whole)}; "
+            "convert later: save_masks(..., load_masks(...))"
+        )
+
+
+def mask_writer(
+    format: str, stem: str | Path, like: LikeVideo, ids: Sequence[int]
+) -> AbstractContextManager[Append]:
+    """A function that appends a piece of masks, and its frames with their times, to a file or a folder.
+
+    The file appears when the block ends, and not at all where it raises; pictures appear one by one.
+
+    Args:
+        format: one of `GROWING`; what `save_masks` writes of all pieces together.
+        stem: path without suffix; `MASK_EXPORTS` says what comes behind.
+        like: the video that the masks are of: size, rate, shape of pixels.
+        ids: of all objects that may come; "npz" has a column for each.
+
+    Raises:
+        ValueError: as `save_masks`, by the function.
+    """
+    path = Path(f"{stem}{MASK_EXPORTS[format]}")
+    if format == "npz":
+        return _npz(path, like, ids)
+    if format == "davis":
+        return _davis(path)
+    if format == "coco":
+        return _coco(path, Path(stem).name)
+    return _mot(path) if format == "mot" else _cutout(path, like)
+
+
+@contextmanager
+def _davis(folder: Path) -> Iterator[Append]:
+    yield lambda masks, frames: davis.write(folder, masks.exclusive())
+
+
+@contextmanager
+def _mot(path: Path) -> Iterator[Append]:
+    with atomic_path(path) as part, part.open("w", encoding="utf-8") as file:
+        yield lambda masks, frames: file.writelines(mot.mask_lines(masks))
+
+
+@contextmanager
+def _cutout(path: Path, like: LikeVideo) -> Iterator[Append]:
+    with cutout.growing(path, like.wh, like.fps, like.pixel_aspect) as append_frame:
+
+        def append(masks: Masks, frames: TimedFrames) -> None:
+            for t, (frame, seconds) in enumerate(frames, masks.first_frame):
+                append_frame(frame, seconds, masks, t)
+
+        yield append
+
+
+@contextmanager
+def _coco(path: Path, video_name: str) -> Iterator[Append]:
+    """Images first, annotations behind them: these wait in a file without a name."""
+    with (
+        atomic_path(path) as part,
+        part.open("w", encoding="utf-8") as file,
+        TemporaryFile("w+", dir=path.parent, encoding="utf-8") as waiting,
+    ):
+        count, categories = 0, "[]"
+
+        def append(masks: Masks, frames: TimedFrames) -> None:
+            nonlocal count, categories
+            content = coco.content_of(masks, video_name)
+            if not file.tell():
+                head = {key: content[key] for key in ("info", "licenses")}
+                file.write(f'{json.dumps(head)[:-1]}, "images": [')
+            elif content["images"]:
+                file.write(", ")
+            file.write(json.dumps(content["images"])[1:-1])
+            for annotation in content["annotations"]:
+                waiting.write(", " * bool(count))
+                count += 1
+                waiting.write(json.dumps(annotation | {"id": count}))
+            if content["categories"]:
+                categories = json.dumps(content["categories"])
+
+        yield append
+        waiting.seek(0)
+        file.write('], "annotations": [')
+        shutil.copyfileobj(waiting, file)
+        file.write(f'], "categories": {categories}}}')
+
+
+@contextmanager
+def _npz(path: Path, like: LikeVideo, ids: Sequence[int]) -> Iterator[Append]:
+    """The head of an array has its length, which is not known yet: rows wait, squeezed, in a file without a name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = like.wh
+    scores: list[np.ndarray] = []
+    times: list[float] = []
+    first: list[int] = []
+    with TemporaryFile(dir=path.parent) as waiting:
+        with gzip.GzipFile(fileobj=waiting, mode="wb", compresslevel=1) as squeezed:
+
+            def append(masks: Masks, frames: TimedFrames) -> None:
+                first.append(masks.first_frame)
+                del first[1:]
+                columns = [list(ids).index(number) for number in masks.object_ids.tolist()]
+                row = np.zeros((len(masks), len(ids), height, width), bool)
+                row[:, columns] = masks.masks.numpy()
+                squeezed.write(np.packbits(row, axis=-1).tobytes())
+                sure = np.zeros((len(masks), len(ids)), np.float32)
+                sure[:, columns] = masks.scores.numpy()
+                scores.append(sure)
+                times.extend(masks.seconds().tolist())
+
+            yield append
+        shape = (len(times), len(ids), height, -(-width // 8))
+        plain = (
+            np.abs((np.array(first or [0])[0] + np.arange(len(times))) / like.fps - times).max(initial=0)
+            < 1e-4
+        )
+        arrays = {
+            "wh": np.array(like.wh),
+            "object_ids": np.array(ids, np.int64),
+            "scores": np.concatenate(scores or [np.zeros((0, len(ids)), np.float32)]),
+            "first_frame": np.array((first or [0])[0]),
+            "fps": np.array(like.fps),
+            "names": np.array([], dtype=str),
+            **({} if plain else {"times": np.array(times)}),
+        }
+        waiting.seek(0)
+        with (
+            atomic_path(npz_path(path)) as part,
+            zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            with archive.open("packed_masks.npy", "w", force_zip64=True) as member:
+                head = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(member, head)
+                with gzip.GzipFile(fileobj=waiting, mode="rb") as unsqueezed:
+                    shutil.copyfileobj(unsqueezed, member)
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array(member, np.asarray(array))
