@@ -79,7 +79,7 @@ def watch(engine: PointEngine) -> Stopwatch:
     stopwatch = Stopwatch(torch.device(engine.segmenter.device))
     stopwatch.wrap(engine.segmenter, "encode", "encoder")
     stopwatch.wrap(engine.segmenter, "decode", "decoder")
-    for method in ("on", "seed"):
+    for method in ("ready", "seed"):
         stopwatch.wrap(ObjectPoints, method, "points")
     for method in ("read", "add"):
         stopwatch.wrap(ObjectMemory, method, "memory")

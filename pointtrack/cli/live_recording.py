@@ -156,7 +156,11 @@ def objects_live(
         prepare(stream.image_wh)
         tell(stream, told)
 
-    return LiveObjects(tracker, load_segmenter(segmenter, device=device), say, reader, on_final=on_final)
+    try:
+        loaded = load_segmenter(segmenter, device=device)
+    except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+        raise ValueError(str(error)) from error
+    return LiveObjects(tracker, loaded, say, reader, on_final=on_final)
 
 
 def objects_of(masks: Masks) -> dict[str, Any]:

@@ -137,7 +137,10 @@ class SegmentCommand(VideoOptions):
                 )
         parse_growing(exports)
         with self.opened() as source:
-            segmenter = load_segmenter(self.segmenter, device=self.device)
+            try:
+                segmenter = load_segmenter(self.segmenter, device=self.device)
+            except ImportError as error:  # as above
+                raise ValueError(str(error)) from error
             stream = object_stream(
                 self.loaded(source.wh), segmenter, told, source.wh, source.fps, overlap=self.overlap
             )
