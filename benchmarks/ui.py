@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -175,13 +176,9 @@ def click_figures(client: httpx.Client, base: str, process: int) -> dict[str, An
     """First click of a frame, and later ones on the same."""
     wait_idle(client, base)
     spent = cpu_seconds(process)
-    first = [
-        timed(lambda frame=frame: click(client, base, frame, 240, 190, None))[0] for frame in range(0, 50, 5)
-    ]
+    first = [timed(partial(click, client, base, frame, 240, 190, None))[0] for frame in range(0, 50, 5)]
     spent = cpu_seconds(process) - spent
-    later = [
-        timed(lambda step=step: click(client, base, 45, 240 + 4 * step, 200, 10))[0] for step in range(8)
-    ]
+    later = [timed(partial(click, client, base, 45, 240 + 4 * step, 200, 10))[0] for step in range(8)]
     return {
         "first_mask_ms": spread(first),
         "first_mask_cpu_ms": round(1000 * spent / len(first)),
@@ -239,7 +236,7 @@ def act(client: httpx.Client, base: str, name: str, **arguments: Any) -> httpx.R
 def scrub(client: httpx.Client, base: str, frames: int, count: int) -> dict[str, float]:
     """Frames in random order, each of which nobody has asked for."""
     chosen = np.random.default_rng(1).permutation(frames)[:count].tolist()
-    return spread([timed(lambda frame=frame: client.get(f"{base}/frame/{frame}"))[0] for frame in chosen])
+    return spread([timed(partial(client.get, f"{base}/frame/{frame}"))[0] for frame in chosen])
 
 
 def wait_idle(client: httpx.Client, base: str) -> None:
