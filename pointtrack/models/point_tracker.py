@@ -30,6 +30,7 @@ from pointtrack.models.updater import FilledUp, Updater
 from pointtrack.models.window import Estimate, Templates, Window, WindowQueries, WindowState
 
 SURE_LOGIT = 6.0  # visibility and confidence of a point on its own query frame
+NEVER = -1.0  # no cosine is below it
 CELL = Encoder.stride  # pixels per cell of the finest level
 
 
@@ -149,6 +150,14 @@ class PointTracker(TrackingNetwork):
         twin = copy.copy(self)
         twin._modules = {**self._modules, "updater": FilledUp(self.updater, filler)}
         twin.filler = filler
+        return twin
+
+    def unled(self) -> PointTracker:
+        """The same network, in which no point goes by the motion of others."""
+        twin = copy.copy(self)
+        twin.config = replace(
+            self.own_config, initialization=replace(self.own_config.initialization, ride=NEVER)
+        )
         return twin
 
     def bytes_per_point(self) -> int:

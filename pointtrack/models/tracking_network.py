@@ -60,6 +60,10 @@ class TrackingNetwork(nn.Module):
         """The same network, in which the (b, n) bool points that only fill up a batch are seen by no other point."""
         return self
 
+    def unled(self) -> TrackingNetwork:
+        """The same network, in which no point goes by the motion of others."""
+        return self
+
     def bytes_per_point(self) -> int:
         """Memory that a point takes from window to window, beside its estimates."""
         raise NotImplementedError

@@ -80,7 +80,8 @@ class ObjectPoints:
         tracks: Tracks | None = None,
         owner: Tensor | None = None,
     ):
-        self.frames, self.rules, self.tracker = frames, rules, tracker
+        # What lies around an object moves otherwise: a point that is found nowhere must not go by it.
+        self.frames, self.rules, self.tracker = frames, rules, tracker and tracker.unled()
         # The feed's own ids: those of its points, in order.
         self._fixed = tracks and replace(tracks, queries=Queries(tracks.queries.frame, tracks.queries.xy))
         # Points that count, by their ids in order, and whose they are; ids count from the fixed points on.

@@ -69,3 +69,12 @@ def test_a_covered_point_rides(scene):
     alone = (found(scene, ride=-1.0) - truth).norm(dim=-1)
     assert alone[-1, 0] > error[-1, 0] + 1
     assert torch.equal(alone[:, 1:], error[:, 1:])
+
+
+def test_a_network_without_riding(tiny_tracker):
+    riding = replace(tiny_tracker.own_config.initialization, ride=0.5)
+    tiny_tracker.config = replace(tiny_tracker.own_config, initialization=riding)
+    twin = tiny_tracker.unled()
+    assert twin.config.initialization == replace(riding, ride=-1.0)
+    assert tiny_tracker.config.initialization == riding  # as it was
+    assert twin.encoder is tiny_tracker.encoder

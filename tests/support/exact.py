@@ -23,6 +23,7 @@ TRACKER = SimpleNamespace(
     ),
     appearance_level=lambda stride: 0,
     uses_support=True,
+    unled=lambda: TRACKER,
 )
 
 
