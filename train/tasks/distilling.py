@@ -74,7 +74,9 @@ class DistillingTask(Task):
             clips = batch.to(sharpness.device)
             pixels = rearrange(clips.frames, "b t c h w -> (b t) c h w").float()
             features = {"hits": self.tracker.encoder(pixels), "hits_of_teacher": self.teacher(pixels)}
-            sums["cosine"] += float(F.cosine_similarity(features["hits"], features["hits_of_teacher"], dim=1).mean())
+            sums["cosine"] += float(
+                F.cosine_similarity(features["hits"], features["hits_of_teacher"], dim=1).mean()
+            )
             for name, x in features.items():
                 maps = [
                     rearrange(y, "(b t) c h w -> b t c h w", b=len(clips))
