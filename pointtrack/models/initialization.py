@@ -19,6 +19,7 @@ from pointtrack.layers.correlation import read_block, read_patch
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
 ROWS = 1024  # points whose neighbours are weighed at a time: of all at once it would be gigabytes
+AT_ONCE = 16  # points whose search areas are read at a time: those of many would not stay in the cache
 SNAP = 4  # cells around where its neighbours lead a point, in which it is looked for
 COMPANY = 0.5  # weight of its neighbours, in neighbours at its own place, without which a point does not move as they do
 
@@ -228,8 +229,14 @@ def _best_near(
         which: (b, n) the frame that each point is looked for on.
         far: what a squared cell of distance costs.
     """
-    block = read_block(level, which, around.round(), radius)
-    product = torch.einsum("bnxyc,bnc->bnxy", block.cells.float(), template)
+    parts = zip(*(x.split(AT_ONCE, dim=1) for x in (which, around.round(), template)), strict=True)
+    product = torch.cat(
+        [
+            torch.einsum("bnxyc,bnc->bnxy", read_block(level, on, at, radius).cells.float(), looked_for)
+            for on, at, looked_for in parts
+        ],
+        dim=1,
+    )
     side = product.shape[-1]
     reach = torch.arange(-radius, radius + 2, device=around.device, dtype=around.dtype)
     away = reach - (around - around.round())[..., None]  # (b, n, xy, cells along it)
