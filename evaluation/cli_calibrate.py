@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from evaluation.masks.calibration import Followed, figures, fit, follow, left_out, said_by, sign_names
 from evaluation.masks.datasets import load_mask_examples
 from evaluation.points.report import versions
@@ -76,7 +78,7 @@ def _read(path: Path) -> list[Followed]:
 
 
 def _table(rows: list[Followed]) -> str:
-    """Per way to begin and video what the weights in use said; then of all videos by weights fitted on the others."""
+    """Per way to begin and video by weights fitted on the others; of all videos so, and as the weights that ship said."""
     lines = [["told", "video", *COLUMNS]]
     groups = [
         (way, name)
@@ -91,6 +93,10 @@ def _table(rows: list[Followed]) -> str:
     for way in dict.fromkeys(row.told for row in rows):
         here = [i for i, row in enumerate(rows) if row.told == way]
         lines.append([way, "all, left out", *_shown(figures([rows[i] for i in here], said[here]))])
+        told = [rows[i] for i in here]
+        lines.append(
+            [way, "all, as it was said", *_shown(figures(told, np.array([row.said for row in told])))]
+        )
     lines.append(["all", "all, left out", *_shown(figures(rows, said))])
     lines.append(["all", "all, fitted on them", *_shown(figures(rows, said_by(rows, *fit(rows))))])
     return markdown_table(lines)
