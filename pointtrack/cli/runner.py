@@ -118,7 +118,8 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
             if listing:
                 argument = f"--{listing}+={argument}"
             elif unnamed and not value_due and not argument.startswith("-"):
-                argument, unnamed = f"--{unnamed}={argument}", None
+                listing = unnamed if unnamed in lists else None
+                argument, unnamed = f"--{unnamed}{'+' * bool(listing)}={argument}", None
             spelled.append(argument)
             value_due = False
             continue

@@ -15,6 +15,7 @@ import pointtrack as pt
 from pointtrack.cli import main as cli
 from pointtrack.cli import plugins
 from pointtrack.cli import runner as launch
+from pointtrack.cli.runner import run_command
 from pointtrack.tracking.smooth import smooth_tracks
 
 
@@ -254,3 +255,20 @@ def test_regions(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
     assert cli.main(["track", str(tiny_video_file), *arguments, "--regions", "32x24", "--states"]) == 0
     tracks = pt.load_tracks(out.with_suffix(".npz"))
     assert tracks.states is not None and tracks.states.raw_xy.equal(with_regions.xy)
+
+
+def test_a_list_may_stand_first_without_its_name():
+    found = []
+
+    def command(numbers: list[int] | None = None, more: int = 3) -> None:
+        """Take numbers.
+
+        Args:
+            numbers: some.
+            more: another.
+        """
+        found.append((numbers, more))
+
+    for arguments in ["4 5 --more 2", "--more 2 7", "", "--numbers 1 2"]:
+        assert run_command(lambda: command, arguments.split(), "command") == 0
+    assert found == [([4, 5], 2), ([7], 2), (None, 3), ([1, 2], 3)]
