@@ -149,7 +149,7 @@ class Trunk(nn.Module):
             parts.append(x[..., : h // CELL, : w // CELL])
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return torch.cat([unit(x) for x in parts], dim=1)
-        # Channels last, as the maps are, and written where they stay: four times as fast on a CPU.
+        # Channels last, as the maps are, and written where they stay, which a CPU is faster with.
         rows = frames.new_empty(len(frames), h // CELL, w // CELL, self.channels)
         first = 0
         for x in parts:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from pointtrack.io.mask_pictures import read_mask
-from pointtrack.objects.stream import ObjectStream
 from pointtrack.segment.base import Prompt
 
 CLICK = "a click frame,x,y or frame,x,y,-"
@@ -92,16 +92,35 @@ def parse_prompts(
     return sorted(told.values(), key=lambda one: (one.object_id, one.frame))
 
 
-def tell(stream: ObjectStream, told: Iterable[Told]) -> None:
-    """Say to a stream, before its first frame, what texts say. Errors as `ObjectStream.prompt`."""
+class Listener(Protocol):
+    """What objects are said to: a session, or a stream."""
+
+    def prompt(
+        self,
+        object_id: int,
+        frame: int,
+        *,
+        points: Any = None,
+        labels: Any = None,
+        box: Any = None,
+        mask: Any = None,
+    ) -> Any:
+        """Clicks, a box or a mask on a frame."""
+
+    def mark_absent(self, object_id: int, frame: int) -> None:
+        """Nothing of it on a frame."""
+
+
+def tell(listener: Listener, told: Iterable[Told]) -> None:
+    """Say what texts say. Errors as those of the listener."""
     for one in told:
         if one.absent:
-            stream.mark_absent(one.object_id, one.frame)
+            listener.mark_absent(one.object_id, one.frame)
         elif one.mask is not None:
-            stream.prompt(one.object_id, one.frame, mask=one.mask)
+            listener.prompt(one.object_id, one.frame, mask=one.mask)
         else:
             said = one.prompt()
-            stream.prompt(one.object_id, one.frame, points=said.points, labels=said.labels, box=said.box)
+            listener.prompt(one.object_id, one.frame, points=said.points, labels=said.labels, box=said.box)
 
 
 def _numbers(fields: list[str], count: int, expected: str) -> list[float]:

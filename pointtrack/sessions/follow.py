@@ -11,7 +11,7 @@ from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.prompt_texts import Told
+from pointtrack.objects.prompt_texts import Told, tell
 from pointtrack.segment.base import Prompt, Segmenter
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.tracker import Tracker
@@ -94,12 +94,4 @@ def say_all(session: ObjectSession, told: Iterable[Told]) -> None:
     for one in told:
         if one.object_id not in session.objects:
             session.add_object(object_id=one.object_id)
-        if one.absent:
-            session.mark_absent(one.object_id, one.frame)
-        elif one.mask is not None:
-            session.prompt(one.object_id, one.frame, mask=one.mask)
-        else:
-            prompt = one.prompt()
-            session.prompt(
-                one.object_id, one.frame, points=prompt.points, labels=prompt.labels, box=prompt.box
-            )
+        tell(session, [one])

@@ -256,8 +256,7 @@ class ObjectSession:
 
         Args:
             start, stop: frames start..stop-1 are wanted; by default all.
-            direction: "forward" computes only frames that follow from a keyframe before them, "backward" only from one
-                after them.
+            direction: "forward" computes only what follows from keyframes before, "backward" from those after.
             progress: called with the number of frames done since the last call, per object.
 
         Returns:

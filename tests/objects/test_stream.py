@@ -9,6 +9,7 @@ from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.types import Masks, Video
+from tests.support.masks import assert_same
 from tests.support.scenes import WH, ColourSegmenter, squares
 
 # Whether a tracker of random weights believes its points is its own matter; here every one counts.
@@ -57,13 +58,6 @@ def session_masks(tiny_tracker) -> Masks:
     session.prompt(2, 0, mask=SCENE.truth[0, 1])
     ANSWERS.append(session.propagate())
     return ANSWERS[0]
-
-
-def assert_same(masks: Masks, wanted: Masks) -> None:
-    """To the last bit."""
-    assert masks.object_ids.tolist() == wanted.object_ids.tolist() and masks.first_frame == wanted.first_frame
-    np.testing.assert_array_equal(masks.masks.numpy(), wanted.masks.numpy())
-    np.testing.assert_array_equal(masks.scores.numpy(), wanted.scores.numpy())
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 8])

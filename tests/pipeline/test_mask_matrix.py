@@ -17,6 +17,7 @@ from pointtrack.pipeline.sinks import MaskSink, VideoSink
 from pointtrack.types import Masks, Video
 from pointtrack.viz.masks import draw_masks
 from pointtrack.viz.styles import MaskStyle
+from tests.support.masks import assert_same
 from tests.support.scenes import WH, ColourSegmenter, squares
 
 FRAMES = 18
@@ -55,13 +56,6 @@ def stream(tiny_tracker, segmenter) -> ObjectStream:
     for number, prompt in PROMPTS.items():
         assert stream.prompt(number, **prompt) is None
     return stream
-
-
-def assert_same(one: Masks, other: Masks) -> None:
-    """To the last bit."""
-    assert one.object_ids.tolist() == other.object_ids.tolist() and one.first_frame == other.first_frame
-    np.testing.assert_array_equal(one.masks.numpy(), other.masks.numpy())
-    np.testing.assert_array_equal(one.scores.numpy(), other.scores.numpy())
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 8])

@@ -6,7 +6,6 @@ import torch
 
 from pointtrack.objects.answer import honour_clicks
 from pointtrack.objects.engine import ObjectResult
-from pointtrack.sessions import files, keyframes
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from tests.support.exact import TRACKER, use_exact_tracks
@@ -392,33 +391,3 @@ def test_sessions_go_to_other_processes():
     assert again.objects == {bear: "bear"}
     assert again.undo()
     assert again.objects == {}
-
-
-def test_an_act_costs_the_same_after_many_others(monkeypatch):
-    """What follows from what is found once for each object as it stands, not for the whole history at every act."""
-    session = new_session()
-    red = session.add_object()
-    found = []
-    sides = keyframes._sides
-    monkeypatch.setattr(keyframes, "_sides", lambda one, length: found.append(one) or sides(one, length))
-    for number in range(12):
-        session.prompt(red, number, mask=SCENE.truth[number, 0])
-        session.undo()
-        session.prompt(red, number, mask=SCENE.truth[number, 1])
-    assert len(found) <= 3 * 12
-    assert len({id(one) for one in found}) == len(found)
-
-
-def test_masks_are_packed_once_however_often_they_are_saved(monkeypatch, tmp_path):
-    session = new_session()
-    red = session.add_object()
-    packed = []
-    pack = files.Packed.of
-    monkeypatch.setattr(files.Packed, "of", lambda result: packed.append(1) or pack(result))
-    for number in range(4):
-        session.prompt(red, number, mask=SCENE.truth[number, 0])
-        session.save(tmp_path / "a.npz")
-    assert len(packed) == 4
-    again = new_session()
-    again.load(tmp_path / "a.npz")
-    assert torch.equal(again.mask(red, 3), SCENE.truth[3, 0])
