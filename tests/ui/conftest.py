@@ -105,7 +105,7 @@ class Page:
     def ask(self, what: str) -> Any:
         """The value of an expression."""
         return self.page.evaluate(
-            f"() => {{ const {{ app, stage }} = window.pointtrack ?? {{}}; return app ? ({what}) : null; }}"
+            f"async () => {{ const {{ app, stage }} = window.pointtrack ?? {{}}; return app ? ({what}) : null; }}"
         )
 
     def opened(self) -> None:

@@ -215,13 +215,35 @@ def test_by_keys_alone(server, open_page):
     assert not page.errors
 
 
+def test_who_is_faster_than_the_answers_is_understood(start_server, open_page, tmp_path):
+    page = open_page(start_server(tmp_path / "home", "demo").url)
+    page.opened()
+    page.click(300, 250)
+    page.click(310, 255)  # of the same object, though it has no number yet
+    page.press("n")
+    page.press("b")
+    page.drag((660, 90), (720, 300))
+    page.press("n")
+    page.until("app.state.objects.length === 2")
+    page.idle()
+    said = page.ask(
+        "(await (await fetch(`${app.base}/masks/${app.frame}`)).json()).objects.map(one => [one.id, one.said])"
+    )
+    assert [(one, len(words["clicks"]), bool(words["box"])) for one, words in said] == [
+        (1, 2, False),
+        (2, 0, True),
+    ]
+    assert page.ask("app.selection") is None, "what was chosen last stays"
+    assert not page.errors
+
+
 def test_a_killed_server_has_lost_nothing(start_server, open_page, tmp_path):
     first = start_server(tmp_path / "home", "demo")
     page = open_page(first.url)
     page.opened()
     page.click(300, 250)
     page.until("app.state.objects.length === 1")
-    page.press("b")
+    page.idle()
     page.press("n")
     page.press("b")
     page.drag((660, 90), (720, 300))

@@ -27,6 +27,9 @@ export class App {
     this.tool = "click";
     /** @type {Selection} */
     this.selection = null;
+    this.choices = 0; // how often a person chose: an answer that comes later leaves a newer choice alone
+    /** @type {{choices: number, answer: Promise<any|null>}|null} */
+    this.making = null;
     this.brush = 12;
     this.connected = true;
     /** @type {Float32Array} */
@@ -94,6 +97,8 @@ export class App {
       this.state = state;
       this.frame = Math.min(Number(sessionStorage.getItem(`frame-${state.id}`) ?? 0), state.frames - 1);
       this.selection = null;
+      this.choices++;
+      this.making = null;
       this.candidates = null;
       this.suggestions = [];
       const draw = () => this.emit("data");
@@ -192,8 +197,14 @@ export class App {
     this.emit("tool");
   }
 
-  /** @param {Selection} selection */
+  /** @param {Selection} selection that a person made */
   select(selection) {
+    this.choices++;
+    this.choose(selection);
+  }
+
+  /** @param {Selection} selection */
+  choose(selection) {
     this.selection = selection;
     if (this.candidates && this.candidates.object !== selection?.id) this.candidates = null;
     this.emit("selection");
@@ -227,13 +238,32 @@ export class App {
     }
   }
 
+  /**
+   * Say something about the chosen object, or begin a new one, which is chosen then. What is said of a new object before
+   * it has its number is said of it too; and who chose something else meanwhile keeps that choice.
+   * @param {string} act
+   * @param {any} args without the object
+   * @returns {Promise<any|null>} the answer
+   */
+  async tellObject(act, args) {
+    const { choices, making } = this;
+    const chosen = this.selection?.kind === "object" ? this.selection.id : null;
+    const tell = async () => {
+      const made = chosen === null && making?.choices === choices ? await making.answer : null;
+      return this.correctObject(act, { ...args, object: made?.object ?? chosen });
+    };
+    const answering = tell();
+    if (chosen === null) this.making = { choices, answer: answering };
+    const answer = await answering;
+    if (answer && this.choices === choices) this.choose({ kind: "object", id: answer.object });
+    return answer;
+  }
+
   /** @param {number[][]} points @param {number[]} labels clicks on and beside the chosen object, or a new one */
   async click(points, labels) {
-    const object = this.selection?.kind === "object" ? this.selection.id : null;
     const frame = this.frame;
-    const answer = await this.correctObject("objects.click", { frame, points, labels, object });
+    const answer = await this.tellObject("objects.click", { frame, points, labels });
     if (!answer) return;
-    this.select({ kind: "object", id: answer.object });
     const said = (await api.get(`${this.base}/masks/${frame}`)).objects.find((/** @type {any} */ one) => one.id === answer.object)?.said;
     if (said?.clicks.length === 1 && labels[0]) this.askCandidates(answer.object, frame);
     else this.candidates = null;
@@ -252,7 +282,7 @@ export class App {
   }
 
   /** @param {number} place of the answer that is meant */
-  async choose(place) {
+  async pick(place) {
     const asked = this.candidates;
     if (!asked || place >= asked.candidates.length) return;
     await this.correctObject("objects.choose", { object: asked.object, frame: asked.frame, place });
@@ -260,33 +290,31 @@ export class App {
 
   /** @param {number[]} box of the chosen object, or a new one */
   async box(box) {
-    const object = this.selection?.kind === "object" ? this.selection.id : null;
-    const answer = await this.correctObject("objects.box", { frame: this.frame, box, object });
-    if (answer) this.select({ kind: "object", id: answer.object });
+    await this.tellObject("objects.box", { frame: this.frame, box });
   }
 
   /** @param {import("./types.js").CodedMask} mask as it was painted */
   async draw(mask) {
-    const object = this.selection?.kind === "object" ? this.selection.id : null;
-    const answer = await this.correctObject("objects.draw", { frame: this.frame, mask, object });
-    if (answer) this.select({ kind: "object", id: answer.object });
+    await this.tellObject("objects.draw", { frame: this.frame, mask });
   }
 
   /** @param {number[][]} xy */
   async addPoints(xy) {
+    const { choices } = this;
     const answer = await this.act("points.add", { frame: this.frame, xy });
     if (!answer) return;
-    this.select({ kind: "point", id: answer.points[0] });
+    if (this.choices === choices) this.choose({ kind: "point", id: answer.points[0] });
     this.trackIfWanted();
   }
 
   /** @param {"grid"|"corners"} kind @param {number} count @param {number[]|null} region @param {number|null} object */
   async addMany(kind, count, region, object) {
     const args = { frame: this.frame, region, object, ...(kind === "grid" ? { size: count } : { count }) };
+    const { choices } = this;
     const answer = await this.act(`points.${kind}`, args);
     if (!answer) return;
     const group = this.state?.points.find((one) => one.id === answer.points[0])?.group;
-    if (group) this.select({ kind: "group", id: group });
+    if (group && this.choices === choices) this.choose({ kind: "group", id: group });
     this.trackIfWanted();
   }
 
