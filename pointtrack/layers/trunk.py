@@ -26,6 +26,8 @@ ROWS = (
 STEM_CHANNELS = 32
 # Stride of a map that is kept -> its channels: the last row of that stride.
 KEPT = {4: 24, 8: 40, 16: 112, 32: 320}
+COARSEST_ROW = 5  # the first of stride 32
+NARROWED = (16, 32)  # strides of maps with more channels than cosines need
 CHANNELS = {2: 16, **KEPT}  # of every map that can be asked for by its stride
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's pixels / 255
 DEVIATION = (0.229, 0.224, 0.225)
@@ -33,24 +35,26 @@ SMALLEST = 1e-6  # length that a feature is divided by
 CELL = 4  # pixels per cell of the maps that are given out
 
 
-def kept_strides(stride: int) -> list[int]:
-    """The strides of the maps of a trunk that goes down to `stride`.
+def kept_channels(stride: int, blocks: int = 0, narrow: int = 0) -> dict[int, int]:
+    """Stride -> channels of the maps of a trunk, as `Trunk` takes its arguments; no maps for stride 0.
 
     Raises:
-        ValueError: a stride that no map has.
+        ValueError: a stride that no map has, or more blocks than there are.
+
+    >>> kept_channels(32, blocks=2, narrow=64)
+    {4: 24, 8: 40, 16: 64, 32: 64}
     """
-    if stride not in (16, 32):
+    if stride not in (0, 16, 32):
         raise ValueError(f"trunk_stride: expected 0 for no trunk, 16 or 32, got {stride}")
-    return [kept for kept in KEPT if kept <= stride]
-
-
-def trunk_channels(stride: int) -> int:
-    """Channels that a trunk puts beside the tracker's features; none for stride 0.
-
-    >>> trunk_channels(16)
-    176
-    """
-    return sum(KEPT[kept] for kept in kept_strides(stride)) if stride else 0
+    most = ROWS[COARSEST_ROW][4] if stride == 32 else 0
+    if not 0 <= blocks <= most:
+        raise ValueError(f"trunk_blocks: expected 0 to {most} for stride {stride}, got {blocks}")
+    kept = {kept: channels for kept, channels in KEPT.items() if kept <= stride}
+    if blocks:
+        kept[32] = ROWS[COARSEST_ROW][3]
+    if narrow:
+        kept.update({coarse: narrow for coarse in kept if coarse in NARROWED})
+    return kept
 
 
 class InvertedResidual(nn.Module):
@@ -84,37 +88,51 @@ class Trunk(nn.Module):
     Args:
         stride: of the coarsest map, 16 or 32.
         scale: side of the frames that the trunk sees as a share of those it is given, in (0, 1]; for `forward` only.
+        blocks: of stride 32, with which the trunk ends; 0 for all of them.
+        narrow: channels that `forward` makes of the maps at strides 16 and 32, along the axes on which photographs
+            differ most (`train/trunk_weights.py`); 0 leaves them as they are.
 
     Raises:
-        ValueError: another stride or scale.
+        ValueError: another stride or scale, or more blocks than there are.
 
     Source: EfficientNet-Lite0 (Tan and Le 2019), by its paper and its table of rows.
     """
 
-    def __init__(self, stride: int, scale: float = 1.0):
+    def __init__(self, stride: int, scale: float = 1.0, blocks: int = 0, narrow: int = 0):
         super().__init__()
         if not 0 < scale <= 1:
             raise ValueError(f"trunk_scale: expected above 0 and at most 1, got {scale}")
         self.scale = scale
-        self.strides = kept_strides(stride)
-        self.channels = trunk_channels(stride)
+        kept = kept_channels(stride, blocks, narrow)
+        self.strides, self.channels = list(kept), sum(kept.values())
+        wide = kept_channels(stride, blocks)
+        self.narrow = nn.ModuleDict(
+            {
+                str(one): nn.Conv2d(wide[one], narrow, 1, bias=False)
+                for one in NARROWED
+                if narrow and one in wide
+            }
+        )
         self.stem = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, padding=1)
         self.rows = nn.ModuleList()
         channels, reached = STEM_CHANNELS, 2
-        for kernel, step, factor, width, blocks in ROWS:
+        for number, (kernel, step, factor, width, count) in enumerate(ROWS):
             reached *= step
-            if reached > stride:
+            if reached > stride or (blocks and number > COARSEST_ROW):
                 break
+            deep = blocks if blocks and number == COARSEST_ROW else count
             row = [InvertedResidual(channels, width, kernel, step, factor)]
-            row += [InvertedResidual(width, width, kernel, 1, factor) for _ in range(blocks - 1)]
+            row += [InvertedResidual(width, width, kernel, 1, factor) for _ in range(deep - 1)]
             self.rows.append(nn.ModuleList(row))
             channels = width
+        self._named = {**CHANNELS, **wide}  # of the maps as they are made, by which they are known
 
     def maps(self, frames: Tensor, strides: Sequence[int] | None = None) -> list[Tensor]:
         """(b, 3, h, w) float RGB 0..255, sides multiples of the coarsest stride -> per stride (b, c, h / s, w / s).
 
         Args:
             strides: of the maps that are wanted, keys of CHANNELS; those that `forward` puts together where not given.
+                None is narrowed.
         """
         mean, deviation = (frames.new_tensor(x).reshape(3, 1, 1) for x in (MEAN, DEVIATION))
         x = (frames / 255 - mean) / deviation
@@ -124,7 +142,7 @@ class Trunk(nn.Module):
             for block in row:  # type: ignore[attr-defined]
                 x = block(x)
             by_channels[x.shape[1]] = x
-        return [by_channels[CHANNELS[stride]] for stride in strides or self.strides]
+        return [by_channels[self._named[stride]] for stride in strides or self.strides]
 
     def forward(self, frames: Tensor) -> Tensor:
         """(b, 3, h, w) float RGB 0..255 -> (b, c, h // 4, w // 4): the maps side by side, each of unit length per cell.
@@ -140,11 +158,14 @@ class Trunk(nn.Module):
 
     def _beside_each_other(self, frames: Tensor) -> Tensor:
         h, w = frames.shape[-2:]
-        seen, wide = self._seen(frames)
+        seen, wide = self.seen(frames)
         parts = []
-        for x in self.maps(seen):
+        for stride, x in zip(self.strides, self.maps(seen), strict=True):
             x = x.float()
-            x = unit(x - x.mean((2, 3), keepdim=True))
+            x = x - x.mean((2, 3), keepdim=True)
+            if str(stride) in self.narrow:
+                x = self.narrow[str(stride)](x)
+            x = unit(x)
             x = F.interpolate(x, size=wide, mode="bilinear", align_corners=False)
             parts.append(x[..., : h // CELL, : w // CELL])
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
@@ -160,7 +181,7 @@ class Trunk(nn.Module):
             first = last
         return rearrange(rows, "b h w c -> b c h w")
 
-    def _seen(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def seen(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """What the trunk looks at, sides multiples of the coarsest stride, and the cells (h, w) that its maps are brought to.
 
         Frames are filled up behind, or made smaller: then their edges lie on the edges of what is seen.

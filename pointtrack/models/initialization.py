@@ -1,8 +1,9 @@
 """Where a window starts from: where points were last, or where a search for their features finds them.
 
 In the search every point is looked for frame after frame. The best cell of a small search area around the last position wins; a point whose best product there is
-poor is looked for over the whole frame, and moves only to where it is much better; one that is found nowhere moves as the points around it do. This first guess needs
-no transformer, and the refinement is always measured against it.
+poor is looked for over the whole frame, and moves only to where it is much better; one that is found nowhere moves as the points around it do. What a thing is and where
+exactly it is are asked of the same features with other weights: coarse maps know the one, fine ones the other. This first guess needs no transformer, and the refinement
+is always measured against it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowS
 ROWS = 1024  # points whose neighbours are weighed at a time: of all at once it would be gigabytes
 AT_ONCE = 16  # points whose search areas are read at a time: those of many would not stay in the cache
 SNAP = 4  # cells around where its neighbours lead a point, in which it is looked for
+SMALLEST = 1e-6  # length that a template is divided by
 COMPANY = 0.5  # weight of its neighbours, in neighbours at its own place, without which a point does not move as they do
 
 
@@ -100,12 +102,24 @@ class Search:
         radius: of the search area in cells.
         sharpness: factor on the products for the sub-cell position.
         neighbours: of the points.
+        emphasis: (c,) factors on the products of channels, for the exact place; None where all count as they are.
     """
 
     rules: InitializationConfig
     radius: int
     sharpness: Tensor
     neighbours: Neighbours
+    emphasis: Tensor | None = None
+
+    def exact(self, template: Tensor) -> Tensor:
+        """What tells the exact place: (b, n, c) unit-length templates -> the same by other weights of the channels.
+
+        Of unit length by those weights, so that products with features are cosines again.
+        """
+        if self.emphasis is None:
+            return template
+        length = (self.emphasis * template.square()).sum(-1, keepdim=True).sqrt()
+        return self.emphasis * template / length.clamp(min=SMALLEST)
 
 
 @torch.no_grad()
@@ -206,8 +220,11 @@ def match_frame(
         cell = torch.where(snaps[..., None], near, cell)
         rides = rides & ~snaps
 
+    exact = search.exact(template)
+    if exact is not template:
+        cell, _ = _best_near(level, which, cell, exact, rules.exact_radius, 0.0)
     patch = read_patch(level, which, cell, 1).float()
-    products = torch.softmax(torch.einsum("bnpc,bnc->bnp", patch, template) * search.sharpness, dim=-1)
+    products = torch.softmax(torch.einsum("bnpc,bnc->bnp", patch, exact) * search.sharpness, dim=-1)
     reach = torch.arange(-1, 2, device=cell.device, dtype=cell.dtype)
     steps = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), dim=-1).reshape(-1, 2)
     position = torch.where(rides[..., None], carried, cell + products @ steps)

@@ -21,8 +21,8 @@ from pointtrack.layers.correlation import (
 )
 from pointtrack.layers.encoder import Encoder, build_pyramid
 from pointtrack.layers.precision import narrow
-from pointtrack.layers.trunk import Trunk
 from pointtrack.models.initialization import Neighbours, Search, match_through, repeat_last
+from pointtrack.models.joint_features import JointWeights, build_trunk
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
 from pointtrack.models.tracking_network import TrackingNetwork
@@ -47,7 +47,8 @@ class PointTracker(TrackingNetwork):
         self.filler: Tensor | None = None  # (b, n) bool, see `hiding`
         self.encoder = Encoder(config.encoder)
         if config.encoder.trunk_stride:
-            self.trunk = Trunk(config.encoder.trunk_stride, config.encoder.trunk_scale)
+            self.trunk = build_trunk(config.encoder)
+            self.joint = JointWeights(config)
         self.correlation: PatchCorrelation | FeatureCorrelation = CORRELATIONS[config.correlation.kind](
             config.correlation
         )
@@ -134,10 +135,10 @@ class PointTracker(TrackingNetwork):
             # Half the memory: of so many channels it is most of what a frame leaves behind, and cosines need no more.
             # Nothing learns through a first guess. All parts are of unit length, so this is too.
             own, context = (channels_last(x, len(frames)).half() for x in (features.detach(), context))
-            weight = self.config.encoder.own_weight
-            length = (weight**2 + len(self.trunk.strides)) ** 0.5
+            parts = [own, *context.split(self.joint.channels[1:], dim=-1)]
             with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it knows no float16
-                maps.append(torch.cat([own * (weight / length), context * (1 / length)], dim=-1))
+                scaled = [part * scale for part, scale in zip(parts, self.joint.scales(), strict=True)]
+                maps.append(torch.cat(scaled, dim=-1))
         return maps
 
     @property
@@ -242,7 +243,10 @@ class PointTracker(TrackingNetwork):
         neighbours = Neighbours(queries.xy / CELL, queries.frame, leads)
         xy, score, latest = match_through(
             pyramid[self.appearance_level(CELL)].detach(), queries.templates, latest, anchor, known,
-            Search(self.config.initialization, window.search_radius, self.match_sharpness.detach(), neighbours),
+            Search(
+                self.config.initialization, window.search_radius, self.match_sharpness.detach(), neighbours,
+                self.joint.emphasis(latest.device) if self.looks_through_trunk else None,
+            ),
         )  # fmt: skip
         (factor, bias), (factor_c, bias_c) = self.score_to_logit
         guess = Estimate(xy * CELL, factor * score + bias, factor_c * score + bias_c)

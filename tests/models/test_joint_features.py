@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
-from pointtrack.layers.trunk import trunk_channels
+from pointtrack.config import EncoderConfig, InitializationConfig, TrackerConfig, TransformerConfig
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.models.initialization import Neighbours, Search, match_through
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.window import Templates
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 
@@ -32,17 +33,80 @@ def test_joint_features_are_the_encoders_and_the_trunks():
         pyramid = joint.encode(FRAMES)
     assert [x.shape[2:] for x in pyramid] == [(16, 24, 8), (8, 12, 8), (4, 6, 8), (16, 24, 8 + 176)]
     assert pyramid[3].dtype == torch.float16
-    assert joint.appearance_channels == 8 + trunk_channels(16)
+    assert joint.appearance_channels == 8 + 24 + 40 + 112
     assert_close(pyramid[3][..., :8].float(), pyramid[0] / 2, atol=1e-3, rtol=0)
     assert_close(pyramid[3].float().norm(dim=-1), torch.ones(1, 3, 16, 24), atol=1e-3, rtol=0)
 
 
-def test_the_weight_of_the_encoders_part():
-    heavy = tracker(replace(CONFIG, encoder=replace(CONFIG.encoder, own_weight=3.0)))
+def weighted(weights, exact=(), **trunk):
+    encoder = replace(CONFIG.encoder, weights=weights, **trunk)
+    rules = replace(CONFIG.initialization, exact_weights=exact)
+    return tracker(replace(CONFIG, encoder=encoder, initialization=rules))
+
+
+def test_parts_weigh_what_the_config_says():
     with torch.inference_mode():
-        pyramid = heavy.encode(FRAMES)
-    assert_close(pyramid[3][..., :8].float(), pyramid[0] * 3 / 12**0.5, atol=1e-3, rtol=0)
+        plain = tracker().encode(FRAMES)[3].float()
+        joint = weighted((9, 1, 2, 4)).encode(FRAMES)[3].float()
+    parts = zip(
+        joint.split([8, 24, 40, 112], -1), plain.split([8, 24, 40, 112], -1), (9, 1, 2, 4), strict=True
+    )
+    for found, alike, weight in parts:
+        assert_close(found, alike * 2 * (weight / 16) ** 0.5, atol=1e-3, rtol=0)
+
+
+def test_other_weights_tell_where_exactly():
+    network = weighted((4, 1, 1, 2), exact=(3, 1, 0, 0))
+    with torch.inference_mode():
+        joint = network.encode(FRAMES)[3].float()
+        alone = weighted((3, 1, 0, 0)).encode(FRAMES)[3].float()
+    search = Search(
+        network.config.initialization, 2, torch.tensor(9.0), None, network.joint.emphasis(FRAMES.device)
+    )
+    found = torch.einsum("bthwc,bc->bthw", joint, search.exact(joint[:, 1, 4, 4]))
+    assert_close(found, torch.einsum("bthwc,bc->bthw", alone, alone[:, 1, 4, 4]), atol=2e-3, rtol=0)
+    assert tracker().joint.emphasis(FRAMES.device) is None
+
+
+def test_a_point_is_put_where_the_exact_weights_say():
+    """Two cells beside each other that the coarse part takes for the same, and the fine one does not."""
+    level = torch.zeros(1, 2, 8, 8, 3)
+    level[0, 0, 4, 4] = torch.tensor([0.6, 0.0, 0.8])
+    level[0, 1, 4, 5] = torch.tensor([0.0, 0.6, 0.8])
+    level[0, 1, 4, 6] = torch.tensor([0.3, 0.0, 0.55])
+    known = torch.full((1, 2, 1, 2), torch.nan)
+    known[0, 0, 0] = 4.0
+    look = level[:, 0, 4, 4][:, None]
+    nobody = Neighbours(known[:, 0], torch.zeros(1, 1, dtype=torch.long))
+    rules = InitializationConfig(far=0.0, lost=-1, pace=0, ride=-1)
+
+    def found(emphasis):
+        search = Search(rules, 2, torch.tensor(100.0), nobody, emphasis)
+        return match_through(level, Templates([], look), look, torch.zeros(1, 1), known, search)[0][0, 1, 0]
+
+    assert_close(found(torch.tensor([1.0, 1.0, 0.0])), torch.tensor([6.0, 4.0]), atol=0.1, rtol=0)
+    assert float((found(None) - torch.tensor([6.0, 4.0])).norm()) > 0.5
+
+
+def test_a_narrowed_trunk_of_few_blocks():
+    network = weighted((3, 1, 1, 3, 2), trunk_stride=32, trunk_blocks=2, trunk_narrow=16)
+    with torch.inference_mode():
+        pyramid = network.encode(FRAMES)
+    assert pyramid[3].shape[-1] == network.appearance_channels == 8 + 24 + 40 + 16 + 16
     assert_close(pyramid[3].float().norm(dim=-1), torch.ones(1, 3, 16, 24), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "exact", "message"),
+    [
+        ((1, 1), (), "weights: expected 4 numbers from 0 up and one above it"),
+        ((1, 1, 1, -1), (), "weights: expected 4 numbers"),
+        ((1, 0, 1, 1), (1, 1, 0, 0), "exact_weights: expected 0 where weights is 0"),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused(weights, exact, message):
+    with pytest.raises(ValueError, match=message):
+        weighted(weights, exact)
 
 
 def test_the_levels_of_the_pyramid_do_not_change():

@@ -32,6 +32,22 @@ class PictureBatch:
         return PictureBatch(self.frames.to(device))
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """The .jpg files of a folder, at any depth, in the order of their names. Raises FileNotFoundError where there are none."""
+    found = sorted(Path(folder).rglob("*.jpg"))
+    if not found:
+        raise FileNotFoundError(f"pictures: expected .jpg files in {folder}, found none")
+    return found
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """(h, w, 3) uint8 RGB. Raises ValueError for a file that cannot be read."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"pictures: expected a picture in {path}, got none that can be read")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
 class Pictures(Dataset):
     """Endless numbered batches: batch `i` of a seed is always the same, on any worker.
 
@@ -46,12 +62,7 @@ class Pictures(Dataset):
     """
 
     def __init__(self, folders: Sequence[Path], sizes: Sequence[Sequence[int]], batch: int, seed: int):
-        self.paths: list[Path] = []
-        for folder in folders:
-            found = sorted(Path(folder).rglob("*.jpg"))
-            if not found:
-                raise FileNotFoundError(f"pictures: expected .jpg files in {folder}, found none")
-            self.paths += found
+        self.paths = [path for folder in folders for path in picture_files(folder)]
         self.sizes, self.batch, self.seed = sizes, batch, seed
 
     def __getitem__(self, index: int) -> PictureBatch:
@@ -66,11 +77,7 @@ class Pictures(Dataset):
 
     def _cut(self, wh: Sequence[int], random: np.random.Generator) -> np.ndarray:
         """(height, width, 3) uint8 RGB: some part of some photograph, mirrored or not; beyond its edges, its mirror image."""
-        path = self.paths[int(random.integers(len(self.paths)))]
-        picture = cv2.imread(str(path))
-        if picture is None:
-            raise ValueError(f"pictures: expected a picture in {path}, got none that can be read")
-        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        picture = read_picture(self.paths[int(random.integers(len(self.paths)))])
         width, height = wh
         zoom = float(np.exp(random.uniform(*np.log(ZOOM))))
         zoom = min(zoom, picture.shape[1] / width, picture.shape[0] / height) if zoom > 1 else zoom

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -39,10 +39,13 @@ class DistillingTask(Task):
     def __init__(self, tracker: PointTracker, encoder: EncoderConfig, held_out: list[ClipBatch]):
         super().__init__()
         known = tracker.config.encoder
-        kept = {
-            name: getattr(known, name) for name in ("channels", "trunk_stride", "trunk_scale", "own_weight")
-        }
-        config = replace(tracker.config, encoder=replace(encoder, **kept, unit_length=known.unit_length))
+        kept = {one.name: getattr(known, one.name) for one in fields(known) if one.name.startswith("trunk_")}
+        config = replace(
+            tracker.config,
+            encoder=replace(
+                encoder, **kept, channels=known.channels, weights=known.weights, unit_length=known.unit_length
+            ),
+        )
         self.tracker = PointTracker(config)
         others = {name: x for name, x in tracker.state_dict().items() if not name.startswith("encoder.")}
         self.tracker.load_state_dict(others, strict=False)

@@ -1,0 +1,75 @@
+"""The encoder's and the trunk's features side by side: how much each part counts, for what a thing is and for where.
+
+Coarse maps tell things apart, fine ones tell places apart. Both questions are asked of one tensor: its parts are scaled so
+that a plain product is the cosine that tells what a thing is, and factors on the channels turn it into the one that tells
+where exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pointtrack.config import EncoderConfig, TrackerConfig
+from pointtrack.layers.trunk import Trunk, kept_channels
+
+
+def build_trunk(encoder: EncoderConfig) -> Trunk:
+    """The trunk of a config that has one."""
+    return Trunk(encoder.trunk_stride, encoder.trunk_scale, encoder.trunk_blocks, encoder.trunk_narrow)
+
+
+def part_channels(encoder: EncoderConfig) -> list[int]:
+    """Channels of the parts in order: the encoder's own, then the trunk's maps, finest first.
+
+    >>> part_channels(EncoderConfig(channels=64, trunk_stride=16))
+    [64, 24, 40, 112]
+    """
+    kept = kept_channels(encoder.trunk_stride, encoder.trunk_blocks, encoder.trunk_narrow)
+    return [encoder.channels, *kept.values()]
+
+
+class JointWeights:
+    """How much each part counts; numbers only, as networks are made before there is memory for their tensors.
+
+    Raises:
+        ValueError: weights that are not one per part, are negative, or all zero; a part that tells places but not things.
+    """
+
+    def __init__(self, config: TrackerConfig):
+        self.channels = part_channels(config.encoder)
+        self.what = _shares("weights", config.encoder.weights or (1.0,) * len(self.channels), self.channels)
+        exact = config.initialization.exact_weights
+        self.where = _shares("exact_weights", exact, self.channels) if exact else None
+        if any(where and not what for where, what in zip(self.where or [], self.what, strict=False)):
+            raise ValueError(
+                f"exact_weights: expected 0 where weights is 0, got {exact} and {config.encoder.weights}"
+            )
+
+    def scales(self) -> list[float]:
+        """Factors that put parts of unit length side by side to one feature of unit length."""
+        return [share**0.5 for share in self.what]
+
+    def emphasis(self, device: torch.device) -> Tensor | None:
+        """(c,) factors on the products of a joint feature's channels by which the exact place is told.
+
+        None where it is told by the same weights.
+        """
+        if self.where is None:
+            return None
+        factors = [where / what if where else 0.0 for where, what in zip(self.where, self.what, strict=True)]
+        return torch.tensor(
+            [factor for factor, count in zip(factors, self.channels, strict=True) for _ in range(count)],
+            device=device,
+        )
+
+
+def _shares(name: str, weights: Sequence[float], channels: list[int]) -> list[float]:
+    if len(weights) != len(channels) or min(weights) < 0 or max(weights) <= 0:
+        raise ValueError(
+            f"{name}: expected {len(channels)} numbers from 0 up and one above it, for the encoder and each map of the "
+            f"trunk, got {list(weights)}"
+        )
+    return [weight / sum(weights) for weight in weights]

