@@ -8,19 +8,27 @@ Source: model soups (Wortsman et al. 2022), stochastic weight averaging (Izmailo
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from pointtrack.cli.runner import run_command
+from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outputs import check_outputs
-from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.models.checkpoint import CONFIG
+from pointtrack.models.weight_files import WeightsFile, read_weights
+from pointtrack.segment.small import CONFIG_KEY
+
+# Settings that say nothing about what weights mean.
+FREE = ("name", "licence", "initialization")
 
 
 def average(weights: list[Path] | None = None, out: Path = Path("runs/average.safetensors")) -> None:
-    """Write the mean of trackers of one shape.
+    """Write the mean of trackers, or of segmenters, of one shape.
 
     Args:
         weights: .safetensors files of two runs or more, each of which counts the same.
@@ -28,26 +36,39 @@ def average(weights: list[Path] | None = None, out: Path = Path("runs/average.sa
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: fewer than two files, or trackers of different shapes.
+        ValueError: fewer than two files, or networks of different shapes.
     """
     if weights is None or len(weights) < 2:
         raise ValueError(f"average: expected --weights of two runs or more, got {len(weights or [])}")
     check_outputs(weights, [out])
-    trackers = [load_checkpoint(path) for path in weights]
-    last = trackers[-1]
-    for path, tracker in zip(weights, trackers, strict=True):
-        for part in ("encoder", "correlation", "tokens", "transformer", "window"):
-            mine, wanted = getattr(tracker.config, part), getattr(last.config, part)
-            if mine != wanted:
+    files = [read_weights(path) for path in weights]
+    last = files[-1]
+    wanted = _settings(last)
+    for path, file in zip(weights, files, strict=True):
+        settings = _settings(file)
+        for part, value in wanted.items():
+            if settings.get(part) != value:
                 raise ValueError(
-                    f"{path}: expected {part} as in {weights[-1]}, {asdict(wanted)}, got {asdict(mine)}"
+                    f"{path}: expected {part} as in {weights[-1]}, {value}, got {settings.get(part)}"
                 )
-    states = [tracker.state_dict() for tracker in trackers]
-    mean = {name: torch.stack([state[name].double() for state in states]).mean(0) for name in states[-1]}
-    last.load_state_dict(mean)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(out, last)
+    mean = {
+        name: torch.stack([file.tensors[name].double() for file in files]).mean(0).to(x.dtype)
+        for name, x in last.tensors.items()
+    }
+    with atomic_path(out) as part_file:
+        save_file(mean, part_file, metadata=last.metadata)
     print(f"weights   {out}")
+
+
+def _settings(file: WeightsFile) -> dict[str, Any]:
+    """What the network of a file is like. Raises ValueError for a file that pointtrack did not save."""
+    for key in (CONFIG, CONFIG_KEY):
+        if key in file.metadata:
+            settings: dict[str, Any] = json.loads(file.metadata[key])
+            return {part: value for part, value in settings.items() if part not in FREE}
+    raise ValueError(
+        f"{file.path}: expected weights saved by pointtrack, got others; average those that `pointtrack train` writes"
+    )
 
 
 if __name__ == "__main__":
