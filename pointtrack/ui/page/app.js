@@ -203,7 +203,7 @@ export class App {
     this.choose(selection);
   }
 
-  /** @param {Selection} selection */
+  /** @param {Selection} selection that follows from an answer, and is no choice of a person's */
   choose(selection) {
     this.selection = selection;
     if (this.candidates && this.candidates.object !== selection?.id) this.candidates = null;
