@@ -46,10 +46,7 @@ def object_stream(
     overlap: bool,
 ) -> ObjectStream:
     """A stream that knows what was told, on whichever frames. Raises ValueError for a tracker that needs the whole video."""
-    if tracker.needs_whole_video:
-        raise ValueError(
-            f"{tracker.config.name} needs the whole video at once: expected a tracker of windows, such as small"
-        )
+    tracker.check_windows()
     stream = ObjectStream(tracker, segmenter, wh, fps, exclusive=not overlap)
     tell(stream, told)
     return stream

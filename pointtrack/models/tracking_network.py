@@ -77,6 +77,13 @@ class TrackingNetwork(nn.Module):
         """Whether it takes a video in one window; otherwise frames may come one by one."""
         return self.config.window.length is None
 
+    def check_windows(self) -> None:
+        """Raise ValueError where it needs the whole video, for what gives it frames as they come."""
+        if self.needs_whole_video:
+            raise ValueError(
+                f"{self.config.name} needs the whole video at once: expected a tracker of windows, such as small"
+            )
+
     @property
     def appearance_channels(self) -> int:
         """Channels of the features that tell what things are."""

@@ -86,10 +86,7 @@ class _FileRun:
         sinks: Sequence[Sink],
         progress: Progress | None,
     ):
-        if network.needs_whole_video:
-            raise ValueError(
-                f"{network.config.name} needs the whole video at once: expected a tracker of windows, such as small"
-            )
+        network.check_windows()
         if options.states is not None and callable(options.states.cuts):
             raise ValueError("cuts: expected frames or 'auto' for a long video, got a function")
         self.network, self.opened, self.path, self.options = network, opened, path, options

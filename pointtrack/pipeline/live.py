@@ -246,7 +246,7 @@ class LiveTracker(LiveRun[PointStream, LiveResult]):
         on_final: Callable[[Tracks], None] | None = None,
         options: TrackOptions | None = None,
     ):
-        _check_windows(network)
+        network.check_windows()
         super().__init__(reader, on_final)
         self._network, self._queries, self._options = network, queries, options
 
@@ -287,7 +287,7 @@ class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
         on_final: Callable[[Masks], None] | None = None,
         exclusive: bool = True,
     ):
-        _check_windows(network)
+        network.check_windows()
         super().__init__(reader, on_final)
         self._network, self._segmenter, self._say, self._exclusive = network, segmenter, say, exclusive
 
@@ -299,10 +299,3 @@ class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
 
     def _result(self, row: Masks, **how: Any) -> LiveMasks:
         return LiveMasks(masks=row, **how)
-
-
-def _check_windows(network: PointTracker) -> None:
-    if network.needs_whole_video:
-        raise ValueError(
-            f"{network.config.name} needs the whole video at once: expected a tracker of windows, such as small"
-        )

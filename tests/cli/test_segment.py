@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -169,10 +169,11 @@ def test_in_one_pass(files, capsys):
         ("--flat --click 0,28,28 --name offline", "expected a tracker of windows, such as small"),
     ],
 )
-def test_what_one_pass_cannot_do(arguments, message, files, capsys, monkeypatch):
+def test_what_one_pass_cannot_do(arguments, message, files, tiny_tracker, capsys, monkeypatch):
     if "offline" in arguments:
-        whole = SimpleNamespace(needs_whole_video=True, config=SimpleNamespace(name="whole"))
-        monkeypatch.setattr(cli_segment.SegmentCommand, "loaded", lambda self, wh: whole)
+        window = replace(tiny_tracker.config.window, length=None)
+        tiny_tracker.config = replace(tiny_tracker.config, window=window)
+        monkeypatch.setattr(cli_segment.SegmentCommand, "loaded", lambda self, wh: tiny_tracker)
     assert run(arguments, files) == 2
     assert message in capsys.readouterr().err
     assert not (files["dir"] / "out" / "frames_masks.npz").exists()
