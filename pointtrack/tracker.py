@@ -14,7 +14,7 @@ from pointtrack.io.video import VideoStream, open_video
 from pointtrack.models.hub_model import HubModel
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.stream import ObjectStream
-from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.backward import frames_both_ways, track_video
 from pointtrack.pipeline.files import track_file
 from pointtrack.pipeline.inputs import inputs_of, progress_of, with_names
 from pointtrack.pipeline.live import LiveObjects, LiveTracker
@@ -117,7 +117,8 @@ class Tracker(HubModel):
         """
         video, queries = inputs_of(video, queries)
         options = replace(self.options, backward=backward)
-        with progress_of(progress, len(video)) as step:
+        total = frames_both_ways(self.network, queries, options, len(video))
+        with progress_of(progress, total) as step:
             tracks = track_video(self.network, video, queries, options, progress=step)
             return with_names(tracks, queries).with_times(video.times)
 

@@ -13,6 +13,7 @@ from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.backward import frames_both_ways
 from pointtrack.pipeline.every import EveryNth
 from pointtrack.pipeline.files import Opener, track_file
 from pointtrack.pipeline.options import TrackOptions
@@ -123,9 +124,9 @@ def track_flat(
         wh, count = source.wh, source.frame_count
         print_estimate(network, queries, wh, count, options, flat=True)
         print(f"growing   {spilled}", flush=True)
-        late = int(queries.frame.max()) if options.backward and len(queries) else 0
         before = frames_done(spilled) if resume else 0
-        total = None if count is None else count + (late + 1 if late else 0) - before
+        total = frames_both_ways(network, queries, options, count)
+        total = None if total is None else total - before
     with VideoSink(target, source, style) as video, Bar(total) as bar:
         sinks: list[Sink] = [CallSink(tally.add), video]
         smoothed = target.with_name(f"{target.stem}_smooth.tracks")

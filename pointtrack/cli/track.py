@@ -24,7 +24,7 @@ from pointtrack.io.storage import local_path
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.backward import frames_both_ways, track_video
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.interpolate import kept_frames, spread
@@ -232,8 +232,7 @@ def track_and_report(
 ) -> Tracks:
     """Track in memory, in some way, with a progress bar on a terminal; prints what was done and how fast."""
     options = options or TrackOptions()
-    late = int(queries.frame.max()) if len(queries) else 0
-    total = len(video) + (late + 1 if options.backward and late else 0)
+    total = frames_both_ways(tracker, queries, options, len(video))
     began = time.perf_counter()
     with Bar(total) as bar:
         tracks = how(tracker, video, queries, options, progress=bar.update).with_times(video.times)

@@ -233,3 +233,16 @@ def every_frame(cells: Tensor) -> Tensor:
 def channels_last(maps: Tensor, b: int) -> Tensor:
     """((b t), c, h, w) -> (b, t, h, w, c), contiguous."""
     return rearrange(maps, "(b t) c h w -> b t h w c", b=b).contiguous()
+
+
+def averaged(cells: Tensor, side: int) -> Tensor:
+    """(..., h, w, c) -> (..., h // side, w // side, c) float32 means over side x side cells, channels last throughout.
+
+    What `avg_pool2d` says of the same maps, several times as fast: whole rows are added to whole rows.
+    """
+    h, w = cells.shape[-3] // side, cells.shape[-2] // side
+    rows = cells[..., : h * side, : w * side, :].unflatten(-3, (h, side))
+    summed = rows.select(-3, 0).float()
+    for row in range(1, side):
+        summed = summed + rows.select(-3, row)
+    return summed.unflatten(-2, (w, side)).sum(-2) / side**2

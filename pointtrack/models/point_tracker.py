@@ -16,6 +16,7 @@ from pointtrack.layers.correlation import (
     CORRELATIONS,
     FeatureCorrelation,
     PatchCorrelation,
+    averaged,
     channels_last,
     read_patch,
 )
@@ -110,12 +111,9 @@ class PointTracker(TrackingNetwork):
     def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
         """(b, t, h, w, c) float32 features of a level; those behind the last one are averages of it, 2x2 each time."""
         last = len(pyramid) - 1
-        x = pyramid[min(level, last)].float()
         if level <= last:
-            return x
-        side = 2 ** (level - last)
-        averaged = F.avg_pool2d(rearrange(x, "b t h w c -> (b t) c h w"), side)
-        return channels_last(averaged, len(x))
+            return pyramid[level].float()
+        return averaged(pyramid[last], 2 ** (level - last))
 
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c).

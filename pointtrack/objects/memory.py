@@ -144,18 +144,19 @@ class ObjectMemory:
         parts = self._parts()
         if not parts:
             raise ValueError("memory: expected a remembered frame before the first read; add one")
-        cells = _Cells.concat(parts)
         appearance = features.shape[0]
         keys = _keys(features, self.config.place)
-        compared = slice(0, appearance) if anywhere else slice(None)
-        similarity = keys[:, compared] @ cells.keys[:, compared].T
-        near, which = similarity.topk(min(self.config.top, len(cells.keys)), dim=1)
+        similarity = _similarity(keys, parts, appearance if anywhere else keys.shape[1])
+        near, which = similarity.topk(min(self.config.top, similarity.shape[1]), dim=1)
         weight = torch.softmax(near * self.config.sharpness, dim=1)
-        share = torch.einsum("pk,pko->po", weight, cells.values[which])
+        share = torch.einsum("pk,pko->po", weight, torch.cat([part.values for part in parts])[which])
         if note:
             self._note_use(parts, which, weight)
         h, w = features.shape[1:]
-        best = (keys[:, :appearance] * cells.keys[which[:, 0], :appearance]).sum(1)
+        best = near[:, 0]
+        if not anywhere:  # looks alone: without what the places add
+            places = torch.cat([part.keys[:, appearance:] for part in parts])[which[:, 0]]
+            best = best - (keys[:, appearance:] * places).sum(1)
         return Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", w=w))
 
     def _parts(self) -> list[_Cells]:
@@ -196,6 +197,16 @@ class ObjectMemory:
             kept.append(mine[pool.used[mine].argsort(descending=True, stable=True)[:share]])
         index = torch.cat(kept)
         self._prototypes = _Cells(pool.keys[index], pool.values[index], pool.used[index])
+
+
+def _similarity(keys: Tensor, parts: list[_Cells], channels: int) -> Tensor:
+    """(p, c) keys -> (p, m) products of their first channels with the remembered ones, of all parts side by side."""
+    counts = [len(part.keys) for part in parts]
+    similarity = keys.new_empty(len(keys), sum(counts))
+    # Part by part into one matrix: the remembered keys are too many to lay them side by side for every frame.
+    for part, columns in zip(parts, similarity.split(counts, dim=1), strict=True):
+        torch.mm(keys[:, :channels], part.keys[:, :channels].T, out=columns)
+    return similarity
 
 
 def _keys(features: Tensor, place: float) -> Tensor:

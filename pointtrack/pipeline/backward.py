@@ -64,6 +64,14 @@ def backward_pass(
     return BackwardPass(late, points.requested(), replace(options, states=states, smooth=0))
 
 
+def frames_both_ways(
+    network: PointTracker, queries: Queries, options: TrackOptions, count: int | None
+) -> int | None:
+    """How many frames are gone through in all, the way back counted too; None for a video of unknown length."""
+    back = backward_pass(network, queries, options)
+    return None if count is None else count + (0 if back is None else back.late + 1)
+
+
 def track_video(
     network: PointTracker,
     video: Video,

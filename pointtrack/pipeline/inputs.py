@@ -34,7 +34,7 @@ def with_names(tracks: Tracks, queries: Queries) -> Tracks:
 
 
 @contextmanager
-def progress_of(progress: Progress | bool | None, total: int) -> Iterator[Progress | None]:
+def progress_of(progress: Progress | bool | None, total: int | None) -> Iterator[Progress | None]:
     """What is called with the number of frames that were done: the function itself, or a bar for True."""
     if not isinstance(progress, bool):
         yield progress
