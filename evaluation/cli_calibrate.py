@@ -35,7 +35,8 @@ def calibrate_command(
 
     Args:
         dataset: videos with masks, as `pointtrack eval-masks` takes them.
-        told: comma-separated: mask for the true mask of the first frame, or numbers of simulated clicks there.
+        told: comma-separated: mask for the true mask of the first frame, or numbers of simulated clicks there; mask-back,
+            1-back and so on begin on the last frame and go back.
         tracker, segmenter: names or files.
         out: JSON file for every frame, written after each video.
         videos: comma-separated names of some of the videos; all by default.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
 # Weights are pulled towards 0 by so much: the six videos are few.
 PULL = 1e-3
 # Signs that weights are found for. With the others what is said of videos that were left out gets worse, not better.
-USED = ("agrees", "predicted", "recalled", "leaked")
+USED = ("predicted", "faded")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Followed:
     """One object on one frame.
 
     Attributes:
-        example: the video. told: how it began: "mask", or the number of clicks as text.
+        example: the video. told: how it began: "mask", or the number of clicks as text; with "-back" on the last frame.
         frame: number of the frame, counted from the one that was told.
         j, f: its true overlap and boundary accuracy.
         said: quality that came with it.
@@ -49,21 +50,35 @@ def follow(engine: Engine, example: MaskExample, told: str) -> Iterator[Followed
     """Every object of a video, followed from the first frame on which it is known.
 
     Args:
-        told: "mask", or the number of simulated clicks.
+        told: "mask", or the number of simulated clicks; with "-back" on the last frame, from which it goes back.
+
+    Raises:
+        ValueError: anything else.
     """
-    for object_id, start in example.starts().items():
+    if not re.fullmatch(r"(mask|[1-9]\d*)(-back)?", told):
+        raise ValueError(f"told: expected mask, a number of clicks, or one of these with -back, got {told!r}")
+    way, backward = told.removesuffix("-back"), told.endswith("-back")
+    for object_id, first in example.starts().items():
+        start = _last(example, object_id) if backward else first
         truth = example.true_mask(object_id, start)
         given = (
-            torch.from_numpy(truth) if told == "mask" else _clicked(engine, example, start, truth, int(told))
+            torch.from_numpy(truth) if way == "mask" else _clicked(engine, example, start, truth, int(way))
         )
-        frames = range(start + 1, len(example.video))
+        frames = range(start - 1, first - 1, -1) if backward else range(start + 1, len(example.video))
         walk = engine.walk(example.video, {object_id: [KnownMask(start, given)]}, frames)
         for frame, found in zip(frames, walk, strict=True):
             result = found[object_id]
             pair = result.mask.numpy()[None], example.true_mask(object_id, frame)[None]
             j, f = float(region_similarity(*pair)[0]), float(boundary_accuracy(*pair)[0])
             signs = None if result.signs is None else result.signs.row()
-            yield Followed(example.name, told, frame - start, j, f, result.quality, signs)
+            yield Followed(example.name, told, abs(frame - start), j, f, result.quality, signs)
+
+
+def _last(example: MaskExample, object_id: int) -> int:
+    """The last frame with a true mask of an object."""
+    first = example.starts()[object_id]
+    there = [frame for frame in range(first, len(example.video)) if example.true_mask(object_id, frame).any()]
+    return there[-1]
 
 
 def _clicked(engine: Engine, example: MaskExample, frame: int, truth: np.ndarray, count: int) -> torch.Tensor:

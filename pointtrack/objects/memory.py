@@ -6,12 +6,16 @@ The memory is bounded, however long the video: frames that a person gave stay fo
 until newer ones come, every few frames one stays longer, and of those that must go the cells that were read
 most are kept one by one.
 
+What is remembered of later frames are masks that were found, so a mistake confirms itself: what leaked once is the
+object from then on. Frames that a person gave are certain. They vote a second time, alone, and by looks alone, as places
+of long ago mean little.
+
 Source: the ideas of STM (Oh et al. 2019), STCN (Cheng et al. 2021) and XMem (Cheng and Schwing 2022), from the papers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +38,7 @@ class MemoryConfig:
         sharpness: factor on likenesses before the soft-max over them.
         place: weight of where a cell lies in the frame, beside what it looks like, which counts 1: objects
             rarely jump, and look-alikes are elsewhere.
+        certain: share of the given frames' own vote, in [0, 1].
     """
 
     recent: int = 2
@@ -43,11 +48,14 @@ class MemoryConfig:
     top: int = 8
     sharpness: float = 20.0
     place: float = 1.0
+    certain: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("recent", "every", "working", "top"):
             if getattr(self, name) < 1:
                 raise ValueError(f"memory {name}: expected at least 1, got {getattr(self, name)}")
+        if not 0 <= self.certain <= 1:
+            raise ValueError(f"memory certain: expected a number from 0 to 1, got {self.certain}")
 
 
 @dataclass
@@ -71,12 +79,18 @@ class Recollection:
 
     Attributes:
         share: (o, h, w) in [0, 1], how much of what each cell resembles was the object.
-        likeness: (h, w) cosine of the looks of each cell and of the remembered cell that is most like it: low
+        similarity: (h, w) cosine of the looks of each cell and of the remembered cell that is most like it: low
             where the frame shows what was never seen.
+        certain: (o, h, w) as `share`, by the frames that a person gave alone; None where none was given.
+        again: (m,) for every cell of given frames the number h * w of the cell here that looks most like it.
+        was: (m, o) how much of each of these the objects covered.
     """
 
     share: Tensor
     similarity: Tensor
+    certain: Tensor | None = None
+    again: Tensor | None = None
+    was: Tensor | None = None
 
 
 class ObjectMemory:
@@ -147,17 +161,32 @@ class ObjectMemory:
         appearance = features.shape[0]
         keys = _keys(features, self.config.place)
         similarity = _similarity(keys, parts, appearance if anywhere else keys.shape[1])
-        near, which = similarity.topk(min(self.config.top, similarity.shape[1]), dim=1)
-        weight = torch.softmax(near * self.config.sharpness, dim=1)
-        share = torch.einsum("pk,pko->po", weight, torch.cat([part.values for part in parts])[which])
+        values = torch.cat([part.values for part in parts])
+        share, near, which, weight = self._vote(similarity, values)
         if note:
             self._note_use(parts, which, weight)
-        h, w = features.shape[1:]
+        places = torch.cat([part.keys[:, appearance:] for part in parts])
         best = near[:, 0]
         if not anywhere:  # looks alone: without what the places add
-            places = torch.cat([part.keys[:, appearance:] for part in parts])[which[:, 0]]
-            best = best - (keys[:, appearance:] * places).sum(1)
-        return Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", w=w))
+            best = best - (keys[:, appearance:] * places[which[:, 0]]).sum(1)
+        given = sum(len(cells.keys) for _, cells in self._given)  # they come first
+        h, w = features.shape[1:]
+        told = Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", h=h))
+        if not given:
+            return told
+        looks = similarity[:, :given]
+        if not anywhere:
+            looks = looks - keys[:, appearance:] @ places[:given].T
+        certain = rearrange(self._vote(looks, values[:given])[0], "(h w) o -> o h w", h=h)
+        if not anywhere:
+            told = replace(told, share=torch.lerp(told.share, certain, self.config.certain))
+        return replace(told, certain=certain, again=looks.argmax(0), was=values[:given])
+
+    def _vote(self, similarity: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(p, m) likenesses to cells of these (m, o) values -> (p, o) what the most alike say, who (p, k), how like, and weights."""
+        near, which = similarity.topk(min(self.config.top, similarity.shape[1]), dim=1)
+        weight = torch.softmax(near * self.config.sharpness, dim=1)
+        return torch.einsum("pk,pko->po", weight, values[which]), near, which, weight
 
     def _parts(self) -> list[_Cells]:
         prototypes = [] if self._prototypes is None else [self._prototypes]

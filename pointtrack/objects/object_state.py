@@ -13,6 +13,7 @@ from pointtrack.objects.boundary import ObjectColours
 from pointtrack.objects.memory import ObjectMemory
 
 AREAS, MOST_GROWTH = 12, 1.6
+FIRST = 3  # frames that tell how well an object is known again while it still looks as it was given
 
 
 @dataclass
@@ -27,6 +28,7 @@ class ObjectState:
         areas: pixels of its latest masks.
         max_misses: id -> frames in a row that the point was outside the mask.
         seeded: frame on which points were last taken from the mask.
+        known: how much of it was known again (`Signs.known`) on the first frames that were looked at.
     """
 
     memory: ObjectMemory = field(default_factory=lambda: ObjectMemory(1))
@@ -38,6 +40,13 @@ class ObjectState:
     areas: deque[int] = field(default_factory=lambda: deque(maxlen=AREAS))
     max_misses: dict[int, int] = field(default_factory=dict)
     seeded: int | None = None
+    known: list[float] = field(default_factory=list)
+
+    def faded(self, known: float, *, note: bool) -> float:
+        """`Signs.faded` of a mask of which so much is known again. The first few are noted, for later ones to be held against."""
+        if note and len(self.known) < FIRST:
+            self.known.append(known)
+        return float(np.mean(self.known)) - known if self.known else 0.0
 
     def usual(self, mask: Tensor) -> bool:
         """Whether a mask is about as large as the latest ones; one that grew or shrank at once has leaked or lost parts."""

@@ -26,11 +26,12 @@ from pointtrack.objects.answer import (
 from pointtrack.objects.boundary import ObjectColours, learn_colours, refine_outline
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.frame_buffer import FrameBuffer
+from pointtrack.objects.memory import Recollection
 from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
 from pointtrack.objects.object_state import ObjectState
 from pointtrack.objects.point_prompts import overlap, read_mask
-from pointtrack.objects.quality import Signs, agreement_of_memory, change_of_size, quality
+from pointtrack.objects.quality import Signs, agreement_of_memory, change_of_size, known_again, quality
 from pointtrack.segment.base import Embedding, Segmenter
 
 INSIDE, AROUND = 16, 16  # points that are seeded on an object, and on what lies close around it
@@ -100,6 +101,7 @@ class ObjectPropagator:
                 self.states[number].lose()
                 self.feed.drop_object(number)
             state = self.states.setdefault(number, ObjectState())
+            state.known.clear()
             self._remember(number, place, grid, mask, given=True)
             if state.colours is not None and self._sharpens() and mask.any():
                 state.colours = self._tried(place, mask, state.colours)
@@ -213,12 +215,12 @@ class ObjectPropagator:
         """Look for an object on a frame; without `note` the memory does not notice that it was asked."""
         state = self.states[number]
         own = points.of(number)
-        share = None
+        told = None
         if own.any():
             prior = torch.zeros(self.frames.wh[1], self.frames.wh[0])
             if len(state.memory) and self.config.prior:
-                share = state.memory.read(grid.features, note=note).share[0]
-                prior = self.config.prior * as_logits(share, grid)
+                told = state.memory.read(grid.features, note=note)
+                prior = self.config.prior * as_logits(told.share[0], grid)
             beside = points.xy[points.beside(number, self.rivals)]
             evidence = Evidence(points.xy[own], beside, prior, self._moved(points, state))
             answer = answer_points(self.segmenter, embedding, evidence, self.config)
@@ -226,42 +228,45 @@ class ObjectPropagator:
                 refined = self._sharpened(place, answer, evidence, state)
                 kept = 1.0 if evidence.before is None else overlap(refined.mask, evidence.before)
                 settled = overlap(answer.mask, refined.mask)
-                return _Seen(refined, self._signs(refined, state, grid, share, kept, settled))
+                return _Seen(refined, self._signs(refined, state, grid, told, kept, settled, note=note))
         answer = None
         if len(state.memory) and self.appearance is not None:
-            recalled = state.memory.read(grid.features, anywhere=True, note=note)
-            answer, share = (
-                find_again(self.segmenter, embedding, grid, recalled, self.config),
-                recalled.share[0],
-            )
+            told = state.memory.read(grid.features, anywhere=True, note=note)
+            answer = find_again(self.segmenter, embedding, grid, told, self.config)
         if answer is None:
             return _Seen(doubt=0.5 * float(own.any()))
-        return _Seen(answer, self._signs(answer, state, grid, share, kept=0.5, settled=1.0), again=True)
+        signs = self._signs(answer, state, grid, told, kept=0.5, settled=1.0, note=note)
+        return _Seen(answer, signs, again=True)
 
     def _signs(
         self,
         answer: Answer,
         state: ObjectState,
         grid: Embedding,
-        share: Tensor | None,
+        told: Recollection | None,
         kept: float,
         settled: float,
+        *,
+        note: bool,
     ) -> Signs:
-        """What speaks for an answer. Arguments as the attributes of `Signs`; `share` is what the memory says of the cells."""
-        recalled = leaked = None
-        if share is not None:
-            shape = (share.shape[0], share.shape[1])
+        """What speaks for an answer. Arguments as the attributes of `Signs`; `told` is what the memory says of the cells."""
+        recalled, leaked, known = 1.0, 0.0, 1.0
+        if told is not None:
+            shape = (told.similarity.shape[0], told.similarity.shape[1])
             cells = F.adaptive_avg_pool2d(as_cells(answer.mask, grid)[None, None], shape)[0, 0]
-            recalled, leaked = agreement_of_memory(share.float().cpu(), cells)
+            recalled, leaked = agreement_of_memory(told.share[0].float().cpu(), cells)
+            known = known_again(told, cells)
         return Signs(
             agrees=min(max(answer.agrees, 0.0), 1.0),
             predicted=answer.predicted,
             there=answer.there,
             kept=kept,
             changed=change_of_size(answer.mask, list(state.areas)),
-            recalled=1.0 if recalled is None else recalled,
-            leaked=0.0 if leaked is None else leaked,
+            recalled=recalled,
+            leaked=leaked,
             settled=settled,
+            known=known,
+            faded=state.faded(known, note=note),
         )
 
     def _sharpened(self, place: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:

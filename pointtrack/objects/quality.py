@@ -14,9 +14,11 @@ from dataclasses import astuple, dataclass
 import torch
 from torch import Tensor
 
+from pointtrack.objects.memory import Recollection
+
 OFFSET = -1.03
 # In the order of the attributes of `Signs`.
-WEIGHTS = (0.45, 1.91, 0.0, 0.0, 0.0, -0.01, -0.59, 0.0)
+WEIGHTS = (0.45, 1.91, 0.0, 0.0, 0.0, -0.01, -0.59, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Signs:
         recalled: share of its cells that the memory takes for the object.
         leaked: what of its surroundings the memory takes for the object, in areas of the mask; at most 1.
         settled: overlap of the mask before and after its outline was refined.
+        known: how much of it is known again from the frames that a person gave, and of these in it; `known_again`.
+        faded: how much less that is than on the first frames that were looked at.
     """
 
     agrees: float = 1.0
@@ -42,6 +46,8 @@ class Signs:
     recalled: float = 1.0
     leaked: float = 0.0
     settled: float = 1.0
+    known: float = 1.0
+    faded: float = 0.0
 
     def row(self) -> tuple[float, ...]:
         """The attributes in their order."""
@@ -75,3 +81,26 @@ def agreement_of_memory(share: Tensor | None, cells: Tensor) -> tuple[float, flo
     inside = float((share * cells).sum()) / size
     outside = float((share * (1 - cells)).clamp(min=0).sum()) / size
     return inside, min(outside, 1.0)
+
+
+def known_again(told: Recollection, cells: Tensor) -> float:
+    """`Signs.known`: how far the mask and what was given for certain know each other by their looks, in [0, 1].
+
+    A mask that went over to somebody else is still one object to its points, to the segmenter and to a memory of its own
+    latest frames; only what was given can tell.
+
+    Args:
+        told: what the memory says of the frame, of one object.
+        cells: (h, w) in [0, 1], how much of every cell the mask covers.
+
+    Returns:
+        The harmonic mean of two shares: of the mask's cells that look like the given object, and of the given object's cells whose
+        look-alike here lies in the mask. 1 where nothing was given.
+    """
+    if told.certain is None or told.again is None or told.was is None:
+        return 1.0
+    cells = cells.to(told.certain)
+    here = float((told.certain[0] * cells).sum() / cells.sum().clamp(min=1e-6))
+    was = told.was[:, 0]
+    there = float((was * cells.flatten()[told.again]).sum() / was.sum().clamp(min=1e-6))
+    return 2 * here * there / max(here + there, 1e-6)

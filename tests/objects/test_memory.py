@@ -41,10 +41,41 @@ def test_place_decides_between_look_alikes():
     appearance[:, 3, 6] = appearance[:, 3, 1]
     mask = torch.zeros(1, 6, 8)
     mask[0, 3, 1] = 1
-    memory = ObjectMemory(1, MemoryConfig(place=1.0, top=1))
+    memory = ObjectMemory(1, MemoryConfig(place=1.0, top=1, certain=0.0))
     memory.add(0, appearance, mask, given=True)
     share = memory.read(appearance).share[0]
     assert share[3, 1] == 1 and share[3, 6] == 0
+
+
+def test_a_mistake_does_not_confirm_itself_where_a_person_said_otherwise():
+    """The object is the left half; then three frames take all of the picture for it."""
+    memory = ObjectMemory(1, MemoryConfig(recent=3))
+    memory.add(0, world(), half(), given=True)
+    for frame in (1, 2, 3):
+        memory.add(frame, world(), torch.ones(1, 6, 8))
+    told, alone = memory.read(world()), ObjectMemory(1, MemoryConfig(recent=3, certain=0.0))
+    right = half()[0] == 0
+    assert told.certain is not None and told.certain[0][right].max() < 0.1
+    alone.add(0, world(), half(), given=True)
+    for frame in (1, 2, 3):
+        alone.add(frame, world(), torch.ones(1, 6, 8))
+    assert (
+        alone.read(world()).share[0][right].min() > 0.6
+    )  # without a vote of its own what is given is outvoted
+    assert told.share[0][right].max() < 0.5 and told.share[0][~right].min() > 0.9
+
+
+def test_cells_of_what_was_given_are_found_again_by_looks():
+    memory = ObjectMemory(1)
+    memory.add(0, world(), half(), given=True)
+    told = memory.read(world().roll(3, dims=2))
+    assert told.again is not None and told.was is not None
+    row, column = told.again // 8, told.again % 8
+    assert torch.equal(column, (torch.arange(48) % 8 + 3) % 8) and torch.equal(row, torch.arange(48) // 8)
+    assert torch.equal(told.was[:, 0], half().flatten())
+    nothing = ObjectMemory(1)
+    nothing.add(0, world(), half())
+    assert nothing.read(world()).certain is None
 
 
 def test_what_was_never_seen_is_unlike():
@@ -94,6 +125,8 @@ def test_mistakes_are_refused(call, message):
 def test_sizes_are_checked():
     with pytest.raises(ValueError, match="memory working: expected at least 1"):
         MemoryConfig(working=0)
+    with pytest.raises(ValueError, match="memory certain: expected a number from 0 to 1, got 2"):
+        MemoryConfig(certain=2)
     with pytest.raises(ValueError, match="at least 1 object"):
         ObjectMemory(0)
 

@@ -1,5 +1,6 @@
 """What masks say of themselves: weights are fitted on other videos than those they judge; pictures are asked about as people do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,21 +12,31 @@ from evaluation.masks.calibration import Followed, figures, fit, follow, left_ou
 from evaluation.masks.datasets import MaskExample
 from evaluation.masks.images import ask_about, mean_rows, picture_examples
 from pointtrack.datasets.object_images import held_out
+from pointtrack.objects.memory import Recollection
+from pointtrack.objects.object_state import ObjectState
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.quality import OFFSET, WEIGHTS, Signs, agreement_of_memory, change_of_size, quality
+from pointtrack.objects.quality import (
+    OFFSET,
+    WEIGHTS,
+    Signs,
+    agreement_of_memory,
+    change_of_size,
+    known_again,
+    quality,
+)
 from pointtrack.types.masks import Masks
 from tests.support.exact import TRACKER, use_exact_tracks
 from tests.support.scenes import ColourSegmenter, squares
 
 
 def rows_of(name, count, seed, sign=1.0):
-    """Frames whose true overlap follows from how well the points agree."""
+    """Frames whose true overlap follows from what the segmenter predicts."""
     rng = np.random.default_rng(seed)
     rows = []
     for frame in range(count):
-        agrees = float(rng.random())
-        j = 1 / (1 + np.exp(-sign * (6 * agrees - 3)))
-        rows.append(Followed(name, "mask", frame, float(j), float(j), 0.5, Signs(agrees=agrees).row()))
+        predicted = float(rng.random())
+        j = 1 / (1 + np.exp(-sign * (6 * predicted - 3)))
+        rows.append(Followed(name, "mask", frame, float(j), float(j), 0.5, Signs(predicted=predicted).row()))
     return rows
 
 
@@ -49,7 +60,7 @@ def test_a_video_is_judged_by_weights_of_the_others():
 
 def test_quality_is_a_probability_and_goes_with_its_signs():
     assert len(WEIGHTS) == len(sign_names()) and np.isfinite(OFFSET)
-    best, worst = quality(Signs()), quality(Signs(0, 0, 0, 0, 2, 0, 1, 0))
+    best, worst = quality(Signs()), quality(Signs(0, 0, 0, 0, 2, 0, 1, 0, 0, 1))
     assert 0 < worst < 0.5 < best < 1
 
 
@@ -66,7 +77,31 @@ def test_signs_of_size_and_memory():
     assert agreement_of_memory(torch.ones(8, 8), cells)[1] == 1
 
 
-@pytest.mark.parametrize("told", ["mask", "1"])
+def test_a_mask_is_known_again_both_ways():
+    """The given object covered two of four cells; here it is where the third and fourth are."""
+    told = Recollection(
+        share=torch.zeros(1, 1, 4),
+        similarity=torch.ones(1, 4),
+        certain=torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]),
+        again=torch.tensor([2, 3, 0, 1]),
+        was=torch.tensor([[1.0], [1.0], [0.0], [0.0]]),
+    )
+    assert known_again(told, torch.tensor([[0.0, 0.0, 1.0, 1.0]])) == pytest.approx(1)
+    assert known_again(told, torch.tensor([[1.0, 1.0, 0.0, 0.0]])) == pytest.approx(0)
+    # Half of the mask is like the object, all of which is in it; then the other way round.
+    assert known_again(told, torch.ones(1, 4)) == pytest.approx(2 / 3)
+    assert known_again(told, torch.tensor([[0.0, 0.0, 0.0, 1.0]])) == pytest.approx(2 / 3)
+    assert known_again(replace(told, certain=None), torch.ones(1, 4)) == 1  # nobody said what it looks like
+
+
+def test_what_is_known_again_is_held_against_the_first_frames():
+    state = ObjectState()
+    assert state.faded(0.5, note=False) == 0 and not state.known
+    assert [state.faded(known, note=True) for known in (0.8, 0.6, 0.7)] == pytest.approx([0, 0.1, 0])
+    assert state.faded(0.2, note=True) == pytest.approx(0.5) and len(state.known) == 3
+
+
+@pytest.mark.parametrize("told", ["mask", "1", "mask-back", "2-back"])
 def test_objects_are_followed_and_measured(monkeypatch, told):
     scene = squares([[(2 + 3 * t, 4 + t) for t in range(8)]])
     use_exact_tracks(monkeypatch, scene)
@@ -79,6 +114,8 @@ def test_objects_are_followed_and_measured(monkeypatch, told):
     rows = list(follow(PointEngine(TRACKER, segmenter), example, told))
     assert [row.frame for row in rows] == list(range(1, 8)) and all(row.j == row.f == 1 for row in rows)
     assert all(row.signs is not None and 0.5 < row.said < 1 for row in rows)
+    with pytest.raises(ValueError, match="expected mask, a number of clicks"):
+        list(follow(PointEngine(TRACKER, segmenter), example, "box"))
 
 
 def test_held_out_pictures_are_asked_about(tmp_path):
