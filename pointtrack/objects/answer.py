@@ -53,6 +53,7 @@ class ObjectOptions:
         cells: so many of these a place needs for an object without points to be found again there.
         neighbour_similarity: similarity that the other cells of the place need.
         found: overlap of the mask and the place from which the object counts as found.
+        faded: `Signs.faded` from which it is looked for elsewhere; it goes where so much more is known again.
     """
 
     positives: int = 8
@@ -74,6 +75,7 @@ class ObjectOptions:
     cells: int = 4
     neighbour_similarity: float = 0.65
     found: float = 0.5
+    faded: float = 0.25
 
     def __post_init__(self) -> None:
         for name, least in (

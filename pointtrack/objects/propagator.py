@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pointtrack.objects.answer import (
@@ -31,7 +30,8 @@ from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
 from pointtrack.objects.object_state import ObjectState
 from pointtrack.objects.point_prompts import overlap, read_mask
-from pointtrack.objects.quality import Signs, agreement_of_memory, change_of_size, known_again, quality
+from pointtrack.objects.quality import Signs, quality
+from pointtrack.objects.signs import signs_of
 from pointtrack.segment.base import Embedding, Segmenter
 
 INSIDE, AROUND = 16, 16  # points that are seeded on an object, and on what lies close around it
@@ -228,46 +228,37 @@ class ObjectPropagator:
                 refined = self._sharpened(place, answer, evidence, state)
                 kept = 1.0 if evidence.before is None else overlap(refined.mask, evidence.before)
                 settled = overlap(answer.mask, refined.mask)
-                return _Seen(refined, self._signs(refined, state, grid, told, kept, settled, note=note))
+                signs = signs_of(refined, state, grid, told, kept=kept, settled=settled, note=note)
+                return self._elsewhere(signs, state, embedding, grid, told) or _Seen(refined, signs)
         answer = None
         if len(state.memory) and self.appearance is not None:
             told = state.memory.read(grid.features, anywhere=True, note=note)
             answer = find_again(self.segmenter, embedding, grid, told, self.config)
         if answer is None:
             return _Seen(doubt=0.5 * float(own.any()))
-        signs = self._signs(answer, state, grid, told, kept=0.5, settled=1.0, note=note)
-        return _Seen(answer, signs, again=True)
+        return _Seen(answer, signs_of(answer, state, grid, told, note=note), again=True)
 
-    def _signs(
+    def _elsewhere(
         self,
-        answer: Answer,
+        signs: Signs,
         state: ObjectState,
+        embedding: Embedding,
         grid: Embedding,
         told: Recollection | None,
-        kept: float,
-        settled: float,
-        *,
-        note: bool,
-    ) -> Signs:
-        """What speaks for an answer. Arguments as the attributes of `Signs`; `told` is what the memory says of the cells."""
-        recalled, leaked, known = 1.0, 0.0, 1.0
-        if told is not None:
-            shape = (told.similarity.shape[0], told.similarity.shape[1])
-            cells = F.adaptive_avg_pool2d(as_cells(answer.mask, grid)[None, None], shape)[0, 0]
-            recalled, leaked = agreement_of_memory(told.share[0].float().cpu(), cells)
-            known = known_again(told, cells)
-        return Signs(
-            agrees=min(max(answer.agrees, 0.0), 1.0),
-            predicted=answer.predicted,
-            there=answer.there,
-            kept=kept,
-            changed=change_of_size(answer.mask, list(state.areas)),
-            recalled=recalled,
-            leaked=leaked,
-            settled=settled,
-            known=known,
-            faded=state.faded(known, note=note),
-        )
+    ) -> _Seen | None:
+        """The object in another place, if its mask went over to something else: little of it is known again by now.
+
+        None where there is no place of which clearly more is. Only what was given is asked: the rest of the memory has gone over too.
+        """
+        if signs.faded <= self.config.faded or told is None or told.certain is None:
+            return None
+        certain = replace(told, share=told.certain)
+        answer = find_again(self.segmenter, embedding, grid, certain, self.config)
+        if answer is None:
+            return None
+        better = signs_of(answer, state, grid, told, note=False)
+        enough = better.known > signs.known + self.config.faded
+        return _Seen(answer, better, again=True) if enough else None
 
     def _sharpened(self, place: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:
         """The same with its outline where the object's colours end.

@@ -1,5 +1,7 @@
 """Our engine's walks: cuts, objects that leave and return, points that are seeded on the way."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -78,6 +80,21 @@ def test_a_look_alike_of_another_colour_is_not_taken(monkeypatch):
     scene = distinct(squares([[(6, 8)] * 2 + [None] * 6, [None] * 2 + [(40, 30)] * 6]))
     masks, scores, _ = walked(scene, monkeypatch, 0, range(1, 8), cuts=[2])
     assert masks[0].any() and not masks[1:].any() and scores[1:] == [0] * 6
+
+
+@pytest.mark.parametrize("faded, back_on_it", [(0.25, True), (2.0, False)])
+def test_an_object_whose_points_went_over_to_another_one_is_looked_for(monkeypatch, faded, back_on_it):
+    """From frame 5 on the points of the red square are on the blue one, and so is all that is seen at them."""
+    scene = distinct(squares([[(6 + 2 * t, 8) for t in range(9)], [(50 - 2 * t, 36) for t in range(9)]]))
+    swapped = torch.cat([scene.truth[:5], scene.truth[5:].flip(1)])
+    use_exact_tracks(monkeypatch, replace(scene, truth=swapped))
+    segmenter = ColourSegmenter()
+    segmenter.answers = (1,)
+    engine = PointEngine(TRACKER, segmenter, ObjectOptions(faded=faded))
+    steps = engine.walk(scene.video, {5: [KnownMask(0, scene.truth[0, 0])]}, range(1, 9))
+    masks = torch.stack([step[5].mask for step in steps])
+    assert torch.equal(masks[:4], scene.truth[1:5, 0])
+    assert torch.equal(masks[4], scene.truth[5, 0 if back_on_it else 1])
 
 
 def points_along(scene, order: range) -> ObjectPoints:

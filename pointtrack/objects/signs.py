@@ -1,0 +1,51 @@
+"""What speaks for a mask that was found: its points, the segmenter, the memory, the masks before it."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+
+from pointtrack.objects.answer import Answer, as_cells
+from pointtrack.objects.memory import Recollection
+from pointtrack.objects.object_state import ObjectState
+from pointtrack.objects.quality import Signs, agreement_of_memory, change_of_size, known_again
+from pointtrack.segment.base import Embedding
+
+
+def signs_of(
+    answer: Answer,
+    state: ObjectState,
+    grid: Embedding,
+    told: Recollection | None,
+    *,
+    kept: float = 0.5,
+    settled: float = 1.0,
+    note: bool,
+) -> Signs:
+    """The signs of an answer.
+
+    Args:
+        answer: a mask on a frame.
+        state: what is known of the object.
+        grid: the frame's cells, which the memory was asked about.
+        told: what it said of them, or None.
+        kept, settled: as in `Signs`; by default of an object that was found again by its looks.
+        note: whether the state may learn from it, as of a frame that is final.
+    """
+    recalled, leaked, known = 1.0, 0.0, 1.0
+    if told is not None:
+        shape = (told.similarity.shape[0], told.similarity.shape[1])
+        cells = F.adaptive_avg_pool2d(as_cells(answer.mask, grid)[None, None], shape)[0, 0]
+        recalled, leaked = agreement_of_memory(told.share[0].float().cpu(), cells)
+        known = known_again(told, cells)
+    return Signs(
+        agrees=min(max(answer.agrees, 0.0), 1.0),
+        predicted=answer.predicted,
+        there=answer.there,
+        kept=kept,
+        changed=change_of_size(answer.mask, list(state.areas)),
+        recalled=recalled,
+        leaked=leaked,
+        settled=settled,
+        known=known,
+        faded=state.faded(known, note=note),
+    )
