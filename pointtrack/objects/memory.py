@@ -183,7 +183,14 @@ class ObjectMemory:
         return replace(told, certain=certain, again=looks.argmax(0), was=values[:given])
 
     def _vote(self, similarity: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(p, m) likenesses to cells of these (m, o) values -> (p, o) what the most alike say, who (p, k), how like, and weights."""
+        """What the remembered cells say that are most alike.
+
+        Args:
+            similarity: (p, m) to the remembered cells. values: (m, o) of these.
+
+        Returns:
+            (p, o) shares; (p, k) how alike those that answer are, which they are, and how much each of them counts.
+        """
         near, which = similarity.topk(min(self.config.top, similarity.shape[1]), dim=1)
         weight = torch.softmax(near * self.config.sharpness, dim=1)
         return torch.einsum("pk,pko->po", weight, values[which]), near, which, weight

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation import cli_calibrate
 from evaluation.masks.calibration import Followed, figures, fit, follow, left_out, said_by, sign_names
 from evaluation.masks.datasets import MaskExample
 from evaluation.masks.images import ask_about, mean_rows, picture_examples
 from pointtrack.datasets.object_images import held_out
+from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.object_state import ObjectState
 from pointtrack.objects.point_engine import PointEngine
@@ -116,6 +118,35 @@ def test_objects_are_followed_and_measured(monkeypatch, told):
     assert all(row.signs is not None and 0.5 < row.said < 1 for row in rows)
     with pytest.raises(ValueError, match="expected mask, a number of clicks"):
         list(follow(PointEngine(TRACKER, segmenter), example, "box"))
+
+
+def test_the_command_follows_with_a_weak_memory_too(monkeypatch, tmp_path, capsys):
+    scene = squares([[(2 + 3 * t, 4 + t) for t in range(8)]])
+    use_exact_tracks(monkeypatch, scene)
+    segmenter, priors = ColourSegmenter(), []
+    segmenter.answers = (1,)
+    truth = Masks(scene.truth, torch.tensor([1]), torch.ones(8, 1))
+    examples = [
+        MaskExample(f"squares/{name}", scene.video, truth, torch.tensor([0]), torch.ones(8, dtype=torch.bool))
+        for name in ("one", "two")
+    ]
+
+    def engine(tracker, segmenter, options):
+        priors.append((options or ObjectOptions()).prior)
+        return PointEngine(tracker, segmenter, options)
+
+    monkeypatch.setattr(cli_calibrate, "load_mask_examples", lambda dataset: iter(examples))
+    monkeypatch.setattr(cli_calibrate, "load_tracker", lambda *_, **__: TRACKER)
+    monkeypatch.setattr(cli_calibrate, "load_segmenter", lambda *_, **__: segmenter)
+    monkeypatch.setattr(cli_calibrate, "PointEngine", engine)
+    strong, weak = tmp_path / "strong.json", tmp_path / "weak.json"
+    cli_calibrate.calibrate_command(told="mask,1-back", out=strong)
+    cli_calibrate.calibrate_command(told="mask", out=weak, weak=True)
+    cli_calibrate.calibrate_command(given=f"{strong},{weak}", judge=True)
+    assert priors[0] == 1 and 0 < priors[1] < 0.1
+    printed = capsys.readouterr().out.splitlines()[-20:]
+    ways = {line.split("|")[1].strip() for line in printed if line.startswith("| ")}
+    assert {"mask", "1-back", "mask-weak", "all"} <= ways
 
 
 def test_held_out_pictures_are_asked_about(tmp_path):
