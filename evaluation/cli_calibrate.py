@@ -16,6 +16,7 @@ from evaluation.tables import check_report, markdown_table, split_names, write_j
 from pointtrack.cli.runner import run_command
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.quality import Signs, quality
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.zoo import load_tracker
 
@@ -78,13 +79,18 @@ def calibrate_command(
 
 
 def _read(path: Path) -> list[Followed]:
-    """Rows of a file of an earlier run. Raises FileNotFoundError where there is none."""
+    """Rows of a file of an earlier run, what is said of them by the weights of today. Raises FileNotFoundError where there is none."""
     if not path.is_file():
         raise FileNotFoundError(f"given: expected a file of this command, found nothing at {path}")
     found = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return [
-        Followed(**{**row, "signs": None if row["signs"] is None else tuple(row["signs"])}) for row in found
-    ]
+    return [_anew(Followed(**row)) for row in found]
+
+
+def _anew(row: Followed) -> Followed:
+    if row.signs is None:
+        return row
+    signs = Signs(*row.signs)
+    return replace(row, signs=signs.row(), said=quality(signs))
 
 
 def _table(rows: list[Followed]) -> str:
@@ -105,7 +111,7 @@ def _table(rows: list[Followed]) -> str:
         lines.append([way, "all, left out", *_shown(figures([rows[i] for i in here], said[here]))])
         told = [rows[i] for i in here]
         lines.append(
-            [way, "all, as it was said", *_shown(figures(told, np.array([row.said for row in told])))]
+            [way, "all, as it is said", *_shown(figures(told, np.array([row.said for row in told])))]
         )
     lines.append(["all", "all, left out", *_shown(figures(rows, said))])
     lines.append(["all", "all, fitted on them", *_shown(figures(rows, said_by(rows, *fit(rows))))])

@@ -20,7 +20,7 @@ from pointtrack.segment.base import Prompt
 
 DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
 # Weights are pulled towards 0 by so much: the six videos are few.
-PULL = 1e-3
+PULL = 1e-4
 # Signs that weights are found for. With the others what is said of videos that were left out gets worse, not better.
 USED = ("predicted", "faded")
 

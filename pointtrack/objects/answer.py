@@ -23,6 +23,9 @@ from pointtrack.types import VISIBLE
 EDGE_PX = 5.0
 # How far the correction of a click reaches that the segmenter did not follow.
 CLICK_REACH_PX = 12.0
+# A click so near to the mask it corrects is on a part of the same object, farther away it is on the object itself; and so far
+# from all clicks is what speaks for the mask. In square roots of its area.
+PART_REACH, CLEAR_OF_CLICKS, INSIDE = 0.5, 0.25, 16
 # How far out of a box an object may reach, in the box's sides.
 BOX_SLACK = 0.08
 
@@ -212,7 +215,8 @@ def answer_prompt(
         segmenter: answers.
         embedding: what the segmenter sees of the frame.
         prompt: points or a box.
-        before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`).
+        before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`). If no click is in
+            it, it is asked for with one that speaks for it.
     """
     # A single click may mean a part, an object or a group; anything more is clear.
     several = len(prompt.points) == 1 and prompt.box is None and before is None
@@ -234,10 +238,11 @@ def answer_prompt_variously(
         several: ask for a part, an object and a group.
         most: answers that are wanted.
     """
+    asked = prompt
     if before is not None:
-        prompt = replace(prompt, mask_logits=segmenter.as_low(before))
-    candidates = segmenter.decode(embedding, prompt, several=several)
-    inside, beside = prompt.points[prompt.labels], prompt.points[~prompt.labels]
+        asked = replace(_spoken_for(prompt, before), mask_logits=segmenter.as_low(before))
+    candidates = segmenter.decode(embedding, asked, several=several)
+    inside, beside = asked.points[asked.labels], asked.points[~asked.labels]
     values = [
         agreement(mask, inside, beside) + float(score)
         for mask, score in zip(candidates.masks.cpu(), candidates.scores, strict=True)
@@ -259,6 +264,29 @@ def answer_prompt_variously(
         score = float(candidates.scores[place].clamp(0, 1)) * bool(mask.any())
         answers.append(ObjectResult(mask, score, score))
     return answers
+
+
+def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
+    """A correction with a click for what is right already, as a segmenter makes little of a mask alone.
+
+    Where a mask came from other frames no click of this one may be in it: a click on a part that is missing would be answered
+    with the part alone, and one beside the object with next to nothing.
+    """
+    if prompt.box is not None or not before.any() or read_mask(before, prompt.points[prompt.labels]).any():
+        return prompt
+    side = float(before.sum()) ** 0.5
+    if prompt.labels.any():
+        away = cv2.distanceTransform((~before).numpy().astype(np.uint8), cv2.DIST_L2, 5)
+        x, y = prompt.points[prompt.labels].round().long().unbind(1)
+        h, w = before.shape
+        if away[y.clamp(0, h - 1).numpy(), x.clamp(0, w - 1).numpy()].min() > PART_REACH * side:
+            return prompt  # far from the mask: the object is there, not here
+    inside = points_inside(before, INSIDE)
+    clear = torch.cdist(inside, prompt.points).amin(1) > CLEAR_OF_CLICKS * side
+    if not clear.any():
+        return prompt
+    points = torch.cat([inside[clear][:1], prompt.points])
+    return replace(prompt, points=points, labels=torch.cat([torch.tensor([True]), prompt.labels]))
 
 
 def around_box(box: Tensor, wh: tuple[int, int]) -> Tensor:

@@ -8,8 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pointtrack as pt
+from pointtrack.objects.answer import answer_prompt
 from pointtrack.objects.corrections import corrected, not_larger
+from pointtrack.segment.base import Prompt
 from pointtrack.zoo import load_tracker
+from tests.support.scenes import ColourSegmenter
 
 H, W = 20, 30
 
@@ -59,6 +62,28 @@ def test_clicks_beside_an_object_never_add_and_others_never_take_away(before, an
     more = corrected(before, answer, *clicked(*((x, y, True) for x, y in clicks)))
     assert not (before & ~more).any() or torch.equal(more, answer)
     assert not (more & ~(before | answer)).any()
+
+
+@pytest.mark.parametrize(
+    ("click", "positive", "spoken_for"),
+    [
+        ((30, 20), True, True),  # a part that is missing: with the body, or it would be answered alone
+        ((30, 12), False, True),  # beside it: nothing else says what the object is
+        ((12, 12), True, False),  # on it
+        ((75, 55), True, False),  # far away: the object is there
+    ],
+)
+def test_a_correction_is_asked_with_a_click_for_what_is_right(click, positive, spoken_for):
+    frame, before = torch.zeros(60, 80, 3, dtype=torch.uint8).numpy(), torch.zeros(60, 80, dtype=torch.bool)
+    before[4:24, 4:24] = True
+    segmenter = ColourSegmenter()
+    answer_prompt(segmenter, segmenter.encode(frame), Prompt([click], [positive]), before)
+    (asked,) = segmenter.prompts
+    assert asked.points[-1].tolist() == list(click) and bool(asked.labels[-1]) is positive
+    assert len(asked.points) == 1 + spoken_for
+    if spoken_for:
+        x, y = asked.points[0].long().tolist()
+        assert before[y, x] and bool(asked.labels[0])
 
 
 def test_not_larger():
