@@ -38,7 +38,7 @@ class MemoryConfig:
         sharpness: factor on likenesses before the soft-max over them.
         place: weight of where a cell lies in the frame, beside what it looks like, which counts 1: objects
             rarely jump, and look-alikes are elsewhere.
-        certain: share of the given frames' own vote, in [0, 1].
+        certain: share of the given frames' own vote, in [0, 1]; with 0 they are not asked by themselves.
     """
 
     recent: int = 2
@@ -81,15 +81,15 @@ class Recollection:
         share: (o, h, w) in [0, 1], how much of what each cell resembles was the object.
         similarity: (h, w) cosine of the looks of each cell and of the remembered cell that is most like it: low
             where the frame shows what was never seen.
-        certain: (o, h, w) as `share`, by the frames that a person gave alone; None where none was given.
-        again: (m,) for every cell of given frames the number h * w of the cell here that looks most like it.
-        was: (m, o) how much of each of these the objects covered.
+        certain: (o, h, w) as `share`, by the frames that a person gave alone; None where none was given, or none is asked.
+        looks: (h * w, m) cosine of the looks of each cell here and each cell of the given frames.
+        was: (m, o) how much of each of the latter the objects covered.
     """
 
     share: Tensor
     similarity: Tensor
     certain: Tensor | None = None
-    again: Tensor | None = None
+    looks: Tensor | None = None
     was: Tensor | None = None
 
 
@@ -172,7 +172,7 @@ class ObjectMemory:
         given = sum(len(cells.keys) for _, cells in self._given)  # they come first
         h, w = features.shape[1:]
         told = Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", h=h))
-        if not given:
+        if not given or not self.config.certain:
             return told
         looks = similarity[:, :given]
         if not anywhere:
@@ -180,7 +180,7 @@ class ObjectMemory:
         certain = rearrange(self._vote(looks, values[:given])[0], "(h w) o -> o h w", h=h)
         if not anywhere:
             told = replace(told, share=torch.lerp(told.share, certain, self.config.certain))
-        return replace(told, certain=certain, again=looks.argmax(0), was=values[:given])
+        return replace(told, certain=certain, looks=looks, was=values[:given])
 
     def _vote(self, similarity: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the remembered cells say that are most alike.

@@ -97,10 +97,10 @@ def known_again(told: Recollection, cells: Tensor) -> float:
         The harmonic mean of two shares: of the mask's cells that look like the given object, and of the given object's cells whose
         look-alike here lies in the mask. 1 where nothing was given.
     """
-    if told.certain is None or told.again is None or told.was is None:
+    if told.certain is None or told.looks is None or told.was is None:
         return 1.0
     cells = cells.to(told.certain)
     here = float((told.certain[0] * cells).sum() / cells.sum().clamp(min=1e-6))
     was = told.was[:, 0]
-    there = float((was * cells.flatten()[told.again]).sum() / was.sum().clamp(min=1e-6))
+    there = float((was * cells.flatten()[told.looks.argmax(0)]).sum() / was.sum().clamp(min=1e-6))
     return 2 * here * there / max(here + there, 1e-6)

@@ -8,7 +8,7 @@ from pointtrack.objects.memory_only import KnownMask, propagate_masks, tracker_f
 from pointtrack.types import Video
 from tests.support.scenes import WH, squares
 
-LOOKS_ONLY = MemoryConfig(recent=1, working=1, place=0.0)
+LOOKS_ONLY = MemoryConfig(recent=1, working=1, place=0.0, certain=0.0)
 
 
 def world(seed: int = 0, c: int = 16, h: int = 6, w: int = 8) -> torch.Tensor:
@@ -69,8 +69,9 @@ def test_cells_of_what_was_given_are_found_again_by_looks():
     memory = ObjectMemory(1)
     memory.add(0, world(), half(), given=True)
     told = memory.read(world().roll(3, dims=2))
-    assert told.again is not None and told.was is not None
-    row, column = told.again // 8, told.again % 8
+    assert told.looks is not None and told.was is not None
+    again = told.looks.argmax(0)
+    row, column = again // 8, again % 8
     assert torch.equal(column, (torch.arange(48) % 8 + 3) % 8) and torch.equal(row, torch.arange(48) // 8)
     assert torch.equal(told.was[:, 0], half().flatten())
     nothing = ObjectMemory(1)
