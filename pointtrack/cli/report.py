@@ -126,8 +126,7 @@ def track_flat(
         print(f"growing   {spilled}", flush=True)
         before = frames_done(spilled) if resume else 0
         total = frames_both_ways(network, queries, options, count)
-        total = None if total is None else total - before
-    with VideoSink(target, source, style) as video, Bar(total) as bar:
+    with VideoSink(target, source, style) as video, _bar(total, before) as bar:
         sinks: list[Sink] = [CallSink(tally.add), video]
         smoothed = target.with_name(f"{target.stem}_smooth.tracks")
         if radius:
@@ -153,6 +152,11 @@ def track_flat(
     return saved
 
 
+def _bar(total: int | None, before: int) -> Bar:
+    """Of so many frames, some of which an earlier run has done."""
+    return Bar(None if total is None else total - before)
+
+
 def track_flat_sparsely(
     opened: Opener,
     network: PointTracker,
@@ -172,7 +176,7 @@ def track_flat_sparsely(
         print_estimate(network, queries, wh, count, options, flat=True)
         print(f"growing   {spilled}", flush=True)
         before = frames_done(spilled) if resume else 0
-    with Bar(None if count is None else count - before) as bar:
+    with _bar(frames_both_ways(network, thinned.queries, options, count), before) as bar:
         kept = track_file(
             network, thinned, thinned.queries, spilled, replace(options, smooth=0),
             resume=resume, progress=bar.update,

@@ -25,7 +25,8 @@ EDGE_PX = 5.0
 CLICK_REACH_PX = 12.0
 # A click so near to the mask it corrects is on a part of the same object, farther away it is on the object itself; and so far
 # from all clicks is what speaks for the mask. In square roots of its area.
-PART_REACH, CLEAR_OF_CLICKS, INSIDE = 0.5, 0.25, 16
+PART_REACH, CLEAR_OF_CLICKS = 0.5, 0.25
+SPEAKERS = 16  # points of the mask among which one is clear of the clicks
 # How far out of a box an object may reach, in the box's sides.
 BOX_SLACK = 0.08
 
@@ -281,7 +282,7 @@ def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
         h, w = before.shape
         if away[y.clamp(0, h - 1).numpy(), x.clamp(0, w - 1).numpy()].min() > PART_REACH * side:
             return prompt  # far from the mask: the object is there, not here
-    inside = points_inside(before, INSIDE)
+    inside = points_inside(before, SPEAKERS)
     clear = torch.cdist(inside, prompt.points).amin(1) > CLEAR_OF_CLICKS * side
     if not clear.any():
         return prompt

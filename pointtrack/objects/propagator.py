@@ -250,7 +250,13 @@ class ObjectPropagator:
 
         None where there is no place of which clearly more is. Only what was given is asked: the rest of the memory has gone over too.
         """
-        if signs.faded <= self.config.faded or told is None or told.certain is None:
+        # Features of a segmenter do not tell objects apart well enough to find one again.
+        if (
+            self.appearance is None
+            or signs.faded <= self.config.faded
+            or told is None
+            or told.certain is None
+        ):
             return None
         certain = replace(told, share=told.certain)
         answer = find_again(self.segmenter, embedding, grid, certain, self.config)
