@@ -31,6 +31,8 @@ class EncoderConfig:
         trunk_narrow: channels that its maps at strides 16 and 32 are narrowed to; 0 for as they are.
         weights: of the encoder's features and of each of the trunk's maps, finest first, in the cosine of the joint ones,
             which tells what a thing is; empty where all weigh the same.
+        joint_channels: of the joint features where they are learnt (`models/joint_head.py`) and not put side by side by
+            `weights`; 0 for side by side.
     """
 
     stem_channels: int = 32
@@ -45,6 +47,7 @@ class EncoderConfig:
     trunk_blocks: int = 0
     trunk_narrow: int = 0
     weights: tuple[float, ...] = ()
+    joint_channels: int = 0
 
 
 @dataclass(frozen=True)

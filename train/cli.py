@@ -19,7 +19,8 @@ from pointtrack.models.point_tracker import PointTracker, check_kind
 from pointtrack.segment.small import SmallSegmenter
 from pointtrack.segment.small_network import SegmenterConfig
 from train.data.agreed import AgreedClips
-from train.data.clips import FolderClips, MixedClips
+from train.data.ahead import Ahead
+from train.data.clips import FolderClips, MixedClips, from_second
 from train.data.parts import ClipParts
 from train.data.pictures import Pictures
 from train.data.segments import Picture, SegmentImages, read_outlined, read_photos, weighted_folders
@@ -54,6 +55,7 @@ def train_command(
     labels: str | None = None,
     labels_share: float = 0.25,
     spoil: SpoilConfig | None = None,
+    match_weight: float = 0.0,
     encoder: EncoderConfig | None = None,
     pictures: str | None = None,
 ) -> None:
@@ -83,6 +85,8 @@ def train_command(
             (task tracking).
         labels_share: share of the batches that come from them.
         spoil: what is done to first guesses, so that refinement learns to mend them (task tracking); nothing by default.
+        match_weight: of the loss by which joint features learn to tell points apart beside it (task tracking, with
+            train_encoder and a tracker of `python -m train.trunk_weights --learnt`).
         encoder: sizes of the encoder that takes the place of the one that teaches it (task distilling).
         pictures: comma-separated folders of photographs to learn from (task distilling).
 
@@ -116,15 +120,16 @@ def train_command(
     check_kind(model, "init")
     bank, held_out_bank = texture_banks(textures)
     # A GPU makes its own clips; otherwise workers do, on the CPU.
-    device = "cpu" if loop.workers else fabric.device
+    device = fabric.device if fabric.device.type != "cpu" else "cpu"
     source: Dataset = SyntheticClips(bank.to(device), scene, batch, loop.seed)
+    # What is read from a disk comes from workers there too.
+    readers = loop.workers if device != "cpu" and fabric.world_size == 1 else 0
     if clips is not None:
-        source = MixedClips(
-            source, FolderClips(_folders(clips), scene, batch, loop.seed), clips_share, loop.seed
-        )
+        recorded = FolderClips(_folders(clips), scene, batch, loop.seed)
+        source = _mixed(source, recorded, clips_share, loop.seed, readers)
     if labels is not None:
         own = AgreedClips(_folders(labels), scene, batch, loop.seed)
-        source = MixedClips(source, own, labels_share, loop.seed + 1)
+        source = _mixed(source, own, labels_share, loop.seed + 1, readers)
     source = ClipParts(source, parts)
     held_out = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
     batches = [held_out[i] for i in range(HELD_OUT)]
@@ -137,8 +142,24 @@ def train_command(
     elif task == "matching":
         learnt = MatchingTask(model, batches)
     else:
-        learnt = TrackingTask(model, batches, freeze_encoder=not train_encoder, spoil=spoil or AS_GUESSED)
-    run(learnt, source, loop, out, fabric)
+        learnt = TrackingTask(
+            model,
+            batches,
+            freeze_encoder=not train_encoder,
+            spoil=spoil or AS_GUESSED,
+            match_weight=match_weight,
+        )
+    made_here = device != "cpu" and task != "distilling"
+    run(learnt, source, replace(loop, workers=0) if made_here else loop, out, fabric)
+
+
+def _mixed(first: Dataset, second: Dataset, share: float, seed: int, readers: int) -> Dataset:
+    """Batches of two sources, those of the second made ahead of time by so many processes."""
+
+    def due(index: int) -> bool:
+        return from_second(share, seed, index)
+
+    return MixedClips(first, Ahead(second, due, readers), share, seed)
 
 
 def _folders(names: str) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import cast
@@ -51,6 +52,9 @@ TRUNKS: dict[int, tuple[EncoderConfig, InitializationConfig]] = {
         ),
     ),
 }
+
+# Joint features that are learnt: channels that each part begins with, the encoder's first, and how much it counts.
+LEARNT = ((40, 4.0), (8, 1.0), (16, 1.0), (40, 2.0), (24, 1.0))
 
 
 def read_package() -> dict[str, Tensor]:
@@ -111,21 +115,14 @@ def narrowing(trunk: Trunk, pictures: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: no photographs.
     """
-    files = picture_files(pictures)
-    picked = files[:: max(1, len(files) // PICTURES)][:PICTURES]
     seen: dict[int, Tensor] = {}
-    for file in picked:
-        image = read_picture(file)
-        side = PICTURE_SIDE / max(image.shape[:2])
-        image = cv2.resize(image, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
-        frame = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    for frame in _photographs(pictures):
         for stride, x in zip(trunk.strides, trunk.maps(trunk.seen(frame)[0]), strict=True):
             cells = unit(x - x.mean((2, 3), keepdim=True))[0].flatten(1).double()
             seen[stride] = seen.get(stride, torch.zeros(())) + cells @ cells.T
     state = {}
     for name, layer in trunk.narrow.items():
-        _, axes = torch.linalg.eigh(seen[int(name)])
-        weight = axes[:, -len(cast(nn.Conv2d, layer).weight) :].T.float()
+        weight = _axes(seen[int(name)], len(cast(nn.Conv2d, layer).weight))
         state[f"narrow.{name}.weight"] = weight[..., None, None].contiguous()
     return state
 
@@ -160,7 +157,74 @@ def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = 
     return joint.eval().requires_grad_(False)
 
 
-def trunk_command(tracker: Path, out: Path, stride: int = 16, pictures: Path | None = None) -> None:
+def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
+    """A tracker whose joint features can be learnt, and which begin about as those of the trunk's stride 32 side by side.
+
+    Every part begins along the axes on which its cells of photographs differ most, in the shares of LEARNT.
+
+    Args:
+        tracker: with a trunk or without.
+        pictures: folder with photographs.
+
+    Raises:
+        ValueError: no photographs.
+    """
+    wanted = replace(
+        tracker.config.encoder,
+        trunk_stride=32,
+        trunk_scale=2 / 3,
+        trunk_blocks=2,
+        trunk_narrow=0,
+        weights=(),
+        joint_channels=sum(room for room, _ in LEARNT),
+    )
+    joint = PointTracker(replace(tracker.config, encoder=wanted, initialization=TRUNKS[16][1]))
+    own = {name: x for name, x in tracker.state_dict().items() if not name.startswith("trunk.")}
+    joint.load_state_dict({**joint.state_dict(), **own})
+    joint.trunk.load_state_dict(trunk_state(read_package(), 32, wanted.trunk_blocks))
+    assert joint.joint_head is not None
+    total = sum(weight for _, weight in LEARNT)
+    axes = [
+        (weight / total) ** 0.5 * _axes(covered, room)
+        for covered, (room, weight) in zip(_covered(joint, pictures), LEARNT, strict=True)
+    ]
+    joint.joint_head.begin_as(axes)
+    return joint.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _covered(tracker: PointTracker, pictures: Path) -> list[Tensor]:
+    """(c, c) sums of products of the channels of every part, the encoder's first, over cells of photographs."""
+    sums: list[Tensor] = []
+    for frame in _photographs(pictures):
+        h, w = (side - side % 32 for side in frame.shape[-2:])
+        frame = frame[..., :h, :w]
+        parts = [tracker.encoder(frame), *tracker.trunk.compared(frame)[0]]
+        cells = [x[0].flatten(1).double() for x in parts]
+        products = [x @ x.T for x in cells]
+        sums = [one + other for one, other in zip(sums, products, strict=True)] if sums else products
+    return sums
+
+
+def _axes(covered: Tensor, count: int) -> Tensor:
+    """(c, c) -> (count, c) the axes along which cells differ most, the first of them first."""
+    _, axes = torch.linalg.eigh(covered)
+    return axes[:, -count:].T.flip(0).float().contiguous()
+
+
+def _photographs(folder: Path) -> Iterator[Tensor]:
+    """PICTURES photographs of a folder, (1, 3, h, w) RGB 0..255 each. Raises ValueError if there are none."""
+    files = picture_files(folder)
+    for file in files[:: max(1, len(files) // PICTURES)][:PICTURES]:
+        image = read_picture(file)
+        side = PICTURE_SIDE / max(image.shape[:2])
+        image = cv2.resize(image, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
+        yield torch.from_numpy(image).permute(2, 0, 1)[None].float()
+
+
+def trunk_command(
+    tracker: Path, out: Path, stride: int = 16, pictures: Path | None = None, learnt: bool = False
+) -> None:
     """Write a tracker's weights with those of the trunk beside them.
 
     Args:
@@ -168,13 +232,19 @@ def trunk_command(tracker: Path, out: Path, stride: int = 16, pictures: Path | N
         out: file for the result, in float16.
         stride: of the trunk's coarsest map: 16, as the tracker that ships has it, or 32, which sees more of what is around.
         pictures: folder with photographs, by which the maps of stride 32 are narrowed.
+        learnt: joint features that can be learnt (`pointtrack train tracking --match-weight`) from the trunk's stride 32,
+            beginning along the axes on which the photographs differ.
 
     Raises:
         ImportError: the package of the weights is not installed.
         ValueError: another stride; no photographs where they are needed.
     """
     check_outputs([tracker], [out])
-    save_checkpoint(out, with_trunk(load_checkpoint(tracker), stride, pictures))
+    loaded = load_checkpoint(tracker)
+    if learnt and pictures is None:
+        raise ValueError("pictures: expected a folder with photographs for joint features to learn, got none")
+    made = with_head(loaded, cast(Path, pictures)) if learnt else with_trunk(loaded, stride, pictures)
+    save_checkpoint(out, made)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -147,7 +147,7 @@ class PatchCorrelation(nn.Module):
             (b, t, n, levels * channels), and per level (b, t, n, p, 1) the products with the middle of the support.
         """
         digests, middles = [], []
-        for points in _groups(cells):
+        for points in groups(cells):
             products = self.products(pyramid, [x[:, points] for x in support], cells[:, :, points])
             digests.append(self(products))
             # Copies: a view would keep the products of all groups until the last one is done.
@@ -203,7 +203,7 @@ class FeatureCorrelation(nn.Module):
         """
         parts = [
             self.products(pyramid, [support[0][:, :, points]], cells[:, :, points])
-            for points in _groups(cells)
+            for points in groups(cells)
         ]
         products = [torch.cat(x, dim=2) for x in zip(*parts, strict=True)]
         return self(products), [x[..., None] for x in products]
@@ -215,7 +215,7 @@ CORRELATIONS: dict[str, type[PatchCorrelation] | type[FeatureCorrelation]] = {
 }
 
 
-def _groups(cells: Tensor) -> list[slice]:
+def groups(cells: Tensor) -> list[slice]:
     """Points of (b, t, n, 2) positions that are compared together."""
     b, t, n, _ = cells.shape
     if torch.is_grad_enabled() or torch.compiler.is_compiling():

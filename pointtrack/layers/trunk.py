@@ -156,8 +156,11 @@ class Trunk(nn.Module):
         ]  # as the encoder does, for the cache
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
-    def _beside_each_other(self, frames: Tensor) -> Tensor:
-        h, w = frames.shape[-2:]
+    def compared(self, frames: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
+        """The maps as cells are compared by them, centred and of unit length, and the cells (h, w) they are brought to.
+
+        (b, 3, h, w) float RGB 0..255 -> (b, c, h_i, w_i) per map, finest first, of what `seen` makes of the frames.
+        """
         seen, wide = self.seen(frames)
         parts = []
         for stride, x in zip(self.strides, self.maps(seen), strict=True):
@@ -165,9 +168,16 @@ class Trunk(nn.Module):
             x = x - x.mean((2, 3), keepdim=True)
             if str(stride) in self.narrow:
                 x = self.narrow[str(stride)](x)
-            x = unit(x)
-            x = F.interpolate(x, size=wide, mode="bilinear", align_corners=False)
-            parts.append(x[..., : h // CELL, : w // CELL])
+            parts.append(unit(x))
+        return parts, wide
+
+    def _beside_each_other(self, frames: Tensor) -> Tensor:
+        h, w = frames.shape[-2:]
+        parts, wide = self.compared(frames)
+        parts = [
+            F.interpolate(x, size=wide, mode="bilinear", align_corners=False)[..., : h // CELL, : w // CELL]
+            for x in parts
+        ]
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return torch.cat([unit(x) for x in parts], dim=1)
         # Channels last, as the maps are, and written where they stay, which a CPU is faster with.

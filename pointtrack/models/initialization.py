@@ -20,7 +20,7 @@ from pointtrack.layers.correlation import read_block, read_patch
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
 ROWS = 1024  # points whose neighbours are weighed at a time: of all at once it would be gigabytes
-AT_ONCE = 16  # points whose search areas are read at a time: those of many would not stay in the cache
+AT_ONCE = 16  # points whose search areas a CPU reads at a time: those of many would not stay in its cache
 SNAP = 4  # cells around where its neighbours lead a point, in which it is looked for
 SMALLEST = 1e-6  # length that a template is divided by
 COMPANY = 0.5  # weight of its neighbours, in neighbours at its own place, without which a point does not move as they do
@@ -246,7 +246,8 @@ def _best_near(
         which: (b, n) the frame that each point is looked for on.
         far: what a squared cell of distance costs.
     """
-    parts = zip(*(x.split(AT_ONCE, dim=1) for x in (which, around.round(), template)), strict=True)
+    at_once = AT_ONCE if around.device.type == "cpu" else around.shape[1]
+    parts = zip(*(x.split(at_once, dim=1) for x in (which, around.round(), template)), strict=True)
     product = torch.cat(
         [
             torch.einsum("bnxyc,bnc->bnxy", read_block(level, on, at, radius).cells.float(), looked_for)

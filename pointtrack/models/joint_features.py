@@ -35,10 +35,16 @@ class JointWeights:
     """How much each part counts; numbers only, as networks are made before there is memory for their tensors.
 
     Raises:
-        ValueError: weights that are not one per part, are negative, or all zero; a part that tells places but not things.
+        ValueError: weights that are not one per part, are negative, or all zero; a part that tells places but not things;
+            weights for the exact place where joint features are learnt, and have no parts any more.
     """
 
     def __init__(self, config: TrackerConfig):
+        if config.encoder.joint_channels and config.initialization.exact_weights:
+            raise ValueError(
+                "exact_weights: expected none with joint features that are learnt (joint_channels), "
+                f"got {config.initialization.exact_weights}"
+            )
         self.channels = part_channels(config.encoder)
         self.what = _shares("weights", config.encoder.weights or (1.0,) * len(self.channels), self.channels)
         exact = config.initialization.exact_weights

@@ -24,6 +24,7 @@ from pointtrack.layers.encoder import Encoder, build_pyramid
 from pointtrack.layers.precision import narrow
 from pointtrack.models.initialization import Neighbours, Search, match_through, repeat_last
 from pointtrack.models.joint_features import JointWeights, build_trunk
+from pointtrack.models.joint_head import JointHead, JointLook, joint_maps
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
 from pointtrack.models.tracking_network import TrackingNetwork
@@ -47,12 +48,14 @@ class PointTracker(TrackingNetwork):
         self.config = config
         self.filler: Tensor | None = None  # (b, n) bool, see `hiding`
         self.encoder = Encoder(config.encoder)
+        self.joint_head = JointHead(config.encoder) if config.encoder.joint_channels else None
         if config.encoder.trunk_stride:
             self.trunk = build_trunk(config.encoder)
             self.joint = JointWeights(config)
         self.correlation: PatchCorrelation | FeatureCorrelation = CORRELATIONS[config.correlation.kind](
             config.correlation
         )
+        self.joint_look = JointLook(self.correlation.width) if config.encoder.joint_channels else None
         self.tokens = Tokens(config, self.correlation.width)
         self.updater = Updater(config.transformer, self.tokens.width)
         levels, channels, width = config.correlation.levels, config.encoder.channels, config.transformer.width
@@ -91,7 +94,10 @@ class PointTracker(TrackingNetwork):
     @property
     def appearance_channels(self) -> int:
         """Channels of the features that tell what things are."""
-        return self.config.encoder.channels + (self.trunk.channels if self.looks_through_trunk else 0)
+        encoder = self.config.encoder
+        if encoder.joint_channels:
+            return encoder.joint_channels
+        return encoder.channels + (self.trunk.channels if self.looks_through_trunk else 0)
 
     def appearance_level(self, stride: int) -> int:
         """Which level to `read_level` for what things are, at a stride of 4, 8, 16 ...
@@ -124,20 +130,39 @@ class PointTracker(TrackingNetwork):
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
         with narrow(pixels.device, self.inference.narrow):
             features = self.encoder(pixels)
-            context = self.trunk(pixels).float() if self.looks_through_trunk else None
+            joint = self._joint(pixels, features) if self.looks_through_trunk else None
         pyramid = build_pyramid(features, self.config.correlation.levels)
         if self.inference.narrow and pixels.device.type == "cpu":
             pyramid = [x.bfloat16() for x in pyramid]
         maps = [channels_last(x, len(frames)) for x in pyramid]
-        if context is not None:
-            # Half the memory: of so many channels it is most of what a frame leaves behind, and cosines need no more.
-            # Nothing learns through a first guess. All parts are of unit length, so this is too.
-            own, context = (channels_last(x, len(frames)).half() for x in (features.detach(), context))
-            parts = [own, *context.split(self.joint.channels[1:], dim=-1)]
-            with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it knows no float16
-                scaled = [part * scale for part, scale in zip(parts, self.joint.scales(), strict=True)]
-                maps.append(torch.cat(scaled, dim=-1))
+        if joint is not None:
+            maps.append(rearrange(joint, "(b t) h w c -> b t h w c", b=len(frames)))
         return maps
+
+    def _joint(self, pixels: Tensor, features: Tensor) -> Tensor:
+        """(b, 3, h, w) frames and what the encoder says of them -> (b, h / 4, w / 4, c) joint features of unit length.
+
+        In float16, but while they learn: of so many channels they are most of what a frame leaves behind, and cosines
+        need no more.
+        """
+        if self.joint_head is not None:
+            if torch.is_grad_enabled() or pixels.device.type != "cpu":
+                joint = self.joint_head(features, *self.trunk.compared(pixels))
+                joint = joint if joint.requires_grad else joint.half()
+                return rearrange(joint, "b c h w -> b h w c").contiguous()
+            # One by one, as the encoder does, for the cache.
+            parts = zip(pixels.split(1), features.split(1), strict=True)
+            each = [self.joint_head(own, *self.trunk.compared(frame)) for frame, own in parts]
+            return torch.cat([rearrange(x, "b c h w -> b h w c").half().contiguous() for x in each])
+        # Side by side nothing learns through a first guess.
+        own, context = (
+            rearrange(x, "b c h w -> b h w c").half().contiguous()
+            for x in (features.detach(), self.trunk(pixels).float())
+        )
+        beside = [own, *context.split(self.joint.channels[1:], dim=-1)]
+        with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it knows no float16
+            scaled = [part * scale for part, scale in zip(beside, self.joint.scales(), strict=True)]
+            return torch.cat(scaled, dim=-1)
 
     @property
     def shares_batch(self) -> bool:
@@ -209,7 +234,8 @@ class PointTracker(TrackingNetwork):
         """
         estimate, latest = self.first_guess(pyramid, queries, state)
         shared = 0 if state is None else state.overlap.xy.shape[1]
-        window = Window(pyramid, queries, estimate.xy[:, 0].detach(), shared)
+        looked_at = joint_maps(pyramid[self.appearance_level(CELL)]) if self.joint_look is not None else []
+        window = Window(pyramid, queries, estimate.xy[:, 0].detach(), shared, looked_at)
         support = self.correlation.begin(queries.templates.support, window.frames)
         estimates = [estimate]
         for _ in range(self.config.window.iterations):
@@ -268,6 +294,9 @@ class PointTracker(TrackingNetwork):
         cells = now.xy / CELL
         with narrow(cells.device, self.inference.narrow):
             compared, middles = self.correlation.compare(window.pyramid, support, cells)
+            if self.joint_look is not None:
+                looks = window.queries.templates.feature
+                compared = compared + self.joint_look(window.joint, looks, cells).to(compared)
         view = View(window, now, compared.float())
         if self.renews_features:
             view.feature = support[0]

@@ -72,12 +72,14 @@ class Window:
         queries: the n points.
         begin: (b, n, 2) pixels, where the first guess puts the points on the first frame.
         shared: the first so many frames were tracked by the window before.
+        joint: maps of joint features that refinement looks at; none where it looks at none.
     """
 
     pyramid: list[Tensor]
     queries: WindowQueries
     begin: Tensor
     shared: int
+    joint: list[Tensor]
 
     @property
     def frames(self) -> int:

@@ -122,7 +122,9 @@ class OnnxTracker(PointTracker):
         given = {f"features_{i}": _as_long(level, frames) for i, level in enumerate(window.pyramid)}
         for i, x in enumerate(support):
             given[f"support_{i}"] = _filled(_as_long(x, frames) if self.renews_features else x, axis, points)
+        given |= {f"joint_{i}": _as_long(x, frames) for i, x in enumerate(window.joint)}
         given |= {
+            "looks": _filled(window.queries.templates.feature, 1, points),
             "query_frame": _filled(window.queries.frame, 1, points),
             "query_xy": _filled(window.queries.xy, 1, points),
             "begin_xy": _filled(window.begin, 1, points),

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.joint_head import joint_maps
+from pointtrack.models.point_tracker import CELL, PointTracker
 from pointtrack.models.tokens import PARTS, Tokens, View
 from pointtrack.models.window import Estimate, Templates, Window, WindowQueries
 
@@ -70,12 +71,14 @@ class RefineStep(nn.Module):
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """What `names` names -> xy (1, t, n, 2), both logits (1, t, n), and the support if rounds renew it."""
         given = dict(zip(self.names, tensors, strict=True))
-        unread = Templates([], given["query_xy"])  # a round is given their support apart
+        # A round is given their support apart, and reads their looks where it looks at joint features.
+        looks = Templates([], given.get("looks", given["query_xy"]))
         window = PaddedWindow(
             pyramid=[x for name, x in given.items() if name.startswith("features")],
-            queries=WindowQueries(given["query_frame"], given["query_xy"], unread),
+            queries=WindowQueries(given["query_frame"], given["query_xy"], looks),
             begin=given["begin_xy"],
             shared=given["shared"],  # type: ignore[arg-type]  # a number in a tensor; it is only compared
+            joint=[x for name, x in given.items() if name.startswith("joint")],
             hidden=given["hidden"],
             present=given["present"],
         )
@@ -147,11 +150,15 @@ def refine_inputs(tracker: PointTracker, pyramid: list[Tensor], points: int) -> 
     frame, xy = torch.zeros(1, points, dtype=torch.int64), torch.zeros(1, points, 2)
     frames = pyramid[0].shape[1]
     logit = torch.zeros(1, frames, points)
-    support = tracker.correlation.begin(tracker.remember(pyramid, frame, xy).support, frames)
+    templates = tracker.remember(pyramid, frame, xy)
+    support = tracker.correlation.begin(templates.support, frames)
+    joint = joint_maps(pyramid[tracker.appearance_level(CELL)]) if tracker.joint_look is not None else []
     return {
-        # Joint features behind the levels are for what comes between the graphs.
+        # Joint features behind the levels are for what comes between the graphs, and for what of them is looked at.
         **{f"features_{i}": level for i, level in enumerate(pyramid[: tracker.config.correlation.levels])},
         **{f"support_{i}": x for i, x in enumerate(support)},
+        **{f"joint_{i}": x for i, x in enumerate(joint)},
+        **({"looks": templates.feature} if joint else {}),
         "query_frame": frame,
         "query_xy": xy,
         "begin_xy": xy.clone(),

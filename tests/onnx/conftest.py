@@ -38,14 +38,19 @@ class Exported:
 
 
 def small_config(kind: str) -> TrackerConfig:
-    """Our own tracker, also with a trunk ("joint"), or a published one with every part there, and all of it small."""
+    """Our own tracker, also with a trunk ("joint", "learnt" with joint features that learn), or a published one, all small."""
     encoder = EncoderConfig(stem_channels=8, stage_channels=(8, 12, 16), blocks_per_stage=1, channels=16)
     transformer = TransformerConfig(width=16, heads=2, depth=1, proxies=4)
-    if kind in ("ours", "joint"):
+    if kind in ("ours", "joint", "learnt"):
         return TrackerConfig(
             name=kind,
             input_wh=WH,
-            encoder=replace(encoder, trunk_stride=16 if kind == "joint" else 0, trunk_scale=2 / 3),
+            encoder=replace(
+                encoder,
+                trunk_stride=0 if kind == "ours" else 16,
+                trunk_scale=2 / 3,
+                joint_channels=24 if kind == "learnt" else 0,
+            ),
             correlation=CorrelationConfig(levels=2, radius=2, support_radius=1, hidden=16, channels=8),
             transformer=transformer,
             window=WindowConfig(length=8, step=4, iterations=2, search_radius=3),
@@ -73,6 +78,8 @@ def small_tracker(kind: str) -> PointTracker:
         tracker = PointTracker(small_config(kind))
         nn.init.normal_(tracker.head.weight, std=0.02)
         nn.init.normal_(tracker.head.bias, std=0.02)
+        if tracker.joint_look is not None:
+            nn.init.normal_(tracker.joint_look.fc2.weight, std=0.02)
     if "drift" in tracker.config.tokens.parts:
         # Its waves of high frequency amplify rounding: random weights must not listen to them (as in `tests/regression.py`).
         frequency = torch.arange(WAVES) * (1000 / WAVES)

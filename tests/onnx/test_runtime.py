@@ -40,8 +40,9 @@ def test_tracks_are_those_of_torch(ours, clip, requested, frames, helpers):
     assert_alike(tracks[1], tracks[0])
 
 
-def test_joint_features_come_out_of_the_graph(exported, clip, requested):
-    one = exported("joint")
+@pytest.mark.parametrize("kind", ["joint", "learnt"])
+def test_joint_features_come_out_of_the_graph(exported, clip, requested, kind):
+    one = exported(kind)
     graphs = OnnxTracker(one.folder, threads=1)
     frames = torch.from_numpy(clip(2).frames).movedim(-1, 1)[None]
     with torch.inference_mode():

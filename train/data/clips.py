@@ -171,9 +171,13 @@ class MixedClips(Dataset):
         self.first, self.second, self.share, self.seed = first, second, share, seed
 
     def __getitem__(self, index: int) -> ClipBatch:
-        from_second = np.random.default_rng([self.seed, index, 1]).random() < self.share
-        batch: ClipBatch = (self.second if from_second else self.first)[index]
+        batch: ClipBatch = (self.second if from_second(self.share, self.seed, index) else self.first)[index]
         return batch
+
+
+def from_second(share: float, seed: int, index: int) -> bool:
+    """Whether the batch of a number is one of the share of the second of two sources."""
+    return bool(np.random.default_rng([seed, index, 1]).random() < share)
 
 
 def known_points(tracks: TrueTracks, order: np.ndarray) -> TrueTracks:

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from einops import rearrange
+from torch import Tensor, nn
 
 from evaluation.points.metrics import evaluated_frames, tapvid_metrics, to_metric_pixels
 from pointtrack.models.checkpoint import save_checkpoint
-from pointtrack.models.point_tracker import PointTracker
+from pointtrack.models.point_tracker import CELL, PointTracker
 from pointtrack.models.window import Estimate
 from pointtrack.models.window_loop import WindowLoop
 from pointtrack.types import Queries, Tracks, Video
@@ -22,6 +23,7 @@ from train.checkpointing import recomputed
 from train.data.agreed import AgreedBatch
 from train.data.batch import ClipBatch
 from train.loop import Task
+from train.losses import matching_loss
 from train.tasks.spoiling import AS_GUESSED, SpoilConfig, spoilt
 
 ROUND_DECAY = 0.8  # weight of each round of refinement compared with the next
@@ -127,6 +129,11 @@ class TrackingTask(Task):
         windows: (length, step) choices for the windows, one drawn per batch.
         freeze_encoder: leave the encoder as it is.
         spoil: what is done to first guesses, so that refinement learns to mend them.
+        match_weight: of the loss by which what tells points apart is learnt beside it (`train/losses.py`), through the joint
+            features of a tracker that learns them; 0 for none.
+
+    Raises:
+        ValueError: something to match by of an encoder that does not learn, or of a tracker without such joint features.
     """
 
     def __init__(
@@ -136,14 +143,25 @@ class TrackingTask(Task):
         windows: tuple[tuple[int, int], ...] = ((16, 8), (12, 8)),
         freeze_encoder: bool = True,
         spoil: SpoilConfig = AS_GUESSED,
+        match_weight: float = 0.0,
     ):
         super().__init__()
+        if match_weight and (freeze_encoder or tracker.joint_head is None):
+            raise ValueError(
+                "match_weight: expected an encoder that learns and a tracker whose joint features are learnt, got "
+                + ("a frozen encoder" if freeze_encoder else "joint features side by side")
+            )
+        self.match_weight = match_weight
         self.tracker = tracker.requires_grad_(True)
         self.tracker.encoder.requires_grad_(not freeze_encoder)
         self.tracker.match_sharpness.requires_grad_(False)
         if tracker.looks_through_trunk:
             # Synthetic clips teach texture, and wash out what the trunk knows of things.
             self.tracker.trunk.requires_grad_(False)
+        if tracker.joint_head is not None:
+            tracker.joint_head.requires_grad_(match_weight > 0)
+            self.log_match = nn.Parameter(tracker.match_sharpness.detach().log()[None].clone())
+            self.log_match.requires_grad_(match_weight > 0)
         self.held_out, self.windows, self.freeze_encoder = held_out, windows, freeze_encoder
         self.spoil = spoil
         self._latest: tuple[Tensor | None, list[Tensor]] = (None, [])
@@ -153,6 +171,9 @@ class TrackingTask(Task):
         # The choice follows from the batch itself, so that a run that goes on after a stop stays the same.
         choice = int(batch.query_frame.sum()) % len(self.windows)
         pyramid = self._encoded(batch.frames) if self.freeze_encoder else None
+        if self.match_weight:
+            with recomputed(self.tracker, self.recompute):
+                pyramid = self.tracker.encode(batch.frames)
         windows = track_windows(
             self.tracker,
             batch,
@@ -161,9 +182,17 @@ class TrackingTask(Task):
             recompute=self.recompute,
             spoil=self.spoil,
         )
-        return (
+        loss, figures = (
             agreed_loss(windows, batch) if isinstance(batch, AgreedBatch) else tracking_loss(windows, batch)
         )
+        if not self.match_weight:
+            return loss, figures
+        assert pyramid is not None
+        joint = rearrange(pyramid[self.tracker.appearance_level(CELL)], "b t h w c -> b t c h w")
+        matched, hits = matching_loss([joint], batch, self.log_match.exp())
+        kind = "agreed_" if isinstance(batch, AgreedBatch) else ""
+        figures |= {f"{kind}matched": matched, f"{kind}hits": hits}
+        return loss + self.match_weight * matched, figures
 
     def _encoded(self, frames: Tensor) -> list[Tensor]:
         """The pyramid by a frozen encoder, kept for as long as the same frames come again (see `ClipParts`)."""
@@ -193,7 +222,10 @@ class TrackingTask(Task):
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
     def save(self, path: Path) -> None:
-        """The tracker."""
+        """The tracker, with the sharpness that matching learnt."""
+        if self.match_weight:
+            with torch.no_grad():
+                self.tracker.match_sharpness.copy_(self.log_match[0].exp())
         save_checkpoint(path, self.tracker)
 
 

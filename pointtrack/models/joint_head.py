@@ -1,0 +1,160 @@
+"""Joint features that are learnt: what the trunk knows of things and what the encoder knows of places, as one feature.
+
+Side by side (`joint_features.py`) every part has one weight for all it says. Here the coarse maps are led down to the fine
+ones, each is told what lies around it, and training decides which of their channels tell points apart. Fewer channels
+come out than went in, so that comparing them is cheaper too.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointtrack.config import EncoderConfig
+from pointtrack.layers.correlation import averaged, blend, every_frame, groups, read_block
+from pointtrack.layers.linear import linear
+from pointtrack.layers.trunk import kept_channels, unit
+
+MIXED_FROM = 8  # finest stride of the trunk's maps whose cells are told of those around them
+AROUND = 5  # cells, the side of what they are told of
+LOOKED_AT = (1, 4)  # cells of stride 4 along a side of the cells that refinement looks at, near and far
+RADIUS = 3  # of what it looks at, in such cells
+HIDDEN = 64  # width of what digests that
+
+
+class Mix(nn.Module):
+    """A cell is told of those around it. It begins as no change at all."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.around = nn.Conv2d(channels, channels, AROUND, padding=AROUND // 2, groups=channels)
+        self.join = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.join.weight)
+        nn.init.zeros_(self.join.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        return x + self.join(F.gelu(self.around(x)))
+
+
+class JointHead(nn.Module):
+    """The encoder's map and the trunk's maps -> one map of unit length at stride 4.
+
+    Source: a top-down pathway with lateral connections (Lin et al. 2017, feature pyramid networks), by the paper.
+
+    Args:
+        config: of the encoder; its `joint_channels` come out.
+
+    Raises:
+        ValueError: an encoder without a trunk.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        channels = config.joint_channels
+        if not config.trunk_stride:
+            raise ValueError(f"joint_channels: expected 0 without a trunk (trunk_stride 0), got {channels}")
+        kept = kept_channels(config.trunk_stride, config.trunk_blocks, config.trunk_narrow)
+        self.own = nn.Conv2d(config.channels, channels, 1, bias=False)
+        self.laterals = nn.ModuleDict(
+            {str(stride): nn.Conv2d(count, channels, 1, bias=False) for stride, count in kept.items()}
+        )
+        self.mixes = nn.ModuleDict({str(stride): Mix(channels) for stride in kept if stride >= MIXED_FROM})
+
+    def forward(self, own: Tensor, maps: list[Tensor], wide: tuple[int, int]) -> Tensor:
+        """Join the maps of b frames.
+
+        Args:
+            own: (b, c, h / 4, w / 4) of the encoder.
+            maps: of `Trunk.compared`, finest first, (b, c_i, h_i, w_i).
+            wide: cells (h, w) that the trunk's maps are brought to, of which those of `own` are the first.
+
+        Returns:
+            (b, joint_channels, h / 4, w / 4).
+        """
+        x: Tensor | None = None
+        for stride, level in reversed(list(zip(self.laterals, maps, strict=True))):
+            y = self.laterals[stride](level)
+            x = y if x is None else y + _resized(x, (y.shape[-2], y.shape[-1]))
+            if stride in self.mixes:
+                x = self.mixes[stride](x)
+        assert x is not None
+        h, w = own.shape[-2:]
+        return unit((self.own(own) + _resized(x, wide)[..., :h, :w]).float())
+
+    @torch.no_grad()
+    def begin_as(self, axes: list[Tensor]) -> None:
+        """Begin as the parts side by side, each along some of its axes.
+
+        Args:
+            axes: per part, the encoder's first, (k_i, c_i); k_i add up to the channels that come out.
+
+        Raises:
+            ValueError: other numbers.
+        """
+        layers = [self.own, *(cast(nn.Conv2d, one) for one in self.laterals.values())]
+        rows = [len(one) for one in axes]
+        if len(axes) != len(layers) or sum(rows) != len(self.own.weight):
+            raise ValueError(
+                f"axes: expected those of {len(layers)} parts, {len(self.own.weight)} together, got {rows}"
+            )
+        first = 0
+        for layer, one in zip(layers, axes, strict=True):
+            layer.weight.zero_()
+            layer.weight[first : first + len(one)] = one[..., None, None]
+            first += len(one)
+
+
+class JointLook(nn.Module):
+    """How alike a point and what lies around its estimate are by the joint features: what refinement is told of it.
+
+    It begins by telling nothing.
+
+    Args:
+        width: of what the correlation tells, to which this is added.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.fc1 = nn.Linear(len(LOOKED_AT) * (2 * RADIUS + 1) ** 2, HIDDEN)
+        self.fc2 = nn.Linear(HIDDEN, width)
+        nn.init.zeros_(self.fc2.weight)
+        nn.init.zeros_(self.fc2.bias)
+
+    def forward(self, maps: list[Tensor], looks: Tensor, cells: Tensor) -> Tensor:
+        """Compare points with what is around them.
+
+        Args:
+            maps: of `joint_maps`.
+            looks: (b, n, c) unit-length features of the points.
+            cells: (b, t, n, 2) estimates, in cells of stride 4.
+
+        Returns:
+            (b, t, n, width).
+        """
+        told = []
+        for points in groups(cells):
+            at, look = cells[:, :, points], looks[:, points]
+            near = [_products(level, look, at / side) for level, side in zip(maps, LOOKED_AT, strict=True)]
+            told.append(linear(linear(torch.cat(near, dim=-1), self.fc1, "none"), self.fc2))
+        return torch.cat(told, dim=2)
+
+
+def joint_maps(joint: Tensor) -> list[Tensor]:
+    """(b, t, h, w, c) joint features -> the maps that refinement looks at, once for all rounds of a window."""
+    joint = joint.detach()
+    return [joint if side == 1 else averaged(joint, side).to(joint.dtype) for side in LOOKED_AT]
+
+
+def _products(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
+    """(b, t, h, w, c) map, (b, n, c) looks and (b, t, n, 2) its cells -> (b, t, n, (2 * RADIUS + 1)^2) products."""
+    block = read_block(level, every_frame(cells), cells, RADIUS)
+    products = torch.einsum("btnxyc,bnc->btnxy", block.cells.float(), looks)
+    return blend(products[..., None], block.fraction)[..., 0]
+
+
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

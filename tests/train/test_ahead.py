@@ -1,0 +1,28 @@
+"""Batches that workers make before they are asked for."""
+
+import pytest
+from torch.utils.data import Dataset
+
+from train.data.ahead import Ahead
+
+
+class Numbers(Dataset):
+    def __init__(self):
+        self.made = []
+
+    def __getitem__(self, index):
+        self.made.append(index)
+        return 10 * index
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_batches_are_those_of_the_numbers(workers):
+    ahead = Ahead(Numbers(), lambda index: index % 3 == 0, workers)
+    assert [ahead[i] for i in (3, 6, 9)] == [30, 60, 90]
+    assert [ahead[i] for i in (30, 33)] == [300, 330]  # a run that goes on somewhere else
+
+
+def test_workers_make_them():
+    numbers = Numbers()
+    ahead = Ahead(numbers, lambda _: True, 1)
+    assert ahead[5] == 50 and not numbers.made

@@ -1,0 +1,59 @@
+"""Numbered batches made ahead of time by other processes, for a loop that makes some batches itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from train.data.batch import ClipBatch
+
+
+class Ahead(Dataset):
+    """The batches of a dataset, made by workers before they are asked for, in the order of their numbers.
+
+    A GPU makes its own synthetic clips in the loop, where there are no workers; clips that are read from a disk would hold
+    it up.
+
+    Args:
+        clips: what gives numbered batches.
+        due: whether the batch of a number will be asked for.
+        workers: processes that make batches; 0 makes them where they are asked for.
+    """
+
+    def __init__(self, clips: Dataset, due: Callable[[int], bool], workers: int):
+        self.clips, self.due, self.workers = clips, due, workers
+        self._coming: Iterator[ClipBatch] | None = None
+        self._next = -1
+
+    def __getitem__(self, index: int) -> ClipBatch:
+        if not self.workers:
+            batch: ClipBatch = self.clips[index]
+            return batch
+        if self._coming is None or index != self._next:
+            self._coming = self._from(index)
+        batch = next(self._coming)
+        self._next = next(self._numbers(index + 1))
+        return batch
+
+    def _numbers(self, first: int) -> Iterator[int]:
+        return (number for number in count(first) if self.due(number))
+
+    def _from(self, first: int) -> Iterator[ClipBatch]:
+        return iter(
+            DataLoader(
+                self.clips,
+                batch_size=None,
+                sampler=self._numbers(first),  # type: ignore[arg-type]
+                num_workers=self.workers,
+                prefetch_factor=2,
+                worker_init_fn=_one_thread,
+            )
+        )
+
+
+def _one_thread(_: int) -> None:
+    """Workers share the cores: one thread each."""
+    torch.set_num_threads(1)

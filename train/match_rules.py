@@ -1,0 +1,139 @@
+"""What counts as a match, carried over to other features: `python -m train.match_rules OLD NEW OUT --labels FOLDER`.
+
+The rules of a first guess (`InitializationConfig`) are cosines, and other features have other cosines. So each rule moves
+to the cosine that as many of the same points reach: a rule that three points in four pass is one that three in four pass
+by the new features too. It is done on labelled real video that trackers learn from, so no set that judges them is
+looked at.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from pointtrack.cli.runner import run_command
+from pointtrack.config import InitializationConfig
+from pointtrack.geometry import sample_features
+from pointtrack.io.outputs import check_outputs
+from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.models.point_tracker import CELL, PointTracker, check_kind
+from train.data.agreed import AgreedClips
+from train.data.batch import ClipBatch
+from train.data.synthetic import SceneConfig
+
+CLIPS, POINTS, FRAMES = 24, 128, 24
+SIZES = ((768, 432), (512, 288))  # as in use, and smaller
+ELSEWHERE = 6  # cells from its place, from where on a cell is another one
+AT_PLACE = ("seen", "lost", "regained", "ride", "lead", "snap")  # rules on the cosine of a point at its place
+
+
+@dataclass(frozen=True)
+class Cosines:
+    """Cosines of points with frames on which they are seen.
+
+    Attributes:
+        place: (k,) at the place of the point.
+        lead: (k,) by how much that is above the best cell elsewhere.
+        step: (k,) by how much it is above that two cells aside.
+    """
+
+    place: Tensor
+    lead: Tensor
+    step: Tensor
+
+
+@torch.no_grad()
+def measure(tracker: PointTracker, batches: Iterator[ClipBatch]) -> Cosines:
+    """The cosines of labelled points by a tracker's first guess features."""
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for batch in batches:
+        level = tracker.encode(batch.frames)[tracker.appearance_level(CELL)]
+        maps = rearrange(level.float(), "1 t h w c -> t c h w")
+        t, (h, w) = len(maps), maps.shape[-2:]
+        cells = batch.xy[0] / CELL
+        here = torch.nn.functional.normalize(sample_features(maps, cells), dim=-1)  # (t, n, c)
+        look = here[batch.query_frame[0], torch.arange(cells.shape[1])]
+        aside = torch.nn.functional.normalize(
+            sample_features(maps, cells + cells.new_tensor([2.0, 0])), dim=-1
+        )
+        place, beside = ((x * look).sum(-1) for x in (here, aside))
+        y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+        grid = torch.stack([x, y], dim=-1).float().flatten(0, 1)
+        best = torch.empty_like(place)
+        for frame in range(t):
+            product = look @ maps[frame].flatten(1)
+            product[torch.cdist(cells[frame], grid) < ELSEWHERE] = -1
+            best[frame] = product.amax(-1)
+        counted = batch.visible[0].clone()
+        counted[batch.query_frame[0], torch.arange(cells.shape[1])] = False
+        found.append((place[counted], (place - best)[counted], (place - beside)[counted]))
+    return Cosines(*(torch.cat(one) for one in zip(*found, strict=True)))
+
+
+def carried(rules: InitializationConfig, old: Cosines, new: Cosines) -> InitializationConfig:
+    """The rules for new features that as many points pass as pass the old ones.
+
+    Args:
+        rules: for the old features.
+        old, new: cosines of the same points by either.
+    """
+
+    def moved(value: float, before: Tensor, after: Tensor) -> float:
+        share = float((before < value).float().mean())
+        return round(float(np.quantile(after.numpy(), share)), 3)
+
+    changes: dict[str, Any] = {name: moved(getattr(rules, name), old.place, new.place) for name in AT_PLACE}
+    changes["better"] = moved(rules.better, old.lead, new.lead)
+    # What distance costs is weighed against how fast cosines fall beside a point.
+    changes["far"] = round(rules.far * float(new.step.median() / old.step.median()), 5)
+    if rules.ride < 0:
+        changes["ride"] = rules.ride
+    return replace(rules, **changes)
+
+
+def rules_command(
+    old: Path, new: Path, out: Path, labels: str = "runs/labels", rules: Path | None = None
+) -> None:
+    """Write a tracker with the rules of another, carried over to its features.
+
+    Args:
+        old: tracker whose rules suit its features.
+        new: tracker with other features.
+        out: file for the new tracker with its rules.
+        labels: comma-separated folders of labelled real video (`python -m train.pseudo_labels`).
+        rules: tracker whose rules are carried over, where those of `old` are not meant.
+
+    Raises:
+        FileNotFoundError: no such file, or a folder without clips.
+        ValueError: a file that holds no tracker of ours.
+    """
+    check_outputs([old, new, *labels.split(",")], [out])
+    before, after = load_checkpoint(old), load_checkpoint(new)
+    for one, name in ((before, "old"), (after, "new")):
+        check_kind(one, name)
+    scene = SceneConfig(frames=FRAMES, sizes=SIZES, points=POINTS, query_frames=8)
+    clips = AgreedClips([Path(one) for one in labels.split(",")], scene, 1, seed=5)
+
+    def batches() -> Iterator[ClipBatch]:
+        return (clips[i] for i in range(CLIPS))
+
+    source = before if rules is None else load_checkpoint(rules)
+    wanted = carried(source.config.initialization, measure(before, batches()), measure(after, batches()))
+    for name, value in vars(wanted).items():
+        if value != getattr(source.config.initialization, name):
+            print(f"{name:10s} {getattr(source.config.initialization, name)} -> {value}")
+    after.config = replace(after.own_config, initialization=wanted)
+    save_checkpoint(out, after)
+    print(f"weights   {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: rules_command, sys.argv[1:], "train.match_rules"))
