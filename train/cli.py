@@ -71,8 +71,9 @@ def train_command(
         tracker: a new tracker's config; left out when init is given.
         segmenter: a new segmenter's config (task segmenting).
         textures: folder with train, val and test photographs and their outlines; procedural patterns without.
-        objects: comma-separated folders of pictures with outlined things (task segmenting), each as FOLDER or
-            FOLDER=WEIGHT; the textures have weight 1.
+        objects: comma-separated folders of pictures with outlined things, each as FOLDER or FOLDER=WEIGHT. For task
+            segmenting the textures have weight 1; synthetic clips (tracking, matching) take their outlines beside those
+            of the textures, a share WEIGHT of them.
         init: weights to begin with: a tracker's, or a segmenter's.
         batch: clips per batch.
         parts: give every batch out so many times, each time with another share of its points; pays while the encoder
@@ -88,7 +89,8 @@ def train_command(
         match_weight: of the loss by which joint features learn to tell points apart beside it (task tracking, with
             train_encoder and a tracker of `python -m train.trunk_weights --learnt`).
         encoder: sizes of the encoder that takes the place of the one that teaches it (task distilling).
-        pictures: comma-separated folders of photographs to learn from (task distilling).
+        pictures: comma-separated folders of photographs to learn from (task distilling), or for synthetic clips
+            (tracking, matching) to take backgrounds and cards from.
 
     Raises:
         ValueError: both a tracker config and weights to begin with, clips for a segmenter, or no pictures to distil with.
@@ -118,7 +120,10 @@ def train_command(
         return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
     check_kind(model, "init")
-    bank, held_out_bank = texture_banks(textures)
+    if task == "distilling":
+        bank, held_out_bank = texture_banks(textures)
+    else:
+        bank, held_out_bank = texture_banks(textures, weighted_folders(objects), _folders(pictures or ""))
     # A GPU makes its own clips; otherwise workers do, on the CPU.
     device = fabric.device if fabric.device.type != "cpu" else "cpu"
     source: Dataset = SyntheticClips(bank.to(device), scene, batch, loop.seed)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import copy
 import csv
 import importlib.util
+import itertools
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class LoopConfig:
 
     Attributes:
         steps: optimizer steps of the whole run; the learning rate falls to zero along them (cosine).
+        minutes: of the whole run by the clock, in the place of steps; validations and checkpoints on the way count, those
+            at the end come on top. A run that was stopped goes on with what was left at its last checkpoint.
         learning_rate: the highest learning rate.
         warmup: steps over which it rises to that.
         weight_decay: of AdamW.
@@ -52,6 +55,7 @@ class LoopConfig:
     """
 
     steps: int = 10_000
+    minutes: float | None = None
     learning_rate: float = 5e-4
     warmup: int = 200
     weight_decay: float = 1e-4
@@ -68,6 +72,10 @@ class LoopConfig:
     devices: int = 1
     nodes: int = 1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ValueError(f"loop: expected minutes above 0, got {self.minutes}")
 
 
 class Task(nn.Module):
@@ -117,7 +125,8 @@ def make_fabric(config: LoopConfig, out: Path) -> Fabric:
 
 
 def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabric | None = None) -> Task:
-    """Train `task` on `clips` until `config.steps` or `task.is_finished`, going on from `out/last.ckpt` if that exists.
+    """Train `task` on `clips` until `config.steps` (or `minutes`) or `task.is_finished`, going on from `out/last.ckpt` if that
+    exists.
 
     Returns the running average of the task, which is also written to `out/model.safetensors`.
     """
@@ -130,16 +139,18 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
     model, optimizer = fabric.setup(task, optimizer)
     state = {"model": model, "averaged": averaged, "optimizer": optimizer, "step": 0}
     checkpoint = out / "last.ckpt"
+    clock = _Clock(config.minutes, fabric)
     if checkpoint.exists():
-        fabric.load(checkpoint, state)
+        clock.go_on(fabric.load(checkpoint, state))
         log.info("going on from step %d of %s", state["step"], checkpoint)
     start = int(state["step"])
     finished = fabric.broadcast(averaged.is_finished())  # type: ignore[operator]
 
     batches = numbered_batches(clips, start * config.accumulate, config, fabric)
     journal = _Journal(out / "log.csv", fabric, start)
-    for step in range(start, start if finished else config.steps):
-        rate = learning_rate(step, config)
+    steps: Iterable[int] = range(start, config.steps) if config.minutes is None else itertools.count(start)
+    for step in [] if finished or clock.is_over() else steps:
+        rate = learning_rate(step, config, clock.seconds)
         for group in optimizer.param_groups:
             group["lr"] = rate
         for part in range(config.accumulate):
@@ -157,34 +168,71 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
             log.warning("step %d: the gradient is not finite, step left out", step)
         optimizer.zero_grad(set_to_none=True)
         done = state["step"] = step + 1
+        clock.read()
+        last = done == config.steps if config.minutes is None else clock.is_over()
         if done % config.log_every == 0:
             journal.write_means(done, rate)
-        if done % config.validate_every == 0 or done == config.steps:
+        if done % config.validate_every == 0 or last:
             if fabric.is_global_zero:
                 figures = averaged.validate(out)  # type: ignore[operator]
                 journal.write(done, {f"val_{name}": value for name, value in figures.items()})
             finished = fabric.broadcast(averaged.is_finished())  # type: ignore[operator]  # only the first process validated
-        if done % config.save_every == 0 or done == config.steps or finished:
+        if done % config.save_every == 0 or last or finished:
             # The checkpoint last: a run killed between the two goes on from the one before, and writes both.
             if fabric.is_global_zero:
                 averaged.save(out / "model.safetensors")  # type: ignore[operator]
             part = checkpoint.with_name(  # type: ignore[assignment]
                 f".{checkpoint.name}.part"
             )  # a run killed while it saves keeps the last one
-            fabric.save(part, state)  # type: ignore[arg-type]
+            fabric.save(part, {**state, **clock.state()})  # type: ignore[arg-type]
             if fabric.is_global_zero:
                 part.replace(checkpoint)  # type: ignore[attr-defined]
-        if finished:
+        if finished or (last and config.minutes is not None):
             log.info("stopped after step %d", done)
             break
     return averaged  # type: ignore[return-value]
 
 
-def learning_rate(step: int, config: LoopConfig) -> float:
-    """Straight up during the warm-up, then half a cosine down to a hundredth at the last step."""
+class _Clock:
+    """How long a run of so many minutes has been going on; does nothing where there is no such number.
+
+    Attributes:
+        seconds: as read after the last step, of the first process in all of them: they stop at one step, and have one
+            learning rate.
+    """
+
+    def __init__(self, minutes: float | None, fabric: Fabric):
+        self.minutes, self.fabric = minutes, fabric
+        self.seconds = 0.0
+        self._start = time.monotonic()
+
+    def go_on(self, saved: dict[str, float]) -> None:
+        """Count from what a checkpoint holds; from zero where it holds nothing."""
+        self.seconds = float(saved.get("seconds", 0.0))
+        self._start = time.monotonic() - self.seconds
+
+    def read(self) -> None:
+        if self.minutes is not None:
+            self.seconds = self.fabric.broadcast(time.monotonic() - self._start)
+
+    def is_over(self) -> bool:
+        return self.minutes is not None and self.seconds >= 60 * self.minutes
+
+    def state(self) -> dict[str, float]:
+        """For the checkpoint: the time until now, a validation just before it included."""
+        if self.minutes is None:
+            return {}
+        return {"seconds": time.monotonic() - self._start}
+
+
+def learning_rate(step: int, config: LoopConfig, seconds: float = 0.0) -> float:
+    """Straight up during the warm-up, then half a cosine down to a hundredth at the last step, or when `minutes` are over."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    if config.minutes is None:
+        progress = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    else:
+        progress = min(seconds / (60 * config.minutes), 1.0)
     fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * progress)).item())
     return config.learning_rate * (0.01 + 0.99 * fall)
 

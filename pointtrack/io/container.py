@@ -13,7 +13,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
 
 LARGEST_PIXELS = 1 << 28  # of a frame: 16 times 4K
@@ -63,12 +62,16 @@ class ContainerInfo:
 
 def video_stream(container: Any) -> Any | None:
     """The stream of moving pictures: the first that is no cover of an album."""
+    import av  # here: pictures are read without it
+
     covers = av.stream.Disposition.attached_pic
     return next((stream for stream in container.streams.video if not stream.disposition & covers), None)
 
 
 def describe(container: Any, stream: Any, source: Any) -> ContainerInfo:
     """What an open container says of one of its streams; `source` is what it was opened from."""
+    import av
+
     rate = stream.average_rate or stream.guessed_rate or Fraction(30)
     if stream.guessed_rate and abs(stream.guessed_rate / rate - 1) < 0.02:
         rate = stream.guessed_rate  # the nominal rate: the average is off by the length of the last frame

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import cv2
 import numpy as np
 
@@ -165,6 +164,8 @@ def _open_camera(index: int) -> Opened:
 
 
 def _open_file(source: Any, start: float, one_size: bool) -> Opened:
+    import av  # here: pictures and arrays are read without it
+
     is_url = isinstance(source, str) and "://" in source
     name = "standard input" if source == "-" else str(source)
     if isinstance(source, str | Path) and source != "-" and not is_url and not Path(source).exists():
@@ -205,6 +206,8 @@ def _decode(
     container: Any, stream: Any, start: float, info: ContainerInfo, name: str, one_size: bool
 ) -> Iterator[TimedFrame]:
     """Upright frames of a file from `start` on, with increasing times."""
+    import av
+
     fps = info.fps
     origin, shift, count = stream.start_time, 0.0, 0
     last: float | None = None
@@ -267,6 +270,8 @@ def _is_short(info: ContainerInfo, packets: int, last: float | None) -> bool:
 
 def _decoded_packets(container: Any, stream: Any, seen: _Seen) -> Iterator[Any]:
     """Every frame that can be decoded; what cannot is noted in `seen` and passed over."""
+    import av
+
     packets = container.demux(stream)
     while True:
         try:

@@ -16,7 +16,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
@@ -352,6 +351,8 @@ def _encode(
     path: Path, stream: VideoStream, rate: Fraction, codec: str, options: dict[str, str], keep_times: bool
 ) -> None:
     """Write frames with a clock so fine that both a constant rate and given times are kept."""
+    import av  # here: pictures are read and written without it
+
     clock = rate.numerator * -(-90000 // rate.numerator)  # ticks per second; whole ticks per frame
     height, width = stream.wh[1] + stream.wh[1] % 2, stream.wh[0] + stream.wh[0] % 2
     with av.open(str(path), "w") as container:

@@ -132,3 +132,90 @@ def test_recomputing_keeps_less_and_gives_the_same_gradients(name, tiny_tracker,
     # Biases before a normalisation have no gradient but rounding: what is close is measured by the largest of all.
     noise = 1e-5 * max(gradient.abs().max() for gradient in wanted.values())
     assert all((wanted[key] - got[key]).abs().max() < noise for key in wanted)
+
+
+class Clock:
+    """Time for the loop that goes on by so many seconds whenever a batch is made."""
+
+    def __init__(self, clips, seconds, broken=None):
+        self.clips, self.seconds, self.broken, self.now, self.made = clips, seconds, broken, 1000.0, []
+
+    def __getitem__(self, index):
+        if index == self.broken:
+            raise Stopped
+        self.now += self.seconds
+        self.made.append(index)
+        return self.clips[index]
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Makes clips whose making takes the time of the loop."""
+
+    def make(*args, **more):
+        clock = Clock(*args, **more)
+        monkeypatch.setattr("train.loop.time.monotonic", clock.monotonic)
+        return clock
+
+    return make
+
+
+MINUTE = replace(LOOP, minutes=1.0, steps=1, validate_every=100, save_every=2)
+
+
+def logged(out, name):
+    """(step, value) of one figure of the log."""
+    with (out / "log.csv").open() as file:
+        return [
+            (int(row["step"]), float(row["value"])) for row in csv.DictReader(file) if row["name"] == name
+        ]
+
+
+def test_minutes_end_a_run_in_the_place_of_steps(tiny_tracker, clips, held_out, tmp_path, timed):
+    make = tasks(tiny_tracker.config, held_out)["matching"]
+    clock = timed(clips, 14.0)
+    run(make(), clock, MINUTE, tmp_path)
+    assert clock.made == [0, 1, 2, 3, 4]  # 56 seconds are not yet a minute
+    rates = [rate for _, rate in logged(tmp_path, "rate")]
+    assert rates == pytest.approx([learning_rate(i, MINUTE, 14.0 * i) for i in range(5)], rel=1e-4)
+    assert rates[0] == MINUTE.learning_rate and rates == sorted(rates, reverse=True)
+    with (tmp_path / "log.csv").open() as file:
+        assert {row["step"] for row in csv.DictReader(file) if row["name"].startswith("val_")} == {"5"}
+    load_checkpoint(tmp_path / "model.safetensors")
+    again = timed(clips, 14.0)
+    run(make(), again, MINUTE, tmp_path)
+    assert again.made == [], "its time is over"
+    longer = timed(clips, 14.0)
+    run(make(), longer, replace(MINUTE, minutes=1.5), tmp_path)
+    assert longer.made == [5, 6], "20 seconds were left"
+
+
+def test_a_stopped_run_goes_on_with_what_is_left_of_its_minutes(
+    tiny_tracker, clips, held_out, tmp_path, timed
+):
+    make = tasks(tiny_tracker.config, held_out)["matching"]
+    run(make(), timed(clips, 14.0), MINUTE, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run(make(), timed(clips, 14.0, broken=3), MINUTE, tmp_path / "parts")
+    clock = timed(clips, 14.0)
+    run(make(), clock, MINUTE, tmp_path / "parts")
+    assert clock.made == [2, 3, 4]
+    for name in ("loss", "rate"):
+        assert logged(tmp_path / "parts", name) == logged(tmp_path / "whole", name)
+
+
+def test_checkpoints_know_of_time_only_where_it_counts(tiny_tracker, clips, held_out, tmp_path, timed):
+    """A run by steps writes what it always wrote, and one by minutes goes on from it, with all of its minutes."""
+    make = tasks(tiny_tracker.config, held_out)["matching"]
+    run(make(), clips, LOOP, tmp_path)
+    checkpoint = tmp_path / "last.ckpt"
+    assert set(torch.load(checkpoint, weights_only=True)) == {"model", "averaged", "optimizer", "step"}
+    clock = timed(clips, 25.0)
+    run(make(), clock, MINUTE, tmp_path)
+    assert clock.made == [4, 5, 6]
+    assert torch.load(checkpoint, weights_only=True)["seconds"] == 75.0
+    with pytest.raises(ValueError, match="expected minutes above 0"):
+        LoopConfig(minutes=0.0)

@@ -102,3 +102,14 @@ def test_a_killed_run_goes_on_exactly_and_two_processes_learn_as_one(processes, 
     for name, value in wanted.items():
         assert torch.equal(value, got[name]), f"{name}, killed behind step {step}"
     assert (parts / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_stop_at_one_step_when_their_time_is_over(tiny_tracker_file, tmp_path):
+    """A process that went on alone would wait for the other for ever."""
+    said = tmp_path / "said.txt"
+    settings = json.dumps({"minutes": 0.05, "save_every": 1000, "steps": 1})
+    run = start([*TORCHRUN, SCRIPT, str(tiny_tracker_file), str(tmp_path / "run"), settings], said)
+    assert run.wait(PATIENCE) == 0, said.read_text()
+    checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert checkpoint["seconds"] >= 3 and checkpoint["step"] == losses(tmp_path / "run")[-1][0] >= 1

@@ -157,8 +157,15 @@ class _Draw:
         label_map = region[..., 0]
         # One card in five is a plain window of a picture, cut by the outline of another thing.
         borrowed = label_map[:, torch.randperm(layers, generator=self.generator, device=times.device)]
-        picture_of = torch.where(self._rand(b, layers) < 0.2, borrowed, label_map)
-        pictures = bank.pictures[bank.label_picture[picture_of]]  # (b, l, 3, h, w)
+        window = self._rand(b, layers) < 0.2
+        picture_of = bank.label_picture[torch.where(window, borrowed, label_map)]
+        if len(bank.plain):
+            # As many of the backgrounds and windows as of the pictures have no outlines of their own.
+            plain = bank.plain[self._integers(len(bank.plain), b, layers)]
+            window[:, 0] = True
+            window &= self._rand(b, layers) < len(bank.plain) / len(bank.pictures)
+            picture_of = torch.where(window, plain, picture_of)
+        pictures = bank.pictures[picture_of]  # (b, l, 3, h, w)
         h, w = pictures.shape[-2:]
         alpha = (bank.labels[label_map] == region[..., 1, None, None]).float()
         alpha[:, 0] = 1.0

@@ -1,13 +1,15 @@
-"""Where synthetic clips get their looks: photographs with people's outlines, or procedural patterns.
+"""Where synthetic clips get their looks: photographs with or without people's outlines, or procedural patterns.
 
 A bank is a stack of equally sized RGB pictures and a list of regions, each an outline of something in
 one picture. It lives on any device as two uint8 tensors, so a GPU cuts layers out of it in one gather.
+Further pictures: `object_bank` of outlined things, `plain_bank` of photographs that nobody outlined.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -16,9 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointtrack.datasets.object_images import held_out, read_object_images
+from train.data.pictures import picture_files, read_picture
+
 log = logging.getLogger(__name__)
 
 PICTURE_HW = (320, 480)
+PEOPLE = 2  # whose outlines of a photograph are used: further ones largely agree
 PROCEDURAL = 30  # patterns beside the photographs, or alone where there are none
 
 
@@ -31,33 +37,36 @@ class TextureBank:
         labels: (m, h, w) uint8 region maps.
         label_picture: (m,) which picture each map belongs to.
         regions: (r, 6) int64 rows (map, region id, x0, y0, x1, y1): an outline and its box in pixels.
+        plain: (n,) int64 pictures without outlines: for backgrounds, and for cards cut by outlines of other pictures.
     """
 
     pictures: Tensor
     labels: Tensor
     label_picture: Tensor
     regions: Tensor
+    plain: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     def to(self, device: torch.device | str) -> TextureBank:
-        return TextureBank(
-            *(x.to(device) for x in (self.pictures, self.labels, self.label_picture, self.regions))
-        )
+        tensors = (self.pictures, self.labels, self.label_picture, self.regions, self.plain)
+        return TextureBank(*(x.to(device) for x in tensors))
 
     @classmethod
     def join(cls, banks: list[TextureBank]) -> TextureBank:
         """One bank that holds everything of several."""
-        regions, label_picture, maps, pictures = [], [], 0, 0
+        regions, label_picture, plain, maps, pictures = [], [], [], 0, 0
         for bank in banks:
             moved = bank.regions.clone()
             moved[:, 0] += maps
             regions.append(moved)
             label_picture.append(bank.label_picture + pictures)
+            plain.append(bank.plain + pictures)
             maps, pictures = maps + len(bank.labels), pictures + len(bank.pictures)
         return cls(
             torch.cat([bank.pictures for bank in banks]),
             torch.cat([bank.labels for bank in banks]),
             torch.cat(label_picture),
             torch.cat(regions),
+            torch.cat(plain),
         )
 
 
@@ -79,8 +88,7 @@ def photo_bank(folder: str | Path, splits: tuple[str, ...] = ("train",)) -> Text
                     picture, maps = np.rot90(picture).copy(), np.rot90(maps, axes=(1, 2)).copy()
                 h, w = PICTURE_HW
                 pictures.append(picture[:h, :w])
-                # Two of the people who outlined each picture are enough: the others largely agree.
-                for one in maps[:2, :h, :w]:
+                for one in maps[:PEOPLE, :h, :w]:
                     labels.append(one.astype(np.uint8))
                     label_picture.append(len(pictures) - 1)
     label_stack = torch.from_numpy(np.stack(labels))
@@ -90,6 +98,65 @@ def photo_bank(folder: str | Path, splits: tuple[str, ...] = ("train",)) -> Text
         torch.tensor(label_picture),
         find_regions(label_stack),
     )
+
+
+def object_bank(folder: str | Path, weight: float = 1.0) -> TextureBank:
+    """Pictures `<name>.jpg` and the outlines of their things, `<name>_masks.npz`, without those held out of training.
+
+    Args:
+        folder: of outlined things, as `read_object_images` takes it.
+        weight: how often an outline is in the bank: 0.2 keeps one in five, 2 has every one twice. A picture of which no
+            outline is kept, or none is usable, is left out.
+
+    Raises:
+        FileNotFoundError: no such pictures there.
+        ValueError: no usable outline is left.
+    """
+    pictures, labels = [], []
+    for image in read_object_images(folder):
+        if not held_out(image.name):
+            things = np.where(np.isin(image.ids, image.objects), image.ids, 0).astype(np.uint8)
+            pictures.append(_fitted(image.picture))
+            labels.append(_fitted(things, cv2.INTER_NEAREST_EXACT))
+    found = find_regions(torch.from_numpy(np.stack(labels))) if labels else torch.zeros(0, 6)
+    kept = round(weight * len(found))
+    if kept == 0:
+        raise ValueError(f"objects: expected usable outlines in {folder}, got none with weight {weight:g}")
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
+    regions = found[order[torch.arange(kept) % len(found)].sort().values]
+    used, regions[:, 0] = regions[:, 0].unique(return_inverse=True)
+    return TextureBank(
+        torch.from_numpy(np.stack([pictures[i] for i in used])).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(np.stack([labels[i] for i in used])),
+        torch.arange(len(used)),
+        regions,
+    )
+
+
+def plain_bank(folder: str | Path) -> TextureBank:
+    """The .jpg files of a folder, at any depth, without outlines. Raises FileNotFoundError where there are none."""
+    pictures = np.stack([_fitted(read_picture(path)) for path in picture_files(Path(folder))])
+    return TextureBank(
+        torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(),
+        torch.zeros((0, *PICTURE_HW), dtype=torch.uint8),
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros((0, 6), dtype=torch.int64),
+        torch.arange(len(pictures)),
+    )
+
+
+def _fitted(picture: np.ndarray, interpolation: int | None = None) -> np.ndarray:
+    """(h, w[, 3]) -> (*PICTURE_HW[, 3]): a portrait turned on its side, then resized to cover that, its middle kept."""
+    if picture.shape[0] > picture.shape[1]:
+        picture = np.rot90(picture)
+    h, w = PICTURE_HW
+    scale = max(h / picture.shape[0], w / picture.shape[1])
+    wh = max(w, round(scale * picture.shape[1])), max(h, round(scale * picture.shape[0]))
+    if interpolation is None:
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = cv2.resize(np.ascontiguousarray(picture), wh, interpolation=interpolation)
+    x, y = (wh[0] - w) // 2, (wh[1] - h) // 2
+    return np.ascontiguousarray(resized[y : y + h, x : x + w])
 
 
 def procedural_bank(count: int, generator: torch.Generator) -> TextureBank:
@@ -125,17 +192,27 @@ def find_regions(labels: Tensor, smallest: float = 0.01, largest: float = 0.6) -
     return torch.tensor(rows, dtype=torch.int64).reshape(-1, 6)
 
 
-def texture_banks(textures: Path | None) -> tuple[TextureBank, TextureBank]:
+def texture_banks(
+    textures: Path | None,
+    objects: Sequence[tuple[str | Path, float]] = (),
+    pictures: Sequence[str | Path] = (),
+) -> tuple[TextureBank, TextureBank]:
     """Textures to train on, and others to validate on.
 
     Args:
         textures: folder of photographs with train, test and val; patterns alone where there is none.
+        objects: folders of outlined things with their weights (`object_bank`), to train on too.
+        pictures: folders of photographs without outlines (`plain_bank`), to train on too.
     """
-    patterns = procedural_bank(PROCEDURAL, torch.Generator().manual_seed(5))
+    learnt = [procedural_bank(PROCEDURAL, torch.Generator().manual_seed(5))]
     if textures is None:
-        return patterns, procedural_bank(PROCEDURAL, torch.Generator().manual_seed(6))
-    learnt = TextureBank.join([photo_bank(textures, ("train", "test")), patterns])
-    return learnt, photo_bank(textures, ("val",))
+        others = procedural_bank(PROCEDURAL, torch.Generator().manual_seed(6))
+    else:
+        learnt.insert(0, photo_bank(textures, ("train", "test")))
+        others = photo_bank(textures, ("val",))
+    learnt += [object_bank(folder, weight) for folder, weight in objects]
+    learnt += [plain_bank(folder) for folder in pictures]
+    return TextureBank.join(learnt), others
 
 
 def _noise(cells: tuple[int, int], generator: torch.Generator, channels: int = 1) -> Tensor:
