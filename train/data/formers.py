@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pointtrack.segment.base import CERTAIN_LOGIT
 from pointtrack.segment.small_prompts import LOW_STRIDE
-from train.data.picking import draw_points
+from train.data.picking import draw_points, sent
 
 # Ways to be wrong and their shares: another object of the picture taken in, a blob beside it, one side of a line
 # missing, only a blob of it kept; and what is left is both too little and too much.
@@ -42,14 +42,16 @@ def as_cells(masks: Tensor) -> Tensor:
 def spoil_cells(cells: Tensor, generator: torch.Generator, moved: float = 1.0) -> Tensor:
     """(m, h', w') shares of cells -> logits of the same shape, as `spoil`; `moved` times as far."""
     m, hc, wc = cells.shape
-    shift = moved * 0.05 * torch.randn(m, 1, 1, 2, generator=generator)
-    size = 1 + moved * 0.08 * torch.randn(m, 1, 1, 2, generator=generator)
-    y, x = torch.meshgrid(_centres(hc), _centres(wc), indexing="ij")
+    device = cells.device
+    shift = sent(moved * 0.05 * torch.randn(m, 1, 1, 2, generator=generator), device)
+    size = sent(1 + moved * 0.08 * torch.randn(m, 1, 1, 2, generator=generator), device)
+    y, x = torch.meshgrid(_centres(hc, device), _centres(wc, device), indexing="ij")
     grid = size * rearrange([x, y], "xy h w -> 1 h w xy") + shift
-    coarse = F.interpolate(torch.randn(m, 1, 6, 6, generator=generator), (hc, wc), mode="bicubic")
-    found = F.grid_sample(cells[:, None], grid.to(cells.device), align_corners=False)
+    coarse = sent(torch.randn(m, 1, 6, 6, generator=generator), device)
+    coarse = F.interpolate(coarse, (hc, wc), mode="bicubic")
+    found = F.grid_sample(cells[:, None], grid, align_corners=False)
     soft = F.avg_pool2d(found, 5, stride=1, padding=2, count_include_pad=False)
-    return (8 * (soft - 0.5) + 1.5 * coarse.to(soft.device))[:, 0]
+    return (8 * (soft - 0.5) + 1.5 * coarse)[:, 0]
 
 
 def mistaken(masks: Tensor, frame: Tensor, which: Tensor, generator: torch.Generator) -> Tensor:
@@ -73,9 +75,9 @@ def mistaken(masks: Tensor, frame: Tensor, which: Tensor, generator: torch.Gener
     # The blob that is too much has its middle in the cells around the object, the one that is kept within it.
     around = F.max_pool2d(mine[:, None], 9, stride=1, padding=4)[:, 0] * (mine < 0.5)
     side = mine.sum(dim=(1, 2)).clamp(min=4).sqrt()
-    more = _blob(around, side * (0.3 + 0.5 * draw[:, 0]).to(side.device), generator)
-    part = mine * _blob(mine, side * (0.2 + 0.25 * draw[:, 1]).to(side.device), generator)
-    takes_other = any_other & ((way == UNION) | ((way == BOTH) & (draw[:, 2] < 0.5))).to(mine.device)
+    more = _blob(around, side * sent(0.3 + 0.5 * draw[:, 0], side.device), generator)
+    part = mine * _blob(mine, side * sent(0.2 + 0.25 * draw[:, 1], side.device), generator)
+    takes_other = any_other & sent((way == UNION) | ((way == BOTH) & (draw[:, 2] < 0.5)), mine.device)
     extra = torch.where(takes_other[:, None, None], others, more.float())
     kept = torch.where(
         _on(way == PART, mine), part, torch.where(_on((way == CUT) | (way == BOTH), mine), cut, mine)
@@ -87,7 +89,7 @@ def mistaken(masks: Tensor, frame: Tensor, which: Tensor, generator: torch.Gener
 
 def hardened(logits: Tensor, generator: torch.Generator) -> Tensor:
     """(m, h', w') logits, half of them as sure inside and outside as masks that are prompted with."""
-    hard = (torch.rand(len(logits), generator=generator) < 0.5).to(logits.device)
+    hard = sent(torch.rand(len(logits), generator=generator) < 0.5, logits.device)
     sure = CERTAIN_LOGIT * torch.tanh(2 * logits)
     return torch.where(hard[:, None, None], sure, logits)
 
@@ -116,21 +118,21 @@ def recalled(
     # What every object covers of the cells it is asked by.
     covered = F.adaptive_avg_pool2d(masks[:, None].float(), (h, w))[:, 0].flatten(1)
     draw = torch.rand(m, 5, generator=generator)
-    share = (0.05 + 0.5 * draw[:, :1].square()).to(device)
-    known = torch.rand(m, h * w, generator=generator).to(device) < share
+    share = sent(0.05 + 0.5 * draw[:, :1].square(), device)
+    known = sent(torch.rand(m, h * w, generator=generator), device) < share
     # Where an object is small, all of it would be close by.
     widest = covered.sum(dim=1).sqrt().div(4).floor()
-    reach = torch.minimum((1 + 3 * draw[:, 1]).floor().to(device), widest)
-    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    reach = torch.minimum(sent((1 + 3 * draw[:, 1]).floor(), device), widest)
+    y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
     places = torch.stack([y.flatten(), x.flatten()], dim=-1).float()
-    apart = (places[:, None] - places[None]).abs().amax(dim=-1).to(device)
+    apart = (places[:, None] - places[None]).abs().amax(dim=-1)
     angle = (places[:, None] - places[None]) * 2 / max(h, w)
-    near = angle.cos().sum(dim=-1).to(device)
+    near = angle.cos().sum(dim=-1)
     left = torch.rand(m, 1, looks.shape[2], generator=generator)
     left = left < LEAST_FEATURES + (1 - LEAST_FEATURES) * draw[:, 4, None, None]
-    seen = F.normalize(looks[frame] * left.to(device), dim=2)
+    seen = F.normalize(looks[frame] * sent(left, device), dim=2)
     alike = torch.bmm(seen, seen.transpose(1, 2)).float()
-    alike = alike + draw[:, 2, None, None].to(device) * near
+    alike = alike + sent(draw[:, 2, None, None], device) * near
     hidden = ~known[:, None] | (apart <= reach[:, None, None])
     best, at = alike.masked_fill(hidden, -10.0).topk(min(TOP, h * w), dim=2)
     weight = torch.softmax(SHARPNESS * best.float(), dim=2)
@@ -140,9 +142,9 @@ def recalled(
         [s // LOW_STRIDE for s in masks.shape[-2:]],
         mode="bilinear",
     )[:, 0]
-    noise = 0.4 * torch.randn(m, *(-(-s // 2) for s in whole.shape[1:]), generator=generator).to(device)
+    noise = 0.4 * sent(torch.randn(m, *(-(-s // 2) for s in whole.shape[1:]), generator=generator), device)
     noise = F.interpolate(noise[:, None], whole.shape[1:], mode="bilinear")[:, 0]
-    scale = (0.5 + 1.5 * draw[:, 3, None, None]).to(device)
+    scale = sent(0.5 + 1.5 * draw[:, 3, None, None], device)
     logits = (scale * whole.clamp(0.02, 0.98).logit() + noise).clamp(-HIGHEST_LOGIT, HIGHEST_LOGIT)
     got, meant = logits > 0, as_cells(masks) > 0.5
     right = (got & meant).sum(dim=(1, 2)) / (got | meant).sum(dim=(1, 2)).clamp(min=1)
@@ -164,7 +166,7 @@ def _another(
     added = area - flat[which] @ flat.T
     mine = area[which][:, None]
     good = (frame[which][:, None] == frame) & (added > ADDED[0] * mine) & (added < ADDED[1] * mine)
-    score = torch.rand(len(which), len(cells), generator=generator).to(cells.device) * good
+    score = sent(torch.rand(len(which), len(cells), generator=generator), cells.device) * good
     best = score.max(dim=1)
     return cells[best.indices], best.values > 0
 
@@ -172,7 +174,7 @@ def _another(
 def _one_side(cells: Tensor, generator: torch.Generator) -> Tensor:
     """(m, h', w') cells on one side of a line through some place within them."""
     middle = draw_points(cells, generator)
-    angle = (2 * math.pi * torch.rand(len(cells), generator=generator)).to(cells.device)[:, None, None]
+    angle = sent(2 * math.pi * torch.rand(len(cells), generator=generator), cells.device)[:, None, None]
     dx, dy = _from(middle, cells)
     return cells * (angle.cos() * dx + angle.sin() * dy > 0)
 
@@ -181,13 +183,14 @@ def _blob(weight: Tensor, radius: Tensor, generator: torch.Generator) -> Tensor:
     """(m, h', w') bool ellipses with rough edges, their middles drawn by weights; (m,) radii in cells."""
     m, h, w = weight.shape
     dx, dy = _from(draw_points(weight, generator), weight)
-    draw = torch.rand(m, 2, 1, 1, generator=generator).to(weight.device)
+    draw = sent(torch.rand(m, 2, 1, 1, generator=generator), weight.device)
     cos, sin = (2 * math.pi * draw[:, 0]).cos(), (2 * math.pi * draw[:, 0]).sin()
     along, across = cos * dx + sin * dy, cos * dy - sin * dx
     longer = 1 + draw[:, 1]
     far = ((along / longer).square() + (across * longer).square()).sqrt() / radius[:, None, None]
-    rough = F.interpolate(torch.randn(m, 1, 9, 9, generator=generator), (h, w), mode="bicubic")[:, 0]
-    return far + 0.25 * rough.to(far.device) < 1
+    rough = sent(torch.randn(m, 1, 9, 9, generator=generator), weight.device)
+    rough = F.interpolate(rough, (h, w), mode="bicubic")[:, 0]
+    return far + 0.25 * rough < 1
 
 
 def _from(points: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,9 +202,9 @@ def _from(points: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
 
 def _on(flags: Tensor, like: Tensor) -> Tensor:
     """(m,) bool -> (m, 1, 1) on the device of others."""
-    return flags.to(like.device)[:, None, None]
+    return sent(flags, like.device)[:, None, None]
 
 
-def _centres(count: int) -> Tensor:
+def _centres(count: int, device: torch.device) -> Tensor:
     """Centres of cells in [-1, 1]."""
-    return (2 * torch.arange(count) + 1) / count - 1
+    return (2 * torch.arange(count, device=device) + 1) / count - 1

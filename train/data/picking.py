@@ -18,6 +18,14 @@ def draw_points(weight: Tensor, generator: torch.Generator) -> Tensor:
     return points_at(running_sums(weight), draw_heights(len(weight), generator), weight.shape[2])
 
 
+def sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, on another device, without waiting for what that has still to do.
+
+    Nothing is read too early or too late: memory that is not pinned is copied before the call returns.
+    """
+    return drawn.to(device, non_blocking=True)
+
+
 def running_sums(weight: Tensor) -> Tensor:
     """(m, h, w) weights -> (m, h * w) their sums row by row, to draw many points by; on the weights' device.
 
@@ -33,7 +41,7 @@ def draw_heights(count: int, generator: torch.Generator) -> Tensor:
 
 def points_at(total: Tensor, heights: Tensor, width: int) -> Tensor:
     """(m, h * w) `running_sums` and (m, 1) `draw_heights` -> (m, 2) whole pixels, x then y."""
-    wanted = total[:, -1:] * heights.to(total.device)
+    wanted = total[:, -1:] * sent(heights, total.device)
     at = torch.searchsorted(total, wanted)[:, 0].clamp(max=total.shape[1] - 1)
     return torch.stack([at % width, at // width], dim=-1).float()
 

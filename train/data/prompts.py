@@ -28,6 +28,7 @@ from train.data.picking import (
     near_weight,
     points_at,
     running_sums,
+    sent,
 )
 
 # How objects are first asked for, and in what share of the cases.
@@ -70,12 +71,12 @@ def first_prompts(
     points.append(corners.points)
     kinds.append(torch.where(_on(kind == "box", device)[:, None], corners.kinds, NOTHING))
     former = spoil(masks, generator)
-    wrong = torch.from_numpy(corrected.nonzero()[0]).to(device)
+    wrong = sent(torch.from_numpy(corrected.nonzero()[0]), device)
     if len(wrong):
         former[wrong] = mistaken(masks, frame, wrong, generator)
     if appearance is not None:
         remembered = told & (torch.rand(m, generator=generator).numpy() < RECALLED)
-        which = torch.from_numpy(remembered.nonzero()[0]).to(device)
+        which = sent(torch.from_numpy(remembered.nonzero()[0]), device)
         if len(which):
             logits, right = recalled(appearance, masks[which], frame[which], generator)
             good = (right > TELLS) & ((right < NEARLY_RIGHT) | ~_on(corrected, device)[which])
@@ -112,7 +113,7 @@ def _clicks(
     share = torch.where(count > FIRST_CLICKS, 0.5, 0.7)  # positive ones
     inside = inner_weight(masks)
     # People click near the middle of a part; a tracker's points lie anywhere.
-    middle = torch.where((draw[:, 2] < 0.6).to(device)[:, None, None], inside**MIDDLE, inside)
+    middle = torch.where(sent(draw[:, 2] < 0.6, device)[:, None, None], inside**MIDDLE, inside)
     width = masks.shape[2]
     points = [points_at(running_sums(middle), draw_heights(m, generator), width)]
     positives = [torch.ones(m, dtype=torch.bool)]
@@ -120,13 +121,13 @@ def _clicks(
         sums = running_sums(inside), running_sums(near_weight(masks))
     for _ in range(1, most):
         positive = torch.rand(m, generator=generator) < share
-        heights = draw_heights(m, generator).to(device)
+        heights = sent(draw_heights(m, generator), device)
         on_it, beside = (points_at(total, heights, width) for total in sums)
-        points.append(torch.where(positive.to(device)[:, None], on_it, beside))
+        points.append(torch.where(sent(positive, device)[:, None], on_it, beside))
         positives.append(positive)
     kinds = torch.where(torch.stack(positives, dim=1), POSITIVE, NEGATIVE)
     kinds = torch.where(torch.arange(most) < count[:, None], kinds, NOTHING)
-    return [torch.stack(points, dim=1)], [kinds.to(device)]
+    return [torch.stack(points, dim=1)], [sent(kinds, device)]
 
 
 def _correcting(masks: Tensor, former: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -142,7 +143,7 @@ def _correcting(masks: Tensor, former: Tensor, generator: torch.Generator) -> tu
     """
     k, device = len(masks), masks.device
     got = F.interpolate(former[:, None], scale_factor=float(LOW_STRIDE), mode="bilinear")[:, 0] > 0
-    draw = torch.rand(k, 3, generator=generator).to(device)
+    draw = sent(torch.rand(k, 3, generator=generator), device)
     total = running_sums(inner_weight(masks ^ got))
     anywhere = [points_at(total, draw_heights(k, generator), masks.shape[2]) for _ in WRONG_CLICKS]
     middle = innermost(_larger_wrong(masks, got))
@@ -173,7 +174,7 @@ def box_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Ask
     ).float()
     spread = (BOX_JITTER * (high - low)).clamp(max=LARGEST_JITTER_PX)
     box = torch.stack([low, high], dim=1)
-    box = box + spread[:, None] * torch.randn(box.shape, generator=generator).to(box.device)
+    box = box + spread[:, None] * sent(torch.randn(box.shape, generator=generator), box.device)
     limit = torch.tensor([w - 1.0, h - 1.0], device=box.device)
     return _asked(masks, frame, torch.minimum(box.clamp(min=0), limit), [BOX_START, BOX_END])
 
@@ -221,9 +222,9 @@ def elsewhere(
         The prompts, and (m,) bool: which still mean their object.
     """
     much = (requested.kinds != NOTHING).sum(dim=1) > FIRST_CLICKS
-    draw = torch.rand(len(requested.frame), generator=generator).to(much.device)
+    draw = sent(torch.rand(len(requested.frame), generator=generator), much.device)
     moved = (much | requested.has_former) & (draw < share) & (frames > 1)
-    shift = 1 + torch.randint(max(frames - 1, 1), (len(draw),), generator=generator).to(much.device)
+    shift = 1 + sent(torch.randint(max(frames - 1, 1), (len(draw),), generator=generator), much.device)
     frame = torch.where(moved, (requested.frame + shift) % frames, requested.frame)
     return replace(requested, frame=frame), ~moved
 
@@ -243,7 +244,7 @@ def _at(masks: Tensor, points: Tensor) -> Tensor:
 
 def _on(flags: np.ndarray, device: torch.device) -> Tensor:
     """(m,) bool as a tensor of a device."""
-    return torch.from_numpy(flags).to(device)
+    return sent(torch.from_numpy(flags), device)
 
 
 def _asked(masks: Tensor, frame: Tensor, points: Tensor, kinds: list[int]) -> Asked:
