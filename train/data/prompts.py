@@ -48,7 +48,11 @@ MIDDLE = 4  # power of the weights of pixels by which a first click is drawn nea
 
 
 def first_prompts(
-    masks: Tensor, frame: Tensor, generator: torch.Generator, appearance: Tensor | None = None
+    masks: Tensor,
+    frame: Tensor,
+    generator: torch.Generator,
+    appearance: Tensor | None = None,
+    only: str | None = None,
 ) -> Asked:
     """Draw how each object is first asked for.
 
@@ -60,9 +64,10 @@ def first_prompts(
         frame: (m,) int64 which frame each is on.
         generator: of the draws; on the CPU, whatever device the masks are on.
         appearance: (b, c, h / 16, w / 16) of unit length, what the frames look like; without it no mask is recalled.
+        only: one of SHARES, to ask for all in this way.
     """
     m, device = len(masks), masks.device
-    kind = drawn_kinds(m, generator)
+    kind = drawn_kinds(m, generator) if only is None else np.full(m, only)
     clicked = (kind == "clicks") | (kind == "told and clicks")
     corrected = kind == "corrected"
     told = corrected | (kind == "told") | (kind == "told and clicks")

@@ -143,7 +143,9 @@ class SegmentingTask(Task):
 
     @torch.no_grad()
     def validate(self, folder: Path) -> dict[str, float]:
-        """Mean overlap (IoU, percent) after 1 click, 3 clicks and from a box; a sheet of pictures to `folder`.
+        """Mean overlap (IoU, percent) after 1 click, 3 clicks, from a box, and of wrong masks that were corrected.
+
+        A sheet of pictures goes to `folder`.
 
         `click1` and `click3` are the candidates that the network itself thinks best, `oracle1` the best one.
         """
@@ -178,6 +180,9 @@ class SegmentingTask(Task):
         answers["box"] = self.network.decoder(maps, box_prompts(batch.masks, batch.frame, generator))[0][
             :, :1
         ]
+        appearance = maps.appearance[COMPARED.index(STRIDE)]
+        requested = first_prompts(batch.masks, batch.frame, generator, appearance, only="corrected")
+        answers["corrected"] = self.network.decoder(maps, requested)[0][:, :1]
         return {name: enlarge(values) for name, values in answers.items()}
 
     def save(self, path: Path) -> None:

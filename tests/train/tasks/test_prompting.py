@@ -28,11 +28,6 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-@pytest.fixture
-def only_corrected(monkeypatch):
-    monkeypatch.setattr("train.data.prompts.SHARES", {name: float(name == "corrected") for name in SHARES})
-
-
 def test_kinds_are_drawn_in_their_shares():
     assert sum(SHARES.values()) == pytest.approx(1)
     kinds = drawn_kinds(4000, generator())
@@ -87,9 +82,9 @@ def test_small_objects_and_strange_sizes_are_recalled():
     assert logits.shape == (2, 24, 16) and torch.isfinite(logits).all() and right[1] == 0
 
 
-def test_corrections_of_wrong_masks_say_what_is_wrong(masks, only_corrected):
+def test_corrections_of_wrong_masks_say_what_is_wrong(masks):
     many, frame = masks.repeat(30, 1, 1), FRAME.repeat(30)
-    asked = first_prompts(many, frame, generator())
+    asked = first_prompts(many, frame, generator(), only="corrected")
     assert asked.has_former.all()
     got = F.interpolate(asked.former[:, None], scale_factor=4.0, mode="bilinear")[:, 0] > 0
     x, y = asked.points.round().long().unbind(dim=-1)

@@ -192,7 +192,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(images, tmp_path):
     for (key, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.allclose(a, b, atol=1e-6), key
     names = (tmp_path / "whole" / "log.csv").read_text()
-    assert all(f"val_{name}" in names for name in ("click1", "oracle1", "click3", "box"))
+    assert all(f"val_{name}" in names for name in ("click1", "oracle1", "click3", "box", "corrected"))
     assert (tmp_path / "whole" / "validation.jpg").is_file()
     assert load_small(tmp_path / "whole" / "model.safetensors", device="cpu").network.config == TINY
 
