@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import TensorBoardLogger
@@ -262,8 +263,9 @@ def numbered_batches(clips: Dataset, first: int, config: LoopConfig, fabric: Fab
 
 
 def _one_thread(_: int) -> None:
-    """Workers share the cores: one thread each."""
+    """Workers share the cores: one thread each; OpenCV's threads would not have come along either."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(0)
 
 
 class _Journal:

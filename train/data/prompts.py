@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import repeat
 from torch import Tensor
 
 from pointtrack.segment.small_prompts import (
@@ -19,51 +19,149 @@ from pointtrack.segment.small_prompts import (
     POSITIVE,
     Asked,
 )
+from train.data.formers import hardened, mistaken, recalled, spoil
+from train.data.picking import (
+    draw_heights,
+    draw_points,
+    inner_weight,
+    innermost,
+    near_weight,
+    points_at,
+    running_sums,
+    sent,
+)
 
+# How objects are first asked for, and in what share of the cases.
+SHARES = {"clicks": 0.4, "box": 0.24, "told": 0.05, "told and clicks": 0.1, "corrected": 0.21}
+# Of the former masks so many are what a memory recalls, where the frame's looks are known.
+RECALLED = 1 / 3
+# With less overlap a recollection does not say which object is meant, with more there is nothing to correct.
+TELLS, NEARLY_RIGHT = 0.2, 0.8
 # The most clicks of a first prompt that a person makes, and the most points that a tracker gives.
 FIRST_CLICKS, FIRST_POINTS = 4, 16
+# Of what corrects a wrong mask: how often the first click is in the middle of what is wrong, how often there are at
+# least one, two or three clicks, and how often another one says what is right already, as `objects/answer.py` does.
+INTO_THE_MIDDLE, WRONG_CLICKS, SPOKEN_FOR = 0.75, (1.0, 0.3, 0.1), 0.5
 BOX_JITTER = 0.08
 LARGEST_JITTER_PX = 16.0
 MIDDLE = 4  # power of the weights of pixels by which a first click is drawn nearer to the middle
-NEAR_CELL_PX = 8  # what is near is told by cells of so many pixels: pooling over pixels is slow
 
 
-def first_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Asked:
-    """Draw how each object is first asked for: 1 to 4 clicks, many points, a box, a bad mask, or a mask and clicks.
+def first_prompts(
+    masks: Tensor,
+    frame: Tensor,
+    generator: torch.Generator,
+    appearance: Tensor | None = None,
+    only: str | None = None,
+) -> Asked:
+    """Draw how each object is first asked for.
+
+    By 1 to 4 clicks or many points, by a box, by a bad mask, by that and clicks, or by a mask that is wrong in a big
+    way and clicks that correct it.
 
     Args:
         masks: (m, h, w) bool.
         frame: (m,) int64 which frame each is on.
+        generator: of the draws; on the CPU, whatever device the masks are on.
+        appearance: (b, c, h / 16, w / 16) of unit length, what the frames look like; without it no mask is recalled.
+        only: one of SHARES, to ask for all in this way.
     """
-    m = len(masks)
-    draw = torch.rand(m, 4, generator=generator)
-    clicked = (draw[:, 0] < 0.55) | (draw[:, 0] > 0.85)
-    boxed = (draw[:, 0] >= 0.55) & (draw[:, 0] < 0.75)
-    told = draw[:, 0] >= 0.75  # a former mask, with clicks from 0.85 on
-    points, kinds = [], []
-    few = torch.where(draw[:, 1] < 0.4, 1, 1 + (draw[:, 2] * FIRST_CLICKS).long())
-    count = torch.where(draw[:, 1] < 0.7, few, 1 + (draw[:, 2] * FIRST_POINTS).long())
-    most = int(count.max())  # room for no more than are drawn
-    share = torch.where(count > FIRST_CLICKS, 0.5, 0.7)  # positive ones
-    inside, beside = inner_weight(masks), near_weight(masks)
-    # People click near the middle of a part; a tracker's points lie anywhere.
-    middle = torch.where((draw[:, 3] < 0.6).to(masks.device)[:, None, None], inside**MIDDLE, inside)
-    for i in range(most):
-        positive = torch.rand(m, generator=generator) < (1.0 if i == 0 else share)
-        weight = torch.where(positive.to(masks.device)[:, None, None], middle if i == 0 else inside, beside)
-        points.append(draw_points(weight, generator))
-        kind = torch.where(positive, POSITIVE, NEGATIVE)
-        kinds.append(torch.where(clicked & (i < count), kind, NOTHING))
+    m, device = len(masks), masks.device
+    kind = drawn_kinds(m, generator) if only is None else np.full(m, only)
+    clicked = (kind == "clicks") | (kind == "told and clicks")
+    corrected = kind == "corrected"
+    told = corrected | (kind == "told") | (kind == "told and clicks")
+    points, kinds = _clicks(masks, clicked, generator)
     corners = box_prompts(masks, frame, generator)
-    points += corners.points.unbind(dim=1)
-    kinds += [torch.where(boxed, kind, NOTHING) for kind in (BOX_START, BOX_END)]
-    return Asked(
-        frame,
-        torch.stack(points, dim=1),
-        torch.stack(kinds, dim=1).to(masks.device),
-        spoil(masks, generator),
-        told.to(masks.device),
-    )
+    points.append(corners.points)
+    kinds.append(torch.where(_on(kind == "box", device)[:, None], corners.kinds, NOTHING))
+    former = spoil(masks, generator)
+    wrong = sent(torch.from_numpy(corrected.nonzero()[0]), device)
+    if len(wrong):
+        former[wrong] = mistaken(masks, frame, wrong, generator)
+    if appearance is not None:
+        remembered = told & (torch.rand(m, generator=generator).numpy() < RECALLED)
+        which = sent(torch.from_numpy(remembered.nonzero()[0]), device)
+        if len(which):
+            logits, right = recalled(appearance, masks[which], frame[which], generator)
+            good = (right > TELLS) & ((right < NEARLY_RIGHT) | ~_on(corrected, device)[which])
+            former[which] = torch.where(good[:, None, None], logits, former[which])
+    if len(wrong):
+        former[wrong] = hardened(former[wrong], generator)
+        of_wrong = _correcting(masks[wrong], former[wrong], generator)
+        for all_of, some, nothing in zip((points, kinds), of_wrong, (0.0, NOTHING), strict=True):
+            room = torch.full((m, *some.shape[1:]), nothing, dtype=some.dtype, device=device)
+            room[wrong] = some
+            all_of.append(room)
+    return Asked(frame, torch.cat(points, dim=1), torch.cat(kinds, dim=1), former, _on(told, device))
+
+
+def drawn_kinds(count: int, generator: torch.Generator) -> np.ndarray:
+    """(m,) names of SHARES, drawn."""
+    bounds = np.cumsum(list(SHARES.values()))
+    at = np.searchsorted(bounds, torch.rand(count, generator=generator).numpy(), side="right")
+    return np.array(list(SHARES))[np.minimum(at, len(SHARES) - 1)]
+
+
+def _clicks(
+    masks: Tensor, clicked: np.ndarray, generator: torch.Generator
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Clicks or a tracker's points: (m, k, 2) places and (m, k) kinds, NOTHING where (m,) `clicked` is not."""
+    m, device = len(masks), masks.device
+    draw = torch.rand(m, 3, generator=generator)
+    few = torch.where(draw[:, 0] < 0.4, 1, 1 + (draw[:, 1] * FIRST_CLICKS).long())
+    count = torch.where(draw[:, 0] < 0.7, few, 1 + (draw[:, 1] * FIRST_POINTS).long())
+    count = count * torch.from_numpy(clicked)
+    most = int(count.max())  # room for no more than are drawn
+    if not most:
+        return [masks.new_zeros(m, 0, 2, dtype=torch.float32)], [masks.new_zeros(m, 0, dtype=torch.int64)]
+    share = torch.where(count > FIRST_CLICKS, 0.5, 0.7)  # positive ones
+    inside = inner_weight(masks)
+    # People click near the middle of a part; a tracker's points lie anywhere.
+    middle = torch.where(sent(draw[:, 2] < 0.6, device)[:, None, None], inside**MIDDLE, inside)
+    width = masks.shape[2]
+    points = [points_at(running_sums(middle), draw_heights(m, generator), width)]
+    positives = [torch.ones(m, dtype=torch.bool)]
+    if most > 1:
+        sums = running_sums(inside), running_sums(near_weight(masks))
+    for _ in range(1, most):
+        positive = torch.rand(m, generator=generator) < share
+        heights = sent(draw_heights(m, generator), device)
+        on_it, beside = (points_at(total, heights, width) for total in sums)
+        points.append(torch.where(sent(positive, device)[:, None], on_it, beside))
+        positives.append(positive)
+    kinds = torch.where(torch.stack(positives, dim=1), POSITIVE, NEGATIVE)
+    kinds = torch.where(torch.arange(most) < count[:, None], kinds, NOTHING)
+    return [torch.stack(points, dim=1)], [sent(kinds, device)]
+
+
+def _correcting(masks: Tensor, former: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Clicks that correct a former mask, and one for what is right of it.
+
+    Args:
+        masks: (k, h, w) bool what is meant.
+        former: (k, h / 4, w / 4) logits.
+        generator: of the draws.
+
+    Returns:
+        (k, 4, 2) places and (k, 4) kinds.
+    """
+    k, device = len(masks), masks.device
+    got = F.interpolate(former[:, None], scale_factor=float(LOW_STRIDE), mode="bilinear")[:, 0] > 0
+    draw = sent(torch.rand(k, 3, generator=generator), device)
+    total = running_sums(inner_weight(masks ^ got))
+    anywhere = [points_at(total, draw_heights(k, generator), masks.shape[2]) for _ in WRONG_CLICKS]
+    middle = innermost(_larger_wrong(masks, got))
+    points = [torch.where(draw[:, :1] < INTO_THE_MIDDLE, middle, anywhere[0]), *anywhere[1:]]
+    # Where nothing is wrong, a click is on whatever lies there, and says so.
+    kinds = [
+        torch.where(draw[:, 1] < share, _at(masks, point).long(), NOTHING)
+        for share, point in zip(WRONG_CLICKS, points, strict=True)
+    ]
+    right = masks & got
+    points.append(draw_points(inner_weight(right), generator))
+    kinds.append(torch.where((draw[:, 2] < SPOKEN_FOR) & _at(right, points[-1]), POSITIVE, NOTHING))
+    return torch.stack(points, dim=1), torch.stack(kinds, dim=1)
 
 
 def click_prompts(masks: Tensor, frame: Tensor) -> Asked:
@@ -81,7 +179,7 @@ def box_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Ask
     ).float()
     spread = (BOX_JITTER * (high - low)).clamp(max=LARGEST_JITTER_PX)
     box = torch.stack([low, high], dim=1)
-    box = box + spread[:, None] * torch.randn(box.shape, generator=generator).to(box.device)
+    box = box + spread[:, None] * sent(torch.randn(box.shape, generator=generator), box.device)
     limit = torch.tensor([w - 1.0, h - 1.0], device=box.device)
     return _asked(masks, frame, torch.minimum(box.clamp(min=0), limit), [BOX_START, BOX_END])
 
@@ -92,22 +190,17 @@ def add_corrections(
     """The next prompt: the former answer, and one more click where it is wrong.
 
     Args:
-        asked: the former prompt.
+        requested: the former prompt.
         got, low: its answer (m, h, w) bool, and its logits for the next prompt.
         masks: (m, h, w) bool what is meant.
         generator: for a click anywhere in the wrong; None for the innermost point of the larger wrong.
     """
-    missed, extra = masks & ~got, got & ~masks
     if generator is None:
-        more = missed.sum(dim=(1, 2)) >= extra.sum(dim=(1, 2))
-        wrong = torch.where(more[:, None, None], missed, extra)
-        point = innermost(wrong)
+        point = innermost(_larger_wrong(masks, got))
     else:
-        wrong = missed | extra
-        point = draw_points(inner_weight(wrong), generator)
+        point = draw_points(inner_weight(masks ^ got), generator)
     # Where nothing is wrong, the click is on whatever lies there, and says so.
-    x, y = point.round().long().unbind(dim=-1)
-    kind = masks[torch.arange(len(masks), device=masks.device), y, x].long()
+    kind = _at(masks, point).long()
     return Asked(
         requested.frame,
         torch.cat([requested.points, point[:, None]], dim=1),
@@ -115,31 +208,6 @@ def add_corrections(
         low,
         torch.ones_like(requested.has_former),
     )
-
-
-def draw_points(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """(m, h, w) weights, of cells of pixels -> (m, 2) one whole pixel each, x then y; anywhere where all are 0."""
-    _, h, w = weight.shape
-    # By the running sum: torch.multinomial draws a number for every pixel.
-    total = (weight.flatten(1).cpu().double() + 1e-9).cumsum(dim=1)
-    height = total[:, -1:] * torch.rand(len(total), 1, generator=generator, dtype=torch.float64)
-    at = torch.searchsorted(total, height)[:, 0].clamp(max=h * w - 1)
-    return torch.stack([at % w, at // w], dim=-1).float().to(weight.device)
-
-
-def inner_weight(masks: Tensor) -> Tensor:
-    """(m, h, w) weights to draw points of a mask by: less near its edge."""
-    near = F.avg_pool2d(masks[:, None].float(), (1, 9), stride=1, padding=(0, 4), count_include_pad=False)
-    near = F.avg_pool2d(near, (9, 1), stride=1, padding=(4, 0), count_include_pad=False)[:, 0]
-    return near.square() * masks
-
-
-def near_weight(masks: Tensor) -> Tensor:
-    """(m, h, w) weights to draw points beside a mask by: mostly near it."""
-    cells = F.max_pool2d(masks[:, None].float(), NEAR_CELL_PX)
-    near = F.max_pool2d(cells, 7, stride=1, padding=3)
-    near = F.interpolate(near, masks.shape[-2:])[:, 0]
-    return (0.2 + near) * ~masks
 
 
 def elsewhere(
@@ -159,44 +227,29 @@ def elsewhere(
         The prompts, and (m,) bool: which still mean their object.
     """
     much = (requested.kinds != NOTHING).sum(dim=1) > FIRST_CLICKS
-    draw = torch.rand(len(requested.frame), generator=generator).to(much.device)
+    draw = sent(torch.rand(len(requested.frame), generator=generator), much.device)
     moved = (much | requested.has_former) & (draw < share) & (frames > 1)
-    shift = 1 + torch.randint(max(frames - 1, 1), (len(draw),), generator=generator).to(much.device)
+    shift = 1 + sent(torch.randint(max(frames - 1, 1), (len(draw),), generator=generator), much.device)
     frame = torch.where(moved, (requested.frame + shift) % frames, requested.frame)
     return replace(requested, frame=frame), ~moved
 
 
-def innermost(masks: Tensor) -> Tensor:
-    """(m, 2) pixel farthest from the outside of each mask, the image's border being outside; x then y."""
-    points = []
-    for mask in masks.cpu().numpy():
-        padded = cv2.copyMakeBorder(mask.astype("uint8"), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-        y, x = divmod(int(cv2.distanceTransform(padded, cv2.DIST_L2, 5).argmax()), padded.shape[1])
-        points.append([min(max(x - 1, 0), mask.shape[1] - 1), min(max(y - 1, 0), mask.shape[0] - 1)])
-    return torch.tensor(points, dtype=torch.float32, device=masks.device)
+def _larger_wrong(masks: Tensor, got: Tensor) -> Tensor:
+    """(m, h, w) bool: what was missed, or what is too much, whichever is more."""
+    missed, extra = masks & ~got, got & ~masks
+    more = missed.sum(dim=(1, 2)) >= extra.sum(dim=(1, 2))
+    return torch.where(more[:, None, None], missed, extra)
 
 
-def spoil(masks: Tensor, generator: torch.Generator) -> Tensor:
-    """What a memory or the frame before might say: (m, h, w) bool -> (m, h / 4, w / 4) logits.
-
-    Moved by some pixels, with blurred and uneven edges.
-    """
-    m, h, w = masks.shape
-    cells = F.avg_pool2d(masks[:, None].float(), LOW_STRIDE)
-    hc, wc = cells.shape[-2:]
-    shift = 0.05 * torch.randn(m, 1, 1, 2, generator=generator)
-    size = 1 + 0.08 * torch.randn(m, 1, 1, 2, generator=generator)
-    y, x = torch.meshgrid(_centres(hc), _centres(wc), indexing="ij")
-    grid = size * rearrange([x, y], "xy h w -> 1 h w xy") + shift
-    coarse = F.interpolate(torch.randn(m, 1, 6, 6, generator=generator), (hc, wc), mode="bicubic")
-    moved = F.grid_sample(cells, grid.to(cells.device), align_corners=False)
-    soft = F.avg_pool2d(moved, 5, stride=1, padding=2, count_include_pad=False)
-    return (8 * (soft - 0.5) + 1.5 * coarse.to(soft.device))[:, 0]
+def _at(masks: Tensor, points: Tensor) -> Tensor:
+    """(m, h, w) bool read at (m, 2) pixels -> (m,)."""
+    x, y = points.round().long().unbind(dim=-1)
+    return masks[torch.arange(len(masks), device=masks.device), y, x]
 
 
-def _centres(count: int) -> Tensor:
-    """Centres of cells in [-1, 1]."""
-    return (2 * torch.arange(count) + 1) / count - 1
+def _on(flags: np.ndarray, device: torch.device) -> Tensor:
+    """(m,) bool as a tensor of a device."""
+    return sent(torch.from_numpy(flags), device)
 
 
 def _asked(masks: Tensor, frame: Tensor, points: Tensor, kinds: list[int]) -> Asked:

@@ -15,7 +15,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pointtrack.segment.small import SmallSegmenter
 from pointtrack.segment.small_network import (
+    COMPARED,
     MASK_STRIDE,
+    STRIDE,
     TRUNK_STRIDE,
     FrameMaps,
     SegmenterConfig,
@@ -105,7 +107,8 @@ class SegmentingTask(Task):
         truth = at_mask_size(batch.masks)
         maps = self.network.encoder(batch.frames.float())
         origin = (FARTHEST_ORIGIN * torch.rand(2, generator=generator)).tolist()
-        requested = first_prompts(batch.masks, batch.frame, generator)
+        appearance = maps.appearance[COMPARED.index(STRIDE)]
+        requested = first_prompts(batch.masks, batch.frame, generator, appearance)
         requested, there = elsewhere(requested, len(batch.frames), generator, ELSEWHERE)
         rounds = 1 + int(torch.randint(self.rounds, (2,), generator=generator).min())  # few are cheap
         total, overlaps = truth.new_zeros(()), []
@@ -119,7 +122,8 @@ class SegmentingTask(Task):
             estimated = F.mse_loss(overlap_logit.sigmoid(), right)
             present = F.binary_cross_entropy_with_logits(there_logit, there.float())
             total = total + ((losses[:, 0] + best) * there).mean() + estimated + THERE_WEIGHT * present
-            overlaps.append(right[there])
+            # Weights rather than a choice of rows: a device need not be waited for.
+            overlaps.append((right, there.float() / there.sum().clamp(min=1)))
             if i + 1 < rounds:
                 answer = chosen(logits, overlap_logit, clear=i > 0)
                 middle = float(torch.rand((), generator=generator)) < INTO_THE_MIDDLE
@@ -127,10 +131,11 @@ class SegmentingTask(Task):
                     replace(requested, frame=batch.frame), *answer, batch.masks, None if middle else generator
                 )
                 there = torch.ones_like(there)
+        (first, weight), (last, last_weight) = overlaps[0], overlaps[-1]
         figures = {
-            "first": overlaps[0][:, 0].mean(),
-            "first_best": overlaps[0][:, 1:].amax(dim=1).mean(),
-            "last": overlaps[-1][:, 0].mean(),
+            "first": (first[:, 0] * weight).sum(),
+            "first_best": (first[:, 1:].amax(dim=1) * weight).sum(),
+            "last": (last[:, 0] * last_weight).sum(),
             "judged": estimated,
             "there": present,
         }
@@ -138,7 +143,9 @@ class SegmentingTask(Task):
 
     @torch.no_grad()
     def validate(self, folder: Path) -> dict[str, float]:
-        """Mean overlap (IoU, percent) after 1 click, 3 clicks and from a box; a sheet of pictures to `folder`.
+        """Mean overlap (IoU, percent) after 1 click, 3 clicks, from a box, and of wrong masks that were corrected.
+
+        A sheet of pictures goes to `folder`.
 
         `click1` and `click3` are the candidates that the network itself thinks best, `oracle1` the best one.
         """
@@ -173,6 +180,9 @@ class SegmentingTask(Task):
         answers["box"] = self.network.decoder(maps, box_prompts(batch.masks, batch.frame, generator))[0][
             :, :1
         ]
+        appearance = maps.appearance[COMPARED.index(STRIDE)]
+        requested = first_prompts(batch.masks, batch.frame, generator, appearance, only="corrected")
+        answers["corrected"] = self.network.decoder(maps, requested)[0][:, :1]
         return {name: enlarge(values) for name, values in answers.items()}
 
     def save(self, path: Path) -> None:
