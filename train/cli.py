@@ -87,7 +87,7 @@ def train_command(
         labels_share: share of the batches that come from them.
         spoil: what is done to first guesses, so that refinement learns to mend them (task tracking); nothing by default.
         match_weight: of the loss by which joint features learn to tell points apart beside it (task tracking, with
-            train_encoder and a tracker of `python -m train.trunk_weights --learnt`).
+            a tracker of `python -m train.trunk_weights --learnt`).
         encoder: sizes of the encoder that takes the place of the one that teaches it (task distilling).
         pictures: comma-separated folders of photographs to learn from (task distilling), or for synthetic clips
             (tracking, matching) to take backgrounds and cards from.

@@ -237,8 +237,7 @@ class SegmentImages(Dataset):
         masks: list[list[np.ndarray]] = []
         while len(pictures) < self.clips.batch:
             photo = self._photo(random)
-            found = [photo.draw(random) for _ in range(self.objects)]
-            objects = [one for one in found if one is not None]
+            objects = self._different(photo, random)
             if not objects:
                 continue
             view = random_view(photo.picture.shape[:2], objects[0], wh, random)
@@ -255,6 +254,15 @@ class SegmentImages(Dataset):
         if random.random() < 0.6:
             stack = random_colour(stack, generator)
         return degrade(stack[:, None], generator)[:, 0], masks
+
+    def _different(self, photo: Picture, random: np.random.Generator) -> list[np.ndarray]:
+        """Masks of things in a photograph, each once however often it was drawn."""
+        objects: list[np.ndarray] = []
+        for _ in range(self.objects):
+            mask = photo.draw(random)
+            if mask is not None and not any(np.array_equal(mask, one) for one in objects):
+                objects.append(mask)
+        return objects
 
     def _paste(
         self, picture: np.ndarray, masks: list[np.ndarray], random: np.random.Generator

@@ -133,7 +133,7 @@ class TrackingTask(Task):
             features of a tracker that learns them; 0 for none.
 
     Raises:
-        ValueError: something to match by of an encoder that does not learn, or of a tracker without such joint features.
+        ValueError: `match_weight` for a tracker without such joint features.
     """
 
     def __init__(
@@ -146,10 +146,10 @@ class TrackingTask(Task):
         match_weight: float = 0.0,
     ):
         super().__init__()
-        if match_weight and (freeze_encoder or tracker.joint_head is None):
+        if match_weight and tracker.joint_head is None:
             raise ValueError(
-                "match_weight: expected an encoder that learns and a tracker whose joint features are learnt, got "
-                + ("a frozen encoder" if freeze_encoder else "joint features side by side")
+                "match_weight: expected a tracker whose joint features are learnt (python -m train.trunk_weights --learnt), "
+                "got one whose joint features lie side by side"
             )
         self.match_weight = match_weight
         self.tracker = tracker.requires_grad_(True)
