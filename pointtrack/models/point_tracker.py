@@ -153,7 +153,8 @@ class PointTracker(TrackingNetwork):
             # One by one, as the encoder does, for the cache.
             parts = zip(pixels.split(1), features.split(1), strict=True)
             each = [self.joint_head(own, *self.trunk.compared(frame)) for frame, own in parts]
-            return torch.cat([rearrange(x, "b c h w -> b h w c").half().contiguous() for x in each])
+            with torch.autocast("cpu", enabled=False):  # it knows no float16
+                return torch.cat([rearrange(x, "b c h w -> b h w c").half().contiguous() for x in each])
         # Side by side nothing learns through a first guess.
         own, context = (
             rearrange(x, "b c h w -> b h w c").half().contiguous()

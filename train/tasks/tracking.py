@@ -170,8 +170,10 @@ class TrackingTask(Task):
         """Loss of one batch, tracked in windows of one drawn length; of labels only where they count."""
         # The choice follows from the batch itself, so that a run that goes on after a stop stays the same.
         choice = int(batch.query_frame.sum()) % len(self.windows)
-        pyramid = self._encoded(batch.frames) if self.freeze_encoder else None
-        if self.match_weight:
+        pyramid = None
+        if self.freeze_encoder and not self.match_weight:
+            pyramid = self._encoded(batch.frames)
+        elif self.match_weight:
             with recomputed(self.tracker, self.recompute):
                 pyramid = self.tracker.encode(batch.frames)
         windows = track_windows(
