@@ -34,7 +34,6 @@ from train.tasks.spoiling import AS_GUESSED, SpoilConfig
 from train.tasks.tracking import TrackingTask
 
 HELD_OUT = 16  # clips for validation
-SYNTHETIC = 0.02  # share of the segmenter's batches that are frames of synthetic clips
 
 
 def train_command(
@@ -58,6 +57,7 @@ def train_command(
     match_weight: float = 0.0,
     encoder: EncoderConfig | None = None,
     pictures: str | None = None,
+    held_out: int | None = None,
 ) -> None:
     """Train a tracker or a segmenter; a run in `out` that was stopped goes on where it was.
 
@@ -92,6 +92,8 @@ def train_command(
         pictures: comma-separated folders of photographs to learn from (task distilling), or for synthetic clips
             (tracking, matching) to take backgrounds and cards from.
 
+        held_out: clips or images for validation, HELD_OUT where not given.
+
     Raises:
         ValueError: both a tracker config and weights to begin with, clips for a segmenter, or no pictures to distil with.
     """
@@ -116,7 +118,8 @@ def train_command(
     if task == "segmenting":
         if clips is not None:
             raise ValueError("clips: expected task matching or tracking with them, got segmenting")
-        _segment(out, scene, loop, new_segmenter(segmenter, init), textures, objects, batch, fabric)
+        network = new_segmenter(segmenter, init)
+        _segment(out, scene, loop, network, textures, objects, batch, fabric, held_out or HELD_OUT)
         return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
     check_kind(model, "init")
@@ -136,8 +139,8 @@ def train_command(
         own = AgreedClips(_folders(labels), scene, batch, loop.seed)
         source = _mixed(source, own, labels_share, loop.seed + 1, readers)
     source = ClipParts(source, parts)
-    held_out = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
-    batches = [held_out[i] for i in range(HELD_OUT)]
+    others = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
+    batches = [others[i] for i in range(held_out or HELD_OUT)]
     learnt: Task
     if task == "distilling":
         if pictures is None:
@@ -180,9 +183,12 @@ def _segment(
     objects: str | None,
     batch: int,
     fabric: Fabric,
+    held_out: int,
 ) -> None:
-    """Task segmenting: photographs of the val split are held out, and some of every folder of outlined things."""
-    bank, held_out_bank = texture_banks(textures)
+    """Task segmenting: photographs of the val split are held out, and some of every folder of outlined things.
+
+    Frames of synthetic clips are learnt from only where there are no photographs.
+    """
     groups: list[tuple[float, Sequence[Picture]]] = []
     others: list[tuple[float, Sequence[Picture]]] = []
     if textures is not None:
@@ -191,8 +197,7 @@ def _segment(
     for folder, weight in weighted_folders(objects):
         groups.append((weight, read_outlined(folder)))  # type: ignore[arg-type]
         others.append((weight, read_outlined(folder, validation=True)))  # type: ignore[arg-type]
-    images = SegmentImages(groups, SyntheticClips(bank, scene, batch, loop.seed), synthetic=SYNTHETIC)
-    held_out = SegmentImages(
-        others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0, pasted=0.0
-    )
-    run(SegmentingTask(segmenter, [held_out[i] for i in range(HELD_OUT)]), images, loop, out, fabric)
+    bank, held_out_bank = texture_banks(None)
+    images = SegmentImages(groups, SyntheticClips(bank, scene, batch, loop.seed), synthetic=0.0)
+    known = SegmentImages(others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0, pasted=0.0)
+    run(SegmentingTask(segmenter, [known[i] for i in range(held_out)]), images, loop, out, fabric)

@@ -135,6 +135,8 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
     fabric = fabric or make_fabric(config, out)
     task.recompute = config.recompute
     averaged = fabric.to_device(copy.deepcopy(task)).eval().requires_grad_(False)
+    if fabric.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32: what learns needs no more
     learnt = [p for p in task.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(task, optimizer)

@@ -68,7 +68,7 @@ def _forward_kernel(
     level += frame * h * w * c
     support += (frame // t) * stride_b + (frame % t) * stride_t + point * q * c
 
-    cell, appearance = tl.arange(0, CELLS), tl.arange(0, LOOKS)
+    cell, look = tl.arange(0, CELLS), tl.arange(0, LOOKS)
     product = tl.zeros((CELLS, LOOKS), SUM)
     for start in range(0, c, PART):
         channel = start + tl.arange(0, PART)
@@ -78,20 +78,20 @@ def _forward_kernel(
             mask=(cell < side * side)[:, None] & exists[None, :],
             other=0.0,
         )
-        appearance = tl.load(
-            support + appearance[None, :] * c + channel[:, None],
-            mask=exists[:, None] & (appearance < q)[None, :],
+        looks = tl.load(
+            support + look[None, :] * c + channel[:, None],
+            mask=exists[:, None] & (look < q)[None, :],
             other=0.0,
         )
-        product = tl.dot(cells, appearance, product, input_precision="ieee", out_dtype=SUM)
+        product = tl.dot(cells, looks, product, input_precision="ieee", out_dtype=SUM)
 
     at = tl.arange(0, CELLS)
     blend = _weights(fx, at // patch, cell // side) * _weights(fy, at % patch, cell % side)
     result = tl.dot(blend.to(SUM), product, input_precision="ieee", out_dtype=SUM)
     tl.store(
-        out + (item * patch * patch + at[:, None]) * q + appearance[None, :],
+        out + (item * patch * patch + at[:, None]) * q + look[None, :],
         result,
-        mask=(at < patch * patch)[:, None] & (appearance < q)[None, :],
+        mask=(at < patch * patch)[:, None] & (look < q)[None, :],
     )
 
 
@@ -110,10 +110,10 @@ def _backward_kernel(
     in_level = frame * h * w * c
     in_support = (frame // t) * stride_b + (frame % t) * stride_t + point * q * c
 
-    cell, appearance, at = tl.arange(0, CELLS), tl.arange(0, LOOKS), tl.arange(0, CELLS)
-    is_cell, is_look = cell < side * side, appearance < q
+    cell, look, at = tl.arange(0, CELLS), tl.arange(0, LOOKS), tl.arange(0, CELLS)
+    is_cell, is_look = cell < side * side, look < q
     result = tl.load(
-        grad + (item * patch * patch + at[:, None]) * q + appearance[None, :],
+        grad + (item * patch * patch + at[:, None]) * q + look[None, :],
         mask=(at < patch * patch)[:, None] & is_look[None, :],
         other=0.0,
     ).to(SUM)
@@ -127,18 +127,18 @@ def _backward_kernel(
         channel = start + tl.arange(0, PART)
         exists = channel < c
         of_cells = place[:, None] * c + channel[None, :]
-        of_looks = appearance[:, None] * c + channel[None, :]
+        of_looks = look[:, None] * c + channel[None, :]
         cells_there, looks_there = is_cell[:, None] & exists[None, :], is_look[:, None] & exists[None, :]
         cells = tl.load(level + in_level + of_cells, mask=cells_there, other=0.0).to(SUM)
-        appearance = tl.load(support + in_support + of_looks, mask=looks_there, other=0.0).to(SUM)
+        looks = tl.load(support + in_support + of_looks, mask=looks_there, other=0.0).to(SUM)
         if OF_LEVEL:
-            change = tl.dot(of_product, appearance, input_precision="ieee", out_dtype=SUM)
+            change = tl.dot(of_product, looks, input_precision="ieee", out_dtype=SUM)
             tl.atomic_add(grad_level + in_level + of_cells, change, mask=cells_there)
         if OF_SUPPORT:
             change = tl.dot(tl.trans(of_product), cells, input_precision="ieee", out_dtype=SUM)
             tl.atomic_add(grad_support + in_support + of_looks, change, mask=looks_there)
         if OF_XY:
-            product = tl.dot(cells, tl.trans(appearance), product, input_precision="ieee", out_dtype=SUM)
+            product = tl.dot(cells, tl.trans(looks), product, input_precision="ieee", out_dtype=SUM)
     if OF_XY:
         # How fast each place of the patch changes, weighed with its gradient and added up.
         steep_x = (_slopes(at // patch, cell // side) * along_y).to(SUM)
