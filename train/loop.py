@@ -47,7 +47,8 @@ class LoopConfig:
         clip_norm: largest norm of the gradient.
         average: decay of the running average of the weights; the average is what gets validated and shipped.
         log_every, validate_every, save_every: in steps.
-        workers: processes that make clips; 0 makes them in the loop, which is right on a GPU.
+        workers: processes that make batches; 0 makes them in the loop. A GPU makes synthetic clips itself, in the loop; there these
+            read recorded ones, and make the pictures for segmenting.
         bf16: run matrix products and convolutions in bfloat16 (weights and coordinates stay float32).
         recompute: keep less of the forward pass and compute it again in the backward pass (gradient
             checkpointing): same gradients, less memory, more time. `train/recompute.py` says what is kept.

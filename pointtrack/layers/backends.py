@@ -1,6 +1,6 @@
 """Which hand-written GPU kernels this machine can use; decided once for each device.
 
-They are asked for with POINTTRACK_TRITON=1: so far they were run in Triton's interpreter only, and compiled, but never on a GPU.
+They are asked for with POINTTRACK_TRITON=1: they compile for GPUs, but only few comparisons were run on one (docs/explain/speed.md).
 """
 
 from __future__ import annotations
