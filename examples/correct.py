@@ -5,13 +5,13 @@ from pathlib import Path
 import pointtrack as pt
 
 CLIP = Path(pt.__file__).parent / "assets" / "clip.mp4"
-video = pt.read_video(CLIP, max_frames=13)
+video = pt.read_video(CLIP, max_frames=9)
 # --8<-- [start:code]
 session = pt.TrackSession(video, pt.Tracker())
 (point,) = session.add(pt.Queries(frame=[0], xy=[[120, 80]])).tolist()
 before = session.tracks()
-session.correct(point, frame=10, xy=(125.5, 82.0))  # the other frames of this point are tracked again
+session.correct(point, frame=8, xy=(124.5, 81.5))  # the other frames of this point are tracked again
 after = session.tracks()
 session.save("outputs/points.npz")  # session.undo(), redo(), load("outputs/points.npz")
 # --8<-- [end:code]
-print("frame 10 before", before.xy[10, 0].tolist(), "after", after.xy[10, 0].tolist())
+print("frame 8 before", before.xy[8, 0].tolist(), "after", after.xy[8, 0].tolist())

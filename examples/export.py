@@ -7,7 +7,7 @@ from pointtrack.tracking.smooth import smooth_tracks
 
 CLIP = Path(pt.__file__).parent / "assets" / "clip.mp4"
 
-video = pt.read_video(CLIP, max_frames=10)
+video = pt.read_video(CLIP, max_frames=6)
 tracks = pt.Tracker().track(video, pt.corner_queries(video, 10))
 
 for name, format in {"t.csv": None, "t_dlc.csv": "dlc", "t_napari.csv": "napari", "t.xml": "cvat"}.items():

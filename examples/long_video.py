@@ -9,7 +9,7 @@ OUT = Path("outputs/example_long.tracks")
 
 OUT.parent.mkdir(exist_ok=True)
 tracker = pt.Tracker(states=True)
-with pt.open_video(CLIP, max_frames=20) as frames:  # all of it if left out
+with pt.open_video(CLIP, max_frames=12) as frames:  # all of it if left out
     queries = pt.grid_queries(frames.wh, size=4)
     tracker.track_to_file(frames, queries, OUT, resume=True)  # the same line after a crash
 

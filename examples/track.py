@@ -6,7 +6,7 @@ import pointtrack as pt
 
 CLIP = Path(pt.__file__).parent / "assets" / "clip.mp4"  # any video of yours
 
-video = pt.read_video(CLIP, max_frames=12)  # all of it if left out
+video = pt.read_video(CLIP, max_frames=9)  # all of it if left out
 tracker = pt.Tracker()  # the shipped model; pt.Tracker("cotracker3-offline", device="cuda")
 chosen = pt.Queries(frame=[0, 8], xy=[[120, 80], [200.5, 110]])
 queries = pt.Queries.concat([pt.grid_queries(video, size=8), chosen], renumber=True)

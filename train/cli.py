@@ -115,6 +115,8 @@ def train_command(
     torch.manual_seed(loop.seed)
     if task != "tracking" and (labels is not None or spoil is not None):
         raise ValueError(f"labels and spoil: expected task tracking with them, got {task}")
+    if task == "distilling" and pictures is None:
+        raise ValueError("pictures: expected folders of photographs with task distilling, got none")
     if task == "segmenting":
         if clips is not None:
             raise ValueError("clips: expected task matching or tracking with them, got segmenting")
@@ -143,9 +145,7 @@ def train_command(
     batches = [others[i] for i in range(held_out or HELD_OUT)]
     learnt: Task
     if task == "distilling":
-        if pictures is None:
-            raise ValueError("pictures: expected folders of photographs with task distilling, got none")
-        source = Pictures(_folders(pictures), scene.sizes, batch, loop.seed)
+        source = Pictures(_folders(pictures or ""), scene.sizes, batch, loop.seed)
         learnt = DistillingTask(model, encoder or EncoderConfig(), batches)
     elif task == "matching":
         learnt = MatchingTask(model, batches)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.progress import Bar
@@ -27,7 +25,7 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways, track_video
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.regions.placement import RegionOptions
-from pointtrack.tracking.interpolate import kept_frames, spread
+from pointtrack.tracking.interpolate import spread, thinned
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Queries, Tracks, Video
@@ -133,13 +131,7 @@ class TrackCommand(VideoOptions):
         queries.check_inside(len(video), video.wh)
         tracker = self.loaded(video.wh)
         print_estimate(tracker, queries, video.wh, len(video), options, flat=False)
-        tracks = track_and_report(
-            tracker,
-            video,
-            queries,
-            replace(options, smooth=0),
-            track_video if self.every == 1 else self.sparsely,
-        )
+        tracks = track_and_report(tracker, video, queries, replace(options, smooth=0), every=self.every)
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
         write_results(video, shown, target, [], self.style, sound=self.video)
@@ -148,17 +140,6 @@ class TrackCommand(VideoOptions):
             print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
             print(f"tracks    {path}")
-
-    def sparsely(
-        self, tracker: PointTracker, video: Video, queries: Queries, *settings: Any, **more: Any
-    ) -> Tracks:
-        """`track_video` on every n-th frame alone, with straight lines between."""
-        kept = kept_frames(len(video), self.every, queries)
-        rows = torch.searchsorted(torch.tensor(kept), queries.frame)
-        piece = Video(video.frames[np.array(kept)], video.fps)
-        print(f"frames    {len(kept)} of {len(video)} are tracked, those between are interpolated")
-        found = track_video(tracker, piece, replace(queries, frame=rows), *settings, **more)
-        return spread(found, kept, len(video), queries)
 
     def is_finished(self, target: Path) -> bool:
         """Whether a run to go on with came to its end: the tracks are there, and no file that grows."""
@@ -228,14 +209,26 @@ def track_and_report(
     video: Video,
     queries: Queries,
     options: TrackOptions | None = None,
-    how: Callable[..., Tracks] = track_video,
+    *,
+    every: int = 1,
 ) -> Tracks:
-    """Track in memory, in some way, with a progress bar on a terminal; prints what was done and how fast."""
+    """Track in memory, with a progress bar on a terminal; prints what was done and how fast.
+
+    With `every` that many frames go by for each that is tracked, and points go straight between those.
+    """
     options = options or TrackOptions()
-    total = frames_both_ways(tracker, queries, options, len(video))
+    kept, among = thinned(len(video), every, queries)
     began = time.perf_counter()
-    with Bar(total) as bar:
-        tracks = how(tracker, video, queries, options, progress=bar.update).with_times(video.times)
+    if every > 1:
+        print(f"frames    {len(kept)} of {len(video)} are tracked, those between are interpolated")
+    with Bar(frames_both_ways(tracker, among, options, len(kept))) as bar:
+        if every == 1:
+            tracks = track_video(tracker, video, queries, options, progress=bar.update)
+        else:
+            piece = Video(video.frames[np.array(kept)], video.fps)
+            tracks = track_video(tracker, piece, among, options, progress=bar.update)
+            tracks = spread(tracks, kept, len(video), queries)
+    tracks = tracks.with_times(video.times)
     print_tracked(tracker, len(queries), len(video), video.wh, time.perf_counter() - began)
     tally = StateTally()
     tally.add(tracks)

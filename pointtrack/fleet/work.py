@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from pointtrack.sessions.follow import say_all
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.states.stream import StateOptions
 from pointtrack.tracker import Tracker
-from pointtrack.tracking.interpolate import kept_frames, spread
+from pointtrack.tracking.interpolate import spread, thinned
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.smooth import smooth_tracks
@@ -127,8 +127,7 @@ def track_points(models: Models, video: Video, queries: Queries, options: JobOpt
     tracker = _configured(models, options, video.wh)
     if options.every == 1:
         return tracker.track(video, queries, backward=options.backward)
-    kept = kept_frames(len(video), options.every, queries)
-    asked = replace(queries, frame=torch.searchsorted(torch.tensor(kept), queries.frame))
+    kept, asked = thinned(len(video), options.every, queries)
     piece = Video(video.frames[np.array(kept)], video.fps)
     tracks = spread(tracker.track(piece, asked, backward=options.backward), kept, len(video), queries)
     return tracks.with_times(video.times)

@@ -23,12 +23,17 @@ def check_same_run(known: Mapping[str, str], wanted: Mapping[str, str], place: s
     Raises:
         ValueError: another run; it says what differs, and how.
     """
-    words = [one for name in wanted for one in _differences(name, known.get(name, NONE), wanted[name])]
+    words = differences(known, wanted)
     if words:
         raise ValueError(
             f"resume: expected the options of the run in {place}, got others: {'; '.join(words)}; "
             "run it as before, or anew without resume"
         )
+
+
+def differences(known: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """What is other, one sentence each; arguments as of `check_same_run`."""
+    return [one for name in wanted for one in _differences(name, known.get(name, NONE), wanted[name])]
 
 
 def _differences(name: str, before: str, now: str) -> Iterator[str]:

@@ -52,3 +52,14 @@ def read_state(path: str | Path, device: torch.device | str = "cpu") -> dict[str
         if not isinstance(state, dict) or not isinstance(state.get("about"), dict):
             raise ValueError("it holds something else")
         return state
+
+
+def moved(value: Any, device: torch.device | str) -> Any:
+    """A state, or a part of one, with all its tensors on a device; what holds them is new, other values are the same."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: moved(inner, device) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(moved(inner, device) for inner in value)
+    return value

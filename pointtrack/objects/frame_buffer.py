@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
+import torch
 
 
 class FrameBuffer:
@@ -58,3 +60,11 @@ class FrameBuffer:
         while self._frames and self.start < place:
             self._frames.popleft()
             self.start += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The frames that are held (t, h, w, 3), copied, and the place of the first of them."""
+        return {"start": self.start, "frames": torch.from_numpy(self.piece(self.start, len(self._frames)))}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Hold the frames that `state` has, and no others."""
+        self.start, self._frames = state["start"], deque(state["frames"].cpu().numpy())

@@ -15,7 +15,8 @@ Source: the ideas of STM (Oh et al. 2019), STCN (Cheng et al. 2021) and XMem (Ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +67,10 @@ class _Cells:
     values: Tensor
     used: Tensor
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """The tensors by name; reading replaces `used`, and changes none of them in place."""
+        return {"keys": self.keys, "values": self.values, "used": self.used}
+
     @classmethod
     def concat(cls, parts: list[_Cells]) -> _Cells:
         return cls(
@@ -114,6 +119,29 @@ class ObjectMemory:
     def __len__(self) -> int:
         """Number of remembered cells."""
         return sum(len(part.keys) for part in self._parts())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is remembered, as tensors and plain values."""
+        return {
+            "objects": self.objects,
+            "config": asdict(self.config),
+            "given": [(frame, cells.state_dict()) for frame, cells in self._given],
+            "recent": [(frame, cells.state_dict()) for frame, cells in self._recent],
+            "working": [cells.state_dict() for cells in self._working],
+            "prototypes": None if self._prototypes is None else self._prototypes.state_dict(),
+            "newest_working": self._newest_working,
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> ObjectMemory:
+        """The memory as it was when `state` was asked for."""
+        memory = cls(state["objects"], MemoryConfig(**state["config"]))
+        memory._given = [(frame, _Cells(**cells)) for frame, cells in state["given"]]
+        memory._recent = [(frame, _Cells(**cells)) for frame, cells in state["recent"]]
+        memory._working = [_Cells(**cells) for cells in state["working"]]
+        memory._prototypes = None if state["prototypes"] is None else _Cells(**state["prototypes"])
+        memory._newest_working = state["newest_working"]
+        return memory
 
     def add(self, frame: int | None, features: Tensor, masks: Tensor, *, given: bool = False) -> None:
         """Remember a frame.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pointtrack.geometry import grid_points
+from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import KEY_STRIDE
@@ -202,6 +204,37 @@ class ObjectPoints:
         """A cut: all seeded points end here."""
         self._stream, self._seeing, self._rows, self._groups = None, None, {}, []
         self._keep(self._ids < self._first_seeded)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is known of points that were seeded on the way, as tensors and plain values."""
+        assert self._fixed is None, "tracks that were given are the caller's to keep"
+        return {
+            "owner": self._owner,
+            "ids": self._ids,
+            "next_id": self._next_id,
+            # The stream whose features are read, and whether it still tracks points.
+            "stream": self._seeing and self._seeing.state_dict(),
+            "tracks": self._stream is not None,
+            "origin": self._origin,
+            "known": self._known,
+            "rows": {place: [asdict(rows) for rows in parts] for place, parts in self._rows.items()},
+            "groups": [(number, ids.start, ids.stop) for number, ids in self._groups],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as what `state` was asked of; this one is new, and has the same tracker."""
+        assert self.tracker is not None and not self._next_id
+        self._owner, self._ids = state["owner"].cpu(), state["ids"].cpu()
+        self._next_id, self._origin, self._known = state["next_id"], state["origin"], state["known"]
+        if state["stream"] is not None:
+            device = next(self.tracker.parameters()).device
+            self._seeing = WindowStream.from_state_dict(self.tracker, moved(state["stream"], device))
+            self._stream = self._seeing if state["tracks"] else None
+        self._rows = {
+            place: [Tracks.from_dict(moved(rows, "cpu")) for rows in parts]
+            for place, parts in state["rows"].items()
+        }
+        self._groups = [(number, range(start, stop)) for number, start, stop in state["groups"]]
 
     def counting(self, ids: Tensor) -> Tensor:
         """(n,) bool: of these points those that still count."""

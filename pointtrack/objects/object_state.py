@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pointtrack.io.state_file import moved
 from pointtrack.objects.boundary import ObjectColours
 from pointtrack.objects.memory import ObjectMemory
 
@@ -69,3 +71,35 @@ class ObjectState:
         self.mask, self.frame, self.seeded = None, -1, None
         self.areas.clear()
         self.points, self.max_misses = (torch.zeros(0), torch.zeros(0, 2)), {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it as tensors and plain values, which do not change when this does."""
+        colours = self.colours and {
+            "mixture": torch.from_numpy(self.colours.mixture),
+            "thin": self.colours.thin,
+        }
+        return {
+            **vars(self),
+            "memory": self.memory.state_dict(),
+            "colours": colours,
+            "areas": list(self.areas),
+            "max_misses": dict(self.max_misses),
+            "known": list(self.known),
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any], device: torch.device) -> ObjectState:
+        """What was known when `state` was asked for; the memory goes to the device that its keys are read on."""
+        colours, mask, (ids, xy) = state["colours"], state["mask"], state["points"]
+        return cls(
+            memory=ObjectMemory.from_state_dict(moved(state["memory"], device)),
+            colours=colours and ObjectColours(colours["mixture"].cpu().numpy(), colours["thin"]),
+            sharpens=state["sharpens"],
+            mask=None if mask is None else mask.cpu(),
+            frame=state["frame"],
+            points=(ids.cpu(), xy.cpu()),
+            areas=deque(state["areas"], maxlen=AREAS),
+            max_misses=dict(state["max_misses"]),
+            seeded=state["seeded"],
+            known=list(state["known"]),
+        )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from pointtrack.io.state_file import moved
 from pointtrack.objects.answer import (
     Answer,
     Evidence,
@@ -194,6 +196,28 @@ class ObjectPropagator:
         del self.states[number]
         self._begun.pop(number, None)
         self.feed.drop_object(number)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is known of the objects and their points, as tensors and plain values."""
+        return {
+            "states": {number: state.state_dict() for number, state in self.states.items()},
+            "feed": self.feed.state_dict(),
+            "embeddings": {place: dict(vars(one)) for place, one in self._embeddings.items()},
+            "begun": dict(self._begun),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on as what `state` was asked of; this one is new, and has the same networks.
+
+        Args:
+            device: where the keys of memories are read.
+        """
+        for number, one in state["states"].items():
+            self.states[number] = ObjectState.from_state_dict(one, device)
+        self.feed.load_state_dict(state["feed"])
+        looks = moved(state["embeddings"], self.segmenter.device)
+        self._embeddings = {place: Embedding(**one) for place, one in looks.items()}
+        self._begun = moved(state["begun"], "cpu")
 
     def _result(self, seen: _Seen) -> ObjectResult:
         if seen.answer is None:

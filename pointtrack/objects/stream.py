@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions, answer_prompt
 from pointtrack.objects.engine import ObjectResult
@@ -17,6 +19,13 @@ from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.propagator import ObjectPropagator
+from pointtrack.objects.stream_state import (
+    about_objects,
+    check_state,
+    found_again,
+    found_state,
+    prompts_again,
+)
 from pointtrack.segment.base import Embedding, Prompt, Segmenter, check_frame, check_inside, checked_mask
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.types.masks import Masks
@@ -33,6 +42,9 @@ class ObjectStream:
 
     A frame is final when the tracker's window behind it is complete: `lag` says how many are not. The newest one never is
     before the next one comes, so that prompts can be given on it.
+
+    A run that was stopped goes on exactly: `state_dict` is all that is known, and a new stream that was made with the same
+    networks and options takes it by `load_state_dict`.
 
     Args:
         tracker: from `load_tracker`. One that needs the whole video has every frame wait for `finish`.
@@ -81,6 +93,7 @@ class ObjectStream:
         self._elsewhere: defaultdict[int, list[tuple[np.ndarray, Tensor]]] = defaultdict(list)
         self._prompts: dict[int, tuple[int, Prompt]] = {}  # the latest of each object that was answered
         self._previewed: tuple[int, Found] = (-1, {})
+        self._networks: dict[str, str] | None = None  # what states say of them, once it was asked for
 
     @property
     def frames_pushed(self) -> int:
@@ -244,6 +257,69 @@ class ObjectStream:
         self._frames.ended = True
         return self._ready()
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly from here: tensors and plain values, for `torch.save`.
+
+        It holds the frames that are not final, and does not grow with the video. `pointtrack.io.state_file` has
+        `write_state` and `read_state`, which replace a file in one step and notice a damaged one.
+
+        Raises:
+            ValueError: after `finish`.
+        """
+        if self._frames.ended:
+            raise ValueError("ObjectStream: expected its state to be asked for before finish")
+        elsewhere = {
+            number: [(torch.from_numpy(np.array(picture)), mask) for picture, mask in shown]
+            for number, shown in self._elsewhere.items()
+        }
+        return {
+            "about": self._about(),
+            "next": self._next,
+            "frames": self._frames.state_dict(),
+            "walker": self._walker.state_dict(),
+            "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
+            "cuts": sorted(self._cuts),
+            "given": {frame: dict(masks) for frame, masks in self._given.items()},
+            "asked": {
+                frame: {number: asdict(prompt) for number, prompt in prompts.items()}
+                for frame, prompts in self._asked.items()
+            },
+            "elsewhere": elsewhere,
+            "prompts": {number: (frame, asdict(prompt)) for number, (frame, prompt) in self._prompts.items()},
+            "previewed": (self._previewed[0], found_state(self._previewed[1])),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly from where `state_dict` was asked for: push the frames from `frames_pushed` on.
+
+        All that comes is, bit for bit, what the other stream would have said on the same kind of machine.
+
+        Args:
+            state: of a stream with the same networks, size and options; this one is new.
+
+        Raises:
+            ValueError: a stream that was used, or the state of another kind of stream or with other settings; it says which.
+        """
+        if self._frames.stop or self._frames.ended or self.objects:
+            raise ValueError(
+                f"ObjectStream: expected a new stream to load a state into, got one with {self.frames_pushed} frames "
+                f"and {len(self.objects)} objects; make another one with the same settings"
+            )
+        check_state(state, self._about())
+        self._frames.load_state_dict(state["frames"])
+        self._walker.load_state_dict(state["walker"], next(self.network.parameters()).device)
+        if state["cut_finder"] is not None:
+            self._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
+        self._next, self._cuts = state["next"], set(state["cuts"])
+        self._given.update(moved(state["given"], "cpu"))
+        self._asked.update({frame: prompts_again(prompts) for frame, prompts in state["asked"].items()})
+        for number, shown in state["elsewhere"].items():
+            self._elsewhere[number] = [(picture.cpu().numpy(), mask.cpu()) for picture, mask in shown]
+        for number, (frame, prompt) in state["prompts"].items():
+            self._prompts[number] = frame, prompts_again({number: prompt})[number]
+        frame, found = state["previewed"]
+        self._previewed = frame, found_again(found)
+
     def know_embedding(self, frame: int, embedding: Embedding) -> None:
         """What the segmenter sees of a frame that is not final, if the caller has it already."""
         self._walker.embedding(frame, embedding)
@@ -265,6 +341,18 @@ class ObjectStream:
             found = self._walker.step(self._next)
             self._next += 1
             yield found
+
+    def _about(self) -> dict[str, str]:
+        """What must be the same for a stream to go on from the state of this one."""
+        if self._networks is None:
+            self._networks = about_objects(self.network, self.segmenter, self.config)
+        return {
+            **self._networks,
+            "size of the frames": f"{self.image_wh[0]} x {self.image_wh[1]}",
+            "frames per second": str(float(self.fps)),
+            "looks for cuts": str(self._cut_finder is not None),
+            "exclusive": str(self.exclusive),
+        }
 
     def _check(self, object_id: int, frame: int) -> None:
         if isinstance(object_id, bool) or not isinstance(object_id, int) or object_id < 1:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from pointtrack.io.video import VideoStream
 from pointtrack.pipeline.files import Opener
-from pointtrack.tracking.interpolate import spread
+from pointtrack.tracking.interpolate import spread, thinned
 from pointtrack.types import Queries, Tracks
 
 TimedFrame = tuple[np.ndarray, float]
@@ -32,11 +31,8 @@ class EveryNth:
     def __init__(self, opened: Opener, every: int, queries: Queries):
         self._opened, self._every, self._all = opened, every, queries
         self._given = set(queries.frame.tolist())
-        last = max(self._given, default=0)
-        kept = torch.tensor(sorted({*range(0, last + 1, every), *self._given}))
-        self.queries = Queries(
-            torch.searchsorted(kept, queries.frame), queries.xy, queries.ids, support=queries.support
-        )
+        # The last frame of the video is not known yet, and comes behind all points.
+        _, self.queries = thinned(max(self._given, default=0) + 1, every, queries)
         self.numbers: list[int] = []
         self.times: list[float] = []
 
@@ -44,17 +40,16 @@ class EveryNth:
         """The kept frames from the one on that is shown at a second, or from the first one; see `Opener`."""
         if seconds is None:
             source = self._opened(None)
-            thinned = source.through(self._from_the_start(source))
-            thinned.frame_count = (
-                None if source.frame_count is None else -(-source.frame_count // self._every)
-            )
+            kept_alone = source.through(self._from_the_start(source))
+            if source.frame_count is not None:
+                kept_alone.frame_count = len(thinned(source.frame_count, self._every, self._all)[0])
         else:
             self.read()
             source = self._opened(seconds)
             kept = {round(self.times[number], 4) for number in self.numbers}
-            thinned = source.through((frame, at) for frame, at in source if round(at, 4) in kept)
-        thinned._about = {**source.about(), "every": str(self._every)}
-        return thinned
+            kept_alone = source.through((frame, at) for frame, at in source if round(at, 4) in kept)
+        kept_alone._about = {**source.about(), "every": str(self._every)}
+        return kept_alone
 
     def read(self) -> None:
         """Learn which frames there are, by decoding all of them unless that was done."""

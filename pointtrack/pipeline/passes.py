@@ -17,10 +17,10 @@ import torch
 
 from pointtrack.geometry import inside_image
 from pointtrack.io.track_arrays import DenseStore, FileStore, MemoryStore
+from pointtrack.models.about import about_network
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import backward_pass, track_video
 from pointtrack.pipeline.options import TrackOptions, build_stream
-from pointtrack.pipeline.resume import about_network
 from pointtrack.pipeline.run import run, timed
 from pointtrack.pipeline.sinks import ArraySink, CallSink
 from pointtrack.tracking.queries import stride_queries

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pointtrack.config import to_dict
 from pointtrack.io.same_run import NONE, check_same_run
 from pointtrack.io.state_file import read_state, write_state
 from pointtrack.io.track_log import TrackWriter
+from pointtrack.models.about import about_network
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.tracking.stream import PointStream, saved
@@ -103,18 +103,6 @@ def about_run(
         "size of the frames": f"{wh[0]} x {wh[1]}",
         "points": f"{len(queries.requested())}, {zlib.crc32(points.tobytes()):08x}",
         **{name: _told(value) for name, value in vars(options).items()},
-    }
-
-
-def about_network(network: PointTracker) -> dict[str, str]:
-    """The same of the network alone."""
-    weights = 0
-    for value in network.state_dict().values():
-        weights = zlib.crc32(value.detach().cpu().contiguous().float().numpy().tobytes(), weights)
-    settings = to_dict(network.config) | {"inference": to_dict(network.inference)}
-    return {
-        "tracker": f"{network.config.name}, weights {weights:08x}",
-        "settings of the tracker": json.dumps(settings),
     }
 
 

@@ -22,6 +22,12 @@ def kept_frames(count: int, every: int, queries: Queries) -> list[int]:
     return sorted({*range(0, count, every), count - 1, *(t for t in queries.frame.tolist() if t < count)})
 
 
+def thinned(count: int, every: int, queries: Queries) -> tuple[list[int], Queries]:
+    """The frames that are tracked of `count`, see `kept_frames`, and the points with their frames counted among these."""
+    kept = kept_frames(count, every, queries)
+    return kept, replace(queries, frame=torch.searchsorted(torch.tensor(kept), queries.frame))
+
+
 def spread(tracks: Tracks, kept: Sequence[int], count: int, queries: Queries) -> Tracks:
     """Tracks over all frames.
 

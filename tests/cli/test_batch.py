@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 
@@ -11,10 +12,19 @@ from pointtrack.cli.main import main
 from tests.support.clips import write_broken, write_clips
 
 
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Videos, whole and broken, which are encoded once."""
+    made = tmp_path_factory.mktemp("videos")
+    write_clips(made, 4)
+    write_broken(made, hangs=False)
+    return made
+
+
 @pytest.fixture
-def folder(tmp_path):
-    write_clips(tmp_path / "clips", 4)
-    write_broken(tmp_path / "clips", hangs=False)
+def folder(clips, tmp_path):
+    """A folder of one's own, with the videos in `clips`."""
+    shutil.copytree(clips, tmp_path / "clips")
     return tmp_path
 
 

@@ -12,7 +12,9 @@ import torch
 import pointtrack as pt
 from pointtrack.cli import main as cli
 from pointtrack.cli import report as cli_flat
+from pointtrack.cli import track as track_command
 from pointtrack.cli.estimate import RunEstimate, estimate_run
+from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import describe
 from pointtrack.io.track_log import read_spilled
 from pointtrack.io.video import write_video
@@ -99,6 +101,24 @@ def test_every_other_frame(run, more):
     drawn, wanted = (pt.read_video(path).frames.astype(int) for path in (flat, whole))
     assert drawn.shape == wanted.shape and np.abs(drawn - wanted).mean() < 4
     assert not list(flat.parent.glob("*.tracks*"))
+
+
+@pytest.mark.parametrize("flat", [[], ["--flat"]])
+@pytest.mark.parametrize(
+    ("frame", "total"), [(0, 4), (3, 8)]
+)  # of 0, 2, 4, 5; and of 0, 2, 3, 4, 5 and back from 3
+def test_a_bar_is_full_when_every_other_frame_is_done(run, monkeypatch, flat, frame, total):
+    bars = []
+
+    class NotedBar(Bar):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            bars.append(self)
+
+    for module in (track_command, cli_flat):
+        monkeypatch.setattr(module, "Bar", NotedBar)
+    assert run("o", "--grid", 2, "--frame", frame, "--every", 2, *flat)[0] == 0
+    assert [(bar.n, bar.total) for bar in bars] == [(total, total)]
 
 
 def test_every_other_frame_goes_on(run, monkeypatch):

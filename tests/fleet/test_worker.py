@@ -27,11 +27,13 @@ def setup(tmp_path, job):
     return JobSetup(str(tmp_path / "out"), job, "run", limit_frames=20)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    write_clips(tmp_path, 2)
-    write_broken(tmp_path)
-    return tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Videos, whole and broken, which no test changes."""
+    made = tmp_path_factory.mktemp("videos")
+    write_clips(made, 2)
+    write_broken(made)
+    return made
 
 
 def task(folder, name):

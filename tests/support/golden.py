@@ -28,14 +28,16 @@ FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fi
 KEPT_FRAMES = 60  # whose features are kept for the next case of a file
 
 # What other cases hold too: windows that follow each other are in those of the predictors; CoTracker2.1 is CoTracker2 with
-# windows of 16 frames; and grids, masks and chunks are the predictors' own work, whichever the network (that chunks give what
-# the whole video gives is in `test_cotracker.py`, of every network).
+# windows of 16 frames; grids, masks and chunks are the predictors' own work, whichever the network (that chunks give what the
+# whole video gives, also from queries with support, is in `test_cotracker.py`, of every network).
 HELD_BY_OTHERS = {
     ("cotracker2_model", "main"),
     ("cotracker2_predictor", "grid"),
     ("cotracker2_predictor", "segm_mask"),
     ("cotracker2_predictor", "online_grid"),
     ("cotracker2_predictor", "online_queries_support"),
+    ("cotracker3_online_model", "main"),
+    ("cotracker3_online_predictor", "online_queries_support"),
     ("cotracker2v1_predictor", "queries"),
     ("cotracker2v1_predictor", "grid_backward"),
 }

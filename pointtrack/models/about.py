@@ -1,0 +1,28 @@
+"""What a network is, in a few words: states of runs hold them, so that a run goes on with the same one alone."""
+
+from __future__ import annotations
+
+import json
+import zlib
+
+from torch import nn
+
+from pointtrack.config import to_dict
+from pointtrack.models.point_tracker import PointTracker
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Eight hex digits that differ where some weight does, on whatever device they are."""
+    digest = 0
+    for value in network.state_dict().values():
+        digest = zlib.crc32(value.detach().cpu().contiguous().float().numpy().tobytes(), digest)
+    return f"{digest:08x}"
+
+
+def about_network(network: PointTracker) -> dict[str, str]:
+    """What must be the same of a tracker for a run to go on."""
+    settings = to_dict(network.config) | {"inference": to_dict(network.inference)}
+    return {
+        "tracker": f"{network.config.name}, weights {weights_digest(network)}",
+        "settings of the tracker": json.dumps(settings),
+    }
