@@ -148,13 +148,12 @@ class PointTracker(TrackingNetwork):
         if self.joint_head is not None:
             if torch.is_grad_enabled() or pixels.device.type != "cpu":
                 joint = self.joint_head(features, *self.trunk.compared(pixels))
-                joint = joint if joint.requires_grad else joint.half()
-                return rearrange(joint, "b c h w -> b h w c").contiguous()
+                return (joint if joint.requires_grad else joint.half()).contiguous()
             # One by one, as the encoder does, for the cache.
             parts = zip(pixels.split(1), features.split(1), strict=True)
             each = [self.joint_head(own, *self.trunk.compared(frame)) for frame, own in parts]
             with torch.autocast("cpu", enabled=False):  # it knows no float16
-                return torch.cat([rearrange(x, "b c h w -> b h w c").half().contiguous() for x in each])
+                return torch.cat([x.half().contiguous() for x in each])
         # Side by side nothing learns through a first guess.
         own, context = (
             rearrange(x, "b c h w -> b h w c").half().contiguous()

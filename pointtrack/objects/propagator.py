@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +39,8 @@ from pointtrack.segment.base import Embedding, Segmenter
 INSIDE, AROUND = 16, 16  # points that are seeded on an object, and on what lies close around it
 MOST_MISSES = 1000  # points whose misses are noted, before those that are gone are looked for
 BELT = 0.3  # width of that belt, in square roots of the object's area
+
+Sight = tuple[np.ndarray, Tensor]  # a picture (h, w, 3) of the video, and the mask (h, w) of an object there
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,18 @@ class ObjectPropagator:
             self._embeddings[place] = self.segmenter.encode(self.frames[place]) if known is None else known
         return self._embeddings[place]
 
-    def begin(self, place: int, given: Mapping[int, Tensor]) -> None:
+    def begin(
+        self, place: int, given: Mapping[int, Tensor], elsewhere: Mapping[int, Sequence[Sight]] | None = None
+    ) -> None:
         """Take the masks (h, w) of objects on the frame that is next for certain, and seed points on and around each.
 
         An object that is followed already begins anew there; an empty mask says that it is absent.
+
+        Args:
+            place: of the frame.
+            given: object number -> mask.
+            elsewhere: object number -> other frames of the video on which its mask is certain too. What it looks like there is
+                remembered.
         """
         grid = self._grid(place)
         for number, mask in given.items():
@@ -104,21 +114,21 @@ class ObjectPropagator:
                 self.feed.drop_object(number)
             state = self.states.setdefault(number, ObjectState())
             state.known.clear()
+            sights = () if elsewhere is None else elsewhere.get(number, ())
+            for picture, other in sights:
+                seen = self._seen(picture)
+                state.memory.add(None, seen.features, as_cells(other, seen)[None], given=True)
+            # Asked before this frame is remembered: of one that it holds a memory knows all.
+            prior = self._told(state, grid)
             self._remember(number, place, grid, mask, given=True)
+            for picture, other in sights:
+                self._learn_colours(state, picture, other)
             if state.colours is not None and self._sharpens() and mask.any():
-                state.colours = self._tried(place, mask, state.colours)
+                state.colours = self._tried(place, mask, state.colours, prior)
                 state.sharpens = state.colours is not None
             if self.feed.tracker is not None and mask.any():
                 self._seed(place, number, mask)
         self._begun |= given
-
-    def learn(self, number: int, picture: np.ndarray, mask: Tensor) -> None:
-        """Remember the mask (h, w) of an object on any frame (h, w, 3) of the video, without going there."""
-        if self.appearance is None:
-            grid = self.segmenter.encode(picture)
-        else:
-            grid = Embedding(self.frames.wh, self.appearance(picture))
-        self._take_in(number, None, picture, grid, mask)
 
     def ready(self, place: int) -> bool:
         """Whether the frames that are there are enough for a step to this one."""
@@ -311,19 +321,33 @@ class ObjectPropagator:
     def _sharpens(self) -> bool:
         return self.segmenter.coarse if self.config.sharpen is None else self.config.sharpen
 
-    def _tried(self, place: int, mask: Tensor, colours: ObjectColours) -> ObjectColours | None:
-        """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points alone.
+    def _told(self, state: ObjectState, grid: Embedding) -> Tensor | None:
+        """(h, w) logits of an object's pixels on a frame by what is remembered of others; None where it is not known again."""
+        if not (len(state.memory) and self.config.prior):
+            return None
+        share = state.memory.read(grid.features, note=False).share[0]
+        # Of frames on which the object is absent a memory knows nothing of it.
+        return self.config.prior * as_logits(share, grid) if bool((share > 0.5).any()) else None
+
+    def _tried(
+        self, place: int, mask: Tensor, colours: ObjectColours, prior: Tensor | None = None
+    ) -> ObjectColours | None:
+        """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points and memory.
 
         Where its surroundings have its colours thin parts must be kept; elsewhere that would keep what is wrong. None where
         colours do not find nearly the whole object, clearly better than the segmenter: what they get wrong, the memory
         learns.
+
+        Args:
+            place, mask: the frame, and what is known there.
+            colours: those under the mask.
+            prior: (h, w) logits by what is known of other frames. On its way the segmenter has this help, so without it
+                colours look better than they are; an object that is known on one frame alone is tried without.
         """
         own, belt = points_inside(mask, INSIDE), belt_around(mask, BELT)
         beside = points_inside(belt, AROUND) if belt.any() else own[:0]
-        nothing = torch.zeros(mask.shape)
-        answer = answer_points(
-            self.segmenter, self.embedding(place), Evidence(own, beside, nothing, None), self.config
-        )
+        evidence = Evidence(own, beside, torch.zeros(mask.shape) if prior is None else prior, None)
+        answer = answer_points(self.segmenter, self.embedding(place), evidence, self.config)
         if answer is None:
             return colours
         picture, coarse = self.frames[place], answer.mask
@@ -342,23 +366,25 @@ class ObjectPropagator:
             return self.embedding(place)
         # The same, where the tracker has looked at the frame anyway.
         seen = self.feed.features(place, final=final)
-        return Embedding(self.frames.wh, self.appearance(self.frames[place]) if seen is None else seen)
+        return self._seen(self.frames[place]) if seen is None else Embedding(self.frames.wh, seen)
+
+    def _seen(self, picture: np.ndarray) -> Embedding:
+        """The same of any picture (h, w, 3) of the video."""
+        if self.appearance is None:
+            return self.segmenter.encode(picture)
+        return Embedding(self.frames.wh, self.appearance(picture))
 
     def _remember(
         self, number: int, place: int, grid: Embedding, mask: Tensor, *, given: bool = False
     ) -> None:
-        if given:
-            self._take_in(number, self.frames.number(place), self.frames[place], grid, mask)
-        else:
-            cells = as_cells(mask, grid)[None]
-            self.states[number].memory.add(self.frames.number(place), grid.features, cells)
-
-    def _take_in(
-        self, number: int, frame: int | None, picture: np.ndarray, grid: Embedding, mask: Tensor
-    ) -> None:
-        """Remember a mask that is certain."""
+        """Remember a mask on a frame; one that is given is certain."""
         state = self.states[number]
-        state.memory.add(frame, grid.features, as_cells(mask, grid)[None], given=True)
+        state.memory.add(self.frames.number(place), grid.features, as_cells(mask, grid)[None], given=given)
+        if given:
+            self._learn_colours(state, self.frames[place], mask)
+
+    def _learn_colours(self, state: ObjectState, picture: np.ndarray, mask: Tensor) -> None:
+        """Those under the first mask that is certain and not empty, unless they were tried in vain."""
         if state.sharpens and state.colours is None and mask.any():
             state.colours = learn_colours(picture, mask, self.config.outline)
 

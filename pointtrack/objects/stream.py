@@ -18,7 +18,7 @@ from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.object_points import ObjectPoints
-from pointtrack.objects.propagator import ObjectPropagator
+from pointtrack.objects.propagator import ObjectPropagator, Sight
 from pointtrack.objects.stream_state import (
     about_objects,
     check_state,
@@ -90,7 +90,7 @@ class ObjectStream:
         # What was said of objects on frames that are not final: masks, by frame and object; and prompts for frames to come.
         self._given: defaultdict[int, dict[int, Tensor]] = defaultdict(dict)
         self._asked: defaultdict[int, dict[int, Prompt]] = defaultdict(dict)
-        self._elsewhere: defaultdict[int, list[tuple[np.ndarray, Tensor]]] = defaultdict(list)
+        self._elsewhere: defaultdict[int, list[Sight]] = defaultdict(list)
         self._prompts: dict[int, tuple[int, Prompt]] = {}  # the latest of each object that was answered
         self._previewed: tuple[int, Found] = (-1, {})
         self._networks: dict[str, str] | None = None  # what states say of them, once it was asked for
@@ -332,10 +332,9 @@ class ObjectStream:
                 self._walker.cut()
             given = self._given.pop(self._next, None)
             if given:
-                self._walker.begin(self._next, given)
-                for number in given:
-                    for picture, mask in self._elsewhere.pop(number, ()):
-                        self._walker.learn(number, picture, mask)
+                self._walker.begin(
+                    self._next, given, {number: self._elsewhere.pop(number, []) for number in given}
+                )
             if not self._walker.ready(self._next):
                 return
             found = self._walker.step(self._next)

@@ -19,6 +19,7 @@ def answered(
     frame: int,
     requested: Prompt,
     shown: Tensor | None,
+    shown_from: int,
 ) -> Keyframe:
     """The keyframe that a prompt makes, together with the earlier clicks on the frame.
 
@@ -29,6 +30,7 @@ def answered(
         frame: on which it is prompted.
         requested: clicks or a box.
         shown: (h, w) bool, what was computed of the object there, which clicks correct.
+        shown_from: 1 or -1 where that was found by following it forward or backward in time.
 
     Returns:
         The keyframe, of serial 0.
@@ -39,14 +41,16 @@ def answered(
     key = one.key(frame)
     if requested.box is not None or (key is not None and not key.mask.any()):
         base, points, labels, box = None, requested.points, requested.labels, requested.box
+        followed = 0
     elif key is not None:
-        base, box = key.base, key.box
+        base, box, followed = key.base, key.box, key.followed
         if not len(key.points) and box is None:  # a mask that was given: now it is corrected
             base = key.mask
         points, labels = torch.cat([key.points, requested.points]), torch.cat([key.labels, requested.labels])
     else:
         base = shown if shown is not None and shown.any() else None
         points, labels, box = requested.points, requested.labels, None
+        followed = 0 if base is None else shown_from
     # All clicks are asked at once: an answer that the former ones got would only hold the later ones back.
     mask = engine.answer(video, frame, Prompt(points, labels, box), base).mask
     if engine.own_answers and requested.box is None:
@@ -56,4 +60,4 @@ def answered(
             f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
             "there; click elsewhere, or more often, or say absent(object, frame)"
         )
-    return Keyframe(frame, 0, mask, points, labels, box, base)
+    return Keyframe(frame, 0, mask, points, labels, box, base, followed)

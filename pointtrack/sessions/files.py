@@ -43,6 +43,7 @@ def write_session(path: str | Path, video: Video, history: Said, results: Result
                 "labels": key.labels.tolist(),
                 "box": None if key.box is None else key.box.tolist(),
                 "corrects": key.base is not None,
+                "followed": key.followed,
             }
             for key in keys.values()
         ],
@@ -121,9 +122,9 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) 
             raise ValueError("the clicks or the box of a keyframe are none")
         serial = whole(row["serial"], "serial")
         base = next_mask() if row["corrects"] else None
-        keys[serial] = Keyframe(
-            whole(row["frame"], "frame", most=last), serial, mask, points, labels, box, base
-        )
+        frame = whole(row["frame"], "frame", most=last)
+        followed = whole(row.get("followed", 0), "followed", least=-1, most=1)  # older files do not say it
+        keys[serial] = Keyframe(frame, serial, mask, points, labels, box, base, followed)
     states = [
         tuple(
             SessionObject(

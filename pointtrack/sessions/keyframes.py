@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.point_prompts import KnownMask, overlap
+
+TOUCH_UP = 0.75  # overlap of a mask before and after its clicks from which they only touch it up
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,7 @@ class Keyframe:
         points, labels: (k, 2) pixels and (k,) bool of all clicks on that frame.
         box: (4,) x0, y0, x1, y1, or None.
         base: (h, w) bool, the mask that the clicks correct, or None.
+        followed: 1 or -1 where the base was found by following the object forward or backward in time, 0 where it was not.
     """
 
     frame: int
@@ -31,6 +35,14 @@ class Keyframe:
     labels: Tensor
     box: Tensor | None = None
     base: Tensor | None = None
+    followed: int = 0
+
+    @cached_property
+    def touches_up(self) -> bool:
+        """Whether it changes little of a mask that was found from other keyframes: then it is hardly more certain than that."""
+        if not self.followed or self.base is None:
+            return False
+        return overlap(self.base, self.mask) > TOUCH_UP
 
 
 @dataclass(frozen=True)
@@ -63,12 +75,15 @@ class Side:
 
     What lies between two keyframes follows from both: each is responsible for the half next to it, and knows the
     other. (Where one of them says that the object is absent, the other one has all frames: it knows where the object
-    was.) So a side is fully told by what it holds, and stays valid until one of its keyframes changes.
+    was. And where one of them only touches up a mask that was followed there, nothing follows from it towards where that came
+    from: what else is wrong with it would spread to frames on which it was not wrong yet.) What lies beyond the first or the last
+    keyframe follows from that one, and knows the one that was said first as well, so that later corrections do not change it. So
+    a side is fully told by what it holds, and stays valid until one of its keyframes changes.
 
     Attributes:
         object_id: whose.
         start: serial of the keyframe that it starts beside.
-        other: serial of the keyframe at the far end, None where there is none.
+        other: serial of the keyframe that it knows besides, at its far end if there is one; None without any.
         frames: those of the side, in the order of the walk; step 1 or -1.
     """
 
@@ -98,21 +113,36 @@ def _sides(one: SessionObject, length: int) -> list[Side]:
         stop = right.frame if right else length
         middle = _middle(left, right, first, stop)
         if left and first < middle:
-            other = right.serial if right else None
+            other = right.serial if right else _said_first(one, left)
             sides.append(Side(one.id, left.serial, other, range(first, middle)))
         if right and middle < stop:
-            other = left.serial if left else None
+            other = left.serial if left else _said_first(one, right)
             sides.append(Side(one.id, right.serial, other, range(stop - 1, middle - 1, -1)))
     return sides
+
+
+def _said_first(one: SessionObject, start: Keyframe) -> int | None:
+    """Serial of the first keyframe besides `start` that shows the object; None without one, or where `start` says it is absent.
+
+    What was said first is a whole object more often than a correction of a mask is. After an absence the object is not looked for.
+    """
+    if not start.mask.any():
+        return None
+    return min((key.serial for key in one.keys if key is not start and key.mask.any()), default=None)
 
 
 def _middle(left: Keyframe | None, right: Keyframe | None, first: int, stop: int) -> int:
     """The first of the frames first..stop-1 that follows from the right keyframe."""
     if left is None or right is None:
         return stop if left else first
-    if bool(left.mask.any()) == bool(right.mask.any()):
-        return (first + stop + 1) // 2
-    return stop if left.mask.any() else first
+    if bool(left.mask.any()) != bool(right.mask.any()):
+        return stop if left.mask.any() else first
+    # Towards the frames that a mask came over before it was touched up.
+    from_left = right.touches_up and right.followed > 0
+    from_right = left.touches_up and left.followed < 0
+    if from_left != from_right:
+        return stop if from_left else first
+    return (first + stop + 1) // 2
 
 
 def known_masks(one: SessionObject, side: Side) -> list[KnownMask]:

@@ -158,7 +158,9 @@ class ObjectSession:
             requested = Prompt(points, labels, box)
             check_inside(requested, self.video.wh)
             shown = None if one.key(frame) else self.mask(one.id, frame)
-            key = answered(self.engine, self.video, one, frame, requested, shown)
+            sides = [side for side in sides_of(one, len(self.video)) if frame in side.frames]
+            way = sides[0].frames.step if sides else 0
+            key = answered(self.engine, self.video, one, frame, requested, shown, way)
             key = replace(key, serial=next(self._serial))
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return key.mask.clone()
@@ -180,7 +182,7 @@ class ObjectSession:
             raise ValueError(f"candidate: expected 0..{len(found) - 1} that is not empty, got {place}")
         mask, key = found[place].mask, one.key(frame)
         assert key is not None
-        key = replace(key, serial=next(self._serial), mask=mask, base=mask)
+        key = replace(key, serial=next(self._serial), mask=mask, base=mask, followed=0)
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return mask.clone()
 

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from pointtrack.objects.answer import Answer, ObjectOptions
+from pointtrack.objects.answer import Answer, ObjectOptions, grown
 from pointtrack.objects.boundary import OutlineRules, learn_colours, refine_outline
 from pointtrack.objects.frame_buffer import FrameBuffer
+from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.point_prompts import overlap
 from pointtrack.objects.propagator import ObjectPropagator
 
@@ -130,6 +132,33 @@ def test_the_way_that_suits_an_object_is_found_where_its_mask_is_known(limb_is_i
         assert found is None
     else:
         assert found is not None and not found.thin
+
+
+@pytest.mark.parametrize("known_elsewhere", [True, False])
+def test_colours_are_tried_beside_what_the_memory_makes_of_the_segmenter(known_elsewhere, monkeypatch):
+    """A segmenter that is rough with points alone, and right with a memory: then outlines stay as it draws them."""
+    truth = ellipse()
+    frame = picture(truth)
+    rough = grown(truth, 6)
+
+    def answer(segmenter, embedding, evidence, config):
+        inside = evidence.prior[truth].mean() > 0 > evidence.prior[~grown(truth, 30)].mean()
+        return Answer(truth if inside else rough, agrees=1.0)
+
+    monkeypatch.setattr("pointtrack.objects.propagator.answer_points", answer)
+    config = ObjectOptions(sharpen=True)
+    frames = FrameBuffer(WH)
+    frames.add(frame)
+
+    def looks(pixels):
+        return F.avg_pool2d(torch.from_numpy(pixels).float().permute(2, 0, 1) - 128, 5)
+
+    walker = ObjectPropagator(
+        frames, None, ObjectPoints(frames, config.rules), {}, config, rivals=False, appearance=looks
+    )
+    walker.embedding(0, known="the answer is known")
+    walker.begin(0, {1: truth}, {1: [(frame, truth)]} if known_elsewhere else None)
+    assert walker.states[1].sharpens is not known_elsewhere
 
 
 def test_surroundings_may_change():
