@@ -147,7 +147,7 @@ class PatchCorrelation(nn.Module):
             (b, t, n, levels * channels), and per level (b, t, n, p, 1) the products with the middle of the support.
         """
         digests, middles = [], []
-        for points in groups(cells):
+        for points in _groups(cells):
             products = self.products(pyramid, [x[:, points] for x in support], cells[:, :, points])
             digests.append(self(products))
             # Copies: a view would keep the products of all groups until the last one is done.
@@ -203,7 +203,7 @@ class FeatureCorrelation(nn.Module):
         """
         parts = [
             self.products(pyramid, [support[0][:, :, points]], cells[:, :, points])
-            for points in groups(cells)
+            for points in _groups(cells)
         ]
         products = [torch.cat(x, dim=2) for x in zip(*parts, strict=True)]
         return self(products), [x[..., None] for x in products]
@@ -215,7 +215,7 @@ CORRELATIONS: dict[str, type[PatchCorrelation] | type[FeatureCorrelation]] = {
 }
 
 
-def groups(cells: Tensor) -> list[slice]:
+def _groups(cells: Tensor) -> list[slice]:
     """Points of (b, t, n, 2) positions that are compared together."""
     b, t, n, _ = cells.shape
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
@@ -238,10 +238,13 @@ def channels_last(maps: Tensor, b: int) -> Tensor:
 def averaged(cells: Tensor, side: int) -> Tensor:
     """(..., h, w, c) -> (..., h // side, w // side, c) float32 means over side x side cells, channels last throughout.
 
-    What `avg_pool2d` says of the same maps, several times as fast: whole rows are added to whole rows.
+    What `avg_pool2d` says of the same maps, several times as fast: whole rows are added to whole rows. Rows of float16 are added up
+    in full precision and rounded once: to write all cells as float32 takes a CPU longer than anything else here.
     """
     h, w = cells.shape[-3] // side, cells.shape[-2] // side
     rows = cells[..., : h * side, : w * side, :].unflatten(-3, (h, side))
+    if cells.dtype == torch.float16:
+        return rows.sum(-3).unflatten(-2, (w, side)).sum(-2, dtype=torch.float32) / side**2
     summed = rows.select(-3, 0).float()
     for row in range(1, side):
         summed = summed + rows.select(-3, row)

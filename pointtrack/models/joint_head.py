@@ -11,10 +11,11 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from pointtrack.config import EncoderConfig
-from pointtrack.layers.correlation import averaged, blend, every_frame, groups, read_block
+from pointtrack.layers.correlation import averaged, blend, every_frame, read_block
 from pointtrack.layers.linear import linear
 from pointtrack.layers.trunk import SMALLEST, kept_channels
 
@@ -23,6 +24,7 @@ AROUND = 5  # cells, the side of what they are told of
 LOOKED_AT = (1, 4)  # cells of stride 4 along a side of the cells that refinement looks at, near and far
 RADIUS = 3  # of what it looks at, in such cells
 HIDDEN = 64  # width of what digests that
+AT_ONCE = 8  # points whose surroundings a CPU reads at a time
 
 
 class Mix(nn.Module):
@@ -137,12 +139,14 @@ class JointLook(nn.Module):
         Returns:
             (b, t, n, width).
         """
-        told = []
-        for points in groups(cells):
-            at, look = cells[:, :, points], looks[:, points]
-            near = [_products(level, look, at / side) for level, side in zip(maps, LOOKED_AT, strict=True)]
-            told.append(linear(linear(torch.cat(near, dim=-1), self.fc1, "none"), self.fc2))
-        return torch.cat(told, dim=2)
+        # A few points at a time on a CPU, whose cells stay in its cache.
+        at_once = cells.shape[2] if cells.device.type != "cpu" or torch.is_grad_enabled() else AT_ONCE
+        near = [
+            torch.cat([_products(level, look, at / side) for look, at in parts], dim=2)
+            for level, side in zip(maps, LOOKED_AT, strict=True)
+            if (parts := list(zip(looks.split(at_once, 1), cells.split(at_once, 2), strict=True)))
+        ]
+        return linear(linear(torch.cat(near, dim=-1), self.fc1, "none"), self.fc2)
 
 
 def joint_maps(joint: Tensor) -> list[Tensor]:
@@ -153,9 +157,12 @@ def joint_maps(joint: Tensor) -> list[Tensor]:
 
 def _products(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
     """(b, t, h, w, c) map, (b, n, c) looks and (b, t, n, 2) its cells -> (b, t, n, (2 * RADIUS + 1)^2) products."""
-    block = read_block(level, every_frame(cells), cells, RADIUS)
-    products = torch.einsum("btnxyc,bnc->btnxy", block.cells.float(), looks)
-    return blend(products[..., None], block.fraction)[..., 0]
+    frame, at = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(cells), cells))
+    block = read_block(level, frame, at, RADIUS)
+    products = block.cells.flatten(2, 4).float() @ looks[..., None]
+    side = block.cells.shape[-2]
+    products = rearrange(products, "b n (t x y) 1 -> b n t x y 1", x=side, y=side)
+    return rearrange(blend(products, block.fraction), "b n t p 1 -> b t n p")
 
 
 def _pointwise(maps: Tensor, layer: nn.Conv2d) -> Tensor:
