@@ -132,7 +132,7 @@ class JointLook(nn.Module):
         """Compare points with what is around them.
 
         Args:
-            maps: of `joint_maps`.
+            maps: the joint features, and what is `coarser` of them; nothing is learnt through them.
             looks: (b, n, c) unit-length features of the points.
             cells: (b, t, n, 2) estimates, in cells of stride 4.
 
@@ -149,16 +149,15 @@ class JointLook(nn.Module):
         return linear(linear(torch.cat(near, dim=-1), self.fc1, "none"), self.fc2)
 
 
-def joint_maps(joint: Tensor) -> list[Tensor]:
-    """(b, t, h, w, c) joint features -> the maps that refinement looks at, once for all rounds of a window."""
-    joint = joint.detach()
-    return [joint if side == 1 else averaged(joint, side).to(joint.dtype) for side in LOOKED_AT]
+def coarser(joint: Tensor) -> list[Tensor]:
+    """(b, t, h, w, c) joint features -> the other maps that refinement looks at, made once for every frame."""
+    return [averaged(joint.detach(), side).to(joint.dtype) for side in LOOKED_AT[1:]]
 
 
 def _products(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
     """(b, t, h, w, c) map, (b, n, c) looks and (b, t, n, 2) its cells -> (b, t, n, (2 * RADIUS + 1)^2) products."""
     frame, at = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(cells), cells))
-    block = read_block(level, frame, at, RADIUS)
+    block = read_block(level.detach(), frame, at, RADIUS)
     products = block.cells.flatten(2, 4).float() @ looks[..., None]
     side = block.cells.shape[-2]
     products = rearrange(products, "b n (t x y) 1 -> b n t x y 1", x=side, y=side)

@@ -24,7 +24,7 @@ from pointtrack.layers.encoder import Encoder, build_pyramid
 from pointtrack.layers.precision import narrow
 from pointtrack.models.initialization import Neighbours, Search, match_through, repeat_last
 from pointtrack.models.joint_features import JointWeights, build_trunk
-from pointtrack.models.joint_head import JointHead, JointLook, joint_maps
+from pointtrack.models.joint_head import JointHead, JointLook, coarser
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
 from pointtrack.models.tracking_network import TrackingNetwork
@@ -116,7 +116,7 @@ class PointTracker(TrackingNetwork):
 
     def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
         """(b, t, h, w, c) float32 features of a level; those behind the last one are averages of it, 2x2 each time."""
-        last = len(pyramid) - 1
+        last = self.config.correlation.levels if self.looks_through_trunk else len(pyramid) - 1
         if level <= last:
             return pyramid[level].float()
         return averaged(pyramid[last], 2 ** (level - last))
@@ -124,7 +124,8 @@ class PointTracker(TrackingNetwork):
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c).
 
-        Behind its levels come the joint features, (b, t, h / 4, w / 4, c) float16, if the tracker looks through a trunk.
+        Behind its levels come the joint features, (b, t, h / 4, w / 4, c) float16, if the tracker looks through a trunk, and
+        where they are learnt the other maps of them that refinement looks at.
         On a CPU that refines in bfloat16, features are kept in it too: reading them is most of what comparing costs.
         """
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
@@ -136,7 +137,8 @@ class PointTracker(TrackingNetwork):
             pyramid = [x.bfloat16() for x in pyramid]
         maps = [channels_last(x, len(frames)) for x in pyramid]
         if joint is not None:
-            maps.append(rearrange(joint, "(b t) h w c -> b t h w c", b=len(frames)))
+            joint = rearrange(joint, "(b t) h w c -> b t h w c", b=len(frames))
+            maps += [joint] if self.joint_look is None else [joint, *coarser(joint)]
         return maps
 
     def _joint(self, pixels: Tensor, features: Tensor) -> Tensor:
@@ -234,7 +236,7 @@ class PointTracker(TrackingNetwork):
         """
         estimate, latest = self.first_guess(pyramid, queries, state)
         shared = 0 if state is None else state.overlap.xy.shape[1]
-        looked_at = joint_maps(pyramid[self.appearance_level(CELL)]) if self.joint_look is not None else []
+        looked_at = [] if self.joint_look is None else pyramid[self.appearance_level(CELL) :]
         window = Window(pyramid, queries, estimate.xy[:, 0].detach(), shared, looked_at)
         support = self.correlation.begin(queries.templates.support, window.frames)
         estimates = [estimate]

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
-from pointtrack.models.joint_head import LOOKED_AT, JointLook, joint_maps
+from pointtrack.models.joint_head import LOOKED_AT, JointLook, coarser
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries
@@ -51,7 +51,10 @@ def test_it_begins_as_the_parts_side_by_side():
     same = {name: x for name, x in network.state_dict().items() if name in beside.state_dict()}
     beside.load_state_dict({**beside.state_dict(), **same})
     with torch.inference_mode():
-        found, expected = (one.encode(FRAMES)[-1][0, 0].float().flatten(0, 1) for one in (network, beside))
+        found, expected = (
+            one.encode(FRAMES)[one.appearance_level(4)][0, 0].float().flatten(0, 1)
+            for one in (network, beside)
+        )
     alike = torch.stack([(one @ one.T).flatten() for one in (found, expected)])
     assert torch.corrcoef(alike)[0, 1] > 0.9  # maps are made larger one by one here
     with pytest.raises(ValueError, match="axes: expected those of 5 parts, 376 together, got"):
@@ -69,7 +72,7 @@ def test_frames_are_told_apart_alone_and_together():
 def test_the_head_learns_and_the_trunk_does_not():
     network = tracker()
     network.joint_head.requires_grad_(True)
-    joint = network.encode(FRAMES)[-1]
+    joint = network.encode(FRAMES)[network.appearance_level(4)]
     (joint[..., :4] * torch.randn(4)).sum().backward()
     assert all(x.grad is not None for x in network.joint_head.own.parameters())
     assert network.joint_head.mixes["16"].join.weight.grad.abs().sum() > 0
@@ -83,7 +86,7 @@ def test_refinement_is_told_where_a_point_is():
     joint = torch.zeros(1, 2, 32, 32, 4)
     joint[..., 1] = 1.0
     joint[0, 1, 8:12, 16:20] = torch.tensor([1.0, 0, 0, 0])
-    maps = joint_maps(joint)
+    maps = [joint, *coarser(joint)]
     assert [x.shape[2] for x in maps] == [32 // side for side in LOOKED_AT]
     told = {}
     look.fc1.register_forward_hook(lambda _, given, __: told.update(x=given[0]))

@@ -20,11 +20,11 @@ from tests.support.streams import track
 PX, PROBABILITY = 1e-3, 1e-4
 
 
-def assert_alike(found: Tracks, wanted: Tracks) -> None:
+def assert_alike(found: Tracks, wanted: Tracks, times: float = 1) -> None:
     assert torch.equal(found.xy.isnan(), wanted.xy.isnan())
-    assert torch.nan_to_num(found.xy - wanted.xy).abs().max() <= PX
-    assert (found.visibility - wanted.visibility).abs().max() <= PROBABILITY
-    assert (found.confidence - wanted.confidence).abs().max() <= PROBABILITY
+    assert torch.nan_to_num(found.xy - wanted.xy).abs().max() <= times * PX
+    assert (found.visibility - wanted.visibility).abs().max() <= times * PROBABILITY
+    assert (found.confidence - wanted.confidence).abs().max() <= times * PROBABILITY
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,9 @@ def test_joint_features_come_out_of_the_graph(exported, clip, requested, kind):
         found, wanted = graphs.encode(frames), one.tracker.encode(frames)
     assert found[-1].dtype == torch.float16 and found[-1].shape[-1] == one.tracker.appearance_channels
     torch.testing.assert_close(found[-1], wanted[-1], atol=2e-3, rtol=0)
-    assert_alike(track(graphs, clip(9), requested(9)), track(one.tracker, clip(9), requested(9)))
+    # Refinement looks at learnt ones, which are float16 and round differently.
+    times = 5 if kind == "learnt" else 1
+    assert_alike(track(graphs, clip(9), requested(9)), track(one.tracker, clip(9), requested(9)), times)
 
 
 def test_refinement_in_the_graph_moves_points(ours, clip, requested):
