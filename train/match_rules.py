@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -52,18 +53,16 @@ class Cosines:
 
 @torch.no_grad()
 def measure(tracker: PointTracker, batches: Iterator[ClipBatch]) -> Cosines:
-    """The cosines of labelled points by a tracker's first guess features."""
+    """The cosines of labelled points by the features that a tracker's first guess goes by."""
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     for batch in batches:
         level = tracker.encode(batch.frames)[tracker.appearance_level(CELL)]
         maps = rearrange(level.float(), "1 t h w c -> t c h w")
         t, (h, w) = len(maps), maps.shape[-2:]
         cells = batch.xy[0] / CELL
-        here = torch.nn.functional.normalize(sample_features(maps, cells), dim=-1)  # (t, n, c)
+        here = F.normalize(sample_features(maps, cells), dim=-1)  # (t, n, c)
         look = here[batch.query_frame[0], torch.arange(cells.shape[1])]
-        aside = torch.nn.functional.normalize(
-            sample_features(maps, cells + cells.new_tensor([2.0, 0])), dim=-1
-        )
+        aside = F.normalize(sample_features(maps, cells + cells.new_tensor([2.0, 0])), dim=-1)
         place, beside = ((x * look).sum(-1) for x in (here, aside))
         y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
         grid = torch.stack([x, y], dim=-1).float().flatten(0, 1)

@@ -140,13 +140,15 @@ class JointLook(nn.Module):
             (b, t, n, width).
         """
         # A few points at a time on a CPU, whose cells stay in its cache.
-        at_once = cells.shape[2] if cells.device.type != "cpu" or torch.is_grad_enabled() else AT_ONCE
+        few = cells.device.type == "cpu" and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+        at_once = AT_ONCE if few else max(cells.shape[2], 1)
         near = [
-            torch.cat([_products(level, look, at / side) for look, at in parts], dim=2)
-            for level, side in zip(maps, LOOKED_AT, strict=True)
-            if (parts := list(zip(looks.split(at_once, 1), cells.split(at_once, 2), strict=True)))
+            torch.cat(
+                [_products(level, look, at / side) for level, side in zip(maps, LOOKED_AT, strict=True)], -1
+            )
+            for look, at in zip(looks.split(at_once, 1), cells.split(at_once, 2), strict=True)
         ]
-        return linear(linear(torch.cat(near, dim=-1), self.fc1, "none"), self.fc2)
+        return linear(linear(torch.cat(near, dim=2), self.fc1, "none"), self.fc2)
 
 
 def coarser(joint: Tensor) -> list[Tensor]:
