@@ -19,14 +19,13 @@ from pointtrack.models.point_tracker import PointTracker, check_kind
 from pointtrack.segment.small import SmallSegmenter
 from pointtrack.segment.small_network import SegmenterConfig
 from train.data.agreed import AgreedClips
-from train.data.ahead import Ahead
-from train.data.clips import FolderClips, MixedClips, from_second
+from train.data.clips import FolderClips, MixedClips
 from train.data.parts import ClipParts
 from train.data.pictures import Pictures
 from train.data.segments import Picture, SegmentImages, read_outlined, read_photos, weighted_folders
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
-from train.loop import LoopConfig, Task, make_fabric, run
+from train.loop import LoopConfig, Task, for_clips, make_fabric, run
 from train.tasks.distilling import DistillingTask
 from train.tasks.matching import MatchingTask
 from train.tasks.segmenting import SegmentingTask, new_segmenter
@@ -91,7 +90,6 @@ def train_command(
         encoder: sizes of the encoder that takes the place of the one that teaches it (task distilling).
         pictures: comma-separated folders of photographs to learn from (task distilling), or for synthetic clips
             (tracking, matching) to take backgrounds and cards from.
-
         held_out: clips or images for validation, HELD_OUT where not given.
 
     Raises:
@@ -129,17 +127,14 @@ def train_command(
         bank, held_out_bank = texture_banks(textures)
     else:
         bank, held_out_bank = texture_banks(textures, weighted_folders(objects), _folders(pictures or ""))
-    # A GPU makes its own clips; otherwise workers do, on the CPU.
-    device = fabric.device if fabric.device.type != "cpu" else "cpu"
-    source: Dataset = SyntheticClips(bank.to(device), scene, batch, loop.seed)
-    # What is read from a disk comes from workers there too.
-    readers = loop.workers if device != "cpu" and fabric.world_size == 1 else 0
+    clip_loop, readers = for_clips(loop, fabric)
+    source: Dataset = SyntheticClips(bank.to(fabric.device), scene, batch, loop.seed)
     if clips is not None:
         recorded = FolderClips(_folders(clips), scene, batch, loop.seed)
-        source = _mixed(source, recorded, clips_share, loop.seed, readers)
+        source = MixedClips(source, recorded, clips_share, loop.seed, readers)
     if labels is not None:
         own = AgreedClips(_folders(labels), scene, batch, loop.seed)
-        source = _mixed(source, own, labels_share, loop.seed + 1, readers)
+        source = MixedClips(source, own, labels_share, loop.seed + 1, readers)
     source = ClipParts(source, parts)
     others = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
     batches = [others[i] for i in range(held_out or HELD_OUT)]
@@ -157,17 +152,7 @@ def train_command(
             spoil=spoil or AS_GUESSED,
             match_weight=match_weight,
         )
-    made_here = device != "cpu" and task != "distilling"
-    run(learnt, source, replace(loop, workers=0) if made_here else loop, out, fabric)
-
-
-def _mixed(first: Dataset, second: Dataset, share: float, seed: int, readers: int) -> Dataset:
-    """Batches of two sources, those of the second made ahead of time by so many processes."""
-
-    def due(index: int) -> bool:
-        return from_second(share, seed, index)
-
-    return MixedClips(first, Ahead(second, due, readers), share, seed)
+    run(learnt, source, loop if task == "distilling" else clip_loop, out, fabric)
 
 
 def _folders(names: str) -> list[Path]:

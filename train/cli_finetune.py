@@ -26,7 +26,7 @@ from train.data.export_clips import synthetic_clip
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 from train.finetune import FineTuneTask, Guard, GuardConfig
-from train.loop import LoopConfig, make_fabric, run
+from train.loop import LoopConfig, for_clips, make_fabric, run
 from train.pseudo_labels import LabelConfig, View, find_videos, label_videos, views_of
 
 log = logging.getLogger(__name__)
@@ -117,17 +117,21 @@ def finetune_command(
             tracker = load_tracker(best, device=fabric.device)
         if videos:
             _label(videos, _views(tracker, teacher, labels, fabric), labels, place / "labels", fabric)
-        # A GPU makes its own clips; otherwise workers do, on the CPU.
-        device = "cpu" if loop.workers else fabric.device
+        clip_loop, readers = for_clips(loop, fabric)
         seed = loop.seed + 1000 * number
         own: Dataset = (
             AgreedClips([place / "labels"], scene, batch, seed)
             if videos
             else FolderClips(tracked, scene, batch, seed)
         )
-        clips = MixedClips(SyntheticClips(bank.to(device), scene, batch, seed), own, share, seed)
+        made = SyntheticClips(bank.to(fabric.device), scene, batch, seed)
+        clips = MixedClips(made, own, share, seed, readers)
         task = run(
-            FineTuneTask(tracker, measured, limits, start, figure, train_encoder), clips, loop, place, fabric
+            FineTuneTask(tracker, measured, limits, start, figure, train_encoder),
+            clips,
+            clip_loop,
+            place,
+            fabric,
         )
         assert isinstance(task, FineTuneTask)
         checks += [{"round": number, **one} for one in task.checks]

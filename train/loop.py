@@ -14,10 +14,9 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import TensorBoardLogger
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from pointtrack.system import peak_memory
+from train.data.ahead import one_thread
 from train.data.batch import ClipBatch
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,16 @@ def make_fabric(config: LoopConfig, out: Path) -> Fabric:
     fabric = Fabric(accelerator=config.accelerator, devices=devices, num_nodes=nodes, loggers=loggers)  # type: ignore[arg-type]
     fabric.launch()
     return fabric
+
+
+def for_clips(config: LoopConfig, fabric: Fabric) -> tuple[LoopConfig, int]:
+    """How to train on synthetic clips: the loop's settings, and how many processes read recorded clips beside it.
+
+    A GPU makes its synthetic clips itself, in the loop; on a CPU workers make all batches. Of several GPUs each reads for itself.
+    """
+    if fabric.device.type == "cpu":
+        return config, 0
+    return replace(config, workers=0), config.workers if fabric.world_size == 1 else 0
 
 
 def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabric | None = None) -> Task:
@@ -259,16 +269,10 @@ def numbered_batches(clips: Dataset, first: int, config: LoopConfig, fabric: Fab
         sampler=numbers,  # type: ignore[arg-type]
         num_workers=config.workers,
         prefetch_factor=4 if config.workers else None,
-        worker_init_fn=_one_thread if config.workers else None,
+        worker_init_fn=one_thread if config.workers else None,
     )
     for batch in loader:
         yield batch.to(fabric.device)
-
-
-def _one_thread(_: int) -> None:
-    """Workers share the cores: one thread each; OpenCV's threads would not have come along either."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
 
 
 class _Journal:

@@ -33,6 +33,7 @@ from train.data.synthetic import SceneConfig
 CLIPS, POINTS, FRAMES = 24, 128, 24
 SIZES = ((768, 432), (512, 288))  # as in use, and smaller
 ELSEWHERE = 6  # cells from its place, from where on a cell is another one
+RULES = ("seen", "lost", "regained", "better", "far", "ride", "lead", "snap")
 AT_PLACE = ("seen", "lost", "ride", "lead", "snap")  # rules on the cosine of a point at its place
 
 
@@ -101,7 +102,12 @@ def carried(rules: InitializationConfig, old: Cosines, new: Cosines) -> Initiali
 
 
 def rules_command(
-    old: Path, new: Path, out: Path, labels: str = "runs/labels", rules: Path | None = None
+    old: Path,
+    new: Path,
+    out: Path,
+    labels: str = "runs/labels",
+    rules: Path | None = None,
+    given: str | None = None,
 ) -> None:
     """Write a tracker with the rules of another, carried over to its features.
 
@@ -111,29 +117,46 @@ def rules_command(
         out: file for the new tracker with its rules.
         labels: comma-separated folders of labelled real video (`python -m train.pseudo_labels`).
         rules: tracker whose rules are carried over, where those of `old` are not meant.
+        given: rules that are set by hand instead, as seen=0.62,lost=0.8; where all of RULES are, nothing is measured.
 
     Raises:
         FileNotFoundError: no such file, or a folder without clips.
-        ValueError: a file that holds no tracker of ours.
+        ValueError: a file that holds no tracker of ours, or a rule that there is not.
     """
+    by_hand = _by_hand(given)
     check_outputs([old, new, *labels.split(",")], [out])
     before, after = load_checkpoint(old), load_checkpoint(new)
     for one, name in ((before, "old"), (after, "new")):
         check_kind(one, name)
-    scene = SceneConfig(frames=FRAMES, sizes=SIZES, points=POINTS, query_frames=8)
-    clips = AgreedClips([Path(one) for one in labels.split(",")], scene, 1, seed=5)
-
-    def batches() -> Iterator[ClipBatch]:
-        return (clips[i] for i in range(CLIPS))
-
     source = before if rules is None else load_checkpoint(rules)
-    wanted = carried(source.config.initialization, measure(before, batches()), measure(after, batches()))
+    wanted = source.own_config.initialization
+    if set(RULES) - set(by_hand):
+        scene = SceneConfig(frames=FRAMES, sizes=SIZES, points=POINTS, query_frames=8)
+        clips = AgreedClips([Path(one) for one in labels.split(",")], scene, 1, seed=5)
+        cosines = [measure(one, (clips[i] for i in range(CLIPS))) for one in (before, after)]
+        wanted = carried(wanted, *cosines)
+    wanted = replace(wanted, **by_hand)
     for name, value in vars(wanted).items():
-        if value != getattr(source.config.initialization, name):
-            print(f"{name:10s} {getattr(source.config.initialization, name)} -> {value}")
+        was = getattr(source.own_config.initialization, name)
+        if value != was:
+            print(f"{name:10s} {was} -> {value}")
     after.config = replace(after.own_config, initialization=wanted)
     save_checkpoint(out, after)
     print(f"weights   {out}")
+
+
+def _by_hand(given: str | None) -> dict[str, Any]:
+    """seen=0.62,lost=0.8 -> numbers by rule."""
+    found: dict[str, Any] = {}
+    for part in (given or "").split(",") if given else []:
+        name, _, number = part.strip().partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            name = ""
+        if name not in RULES:
+            raise ValueError(f"given: expected NAME=NUMBER, of {', '.join(RULES)}, got {part!r}")
+    return found
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pointtrack.config import EncoderConfig, InitializationConfig
 from pointtrack.io.outputs import check_outputs
 from pointtrack.layers.trunk import ROWS, Trunk, unit
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.models.joint_features import part_channels
 from pointtrack.models.point_tracker import PointTracker
 from train.data.pictures import picture_files, read_picture
 
@@ -53,7 +54,7 @@ TRUNKS: dict[int, tuple[EncoderConfig, InitializationConfig]] = {
     ),
 }
 
-# Joint features that are learnt: channels that each part begins with, the encoder's first, and how much it counts.
+# Joint features that are learnt: channels that each part begins with at most, the encoder's first, and how much it counts.
 LEARNT = ((40, 4.0), (8, 1.0), (16, 1.0), (40, 2.0), (24, 1.0))
 
 
@@ -142,9 +143,9 @@ def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = 
         raise ValueError(f"stride: expected one of {', '.join(map(str, TRUNKS))}, got {stride}")
     wanted, matches = TRUNKS[stride]
     trunk = {one.name: getattr(wanted, one.name) for one in fields(wanted) if one.name.startswith("trunk_")}
-    encoder = replace(tracker.config.encoder, **trunk, weights=wanted.weights)
+    encoder = replace(tracker.config.encoder, **trunk, weights=wanted.weights, joint_channels=0)
     joint = PointTracker(replace(tracker.config, encoder=encoder, initialization=matches))
-    own = {name: x for name, x in tracker.state_dict().items() if not name.startswith("trunk.")}
+    own = _without_joint(tracker)
     joint.load_state_dict({**joint.state_dict(), **own})
     read = trunk_state(read_package(), stride, encoder.trunk_blocks)
     joint.trunk.load_state_dict({**joint.trunk.state_dict(), **read})
@@ -155,6 +156,12 @@ def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = 
             )
         joint.trunk.load_state_dict({**joint.trunk.state_dict(), **narrowing(joint.trunk, pictures)})
     return joint.eval().requires_grad_(False)
+
+
+def _without_joint(tracker: PointTracker) -> dict[str, Tensor]:
+    """A tracker's tensors but for those of its trunk, and of joint features that learn."""
+    joint = ("trunk.", "joint_head.", "joint_look.")
+    return {name: x for name, x in tracker.state_dict().items() if not name.startswith(joint)}
 
 
 def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
@@ -170,24 +177,19 @@ def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
         ValueError: no photographs.
     """
     wanted = replace(
-        tracker.config.encoder,
-        trunk_stride=32,
-        trunk_scale=2 / 3,
-        trunk_blocks=2,
-        trunk_narrow=0,
-        weights=(),
-        joint_channels=sum(room for room, _ in LEARNT),
+        tracker.config.encoder, trunk_stride=32, trunk_scale=2 / 3, trunk_blocks=2, trunk_narrow=0, weights=()
     )
+    rooms = [min(room, c) for (room, _), c in zip(LEARNT, part_channels(wanted), strict=True)]
+    wanted = replace(wanted, joint_channels=sum(rooms))
     joint = PointTracker(replace(tracker.config, encoder=wanted, initialization=TRUNKS[16][1]))
-    own = {name: x for name, x in tracker.state_dict().items() if not name.startswith("trunk.")}
+    own = _without_joint(tracker)
     joint.load_state_dict({**joint.state_dict(), **own})
     joint.trunk.load_state_dict(trunk_state(read_package(), 32, wanted.trunk_blocks))
     assert joint.joint_head is not None
     total = sum(weight for _, weight in LEARNT)
-    axes = [
-        (weight / total) ** 0.5 * _axes(covered, room)
-        for covered, (room, weight) in zip(_covered(joint, pictures), LEARNT, strict=True)
-    ]
+    shares = [weight / total for _, weight in LEARNT]
+    parts = zip(_covered(joint, pictures), rooms, shares, strict=True)
+    axes = [share**0.5 * _axes(covered, room) for covered, room, share in parts]
     joint.joint_head.begin_as(axes)
     return joint.eval().requires_grad_(False)
 

@@ -4,6 +4,7 @@ import pytest
 from torch.utils.data import Dataset
 
 from train.data.ahead import Ahead
+from train.data.clips import MixedClips
 
 
 class Numbers(Dataset):
@@ -15,7 +16,7 @@ class Numbers(Dataset):
         return 10 * index
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_the_batches_are_those_of_the_numbers(workers):
     ahead = Ahead(Numbers(), lambda index: index % 3 == 0, workers)
     assert [ahead[i] for i in (3, 6, 9)] == [30, 60, 90]
@@ -26,3 +27,11 @@ def test_workers_make_them():
     numbers = Numbers()
     ahead = Ahead(numbers, lambda _: True, 1)
     assert ahead[5] == 50 and not numbers.made
+
+
+def test_mixed_with_what_the_loop_makes_the_batches_are_the_same():
+    ones, twos = Numbers(), Numbers()
+    plain = MixedClips(Numbers(), Numbers(), 0.5, 3)
+    ahead = MixedClips(ones, twos, 0.5, 3, readers=2)
+    assert [ahead[i] for i in range(12)] == [plain[i] for i in range(12)]
+    assert ones.made == [i for i in range(12) if not ahead.is_second(i)] and not twos.made

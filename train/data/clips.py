@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from pointtrack.datasets.clip import Clip, TrueTracks
 from pointtrack.datasets.format import INFO, TRACKS, list_clips, read_clip, read_info
 from pointtrack.geometry import inside_image
+from train.data.ahead import Ahead
 from train.data.batch import ClipBatch
 from train.data.photometric import chance, degrade, light, random_colour
 from train.data.synthetic import SceneConfig
@@ -160,24 +161,25 @@ class MixedClips(Dataset):
         first, second: what gives numbered batches.
         share: of the batches that come from the second.
         seed: which ones do follows from it and the number of the batch.
+        readers: processes that make those of the second before they are asked for.
 
     Raises:
         ValueError: a share outside 0..1.
     """
 
-    def __init__(self, first: Dataset, second: Dataset, share: float, seed: int):
+    def __init__(self, first: Dataset, second: Dataset, share: float, seed: int, readers: int = 0):
         if not 0 <= share <= 1:
             raise ValueError(f"share of clips: expected 0 to 1, got {share}")
-        self.first, self.second, self.share, self.seed = first, second, share, seed
+        self.first, self.second = first, Ahead(second, self.is_second, readers) if readers else second
+        self.share, self.seed = share, seed
 
     def __getitem__(self, index: int) -> ClipBatch:
-        batch: ClipBatch = (self.second if from_second(self.share, self.seed, index) else self.first)[index]
+        batch: ClipBatch = (self.second if self.is_second(index) else self.first)[index]
         return batch
 
-
-def from_second(share: float, seed: int, index: int) -> bool:
-    """Whether the batch of a number is one of the share of the second of two sources."""
-    return bool(np.random.default_rng([seed, index, 1]).random() < share)
+    def is_second(self, index: int) -> bool:
+        """Whether the batch of a number comes from the second source."""
+        return bool(np.random.default_rng([self.seed, index, 1]).random() < self.share)
 
 
 def known_points(tracks: TrueTracks, order: np.ndarray) -> TrueTracks:

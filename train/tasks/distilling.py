@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,9 @@ CELLS = 128  # per picture, that are looked for in all of it
 SHARPNESS = 20.0  # factor on cosines before a soft-max over cells, about what matching learns
 RANKED = 0.5  # weight of who is like whom, beside the features themselves
 
+# What of an encoder's config may be other than the teacher's; what is said of the trunk and of joint features stays.
+SIZES = ("stem_channels", "stage_channels", "stage_strides", "blocks_per_stage", "fusion")
+
 
 class DistillingTask(Task):
     """A new encoder learns the features of a tracker's encoder, at every level of the pyramid.
@@ -32,20 +35,14 @@ class DistillingTask(Task):
 
     Args:
         tracker: whose encoder teaches; everything else of it is kept.
-        encoder: sizes of the new encoder; channels and stride stay, and what is said of the trunk.
+        encoder: sizes of the new encoder; the channels that come out stay, and all that is said of the trunk and joint features.
         held_out: clips for validation.
     """
 
     def __init__(self, tracker: PointTracker, encoder: EncoderConfig, held_out: list[ClipBatch]):
         super().__init__()
-        known = tracker.config.encoder
-        kept = {one.name: getattr(known, one.name) for one in fields(known) if one.name.startswith("trunk_")}
-        config = replace(
-            tracker.config,
-            encoder=replace(
-                encoder, **kept, channels=known.channels, weights=known.weights, unit_length=known.unit_length
-            ),
-        )
+        sizes = {name: getattr(encoder, name) for name in SIZES}
+        config = replace(tracker.config, encoder=replace(tracker.config.encoder, **sizes))
         self.tracker = PointTracker(config)
         others = {name: x for name, x in tracker.state_dict().items() if not name.startswith("encoder.")}
         self.tracker.load_state_dict(others, strict=False)

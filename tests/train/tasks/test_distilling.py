@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from pointtrack.cli.runner import run_command
-from pointtrack.config import EncoderConfig
+from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
 from pointtrack.models.checkpoint import load_checkpoint
+from pointtrack.models.point_tracker import PointTracker
 from train.cli import train_command
 from train.data.pictures import Pictures
 from train.loop import LoopConfig, run
@@ -83,3 +84,21 @@ def test_without_photographs_the_command_says_so(tiny_tracker_file, tmp_path, ca
     arguments = ["--task", "distilling", "--init", str(tiny_tracker_file), "--out", str(tmp_path / "run")]
     assert run_command(lambda: train_command, arguments, "train") == 2
     assert "expected folders of photographs" in capsys.readouterr().err
+
+
+def test_joint_features_that_learn_stay_as_they_are():
+    encoder = EncoderConfig(
+        8, (8, 8, 8), blocks_per_stage=1, channels=8, trunk_stride=32, trunk_blocks=1, joint_channels=24
+    )
+    torch.manual_seed(0)
+    tracker = PointTracker(
+        TrackerConfig(encoder=encoder, transformer=TransformerConfig(width=16, heads=2, depth=1))
+    )
+    made = DistillingTask(tracker, THIN, []).tracker
+    assert (
+        made.config.encoder.joint_channels == 24 and made.config.encoder.stem_channels == THIN.stem_channels
+    )
+    state = made.state_dict()
+    for name, x in tracker.state_dict().items():
+        if name.startswith("joint_head"):
+            assert torch.equal(state[name], x), name
