@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -71,6 +72,25 @@ class ObjectState:
         self.mask, self.frame, self.seeded = None, -1, None
         self.areas.clear()
         self.points, self.max_misses = (torch.zeros(0), torch.zeros(0, 2)), {}
+
+    def moved_mask(self, ids: Tensor, xy: Tensor) -> Tensor | None:
+        """The last mask (h, w), moved as its points have moved since; None where none of them is left.
+
+        Args:
+            ids, xy: (n,) and (n, 2) pixels of the points that are there now.
+        """
+        if self.mask is None:
+            return None
+        before, xy_before = self.points
+        here = torch.isin(ids, before)
+        if not here.any():
+            return None
+        order = torch.searchsorted(before, ids[here])
+        dx, dy = (xy[here] - xy_before[order]).median(dim=0).values.tolist()
+        shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+        h, w = self.mask.shape
+        shifted = cv2.warpAffine(self.mask.numpy().astype(np.uint8), shift, (w, h), flags=cv2.INTER_NEAREST)
+        return torch.from_numpy(shifted > 0)
 
     def state_dict(self) -> dict[str, Any]:
         """All of it as tensors and plain values, which do not change when this does."""

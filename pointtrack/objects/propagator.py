@@ -6,7 +6,6 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,14 +18,13 @@ from pointtrack.objects.answer import (
     answer_points,
     as_cells,
     as_logits,
-    belt_around,
     find_again,
     grown,
-    points_inside,
 )
-from pointtrack.objects.boundary import ObjectColours, learn_colours, refine_outline
+from pointtrack.objects.boundary import learn_colours, refine_outline
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.frame_buffer import FrameBuffer
+from pointtrack.objects.known_mask import points_of, tried_colours
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
@@ -36,9 +34,7 @@ from pointtrack.objects.quality import Signs, quality
 from pointtrack.objects.signs import signs_of
 from pointtrack.segment.base import Embedding, Segmenter
 
-INSIDE, AROUND = 16, 16  # points that are seeded on an object, and on what lies close around it
 MOST_MISSES = 1000  # points whose misses are noted, before those that are gone are looked for
-BELT = 0.3  # width of that belt, in square roots of the object's area
 
 Sight = tuple[np.ndarray, Tensor]  # a picture (h, w, 3) of the video, and the mask (h, w) of an object there
 
@@ -124,7 +120,15 @@ class ObjectPropagator:
             for picture, other in sights:
                 self._learn_colours(state, picture, other)
             if state.colours is not None and self._sharpens() and mask.any():
-                state.colours = self._tried(place, mask, state.colours, prior)
+                state.colours = tried_colours(
+                    self.segmenter,
+                    self.embedding(place),
+                    self.frames[place],
+                    mask,
+                    state.colours,
+                    prior,
+                    self.config,
+                )
                 state.sharpens = state.colours is not None
             if self.feed.tracker is not None and mask.any():
                 self._seed(place, number, mask)
@@ -256,7 +260,7 @@ class ObjectPropagator:
                 told = state.memory.read(grid.features, note=note)
                 prior = self.config.prior * as_logits(told.share[0], grid)
             beside = points.xy[points.beside(number, self.rivals)]
-            evidence = Evidence(points.xy[own], beside, prior, self._moved(points, state))
+            evidence = Evidence(points.xy[own], beside, prior, state.moved_mask(points.ids, points.xy))
             answer = answer_points(self.segmenter, embedding, evidence, self.config)
             if answer is not None:
                 refined = self._sharpened(place, answer, evidence, state)
@@ -329,37 +333,6 @@ class ObjectPropagator:
         # Of frames on which the object is absent a memory knows nothing of it.
         return self.config.prior * as_logits(share, grid) if bool((share > 0.5).any()) else None
 
-    def _tried(
-        self, place: int, mask: Tensor, colours: ObjectColours, prior: Tensor | None = None
-    ) -> ObjectColours | None:
-        """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points and memory.
-
-        Where its surroundings have its colours thin parts must be kept; elsewhere that would keep what is wrong. None where
-        colours do not find nearly the whole object, clearly better than the segmenter: what they get wrong, the memory
-        learns.
-
-        Args:
-            place, mask: the frame, and what is known there.
-            colours: those under the mask.
-            prior: (h, w) logits by what is known of other frames. On its way the segmenter has this help, so without it
-                colours look better than they are; an object that is known on one frame alone is tried without.
-        """
-        own, belt = points_inside(mask, INSIDE), belt_around(mask, BELT)
-        beside = points_inside(belt, AROUND) if belt.any() else own[:0]
-        evidence = Evidence(own, beside, torch.zeros(mask.shape) if prior is None else prior, None)
-        answer = answer_points(self.segmenter, self.embedding(place), evidence, self.config)
-        if answer is None:
-            return colours
-        picture, coarse = self.frames[place], answer.mask
-        ways = (colours, replace(colours, thin=True))  # of equally good ones the first
-        rules = self.config.outline
-        drawn = [
-            refine_outline(picture, coarse, way, inside=own, outside=beside, rules=rules) for way in ways
-        ]
-        right = [overlap(one, mask) for one in drawn]
-        proved = max(rules.proved, overlap(coarse, mask) + rules.gain)
-        return ways[int(np.argmax(right))] if max(right) >= proved else None
-
     def _grid(self, place: int, *, final: bool = True) -> Embedding:
         """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them."""
         if self.appearance is None:
@@ -387,22 +360,6 @@ class ObjectPropagator:
         """Those under the first mask that is certain and not empty, unless they were tried in vain."""
         if state.sharpens and state.colours is None and mask.any():
             state.colours = learn_colours(picture, mask, self.config.outline)
-
-    def _moved(self, points: FramePoints, state: ObjectState) -> Tensor | None:
-        """The last mask, moved as its points have moved since."""
-        if state.mask is None:
-            return None
-        ids, xy = state.points
-        here = torch.isin(points.ids, ids)
-        if not here.any():
-            return None
-        order = torch.searchsorted(ids, points.ids[here])
-        dx, dy = (points.xy[here] - xy[order]).median(dim=0).values.tolist()
-        shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-        moved = cv2.warpAffine(
-            state.mask.numpy().astype(np.uint8), shift, self.frames.wh, flags=cv2.INTER_NEAREST
-        )
-        return torch.from_numpy(moved > 0)
 
     def _learn(self, place: int, number: int, points: FramePoints, mask: Tensor, sure: bool) -> None:
         """Take a mask as the last one; if it is sure, drop points that keep leaving it, add points if few are left."""
@@ -434,9 +391,7 @@ class ObjectPropagator:
 
     def _seed(self, place: int, number: int, mask: Tensor) -> None:
         """Track points on a mask and close around it from this frame on."""
-        points = {number: points_inside(mask, INSIDE)}
-        belt = belt_around(mask, BELT)
-        if belt.any():
-            points[-number] = points_inside(belt, AROUND)
+        own, beside = points_of(mask)
+        points = {number: own, -number: beside} if len(beside) else {number: own}
         self.feed.seed(place, points)
         self.states[number].seeded = place

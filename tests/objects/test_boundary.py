@@ -14,6 +14,7 @@ from torch import Tensor
 from pointtrack.objects.answer import Answer, ObjectOptions, grown
 from pointtrack.objects.boundary import OutlineRules, learn_colours, refine_outline
 from pointtrack.objects.frame_buffer import FrameBuffer
+from pointtrack.objects.known_mask import tried_colours
 from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.point_prompts import overlap
 from pointtrack.objects.propagator import ObjectPropagator
@@ -120,14 +121,12 @@ def test_the_way_that_suits_an_object_is_found_where_its_mask_is_known(limb_is_i
     frame[spot] = picture(spot, (210, 160, 130))[spot]  # so that the limb's colour is one of the object's
     truth = body | limb if limb_is_its_own else body
     monkeypatch.setattr(
-        "pointtrack.objects.propagator.answer_points", lambda *_: Answer(body | limb, agrees=1.0)
+        "pointtrack.objects.known_mask.answer_points", lambda *_: Answer(body | limb, agrees=1.0)
     )
-    config = ObjectOptions(sharpen=True)
-    frames = FrameBuffer(WH)
-    frames.add(frame)
-    walker = ObjectPropagator(frames, None, None, {}, config, rivals=False)
-    walker.embedding(0, known="the answer is known")
-    found = walker._tried(0, truth, learn_colours(frame, truth))
+    colours = learn_colours(frame, truth)
+    found = tried_colours(
+        None, "the answer is known", frame, truth, colours, None, ObjectOptions(sharpen=True)
+    )
     if limb_is_its_own:  # the answer is right as it is: outlines that are no better are left out
         assert found is None
     else:
@@ -145,7 +144,7 @@ def test_colours_are_tried_beside_what_the_memory_makes_of_the_segmenter(known_e
         inside = evidence.prior[truth].mean() > 0 > evidence.prior[~grown(truth, 30)].mean()
         return Answer(truth if inside else rough, agrees=1.0)
 
-    monkeypatch.setattr("pointtrack.objects.propagator.answer_points", answer)
+    monkeypatch.setattr("pointtrack.objects.known_mask.answer_points", answer)
     config = ObjectOptions(sharpen=True)
     frames = FrameBuffer(WH)
     frames.add(frame)
