@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat, track_flat_sparsely
@@ -25,7 +23,7 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways, track_video
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.regions.placement import RegionOptions
-from pointtrack.tracking.interpolate import spread, thinned
+from pointtrack.tracking.interpolate import thinned, track_sparsely
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Queries, Tracks, Video
@@ -222,13 +220,8 @@ def track_and_report(
     if every > 1:
         print(f"frames    {len(kept)} of {len(video)} are tracked, those between are interpolated")
     with Bar(frames_both_ways(tracker, among, options, len(kept))) as bar:
-        if every == 1:
-            tracks = track_video(tracker, video, queries, options, progress=bar.update)
-        else:
-            piece = Video(video.frames[np.array(kept)], video.fps)
-            tracks = track_video(tracker, piece, among, options, progress=bar.update)
-            tracks = spread(tracks, kept, len(video), queries)
-    tracks = tracks.with_times(video.times)
+        track = partial(track_video, tracker, options=options, progress=bar.update)
+        tracks = track_sparsely(video, every, queries, track)
     print_tracked(tracker, len(queries), len(video), video.wh, time.perf_counter() - began)
     tally = StateTally()
     tally.add(tracks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from pointtrack.sessions.follow import say_all
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.states.stream import StateOptions
 from pointtrack.tracker import Tracker
-from pointtrack.tracking.interpolate import spread, thinned
+from pointtrack.tracking.interpolate import track_sparsely
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.smooth import smooth_tracks
@@ -125,12 +125,8 @@ def track_points(models: Models, video: Video, queries: Queries, options: JobOpt
     """Tracks as the options ask for them, not smoothed."""
     queries.check_inside(len(video), video.wh)
     tracker = _configured(models, options, video.wh)
-    if options.every == 1:
-        return tracker.track(video, queries, backward=options.backward)
-    kept, asked = thinned(len(video), options.every, queries)
-    piece = Video(video.frames[np.array(kept)], video.fps)
-    tracks = spread(tracker.track(piece, asked, backward=options.backward), kept, len(video), queries)
-    return tracks.with_times(video.times)
+    track = partial(tracker.track, backward=options.backward)
+    return track_sparsely(video, options.every, queries, track)
 
 
 def track_flat(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from pointtrack.types import Queries, Source, Tracks
+from pointtrack.types import Queries, Source, Tracks, Video
 
 
 def kept_frames(count: int, every: int, queries: Queries) -> list[int]:
@@ -26,6 +26,21 @@ def thinned(count: int, every: int, queries: Queries) -> tuple[list[int], Querie
     """The frames that are tracked of `count`, see `kept_frames`, and the points with their frames counted among these."""
     kept = kept_frames(count, every, queries)
     return kept, replace(queries, frame=torch.searchsorted(torch.tensor(kept), queries.frame))
+
+
+def track_sparsely(
+    video: Video, every: int, queries: Queries, track: Callable[[Video, Queries], Tracks]
+) -> Tracks:
+    """Every n-th frame of a video tracked by `track`, and points on straight lines between; all frames where `every` is 1.
+
+    Raises:
+        ValueError: `every` is less than 1.
+    """
+    if every == 1:
+        return track(video, queries).with_times(video.times)
+    kept, among = thinned(len(video), every, queries)
+    piece = Video(video.frames[np.array(kept)], video.fps)
+    return spread(track(piece, among), kept, len(video), queries).with_times(video.times)
 
 
 def spread(tracks: Tracks, kept: Sequence[int], count: int, queries: Queries) -> Tracks:

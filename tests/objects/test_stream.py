@@ -8,17 +8,16 @@ import pointtrack as pt
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.stream import ObjectStream
-from pointtrack.types import Masks, Video
+from pointtrack.types import Masks
 from tests.support.masks import assert_same
-from tests.support.scenes import WH, ColourSegmenter, squares
+from tests.support.scenes import WH, ColourSegmenter, noisy, squares
 
 # Whether a tracker of random weights believes its points is its own matter; here every one counts.
 BELIEVING = ObjectOptions(visible=-1.0, confident=-1.0, reseed_below=40, reseed_every=1)
 RED = [(6 + 2 * t, 8 + t) for t in range(10)] + [None] * 3 + [(50 - 2 * t, 36 - t) for t in range(7)]
 BLUE = [(60 - 2 * t, 40 - t) for t in range(20)]
 SCENE = squares([RED, BLUE])
-NOISE = np.random.default_rng(0).integers(-8, 9, SCENE.video.frames.shape)
-VIDEO = Video(np.clip(SCENE.video.frames + NOISE, 0, 255).astype(np.uint8))
+VIDEO = noisy(SCENE)
 
 
 def segmenter() -> ColourSegmenter:

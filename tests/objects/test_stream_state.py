@@ -13,18 +13,17 @@ from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.tracking.stream import saved
 from pointtrack.tracking.window_stream import WindowStream
-from pointtrack.types import Queries, Video
+from pointtrack.types import Queries
 from pointtrack.types.masks import Masks
 from tests.support.masks import assert_same
-from tests.support.scenes import WH, ColourSegmenter, squares
+from tests.support.scenes import WH, ColourSegmenter, noisy, squares
 
 # Every point counts, and new ones are seeded often, so that there is much to be lost between two streams.
 OPTIONS = ObjectOptions(visible=-1.0, confident=-1.0, reseed_below=40, reseed_every=1)
 RED = [(6 + 2 * t, 8 + t) for t in range(10)] + [None] * 3 + [(50 - 2 * t, 36 - t) for t in range(11)]
 BLUE = [(60 - 2 * t, 40 - t) for t in range(24)]
 SCENE = squares([RED, BLUE])
-NOISE = np.random.default_rng(0).integers(-8, 9, SCENE.video.frames.shape)
-VIDEO = Video(np.clip(SCENE.video.frames + NOISE, 0, 255).astype(np.uint8))
+VIDEO = noisy(SCENE)
 CUT, PREVIEWED, CORRECTED, REMOVED = 17, 4, 5, 20
 # Behind what is said; while red is gone; before the cut; once an object is removed.
 SAVED = (0, CORRECTED, 12, CUT - 1, REMOVED)

@@ -26,6 +26,12 @@ class Scene:
     truth: Tensor
 
 
+def noisy(scene: Scene) -> Video:
+    """The video of a scene with some noise, which gives its plain squares a texture; the same every time."""
+    noise = np.random.default_rng(0).integers(-8, 9, scene.video.frames.shape)
+    return Video(np.clip(scene.video.frames + noise, 0, 255).astype(np.uint8))
+
+
 def squares(corners: list[list[tuple[int, int] | None]], size: int = 16) -> Scene:
     """One list per square: its top-left corner on every frame, None where it is absent. Later squares are in front."""
     frames = len(corners[0])
