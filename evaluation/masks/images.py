@@ -13,8 +13,8 @@ import torch
 
 from evaluation.masks.clicks import Click, simulate_clicks
 from pointtrack.datasets.object_images import held_out, read_object_images
-from pointtrack.objects.answer import answer_prompt, answer_prompt_variously
 from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously
 from pointtrack.segment.base import Prompt, Segmenter
 
 # Regions of a photograph that count as things: of these shares of the picture, and this little of them on its border.
@@ -99,7 +99,7 @@ def picture_examples(root: Path, dataset: str, subset: int | None = None) -> Ite
 def ask_about(segmenter: Segmenter, example: PictureExample) -> Iterator[PictureResult]:
     """Ask a segmenter about every object of a picture, as a session does: a click, more clicks, a box."""
     with torch.inference_mode():
-        embedding = segmenter.encode(example.picture)
+        embedding = segmenter.look_closer(example.picture, segmenter.encode(example.picture))
 
     def answer(prompt: Prompt) -> ObjectResult:
         return answer_prompt(segmenter, embedding, prompt)

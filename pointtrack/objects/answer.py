@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointtrack.objects.boundary import OutlineRules
-from pointtrack.objects.corrections import corrected, not_larger
-from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.object_points import PointRules
 from pointtrack.objects.point_prompts import agreement, nearest_others, overlap, read_mask, spread_points
@@ -21,14 +19,6 @@ from pointtrack.types import VISIBLE
 
 # Points so far inside an outline are on the object, though it be a little off: thin parts get points too.
 EDGE_PX = 5.0
-# How far the correction of a click reaches that the segmenter did not follow.
-CLICK_REACH_PX = 12.0
-# A click so near to the mask it corrects is on a part of the same object, farther away it is on the object itself; and so far
-# from all clicks is what speaks for the mask. In square roots of its area.
-PART_REACH, CLEAR_OF_CLICKS = 0.5, 0.25
-SPEAKERS = 16  # points of the mask among which one is clear of the clicks
-# How far out of a box an object may reach, in the box's sides.
-BOX_SLACK = 0.08
 
 
 @dataclass(frozen=True)
@@ -205,122 +195,6 @@ def find_again(
         if mask.any() and (best is None or agrees > best.agrees):
             best = Answer(mask, agrees, float(predicted))
     return best if best is not None and best.agrees >= config.found else None
-
-
-def answer_prompt(
-    segmenter: Segmenter, embedding: Embedding, prompt: Prompt, before: Tensor | None = None
-) -> ObjectResult:
-    """What a person's prompt means on a frame; every click is honoured.
-
-    Args:
-        segmenter: answers.
-        embedding: what the segmenter sees of the frame.
-        prompt: points or a box.
-        before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`). If no click is in
-            it, it is asked for with one that speaks for it.
-    """
-    # A single click may mean a part, an object or a group; anything more is clear.
-    several = len(prompt.points) == 1 and prompt.box is None and before is None
-    return answer_prompt_variously(segmenter, embedding, prompt, before, several=several, most=1)[0]
-
-
-def answer_prompt_variously(
-    segmenter: Segmenter,
-    embedding: Embedding,
-    prompt: Prompt,
-    before: Tensor | None = None,
-    *,
-    several: bool = True,
-    most: int = 3,
-) -> list[ObjectResult]:
-    """All that a person's prompt may mean on a frame, the best first; arguments as of `answer_prompt`.
-
-    Args:
-        several: ask for a part, an object and a group.
-        most: answers that are wanted.
-    """
-    asked = prompt
-    if before is not None:
-        asked = replace(_spoken_for(prompt, before), mask_logits=segmenter.as_low(before))
-    candidates = segmenter.decode(embedding, asked, several=several)
-    inside, beside = asked.points[asked.labels], asked.points[~asked.labels]
-    values = [
-        agreement(mask, inside, beside) + float(score)
-        for mask, score in zip(candidates.masks.cpu(), candidates.scores, strict=True)
-    ]
-    answers = []
-    for place in np.argsort(-np.array(values), kind="stable")[:most].tolist():
-        logits = candidates.logits[place].float().cpu()
-        if len(inside):  # what no click is in is seldom meant
-            meant = pieces_with(logits > 0, inside)
-            logits = torch.where(meant, logits, logits.clamp(max=-1)) if meant.any() else logits
-        if prompt.box is not None:
-            logits = torch.where(around_box(prompt.box, embedding.wh), logits, logits.clamp(max=-1))
-        corrects = before if prompt.box is None else None  # a box begins anew
-        if corrects is not None:
-            changed = corrected(corrects, logits > 0, prompt.points, prompt.labels)
-            logits = torch.where(changed, logits.clamp(min=1), logits.clamp(max=-1))
-        mask = honour_clicks(logits, prompt.points, prompt.labels) > 0
-        mask = not_larger(mask, corrects, prompt.labels)
-        score = float(candidates.scores[place].clamp(0, 1)) * bool(mask.any())
-        answers.append(ObjectResult(mask, score, score))
-    return answers
-
-
-def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
-    """A correction with a click for what is right already, as a segmenter makes little of a mask alone.
-
-    Where a mask came from other frames no click of this one may be in it: a click on a part that is missing would be answered
-    with the part alone, and one beside the object with next to nothing.
-    """
-    if prompt.box is not None or not before.any() or read_mask(before, prompt.points[prompt.labels]).any():
-        return prompt
-    side = float(before.sum()) ** 0.5
-    if prompt.labels.any():
-        away = cv2.distanceTransform((~before).numpy().astype(np.uint8), cv2.DIST_L2, 5)
-        x, y = prompt.points[prompt.labels].round().long().unbind(1)
-        h, w = before.shape
-        if away[y.clamp(0, h - 1).numpy(), x.clamp(0, w - 1).numpy()].min() > PART_REACH * side:
-            return prompt  # far from the mask: the object is there, not here
-    inside = points_inside(before, SPEAKERS)
-    clear = torch.cdist(inside, prompt.points).amin(1) > CLEAR_OF_CLICKS * side
-    if not clear.any():
-        return prompt
-    points = torch.cat([inside[clear][:1], prompt.points])
-    return replace(prompt, points=points, labels=torch.cat([torch.tensor([True]), prompt.labels]))
-
-
-def around_box(box: Tensor, wh: tuple[int, int]) -> Tensor:
-    """(h, w) bool: in a box x0, y0, x1, y1 or close to it; people draw boxes a little off, and mean what is in them."""
-    x0, y0, x1, y1 = box.tolist()
-    slack_x, slack_y = (2 + BOX_SLACK * side for side in (x1 - x0, y1 - y0))
-    x, y = torch.arange(wh[0]), torch.arange(wh[1])[:, None]
-    return (x >= x0 - slack_x) & (x <= x1 + slack_x) & (y >= y0 - slack_y) & (y <= y1 + slack_y)
-
-
-def honour_clicks(logits: Tensor, points: Tensor, labels: Tensor) -> Tensor:
-    """Bend logits around clicks that they contradict, so that each of these lies on its own side.
-
-    Args:
-        logits: (h, w).
-        points, labels: (k, 2) pixels and (k,) bool.
-
-    Returns:
-        (h, w) logits; the same where no click is contradicted. Of a click in the object and one beside it on the
-        same pixel the later one counts.
-    """
-    h, w = logits.shape
-    y, x = torch.arange(h)[:, None], torch.arange(w)[None, :]
-    bent = logits.clone()
-    # Bending for one click may push another one over: those are seen to again, each in a smaller circle.
-    for radius in (CLICK_REACH_PX, CLICK_REACH_PX / 2, CLICK_REACH_PX / 4, 0.5):
-        for point, positive in zip(points, labels.tolist(), strict=True):
-            column, row = point.round().long().clamp(min=0).tolist()
-            here = float(bent[min(row, h - 1), min(column, w - 1)])
-            if (here > 0) != positive:
-                near = torch.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * radius**2))
-                bent += near * ((1.0 if positive else -1.0) - here)
-    return bent
 
 
 def as_logits(share: Tensor, grid: Embedding) -> Tensor:

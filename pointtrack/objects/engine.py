@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.point_prompts import KnownMask, Shown
 from pointtrack.objects.quality import Signs
 from pointtrack.segment.base import Prompt
-from pointtrack.types import Video
+from pointtrack.types import Masks, Video
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,21 @@ class ObjectResult:
     signs: Signs | None = None
 
 
+Found = dict[int, ObjectResult]  # by object id
+
+
+def masks_of(found: Sequence[Found], wh: tuple[int, int], first: int, fps: float) -> Masks:
+    """What was found of objects on frames of width and height `wh`, from frame `first` on; one that is missing somewhere is absent there."""
+    ids = sorted({number for row in found for number in row})
+    masks = torch.zeros(len(found), len(ids), wh[1], wh[0], dtype=torch.bool)
+    scores = torch.zeros(len(found), len(ids))
+    for t, row in enumerate(found):
+        for o, number in enumerate(ids):
+            if number in row:
+                masks[t, o], scores[t, o] = row[number].mask, row[number].score
+    return Masks(masks, torch.tensor(ids, dtype=torch.int64), scores, first, fps)
+
+
 class Engine(Protocol):
     """Follows objects through a video. It holds models and caches, but nothing of what a person asked for.
 
@@ -46,13 +62,21 @@ class Engine(Protocol):
     licence: str
     own_answers: bool
 
-    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
+    def answer(
+        self,
+        video: Video,
+        frame: int,
+        prompt: Prompt,
+        before: Tensor | None = None,
+        shown: Shown | None = None,
+    ) -> ObjectResult:
         """What a prompt means on its frame, at once and without a look at other frames.
 
         Args:
             video, frame: where it is given.
             prompt: points or a box, without mask logits.
             before: (h, w) bool mask of the frame that the prompt corrects.
+            shown: the answer to the first clicks of the prompt, where it was given already.
 
         Raises:
             ValueError: a prompt outside the frame.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.answer import ObjectOptions, answer_prompt, answer_prompt_variously
+from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.engine import ObjectResult
-from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.point_prompts import KnownMask, Shown
+from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 from pointtrack.types import Video
@@ -39,16 +41,23 @@ class PointEngine:
         self._video: Video | None = None
         self._embeddings: dict[int, Embedding] = {}
 
-    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
+    def answer(
+        self,
+        video: Video,
+        frame: int,
+        prompt: Prompt,
+        before: Tensor | None = None,
+        shown: Shown | None = None,
+    ) -> ObjectResult:
         """What the segmenter makes of a prompt; see `Engine.answer`."""
-        embedding = self._embedding(video, frame)
-        return answer_prompt(self.segmenter, embedding, prompt, before)
+        embedding = self._closer(video, frame)
+        return answer_prompt(self.segmenter, embedding, prompt, before, shown)
 
     def answers(
         self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
     ) -> list[ObjectResult]:
         """All that a prompt may mean; see `Engine.answers`."""
-        embedding = self._embedding(video, frame)
+        embedding = self._closer(video, frame)
         return answer_prompt_variously(self.segmenter, embedding, prompt, before)
 
     def walk(
@@ -64,7 +73,8 @@ class PointEngine:
             self.tracker, self.segmenter, video.wh, video.fps, self.config, finds_cuts=False
         )
         stream.push_results(video.frames[begin])
-        stream.know_embedding(0, self._embedding(video, begin))
+        # A stream sees every frame alike, whether somebody pointed at it or not.
+        stream.know_embedding(0, replace(self._embedding(video, begin), closer=None))
         for number, masks in known.items():
             for one in masks:
                 if one.frame == begin:
@@ -97,3 +107,10 @@ class PointEngine:
                 self._embeddings.pop(next(iter(self._embeddings)))
             self._embeddings[frame] = self.segmenter.encode(video.frames[frame])
         return self._embeddings[frame]
+
+    @torch.no_grad()
+    def _closer(self, video: Video, frame: int) -> Embedding:
+        """The same with the second look that answers to a person are worth."""
+        embedding = self.segmenter.look_closer(video.frames[frame], self._embedding(video, frame))
+        self._embeddings[frame] = embedding
+        return embedding

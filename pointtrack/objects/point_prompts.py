@@ -11,6 +11,19 @@ from pointtrack.types import Video
 
 
 @dataclass(frozen=True, eq=False)
+class Shown:
+    """What was answered already to the first clicks of a prompt.
+
+    Attributes:
+        clicks: how many.
+        mask: (h, w) bool, the answer to them.
+    """
+
+    clicks: int
+    mask: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class KnownMask:
     """Where an object starts.
 

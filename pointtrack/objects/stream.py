@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,24 +12,22 @@ from torch import Tensor
 
 from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.answer import ObjectOptions, answer_prompt
-from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.answer import ObjectOptions
+from pointtrack.objects.engine import Found, ObjectResult, masks_of
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.propagator import ObjectPropagator, Sight
+from pointtrack.objects.stream_prompts import StreamPrompts
 from pointtrack.objects.stream_state import (
     about_objects,
     check_state,
     found_again,
     found_state,
-    prompts_again,
 )
 from pointtrack.segment.base import Embedding, Prompt, Segmenter, check_frame, check_inside, checked_mask
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.types.masks import Masks
-
-Found = dict[int, ObjectResult]  # by object id
 
 
 class ObjectStream:
@@ -89,9 +86,8 @@ class ObjectStream:
         self._next = 0  # the frame that becomes final next
         # What was said of objects on frames that are not final: masks, by frame and object; and prompts for frames to come.
         self._given: defaultdict[int, dict[int, Tensor]] = defaultdict(dict)
-        self._asked: defaultdict[int, dict[int, Prompt]] = defaultdict(dict)
         self._elsewhere: defaultdict[int, list[Sight]] = defaultdict(list)
-        self._prompts: dict[int, tuple[int, Prompt]] = {}  # the latest of each object that was answered
+        self._prompts = StreamPrompts(segmenter)
         self._previewed: tuple[int, Found] = (-1, {})
         self._networks: dict[str, str] | None = None  # what states say of them, once it was asked for
 
@@ -113,13 +109,13 @@ class ObjectStream:
     @property
     def waiting(self) -> list[int]:
         """Frames that have not come yet, of which something was said."""
-        said = {*self._asked, *(frame for frame, masks in self._given.items() if masks)}
+        said = {*self._prompts.to_come, *(frame for frame, masks in self._given.items() if masks)}
         return sorted(frame for frame in said if frame >= self._frames.stop)
 
     @property
     def objects(self) -> list[int]:
         """Ids of all objects of which something was said, in order."""
-        said: list[dict[int, Any]] = [*self._given.values(), *self._asked.values()]
+        said: list[dict[int, Any]] = [*self._given.values(), *self._prompts.to_come.values()]
         return sorted({*self._walker.states, *(number for objects in said for number in objects)})
 
     def prompt(
@@ -159,8 +155,7 @@ class ObjectStream:
         check_inside(prompt, self.image_wh)
         if frame < self._frames.stop:
             return self._answer(object_id, frame, prompt).clone()
-        before = self._asked[frame].get(object_id)
-        self._asked[frame][object_id] = prompt if before is None else _both(before, prompt)
+        self._prompts.wait(object_id, frame, prompt)
         return None
 
     def mark_absent(self, object_id: int, frame: int) -> None:
@@ -170,7 +165,7 @@ class ObjectStream:
     def give(self, object_id: int, frame: int, mask: Tensor) -> None:
         """The mask (h, w) bool of an object on a frame, taken as it is; an empty one says that it is absent. Errors as of `prompt`."""
         self._check(object_id, frame)
-        self._prompts.pop(object_id, None)
+        self._prompts.begin_anew(object_id)
         self._given[frame][object_id] = mask
 
     def learn(self, object_id: int, picture: np.ndarray, mask: Tensor) -> None:
@@ -181,11 +176,10 @@ class ObjectStream:
         """Follow an object no more: rows that are not final yet are without it. ValueError for an unknown id."""
         if object_id not in self.objects:
             raise ValueError(f"object id: expected one of {self.objects}, got {object_id!r}")
-        said: list[dict[int, Any]] = [*self._given.values(), *self._asked.values()]
-        for objects in said:
-            objects.pop(object_id, None)
+        for masks in self._given.values():
+            masks.pop(object_id, None)
         self._elsewhere.pop(object_id, None)
-        self._prompts.pop(object_id, None)
+        self._prompts.forget(object_id)
         self._previewed[1].pop(object_id, None)
         if object_id in self._walker.states:
             self._walker.remove(object_id)
@@ -223,7 +217,7 @@ class ObjectStream:
         self._frames.add(frame)
         if self._cut_finder is not None and self._cut_finder.push(frame):
             self._cuts.add(number)
-        for object_id, prompt in self._asked.pop(number, {}).items():
+        for object_id, prompt in self._prompts.to_come.pop(number, {}).items():
             self._answer(object_id, number, prompt)
         return self._ready()
 
@@ -280,12 +274,8 @@ class ObjectStream:
             "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
             "cuts": sorted(self._cuts),
             "given": {frame: dict(masks) for frame, masks in self._given.items()},
-            "asked": {
-                frame: {number: asdict(prompt) for number, prompt in prompts.items()}
-                for frame, prompts in self._asked.items()
-            },
             "elsewhere": elsewhere,
-            "prompts": {number: (frame, asdict(prompt)) for number, (frame, prompt) in self._prompts.items()},
+            "prompts": self._prompts.state_dict(),
             "previewed": (self._previewed[0], found_state(self._previewed[1])),
         }
 
@@ -312,11 +302,9 @@ class ObjectStream:
             self._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
         self._next, self._cuts = state["next"], set(state["cuts"])
         self._given.update(moved(state["given"], "cpu"))
-        self._asked.update({frame: prompts_again(prompts) for frame, prompts in state["asked"].items()})
         for number, shown in state["elsewhere"].items():
             self._elsewhere[number] = [(picture.cpu().numpy(), mask.cpu()) for picture, mask in shown]
-        for number, (frame, prompt) in state["prompts"].items():
-            self._prompts[number] = frame, prompts_again({number: prompt})[number]
+        self._prompts.load_state_dict(state["prompts"])
         frame, found = state["previewed"]
         self._previewed = frame, found_again(found)
 
@@ -363,40 +351,17 @@ class ObjectStream:
 
     def _answer(self, object_id: int, frame: int, prompt: Prompt) -> Tensor:
         """The mask that a prompt means on a frame that is there, which is given from now on."""
-        shown = self._previewed[1].get(object_id) if self._previewed[0] == frame else None
-        before = None
-        if prompt.box is None:
-            said_on, said = self._prompts.get(object_id, (-1, prompt))
-            if said_on == frame:
-                prompt = _both(said, prompt)
-            elif shown is not None and shown.mask.any():
-                before = shown.mask
-        mask = answer_prompt(self.segmenter, self._walker.embedding(frame), prompt, before).mask
-        if not mask.any():
-            raise ValueError(
-                f"object {object_id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
-                "there; click elsewhere, or more often"
-            )
-        self._prompts[object_id] = frame, prompt
+        shown = self._given.get(frame, {}).get(object_id)
+        if shown is None and self._previewed[0] == frame and object_id in self._previewed[1]:
+            shown = self._previewed[1][object_id].mask
+        mask = self._prompts.answer(object_id, frame, prompt, shown, lambda: self._closer(frame))
         self._given[frame][object_id] = mask
         return mask
 
+    def _closer(self, frame: int) -> Embedding:
+        """What the segmenter sees of a frame that somebody points at."""
+        return self.segmenter.look_closer(self._frames[frame], self._walker.embedding(frame))
+
     def _masks(self, first: int, found: list[Found]) -> Masks:
-        ids = sorted({number for row in found for number in row})
-        w, h = self.image_wh
-        masks = torch.zeros(len(found), len(ids), h, w, dtype=torch.bool)
-        scores = torch.zeros(len(found), len(ids))
-        for t, row in enumerate(found):
-            for o, number in enumerate(ids):
-                if number in row:
-                    masks[t, o], scores[t, o] = row[number].mask, row[number].score
-        rows = Masks(masks, torch.tensor(ids, dtype=torch.int64), scores, first, self.fps)
+        rows = masks_of(found, self.image_wh, first, self.fps)
         return rows.exclusive() if self.exclusive else rows
-
-
-def _both(one: Prompt, other: Prompt) -> Prompt:
-    """Both prompts on one frame; a box begins it anew."""
-    if other.box is not None:
-        return other
-    points, labels = torch.cat([one.points, other.points]), torch.cat([one.labels, other.labels])
-    return Prompt(points, labels, one.box)

@@ -15,7 +15,7 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.quality import Signs
-from pointtrack.segment.base import Prompt, Segmenter
+from pointtrack.segment.base import Segmenter
 
 KIND = "ObjectStream, format 1"
 
@@ -60,8 +60,3 @@ def found_again(state: dict[int, dict[str, Any]]) -> dict[int, ObjectResult]:
         number: ObjectResult(**{**one, "signs": one["signs"] and Signs(**one["signs"])})
         for number, one in moved(state, "cpu").items()
     }
-
-
-def prompts_again(state: dict[int, dict[str, Any]]) -> dict[int, Prompt]:
-    """Prompts by object, of each of which `asdict` was asked."""
-    return {number: Prompt(**one) for number, one in moved(state, "cpu").items()}

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from pointtrack.objects.answer import answer_prompt, answer_prompt_variously
 from pointtrack.objects.engine import ObjectResult
-from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.point_prompts import KnownMask, Shown
+from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously
 from pointtrack.segment.base import Embedding, Prompt, check_inside
 from pointtrack.segment.sam2 import Sam2Segmenter, Sam3Segmenter
 from pointtrack.segment.video_zoo import VIDEO_KINDS, VideoModel, load_video_model
@@ -85,7 +85,14 @@ class VideoEngine:
         self._last: tuple[weakref.ref[Video], int, Embedding] | None = None
         self._seen: tuple[weakref.ref[Video], int, Any] | None = None
 
-    def answer(self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None) -> ObjectResult:
+    def answer(
+        self,
+        video: Video,
+        frame: int,
+        prompt: Prompt,
+        before: Tensor | None = None,
+        shown: Shown | None = None,
+    ) -> ObjectResult:
         """What the model makes of a prompt on that frame alone, as `Engine.answer` says.
 
         The score is the overlap (IoU) that it predicts. The frame asked about last is not encoded again.
@@ -95,7 +102,7 @@ class VideoEngine:
         """
         if self.own_answers and 0 <= frame < len(video):
             encoded = self._encoded(video, frame)
-            return answer_prompt(self._segmenter, encoded, prompt, before)
+            return answer_prompt(self._segmenter, encoded, prompt, before, shown)
         return self.answers(video, frame, prompt, before)[0]
 
     def answers(

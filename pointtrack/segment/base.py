@@ -72,6 +72,7 @@ class Embedding:
             more where the cells do not end with the frame.
         made_by: name of the segmenter.
         parts: what else the segmenter's decoder needs; its own matter.
+        closer: the same frame looked at once more (`Segmenter.look_closer`), or None; where it is there, prompts are answered by both.
     """
 
     wh: tuple[int, int]
@@ -79,6 +80,7 @@ class Embedding:
     extent_wh: tuple[float, float] = None  # type: ignore[assignment]
     made_by: str = ""
     parts: tuple[Tensor, ...] = ()
+    closer: Embedding | None = None
 
     def __post_init__(self) -> None:
         check_shape(self.features, "c h w", "embedding features")
@@ -143,6 +145,18 @@ class Segmenter(Protocol):
 
     def encode(self, frame: np.ndarray) -> Embedding:
         """(h, w, 3) uint8 RGB -> embedding. Raises ValueError for anything else."""
+        ...
+
+    def look_closer(self, frame: np.ndarray, embedding: Embedding) -> Embedding:
+        """The embedding of a frame on which a person points something out, where the answer may take twice as long.
+
+        Args:
+            frame: (h, w, 3) uint8 RGB.
+            embedding: of it, from `encode`.
+
+        Returns:
+            The embedding with what a second look told, or as it is, where the segmenter has no use for one.
+        """
         ...
 
     def decode(self, embedding: Embedding, prompt: Prompt, *, several: bool = True) -> Candidates:

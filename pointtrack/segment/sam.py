@@ -84,6 +84,10 @@ class SamSegmenter:
         logits = self._to_frame(low, embedding.wh)
         return Candidates(logits[0], answer.iou_scores[0, 0].float(), low[0])
 
+    def look_closer(self, frame: np.ndarray, embedding: Embedding) -> Embedding:
+        """The embedding as it is: SAM looks at a frame once."""
+        return embedding
+
     def as_low(self, mask: Tensor) -> Tensor:
         """A mask of a frame as mask logits, as `Segmenter.as_low` says."""
         fitted_w, fitted_h = self._fitted_wh((mask.shape[1], mask.shape[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 SHIPPED = WEIGHTS / "pointtrack_segmenter.safetensors"
 CONFIG_KEY = "pointtrack_segmenter_config"
+# A second look sees the frame so much larger, and mirrored: what both say is right more often than what either says.
+CLOSER = 1.25
 
 
 def load_small(path: str | Path = SHIPPED, *, device: str | torch.device = "auto") -> SmallSegmenter:
@@ -106,24 +109,50 @@ class SmallSegmenter:
     @torch.no_grad()
     def encode(self, frame: np.ndarray) -> Embedding:
         """(h, w, 3) uint8 RGB -> embedding; its features are those at stride 16. Raises ValueError for else."""
-        frame = plain(frame)
-        wh = check_frame(frame)
-        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
-        small = resize_frames(rearrange(pixels, "h w c -> 1 c h w"), self._inner_wh(wh), rule="edges")
-        maps = self.network.encoder(small.float())
-        parts = tuple(x[0] for x in (*maps.skips, *maps.appearance))
-        return Embedding(wh, maps.context[0], made_by=self.name, parts=parts)
+        return self._encoded(plain(frame), 1.0)
+
+    @torch.no_grad()
+    def look_closer(self, frame: np.ndarray, embedding: Embedding) -> Embedding:
+        """The frame seen larger and mirrored, beside what was seen of it; see `segment.base.Segmenter.look_closer`."""
+        if embedding.closer is not None:
+            return embedding
+        return replace(embedding, closer=self._encoded(plain(frame)[:, ::-1], CLOSER))
 
     @torch.no_grad()
     def decode(self, embedding: Embedding, prompt: Prompt, *, several: bool = True) -> Candidates:
         """Masks for a prompt on an encoded frame; see `segment.base.Segmenter.decode`."""
         w, h = self._inner_wh(embedding.wh)
-        low_wh = (w // LOW_STRIDE, h // LOW_STRIDE)
-        check_prompt(prompt, embedding, self.name, low_wh)
+        check_prompt(prompt, embedding, self.name, (w // LOW_STRIDE, h // LOW_STRIDE))
+        first = self._decoded(embedding, prompt, several, 1.0)
+        if embedding.closer is None:
+            return first
+        mirrored = _mirrored(prompt, embedding.wh[0])
+        second = self._decoded(embedding.closer, mirrored, several, CLOSER)
+        low = F.interpolate(second.low[None].flip(-1), first.low.shape[1:], mode="bilinear")[0]
+        assert first.there is not None and second.there is not None
+        return Candidates(
+            (first.logits + second.logits.flip(-1)) / 2,
+            (first.scores + second.scores) / 2,
+            (first.low + low) / 2,
+            (first.there + second.there) / 2,
+        )
+
+    def _encoded(self, frame: np.ndarray, scale: float) -> Embedding:
+        """What is seen of a frame, `scale` times as large as usual."""
+        wh = check_frame(frame)
+        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        small = resize_frames(rearrange(pixels, "h w c -> 1 c h w"), self._inner_wh(wh, scale), rule="edges")
+        maps = self.network.encoder(small.float())
+        parts = tuple(x[0] for x in (*maps.skips, *maps.appearance))
+        return Embedding(wh, maps.context[0], made_by=self.name, parts=parts)
+
+    def _decoded(self, embedding: Embedding, prompt: Prompt, several: bool, scale: float) -> Candidates:
+        """What is answered by one look at a frame, `scale` times as large as usual."""
         eight, four, two, *appearance = (x[None] for x in embedding.parts)
         compared = (appearance[0], appearance[1], appearance[2])
         maps = FrameMaps(embedding.features[None], (eight, four, two), compared)
-        logits, overlap_logit, there_logit = self.network.decoder(maps, self._asked(prompt, embedding.wh))
+        requested = self._asked(prompt, embedding.wh, self._inner_wh(embedding.wh, scale))
+        logits, overlap_logit, there_logit = self.network.decoder(maps, requested)
         which = slice(1, None) if several else slice(0, 1)
         logits, scores = logits[0, which], overlap_logit[0, which].sigmoid()
         full = F.interpolate(logits[None], embedding.wh[::-1], mode="bilinear")[0]
@@ -136,23 +165,25 @@ class SmallSegmenter:
         share = F.interpolate(mask[None, None].float(), (h // LOW_STRIDE, w // LOW_STRIDE), mode="area")[0, 0]
         return CERTAIN_LOGIT * (2 * share - 1)
 
-    def _inner_wh(self, wh: tuple[int, int]) -> tuple[int, int]:
+    def _inner_wh(self, wh: tuple[int, int], larger: float = 1.0) -> tuple[int, int]:
         """The size at which the network looks at a frame: about its shape, in whole cells."""
-        scale = self.network.config.input_side / max(wh)
+        scale = larger * self.network.config.input_side / max(wh)
         across, down = (max(TRUNK_STRIDE, TRUNK_STRIDE * round(side * scale / TRUNK_STRIDE)) for side in wh)
         return across, down
 
-    def _asked(self, prompt: Prompt, wh: tuple[int, int]) -> Asked:
+    def _asked(self, prompt: Prompt, wh: tuple[int, int], inner_wh: tuple[int, int]) -> Asked:
         """A prompt as the network takes it."""
-        w, h = self._inner_wh(wh)
+        w, h = inner_wh
         points, kinds = prompt.points, prompt.labels.long()
         if prompt.box is not None:
             points = torch.cat([points, rearrange(prompt.box, "(k xy) -> k xy", xy=2)])
             kinds = torch.cat([kinds, torch.tensor([BOX_START, BOX_END])])
         points = (points + 0.5) * points.new_tensor([w / wh[0], h / wh[1]]) - 0.5
-        former = prompt.mask_logits
+        former, low_hw = prompt.mask_logits, (h // LOW_STRIDE, w // LOW_STRIDE)
         if former is None:
-            former = torch.zeros(h // LOW_STRIDE, w // LOW_STRIDE)
+            former = torch.zeros(low_hw)
+        elif former.shape != low_hw:  # it is of the usual size
+            former = F.interpolate(former[None, None], low_hw, mode="bilinear")[0, 0]
         device = self.device
         return Asked(
             torch.zeros(1, dtype=torch.int64, device=device),
@@ -161,3 +192,14 @@ class SmallSegmenter:
             former[None].to(device),
             torch.tensor([prompt.mask_logits is not None], device=device),
         )
+
+
+def _mirrored(prompt: Prompt, width: int) -> Prompt:
+    """The same prompt on the mirrored frame."""
+    flip = torch.tensor([-1.0, 1.0])
+    shift = torch.tensor([width - 1.0, 0.0])
+    box = prompt.box
+    if box is not None:
+        box = torch.stack([width - 1 - box[2], box[1], width - 1 - box[0], box[3]])
+    former = None if prompt.mask_logits is None else prompt.mask_logits.flip(-1)
+    return Prompt(prompt.points * flip + shift, prompt.labels, box, former)

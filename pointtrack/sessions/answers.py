@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pointtrack.objects.corrections import not_larger
 from pointtrack.objects.engine import Engine
+from pointtrack.objects.point_prompts import Shown
 from pointtrack.segment.base import Prompt
 from pointtrack.sessions.keyframes import Keyframe, SessionObject
 from pointtrack.types import Video
@@ -18,8 +18,8 @@ def answered(
     one: SessionObject,
     frame: int,
     requested: Prompt,
-    shown: Tensor | None,
-    shown_from: int,
+    found: Tensor | None,
+    found_from: int,
 ) -> Keyframe:
     """The keyframe that a prompt makes, together with the earlier clicks on the frame.
 
@@ -29,8 +29,8 @@ def answered(
         one: the object.
         frame: on which it is prompted.
         requested: clicks or a box.
-        shown: (h, w) bool, what was computed of the object there, which clicks correct.
-        shown_from: 1 or -1 where that was found by following it forward or backward in time.
+        found: (h, w) bool, what was computed of the object there, which clicks correct.
+        found_from: 1 or -1 where that was found by following it forward or backward in time.
 
     Returns:
         The keyframe, of serial 0.
@@ -38,7 +38,7 @@ def answered(
     Raises:
         ValueError: nothing is seen there.
     """
-    key = one.key(frame)
+    key, shown = one.key(frame), None
     if requested.box is not None or (key is not None and not key.mask.any()):
         base, points, labels, box = None, requested.points, requested.labels, requested.box
         followed = 0
@@ -46,15 +46,13 @@ def answered(
         base, box, followed = key.base, key.box, key.followed
         if not len(key.points) and box is None:  # a mask that was given: now it is corrected
             base = key.mask
+        shown = Shown(len(key.points), key.mask)
         points, labels = torch.cat([key.points, requested.points]), torch.cat([key.labels, requested.labels])
     else:
-        base = shown if shown is not None and shown.any() else None
+        base = found if found is not None and found.any() else None
         points, labels, box = requested.points, requested.labels, None
-        followed = 0 if base is None else shown_from
-    # All clicks are asked at once: an answer that the former ones got would only hold the later ones back.
-    mask = engine.answer(video, frame, Prompt(points, labels, box), base).mask
-    if engine.own_answers and requested.box is None:
-        mask = not_larger(mask, base if key is None else key.mask, requested.labels)
+        followed = 0 if base is None else found_from
+    mask = engine.answer(video, frame, Prompt(points, labels, box), base, shown).mask
     if not mask.any():
         raise ValueError(
             f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pointtrack as pt
-from pointtrack.objects.answer import answer_prompt
 from pointtrack.objects.corrections import corrected, not_larger
+from pointtrack.objects.prompted import answer_prompt
 from pointtrack.segment.base import Prompt
 from pointtrack.zoo import load_tracker
 from tests.support.scenes import ColourSegmenter

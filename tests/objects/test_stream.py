@@ -6,6 +6,7 @@ import torch
 
 import pointtrack as pt
 from pointtrack.objects.answer import ObjectOptions
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.types import Masks
@@ -115,6 +116,26 @@ def test_clicks_on_one_frame_belong_together_and_correct_what_is_shown(tiny_trac
     kept, wrong = (place.flip(0) for place in shown.nonzero()[[0, -1]])
     corrected = stream.prompt(1, frame, points=torch.stack([kept, wrong]).float(), labels=[1, 0])
     assert bool(corrected[kept[1], kept[0]]) and not corrected[wrong[1], wrong[0]]
+
+
+def test_every_click_on_a_frame_corrects_what_was_shown_there(tiny_tracker):
+    """Also behind the first one: what no click points at stays, in a stream that goes on from a state as well."""
+    stream = stream_of(tiny_tracker)
+    stream.push(VIDEO.frames[0])
+    corner = torch.zeros(WH[1], WH[0], dtype=torch.bool)
+    corner[-6:, :6] = True
+    shown = (
+        SCENE.truth[0].any(0) | corner
+    )  # of a preview; from clicks alone nobody would take the corner for a part of it
+    stream._previewed = 0, {1: ObjectResult(shown, 1.0, 1.0)}
+    blue, red = [66, 46], [14, 16]
+    first = stream.prompt(1, 0, points=[red, blue], labels=[1, 0])
+    assert bool(first[16, 14]) and not first[46, 66] and torch.equal(first & corner, corner)
+    twin = stream_of(tiny_tracker)
+    twin.load_state_dict(stream.state_dict())
+    for one in (stream, twin):
+        again = one.prompt(1, 0, points=[[16, 18]], labels=[0])
+        assert not again[18, 16] and torch.equal(again & corner, corner) and not (again & ~first).any()
 
 
 def test_an_object_that_is_removed_is_gone_and_the_others_do_not_notice(tiny_tracker, session_masks):

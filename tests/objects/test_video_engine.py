@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pointtrack.objects.answer import answer_prompt
 from pointtrack.objects.point_prompts import KnownMask
+from pointtrack.objects.prompted import answer_prompt
 from pointtrack.objects.video_engine import VideoEngine, _Frames, load_video_engine
 from pointtrack.segment import Prompt, load_segmenter
 from pointtrack.segment.video_zoo import VideoModel, image_part

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pointtrack.segment.base import Prompt, Segmenter
-from pointtrack.segment.small import SmallSegmenter, load_small
+from pointtrack.segment.small import CLOSER, SmallSegmenter, load_small
 from pointtrack.segment.small_network import SegmenterConfig, SegmenterNetwork
 from pointtrack.segment.small_prompts import (
     BOX_END,
@@ -204,3 +204,35 @@ def test_the_shipped_segmenter_finds_a_clear_thing():
     truth = np.zeros((240, 320), bool)
     truth[80:160, 100:200] = True
     assert (mask & truth).sum() / (mask | truth).sum() > 0.8
+
+
+@pytest.mark.parametrize("kept", ["points", "box", "mask"])
+def test_a_second_look_is_the_mean_of_two_answers(segmenter, frame, kept):
+    """By hand: a segmenter with a larger input sees the mirrored frame and the mirrored prompt."""
+    larger = SmallSegmenter(segmenter.network)
+    larger._inner_wh = lambda wh, scale=1.0: SmallSegmenter._inner_wh(segmenter, wh, scale * CLOSER)
+    plain = segmenter.encode(frame)
+    closer = segmenter.look_closer(frame, plain)
+    assert segmenter.look_closer(frame, closer) is closer and torch.equal(closer.features, plain.features)
+
+    given = {"points": [[10, 20], [60, 40]], "labels": [1, 0]}
+    mirrored = {"points": [[79, 20], [29, 40]], "labels": [1, 0]}
+    if kept == "box":
+        given, mirrored = {"box": [5, 5, 60, 40]}, {"box": [29, 5, 84, 40]}
+    if kept == "mask":
+        low = torch.linspace(-4, 4, 16 * 24).reshape(16, 24)
+        given = {**given, "mask_logits": low}
+        mirrored = {
+            **mirrored,
+            "mask_logits": torch.nn.functional.interpolate(
+                low.flip(-1)[None, None], (16, 32), mode="bilinear"
+            )[0, 0],
+        }
+    one = segmenter.decode(plain, Prompt(**given))
+    other = larger.decode(larger.encode(np.ascontiguousarray(frame[:, ::-1])), Prompt(**mirrored))
+    both = segmenter.decode(closer, Prompt(**given))
+    assert other.low.shape[1:] != one.low.shape[1:]  # it was seen larger
+    torch.testing.assert_close(both.logits, (one.logits + other.logits.flip(-1)) / 2)
+    torch.testing.assert_close(both.scores, (one.scores + other.scores) / 2)
+    assert both.there == pytest.approx((one.there + other.there) / 2)
+    assert both.low.shape == one.low.shape

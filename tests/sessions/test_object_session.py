@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.objects.answer import honour_clicks
 from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.prompted import honour_clicks
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from tests.support.exact import TRACKER, use_exact_tracks
@@ -171,8 +171,9 @@ def test_clicks_add_up_and_each_is_honoured():
     x, y = centre(3, 1)
     less = session.prompt(red, 3, points=[[x + 4, y]], labels=[0])
     assert not less[round(y), round(x) + 4] and less[round(y), round(x)]
-    requested = session.engine.segmenter.prompts[-1]
-    assert requested.labels.tolist() == [True, True, False] and requested.mask_logits is None
+    alone, beside = session.engine.segmenter.prompts[-2:]
+    assert alone.labels.tolist() == beside.labels.tolist() == [True, True, False]
+    assert alone.mask_logits is None and beside.mask_logits is not None
 
 
 def test_a_click_on_a_propagated_frame_corrects_its_mask():

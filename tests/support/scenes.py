@@ -104,5 +104,8 @@ class ColourSegmenter:
         scores, given = torch.tensor([0.9, 0.8, 0.95]), list(self.answers)
         return Candidates(logits[given], scores[given], logits[given][:, ::4, ::4])
 
+    def look_closer(self, frame: np.ndarray, embedding: Embedding) -> Embedding:
+        return embedding
+
     def as_low(self, mask: Tensor) -> Tensor:
         return mask[::4, ::4].float() * 10 - 5

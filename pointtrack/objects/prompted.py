@@ -1,0 +1,207 @@
+"""What a person's prompt means on a frame: clicks one after the other, each of which corrects what those before it gave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointtrack.objects.answer import pieces_with, points_inside
+from pointtrack.objects.corrections import corrected, not_larger
+from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.point_prompts import Shown, agreement, read_mask
+from pointtrack.segment.base import Candidates, Embedding, Prompt, Segmenter
+
+# How far the correction of a click reaches that the segmenter did not follow.
+CLICK_REACH_PX = 12.0
+# A click so near to the mask it corrects is on a part of the same object, farther away it is on the object itself; and so far
+# from all clicks is what speaks for the mask. In square roots of its area.
+PART_REACH, CLEAR_OF_CLICKS = 0.5, 0.25
+SPEAKERS = 16  # points of the mask among which one is clear of the clicks
+# How far out of a box an object may reach, in the box's sides.
+BOX_SLACK = 0.08
+
+
+def answer_prompt(
+    segmenter: Segmenter,
+    embedding: Embedding,
+    prompt: Prompt,
+    before: Tensor | None = None,
+    shown: Shown | None = None,
+) -> ObjectResult:
+    """What a person's prompt means on a frame; every click is honoured.
+
+    Clicks that come at once give what the same clicks give one after the other.
+
+    Args:
+        segmenter: answers.
+        embedding: what the segmenter sees of the frame.
+        prompt: points or a box. A box begins anew.
+        before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`). If no click is in
+            it, it is asked for with one that speaks for it.
+        shown: the answer to the first clicks of the prompt, where it is known; otherwise they are answered once more.
+    """
+    return _answers(segmenter, embedding, prompt, before, shown, several=False)[0]
+
+
+def answer_prompt_variously(
+    segmenter: Segmenter, embedding: Embedding, prompt: Prompt, before: Tensor | None = None
+) -> list[ObjectResult]:
+    """All that a person's prompt may mean on a frame, a part, an object or a group, the best first; arguments as of `answer_prompt`."""
+    return _answers(segmenter, embedding, prompt, before, None, several=True)
+
+
+def _answers(
+    segmenter: Segmenter,
+    embedding: Embedding,
+    prompt: Prompt,
+    before: Tensor | None,
+    shown: Shown | None,
+    *,
+    several: bool,
+) -> list[ObjectResult]:
+    """The readings of a prompt behind its last click, the best first."""
+    if prompt.box is not None:
+        before = None
+    mask = before if shown is None else shown.mask
+    *earlier, last = _steps(prompt, mask is not None, 0 if shown is None else shown.clicks)
+    for count in earlier:
+        mask = _readings(segmenter, embedding, _first(prompt, count), before, mask, several=False)[0].mask
+    return _readings(segmenter, embedding, _first(prompt, last), before, mask, several=several)
+
+
+def _steps(prompt: Prompt, begun: bool, answered: int) -> list[int]:
+    """How many clicks are asked with, step by step.
+
+    Args:
+        begun: there is a mask already, and `answered` clicks are in it. Otherwise a box, or else the first click on the object, makes one.
+    """
+    count = len(prompt.points)
+    if begun:
+        return [*range(answered + 1, count), count]
+    if prompt.box is not None:
+        return [*range(count), count]
+    first = int(prompt.labels.long().argmax()) + 1 if prompt.labels.any() else count
+    return [*range(first, count), count]
+
+
+def _first(prompt: Prompt, count: int) -> Prompt:
+    """The prompt with its first clicks alone."""
+    return replace(prompt, points=prompt.points[:count], labels=prompt.labels[:count])
+
+
+def _readings(
+    segmenter: Segmenter,
+    embedding: Embedding,
+    prompt: Prompt,
+    before: Tensor | None,
+    mask: Tensor | None,
+    *,
+    several: bool,
+) -> list[ObjectResult]:
+    """What a prompt may mean of which all but the last click were answered with a mask, the best first."""
+    # A single click may mean a part, an object or a group; anything more is clear.
+    several = several or (len(prompt.points) == 1 and prompt.box is None and mask is None)
+    candidates = _asked(segmenter, embedding, prompt, before, mask, several)
+    inside, beside = prompt.points[prompt.labels], prompt.points[~prompt.labels]
+    values = [
+        agreement(one, inside, beside) + float(score)
+        for one, score in zip(candidates.masks.cpu(), candidates.scores, strict=True)
+    ]
+    answers = []
+    for place in np.argsort(-np.array(values), kind="stable").tolist():
+        logits = candidates.logits[place].float().cpu()
+        if len(inside):  # what no click is in is seldom meant
+            meant = pieces_with(logits > 0, inside)
+            logits = torch.where(meant, logits, logits.clamp(max=-1)) if meant.any() else logits
+        if prompt.box is not None:
+            logits = torch.where(around_box(prompt.box, embedding.wh), logits, logits.clamp(max=-1))
+        if before is not None and mask is not None:
+            changed = corrected(mask, logits > 0, prompt.points, prompt.labels)
+            logits = torch.where(changed, logits.clamp(min=1), logits.clamp(max=-1))
+        found = honour_clicks(logits, prompt.points, prompt.labels) > 0
+        found = not_larger(found, mask, prompt.labels[-1:])
+        score = float(candidates.scores[place].clamp(0, 1)) * bool(found.any())
+        answers.append(ObjectResult(found, score, score))
+    return answers
+
+
+def _asked(
+    segmenter: Segmenter,
+    embedding: Embedding,
+    prompt: Prompt,
+    before: Tensor | None,
+    mask: Tensor | None,
+    several: bool,
+) -> Candidates:
+    """What a segmenter says to a prompt of which all but the last click were answered with a mask."""
+    if mask is None:
+        return segmenter.decode(embedding, prompt, several=several)
+    if before is not None:
+        asked = replace(_spoken_for(prompt, mask), mask_logits=segmenter.as_low(mask))
+        return segmenter.decode(embedding, asked, several=several)
+    # The mask so far keeps what is right, and what is wrong as well; the clicks alone do neither. The mean is better than both.
+    alone = segmenter.decode(embedding, prompt, several=several)
+    beside = segmenter.decode(embedding, replace(prompt, mask_logits=segmenter.as_low(mask)), several=several)
+    return Candidates(
+        (alone.logits + beside.logits) / 2, (alone.scores + beside.scores) / 2, (alone.low + beside.low) / 2
+    )
+
+
+def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
+    """A correction with a click for what is right already, as a segmenter makes little of a mask alone.
+
+    Where a mask came from other frames no click of this one may be in it: a click on a part that is missing would be answered
+    with the part alone, and one beside the object with next to nothing.
+    """
+    if prompt.box is not None or not before.any() or read_mask(before, prompt.points[prompt.labels]).any():
+        return prompt
+    side = float(before.sum()) ** 0.5
+    if prompt.labels.any():
+        away = cv2.distanceTransform((~before).numpy().astype(np.uint8), cv2.DIST_L2, 5)
+        x, y = prompt.points[prompt.labels].round().long().unbind(1)
+        h, w = before.shape
+        if away[y.clamp(0, h - 1).numpy(), x.clamp(0, w - 1).numpy()].min() > PART_REACH * side:
+            return prompt  # far from the mask: the object is there, not here
+    inside = points_inside(before, SPEAKERS)
+    clear = torch.cdist(inside, prompt.points).amin(1) > CLEAR_OF_CLICKS * side
+    if not clear.any():
+        return prompt
+    points = torch.cat([inside[clear][:1], prompt.points])
+    return replace(prompt, points=points, labels=torch.cat([torch.tensor([True]), prompt.labels]))
+
+
+def around_box(box: Tensor, wh: tuple[int, int]) -> Tensor:
+    """(h, w) bool: in a box x0, y0, x1, y1 or close to it; people draw boxes a little off, and mean what is in them."""
+    x0, y0, x1, y1 = box.tolist()
+    slack_x, slack_y = (2 + BOX_SLACK * side for side in (x1 - x0, y1 - y0))
+    x, y = torch.arange(wh[0]), torch.arange(wh[1])[:, None]
+    return (x >= x0 - slack_x) & (x <= x1 + slack_x) & (y >= y0 - slack_y) & (y <= y1 + slack_y)
+
+
+def honour_clicks(logits: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+    """Bend logits around clicks that they contradict, so that each of these lies on its own side.
+
+    Args:
+        logits: (h, w).
+        points, labels: (k, 2) pixels and (k,) bool.
+
+    Returns:
+        (h, w) logits; the same where no click is contradicted. Of a click in the object and one beside it on the
+        same pixel the later one counts.
+    """
+    h, w = logits.shape
+    y, x = torch.arange(h)[:, None], torch.arange(w)[None, :]
+    bent = logits.clone()
+    # Bending for one click may push another one over: those are seen to again, each in a smaller circle.
+    for radius in (CLICK_REACH_PX, CLICK_REACH_PX / 2, CLICK_REACH_PX / 4, 0.5):
+        for point, positive in zip(points, labels.tolist(), strict=True):
+            column, row = point.round().long().clamp(min=0).tolist()
+            here = float(bent[min(row, h - 1), min(column, w - 1)])
+            if (here > 0) != positive:
+                near = torch.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * radius**2))
+                bent += near * ((1.0 if positive else -1.0) - here)
+    return bent

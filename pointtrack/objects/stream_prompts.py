@@ -1,0 +1,127 @@
+"""What a person points at in a stream: clicks on a frame add up, and prompts for frames to come wait for them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pointtrack.io.state_file import moved
+from pointtrack.objects.point_prompts import Shown
+from pointtrack.objects.prompted import answer_prompt
+from pointtrack.segment.base import Embedding, Prompt, Segmenter
+
+
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """The latest prompt of an object.
+
+    Attributes:
+        frame: on which it was given.
+        prompt: all clicks there.
+        mask: (h, w) bool, the answer.
+        corrects: (h, w) bool, the mask that was given or shown there before, which the clicks correct, or None.
+    """
+
+    frame: int
+    prompt: Prompt
+    mask: Tensor
+    corrects: Tensor | None
+
+
+class StreamPrompts:
+    """Prompts of one stream.
+
+    Args:
+        segmenter: answers.
+
+    Attributes:
+        to_come: prompts on frames that are not there yet, by frame and object.
+    """
+
+    def __init__(self, segmenter: Segmenter):
+        self.segmenter = segmenter
+        self.to_come: defaultdict[int, dict[int, Prompt]] = defaultdict(dict)
+        self._answered: dict[int, _Answered] = {}
+        self._seen: tuple[int, Embedding] | None = None  # of the frame that somebody pointed at last
+
+    def wait(self, object_id: int, frame: int, prompt: Prompt) -> None:
+        """Keep a prompt until its frame comes."""
+        before = self.to_come[frame].get(object_id)
+        self.to_come[frame][object_id] = prompt if before is None else _both(before, prompt)
+
+    def answer(
+        self,
+        object_id: int,
+        frame: int,
+        prompt: Prompt,
+        shown: Tensor | None,
+        look: Callable[[], Embedding],
+    ) -> Tensor:
+        """The (h, w) bool mask that a prompt means, together with the earlier clicks on its frame.
+
+        Args:
+            shown: (h, w) bool, a mask of the object there that was given or shown, which first clicks correct; None without one.
+            look: what the segmenter sees of the frame, with a second look.
+
+        Raises:
+            ValueError: nothing is seen there.
+        """
+        corrects, answered = None, None
+        if prompt.box is None:
+            last = self._answered.get(object_id)
+            if last is not None and last.frame == frame:
+                corrects, answered = last.corrects, Shown(len(last.prompt.points), last.mask)
+                prompt = _both(last.prompt, prompt)
+            elif shown is not None and shown.any():
+                corrects = shown
+        if self._seen is None or self._seen[0] != frame:
+            self._seen = frame, look()
+        mask = answer_prompt(self.segmenter, self._seen[1], prompt, corrects, answered).mask
+        if not mask.any():
+            raise ValueError(
+                f"object {object_id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
+                "there; click elsewhere, or more often"
+            )
+        self._answered[object_id] = _Answered(frame, prompt, mask, corrects)
+        return mask
+
+    def begin_anew(self, object_id: int) -> None:
+        """The clicks so far count no more: a mask was given."""
+        self._answered.pop(object_id, None)
+
+    def forget(self, object_id: int) -> None:
+        """Of an object that is removed."""
+        self.begin_anew(object_id)
+        for prompts in self.to_come.values():
+            prompts.pop(object_id, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All prompts, as tensors and plain values."""
+        return {
+            "to_come": {
+                frame: {number: asdict(prompt) for number, prompt in prompts.items()}
+                for frame, prompts in self.to_come.items()
+            },
+            "answered": {number: asdict(one) for number, one in self._answered.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as those that `state` was asked of; these are new."""
+        state = moved(state, "cpu")
+        for frame, prompts in state["to_come"].items():
+            self.to_come[frame].update({number: Prompt(**prompt) for number, prompt in prompts.items()})
+        for number, one in state["answered"].items():
+            self._answered[number] = _Answered(**{**one, "prompt": Prompt(**one["prompt"])})
+
+
+def _both(one: Prompt, other: Prompt) -> Prompt:
+    """Both prompts on one frame; a box begins it anew."""
+    if other.box is not None:
+        return other
+    points, labels = torch.cat([one.points, other.points]), torch.cat([one.labels, other.labels])
+    return Prompt(points, labels, one.box)
