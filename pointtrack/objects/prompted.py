@@ -41,7 +41,7 @@ def answer_prompt(
         embedding: what the segmenter sees of the frame.
         prompt: points or a box. A box begins anew.
         before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`). If no click is in
-            it, it is asked for with one that speaks for it.
+            it, it is asked for with one that speaks for it; and it counts no more where the object was clicked far from it.
         shown: the answer to the first clicks of the prompt, where it is known; otherwise they are answered once more.
     """
     return _answers(segmenter, embedding, prompt, before, shown, several=False)[0]
@@ -64,7 +64,7 @@ def _answers(
     several: bool,
 ) -> list[ObjectResult]:
     """The readings of a prompt behind its last click, the best first."""
-    if prompt.box is not None:
+    if before is not None and (prompt.box is not None or _elsewhere(prompt, before)):
         before = None
     mask = before if shown is None else shown.mask
     *earlier, last = _steps(prompt, mask is not None, 0 if shown is None else shown.clicks)
@@ -157,21 +157,25 @@ def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
     Where a mask came from other frames no click of this one may be in it: a click on a part that is missing would be answered
     with the part alone, and one beside the object with next to nothing.
     """
-    if prompt.box is not None or not before.any() or read_mask(before, prompt.points[prompt.labels]).any():
+    if not before.any() or read_mask(before, prompt.points[prompt.labels]).any():
         return prompt
-    side = float(before.sum()) ** 0.5
-    if prompt.labels.any():
-        away = cv2.distanceTransform((~before).numpy().astype(np.uint8), cv2.DIST_L2, 5)
-        x, y = prompt.points[prompt.labels].round().long().unbind(1)
-        h, w = before.shape
-        if away[y.clamp(0, h - 1).numpy(), x.clamp(0, w - 1).numpy()].min() > PART_REACH * side:
-            return prompt  # far from the mask: the object is there, not here
     inside = points_inside(before, SPEAKERS)
-    clear = torch.cdist(inside, prompt.points).amin(1) > CLEAR_OF_CLICKS * side
+    clear = torch.cdist(inside, prompt.points).amin(1) > CLEAR_OF_CLICKS * float(before.sum()) ** 0.5
     if not clear.any():
         return prompt
     points = torch.cat([inside[clear][:1], prompt.points])
     return replace(prompt, points=points, labels=torch.cat([torch.tensor([True]), prompt.labels]))
+
+
+def _elsewhere(prompt: Prompt, before: Tensor) -> bool:
+    """Whether all clicks on the object are far from the mask: then the object is there, and the mask is of something else."""
+    if not prompt.labels.any() or not before.any():
+        return False
+    away = cv2.distanceTransform((~before).numpy().astype(np.uint8), cv2.DIST_L2, 5)
+    x, y = prompt.points[prompt.labels].round().long().unbind(1)
+    h, w = before.shape
+    nearest = away[y.clamp(0, h - 1).numpy(), x.clamp(0, w - 1).numpy()].min()
+    return bool(nearest > PART_REACH * float(before.sum()) ** 0.5)
 
 
 def around_box(box: Tensor, wh: tuple[int, int]) -> Tensor:

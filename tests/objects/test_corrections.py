@@ -81,6 +81,7 @@ def test_a_correction_is_asked_with_a_click_for_what_is_right(click, positive, s
     (asked,) = segmenter.prompts
     assert asked.points[-1].tolist() == list(click) and bool(asked.labels[-1]) is positive
     assert len(asked.points) == 1 + spoken_for
+    assert (asked.mask_logits is None) == (click == (75, 55)), "a mask of something else would only mislead"
     if spoken_for:
         x, y = asked.points[0].long().tolist()
         assert before[y, x] and bool(asked.labels[0])
