@@ -13,7 +13,7 @@ import torch
 from evaluation.masks.clicks import Click, simulate_clicks
 from evaluation.masks.datasets import MaskExample
 from evaluation.masks.davis_metrics import boundary_accuracy, region_similarity
-from pointtrack.objects.engine import Engine
+from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.quality import Signs
 from pointtrack.segment.base import Prompt
@@ -24,7 +24,7 @@ DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
 PULL = 1e-4
 # Signs that weights are found for. With most others what is said of videos that were left out gets worse; `settled` makes it better
 # there, but says on which objects outlines are refined, not how right a mask is.
-USED = ("predicted", "faded")
+USED = ("predicted", "faded", "first")
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,10 @@ def follow(engine: Engine, example: MaskExample, told: str) -> Iterator[Followed
     for object_id, first in example.starts().items():
         start = _last(example, object_id) if backward else first
         truth = example.true_mask(object_id, start)
-        given = (
-            torch.from_numpy(truth) if way == "mask" else _clicked(engine, example, start, truth, int(way))
-        )
+        drawn = KnownMask(start, torch.from_numpy(truth))
+        given = drawn if way == "mask" else _clicked(engine, example, start, truth, int(way))
         frames = range(start - 1, first - 1, -1) if backward else range(start + 1, len(example.video))
-        walk = engine.walk(example.video, {object_id: [KnownMask(start, given)]}, frames)
+        walk = engine.walk(example.video, {object_id: [given]}, frames)
         for frame, found in zip(frames, walk, strict=True):
             result = found[object_id]
             pair = result.mask.numpy()[None], example.true_mask(object_id, frame)[None]
@@ -83,13 +82,14 @@ def _last(example: MaskExample, object_id: int) -> int:
     return there[-1]
 
 
-def _clicked(engine: Engine, example: MaskExample, frame: int, truth: np.ndarray, count: int) -> torch.Tensor:
-    def answer(clicks: Sequence[Click]) -> np.ndarray:
+def _clicked(engine: Engine, example: MaskExample, frame: int, truth: np.ndarray, count: int) -> KnownMask:
+    def ask(clicks: Sequence[Click]) -> ObjectResult:
         points = [[click.x, click.y] for click in clicks]
         labels = [click.positive for click in clicks]
-        return engine.answer(example.video, frame, Prompt(points, labels)).mask.numpy()  # type: ignore[arg-type]
+        return engine.answer(example.video, frame, Prompt(points, labels))  # type: ignore[arg-type]
 
-    return torch.from_numpy(answer(simulate_clicks(truth, count, answer)))
+    found = ask(simulate_clicks(truth, count, lambda clicks: ask(clicks).mask.numpy()))
+    return KnownMask(frame, found.mask, found.score)
 
 
 def fit(rows: Sequence[Followed]) -> tuple[float, tuple[float, ...]]:

@@ -36,6 +36,12 @@ class ObjectResult:
 Found = dict[int, ObjectResult]  # by object id
 
 
+def said(mask: Tensor, score: float) -> ObjectResult:
+    """A (h, w) mask that somebody drew, or that clicks were answered with, of an expected overlap; an empty one is an absence, which is certain."""
+    there = bool(mask.any())
+    return ObjectResult(mask, score * there, score if there else 1.0)
+
+
 def masks_of(found: Sequence[Found], wh: tuple[int, int], first: int, fps: float) -> Masks:
     """What was found of objects on frames of width and height `wh`, from frame `first` on; one that is missing somewhere is absent there."""
     ids = sorted({number for row in found for number in row})

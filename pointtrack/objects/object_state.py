@@ -32,6 +32,7 @@ class ObjectState:
         max_misses: id -> frames in a row that the point was outside the mask.
         seeded: frame on which points were last taken from the mask.
         known: how much of it was known again (`Signs.known`) on the first frames that were looked at.
+        first: the overlap that was expected of the mask that was given last.
     """
 
     memory: ObjectMemory = field(default_factory=lambda: ObjectMemory(1))
@@ -44,6 +45,7 @@ class ObjectState:
     max_misses: dict[int, int] = field(default_factory=dict)
     seeded: int | None = None
     known: list[float] = field(default_factory=list)
+    first: float = 1.0
 
     def faded(self, known: float, *, note: bool) -> float:
         """`Signs.faded` of a mask of which so much is known again. The first few are noted, for later ones to be held against."""
@@ -122,4 +124,5 @@ class ObjectState:
             max_misses=dict(state["max_misses"]),
             seeded=state["seeded"],
             known=list(state["known"]),
+            first=state["first"],
         )

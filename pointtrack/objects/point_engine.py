@@ -78,7 +78,7 @@ class PointEngine:
         for number, masks in known.items():
             for one in masks:
                 if one.frame == begin:
-                    stream.give(number, 0, one.mask)
+                    stream.give(number, 0, one.mask, one.score)
                 else:
                     stream.learn(number, video.frames[one.frame], one.mask)
         # Of a cut the first frame of the later shot is named: backward the one before is across it.

@@ -30,10 +30,12 @@ class KnownMask:
     Attributes:
         frame: number of the frame.
         mask: (h, w) bool, of the video's size and not empty.
+        score: the overlap (IoU) to expect of it, in [0, 1]: 1 of a mask that somebody drew, less of an answer to clicks.
     """
 
     frame: int
     mask: Tensor
+    score: float = 1.0
 
     def check(self, video: Video, number: int) -> None:
         """Raises ValueError where the object's number is below 1, or frame or mask do not fit the video."""

@@ -22,14 +22,14 @@ from pointtrack.objects.answer import (
     grown,
 )
 from pointtrack.objects.boundary import learn_colours, refine_outline
-from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.engine import ObjectResult, said
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.known_mask import points_of, tried_colours
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
 from pointtrack.objects.object_state import ObjectState
-from pointtrack.objects.point_prompts import overlap, read_mask
+from pointtrack.objects.point_prompts import KnownMask, overlap, read_mask
 from pointtrack.objects.quality import Signs, quality
 from pointtrack.objects.signs import signs_of
 from pointtrack.segment.base import Embedding, Segmenter
@@ -82,7 +82,7 @@ class ObjectPropagator:
         self.frames, self.segmenter, self.feed = frames, segmenter, feed
         self.states, self.config, self.rivals, self.appearance = states, config, rivals, appearance
         self._embeddings: dict[int, Embedding] = {}  # of frames that were looked at before their turn
-        self._begun: dict[int, Tensor] = {}  # masks of objects that begin on the frame that is next
+        self._begun: dict[int, KnownMask] = {}  # masks of objects that begin on the frame that is next
 
     def embedding(self, place: int, known: Embedding | None = None) -> Embedding:
         """What the segmenter sees of a frame: `known`, where the caller has it already."""
@@ -91,25 +91,30 @@ class ObjectPropagator:
         return self._embeddings[place]
 
     def begin(
-        self, place: int, given: Mapping[int, Tensor], elsewhere: Mapping[int, Sequence[Sight]] | None = None
+        self,
+        place: int,
+        given: Mapping[int, KnownMask],
+        elsewhere: Mapping[int, Sequence[Sight]] | None = None,
     ) -> None:
-        """Take the masks (h, w) of objects on the frame that is next for certain, and seed points on and around each.
+        """Take the masks of objects on the frame that is next for certain, and seed points on and around each.
 
         An object that is followed already begins anew there; an empty mask says that it is absent.
 
         Args:
             place: of the frame.
-            given: object number -> mask.
+            given: object number -> its mask there.
             elsewhere: object number -> other frames of the video on which its mask is certain too. What it looks like there is
                 remembered.
         """
         grid = self._grid(place)
-        for number, mask in given.items():
+        for number, one in given.items():
+            mask = one.mask
             if number in self.states:
                 self.states[number].lose()
                 self.feed.drop_object(number)
             state = self.states.setdefault(number, ObjectState())
             state.known.clear()
+            state.first = one.score
             sights = () if elsewhere is None else elsewhere.get(number, ())
             for picture, other in sights:
                 seen = self._seen(picture)
@@ -150,8 +155,8 @@ class ObjectPropagator:
         found: dict[int, ObjectResult] = {}
         for number in self.states:
             if number in begun:
-                mask = begun[number]
-                found[number] = ObjectResult(mask, float(mask.any()), 1.0)
+                mask = begun[number].mask
+                found[number] = said(mask, begun[number].score)
                 if mask.any():
                     self._learn(place, number, points, mask, False)
                 continue
@@ -217,7 +222,7 @@ class ObjectPropagator:
             "states": {number: state.state_dict() for number, state in self.states.items()},
             "feed": self.feed.state_dict(),
             "embeddings": {place: dict(vars(one)) for place, one in self._embeddings.items()},
-            "begun": dict(self._begun),
+            "begun": {number: dict(vars(one)) for number, one in self._begun.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
@@ -231,7 +236,7 @@ class ObjectPropagator:
         self.feed.load_state_dict(state["feed"])
         looks = moved(state["embeddings"], self.segmenter.device)
         self._embeddings = {place: Embedding(**one) for place, one in looks.items()}
-        self._begun = moved(state["begun"], "cpu")
+        self._begun = {number: KnownMask(**one) for number, one in moved(state["begun"], "cpu").items()}
 
     def _result(self, seen: _Seen) -> ObjectResult:
         if seen.answer is None:

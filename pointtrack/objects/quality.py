@@ -18,7 +18,7 @@ from pointtrack.objects.memory import Recollection
 
 OFFSET = -1.68
 # In the order of the attributes of `Signs`.
-WEIGHTS = (0.0, 3.64, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.51)
+WEIGHTS = (0.0, 3.64, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.51, 0.0)
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Signs:
         settled: overlap of the mask before and after its outline was refined.
         known: how much of it is known again from the frames that a person gave, and of these in it; `known_again`.
         faded: how much less that is than on the first frames that were looked at.
+        first: the overlap that was expected of the mask it was followed from; 1 of one that somebody drew.
     """
 
     agrees: float = 1.0
@@ -48,6 +49,7 @@ class Signs:
     settled: float = 1.0
     known: float = 1.0
     faded: float = 0.0
+    first: float = 1.0
 
     def row(self) -> tuple[float, ...]:
         """The attributes in their order."""

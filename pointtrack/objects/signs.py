@@ -48,4 +48,5 @@ def signs_of(
         settled=settled,
         known=known,
         faded=state.faded(known, note=note),
+        first=state.first,
     )

@@ -13,10 +13,11 @@ from torch import Tensor
 from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions
-from pointtrack.objects.engine import Found, ObjectResult, masks_of
+from pointtrack.objects.engine import Found, ObjectResult, masks_of, said
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.object_points import ObjectPoints
+from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.propagator import ObjectPropagator, Sight
 from pointtrack.objects.stream_prompts import StreamPrompts
 from pointtrack.objects.stream_state import (
@@ -85,7 +86,7 @@ class ObjectStream:
         self._cuts: set[int] = set()  # on frames that are not final
         self._next = 0  # the frame that becomes final next
         # What was said of objects on frames that are not final: masks, by frame and object; and prompts for frames to come.
-        self._given: defaultdict[int, dict[int, Tensor]] = defaultdict(dict)
+        self._given: defaultdict[int, dict[int, KnownMask]] = defaultdict(dict)
         self._elsewhere: defaultdict[int, list[Sight]] = defaultdict(list)
         self._prompts = StreamPrompts(segmenter)
         self._previewed: tuple[int, Found] = (-1, {})
@@ -162,11 +163,15 @@ class ObjectStream:
         """Say that an object is not on a frame; from then on it is looked for by what it looks like. Errors as of `prompt`."""
         self.give(object_id, frame, torch.zeros(self.image_wh[1], self.image_wh[0], dtype=torch.bool))
 
-    def give(self, object_id: int, frame: int, mask: Tensor) -> None:
-        """The mask (h, w) bool of an object on a frame, taken as it is; an empty one says that it is absent. Errors as of `prompt`."""
+    def give(self, object_id: int, frame: int, mask: Tensor, score: float = 1.0) -> None:
+        """The mask (h, w) bool of an object on a frame, taken as it is; an empty one says that it is absent. Errors as of `prompt`.
+
+        Args:
+            score: the overlap to expect of it, less than 1 where nobody drew it.
+        """
         self._check(object_id, frame)
         self._prompts.begin_anew(object_id)
-        self._given[frame][object_id] = mask
+        self._given[frame][object_id] = KnownMask(frame, mask, score)
 
     def learn(self, object_id: int, picture: np.ndarray, mask: Tensor) -> None:
         """Show an object, (h, w) bool, in any picture (h, w, 3) of the video: what it looks like there is remembered."""
@@ -234,8 +239,8 @@ class ObjectStream:
             raise ValueError("ObjectStream: expected preview after the first push and before finish")
         newest = self._frames.stop - 1
         found = self._walker.preview(across_a_cut=any(cut <= newest for cut in self._cuts))
-        for object_id, mask in self._given.get(newest, {}).items():
-            found[object_id] = ObjectResult(mask, float(mask.any()), 1.0)
+        for object_id, one in self._given.get(newest, {}).items():
+            found[object_id] = said(one.mask, one.score)
         self._previewed = newest, found
         return self._masks(newest, [found])
 
@@ -273,7 +278,10 @@ class ObjectStream:
             "walker": self._walker.state_dict(),
             "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
             "cuts": sorted(self._cuts),
-            "given": {frame: dict(masks) for frame, masks in self._given.items()},
+            "given": {
+                frame: {number: dict(vars(one)) for number, one in masks.items()}
+                for frame, masks in self._given.items()
+            },
             "elsewhere": elsewhere,
             "prompts": self._prompts.state_dict(),
             "previewed": (self._previewed[0], found_state(self._previewed[1])),
@@ -301,7 +309,8 @@ class ObjectStream:
         if state["cut_finder"] is not None:
             self._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
         self._next, self._cuts = state["next"], set(state["cuts"])
-        self._given.update(moved(state["given"], "cpu"))
+        for frame, masks in moved(state["given"], "cpu").items():
+            self._given[frame] = {number: KnownMask(**one) for number, one in masks.items()}
         for number, shown in state["elsewhere"].items():
             self._elsewhere[number] = [(picture.cpu().numpy(), mask.cpu()) for picture, mask in shown]
         self._prompts.load_state_dict(state["prompts"])
@@ -351,12 +360,13 @@ class ObjectStream:
 
     def _answer(self, object_id: int, frame: int, prompt: Prompt) -> Tensor:
         """The mask that a prompt means on a frame that is there, which is given from now on."""
-        shown = self._given.get(frame, {}).get(object_id)
-        if shown is None and self._previewed[0] == frame and object_id in self._previewed[1]:
-            shown = self._previewed[1][object_id].mask
-        mask = self._prompts.answer(object_id, frame, prompt, shown, lambda: self._closer(frame))
-        self._given[frame][object_id] = mask
-        return mask
+        shown: KnownMask | ObjectResult | None = self._given.get(frame, {}).get(object_id)
+        if shown is None and self._previewed[0] == frame:
+            shown = self._previewed[1].get(object_id)
+        before = None if shown is None else shown.mask
+        answer = self._prompts.answer(object_id, frame, prompt, before, lambda: self._closer(frame))
+        self._given[frame][object_id] = KnownMask(frame, answer.mask, answer.score)
+        return answer.mask
 
     def _closer(self, frame: int) -> Embedding:
         """What the segmenter sees of a frame that somebody points at."""

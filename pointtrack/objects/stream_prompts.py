@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.io.state_file import moved
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.point_prompts import Shown
 from pointtrack.objects.prompted import answer_prompt
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
@@ -61,8 +62,8 @@ class StreamPrompts:
         prompt: Prompt,
         shown: Tensor | None,
         look: Callable[[], Embedding],
-    ) -> Tensor:
-        """The (h, w) bool mask that a prompt means, together with the earlier clicks on its frame.
+    ) -> ObjectResult:
+        """What a prompt means, together with the earlier clicks on its frame.
 
         Args:
             shown: (h, w) bool, a mask of the object there that was given or shown, which first clicks correct; None without one.
@@ -81,14 +82,14 @@ class StreamPrompts:
                 corrects = shown
         if self._seen is None or self._seen[0] != frame:
             self._seen = frame, look()
-        mask = answer_prompt(self.segmenter, self._seen[1], prompt, corrects, answered).mask
-        if not mask.any():
+        answer = answer_prompt(self.segmenter, self._seen[1], prompt, corrects, answered)
+        if not answer.mask.any():
             raise ValueError(
                 f"object {object_id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
                 "there; click elsewhere, or more often"
             )
-        self._answered[object_id] = _Answered(frame, prompt, mask, corrects)
-        return mask
+        self._answered[object_id] = _Answered(frame, prompt, answer.mask, corrects)
+        return answer
 
     def begin_anew(self, object_id: int) -> None:
         """The clicks so far count no more: a mask was given."""

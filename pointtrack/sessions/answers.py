@@ -52,10 +52,10 @@ def answered(
         base = found if found is not None and found.any() else None
         points, labels, box = requested.points, requested.labels, None
         followed = 0 if base is None else found_from
-    mask = engine.answer(video, frame, Prompt(points, labels, box), base, shown).mask
-    if not mask.any():
+    answer = engine.answer(video, frame, Prompt(points, labels, box), base, shown)
+    if not answer.mask.any():
         raise ValueError(
             f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
             "there; click elsewhere, or more often, or say absent(object, frame)"
         )
-    return Keyframe(frame, 0, mask, points, labels, box, base, followed)
+    return Keyframe(frame, 0, answer.mask, points, labels, box, base, followed, answer.score)

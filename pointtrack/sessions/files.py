@@ -44,6 +44,7 @@ def write_session(path: str | Path, video: Video, history: Said, results: Result
                 "box": None if key.box is None else key.box.tolist(),
                 "corrects": key.base is not None,
                 "followed": key.followed,
+                "score": key.score,
             }
             for key in keys.values()
         ],
@@ -124,7 +125,10 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) 
         base = next_mask() if row["corrects"] else None
         frame = whole(row["frame"], "frame", most=last)
         followed = whole(row.get("followed", 0), "followed", least=-1, most=1)  # older files do not say it
-        keys[serial] = Keyframe(frame, serial, mask, points, labels, box, base, followed)
+        score = float(row.get("score", 1.0))  # nor this
+        if not 0 <= score <= 1:
+            raise ValueError("the score of a keyframe is none")
+        keys[serial] = Keyframe(frame, serial, mask, points, labels, box, base, followed, score)
     states = [
         tuple(
             SessionObject(

@@ -26,6 +26,7 @@ class Keyframe:
         box: (4,) x0, y0, x1, y1, or None.
         base: (h, w) bool, the mask that the clicks correct, or None.
         followed: 1 or -1 where the base was found by following the object forward or backward in time, 0 where it was not.
+        score: the overlap (IoU) to expect of the mask, in [0, 1]: what the segmenter says of an answer to clicks, 1 of a mask that was given.
     """
 
     frame: int
@@ -36,6 +37,7 @@ class Keyframe:
     box: Tensor | None = None
     base: Tensor | None = None
     followed: int = 0
+    score: float = 1.0
 
     @cached_property
     def touches_up(self) -> bool:
@@ -149,7 +151,7 @@ def known_masks(one: SessionObject, side: Side) -> list[KnownMask]:
     """The masks of the keyframes that a side follows from, the one that it starts beside first."""
     keys: Mapping[int, Keyframe] = {key.serial: key for key in one.keys}
     wanted = [side.start] if side.other is None else [side.start, side.other]
-    return [KnownMask(keys[serial].frame, keys[serial].mask) for serial in wanted]
+    return [KnownMask(keys[serial].frame, keys[serial].mask, keys[serial].score) for serial in wanted]
 
 
 def no_points() -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.segment.base import Prompt, Segmenter, check_inside, checked_mask
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
+from pointtrack.sessions.doubts import Doubt, doubts_of
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
 from pointtrack.sessions.schedule import Direction, Schedule
@@ -27,18 +28,6 @@ from pointtrack.tracking.shots import find_cuts
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.zoo import load_tracker
-
-APART = 8  # frames between two that are named as worth a correction
-DOUBTFUL = 0.6  # quality below which a frame is named
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A frame that is worth a look: the quality of an object's mask on it is low."""
-
-    frame: int
-    object_id: int
-    quality: float
 
 
 class ObjectSession:
@@ -180,9 +169,10 @@ class ObjectSession:
         one, found = self._object(object_id), self.candidates(object_id, frame)
         if not (0 <= place < len(found) and found[place].mask.any()):
             raise ValueError(f"candidate: expected 0..{len(found) - 1} that is not empty, got {place}")
-        mask, key = found[place].mask, one.key(frame)
+        chosen, key = found[place], one.key(frame)
         assert key is not None
-        key = replace(key, serial=next(self._serial), mask=mask, base=mask, followed=0)
+        mask = chosen.mask
+        key = replace(key, serial=next(self._serial), mask=mask, base=mask, followed=0, score=chosen.score)
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return mask.clone()
 
@@ -302,7 +292,9 @@ class ObjectSession:
         return next((found.mask for _, found in self._schedule.known(one, range(frame, frame + 1))), None)
 
     def quality(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """(t, o) in [0, 1]: how likely each mask can stay as it is; 1 on keyframes, NaN where nothing is known.
+        """(t, o) in [0, 1]: how likely each mask can stay as it is; NaN where nothing is known.
+
+        Of a mask that was given it is 1, of an answer to clicks or a box the overlap that the segmenter expects.
 
         Args:
             start, stop: of frames start..stop-1; by default of all.
@@ -324,18 +316,8 @@ class ObjectSession:
         return values
 
     def suggest_corrections(self, count: int = 5) -> list[Doubt]:
-        """The frames on which a correction would help most: of quality below DOUBTFUL, the lowest first, not side by side."""
-        quality = self.quality()
-        ids = [one.id for one in self._state]
-        doubts: list[Doubt] = []
-        for place in quality.flatten().argsort().tolist():
-            frame, column = divmod(place, len(ids))
-            value = float(quality[frame, column])
-            if len(doubts) == count or not value < DOUBTFUL:
-                break
-            if all(abs(frame - one.frame) >= APART for one in doubts if one.object_id == ids[column]):
-                doubts.append(Doubt(frame, ids[column], value))
-        return doubts
+        """The frames on which a correction would help most, the worst first, not side by side."""
+        return doubts_of(self.quality(), [one.id for one in self._state], count)
 
     def save(self, path: str | Path) -> Path:
         """Write all that was said, the history and what is computed to one .npz file (without the video)."""

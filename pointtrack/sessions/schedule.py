@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pointtrack.objects.engine import Engine, ObjectResult
+from pointtrack.objects.engine import Engine, ObjectResult, said
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.sessions.keyframes import SessionObject, Side, sides_of
 from pointtrack.sessions.mask_store import Results, places
@@ -45,13 +45,16 @@ class Schedule:
         """Frames of a range on which something is known of an object."""
         for key in one.keys:
             if key.frame in frames:
-                yield key.frame, ObjectResult(key.mask, float(key.mask.any()), 1.0)
+                yield key.frame, said(key.mask, key.score)
         for side in sides_of(one, len(self.video)):
             yield from self.results.of(side, frames)
 
     def measures(self, one: SessionObject, frames: range) -> Iterator[tuple[int, float, float]]:
         """Quality and score of frames of a range on which something is known of an object; no mask is unpacked for it."""
-        yield from ((key.frame, 1.0, float(key.mask.any())) for key in one.keys if key.frame in frames)
+        for key in one.keys:
+            if key.frame in frames:
+                found = said(key.mask, key.score)
+                yield key.frame, found.quality, found.score
         for side in sides_of(one, len(self.video)):
             for frame, packed in self.results.packed(side, frames):
                 yield frame, packed.quality, packed.score

@@ -16,7 +16,7 @@ from pointtrack.objects.boundary import OutlineRules, learn_colours, refine_outl
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.known_mask import tried_colours
 from pointtrack.objects.object_points import ObjectPoints
-from pointtrack.objects.point_prompts import overlap
+from pointtrack.objects.point_prompts import KnownMask, overlap
 from pointtrack.objects.propagator import ObjectPropagator
 
 WH = (160, 120)
@@ -156,7 +156,7 @@ def test_colours_are_tried_beside_what_the_memory_makes_of_the_segmenter(known_e
         frames, None, ObjectPoints(frames, config.rules), {}, config, rivals=False, appearance=looks
     )
     walker.embedding(0, known="the answer is known")
-    walker.begin(0, {1: truth}, {1: [(frame, truth)]} if known_elsewhere else None)
+    walker.begin(0, {1: KnownMask(0, truth)}, {1: [(frame, truth)]} if known_elsewhere else None)
     assert walker.states[1].sharpens is not known_elsewhere
 
 
