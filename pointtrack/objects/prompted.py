@@ -64,13 +64,19 @@ def _answers(
     several: bool,
 ) -> list[ObjectResult]:
     """The readings of a prompt behind its last click, the best first."""
-    if before is not None and (prompt.box is not None or _elsewhere(prompt, before)):
-        before = None
-    mask = before if shown is None else shown.mask
-    *earlier, last = _steps(prompt, mask is not None, 0 if shown is None else shown.clicks)
-    for count in earlier:
-        mask = _readings(segmenter, embedding, _first(prompt, count), before, mask, several=False)[0].mask
-    return _readings(segmenter, embedding, _first(prompt, last), before, mask, several=several)
+    mask, answered = (None, 0) if shown is None else (shown.mask, shown.clicks)
+    begun = shown is not None or (before is not None and prompt.box is None)
+    readings: list[ObjectResult] = []
+    for count in _steps(prompt, begun, answered):
+        told = _first(prompt, count)
+        corrects = None if before is None or prompt.box is not None or _elsewhere(told, before) else before
+        if mask is None or not mask.any():
+            mask = corrects
+        readings = _readings(
+            segmenter, embedding, told, corrects, mask, several=several and count == len(prompt.points)
+        )
+        mask = readings[0].mask
+    return readings
 
 
 def _steps(prompt: Prompt, begun: bool, answered: int) -> list[int]:

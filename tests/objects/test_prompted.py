@@ -50,6 +50,18 @@ def test_clicks_at_once_are_clicks_one_after_the_other(segmenter, embedding, box
         shown = Shown(count, step.mask)
 
 
+def test_a_click_far_from_what_it_corrects_begins_anew_and_the_next_one_corrects_that(segmenter, embedding):
+    before = torch.zeros(WH[1], WH[0], dtype=torch.bool)
+    before[2:12, 2:12] = True
+    clicks, labels = [[40.0, 48.0], [16.0, 6.0]], [True, True]
+    fresh = answer_prompt(segmenter, embedding, Prompt(clicks[:1], labels[:1])).mask
+    one = answer_prompt(segmenter, embedding, Prompt(clicks[:1], labels[:1]), before).mask
+    assert torch.equal(one, fresh)
+    both = answer_prompt(segmenter, embedding, Prompt(clicks, labels), before, Shown(1, one)).mask
+    assert torch.equal(both, answer_prompt(segmenter, embedding, Prompt(clicks, labels), before).mask)
+    assert not (one & ~both).any(), "the second click is beside the mask that is corrected: it adds a piece"
+
+
 def test_a_first_click_beside_the_object_waits_for_one_on_it(segmenter, embedding):
     """Alone it says nothing of where the object is, so both are asked at once."""
     clicks, labels = [CLICKS[1], CLICKS[0]], [False, True]
