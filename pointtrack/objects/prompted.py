@@ -111,8 +111,9 @@ def _readings(
     """What a prompt may mean of which all but the last click were answered with a mask, the best first."""
     # A single click may mean a part, an object or a group; anything more is clear.
     several = several or (len(prompt.points) == 1 and prompt.box is None and mask is None)
-    candidates = _asked(segmenter, embedding, prompt, before, mask, several)
-    inside, beside = prompt.points[prompt.labels], prompt.points[~prompt.labels]
+    asked = prompt if before is None or mask is None else _spoken_for(prompt, mask)
+    candidates = _decoded(segmenter, embedding, asked, mask, several, alone_too=before is None)
+    inside, beside = asked.points[asked.labels], asked.points[~asked.labels]
     values = [
         agreement(one, inside, beside) + float(score)
         for one, score in zip(candidates.masks.cpu(), candidates.scores, strict=True)
@@ -135,25 +136,32 @@ def _readings(
     return answers
 
 
-def _asked(
+def _decoded(
     segmenter: Segmenter,
     embedding: Embedding,
     prompt: Prompt,
-    before: Tensor | None,
     mask: Tensor | None,
     several: bool,
+    *,
+    alone_too: bool,
 ) -> Candidates:
-    """What a segmenter says to a prompt of which all but the last click were answered with a mask."""
+    """What a segmenter says to a prompt of which all but the last click were answered with a mask, or to a first one.
+
+    Args:
+        alone_too: ask the clicks without the mask as well. The mask keeps what is right, and what is wrong as well; the clicks alone do
+            neither. The mean is better than both.
+    """
     if mask is None:
         return segmenter.decode(embedding, prompt, several=several)
-    if before is not None:
-        asked = replace(_spoken_for(prompt, mask), mask_logits=segmenter.as_low(mask))
-        return segmenter.decode(embedding, asked, several=several)
-    # The mask so far keeps what is right, and what is wrong as well; the clicks alone do neither. The mean is better than both.
+    told = replace(prompt, mask_logits=segmenter.as_low(mask))
+    beside = segmenter.decode(embedding, told, several=several)
+    if not alone_too:
+        return beside
     alone = segmenter.decode(embedding, prompt, several=several)
-    beside = segmenter.decode(embedding, replace(prompt, mask_logits=segmenter.as_low(mask)), several=several)
     return Candidates(
-        (alone.logits + beside.logits) / 2, (alone.scores + beside.scores) / 2, (alone.low + beside.low) / 2
+        (alone.logits + beside.logits) / 2,
+        (alone.scores + beside.scores) / 2,
+        (alone.low + beside.low) / 2,
     )
 
 

@@ -87,6 +87,18 @@ def test_a_correction_is_asked_with_a_click_for_what_is_right(click, positive, s
         assert before[y, x] and bool(asked.labels[0])
 
 
+def test_a_part_that_hangs_by_nothing_is_added_to_the_object():
+    """The answer has the object in two pieces, and the click is in the smaller one: that does not take the place of both."""
+    frame = torch.zeros(60, 80, 3, dtype=torch.uint8).numpy()
+    frame[4:24, 4:24] = frame[4:10, 28:34] = 200
+    before = torch.zeros(60, 80, dtype=torch.bool)
+    before[4:24, 4:24] = True
+    segmenter = ColourSegmenter()
+    segmenter.answers = (1,)
+    both = answer_prompt(segmenter, segmenter.encode(frame), Prompt([(30, 6)]), before).mask
+    assert torch.equal(both, torch.from_numpy(frame[..., 0] > 0))
+
+
 def test_not_larger():
     body, all_of_it = boxes(BODY), boxes(BODY, LEAK)
     assert torch.equal(not_larger(all_of_it, body, torch.tensor([False])), body)

@@ -171,7 +171,7 @@ def test_clicks_add_up_and_each_is_honoured():
     x, y = centre(3, 1)
     less = session.prompt(red, 3, points=[[x + 4, y]], labels=[0])
     assert not less[round(y), round(x) + 4] and less[round(y), round(x)]
-    alone, beside = session.engine.segmenter.prompts[-2:]
+    beside, alone = session.engine.segmenter.prompts[-2:]
     assert alone.labels.tolist() == beside.labels.tolist() == [True, True, False]
     assert alone.mask_logits is None and beside.mask_logits is not None
 
