@@ -131,7 +131,7 @@ class ObjectStream:
     ) -> Tensor | None:
         """Say where an object is on a frame that is not final: it begins there, or begins anew.
 
-        Clicks add to those made on the frame before. Where `preview` has just shown the object on that frame they correct that mask.
+        Clicks add to those made on the frame before. Where its mask was given on that frame, or `preview` has just shown the object there, they correct that mask.
 
         Args:
             object_id: a number from 1 on; a new one makes a new object.

@@ -10,7 +10,8 @@ from pointtrack.segment.base import Prompt
 from pointtrack.segment.zoo import load_segmenter
 
 WH = (128, 96)
-CLICKS, LABELS = [[40.0, 48.0], [70.0, 30.0], [100.0, 80.0], [52.0, 60.0]], [True, False, False, True]
+CLICKS, LABELS = [[40.0, 48.0], [70.0, 30.0], [52.0, 60.0]], [True, False, True]
+BOX = [12.0, 20.0, 84.0, 78.0]
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,7 @@ def embedding(segmenter):
     return segmenter.look_closer(frame, segmenter.encode(frame))
 
 
-@pytest.mark.parametrize("box", [None, [12.0, 20.0, 84.0, 78.0]])
-@pytest.mark.parametrize("corrects", [False, True])
+@pytest.mark.parametrize(("box", "corrects"), [(None, False), (None, True), (BOX, False)])
 def test_clicks_at_once_are_clicks_one_after_the_other(segmenter, embedding, box, corrects):
     before = torch.zeros(WH[1], WH[0], dtype=torch.bool)
     before[30:66, 24:90] = True
