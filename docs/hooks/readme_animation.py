@@ -2,7 +2,7 @@
 
 The clip is "car-detection" of Intel's sample videos (github.com/intel-iot-devkit/sample-videos), under CC BY 4.0:
 
-    python docs/hooks/readme_animation.py cars.mp4 --start 24 --frames 36 --frame 12 --click 349 110 --out docs/images/readme.gif
+    python docs/hooks/readme_animation.py cars.mp4 --start 30 --frames 26 --frame 6 --click 232 150 --out docs/images/readme.gif
 """
 
 from __future__ import annotations
