@@ -1,4 +1,4 @@
-"""What follows from a mask that is known for certain: points on and around it, and whether outlines may go by its colours."""
+"""What follows from a mask that somebody gave: points on and around it, and whether outlines may go by its colours."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.objects.answer import Evidence, ObjectOptions, answer_points, belt_around, points_inside
+from pointtrack.objects.answer import (
+    Evidence,
+    ObjectOptions,
+    answer_points,
+    as_logits,
+    belt_around,
+    points_inside,
+)
 from pointtrack.objects.boundary import ObjectColours, refine_outline
+from pointtrack.objects.memory import ObjectMemory
 from pointtrack.objects.point_prompts import overlap
 from pointtrack.segment.base import Embedding, Segmenter
 
@@ -21,6 +29,21 @@ def points_of(mask: Tensor) -> tuple[Tensor, Tensor]:
     """(h, w) bool -> (k, 2) pixels on an object, and (l, 2) close around it; none of these where it fills the frame."""
     own, belt = points_inside(mask, INSIDE), belt_around(mask, BELT)
     return own, points_inside(belt, AROUND) if belt.any() else own[:0]
+
+
+def told_by_others(memory: ObjectMemory, grid: Embedding, weight: float) -> Tensor | None:
+    """(h, w) logits of an object's pixels on a frame by what is remembered of other frames; None where it is not known again.
+
+    Args:
+        memory: of the object.
+        grid: the frame's cells, as the memory knows them.
+        weight: of what it says; 0 where it has no say.
+    """
+    if not (len(memory) and weight):
+        return None
+    share = memory.read(grid.features, note=False).share[0]
+    # Of frames on which the object is absent a memory knows nothing of it.
+    return weight * as_logits(share, grid) if bool((share > 0.5).any()) else None
 
 
 def tried_colours(

@@ -24,7 +24,7 @@ from pointtrack.objects.answer import (
 from pointtrack.objects.boundary import learn_colours, refine_outline
 from pointtrack.objects.engine import ObjectResult, said
 from pointtrack.objects.frame_buffer import FrameBuffer
-from pointtrack.objects.known_mask import points_of, tried_colours
+from pointtrack.objects.known_mask import points_of, told_by_others, tried_colours
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
@@ -120,7 +120,7 @@ class ObjectPropagator:
                 seen = self._seen(picture)
                 state.memory.add(None, seen.features, as_cells(other, seen)[None], given=True)
             # Asked before this frame is remembered: of one that it holds a memory knows all.
-            prior = self._told(state, grid)
+            prior = told_by_others(state.memory, grid, self.config.prior)
             self._remember(number, place, grid, mask, given=True)
             for picture, other in sights:
                 self._learn_colours(state, picture, other)
@@ -329,14 +329,6 @@ class ObjectPropagator:
 
     def _sharpens(self) -> bool:
         return self.segmenter.coarse if self.config.sharpen is None else self.config.sharpen
-
-    def _told(self, state: ObjectState, grid: Embedding) -> Tensor | None:
-        """(h, w) logits of an object's pixels on a frame by what is remembered of others; None where it is not known again."""
-        if not (len(state.memory) and self.config.prior):
-            return None
-        share = state.memory.read(grid.features, note=False).share[0]
-        # Of frames on which the object is absent a memory knows nothing of it.
-        return self.config.prior * as_logits(share, grid) if bool((share > 0.5).any()) else None
 
     def _grid(self, place: int, *, final: bool = True) -> Embedding:
         """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them."""

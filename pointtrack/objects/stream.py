@@ -110,14 +110,14 @@ class ObjectStream:
     @property
     def waiting(self) -> list[int]:
         """Frames that have not come yet, of which something was said."""
-        said = {*self._prompts.to_come, *(frame for frame, masks in self._given.items() if masks)}
-        return sorted(frame for frame in said if frame >= self._frames.stop)
+        told = {*self._prompts.to_come, *(frame for frame, masks in self._given.items() if masks)}
+        return sorted(frame for frame in told if frame >= self._frames.stop)
 
     @property
     def objects(self) -> list[int]:
         """Ids of all objects of which something was said, in order."""
-        said: list[dict[int, Any]] = [*self._given.values(), *self._prompts.to_come.values()]
-        return sorted({*self._walker.states, *(number for objects in said for number in objects)})
+        told: list[dict[int, Any]] = [*self._given.values(), *self._prompts.to_come.values()]
+        return sorted({*self._walker.states, *(number for objects in told for number in objects)})
 
     def prompt(
         self,
@@ -131,7 +131,8 @@ class ObjectStream:
     ) -> Tensor | None:
         """Say where an object is on a frame that is not final: it begins there, or begins anew.
 
-        Clicks add to those made on the frame before. Where its mask was given on that frame, or `preview` has just shown the object there, they correct that mask.
+        Clicks add to those made on the frame before. Where its mask was given on that frame, or `preview` has just shown the
+        object there, they correct that mask.
 
         Args:
             object_id: a number from 1 on; a new one makes a new object.

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pointtrack.objects.point_prompts import Shown
-from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously
+from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously, honour_clicks
 from pointtrack.segment.base import Prompt
 from pointtrack.segment.zoo import load_segmenter
 
@@ -90,3 +90,14 @@ def test_what_was_shown_is_held_to(segmenter, embedding):
         answer_prompt(segmenter, embedding, prompt, None, Shown(1, one)).mask for one in (whole, little)
     )
     assert small.sum() < large.sum() and not (small & ~little).any()
+
+
+def test_clicks_are_honoured_whatever_the_segmenter_says():
+    logits = torch.full((40, 50), -6.0)
+    logits[:, 25:] = 9.0
+    points = torch.tensor([[5.0, 5.0], [45.0, 30.0], [8.0, 6.0], [49.0, 39.0]])
+    labels = torch.tensor([True, False, False, False])
+    bent = honour_clicks(logits, points, labels)
+    assert (bent[points[:, 1].long(), points[:, 0].long()] > 0).tolist() == labels.tolist()
+    assert torch.equal((bent > 0)[:, 20:30], (logits > 0)[:, 20:30]), "far from the clicks nothing changes"
+    assert torch.equal(honour_clicks(logits, points[:0], labels[:0]), logits)

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.objects.engine import ObjectResult
-from pointtrack.objects.prompted import honour_clicks
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from tests.support.exact import TRACKER, use_exact_tracks
@@ -272,29 +270,6 @@ def test_files_that_do_not_fit_change_nothing(tmp_path):
     assert session.keyframes(1) == [0] and other.objects == {}
 
 
-def test_frames_worth_a_correction_are_the_worst_and_not_side_by_side():
-    session = new_session()
-    red = session.add_object()
-    click(session, red, 0, 0)
-    session.propagate()
-    assert session.suggest_corrections() == [], "the squares are perfect"
-    quality = [1, 0.9, 0.3, 0.2, 0.4, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.35, 0.9, 1]
-
-    def walk(video, known, span, cuts=()):
-        for frame in span:
-            yield {red: ObjectResult(SCENE.truth[frame, 0], quality[frame], quality[frame])}
-
-    session.engine.walk = walk
-    session.prompt(red, 0, mask=SCENE.truth[0, 0])
-    session.propagate()
-    assert session.quality()[:, 0].tolist() == pytest.approx(quality)
-    assert [(doubt.frame, doubt.object_id) for doubt in session.suggest_corrections(3)] == [
-        (3, red),
-        (11, red),
-    ]
-    assert session.suggest_corrections(1)[0].quality == pytest.approx(0.2)
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -363,17 +338,6 @@ def test_a_mask_does_not_reach_out_of_its_box():
     assert torch.equal(mask & (torch.arange(W) < 35), SCENE.truth[2, 0])
     x, y = (round(value) for value in centre(2, 1))
     assert mask[y, x], "but a click outside is honoured"
-
-
-def test_clicks_are_honoured_whatever_the_segmenter_says():
-    logits = torch.full((40, 50), -6.0)
-    logits[:, 25:] = 9.0
-    points = torch.tensor([[5.0, 5.0], [45.0, 30.0], [8.0, 6.0], [49.0, 39.0]])
-    labels = torch.tensor([True, False, False, False])
-    bent = honour_clicks(logits, points, labels)
-    assert (bent[points[:, 1].long(), points[:, 0].long()] > 0).tolist() == labels.tolist()
-    assert torch.equal((bent > 0)[:, 20:30], (logits > 0)[:, 20:30]), "far from the clicks nothing changes"
-    assert torch.equal(honour_clicks(logits, points[:0], labels[:0]), logits)
 
 
 def test_another_answer_can_be_chosen_and_is_what_later_clicks_correct():

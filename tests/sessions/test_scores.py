@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.sessions.object_session import ObjectSession
 from tests.support.exact import TRACKER, use_exact_tracks
 from tests.support.scenes import WH, ColourSegmenter, squares
 
-SCENE = squares([[(2 + 3 * t, 4 + t) for t in range(6)]])
+SCENE = squares([[(2 + 3 * t, 4 + t) for t in range(14)]])
 SAID = 0.8  # what the drawn segmenter says of its second candidate
 CLICK = {"points": [[10, 12]]}
 
@@ -87,3 +88,26 @@ def test_a_stream_says_it_too(tiny_tracker):
     twin.load_state_dict(stream.state_dict())
     for one in (stream, twin):
         assert one.finish().scores.tolist() == [[pytest.approx(SAID), 1.0]]
+
+
+def test_frames_worth_a_correction_are_the_worst_and_not_side_by_side():
+    session = new_session()
+    thing = session.add_object()
+    session.prompt(thing, 0, **CLICK)
+    session.propagate()
+    assert session.suggest_corrections() == [], "the squares are perfect"
+    quality = [1, 0.9, 0.3, 0.2, 0.4, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.35, 0.9, 1]
+
+    def walk(video, known, span, cuts=()):
+        for frame in span:
+            yield {thing: ObjectResult(SCENE.truth[frame, 0], quality[frame], quality[frame])}
+
+    session.engine.walk = walk
+    session.prompt(thing, 0, mask=SCENE.truth[0, 0])
+    session.propagate()
+    assert session.quality()[:, 0].tolist() == pytest.approx(quality)
+    assert [(doubt.frame, doubt.object_id) for doubt in session.suggest_corrections(3)] == [
+        (3, thing),
+        (11, thing),
+    ]
+    assert session.suggest_corrections(1)[0].quality == pytest.approx(0.2)
