@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from pointtrack.config import network_config, to_dict
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outside import reading
+from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.families import FAMILIES, PUBLISHED, family_of, recognise
 from pointtrack.models.tracking_network import TrackingNetwork
 from pointtrack.models.weight_files import WeightsFile, compare_shapes, read_weights
@@ -55,7 +56,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Any:
     file = read_weights(path)
     config = _config_of(file, name)
     family = FAMILIES[family_of(config)]
-    with reading(path, "the weights of a tracker"), torch.device("meta"):  # no time for random weights
+    with reading(path, "the weights of a tracker"), unfilled():  # no time for random weights
         tracker = family.network(config)
     if CONFIG in file.metadata:
         wanted = {key: tuple(x.shape) for key, x in tracker.state_dict().items()}

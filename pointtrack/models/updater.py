@@ -25,7 +25,8 @@ class Updater(nn.Module):
         width, depth = config.width, config.depth
         shape = (width, config.heads, config.mlp_ratio)
         self.project = nn.Linear(token_width, width)
-        self.proxies = nn.Parameter(torch.randn(config.proxies, width))
+        self.proxies = nn.Parameter(torch.empty(config.proxies, width))
+        nn.init.normal_(self.proxies)
         self.time_blocks = nn.ModuleList(SelfBlock(*shape) for _ in range(depth))
         self.read_blocks = nn.ModuleList(CrossBlock(*shape) for _ in range(depth))
         self.proxy_blocks = nn.ModuleList(SelfBlock(*shape) for _ in range(depth))

@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from pointtrack.io.outside import reading
+from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window import Estimate, Window
 from pointtrack.onnx.export import needed
@@ -47,7 +48,7 @@ class OnnxTracker(PointTracker):
         runtime = needed("onnxruntime")
         manifest = read_manifest(folder)
         manifest.check_files(Path(folder))
-        with torch.device("meta"):  # no time and memory for weights that are in the graphs
+        with unfilled():  # no time and memory for weights that are in the graphs
             super().__init__(manifest.config)
         for module in self.modules():
             for name in [name for name, _ in module.named_parameters(recurse=False)]:

@@ -19,6 +19,7 @@ from pointtrack.config import from_dict, to_dict
 from pointtrack.geometry import resize_frames
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outside import reading
+from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.device import WEIGHTS, pick_device
 from pointtrack.models.weight_files import compare_shapes, read_weights
 from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
@@ -86,7 +87,7 @@ class SmallSegmenter:
             )
         with reading(file.path, "a segmenter saved by pointtrack"):
             config = from_dict(SegmenterConfig, json.loads(file.metadata[CONFIG_KEY]), "its config")
-        with torch.device("meta"):  # no time for random weights that are replaced at once
+        with unfilled():  # no time for random weights that are replaced at once
             network = SegmenterNetwork(config)
         wanted = {name: tuple(x.shape) for name, x in network.state_dict().items()}
         found = {name: tuple(x.shape) for name, x in file.tensors.items()}

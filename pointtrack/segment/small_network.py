@@ -145,7 +145,8 @@ class MaskDecoder(nn.Module):
         self.masks = 1 + config.several
         self.maps = PromptMaps(config)
         self.kinds = nn.Embedding(4, width)
-        self.answers = nn.Parameter(0.5 * torch.randn(1 + self.masks, width))
+        self.answers = nn.Parameter(torch.empty(1 + self.masks, width))
+        nn.init.normal_(self.answers, std=0.5)
         self.rounds = nn.ModuleList(
             nn.ModuleList(CrossBlock(width, heads, ratio) for _ in range(3))
             for _ in range(config.decoder_depth)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.device import pick_device
 from pointtrack.models.pins import pinned_revision
 from pointtrack.segment.zoo import (
@@ -130,7 +131,7 @@ def image_part(video: Any, kind: str) -> Any:
     """The model for single frames over the tensors of the one for video of a `kind`."""
     part = KINDS[PART_OF[kind]]
     transformers = transformers_with([part.model])
-    with torch.device("meta"):  # without storage: all of it is given below
+    with unfilled():  # without storage: all of it is given below
         image = getattr(transformers, part.model)(
             getattr(transformers, part.config).from_dict(video.config.to_dict())
         )

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.alltracker.config import FULL, TINY, AllTrackerConfig
 from pointtrack.models.alltracker.network import AllTracker
 from pointtrack.models.weight_files import compare_shapes
@@ -95,5 +95,5 @@ def recognise(tensors: Mapping[str, Tensor]) -> AllTrackerConfig | None:
 
 def build(config: AllTrackerConfig) -> AllTracker:
     """The network without memory for its weights, which are put in afterwards."""
-    with torch.device("meta"):
+    with unfilled():
         return AllTracker(config)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from einops import rearrange
 from torch import Tensor
 
+from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.locotrack.config import BASE, PATCH, SMALL, LocoTrackConfig
 from pointtrack.models.locotrack.network import LocoTrack
 from pointtrack.models.weight_files import compare_shapes
@@ -102,5 +102,5 @@ def recognise(tensors: Mapping[str, Tensor]) -> LocoTrackConfig | None:
 
 def build(config: LocoTrackConfig) -> LocoTrack:
     """The network without memory for its weights, which are put in afterwards."""
-    with torch.device("meta"):
+    with unfilled():
         return LocoTrack(config)
