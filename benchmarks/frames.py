@@ -19,6 +19,7 @@ from benchmarks.track import Stopwatch, apart, watch
 from pointtrack.cli.runner import run_command
 from pointtrack.models.compile import compile_tracker
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.steady import steadied
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.zoo import load_tracker
 
@@ -29,7 +30,7 @@ def push_all(
     """Milliseconds of frames pushed alone behind the first `skip`, and of the parts on average; and what was tracked."""
     size = (frames.shape[2], frames.shape[1])
     queries = pt.Queries(torch.zeros(points, dtype=torch.int64), random_points(points, size))
-    stream = WindowStream(model, queries, size)
+    stream = steadied(WindowStream(model, queries, size))
     latencies, answers = [], []
     for number, frame in enumerate(frames):
         if number == skip:

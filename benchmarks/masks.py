@@ -105,7 +105,7 @@ def bench(
         wh: size of the video, width x height in pixels.
         threads: of torch and OpenCV; their own choice if left out.
         tracker, segmenter: names, or files.
-        precision: of the tracker's encoder, float32 or bfloat16.
+        precision: of both, float32 or bfloat16.
         device: cpu, cuda, mps, or auto.
         out: JSON file for the figures.
     """
@@ -116,7 +116,7 @@ def bench(
         )
     use_threads(threads)
     model = load_tracker(tracker, device=device, precision=precision)
-    engine = PointEngine(model, pt.load_segmenter(segmenter, device=device))
+    engine = PointEngine(model, pt.load_segmenter(segmenter, device=device, precision=precision))
     with tempfile.TemporaryDirectory() as folder:
         video, centres = bouncing(Path(folder) / "frames.raw", frames, objects, size)
         first = disk_masks(centres[0], video.wh)

@@ -92,7 +92,8 @@ class Tracker(HubModel):
         return self.network.needs_whole_video
 
     def with_options(self, **changes: Any) -> Tracker:
-        """The same network with other `TrackOptions`: states, regions, smooth, support_grid, support_local."""
+        """The same network with other `TrackOptions`: states, regions, smooth, support_grid, support_local,
+        steady."""
         other = Tracker(self.network)
         other.options = replace(self.options, **changes)
         return other
@@ -219,7 +220,7 @@ class Tracker(HubModel):
         >>> stream.lag, stream.objects
         (0, [])
         """
-        return ObjectStream(self.network, segmenter or load_segmenter(device=self._device), wh, fps)
+        return ObjectStream(self.network, segmenter or self._segmenter(), wh, fps)
 
     def live_objects(
         self,
@@ -249,8 +250,11 @@ class Tracker(HubModel):
             for number, prompt in prompts.items():
                 stream.prompt(number, **prompt)
 
-        segmenter = segmenter or load_segmenter(device=self._device)
-        return LiveObjects(self.network, segmenter, say, reader, on_final=on_final)
+        return LiveObjects(self.network, segmenter or self._segmenter(), say, reader, on_final=on_final)
+
+    def _segmenter(self) -> Segmenter:
+        """The one that ships, where and as exactly as the tracker computes."""
+        return load_segmenter(device=self._device, precision=self.network.inference.precision)
 
     @property
     def _device(self) -> torch.device:

@@ -157,7 +157,7 @@ def objects_live(
         tell(stream, told)
 
     try:
-        loaded = load_segmenter(segmenter, device=device)
+        loaded = load_segmenter(segmenter, device=device, precision=tracker.inference.precision)
     except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
         raise ValueError(str(error)) from error
     return LiveObjects(tracker, loaded, say, reader, on_final=on_final)

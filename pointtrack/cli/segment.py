@@ -138,7 +138,7 @@ class SegmentCommand(VideoOptions):
         parse_growing(exports)
         with self.opened() as source:
             try:
-                segmenter = load_segmenter(self.segmenter, device=self.device)
+                segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
             except ImportError as error:  # as above
                 raise ValueError(str(error)) from error
             stream = object_stream(
@@ -162,7 +162,7 @@ class SegmentCommand(VideoOptions):
             return load_video_engine(self.video_segmenter, device=self.device)
         if self.segmenter == SHIPPED and (stronger := cached_video_names()):
             print(f"stronger and here: --video_segmenter {stronger[0]} (of {', '.join(stronger)})")
-        segmenter = load_segmenter(self.segmenter, device=self.device)
+        segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
         return PointEngine(self.loaded(wh), segmenter)
 
     def _follow(self, video: Video, engine: Engine, told: list[Told], progress: Progress) -> Masks:

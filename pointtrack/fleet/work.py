@@ -69,7 +69,9 @@ class Models:
         """Follows objects."""
         if self._options.video_segmenter is not None:
             return load_video_engine(self._options.video_segmenter, device=str(self.device))
-        segmenter = load_segmenter(self._options.segmenter, device=str(self.device))
+        segmenter = load_segmenter(
+            self._options.segmenter, device=str(self.device), precision=self._options.precision
+        )
         return PointEngine(self.tracker.network, segmenter)
 
     def load(self) -> None:

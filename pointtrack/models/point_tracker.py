@@ -171,6 +171,11 @@ class PointTracker(TrackingNetwork):
         """Not with a fault that depends on the number of points."""
         return not self.inference.strict_parity
 
+    @property
+    def led_by_pixels(self) -> bool:
+        """Ours are, that look for points frame after frame."""
+        return self.config.window.start == "match"
+
     def hiding(self, filler: Tensor) -> PointTracker:
         """The same network, in which the (b, n) bool points that only fill up a batch are seen by no other point."""
         twin = copy.copy(self)

@@ -56,6 +56,11 @@ class TrackingNetwork(nn.Module):
         """Whether several videos may go through it together, each with as many points as the others (`hiding`)."""
         return False
 
+    @property
+    def led_by_pixels(self) -> bool:
+        """Whether its points are led from frame to frame by the pixels too; those of published networks stay as they are."""
+        return False
+
     def hiding(self, filler: Tensor) -> TrackingNetwork:
         """The same network, in which the (b, n) bool points that only fill up a batch are seen by no other point."""
         return self

@@ -25,6 +25,11 @@ from torch import Tensor
 
 from pointtrack.checks import check_shape
 
+ROWS, GROUP = (
+    256,
+    16,
+)  # cells that are compared at a time on a CPU; remembered cells of a group in a search for the largest
+
 
 @dataclass(frozen=True)
 class MemoryConfig:
@@ -188,40 +193,40 @@ class ObjectMemory:
             raise ValueError("memory: expected a remembered frame before the first read; add one")
         appearance = features.shape[0]
         keys = _keys(features, self.config.place)
-        similarity = _similarity(keys, parts, appearance if anywhere else keys.shape[1])
+        given = sum(len(cells.keys) for _, cells in self._given)  # they come first
+        channels = appearance if anywhere else keys.shape[1]
+        near, which, looks = _most_alike(keys[:, :channels], parts, self.config.top, given)
         values = torch.cat([part.values for part in parts])
-        share, near, which, weight = self._vote(similarity, values)
+        share, weight = self._vote(near, values[which])
         if note:
             self._note_use(parts, which, weight)
         places = torch.cat([part.keys[:, appearance:] for part in parts])
         best = near[:, 0]
         if not anywhere:  # looks alone: without what the places add
             best = best - (keys[:, appearance:] * places[which[:, 0]]).sum(1)
-        given = sum(len(cells.keys) for _, cells in self._given)  # they come first
         h, w = features.shape[1:]
         told = Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", h=h))
         if not given or not self.config.certain:
             return told
-        looks = similarity[:, :given]
         if not anywhere:
             looks = looks - keys[:, appearance:] @ places[:given].T
-        certain = rearrange(self._vote(looks, values[:given])[0], "(h w) o -> o h w", h=h)
+        near, which = _top(looks, self.config.top)
+        certain = rearrange(self._vote(near, values[which])[0], "(h w) o -> o h w", h=h)
         if not anywhere:
             told = replace(told, share=torch.lerp(told.share, certain, self.config.certain))
         return replace(told, certain=certain, looks=looks, was=values[:given])
 
-    def _vote(self, similarity: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _vote(self, near: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """What the remembered cells say that are most alike.
 
         Args:
-            similarity: (p, m) to the remembered cells. values: (m, o) of these.
+            near: (p, k) how alike they are. values: (p, k, o) of them.
 
         Returns:
-            (p, o) shares; (p, k) how alike those that answer are, which they are, and how much each of them counts.
+            (p, o) shares, and (p, k) how much each counts.
         """
-        near, which = similarity.topk(min(self.config.top, similarity.shape[1]), dim=1)
         weight = torch.softmax(near * self.config.sharpness, dim=1)
-        return torch.einsum("pk,pko->po", weight, values[which]), near, which, weight
+        return torch.einsum("pk,pko->po", weight, values), weight
 
     def _parts(self) -> list[_Cells]:
         prototypes = [] if self._prototypes is None else [self._prototypes]
@@ -263,14 +268,50 @@ class ObjectMemory:
         self._prototypes = _Cells(pool.keys[index], pool.values[index], pool.used[index])
 
 
-def _similarity(keys: Tensor, parts: list[_Cells], channels: int) -> Tensor:
-    """(p, c) keys -> (p, m) products of their first channels with the remembered ones, of all parts side by side."""
+def _most_alike(keys: Tensor, parts: list[_Cells], top: int, first: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Which remembered cells each cell is most like.
+
+    Args:
+        keys: (p, c) of the cells, compared with as many channels of the remembered ones.
+        parts: the remembered ones, m in all.
+        top: so many, or all where there are fewer.
+        first: of so many remembered cells, those in front, all products are wanted.
+
+    Returns:
+        (p, k) products, the largest first, and which cells they are of; (p, first) products.
+    """
     counts = [len(part.keys) for part in parts]
-    similarity = keys.new_empty(len(keys), sum(counts))
-    # Part by part into one matrix: the remembered keys are too many to lay them side by side for every frame.
-    for part, columns in zip(parts, similarity.split(counts, dim=1), strict=True):
-        torch.mm(keys[:, :channels], part.keys[:, :channels].T, out=columns)
-    return similarity
+    rows = min(ROWS, len(keys)) if keys.device.type == "cpu" else len(keys)
+    # A few cells at a time: all products at once are memory that is new for every frame, and out of the cache when it is read.
+    room = keys.new_empty(rows, sum(counts))
+    found = []
+    for some in keys.split(rows):
+        similarity = room[: len(some)]
+        for part, columns in zip(parts, similarity.split(counts, dim=1), strict=True):
+            torch.mm(some, part.keys[:, : keys.shape[1]].T, out=columns)
+        found.append((*_top(similarity, top), similarity[:, :first].clone()))
+    near, which, products = (torch.cat(each) for each in zip(*found, strict=True))
+    return near, which, products
+
+
+def _top(similarity: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """(p, m) -> its (p, k) largest values and their places, as `topk`; on a CPU in half the time.
+
+    Of columns in groups, the largest values are in those groups whose own largest are.
+    """
+    m = similarity.shape[1]
+    groups = m // GROUP
+    if groups <= top:
+        near, which = similarity.topk(min(top, m), dim=1)
+        return near, which
+    # Every `groups`-th column makes a group, so that the largest of all groups are found side by side.
+    largest = similarity[:, : groups * GROUP].unflatten(1, (GROUP, groups)).amax(1)
+    members = torch.arange(GROUP, device=similarity.device) * groups
+    chosen = (largest.topk(top, dim=1).indices[:, :, None] + members).flatten(1)
+    rest = torch.arange(groups * GROUP, m, device=similarity.device).expand(len(similarity), -1)
+    chosen = torch.cat([chosen, rest], dim=1)
+    near, place = similarity.gather(1, chosen).topk(top, dim=1)
+    return near, chosen.gather(1, place)
 
 
 def _keys(features: Tensor, place: float) -> Tensor:

@@ -23,6 +23,7 @@ from pointtrack.models.window import Estimate
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
 from pointtrack.pipeline.backward import flipped_queries, joined, track_video, turned, without
 from pointtrack.pipeline.options import TrackOptions
+from pointtrack.tracking.steady import steady_tracks
 from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks, Video
@@ -135,7 +136,10 @@ def _track_together(tracker: PointTracker, passes: Sequence[_Pass]) -> list[Trac
         piece = [_pixels(one.frames[start : start + loop.step], device, wh, rule) for one in passes]
         windows += loop.push(tracker.encode(torch.stack(piece)))
     windows += loop.finish()
-    return [_tracks_of(one, windows, b, places[b], wh, tracker) for b, one in enumerate(passes)]
+    found = [_tracks_of(one, windows, b, places[b], wh, tracker) for b, one in enumerate(passes)]
+    if not tracker.led_by_pixels:
+        return found
+    return [steady_tracks(tracks, one.frames) for tracks, one in zip(found, passes, strict=True)]
 
 
 def _places(frames: Sequence[Tensor], window: WindowConfig) -> Tensor:

@@ -9,6 +9,7 @@ from pointtrack.regions.placement import RegionOptions
 from pointtrack.regions.stream import RegionStream
 from pointtrack.states.stream import StateOptions, StateStream
 from pointtrack.tracking.smooth import SmoothStream
+from pointtrack.tracking.steady import steadied
 from pointtrack.tracking.stream import PointStream
 from pointtrack.tracking.support import RequestedStream, with_support
 from pointtrack.tracking.window_stream import WindowStream
@@ -27,6 +28,8 @@ class TrackOptions:
             tell the tracker how the rest of the scene moves.
         support_local: the same around every query, on its frame, 50 pixels wide: they tell how the surroundings of the
             point move. Costs support_local^2 points per query.
+        steady: lead points from frame to frame by the pixels too (`tracking/steady.py`), where the network is one of ours; the
+            answers of published ones stay as they are, and so do points that are followed in crops.
         backward: also track every point from its own frame back to the first one.
 
     Raises:
@@ -38,6 +41,7 @@ class TrackOptions:
     smooth: int = 0
     support_grid: int = 5
     support_local: int = 0
+    steady: bool = True
     backward: bool = True
 
     def __post_init__(self) -> None:
@@ -77,5 +81,6 @@ def build_stream(
         )
     if options.states is not None:
         stream = StateStream(stream, options.states)
-    stream = RequestedStream(stream)
+    # Things that need a crop may be smaller than the patch that is compared.
+    stream = steadied(RequestedStream(stream), options.steady and options.regions is None)
     return SmoothStream(stream, options.smooth) if options.smooth else stream

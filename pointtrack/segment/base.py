@@ -135,7 +135,7 @@ class Segmenter(Protocol):
         name: which model it is.
         licence: SPDX name of the licence of its weights.
         device: where it runs; embeddings and candidates are there too.
-        rough: its outlines are so coarse that colours know better where an object ends.
+        coarse: its outlines are so coarse that colours know better where an object ends.
     """
 
     name: str

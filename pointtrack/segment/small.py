@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pointtrack.checks import plain
-from pointtrack.config import from_dict, to_dict
+from pointtrack.config import InferenceOptions, from_dict, to_dict
 from pointtrack.geometry import resize_frames
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outside import reading
+from pointtrack.layers.precision import narrow
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.device import WEIGHTS, pick_device
 from pointtrack.models.weight_files import compare_shapes, read_weights
@@ -40,23 +41,26 @@ CONFIG_KEY = "pointtrack_segmenter_config"
 CLOSER = 1.25
 
 
-def load_small(path: str | Path = SHIPPED, *, device: str | torch.device = "auto") -> SmallSegmenter:
+def load_small(
+    path: str | Path = SHIPPED, *, device: str | torch.device = "auto", precision: str = "float32"
+) -> SmallSegmenter:
     """Load the segmenter that ships with the package, or a file of one that was trained with it.
 
     Args:
         path: a file of `SmallSegmenter.save`.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+        precision: "float32", or "bfloat16" for convolutions and linear layers, on processors made for it.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file that holds no segmenter of ours, or a device that this machine does not have.
+        ValueError: a file that holds no segmenter of ours, another precision, or a device that this machine does not have.
     """
     if Path(path) == SHIPPED and not SHIPPED.is_file():
         raise FileNotFoundError(
             f"{SHIPPED}: expected the segmenter that ships with pointtrack, found nothing there; install the "
             "package again, or train one with `pointtrack train --task segmenting` and pass its path"
         )
-    return SmallSegmenter.load(path, device=device)
+    return SmallSegmenter.load(path, device=device, precision=precision)
 
 
 class SmallSegmenter:
@@ -66,18 +70,21 @@ class SmallSegmenter:
         network: the trained parts.
         name, licence: of the weights.
         device: where it runs.
-        rough: it is small, and learnt little.
+        narrow: it computes in bfloat16 where that is exact enough.
+        coarse: it is small, and learnt little.
     """
 
     coarse = True
 
-    def __init__(self, network: SegmenterNetwork):
-        self.network = network
+    def __init__(self, network: SegmenterNetwork, precision: str = "float32"):
+        self.network, self.narrow = network, InferenceOptions(precision).narrow
         self.name, self.licence = network.config.name, network.config.licence
         self.device = next(network.parameters()).device
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> SmallSegmenter:
+    def load(
+        cls, path: str | Path, *, device: str | torch.device = "auto", precision: str = "float32"
+    ) -> SmallSegmenter:
         """Build the segmenter whose weights and config a file of `save` holds. Errors as of `load_small`."""
         file = read_weights(path)
         if CONFIG_KEY not in file.metadata:
@@ -96,7 +103,7 @@ class SmallSegmenter:
         tensors = {name: x.to(torch.float32, copy=True) for name, x in file.tensors.items()}
         network.load_state_dict(tensors, assign=True)
         log.info("loaded %s (%s) from %s", config.name, config.licence, path)
-        return cls(network.eval().requires_grad_(False).to(pick_device(device)))
+        return cls(network.eval().requires_grad_(False).to(pick_device(device)), precision)
 
     def save(self, path: str | Path, half: bool = True) -> None:
         """Write weights and config to a .safetensors file, in float16 unless `half` is false."""
@@ -143,9 +150,10 @@ class SmallSegmenter:
         wh = check_frame(frame)
         pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
         small = resize_frames(rearrange(pixels, "h w c -> 1 c h w"), self._inner_wh(wh, scale), rule="edges")
-        maps = self.network.encoder(small.float())
-        parts = tuple(x[0] for x in (*maps.skips, *maps.appearance))
-        return Embedding(wh, maps.context[0], made_by=self.name, parts=parts)
+        with narrow(self.device, self.narrow):
+            maps = self.network.encoder(small.float())
+        parts = tuple(x[0].float() for x in (*maps.skips, *maps.appearance))
+        return Embedding(wh, maps.context[0].float(), made_by=self.name, parts=parts)
 
     def _decoded(self, embedding: Embedding, prompt: Prompt, several: bool, scale: float) -> Candidates:
         """What is answered by one look at a frame, `scale` times as large as usual."""
@@ -153,7 +161,9 @@ class SmallSegmenter:
         compared = (appearance[0], appearance[1], appearance[2])
         maps = FrameMaps(embedding.features[None], (eight, four, two), compared)
         requested = self._asked(prompt, embedding.wh, self._inner_wh(embedding.wh, scale))
-        logits, overlap_logit, there_logit = self.network.decoder(maps, requested)
+        with narrow(self.device, self.narrow):
+            answers = self.network.decoder(maps, requested)
+        logits, overlap_logit, there_logit = (x.float() for x in answers)
         which = slice(1, None) if several else slice(0, 1)
         logits, scores = logits[0, which], overlap_logit[0, which].sigmoid()
         full = F.interpolate(logits[None], embedding.wh[::-1], mode="bilinear")[0]

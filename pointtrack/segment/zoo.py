@@ -92,6 +92,7 @@ def load_segmenter(
     *,
     checkpoint: str | Path | None = None,
     device: str | torch.device = "auto",
+    precision: str = "float32",
 ) -> Segmenter:
     """Load a segmenter, ready to use.
 
@@ -104,6 +105,8 @@ def load_segmenter(
         checkpoint: with a published model, the folder that holds its config.json and model.safetensors (or
             one of these two files), instead of the hub; with "small", the file with other weights for it.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+        precision: "float32", or "bfloat16" on processors made for it: of one like "small". The published models compute in
+            float32 whatever is said here.
 
     Raises:
         FileNotFoundError: neither a known name nor a folder, or a folder without one of the two files.
@@ -114,9 +117,9 @@ def load_segmenter(
     name = BY_REPO.get(str(name), str(name))
     where = pick_device(device)
     if name == SHIPPED:
-        return _load_small(checkpoint, where)
+        return _load_small(checkpoint, where, precision)
     if name.endswith(".safetensors") and checkpoint is None:
-        return _load_small(name, where)
+        return _load_small(name, where, precision)
     folder = find_folder(name, checkpoint)
     given = kind_of(folder)
     kind = PART_OF.get(given, given)
@@ -144,10 +147,11 @@ def not_that_kind(folder: Path, expected: str, kind: str, got: str) -> ValueErro
     )
 
 
-def _load_small(checkpoint: str | Path | None, device: torch.device) -> Segmenter:
-    from pointtrack.segment.small import load_small  # here: whoever loads a SAM does not need it
+def _load_small(checkpoint: str | Path | None, device: torch.device, precision: str) -> Segmenter:
+    from pointtrack.segment.small import SHIPPED as OWN  # here: whoever loads a SAM does not need it
+    from pointtrack.segment.small import load_small
 
-    return load_small(device=device) if checkpoint is None else load_small(checkpoint, device=device)
+    return load_small(OWN if checkpoint is None else checkpoint, device=device, precision=precision)
 
 
 def find_folder(name: str, checkpoint: str | Path | None) -> Path:

@@ -68,7 +68,9 @@ class ObjectSession:
     ):
         if engine is None:
             network = load_tracker() if tracker is None else network_of(tracker)
-            engine = PointEngine(network, load_segmenter() if segmenter is None else segmenter)
+            if segmenter is None:
+                segmenter = load_segmenter(precision=network.inference.precision)
+            engine = PointEngine(network, segmenter)
         elif tracker is not None or segmenter is not None:
             raise ValueError("session: expected a tracker and a segmenter, or an engine; got both")
         if not len(video):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pointtrack.objects import memory as memory_module
 from pointtrack.objects.memory import MemoryConfig, ObjectMemory
 from pointtrack.objects.memory_only import KnownMask, propagate_masks, tracker_features
 from pointtrack.types import Video
@@ -195,3 +196,33 @@ def test_a_tracker_gives_features(tiny_tracker):
 def test_wrong_masks_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         propagate_masks(Video(squares(PATHS).video.frames), given, colours)
+
+
+@pytest.mark.parametrize("columns", [1, 7, 8, 129, 160, 5003])
+def test_the_largest_are_those_of_all(columns):
+    similarity = torch.randn(50, columns, generator=torch.Generator().manual_seed(columns))
+    near, which = memory_module._top(similarity, 8)
+    expected = similarity.topk(min(8, columns), dim=1)
+    assert torch.equal(near, expected.values) and torch.equal(which, expected.indices)
+
+
+def test_the_largest_of_equal_ones_are_different_cells():
+    near, which = memory_module._top(torch.ones(3, 700), 8)
+    assert torch.equal(near, torch.ones(3, 8)) and all(len(row.unique()) == 8 for row in which)
+
+
+@pytest.mark.parametrize("rows", [3, 256])
+def test_cells_compared_a_few_at_a_time_are_those_compared_together(monkeypatch, rows):
+    monkeypatch.setattr(memory_module, "ROWS", rows)
+    generator = torch.Generator().manual_seed(0)
+    keys = torch.randn(20, 6, generator=generator)
+    parts = [
+        memory_module._Cells(torch.randn(n, 8, generator=generator), torch.zeros(n, 1), torch.zeros(n))
+        for n in (30, 1, 200)
+    ]
+    near, which, first = memory_module._most_alike(keys, parts, 4, 30)
+    products = keys @ torch.cat([part.keys[:, :6] for part in parts]).T
+    expected = products.topk(4, dim=1)
+    torch.testing.assert_close(near, expected.values)
+    assert torch.equal(which, expected.indices)
+    torch.testing.assert_close(first, products[:, :30])

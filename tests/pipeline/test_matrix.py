@@ -16,6 +16,7 @@ from pointtrack.pipeline.files import track_file
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.passes import track_dense
 from pointtrack.pipeline.sinks import VideoSink
+from pointtrack.tracking import steady
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.types.point_states import BLANK
 from tests.support.tracks import moving_video
@@ -31,6 +32,7 @@ STATES, REDETECT = pt.StateOptions(), pt.StateOptions(cuts=[5, 12], redetect=Tru
 REGIONS = pt.RegionOptions(wh=(32, 24), max_regions=2, update_interval=4)
 FORWARD = {
     "plain": TrackOptions(backward=False),
+    "not steady": TrackOptions(steady=False, backward=False),
     "states": TrackOptions(STATES, backward=False),
     "redetect": TrackOptions(REDETECT, backward=False),
     "regions": TrackOptions(regions=REGIONS, backward=False),
@@ -40,11 +42,19 @@ FORWARD = {
 }
 BACKWARD = {
     "backward": TrackOptions(),
+    "backward, not steady": TrackOptions(steady=False),
     "states backward": TrackOptions(STATES),
     "all backward": TrackOptions(REDETECT, REGIONS, smooth=2),
 }
 EVERY = {**FORWARD, **BACKWARD}
 ANSWERS: dict[str, Tracks] = {}
+
+
+@pytest.fixture(autouse=True)
+def led_far(monkeypatch):
+    """Random weights put points anywhere: let pixels lead them all the same, so that it matters in every mode."""
+    monkeypatch.setattr(steady, "APART", 1.0)
+    monkeypatch.setattr(steady, "ROUND_TRIP", 1.0)
 
 
 @pytest.fixture
@@ -67,7 +77,7 @@ def tracker_for(network, name: str) -> pt.Tracker:
         states=options.states or False,
         regions=options.regions or False,
         smooth=options.smooth,
-    )
+    ).with_options(steady=options.steady)
 
 
 def assert_same(one: Tracks, other: Tracks) -> None:

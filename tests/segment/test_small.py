@@ -236,3 +236,18 @@ def test_a_second_look_is_the_mean_of_two_answers(segmenter, frame, kept):
     torch.testing.assert_close(both.scores, (one.scores + other.scores) / 2)
     assert both.there == pytest.approx((one.there + other.there) / 2)
     assert both.low.shape == one.low.shape
+
+
+def test_bfloat16_answers_nearly_the_same(tmp_path, segmenter, frame):
+    path, prompt = tmp_path / "tiny.safetensors", Prompt(points=[[10, 20]])
+    segmenter.save(path, half=False)
+    narrow = load_small(path, device="cpu", precision="bfloat16")
+    seen = narrow.encode(frame)
+    assert seen.features.dtype == torch.float32 and not torch.equal(
+        seen.features, segmenter.encode(frame).features
+    )
+    logits, exact = (one.decode(one.encode(frame), prompt).logits for one in (narrow, segmenter))
+    assert logits.dtype == torch.float32
+    assert 0 < float((logits - exact).abs().mean()) < 0.05 * float(exact.abs().mean())
+    with pytest.raises(ValueError, match="precision: expected float32 or bfloat16"):
+        load_small(path, precision="float16")

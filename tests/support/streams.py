@@ -74,9 +74,11 @@ def track_long(
 def state_stream(
     network: PointTracker, queries: Queries, wh: tuple[int, int], fps: float = 30.0, **options: Any
 ) -> RequestedStream:
-    """A stream with states; the stage itself is its `inner`."""
+    """A stream with states, which no pixels lead; the stage itself is its `inner`."""
     states = {name: options.pop(name) for name in STATES if name in options}
-    stream = build_stream(network, queries, wh, fps, TrackOptions(StateOptions(**states), **options))
+    stream = build_stream(
+        network, queries, wh, fps, TrackOptions(StateOptions(**states), steady=False, **options)
+    )
     assert isinstance(stream, RequestedStream) and isinstance(stream.inner, StateStream)
     return stream
 
