@@ -87,6 +87,7 @@ def bench(
     tracker: str = "small",
     device: str = "auto",
     precision: str = "float32",
+    looks: int = 1,
     video: Path | None = None,
     out: Path = Path("outputs/bench_track.json"),
 ) -> None:
@@ -100,6 +101,7 @@ def bench(
         repeats: timed runs after one that warms up; the fastest counts.
         tracker: name of a tracker, or its .safetensors file.
         device: cpu, cuda, mps, or auto.
+        looks: 2 to see every frame mirrored and larger too.
         precision: float32 or bfloat16; with bfloat16, float32 is timed as well and the answers are compared.
         video: a file to take the first frames of; a moving texture if left out.
         out: JSON file for the figures.
@@ -108,7 +110,7 @@ def bench(
     if min(points, frames, repeats) < 1:
         raise ValueError(f"expected at least 1 point, frame and repeat, got {points, frames, repeats}")
     use_threads(threads)
-    model = load_tracker(tracker, device=device, precision=precision)
+    model = load_tracker(tracker, device=device, precision=precision, looks=looks)
     if video is None:
         clip = pt.Video(moving_texture(frames, size))
     else:
@@ -128,6 +130,7 @@ def bench(
         "video": None if video is None else video.name,
         "tracker": model.config.name,
         "precision": precision,
+        "looks": looks,
         "device": str(stopwatch.device),
         **machine(stopwatch.device),
     }
@@ -144,7 +147,7 @@ def bench(
         figures["peak_device_memory_mb"] = peak(stopwatch.device) / 1e6
         print(f"peak memory on the GPU {figures['peak_device_memory_mb']:.0f} MB")
     if precision != "float32":
-        full = load_tracker(tracker, device=device)
+        full = load_tracker(tracker, device=device, looks=looks)
         slower, _, exact = timed(full, watch(full), clip, queries, repeats)
         median, most = apart(tracks, exact)
         figures |= {"seconds_float32": slower["total"], "px_median": median, "px_95": most}

@@ -34,6 +34,7 @@ def eval_command(
     iterations: int | None = None,
     step: int | None = None,
     length: int | None = None,
+    looks: int = 1,
     out: Path | None = None,
     subset: int | None = None,
     mode: QueryMode | None = None,
@@ -52,6 +53,7 @@ def eval_command(
             default its own number; 6 under the protocol preset cotracker.
         step: frames by which the windows of that tracker move on, from 1 to their length; by default its own number.
         length: frames of these windows; by default what the tracker takes with that step and these iterations.
+        looks: 2 to let that tracker see every frame mirrored and larger too.
         out: JSON file for the value of every video, written after each one.
         subset: only the first so many videos of each dataset.
         mode: TAP-Vid query mode. first: each point on its first frame, later frames count. strided: on
@@ -74,7 +76,7 @@ def eval_command(
     names = split_names(methods)
     mode = mode or protocol.mode
     threshold = protocol.threshold if threshold is None else threshold
-    built = build_methods(names, tracker, mode, iterations, protocol, step=step, length=length)
+    built = build_methods(names, tracker, mode, iterations, protocol, step=step, length=length, looks=looks)
     settings: dict[str, Any] = {"mode": mode, "threshold": threshold, OWN: None}
     own = built.get(OWN)
     if isinstance(own, AskedTracker):

@@ -30,6 +30,7 @@ def development_command(
     out: Path | None = None,
     resume: bool = False,
     calibration: bool = False,
+    looks: int = 1,
 ) -> None:
     """Measure a tracker on all development sets and print one table; its mean decides what ships.
 
@@ -40,6 +41,7 @@ def development_command(
         before: JSON file that an earlier run of this command wrote; its figures get columns, and the rise an interval.
         out: JSON file for the figures of every point, written after every video.
         resume: take the videos that are in that file already from there.
+        looks: 2 to let the tracker see every frame mirrored and larger too.
         calibration: also print how sure points say to be, and how often they are right then.
 
     Raises:
@@ -47,6 +49,8 @@ def development_command(
         ValueError: an unknown name, or a file to resume of another tracker.
     """
     about: dict[str, Any] = {"method": method, "tracker": tracker_identity(tracker), "versions": versions()}
+    if looks > 1:
+        about["looks"] = looks
     check_report(out, datasets, tracker, before)
     results: list[VideoResult] = []
     if resume and out is not None and out.is_file():
@@ -64,7 +68,7 @@ def development_command(
         if out is not None:
             write_json(out, {**about, "results": results})
 
-    measure(build_methods([method], tracker)[method], _missing(datasets, results), keep)
+    measure(build_methods([method], tracker, looks=looks)[method], _missing(datasets, results), keep)
     if earlier is not None:
         measured = {result["video"] for result in results}
         earlier = [result for result in earlier if result["video"] in measured]

@@ -225,6 +225,7 @@ class InferenceOptions:
         length, step: frames per window, and by which it moves on; None for the network's own.
         input_area: frames are resized to about this many pixels; None for the network's own.
         strict_parity: repeat a fault of the published code that changes numbers (`docs/explain/differences.md`).
+        looks: 1; or 2 to see every frame mirrored and larger too (`tracking/looks.py`).
     """
 
     precision: str = "float32"
@@ -233,8 +234,11 @@ class InferenceOptions:
     step: int | None = None
     input_area: int | None = None
     strict_parity: bool = False
+    looks: int = 1
 
     def __post_init__(self) -> None:
+        if self.looks not in (1, 2):
+            raise ValueError(f"looks: expected 1 or 2, got {self.looks}")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision: expected float32 or bfloat16, got {self.precision!r}")
         if self.iterations is not None and self.iterations < 0:

@@ -47,6 +47,7 @@ def load_tracker(
     iterations: int | None = None,
     step: int | None = None,
     precision: str = "float32",
+    looks: int = 1,
     strict_parity: bool = False,
 ) -> Any:
     """Load a tracker, ready to use.
@@ -68,6 +69,8 @@ def load_tracker(
         precision: "float32", or "bfloat16" for convolutions, linear layers and products of features: faster on
             processors made for it, and positions of the shipped model differ by hundredths of a pixel
             (`python -m benchmarks.track --precision bfloat16`).
+        looks: 2 to see every frame mirrored and larger too: places are more exact, and where both looks do not agree confidence
+            is low; 2.4 times the time (docs/explain/speed.md).
         strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
             points, see `docs/explain/differences.md`.
 
@@ -81,7 +84,7 @@ def load_tracker(
             a step that the model cannot make.
     """
     key = ALIASES.get(str(name), str(name))
-    options = InferenceOptions(precision, iterations, strict_parity=strict_parity)
+    options = InferenceOptions(precision, iterations, strict_parity=strict_parity, looks=looks)
     tracker: Any
     if Path(key).is_dir():
         if checkpoint is not None or sha256 is not None or precision != "float32" or strict_parity:

@@ -23,6 +23,7 @@ def build_methods(
     *,
     step: int | None = None,
     length: int | None = None,
+    looks: int = 1,
 ) -> dict[str, Method]:
     """Name -> callable (Video, Queries) -> Tracks.
 
@@ -34,6 +35,7 @@ def build_methods(
         protocol: how pointtrack is asked; "cotracker" never asks it to track backward.
         step: frames by which its windows move on; None for its own number.
         length: frames of its windows; None for what it takes with that step and these iterations.
+        looks: 2 to let it see every frame twice (`load_tracker`).
 
     Raises:
         ValueError: an unknown name, or a protocol that the tracker cannot follow.
@@ -43,7 +45,7 @@ def build_methods(
     if unknown or not names:
         raise ValueError(f"methods: expected some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
     return {
-        name: _own_tracker(tracker, mode, iterations, protocol, step, length)
+        name: _own_tracker(tracker, mode, iterations, protocol, step, length, looks)
         if name == OWN
         else BASELINES[name]
         for name in names
@@ -57,9 +59,10 @@ def _own_tracker(
     protocol: Protocol,
     step: int | None,
     length: int | None,
+    looks: int,
 ) -> AskedTracker:
     rounds = protocol.iterations if iterations is None else iterations
-    tracker = load_tracker(*([] if name is None else [name]), iterations=rounds, step=step)
+    tracker = load_tracker(*([] if name is None else [name]), iterations=rounds, step=step, looks=looks)
     if length is not None:
         tracker.config = replace(tracker.config, window=replace(tracker.config.window, length=length))
     # In the query mode "first" no frame before a query counts: half of the work can be saved.

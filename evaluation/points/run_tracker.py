@@ -126,6 +126,7 @@ class AskedTracker:
             "iterations": config.window.iterations,
             "length": config.window.length,
             "step": None if self._one_window else config.window.step,
+            **({"looks": looks} if (looks := self.tracker.inference.looks) > 1 else {}),
             "input_wh": None if config.input_wh is None else list(config.input_wh),
             "input_area": config.input_area if config.input_wh is None else None,
             "resize_rule": config.resize_rule,

@@ -19,7 +19,7 @@ def options_at(options: InferenceOptions, config: Any, speed: str, wh: tuple[int
         options: that it was loaded with.
         config: the network's own.
         speed: "fast": one round of refinement, frames of at most 512 x 288 pixels, and never larger than they are;
-            "balanced": as it is; "exact": two rounds more.
+            "balanced": as it is; "exact": ours sees every frame twice (`tracking/looks.py`), others refine two rounds more.
         wh: size of the video as (width, height).
 
     Raises:
@@ -31,6 +31,8 @@ def options_at(options: InferenceOptions, config: Any, speed: str, wh: tuple[int
     rounds = running.window.iterations
     if speed == "balanced":
         return options
+    if speed == "exact" and running.window.start == "match":
+        return replace(options, looks=2)
     if speed == "exact":
         return replace(options, iterations=rounds + EXACT_ROUNDS)
     if getattr(running, "input_wh", None) is not None:  # it takes frames of one size

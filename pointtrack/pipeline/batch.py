@@ -78,7 +78,7 @@ def track_batch(
         raise ValueError(f"size: expected 1 video or more at once, got {size}")
     for video, points in zip(videos, queries, strict=True):
         points.check_inside(len(video), video.wh)
-    if not tracker.shares_batch:
+    if not tracker.shares_batch or tracker.inference.looks > 1:
         options = TrackOptions(backward=backward, support_grid=support_grid)
         return [track_video(tracker, *pair, options) for pair in zip(videos, queries, strict=True)]
     passes = []

@@ -8,11 +8,11 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.regions.stream import RegionStream
 from pointtrack.states.stream import StateOptions, StateStream
+from pointtrack.tracking.looks import window_stream
 from pointtrack.tracking.smooth import SmoothStream
 from pointtrack.tracking.steady import steadied
 from pointtrack.tracking.stream import PointStream
 from pointtrack.tracking.support import RequestedStream, with_support
-from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries
 
 
@@ -74,7 +74,7 @@ def build_stream(
     options = options or TrackOptions()
     if not bool(queries.support.any()):
         queries = with_support(network, queries, wh, options.support_grid, options.support_local)
-    stream: PointStream = WindowStream(network, queries, wh, fps)
+    stream = window_stream(network, queries, wh, fps)
     if options.regions is not None:
         stream = RegionStream(
             stream, options.regions, support_grid=options.support_grid, keeps_frames=keeps_frames

@@ -23,6 +23,7 @@ from pointtrack.pipeline.backward import backward_pass, track_video
 from pointtrack.pipeline.options import TrackOptions, build_stream
 from pointtrack.pipeline.run import run, timed
 from pointtrack.pipeline.sinks import ArraySink, CallSink
+from pointtrack.tracking.looks import closer
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.tracking.stream import PointStream
 from pointtrack.tracking.support import named_apart, with_support
@@ -142,8 +143,13 @@ def chunks_per_pass(tracker: PointTracker, wh: tuple[int, int], chunk: int, memo
     # Four numbers a frame for each estimate of the last window, of the one before, and for the rows that both become on
     # their way to the store.
     estimates = 2 * (window.iterations + 1) + ROW_COPIES
-    kept = HEAP * points * (tracker.bytes_per_point() + 16 * (window.length or 1) * estimates)
-    return max(1, int((memory - tracker.bytes_at_work(model_wh(wh, tracker.config), points)) // kept))
+    twice = tracker.inference.looks == 2
+    kept = HEAP * points * (1 + twice) * (tracker.bytes_per_point() + 16 * (window.length or 1) * estimates)
+    work = tracker.bytes_at_work(model_wh(wh, tracker.config), points)
+    if twice:
+        other = closer(tracker)
+        work += other.bytes_at_work(model_wh(wh, other.config), points)
+    return max(1, int((memory - work) // kept))
 
 
 def _passes(parts: Sequence[slice], late: Sequence[int], at_once: int) -> Iterator[list[slice]]:

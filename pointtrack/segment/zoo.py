@@ -148,10 +148,10 @@ def not_that_kind(folder: Path, expected: str, kind: str, got: str) -> ValueErro
 
 
 def _load_small(checkpoint: str | Path | None, device: torch.device, precision: str) -> Segmenter:
-    from pointtrack.segment.small import SHIPPED as OWN  # here: whoever loads a SAM does not need it
-    from pointtrack.segment.small import load_small
+    from pointtrack.segment.small import load_small  # here: whoever loads a SAM does not need it
 
-    return load_small(OWN if checkpoint is None else checkpoint, device=device, precision=precision)
+    chosen = [] if checkpoint is None else [checkpoint]
+    return load_small(*chosen, device=device, precision=precision)
 
 
 def find_folder(name: str, checkpoint: str | Path | None) -> Path:

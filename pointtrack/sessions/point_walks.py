@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.looks import window_stream
 from pointtrack.tracking.steady import steadied
 from pointtrack.tracking.support import RequestedStream, named_apart, with_support
-from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks, Video
 
 SUPPORT_GRID = 5  # side of the grid of helper points that goes with every group of points
@@ -56,7 +56,7 @@ def walk_points(
         together: as one group, which is faster; otherwise each as if it were alone: no track depends on the others.
     """
     nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
-    stream = steadied(RequestedStream(WindowStream(tracker, nobody, video.wh, video.fps)))
+    stream = steadied(RequestedStream(window_stream(tracker, nobody, video.wh, video.fps)))
     ids = torch.arange(len(xy))
     groups = [ids] if together else list(ids[:, None])
     queries = [Queries(torch.zeros(len(group)), xy[group], group) for group in groups]

@@ -19,6 +19,7 @@ from pointtrack.io.video import write_video
 from pointtrack.pipeline.live import LiveTracker
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.states.stream import StateOptions
+from pointtrack.tracking.steady import SteadyStream
 from pointtrack.tracking.support import support_queries
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
@@ -69,7 +70,7 @@ def test_one_in_one_out_and_all_becomes_final(tiny_tracker):
 def test_first_answers_are_those_of_the_stream(tiny_tracker):
     results, _, _ = live_run(tiny_tracker, iter(VIDEO.frames))
     helpers = support_queries(QUERIES, WH)
-    stream = WindowStream(tiny_tracker, Queries.concat([QUERIES, helpers]), WH)
+    stream = SteadyStream(WindowStream(tiny_tracker, Queries.concat([QUERIES, helpers]), WH))
     for result, frame in zip(results, VIDEO.frames, strict=True):
         stream.push(frame)
         assert same(result.tracks, stream.preview().select(slice(0, 3)))

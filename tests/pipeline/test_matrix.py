@@ -1,5 +1,6 @@
 """Every kind of tracking in every mode, against one answer; a new stage or a new way out is one more row or column here."""
 
+import copy
 from dataclasses import replace
 from itertools import combinations
 
@@ -33,6 +34,7 @@ REGIONS = pt.RegionOptions(wh=(32, 24), max_regions=2, update_interval=4)
 FORWARD = {
     "plain": TrackOptions(backward=False),
     "not steady": TrackOptions(steady=False, backward=False),
+    "twice": TrackOptions(backward=False),
     "states": TrackOptions(STATES, backward=False),
     "redetect": TrackOptions(REDETECT, backward=False),
     "regions": TrackOptions(regions=REGIONS, backward=False),
@@ -44,6 +46,7 @@ BACKWARD = {
     "backward": TrackOptions(),
     "backward, not steady": TrackOptions(steady=False),
     "states backward": TrackOptions(STATES),
+    "states backward, twice": TrackOptions(STATES),
     "all backward": TrackOptions(REDETECT, REGIONS, smooth=2),
 }
 EVERY = {**FORWARD, **BACKWARD}
@@ -70,10 +73,17 @@ def answer(tiny_tracker):
     return known
 
 
+def network_for(network, name: str):
+    """The network, which sees every frame twice where that is in the name."""
+    seeing = copy.copy(network)
+    seeing.inference = replace(network.inference, looks=2 if "twice" in name else 1)
+    return seeing
+
+
 def tracker_for(network, name: str) -> pt.Tracker:
     options = EVERY[name]
     return pt.Tracker(
-        network,
+        network_for(network, name),
         states=options.states or False,
         regions=options.regions or False,
         smooth=options.smooth,
@@ -160,7 +170,7 @@ def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypat
             yield frame
 
     def run(source, resume: bool) -> None:
-        track_file(tiny_tracker, source, QUERIES, path, EVERY[name], resume=resume)
+        track_file(network_for(tiny_tracker, name), source, QUERIES, path, EVERY[name], resume=resume)
 
     for frames, resumed in ((9, False), (13, True)):
         opens.clear()
@@ -201,18 +211,20 @@ def test_backward_means_nothing_where_the_end_is_not_known(tiny_tracker):
 
 
 # Together these have every stage; forward stages alone are made in the same way.
-TOGETHER = ["plain", "states", "smooth", "all", "states backward"]
+TOGETHER = ["plain", "twice", "states", "smooth", "all", "states backward"]
 
 
 @pytest.mark.parametrize("name", [*TOGETHER, "all backward"])
 def test_dense_in_one_chunk(tiny_tracker, answer, name):
-    assert_same(track_dense(tiny_tracker, VIDEO, QUERIES, EVERY[name]), answer(name))
+    assert_same(track_dense(network_for(tiny_tracker, name), VIDEO, QUERIES, EVERY[name]), answer(name))
 
 
 @pytest.mark.parametrize("name", TOGETHER)
 def test_dense_in_chunks(tiny_tracker, tmp_path, name):
     """As each chunk alone; in files as in memory."""
-    folder = track_dense(tiny_tracker, VIDEO, QUERIES, EVERY[name], chunk=4, out=tmp_path / "dense")
+    folder = track_dense(
+        network_for(tiny_tracker, name), VIDEO, QUERIES, EVERY[name], chunk=4, out=tmp_path / "dense"
+    )
     found, tracker = open_dense(folder).read(), tracker_for(tiny_tracker, name)
     for part in (slice(0, 4), slice(4, 6)):
         alone = tracker.track(VIDEO, QUERIES.select(part), backward=EVERY[name].backward)

@@ -63,7 +63,7 @@ def test_a_small_thing_is_followed_where_the_whole_frame_loses_it(small_tracker,
 def test_points_without_a_region_are_exactly_those_of_the_whole_frame(tiny_tracker):
     video = moving_video(13, WH)
     queries = Queries([0, 0, 0, 4], [[10, 10], [12, 12], [50, 40], [30, 20]])
-    expected = track(tiny_tracker, video, queries, backward=False)
+    expected = track(tiny_tracker, video, queries, backward=False, steady=False)
     options = replace(SMALL, max_regions=1)
     found = track_regions(tiny_tracker, video, queries, options=options, backward=False)
     assert same(found.select([2, 3]), expected.select([2, 3]))
@@ -144,7 +144,7 @@ def test_a_point_outside_its_crop_is_where_the_whole_frame_says(tiny_tracker):
     own = Tracks.concat([*(region.push(frame) for frame in video.frames), region.finish()])
     inside = own.tracked()
     assert inside[1:].any() and not inside[1:].all()
-    outer = track(tiny_tracker, video, queries)
+    outer = track(tiny_tracker, video, queries, steady=False)
     found = track_regions(tiny_tracker, video, queries, options=RegionOptions(box=(8, 8, 36, 32)))
     assert found.xy[inside].equal(own.xy[inside]) and found.visibility[inside].equal(own.visibility[inside])
     outside = ~inside & (torch.arange(9) > 0)[:, None]

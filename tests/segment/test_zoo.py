@@ -138,13 +138,18 @@ def test_extra_is_too_old(folder, monkeypatch):
 def test_small_is_loaded_by_its_module(monkeypatch):
     calls = []
     small = ModuleType("small")
-    small.load_small = lambda *path, device: calls.append((*path, str(device)))
+    small.load_small = lambda *path, device, precision: calls.append((*path, str(device), precision))
     monkeypatch.setitem(sys.modules, "pointtrack.segment.small", small)
     monkeypatch.setitem(sys.modules, "transformers", None)
     load_segmenter(device="cpu")
     load_segmenter("small", checkpoint="other.safetensors", device="cpu")
-    load_segmenter("mine.safetensors", device="cpu")
-    assert calls == [("cpu",), ("other.safetensors", "cpu"), ("mine.safetensors", "cpu")]
+    load_segmenter("mine.safetensors", device="cpu", precision="bfloat16")
+    told = [
+        ("cpu", "float32"),
+        ("other.safetensors", "cpu", "float32"),
+        ("mine.safetensors", "cpu", "bfloat16"),
+    ]
+    assert calls == told
 
 
 @pytest.mark.parametrize("name", ["sam-vit-x", "a/b/c", "/nowhere/at/all", "../sam"])

@@ -64,7 +64,7 @@ def test_chunk_size_does_not_change_the_states(tiny_tracker, redetect):
 
 
 def test_the_raw_answer_is_that_of_track(tiny_tracker):
-    plain = track(tiny_tracker, VIDEO, QUERIES, backward=False)
+    plain = track(tiny_tracker, VIDEO, QUERIES, backward=False, steady=False)
     states = track_states(tiny_tracker, VIDEO, QUERIES, backward=False).states
     raw = replace(plain, xy=states.raw_xy, visibility=states.raw_visibility)
     assert same(raw, plain)

@@ -1,0 +1,139 @@
+"""Frames that are seen twice, the second time mirrored and larger: two answers, whose agreement tells how good they are.
+
+Source: averaging the answers to an image and to its mirror image is an old habit (test-time augmentation, as in Simonyan and
+Zisserman, 2014); the weights are those of a geometric median (Weiszfeld, 1937).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointtrack.checks import plain
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
+from pointtrack.tracking.window_stream import WindowStream
+from pointtrack.types import Queries, Tracks
+
+# Chosen on the development sets: docs/explain/training-log.md, section 41.
+LARGER = 1.4  # times the pixels that the first look sees
+CLOSE = 4.0 / 768  # of the frame's longer side: answers so near each other are the same
+DOUBT = 16.0 / 768  # of it: at that distance confidence is a half
+LEAST = 0.02  # score that an answer counts with at least
+ROUNDS = 15  # of the weighing
+
+
+def window_stream(network: PointTracker, queries: Queries, wh: tuple[int, int], fps: float) -> PointStream:
+    """The innermost stage: a `WindowStream`, or two of them where the network was loaded for two looks."""
+    first = WindowStream(network, queries, wh, fps)
+    if network.inference.looks == 1:
+        return first
+    return TwoLooks(first, WindowStream(closer(network), _mirrored(queries, wh), wh, fps))
+
+
+def closer(network: PointTracker) -> PointTracker:
+    """The same network for the second look: frames are larger, where it takes them at any size."""
+    twin = copy.copy(network)
+    fixed = getattr(network.config, "input_wh", None) is not None
+    area = None if fixed else round(LARGER * network.config.input_area)
+    twin.inference = replace(network.inference, looks=1, input_area=area)
+    return twin
+
+
+@stage
+class TwoLooks(WrappingStream):
+    """Points tracked twice: through the frames, and through the mirrored ones.
+
+    Args:
+        inner: tracks through the frames; features and appearance are read there.
+        second: tracks the mirrored points through the mirrored frames, in windows of the same frames.
+    """
+
+    def __init__(self, inner: PointStream, second: PointStream):
+        super().__init__(inner)
+        self.second = second
+
+    def push(self, frames: np.ndarray | Tensor) -> Tracks:
+        """As `PointStream.push`."""
+        frames = plain(frames)
+        rows = self.inner.push(frames)
+        mirrored = frames.flip(-2) if isinstance(frames, Tensor) else frames[..., ::-1, :]
+        return self._joined(rows, self.second.push(mirrored))
+
+    def preview(self) -> Tracks:
+        """As `PointStream.preview`."""
+        return self._joined(self.inner.preview(), self.second.preview())
+
+    def finish(self) -> Tracks:
+        """As `PointStream.finish`."""
+        return self._joined(self.inner.finish(), self.second.finish())
+
+    def add(self, queries: Queries) -> Tracks:
+        """As `PointStream.add`."""
+        late = self.inner.add(queries)
+        return self._joined(late, self.second.add(_mirrored(queries, self.image_wh)))
+
+    def remove(self, ids: Tensor | Sequence[int]) -> None:
+        """As `PointStream.remove`."""
+        self.inner.remove(ids)
+        self.second.remove(ids)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As `PointStream.state_dict`."""
+        return {"inner": saved(self.inner), "second": saved(self.second)}
+
+    @classmethod
+    def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> TwoLooks:
+        """The stream as it was when its state was asked for, on the same network."""
+        return cls(restored(network, state["inner"]), restored(closer(network), state["second"]))
+
+    def _joined(self, rows: Tracks, other: Tracks) -> Tracks:
+        mirrored = other.xy.clone()
+        mirrored[..., 0] = self.image_wh[0] - 1 - mirrored[..., 0]
+        side = float(max(self.image_wh))
+        xy, apart = agreed(
+            torch.stack([rows.xy, mirrored]),
+            torch.stack([(x.visibility * x.confidence).sqrt() for x in (rows, other)]),
+            CLOSE * side,
+        )
+        frame = torch.arange(len(rows))[:, None] + rows.first_frame
+        own = frame == rows.queries.frame
+        agrees = 1 / (1 + (apart / (DOUBT * side)) ** 2)
+        confidence = (rows.confidence + other.confidence) / 2 * torch.nan_to_num(agrees)
+        return replace(
+            rows,
+            xy=torch.where(own[..., None], rows.xy, xy),
+            visibility=torch.where(own, rows.visibility, (rows.visibility + other.visibility) / 2),
+            confidence=torch.where(own, rows.confidence, confidence),
+        )
+
+
+def agreed(xy: Tensor, score: Tensor, close: float) -> tuple[Tensor, Tensor]:
+    """Where a point is by several answers: their mean where they are close, and else rather where the surer ones are.
+
+    Args:
+        xy: (k, ..., 2) answers in pixels.
+        score: (k, ...) how sure each is, in [0, 1].
+        close: pixels.
+
+    Returns:
+        (..., 2) places, and (...) the mean distance of the answers from them, twice: of two, how far they are apart.
+    """
+    sure = score.clamp(min=LEAST)[..., None]
+    place = (xy * sure).sum(0) / sure.sum(0)
+    for _ in range(ROUNDS):
+        weight = sure / ((xy - place).norm(dim=-1, keepdim=True) + close)
+        place = (xy * weight).sum(0) / weight.sum(0)
+    return place, 2 * (xy - place).norm(dim=-1).mean(0)
+
+
+def _mirrored(queries: Queries, wh: tuple[int, int]) -> Queries:
+    xy = queries.xy.clone()
+    xy[:, 0] = wh[0] - 1 - xy[:, 0]
+    return replace(queries, xy=xy)
