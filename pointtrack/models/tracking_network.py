@@ -57,6 +57,11 @@ class TrackingNetwork(nn.Module):
         return False
 
     @property
+    def one_size(self) -> bool:
+        """Whether it takes frames of one size alone."""
+        return getattr(self.config, "input_wh", None) is not None
+
+    @property
     def led_by_pixels(self) -> bool:
         """Whether its points are led from frame to frame by the pixels too; those of published networks stay as they are."""
         return False

@@ -68,6 +68,11 @@ class OnnxTracker(PointTracker):
         self._sessions: dict[str, Any] = {}  # by file, opened when they are needed
         self.eval()
 
+    @property
+    def one_size(self) -> bool:
+        """That which its graphs were exported for."""
+        return True
+
     def __getstate__(self) -> dict[str, Any]:
         """Without what the runtime has opened: a copy, or another process, opens the graphs of the folder anew."""
         state = self.__dict__ | {"_sessions": {}, "_threads": self._options.intra_op_num_threads}

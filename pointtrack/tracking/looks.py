@@ -40,8 +40,7 @@ def window_stream(network: PointTracker, queries: Queries, wh: tuple[int, int], 
 def closer(network: PointTracker) -> PointTracker:
     """The same network for the second look: frames are larger, where it takes them at any size."""
     twin = copy.copy(network)
-    fixed = getattr(network.config, "input_wh", None) is not None
-    area = None if fixed else round(LARGER * network.config.input_area)
+    area = None if network.one_size else round(LARGER * network.config.input_area)
     twin.inference = replace(network.inference, looks=1, input_area=area)
     return twin
 

@@ -74,7 +74,7 @@ class Steadier:
     def __init__(self, wh: tuple[int, int]):
         self.wh = wh
         scale = min(1.0, LONGEST / max(wh))
-        self.small_wh = (max(1, round(wh[0] * scale)), max(1, round(wh[1] * scale)))
+        self.small_wh = (max(2, round(wh[0] * scale)), max(2, round(wh[1] * scale)))
         self.greys: dict[int, np.ndarray] = {}  # frame -> (h, w) uint8
 
     def see(self, frame: int, pixels: np.ndarray | Tensor) -> None:

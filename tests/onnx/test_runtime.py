@@ -40,6 +40,14 @@ def test_tracks_are_those_of_torch(ours, clip, requested, frames, helpers):
     assert_alike(tracks[1], tracks[0])
 
 
+def test_a_second_look_of_graphs_is_mirrored_and_as_large(ours, clip, requested):
+    _, graphs = ours
+    twice = OnnxTracker(graphs.folder, threads=1)
+    twice.inference = replace(graphs.inference, looks=2)
+    found, once = (track(one, clip(13), requested(13)) for one in (twice, graphs))
+    assert found.tracked().equal(once.tracked()) and not found.xy.nan_to_num().equal(once.xy.nan_to_num())
+
+
 @pytest.mark.parametrize("kind", ["joint", "learnt"])
 def test_joint_features_come_out_of_the_graph(exported, clip, requested, kind):
     one = exported(kind)

@@ -158,6 +158,14 @@ def test_large_frames_are_compared_at_a_smaller_size(monkeypatch):
     assert tremble(led.xy) < 0.6 * tremble(told.xy)
 
 
+@pytest.mark.parametrize("wh", [(2, 2), (3, 200), (4000, 3)])
+def test_any_shape_of_frame(wh):
+    xy = (torch.tensor(wh) - 1.0).expand(4, 1, 2) / 2
+    told = Tracks(xy, torch.ones(4, 1), torch.ones(4, 1), Queries([0], xy[0]), wh)
+    frames = np.random.default_rng(0).integers(0, 255, (4, wh[1], wh[0], 3), dtype=np.uint8)
+    assert steady_tracks(told, frames).xy.isfinite().all()
+
+
 def test_only_networks_that_ask_for_it_are_led(tiny_tracker):
     queries = Queries([0], [[20.0, 20.0]])
 
