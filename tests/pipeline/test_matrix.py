@@ -44,7 +44,6 @@ FORWARD = {
 }
 BACKWARD = {
     "backward": TrackOptions(),
-    "backward, not steady": TrackOptions(steady=False),
     "states backward": TrackOptions(STATES),
     "states backward, twice": TrackOptions(STATES),
     "all backward": TrackOptions(REDETECT, REGIONS, smooth=2),
