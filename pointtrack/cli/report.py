@@ -48,27 +48,37 @@ def print_estimate(
     options: TrackOptions,
     *,
     flat: bool,
+    tracked: int | None = None,
 ) -> None:
     """Say how long tracking will take and how much memory, measured on one window of this size.
 
     Nothing for videos of less than ten windows, of which that would be a good part, and for trackers whose one window
-    is the whole video.
+    is the whole video. With `tracked` only so many of the frames are tracked, and all of them are held.
     """
-    length = tracker.config.window.length
-    if length is None or (frames is not None and frames < WORTH_TIMING * length):
+    length, tracked = tracker.config.window.length, frames if tracked is None else tracked
+    if length is None or (tracked is not None and tracked < WORTH_TIMING * length):
         return
     estimate = estimate_run(tracker, queries, wh, options)
     states = options.states is not None
-    print(f"estimate  {describe(estimate, frames, flat=flat, states=states)}", flush=True)
+    print(f"estimate  {describe(estimate, frames, flat=flat, states=states, tracked=tracked)}", flush=True)
 
 
-def describe(estimate: RunEstimate, frames: int | None, *, flat: bool, states: bool = False) -> str:
-    """The estimate in words; with `states` the tracks hold them too."""
+def describe(
+    estimate: RunEstimate,
+    frames: int | None,
+    *,
+    flat: bool,
+    states: bool = False,
+    tracked: int | None = None,
+) -> str:
+    """The estimate in words; with `states` the tracks hold them too, and with `tracked` only so many frames are tracked."""
     rate = f"{estimate.seconds_per_frame:.2g} seconds of tracking per frame"
     if frames is None:
         words = [f"{rate}, for a video of unknown length"]
     else:
-        words = [f"{frames} frames, {duration(estimate.seconds(frames))} ({rate})"]
+        tracked = frames if tracked is None else tracked
+        counted = f"{frames} frames" if tracked == frames else f"{tracked} of {frames} frames"
+        words = [f"{counted}, {duration(estimate.seconds(tracked))} ({rate})"]
     if estimate.base_bytes:
         if flat or frames is None:
             words.append(f"memory {_size(estimate.base_bytes)}, whatever the length")

@@ -128,7 +128,8 @@ class TrackCommand(VideoOptions):
         queries = self.choose_queries(video, given)
         queries.check_inside(len(video), video.wh)
         tracker = self.loaded(video.wh)
-        print_estimate(tracker, queries, video.wh, len(video), options, flat=False)
+        kept, _ = thinned(len(video), self.every, queries)
+        print_estimate(tracker, queries, video.wh, len(video), options, flat=False, tracked=len(kept))
         tracks = track_and_report(tracker, video, queries, replace(options, smooth=0), every=self.every)
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks

@@ -251,6 +251,19 @@ def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, ca
     assert "estimate  " not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("flat", [True, False])
+def test_the_estimate_counts_the_frames_that_are_tracked(
+    flat, tiny_tracker_file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(cli_flat, "WORTH_TIMING", 1)
+    path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
+    arguments = ["--grid", "2", "--out", str(tmp_path / "out"), "--tracker", str(tiny_tracker_file)]
+    assert cli.main(["track", str(path), *arguments, "--every", "2", *["--flat"] * flat]) == 0
+    told = capsys.readouterr().out
+    # The last frame is tracked too. A flat run holds none of the others.
+    assert ("estimate  9 frames, " if flat else "estimate  9 of 16 frames, ") in told
+
+
 def test_an_estimate_is_measured_on_one_window(tiny_tracker, monkeypatch):
     pushed = []
     push = WindowStream.push
