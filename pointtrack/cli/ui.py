@@ -26,6 +26,8 @@ class UiCommand:
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
         engine: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
         device: cpu, cuda, mps, or auto.
+        precision: float32, or bfloat16 on processors made for it.
+        looks: 2 to see every frame mirrored and larger too when points are tracked: more exact, at 2.4 times the time.
         out: folder for projects, exports and uploads; what was done stays there.
         port: to listen on; 0 takes a free one.
         host: whose requests are answered: 127.0.0.1 this machine only, 0.0.0.0 the network (the token is needed anyway).
@@ -41,6 +43,8 @@ class UiCommand:
     segmenter: str = "small"
     engine: str | None = None
     device: str = "auto"
+    precision: str = "float32"
+    looks: int = 1
     out: str = "outputs/ui"
     port: int = 0
     host: str = "127.0.0.1"
@@ -69,7 +73,7 @@ class UiCommand:
                     else Path(self.review).resolve().parent
                 )
             )
-        models = Models(self.tracker, self.segmenter, self.engine, self.device)
+        models = Models(self.tracker, self.segmenter, self.engine, self.device, self.precision, self.looks)
         most = int(self.most_upload_gb * 1e9)
         if most < 1:
             raise ValueError(f"most_upload_gb: expected a positive number, got {self.most_upload_gb}")

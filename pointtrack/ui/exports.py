@@ -304,7 +304,8 @@ class _OneByOne:
 
 def commands_for(project: Project, options: ExportOptions) -> list[str]:
     """Command lines that would give the same files, as far as commands can: corrections of points they cannot take."""
-    video, names = shlex.quote(str(project.path)), []
+    video, names, models = shlex.quote(str(project.path)), [], project.models
+    narrow = "" if models.precision == "float32" else f" --precision {models.precision}"
     if options.tracks or (options.videos and project.points.points):
         fixes = project.points.points
         tracks = project.points.known(0, 1)
@@ -318,9 +319,8 @@ def commands_for(project: Project, options: ExportOptions) -> list[str]:
         places = [f"{frame},{xy[0]:g},{xy[1]:g}" for frame, xy in queries.values()]
         more = f" ... ({len(places) - MOST_COMMAND_POINTS} more)" if len(places) > MOST_COMMAND_POINTS else ""
         line = f"pointtrack track {video} --points {' '.join(places[:MOST_COMMAND_POINTS])}{more}"
-        line += (
-            "" if project.models.tracker == "small" else f" --tracker {shlex.quote(project.models.tracker)}"
-        )
+        line += "" if models.tracker == "small" else f" --tracker {shlex.quote(models.tracker)}"
+        line += narrow + (" --speed exact" if models.looks == 2 else "")
         exports = [name for name in options.tracks if name != "npz"]
         line += f" --export {','.join(exports)}" if exports else ""
         line += f" --smooth {options.smooth}" if options.smooth else ""
@@ -331,10 +331,11 @@ def commands_for(project: Project, options: ExportOptions) -> list[str]:
             )
     if options.masks or (options.videos and project.objects.objects):
         line = f"pointtrack segment {video} --session {shlex.quote(f'{project.path.stem}_objects.npz')}"
-        if project.models.engine:
-            line += f" --video-segmenter {shlex.quote(project.models.engine)}"
-        elif project.models.segmenter != "small":
-            line += f" --segmenter {shlex.quote(project.models.segmenter)}"
+        if models.engine:
+            line += f" --video-segmenter {shlex.quote(models.engine)}"
+        else:
+            line += "" if models.segmenter == "small" else f" --segmenter {shlex.quote(models.segmenter)}"
+            line += narrow
         line += f" --export {','.join(options.masks)}" if options.masks else ""
         line += f" --opacity {options.opacity:g}"
         names.append(line)

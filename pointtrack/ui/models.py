@@ -24,12 +24,16 @@ class Models:
         segmenter: for objects, as `load_segmenter` takes it.
         engine: follows objects by SAM 2 alone, as `load_video_engine` takes it; None: by points and the segmenter.
         device: cpu, cuda, mps, or auto.
+        precision: of both of our own, float32 or bfloat16.
+        looks: of the tracker, 1, or 2 to see every frame mirrored and larger too.
     """
 
     tracker: str = "small"
     segmenter: str = "small"
     engine: str | None = None
     device: str = "auto"
+    precision: str = "float32"
+    looks: int = 1
     _tracker: PointTracker | None = field(default=None, repr=False)
     _make_engine: Callable[[], Engine] | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -38,7 +42,9 @@ class Models:
         """The tracker. Errors as of `load_tracker`."""
         with self._lock:
             if self._tracker is None:
-                self._tracker = load_tracker(self.tracker, device=self.device)
+                self._tracker = load_tracker(
+                    self.tracker, device=self.device, precision=self.precision, looks=self.looks
+                )
             return self._tracker
 
     def new_engine(self) -> Engine:
@@ -50,6 +56,6 @@ class Models:
                     model = load_video_model(self.engine, device=self.device)
                     self._make_engine = lambda: VideoEngine(model)
                 else:
-                    segmenter = load_segmenter(self.segmenter, device=self.device)
+                    segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
                     self._make_engine = lambda: PointEngine(tracker, segmenter)
             return self._make_engine()

@@ -28,6 +28,7 @@ def test_exports_are_those_of_the_library(client):
     told: list[dict[str, Any]] = []
     project.notify = told.append
     wanted = {"tracks": ["npz", "csv"], "masks": ["coco", "ytvis", "davis", "cutout"], "videos": ["mp4"]}
+    project.models.looks, project.models.precision = 2, "bfloat16"  # as it was started
     client.post("export", **wanted, sessions=True, stop=8)
     client.wait(lambda: any(event["type"] == "export" for event in told))
     done = next(event for event in told if event["type"] == "export")
@@ -52,6 +53,8 @@ def test_exports_are_those_of_the_library(client):
     zipped = client.http.get(f"{client.base}/exports/{done['id']}/squares_davis")
     assert len(zipfile.ZipFile(BytesIO(zipped.content)).namelist()) >= 8
     assert any("pointtrack track" in line and "--export csv" in line for line in done["commands"])
+    assert ["--speed exact" in line for line in done["commands"]] == [True, False]
+    assert all("--precision bfloat16" in line for line in done["commands"])
     for path in (f"exports/{done['id']}/..%2F..%2Fjournal.jsonl", "exports/../journal.jsonl", "exports/a/b"):
         assert client.http.get(f"{client.base}/{path}").status_code == 404
     assert "expected some of" in client.post("export", 400, tracks=["docx"])["error"]
