@@ -29,7 +29,7 @@ class TrackOptions:
         support_local: the same around every query, on its frame, 50 pixels wide: they tell how the surroundings of the
             point move. Costs support_local^2 points per query.
         steady: lead points from frame to frame by the pixels too (`tracking/steady.py`), where the network is one of ours; the
-            answers of published ones stay as they are, and so do points that are followed in crops.
+            answers of published ones stay as they are, and with regions nothing is led.
         backward: also track every point from its own frame back to the first one.
 
     Raises:
