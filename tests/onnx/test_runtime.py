@@ -48,7 +48,7 @@ def test_a_second_look_of_graphs_is_mirrored_and_as_large(ours, clip, requested)
     assert found.tracked().equal(once.tracked()) and not found.xy.nan_to_num().equal(once.xy.nan_to_num())
 
 
-@pytest.mark.parametrize("kind", ["joint", "learnt"])
+@pytest.mark.parametrize("kind", [pytest.param("joint", marks=pytest.mark.long), "learnt"])
 def test_joint_features_come_out_of_the_graph(exported, clip, requested, kind):
     one = exported(kind)
     graphs = OnnxTracker(one.folder, threads=1)
