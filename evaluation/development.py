@@ -55,10 +55,10 @@ def development_command(
     results: list[VideoResult] = []
     if resume and out is not None and out.is_file():
         content = json.loads(out.read_text(encoding="utf-8"))
-        if (content["method"], content["tracker"]) != (method, about["tracker"]):
+        if any(content.get(key) != about.get(key) for key in ("method", "tracker", "looks")):
             raise ValueError(
-                f"{out}: expected figures of {method} {about['tracker']}, got those of {content['method']} "
-                f"{content['tracker']}; choose another file, or leave out --resume"
+                f"{out}: expected figures of {method} {about['tracker']} with {looks} looks, got those of {content['method']} "
+                f"{content['tracker']} with {content.get('looks', 1)}; choose another file, or leave out --resume"
             )
         results = content["results"]
     earlier = json.loads(before.read_text(encoding="utf-8"))["results"] if before is not None else None

@@ -61,6 +61,10 @@ def _own_tracker(
     length: int | None,
     looks: int,
 ) -> AskedTracker:
+    if looks > 1 and not protocol.by_public_call:
+        raise ValueError(
+            f"looks: expected 1 with protocol {protocol.preset}, which asks the network itself, got {looks}"
+        )
     rounds = protocol.iterations if iterations is None else iterations
     tracker = load_tracker(*([] if name is None else [name]), iterations=rounds, step=step, looks=looks)
     if length is not None:

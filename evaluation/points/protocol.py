@@ -74,6 +74,11 @@ class Protocol:
             )
 
     @property
+    def by_public_call(self) -> bool:
+        """Whether a tracker is asked as users ask it, all stages around it; otherwise its network itself is."""
+        return not (self.of_papers or self.of_whole_clip or self.one_by_one)
+
+    @property
     def of_papers(self) -> bool:
         """Whether points are asked for as in the papers."""
         return self.preset == "cotracker"

@@ -106,9 +106,8 @@ class AskedTracker:
             )
             tracks = Tracks(xy, visibility, confidence, queries, video.wh, fps=video.fps)
             return self._scored(tracks)
-        by_public_call = not (self.protocol.of_papers or self.protocol.one_by_one)
-        tracks = self._by_public_call(video, queries) if by_public_call else self._by_windows(video, queries)
-        return self._scored(tracks)
+        by_call = self.protocol.by_public_call
+        return self._scored((self._by_public_call if by_call else self._by_windows)(video, queries))
 
     def _scored(self, tracks: Tracks) -> Tracks:
         """The same, visible by the protocol's score."""

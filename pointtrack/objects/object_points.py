@@ -15,7 +15,8 @@ from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import KEY_STRIDE
-from pointtrack.tracking.window_stream import WindowStream
+from pointtrack.tracking.looks import window_stream
+from pointtrack.tracking.stream import PointStream, restored, saved
 from pointtrack.types import VISIBLE, Queries, Tracks
 
 # The owner of points that are tracked only to tell the tracker how the scene moves.
@@ -90,8 +91,8 @@ class ObjectPoints:
         self._owner = torch.zeros(0, dtype=torch.int64) if owner is None else owner.long()
         self._ids = torch.arange(len(self._owner))
         self._next_id = self._first_seeded = len(self._owner)
-        self._stream: WindowStream | None = None
-        self._seeing: WindowStream | None = None  # the newest stream, also after its last frame
+        self._stream: PointStream | None = None
+        self._seeing: PointStream | None = None  # the newest stream, also after its last frame
         self._origin = 0  # place of the stream's first frame
         self._known = 0  # place up to which the stream has returned its points
         self._rows: dict[int, list[Tracks]] = {}  # place -> what streams returned for it
@@ -167,7 +168,7 @@ class ObjectPoints:
         if self._stream is None or not len(self._stream.queries):
             # A stream in which nobody is left was not pushed on; nor is one that has finished kept.
             nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
-            self._stream = self._seeing = WindowStream(self.tracker, nobody, self.frames.wh, self.frames.fps)
+            self._stream = self._seeing = window_stream(self.tracker, nobody, self.frames.wh, self.frames.fps)
             self._origin = self._known = place
         since = torch.full((len(ids),), place - self._origin)
         self._take(self._stream.add(Queries(since, torch.cat([xy, helpers]), ids)))
@@ -213,7 +214,7 @@ class ObjectPoints:
             "ids": self._ids,
             "next_id": self._next_id,
             # The stream whose features are read, and whether it still tracks points.
-            "stream": self._seeing and self._seeing.state_dict(),
+            "stream": self._seeing and saved(self._seeing),
             "tracks": self._stream is not None,
             "origin": self._origin,
             "known": self._known,
@@ -228,7 +229,7 @@ class ObjectPoints:
         self._next_id, self._origin, self._known = state["next_id"], state["origin"], state["known"]
         if state["stream"] is not None:
             device = next(self.tracker.parameters()).device
-            self._seeing = WindowStream.from_state_dict(self.tracker, moved(state["stream"], device))
+            self._seeing = restored(self.tracker, moved(state["stream"], device))
             self._stream = self._seeing if state["tracks"] else None
         self._rows = {
             place: [Tracks.from_dict(moved(rows, "cpu")) for rows in parts]

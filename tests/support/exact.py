@@ -16,7 +16,7 @@ from pointtrack.types import Queries, Tracks
 from tests.support.scenes import Scene
 
 STEP = 4  # frames that become final together
-# Whatever takes a tracker takes this one, once `ExactStream` stands in the place of `WindowStream`.
+# Whatever takes a tracker takes this one, once `ExactStream` stands in the place of `window_stream`.
 TRACKER = SimpleNamespace(
     config=SimpleNamespace(
         name="exact", window=SimpleNamespace(step=STEP), correlation=SimpleNamespace(levels=1)
@@ -30,7 +30,7 @@ TRACKER = SimpleNamespace(
 def use_exact_tracks(monkeypatch, scene: Scene) -> None:
     """From now on sessions and walks on this scene know exactly where points go, and see colours."""
     monkeypatch.setattr(ExactStream, "scene", scene, raising=False)
-    monkeypatch.setattr(feed, "WindowStream", ExactStream)
+    monkeypatch.setattr(feed, "window_stream", ExactStream)
     monkeypatch.setattr(objects, "tracker_features", lambda tracker: colours)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from evaluation.points.methods import build_methods
+from evaluation.points.protocol import Protocol
 from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.tracking import classical as baselines
@@ -83,3 +84,9 @@ def test_own_tracker_goes_backward_only_where_that_counts(mode, panning, monkeyp
 def test_unknown_methods_are_named(names):
     with pytest.raises(ValueError, match="pointtrack, dis, lk, static"):
         build_methods(names)
+
+
+@pytest.mark.parametrize("protocol", [Protocol(preset="cotracker"), Protocol(one_by_one=True)])
+def test_two_looks_are_not_taken_where_they_would_not_be_made(protocol):
+    with pytest.raises(ValueError, match="looks: expected 1 with protocol"):
+        build_methods(["pointtrack"], protocol=protocol, looks=2)
