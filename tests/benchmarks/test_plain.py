@@ -54,6 +54,7 @@ def requested() -> torch.Tensor:
     return torch.cat([frame[..., None].float(), xy], dim=-1)
 
 
+@pytest.mark.long
 def test_late_points_among_64_are_the_published_mistake():
     plain, engine = plain_and_engine("cotracker2")
     queries = requested().repeat(1, 13, 1)[:, :64]
@@ -62,7 +63,13 @@ def test_late_points_among_64_are_the_published_mistake():
 
 
 # CoTracker2.1 is CoTracker2 with longer windows.
-@pytest.mark.parametrize("name", ["cotracker2", "cotracker3-offline", "cotracker3-online"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cotracker3-offline",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("cotracker2", "cotracker3-online")),
+    ],
+)
 def test_plain_agrees_with_the_engine(name):
     plain, engine = plain_and_engine(name)
     answer = track_video(plain, clip(), requested(), ROUNDS)

@@ -63,7 +63,7 @@ def test_limits_end_a_video_and_not_the_worker(setup, folder):
         worker.close()
 
 
-@pytest.mark.parametrize("kills", [1, 2])
+@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_killed_process_is_replaced_once(setup, folder, monkeypatch, kills):
     worker, real, killed = Worker(setup), Worker._watched, []
 

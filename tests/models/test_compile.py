@@ -75,7 +75,7 @@ def replaying(graph, _):
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_generated_code_gives_the_same(tiny_tracker, fresh_compiler):
     plain = tiny_tracker.updater.forward
     try:

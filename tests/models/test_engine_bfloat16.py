@@ -16,7 +16,7 @@ WH = (96, 80)
 BOUNDS = {"locotrack": (0.2, 0.6), "alltracker": (0.05, 0.1)}
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["locotrack", pytest.param("alltracker", marks=pytest.mark.long)])
 def test_bfloat16_stays_near_float32(name):
     network, video = ENGINES[name](), make_video(6, WH[1], WH[0], 3)
     xy = torch.rand(24, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor(WH)

@@ -24,8 +24,7 @@ ALLOWED = """
     "kind",
     [
         "ours",
-        pytest.param("cotracker3-online", marks=pytest.mark.slow),
-        *(pytest.param(f"cotracker{v}", marks=pytest.mark.long) for v in ("2.1", "3-offline")),
+        *(pytest.param(f"cotracker{v}", marks=pytest.mark.long) for v in ("2.1", "3-online", "3-offline")),
     ],
 )
 def test_operators(exported, kind):

@@ -99,7 +99,13 @@ def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, reque
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["cotracker2.1", "cotracker3-online", "cotracker3-offline"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cotracker3-offline",
+        *(pytest.param(kind, marks=pytest.mark.long) for kind in ("cotracker2.1", "cotracker3-online")),
+    ],
+)
 def test_published_kinds(exported, clip, requested, kind):
     one = exported(kind)
     graphs = OnnxTracker(one.folder, threads=1)

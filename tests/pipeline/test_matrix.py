@@ -52,6 +52,11 @@ EVERY = {**FORWARD, **BACKWARD}
 ANSWERS: dict[str, Tracks] = {}
 
 
+def mostly(kinds, *quick):
+    """All kinds; those that are not quick are long tests, as others hold what they do."""
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.long) for name in kinds]
+
+
 @pytest.fixture(autouse=True)
 def led_far(monkeypatch):
     """Random weights put points anywhere: let pixels lead them all the same, so that it matters in every mode."""
@@ -130,7 +135,7 @@ def test_stream(tiny_tracker, answer, name, chunk):
     assert_same(Tracks.concat([*parts, stream.finish()]), answer(name))
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", mostly(EVERY, "plain", "all", "all backward"))
 def test_file(tiny_tracker, answer, tmp_path, name):
     path = tracker_for(tiny_tracker, name).track_to_file(
         VIDEO, QUERIES, tmp_path / "a.tracks", backward=EVERY[name].backward
@@ -143,12 +148,11 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("opened", [0, 1])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    ("name", "opened"), [*((name, 0) for name in EVERY), *((name, 1) for name in BACKWARD)]
+)
 def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypatch, name, opened):
     """Killed on the way ahead, and on the way back; and again while it goes on."""
-    if opened and not EVERY[name].backward:
-        pytest.skip("there is no way back")
     monkeypatch.setattr(resume, "STATE_SECONDS", 0)
     path, opens = tmp_path / "a.tracks", []
 
@@ -184,7 +188,7 @@ def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypat
     assert path.read_bytes() == before, "it was finished"
 
 
-@pytest.mark.parametrize("name", FORWARD)
+@pytest.mark.parametrize("name", mostly(FORWARD, "plain", "twice", "redetect", "regions", "all"))
 def test_live(tiny_tracker, answer, name):
     final = []
     reader = FrameReader(VIDEO, drop=False, pace=False)

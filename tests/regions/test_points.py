@@ -31,7 +31,9 @@ def new_points(frame: int) -> Queries:
     return Queries([frame] * 2, [[20.0, 20.0], [22.5, 17.0]], [100, 101])
 
 
-@pytest.mark.parametrize("frame", [7, 10, 13, 16])
+@pytest.mark.parametrize(
+    "frame", [7, 16, *(pytest.param(frame, marks=pytest.mark.long) for frame in (10, 13))]
+)
 def test_points_that_join_have_a_region_as_from_the_start_and_the_others_do_not_notice(tiny_tracker, frame):
     """On frames that are not final, on the newest one, and on one that did not come yet."""
     queries = new_points(frame)
@@ -136,7 +138,9 @@ def test_points_that_cannot_be_added(tiny_tracker):
         stream.state_dict()
 
 
-@pytest.mark.parametrize("count", [2, 9, 14, 17])
+@pytest.mark.parametrize(
+    "count", [2, 14, *(pytest.param(count, marks=pytest.mark.long) for count in (9, 17))]
+)
 def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
     """With points that came and went; and others may join afterwards, on a frame from before."""
     queries = Queries([0, 0, 3, 20], [[10, 10], [12, 12], [50, 40], [30, 20]])

@@ -28,7 +28,7 @@ FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fi
 KEPT_FRAMES = 60  # whose features are kept for the next case of a file
 
 # What other cases hold too: windows that follow each other are in those of the predictors; CoTracker2.1 is CoTracker2 with
-# windows of 16 frames; grids, masks and chunks are the predictors' own work, whichever the network (that chunks give what the
+# windows of 16 frames; grids, masks, chunks and the way back are the predictors' own work, whichever the network (that chunks give what the
 # whole video gives, also from queries with support, is in `test_cotracker.py`, of every network).
 HELD_BY_OTHERS = {
     ("cotracker2_model", "main"),
@@ -36,6 +36,12 @@ HELD_BY_OTHERS = {
     ("cotracker2_predictor", "segm_mask"),
     ("cotracker2_predictor", "online_grid"),
     ("cotracker2_predictor", "online_queries_support"),
+    ("cotracker2_predictor", "queries"),
+    ("cotracker2_predictor", "queries_backward"),
+    ("cotracker2v1_model", "main"),
+    ("cotracker3_offline_model", "t60_exact"),
+    ("cotracker3_offline_predictor", "grid"),
+    ("cotracker3_offline_predictor", "queries_backward"),
     ("cotracker3_online_model", "main"),
     ("cotracker3_online_predictor", "online_queries_support"),
     ("cotracker2v1_predictor", "queries"),
@@ -49,16 +55,11 @@ def meta_of(path: Path) -> dict[str, Any]:
 
 
 def cases(kind: str) -> list[Any]:
-    """(file, case) of every case of that kind in the folder.
-
-    Where there is the same case tracked backward too, whose frames behind the queries are the same, it alone is quick.
-    """
+    """(file, case) of every case of that kind in the folder; those that others hold too are long tests."""
     found = []
     for path in sorted(FOLDER.glob(f"cotracker*_{kind}.npz")):
-        names = meta_of(path)["cases"]
-        for case in names:
-            held = f"{case}_backward" in names or (path.stem, case) in HELD_BY_OTHERS
-            marks = [pytest.mark.long] if held else []
+        for case in meta_of(path)["cases"]:
+            marks = [pytest.mark.long] if (path.stem, case) in HELD_BY_OTHERS else []
             found.append(
                 pytest.param(path, case, id=f"{path.stem.removesuffix('_' + kind)}-{case}", marks=marks)
             )

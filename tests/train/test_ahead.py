@@ -1,5 +1,8 @@
 """Batches that workers make before they are asked for."""
 
+import gc
+import weakref
+
 import pytest
 from torch.utils.data import Dataset
 
@@ -35,3 +38,17 @@ def test_mixed_with_what_the_loop_makes_the_batches_are_the_same():
     ahead = MixedClips(ones, twos, 0.5, 3, readers=2)
     assert [ahead[i] for i in range(12)] == [plain[i] for i in range(12)]
     assert ones.made == [i for i in range(12) if not ahead.is_second(i)] and not twos.made
+
+
+def test_its_workers_end_with_the_last_reference():
+    """What is left to the garbage collector waits for them, five seconds for each."""
+    mixed = MixedClips(Numbers(), Numbers(), 1.0, 3, readers=1)
+    assert mixed[0] == 0
+    ahead = mixed.second
+    coming = weakref.ref(ahead._coming)
+    gc.disable()
+    try:
+        del mixed, ahead
+        assert coming() is None
+    finally:
+        gc.enable()

@@ -20,6 +20,8 @@ from tests.support.tiny_run import STEPS, tiny_run
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(Path(__file__).parents[1] / "support" / "tiny_run.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+# A run that stops and goes on within one process: test_loop.py.
+pytestmark = pytest.mark.long
 PATIENCE = 300  # seconds, for a machine that is busy
 
 
@@ -67,11 +69,8 @@ def kill_at_random(process: subprocess.Popen, out: Path) -> int:
     return last
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are killed as on Linux and macOS")
-@pytest.mark.parametrize(
-    "processes", [pytest.param(1, marks=pytest.mark.long), 2]
-)  # one that stops: test_loop.py
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_run_goes_on_exactly_and_two_processes_learn_as_one(processes, tiny_tracker_file, tmp_path):
     """One process with two batches per step sees the clips that two processes see with one batch each.
 
@@ -104,7 +103,6 @@ def test_a_killed_run_goes_on_exactly_and_two_processes_learn_as_one(processes, 
     assert (parts / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-@pytest.mark.slow
 def test_two_processes_stop_at_one_step_when_their_time_is_over(tiny_tracker_file, tmp_path):
     """A process that went on alone would wait for the other for ever."""
     said = tmp_path / "said.txt"

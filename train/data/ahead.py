@@ -18,9 +18,12 @@ class Ahead(Dataset):
     A GPU makes its own synthetic clips in the loop, where there are no workers; clips that are read from a disk would hold
     it up.
 
+    The workers end when the last reference is gone. So nothing they are given may refer to this: what only the garbage collector
+    finds cannot tell its workers any more, and waits five seconds for each.
+
     Args:
         clips: what gives numbered batches.
-        due: whether the batch of a number will be asked for.
+        due: whether the batch of a number will be asked for; not a method of what holds this.
         workers: processes that make batches, at least one.
     """
 
@@ -33,23 +36,24 @@ class Ahead(Dataset):
         if self._coming is None or index != self._next:
             self._coming = self._from(index)
         batch = next(self._coming)
-        self._next = next(self._numbers(index + 1))
+        self._next = next(_numbers(self.due, index + 1))
         return batch
-
-    def _numbers(self, first: int) -> Iterator[int]:
-        return (number for number in count(first) if self.due(number))
 
     def _from(self, first: int) -> Iterator[ClipBatch]:
         return iter(
             DataLoader(
                 self.clips,
                 batch_size=None,
-                sampler=self._numbers(first),  # type: ignore[arg-type]
+                sampler=_numbers(self.due, first),  # type: ignore[arg-type]
                 num_workers=self.workers,
                 prefetch_factor=2,
                 worker_init_fn=one_thread,
             )
         )
+
+
+def _numbers(due: Callable[[int], bool], first: int) -> Iterator[int]:
+    return (number for number in count(first) if due(number))
 
 
 def one_thread(_: int) -> None:

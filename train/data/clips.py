@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -170,16 +171,17 @@ class MixedClips(Dataset):
     def __init__(self, first: Dataset, second: Dataset, share: float, seed: int, readers: int = 0):
         if not 0 <= share <= 1:
             raise ValueError(f"share of clips: expected 0 to 1, got {share}")
+        self.is_second = partial(_is_second, share, seed)
         self.first, self.second = first, Ahead(second, self.is_second, readers) if readers else second
-        self.share, self.seed = share, seed
 
     def __getitem__(self, index: int) -> ClipBatch:
         batch: ClipBatch = (self.second if self.is_second(index) else self.first)[index]
         return batch
 
-    def is_second(self, index: int) -> bool:
-        """Whether the batch of a number comes from the second source."""
-        return bool(np.random.default_rng([self.seed, index, 1]).random() < self.share)
+
+def _is_second(share: float, seed: int, index: int) -> bool:
+    """Whether the batch of a number comes from the second source."""
+    return bool(np.random.default_rng([seed, index, 1]).random() < share)
 
 
 def known_points(tracks: TrueTracks, order: np.ndarray) -> TrueTracks:

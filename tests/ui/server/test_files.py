@@ -127,6 +127,7 @@ def test_names_of_uploads(name, expected):
     assert safe_name(name) == expected
 
 
+@pytest.mark.long
 def test_20_000_frames_are_there_in_any_order(client, long_video):
     (client.desk.uploads / "long.mp4").write_bytes(long_video.read_bytes())
     long = Client(client.desk, client.desk.uploads / "long.mp4")
