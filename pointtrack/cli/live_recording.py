@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pointtrack.cli.segment_flat import Presence
+from pointtrack.cli.segment_flat import ObjectTally
 from pointtrack.cli.states import StateTally
 from pointtrack.io.live_reader import FrameReader
 from pointtrack.io.mask_writers import Append, mask_writer
@@ -121,7 +121,7 @@ class LiveLike:
         self.wh, self.fps, self.pixel_aspect = wh, reader.fps, reader.pixel_aspect
 
 
-class MaskTally(Presence):
+class MaskTally(ObjectTally):
     """On how many of the final frames each object was there."""
 
     def __init__(self, ids: Sequence[int]):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.segment_flat import object_stream, segment_flat
+from pointtrack.cli.segment_flat import NAMED, object_stream, print_doubts, segment_flat
 from pointtrack.io.mask_writers import parse_growing
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
 from pointtrack.io.outputs import record_origin
@@ -23,6 +23,7 @@ from pointtrack.objects.prompt_texts import Told, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.segment.video_zoo import cached_video_names
 from pointtrack.segment.zoo import SHIPPED, load_segmenter
+from pointtrack.sessions.doubts import doubts_of_masks, worst
 from pointtrack.sessions.follow import say_all
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
@@ -116,6 +117,7 @@ class SegmentCommand(VideoOptions):
                 masks = segment_tracks(
                     video, tracks, engine.segmenter, tracker=engine.tracker, progress=progress
                 )
+                print_doubts(worst(doubts_of_masks(masks), NAMED))
             else:
                 masks = self._follow(video, engine, told, progress)
         seconds = time.perf_counter() - began
@@ -174,10 +176,7 @@ class SegmentCommand(VideoOptions):
         masks = session.propagate(progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")
-        for doubt in session.suggest_corrections(3):
-            print(
-                f"worth a look: object {doubt.object_id} on frame {doubt.frame} (quality {doubt.quality:.2f})"
-            )
+        print_doubts(session.suggest_corrections(NAMED))
         return masks
 
     def _write(self, video: Video, masks: Masks, exports: list[str], target: Path) -> None:

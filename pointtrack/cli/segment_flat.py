@@ -16,24 +16,37 @@ from pointtrack.objects.stream import ObjectStream
 from pointtrack.pipeline.run import run
 from pointtrack.pipeline.sinks import CallSink, MaskSink, Sink, VideoSink
 from pointtrack.segment.base import Segmenter
+from pointtrack.sessions.doubts import Doubt, doubts_of_masks, worst
 from pointtrack.types.masks import Masks
 from pointtrack.viz.styles import MaskStyle
 
+NAMED = 3  # frames at most that are named as worth a look
+KEPT = 64  # of them in a pass: those to come decide which ones stay, and a bad video must not fill the memory
 
-class Presence:
-    """Counts, over pieces of masks that follow each other, on how many frames each object is there.
+
+class ObjectTally:
+    """What is said of masks in the end, over pieces of them that follow each other.
 
     Attributes:
-        frames: object id -> frames.
+        frames: object id -> number of frames on which it is there.
+        doubts: the frames that are worth a look, the worst first.
     """
 
     def __init__(self, ids: Sequence[int]):
         self.frames = dict.fromkeys(ids, 0)
+        self.doubts: list[Doubt] = []
 
     def add(self, masks: Masks) -> None:
         """Count a piece."""
+        self.doubts = worst([*self.doubts, *doubts_of_masks(masks)], KEPT)
         for number, count in zip(masks.object_ids.tolist(), masks.present().sum(0).tolist(), strict=True):
             self.frames[number] = self.frames.get(number, 0) + count
+
+
+def print_doubts(doubts: Sequence[Doubt]) -> None:
+    """Say which frames are worth a look."""
+    for doubt in doubts:
+        print(f"worth a look: object {doubt.object_id} on frame {doubt.frame} (quality {doubt.quality:.2f})")
 
 
 def object_stream(
@@ -72,10 +85,10 @@ def segment_flat(
         ValueError: something was said of a frame that the video does not have. Then no file is left.
     """
     ids, began = stream.objects, time.perf_counter()
-    presence = Presence(ids)
+    tally = ObjectTally(ids)
     with VideoSink(target, source, style) as video, ExitStack() as files, Bar(source.frame_count) as bar:
         writers = [files.enter_context(mask_writer(name, stem, source, ids)) for name, stem in exports]
-        sinks: list[Sink] = [CallSink(presence.add), video, *(MaskSink(append) for append in writers)]
+        sinks: list[Sink] = [CallSink(tally.add), video, *(MaskSink(append) for append in writers)]
         frames = run(source, stream, sinks, progress=bar.update)
         if stream.waiting:
             raise ValueError(
@@ -88,5 +101,6 @@ def segment_flat(
     )
     print(
         f"segmented {len(ids)} objects in {frames} frames of {w} x {h} in {seconds:.1f} s; each is there in "
-        f"{[round(100 * count / frames) for count in presence.frames.values()]} %"
+        f"{[round(100 * count / frames) for count in tally.frames.values()]} %"
     )
+    print_doubts(tally.doubts[:NAMED])

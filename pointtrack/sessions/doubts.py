@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from pointtrack.types.masks import Masks
 
 APART = 8  # frames between two that are named as worth a correction
 DOUBTFUL = 0.6  # quality below which a frame is named
@@ -20,20 +23,30 @@ class Doubt:
     quality: float
 
 
-def doubts_of(quality: Tensor, ids: Sequence[int], count: int) -> list[Doubt]:
-    """The frames on which a correction would help most: of quality below DOUBTFUL, the lowest first, not side by side.
+def doubts_in(quality: Tensor, ids: Sequence[int], first_frame: int = 0) -> list[Doubt]:
+    """All frames of quality below DOUBTFUL.
 
     Args:
         quality: (t, o) in [0, 1], NaN where nothing is known.
         ids: of the o objects.
-        count: the most that are named.
+        first_frame: number of the first row.
     """
-    doubts: list[Doubt] = []
-    for place in quality.flatten().argsort().tolist():
-        frame, column = divmod(place, len(ids))
-        value = float(quality[frame, column])
-        if len(doubts) == count or not value < DOUBTFUL:
+    places = (quality < DOUBTFUL).nonzero().tolist()
+    return [Doubt(first_frame + row, ids[column], float(quality[row, column])) for row, column in places]
+
+
+def doubts_of_masks(masks: Masks) -> list[Doubt]:
+    """The same of masks alone, whose scores say how sure they are; of an object that is not there they say nothing."""
+    quality = masks.scores.where(masks.present(), torch.nan)
+    return doubts_in(quality, masks.object_ids.tolist(), masks.first_frame)
+
+
+def worst(doubts: Iterable[Doubt], count: int) -> list[Doubt]:
+    """The frames on which a correction would help most, `count` at most: the lowest quality first, not side by side."""
+    named: list[Doubt] = []
+    for doubt in sorted(doubts, key=lambda one: one.quality):
+        if len(named) == count:
             break
-        if all(abs(frame - one.frame) >= APART for one in doubts if one.object_id == ids[column]):
-            doubts.append(Doubt(frame, ids[column], value))
-    return doubts
+        if all(abs(doubt.frame - one.frame) >= APART for one in named if one.object_id == doubt.object_id):
+            named.append(doubt)
+    return named

@@ -19,7 +19,7 @@ from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.segment.base import Prompt, Segmenter, check_inside, checked_mask
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
-from pointtrack.sessions.doubts import Doubt, doubts_of
+from pointtrack.sessions.doubts import Doubt, doubts_in, worst
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
 from pointtrack.sessions.schedule import Direction, Schedule
@@ -319,7 +319,7 @@ class ObjectSession:
 
     def suggest_corrections(self, count: int = 5) -> list[Doubt]:
         """The frames on which a correction would help most, the worst first, not side by side."""
-        return doubts_of(self.quality(), [one.id for one in self._state], count)
+        return worst(doubts_in(self.quality(), [one.id for one in self._state]), count)
 
     def save(self, path: str | Path) -> Path:
         """Write all that was said, the history and what is computed to one .npz file (without the video)."""

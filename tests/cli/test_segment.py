@@ -156,6 +156,23 @@ def test_in_one_pass(files, capsys):
     assert len(list((files["dir"] / "out" / "frames_davis").iterdir())) == 6
 
 
+def test_frames_worth_a_look_are_named_whichever_way_masks_come(files, capsys, monkeypatch):
+    """Whatever is kept of a pass, the worst frames are those that a session names."""
+    monkeypatch.setattr("pointtrack.sessions.doubts.DOUBTFUL", 1.1)
+    monkeypatch.setattr("pointtrack.sessions.doubts.APART", 2)
+
+    def named(arguments: str) -> list[str]:
+        capsys.readouterr()
+        assert run(arguments, files) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("worth a look: ")]
+
+    session = named("--click 1:0,28,28 2:0,58,42")
+    assert len(session) == 3 and named("--click 1:0,28,28 2:0,58,42 --flat") == session
+    assert len(named("--tracks {dir}/tracks.npz")) == 3
+    monkeypatch.setattr("pointtrack.sessions.doubts.DOUBTFUL", 0.0)
+    assert named("--click 1:0,28,28 --flat") == named("--tracks {dir}/tracks.npz") == []
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
