@@ -28,6 +28,7 @@ def fresh_compiler():
     torch.compiler.reset()
 
 
+@pytest.mark.long
 def test_answers_are_equal(tiny_tracker, fresh_compiler):
     """Traced and filled up as always, to 128; only the code that "eager" runs is not generated, which would take minutes."""
     names = list(tiny_tracker.state_dict())

@@ -102,8 +102,8 @@ def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, reque
 @pytest.mark.parametrize(
     "kind",
     [
-        "cotracker3-offline",
-        *(pytest.param(kind, marks=pytest.mark.long) for kind in ("cotracker2.1", "cotracker3-online")),
+        "cotracker3-online",
+        *(pytest.param(kind, marks=pytest.mark.long) for kind in ("cotracker2.1", "cotracker3-offline")),
     ],
 )
 def test_published_kinds(exported, clip, requested, kind):
@@ -114,7 +114,7 @@ def test_published_kinds(exported, clip, requested, kind):
         assert_alike(tracks[1], tracks[0])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_whole_clips_of_another_length(exported, clip, requested):
     graphs = OnnxTracker(exported("cotracker3-offline").folder)
     with pytest.raises(ValueError, match=f"expected windows of {CLIP_FRAMES} frames, got 9; .*--frames 9"):

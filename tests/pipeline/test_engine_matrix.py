@@ -121,7 +121,10 @@ def test_file_of_a_run_that_was_killed(network, tmp_path, monkeypatch, options):
     same(pt.load_tracks(path), wanted)
 
 
-@pytest.mark.parametrize("options", [TrackOptions(ALL.states), TrackOptions(regions=ALL.regions)])
+@pytest.mark.parametrize(
+    "options",
+    [TrackOptions(ALL.states), pytest.param(TrackOptions(regions=ALL.regions), marks=pytest.mark.long)],
+)
 def test_stages_and_the_way_back(network, options):
     tracker = pt.Tracker(network, states=options.states or False, regions=options.regions or False)
     tracks = tracker.track(VIDEO, QUERIES.select([1, 2]))

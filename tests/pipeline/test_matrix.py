@@ -149,7 +149,8 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize(
-    ("name", "opened"), [*((name, 0) for name in EVERY), *((name, 1) for name in BACKWARD)]
+    ("name", "opened"),
+    [*((name, 0) for name in (*FORWARD, "all backward")), *((name, 1) for name in BACKWARD)],
 )
 def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypatch, name, opened):
     """Killed on the way ahead, and on the way back; and again while it goes on."""
@@ -222,7 +223,7 @@ def test_dense_in_one_chunk(tiny_tracker, answer, name):
     assert_same(track_dense(network_for(tiny_tracker, name), VIDEO, QUERIES, EVERY[name]), answer(name))
 
 
-@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.parametrize("name", mostly(TOGETHER, "plain", "all", "states backward"))
 def test_dense_in_chunks(tiny_tracker, tmp_path, name):
     """As each chunk alone; in files as in memory."""
     folder = track_dense(

@@ -43,7 +43,7 @@ def whole(network) -> Tracks:
     return tracks
 
 
-@pytest.mark.parametrize("chunk", [1, 3])
+@pytest.mark.parametrize("chunk", [3, pytest.param(1, marks=pytest.mark.long)])
 def test_pieces_do_not_change_the_tracks(network, whole, chunk):
     stream = WindowStream(network, QUERIES, WH)
     same(Tracks.concat([*pushed(stream, VIDEO, chunk), stream.finish()]), whole)
