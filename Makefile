@@ -35,7 +35,8 @@ test: $(VENV)/.ready-test
 ui-test: $(VENV)/.ready-test
 	$(PY) -m pytest -q tests/ui
 
-# What takes minutes each: batches of 60 videos killed at random, whole published networks, 100,000 rows.
+# What takes minutes each, or is held by quicker tests too: batches of 60 videos killed at random, runs of two processes,
+# whole published networks and their graphs, 100,000 rows.
 test-long: $(VENV)/.ready-test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m long
 
