@@ -29,7 +29,7 @@ demo: $(VENV)/.ready
 # One torch thread per test process: two processes on two cores beat one process with two threads. A file goes to one
 # process, which makes what its tests share once (tests/conftest.py).
 test: $(VENV)/.ready-test
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --no-loadscope-reorder
 
 # The page in chromium, where there is one; `make test` runs this too.
 ui-test: $(VENV)/.ready-test

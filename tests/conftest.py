@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import cv2
@@ -40,10 +41,23 @@ os.environ["POINTTRACK_CACHE"] = tempfile.mkdtemp(prefix="pointtrack-tests-")
 TOGETHER = {"onnx", "ui"}
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes, tests of one file, or of such a folder, go to one.
+
+    The way of xdist's own groups is closed: they are told by names of tests, which pytest 9.2 does not let it change.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = Path(nodeid.partition("::")[0])
+            return path.parent.name if path.parent.name in TOGETHER else str(path)
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:  # with several processes, those of one file, or such a folder, go to one
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name in TOGETHER else str(item.path)))
     items.sort(key=lambda item: item.path.parent.name not in TOGETHER)
     if torch.cuda.is_available():
         return
