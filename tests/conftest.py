@@ -43,10 +43,12 @@ TOGETHER = {"onnx", "ui"}
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes, tests of one file, or of such a folder, go to one.
+    """With several processes, tests of one file, or of such a folder, go to one; unless another way is asked for.
 
     The way of xdist's own groups is closed: they are told by names of tests, which pytest 9.2 does not let it change.
     """
+    if config.getvalue("dist") != "load":
+        return None
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pointtrack.cli.segment_flat import ObjectTally
+from pointtrack.cli.segment_flat import ObjectTally, print_doubts
 from pointtrack.cli.states import StateTally
 from pointtrack.io.live_reader import FrameReader
 from pointtrack.io.mask_writers import Append, mask_writer
@@ -122,7 +122,7 @@ class LiveLike:
 
 
 class MaskTally(ObjectTally):
-    """On how many of the final frames each object was there."""
+    """On how many of the final frames each object was there, and which of them are worth a look."""
 
     def __init__(self, ids: Sequence[int]):
         super().__init__(ids)
@@ -139,6 +139,7 @@ class MaskTally(ObjectTally):
             f"object {number} on {count / max(self._count, 1):.0%}" for number, count in self.frames.items()
         ]
         print(f"objects   {', '.join(shares)} of {self._count} frames")
+        print_doubts(self.doubts)
 
 
 def objects_live(

@@ -23,7 +23,7 @@ from pointtrack.objects.prompt_texts import Told, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.segment.video_zoo import cached_video_names
 from pointtrack.segment.zoo import SHIPPED, load_segmenter
-from pointtrack.sessions.doubts import doubts_of_masks, worst
+from pointtrack.sessions.doubts import Doubt, doubts_of_masks
 from pointtrack.sessions.follow import say_all
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
@@ -117,15 +117,16 @@ class SegmentCommand(VideoOptions):
                 masks = segment_tracks(
                     video, tracks, engine.segmenter, tracker=engine.tracker, progress=progress
                 )
-                print_doubts(worst(doubts_of_masks(masks), NAMED))
+                doubts = doubts_of_masks(masks)
             else:
-                masks = self._follow(video, engine, told, progress)
+                masks, doubts = self._follow(video, engine, told, progress)
         seconds = time.perf_counter() - began
         print(f"with {engine.name}, weights under {engine.licence}")
         print(
             f"segmented {len(masks.object_ids)} objects in {len(video)} frames of {video.wh[0]} x {video.wh[1]} "
             f"in {seconds:.1f} s; each is there in {masks.present().float().mean(0).mul(100).round().tolist()} %"
         )
+        print_doubts(doubts)
         masks = masks.with_times(video.times)
         record_origin(outputs, self.video)
         self._write(video, masks, exports, target)
@@ -167,8 +168,10 @@ class SegmentCommand(VideoOptions):
         segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
         return PointEngine(self.loaded(wh), segmenter)
 
-    def _follow(self, video: Video, engine: Engine, told: list[Told], progress: Progress) -> Masks:
-        """Say all that was told in a session, and propagate."""
+    def _follow(
+        self, video: Video, engine: Engine, told: list[Told], progress: Progress
+    ) -> tuple[Masks, list[Doubt]]:
+        """Say all that was told in a session, and propagate; masks, and which frames are worth a look."""
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
         if self.session is not None and exists(self.session):
             session.load(self.session)
@@ -176,8 +179,7 @@ class SegmentCommand(VideoOptions):
         masks = session.propagate(progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")
-        print_doubts(session.suggest_corrections(NAMED))
-        return masks
+        return masks, session.suggest_corrections(NAMED)
 
     def _write(self, video: Video, masks: Masks, exports: list[str], target: Path) -> None:
         """Write the drawn video to `target`, and the rest beside it."""

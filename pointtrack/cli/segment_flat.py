@@ -44,8 +44,8 @@ class ObjectTally:
 
 
 def print_doubts(doubts: Sequence[Doubt]) -> None:
-    """Say which frames are worth a look."""
-    for doubt in doubts:
+    """Say which frames are worth a look, the worst of them."""
+    for doubt in worst(doubts, NAMED):
         print(f"worth a look: object {doubt.object_id} on frame {doubt.frame} (quality {doubt.quality:.2f})")
 
 
@@ -103,4 +103,4 @@ def segment_flat(
         f"segmented {len(ids)} objects in {frames} frames of {w} x {h} in {seconds:.1f} s; each is there in "
         f"{[round(100 * count / frames) for count in tally.frames.values()]} %"
     )
-    print_doubts(tally.doubts[:NAMED])
+    print_doubts(tally.doubts)

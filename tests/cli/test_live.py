@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import pointtrack as pt
 from pointtrack.cli import live as cli_live
@@ -19,6 +20,7 @@ from pointtrack.cli.live_server import LiveServer
 from pointtrack.io.masks import load_masks
 from pointtrack.io.track_log import read_spilled
 from pointtrack.pipeline import sinks
+from pointtrack.types import Masks
 from pointtrack.types.point_states import PointState
 from tests.support.live_sources import VIDEO, WH, Gate, fetch, other_size, raising
 from tests.support.scenes import ColourSegmenter, squares
@@ -256,3 +258,13 @@ def test_points_or_objects(tiny_video_file, tiny_tracker_file, capsys):
     assert (
         "grid: expected points, or objects to follow (click, box, mask), got both" in capsys.readouterr().err
     )
+
+
+def test_frames_of_a_recording_that_are_worth_a_look_are_named(capsys):
+    tally = live_recording.MaskTally([4])
+    tally.add(Masks(torch.ones(2, 1, 4, 4, dtype=torch.bool), [4], [[0.9], [0.25]]))
+    tally.print()
+    assert capsys.readouterr().out.splitlines() == [
+        "objects   object 4 on 100% of 2 frames",
+        "worth a look: object 4 on frame 1 (quality 0.25)",
+    ]

@@ -98,8 +98,14 @@ def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, reque
             assert_alike(graph_rows, torch_rows)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("kind", ["cotracker2.1", "cotracker3-online", "cotracker3-offline"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cotracker3-online",
+        *(pytest.param(kind, marks=pytest.mark.long) for kind in ("cotracker2.1", "cotracker3-offline")),
+    ],
+)
 def test_published_kinds(exported, clip, requested, kind):
     one = exported(kind)
     graphs = OnnxTracker(one.folder, threads=1)

@@ -150,7 +150,11 @@ class Killed(Exception):
 
 @pytest.mark.parametrize(
     ("name", "opened"),
-    [*((name, 0) for name in (*FORWARD, "all backward")), *((name, 1) for name in BACKWARD)],
+    [
+        *((name, 0) for name in (*FORWARD, "all backward")),
+        *((name, 1) for name in BACKWARD),
+        *(pytest.param(name, 0, marks=pytest.mark.long) for name in BACKWARD if name != "all backward"),
+    ],
 )
 def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypatch, name, opened):
     """Killed on the way ahead, and on the way back; and again while it goes on."""

@@ -27,9 +27,10 @@ FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fi
 
 KEPT_FRAMES = 60  # whose features are kept for the next case of a file
 
-# What other cases hold too: windows that follow each other are in those of the predictors; CoTracker2.1 is CoTracker2 with
-# windows of 16 frames; grids, masks, chunks and the way back are the predictors' own work, whichever the network (that chunks give what the
-# whole video gives, also from queries with support, is in `test_cotracker.py`, of every network).
+# What other cases hold too: windows that follow each other are in CoTracker2's late points, in CoTracker2.1's main case, which
+# is CoTracker2 with windows of 16 frames, and in CoTracker3's chunks; grids, masks, chunks and the way back are the
+# predictors' own work, whichever the network (that chunks give what the whole video gives, also from queries with support,
+# is in `test_cotracker.py`, of every network).
 HELD_BY_OTHERS = {
     ("cotracker2_model", "main"),
     ("cotracker2_predictor", "grid"),
@@ -38,7 +39,6 @@ HELD_BY_OTHERS = {
     ("cotracker2_predictor", "online_queries_support"),
     ("cotracker2_predictor", "queries"),
     ("cotracker2_predictor", "queries_backward"),
-    ("cotracker2v1_model", "main"),
     ("cotracker3_offline_model", "t60_exact"),
     ("cotracker3_offline_predictor", "grid"),
     ("cotracker3_offline_predictor", "queries_backward"),
