@@ -90,6 +90,7 @@ def bench(
     else:
         pictures = pt.read_video(video, max_frames=frames, wh=size).frames
     model = load_tracker(tracker, precision=precision, step=step, iterations=iterations)
+    precision = model.inference.precision  # what this machine computes in
     window = replace(model.config.window, length=length or model.config.window.length)
     if window.length is None or len(pictures) <= 2 * window.length or min(points or [1]) < 1:
         raise ValueError(

@@ -116,6 +116,7 @@ def bench(
         )
     use_threads(threads)
     model = load_tracker(tracker, device=device, precision=precision)
+    precision = model.inference.precision  # what this machine computes in
     engine = PointEngine(model, pt.load_segmenter(segmenter, device=device, precision=precision))
     with tempfile.TemporaryDirectory() as folder:
         video, centres = bouncing(Path(folder) / "frames.raw", frames, objects, size)

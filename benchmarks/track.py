@@ -111,6 +111,7 @@ def bench(
         raise ValueError(f"expected at least 1 point, frame and repeat, got {points, frames, repeats}")
     use_threads(threads)
     model = load_tracker(tracker, device=device, precision=precision, looks=looks)
+    precision = model.inference.precision  # what this machine computes in
     if video is None:
         clip = pt.Video(moving_texture(frames, size))
     else:

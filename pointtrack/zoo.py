@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pointtrack.config import InferenceOptions, TrackerConfig
+from pointtrack.layers.precision import usable_precision
 from pointtrack.models.checkpoint import load_checkpoint
 from pointtrack.models.device import WEIGHTS, pick_device
 from pointtrack.models.families import PUBLISHED, terms_of
@@ -68,7 +69,7 @@ def load_tracker(
             no less exact (docs/explain/speed.md); its own windows if `iterations` is named.
         precision: "float32", or "bfloat16" for convolutions, linear layers and products of features: faster on
             processors made for it, and positions of the shipped model differ by hundredths of a pixel
-            (`python -m benchmarks.track --precision bfloat16`).
+            (`python -m benchmarks.track --precision bfloat16`). On other processors float32 is used, with a warning.
         looks: 2 to see every frame mirrored and larger too: places are more exact, and where both looks do not agree confidence
             is low; 2.4 times the time (docs/explain/speed.md).
         strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
@@ -96,7 +97,9 @@ def load_tracker(
         path = _find(key, checkpoint)
         if sha256 is not None:
             check_sha256(path, sha256)
-        tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(pick_device(device))
+        where = pick_device(device)
+        tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(where)
+        options = replace(options, precision=usable_precision(precision, where))
     _tell_licence(tracker.config, path)
     if strict_parity and not isinstance(tracker.config, TrackerConfig):
         raise ValueError(f"strict_parity: expected with cotracker2, got it with {tracker.config.name}")

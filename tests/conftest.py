@@ -86,6 +86,12 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 
 @pytest.fixture
+def bfloat16_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for in bfloat16 computes in it, also on a processor that is slow at that."""
+    monkeypatch.setattr("pointtrack.layers.precision.computes_bfloat16", lambda device: True)
+
+
+@pytest.fixture
 def tiny_config() -> TrackerConfig:
     """Every part there, all of it small: windows of 8 frames that move on by 4."""
     return TrackerConfig(

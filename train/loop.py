@@ -23,6 +23,7 @@ from lightning_fabric.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from pointtrack.layers.precision import usable_precision
 from pointtrack.system import peak_memory
 from train.data.ahead import one_thread
 from train.data.batch import ClipBatch
@@ -49,7 +50,8 @@ class LoopConfig:
         log_every, validate_every, save_every: in steps.
         workers: processes that make batches; 0 makes them in the loop. A GPU makes synthetic clips itself, in the loop; there these
             read recorded ones, and make the pictures for segmenting.
-        bf16: run matrix products and convolutions in bfloat16 (weights and coordinates stay float32).
+        bf16: run matrix products and convolutions in bfloat16 (weights and coordinates stay float32), where the device
+            is any faster in it.
         recompute: keep less of the forward pass and compute it again in the backward pass (gradient
             checkpointing): same gradients, less memory, more time. `train/recompute.py` says what is kept.
         accelerator, devices, nodes: of Fabric; under torchrun the last two are torchrun's.
@@ -160,6 +162,7 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
     start = int(state["step"])
     finished = fabric.broadcast(averaged.is_finished())  # type: ignore[operator]
 
+    bf16 = config.bf16 and usable_precision("bfloat16", fabric.device) == "bfloat16"
     batches = numbered_batches(clips, start * config.accumulate, config, fabric)
     journal = _Journal(out / "log.csv", fabric, start)
     steps: Iterable[int] = range(start, config.steps) if config.minutes is None else itertools.count(start)
@@ -170,7 +173,7 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
         for part in range(config.accumulate):
             batch = journal.timed(lambda: next(batches))
             with fabric.no_backward_sync(model, enabled=part + 1 < config.accumulate):
-                with torch.autocast(fabric.device.type, torch.bfloat16, enabled=config.bf16):
+                with torch.autocast(fabric.device.type, torch.bfloat16, enabled=bf16):
                     loss, figures = model(batch)
                 fabric.backward(loss / config.accumulate)
             journal.add(len(batch) * fabric.world_size, {"loss": loss.detach(), **figures})

@@ -1,8 +1,10 @@
 """Labels for videos without any: what several teachers and views of a video agree on.
 
-A label is the middle of all answers for a point on a frame. It counts only where every answer says that the point is
-in view and lies near that middle, and where the way back, from the farthest such frame, leads home to the query. Labels
-are clips of docs/train/data-format.md whose tracks are valid where they count; they are made once and kept.
+A label is the middle of all answers for a point on a frame. It counts only where enough answers, all of them unless
+said otherwise, say that the point is in view and lie near that middle, and where the way back, from the farthest such
+frame, leads home to the query. Where all must agree, the view that the student sees is among those that are right
+already; where most are enough, it also learns from frames on which that view fails. Labels are clips of
+docs/train/data-format.md whose tracks are valid where they count; they are made once and kept.
 
 Source: the idea of CoTracker3 (Karaev et al., 2024), learning from the answers of several teachers on real video.
 """
@@ -47,10 +49,12 @@ class LabelConfig:
         spans: spans per video at most, evenly spread.
         points: corners to ask for on each query frame of a span; query frames are the first and the middle one.
         area: frames are made smaller, shape kept, to at most this many pixels; labels are in their pixels.
-        agree_px: largest distance of any answer from the middle of all, and of the way back from its query.
-        confidence: least confidence of every answer.
+        agree_px: largest distance of an answer that agrees from the middle of all, and of the way back from its query.
+        agreeing: share of the answers that must agree.
+        confidence: least confidence of an answer that agrees.
         least: share of the frames of a span on which a label must count for the point to be kept.
-        smaller: side of the input of the rescaled view, as a share of the usual one.
+        smaller: side of the input of the rescaled view, as a share of the usual one; no such view at 1.
+        larger: side of the input of two more views, one of them mirrored; no such views at 1.
     """
 
     frames: int = 24
@@ -58,9 +62,11 @@ class LabelConfig:
     points: int = 128
     area: int = 768 * 432
     agree_px: float = 3.0
+    agreeing: float = 1.0
     confidence: float = 0.5
     least: float = 0.25
     smaller: float = 0.7
+    larger: float = 1.0
 
     def __post_init__(self) -> None:
         if self.frames < SHORTEST or min(self.spans, self.points, self.area) < 1:
@@ -70,9 +76,11 @@ class LabelConfig:
             )
         if not self.agree_px > 0:
             raise ValueError(f"labels: expected agree_px above 0 pixels, got {self.agree_px}")
-        for name in ("confidence", "least", "smaller"):
+        for name in ("agreeing", "confidence", "least", "smaller"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"labels: expected {name} in 0..1, got {getattr(self, name)}")
+        if not 1 <= self.larger <= 4:
+            raise ValueError(f"labels: expected larger in 1..4, got {self.larger}")
 
 
 LABELS = LabelConfig()
@@ -103,14 +111,21 @@ class View:
 
 
 def views_of(tracker: PointTracker, config: LabelConfig) -> list[View]:
-    """The video as it is, mirrored, and with smaller pictures where the tracker takes any size."""
+    """The video as it is, mirrored, and with smaller and larger pictures where the tracker takes any size."""
     views = [View("as it is", tracker), View("mirrored", tracker, mirrored=True)]
     if tracker.config.input_wh is None and config.smaller < 1:
-        area = round(tracker.config.input_area * config.smaller**2)
-        smaller = copy(tracker)  # the same weights
-        smaller.config = replace(tracker.config, input_area=area)
-        views.append(View("smaller", smaller))
+        views.append(View("smaller", _scaled(tracker, config.smaller)))
+    if tracker.config.input_wh is None and config.larger > 1:
+        larger = _scaled(tracker, config.larger)
+        views += [View("larger", larger), View("mirrored and larger", larger, mirrored=True)]
     return views
+
+
+def _scaled(tracker: PointTracker, side: float) -> PointTracker:
+    """The same weights on frames whose sides are `side` times as long."""
+    twin = copy(tracker)
+    twin.config = replace(tracker.config, input_area=round(tracker.config.input_area * side**2))
+    return twin
 
 
 def agreed_tracks(
@@ -121,7 +136,7 @@ def agreed_tracks(
     Args:
         video: t frames.
         queries: n points.
-        views: who is asked; the first one is asked for the way back too.
+        views: who is asked; the one that agrees most often, of equals the first, is asked for the way back too.
         config: when answers count as the same.
 
     Returns:
@@ -131,15 +146,16 @@ def agreed_tracks(
     answers = [view.track(video, queries) for view in views]
     xy = torch.stack([answer.xy for answer in answers])
     middle = xy.quantile(0.5, dim=0)
-    apart = (xy - middle).norm(dim=-1).amax(dim=0)
-    sure = [a.visible() & a.in_frame() & (a.confidence > config.confidence) for a in answers]
-    known = torch.stack(sure).all(dim=0) & (apart <= config.agree_px)
+    sure = torch.stack([a.visible() & a.in_frame() & (a.confidence > config.confidence) for a in answers])
+    agrees = sure & ((xy - middle).norm(dim=-1) <= config.agree_px)
+    known = agrees.sum(dim=0) >= math.ceil(config.agreeing * len(views))
     point = torch.arange(len(queries))
     known[queries.frame, point] = True
     # The way back begins as far from the query as the answers agree.
     far = (torch.arange(len(video))[:, None] - queries.frame).abs() * known
     anchor = far.argmax(dim=0)
-    back = views[0].track(video, Queries(anchor, middle[anchor, point], queries.ids))
+    steadiest = int((agrees & known).sum(dim=(1, 2)).argmax())
+    back = views[steadiest].track(video, Queries(anchor, middle[anchor, point], queries.ids))
     home_px = (back.xy[queries.frame, point] - queries.xy).norm(dim=-1)
     known &= (home_px <= config.agree_px) & ((back.xy - middle).norm(dim=-1) <= config.agree_px)
     kept = known.sum(dim=0) >= max(2, math.ceil(config.least * len(video)))

@@ -14,6 +14,8 @@ import torch
 import pointtrack
 from pointtrack.cli.plugins import entry_points, load_command
 from pointtrack.cli.runner import one_line
+from pointtrack.layers.precision import computes_bfloat16
+from pointtrack.models.device import pick_device
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import track_video
 from pointtrack.types import Queries, Video
@@ -29,7 +31,7 @@ def doctor(tracker: str = "small", device: str = "auto") -> int:
     """
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
     print(f"pointtrack {pointtrack.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads, {cuda}")
+    print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads, {cuda}, {_bfloat16(device)}")
     print(f"OpenCV     {cv2.__version__}, PyAV {av.__version__}, {os.cpu_count()} cores")
     entries = entry_points()
     for name in entries:
@@ -53,6 +55,14 @@ def doctor(tracker: str = "small", device: str = "auto") -> int:
         return 1
     print("ok")
     return 0
+
+
+def _bfloat16(device: str) -> str:
+    try:
+        fast = computes_bfloat16(pick_device(device))
+    except ValueError:  # no such device; loading will say so
+        return "bfloat16 unknown"
+    return "bfloat16 is faster here" if fast else "bfloat16 is slower here, so float32 takes its place"
 
 
 def _track_known_motion(tracker: PointTracker) -> tuple[float, float]:

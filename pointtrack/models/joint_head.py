@@ -80,14 +80,15 @@ class JointHead(nn.Module):
         # Rows of channels throughout, as the trunk's maps are: enlarging and joining them is several times as fast.
         x: Tensor | None = None
         for stride, level in reversed(list(zip(self.laterals, maps, strict=True))):
-            y = _pointwise(level, cast(nn.Conv2d, self.laterals[stride]))
-            x = y if x is None else y + _resized(x, (y.shape[1], y.shape[2]))
+            under = None if x is None else _resized(x, (level.shape[-2], level.shape[-1]))
+            x = _pointwise(level, cast(nn.Conv2d, self.laterals[stride]), under)
             if stride in self.mixes:
                 x = self.mixes[stride](x.movedim(-1, 1)).movedim(1, -1)
         assert x is not None
         h, w = own.shape[-2:]
-        joined = (_pointwise(own, self.own) + _resized(x, wide)[:, :h, :w]).float()
-        return joined / torch.linalg.vector_norm(joined, dim=-1, keepdim=True).clamp(min=SMALLEST)
+        joined = _pointwise(own, self.own, _resized(x, wide)[:, :h, :w]).float()
+        length = torch.linalg.vector_norm(joined, dim=-1, keepdim=True).clamp(min=SMALLEST)
+        return joined / length if _records() else joined.div_(length)
 
     @torch.no_grad()
     def begin_as(self, axes: list[Tensor]) -> None:
@@ -166,9 +167,22 @@ def _products(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
     return rearrange(blend(products, block.fraction), "b n t p 1 -> b t n p")
 
 
-def _pointwise(maps: Tensor, layer: nn.Conv2d) -> Tensor:
-    """(b, c, h, w) through a 1x1 convolution -> (b, h, w, c')."""
-    return F.linear(maps.movedim(1, -1), layer.weight[:, :, 0, 0])
+def _pointwise(maps: Tensor, layer: nn.Conv2d, under: Tensor | None = None) -> Tensor:
+    """(b, c, h, w) through a 1x1 convolution, added to (b, h, w, c') whose memory it may take -> (b, h, w, c')."""
+    rows, weight = maps.movedim(1, -1), layer.weight[:, :, 0, 0]
+    if under is None:
+        return F.linear(rows, weight)
+    if _records():
+        return F.linear(rows, weight) + under
+    # Into the same memory: of so large a map, memory that is new costs as much as the product.
+    weight = weight.to(under.dtype).t()
+    product = under.flatten(0, 2).addmm_(rows.flatten(0, 2).to(under.dtype), weight)
+    return product.unflatten(0, rows.shape[:3])
+
+
+def _records() -> bool:
+    """Whether operations are recorded, for gradients or for a graph, which must not write into the same memory."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
 
 def _resized(rows: Tensor, size: tuple[int, int]) -> Tensor:

@@ -19,7 +19,7 @@ from pointtrack.config import InferenceOptions, from_dict, to_dict
 from pointtrack.geometry import resize_frames
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outside import reading
-from pointtrack.layers.precision import narrow
+from pointtrack.layers.precision import narrow, usable_precision
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.device import WEIGHTS, pick_device
 from pointtrack.models.weight_files import compare_shapes, read_weights
@@ -49,7 +49,8 @@ def load_small(
     Args:
         path: a file of `SmallSegmenter.save`.
         device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
-        precision: "float32", or "bfloat16" for convolutions and linear layers, on processors made for it.
+        precision: "float32", or "bfloat16" for convolutions and linear layers, on processors made for it; on others
+            float32 is used, with a warning.
 
     Raises:
         FileNotFoundError: no such file.
@@ -103,7 +104,8 @@ class SmallSegmenter:
         tensors = {name: x.to(torch.float32, copy=True) for name, x in file.tensors.items()}
         network.load_state_dict(tensors, assign=True)
         log.info("loaded %s (%s) from %s", config.name, config.licence, path)
-        return cls(network.eval().requires_grad_(False).to(pick_device(device)), precision)
+        where = pick_device(device)
+        return cls(network.eval().requires_grad_(False).to(where), usable_precision(precision, where))
 
     def save(self, path: str | Path, half: bool = True) -> None:
         """Write weights and config to a .safetensors file, in float16 unless `half` is false."""

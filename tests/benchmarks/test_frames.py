@@ -39,6 +39,7 @@ def test_too_few_frames_are_told(tmp_path, tiny_tracker_file):
         bench([3], frames=16, tracker=str(tiny_tracker_file), out=tmp_path / "x.json")
 
 
+@pytest.mark.usefixtures("bfloat16_anywhere")
 def test_what_a_switch_changes_is_measured(tmp_path, tiny_tracker_file, capsys):
     """Two rounds in bfloat16 over windows of another length; the answers are near those in float32, and not the same."""
     bench(

@@ -69,6 +69,24 @@ def test_frames_are_told_apart_alone_and_together():
     assert torch.equal(together[1:, 2:], alone)
 
 
+@pytest.mark.parametrize("wide", [(16, 24), (17, 26)])
+def test_maps_are_joined_in_place_where_nothing_learns(wide):
+    """Also where the trunk's maps go beyond the encoder's, as of frames that it fills up; what is given stays as it was."""
+    head = tracker().joint_head
+    own, maps = (
+        torch.randn(2, 8, 16, 24),
+        [torch.randn(2, c, h, 9) for c, h in ((24, 8), (40, 4), (112, 2), (192, 1))],
+    )
+    given = [x.clone() for x in (own, *maps)]
+    recorded = head(own, maps, wide)
+    with torch.inference_mode():
+        found = head(own, maps, wide)
+    assert_close(found, recorded, atol=1e-5, rtol=0)
+    assert all(torch.equal(x, y) for x, y in zip(given, (own, *maps), strict=True))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert_close(head(own, maps, wide), recorded, atol=0.03, rtol=0)
+
+
 def test_the_head_learns_and_the_trunk_does_not():
     network = tracker()
     network.joint_head.requires_grad_(True)

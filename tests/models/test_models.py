@@ -50,6 +50,7 @@ def test_checkpoint_round_trip(tiny_tracker, tmp_path):
         assert torch.equal(value, loaded.state_dict()[name])
 
 
+@pytest.mark.usefixtures("bfloat16_anywhere")
 def test_what_loading_decides_is_not_the_networks(tmp_path):
     own = load_checkpoint(SHIPPED["small"]).config
     loaded = load_tracker(precision="bfloat16", iterations=5, step=2, device="cpu")

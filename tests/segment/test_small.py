@@ -238,6 +238,7 @@ def test_a_second_look_is_the_mean_of_two_answers(segmenter, frame, kept):
     assert both.low.shape == one.low.shape
 
 
+@pytest.mark.usefixtures("bfloat16_anywhere")
 def test_bfloat16_answers_nearly_the_same(tmp_path, segmenter, frame):
     path, prompt = tmp_path / "tiny.safetensors", Prompt(points=[[10, 20]])
     segmenter.save(path, half=False)

@@ -84,6 +84,27 @@ def test_labels_count_where_all_agree():
     assert torch.allclose(few.xy[0], truth[0][[2]])  # point 0 has 10 of 12 frames, too few
 
 
+def test_where_most_views_are_enough_the_others_learn_from_them():
+    """Point 1 goes astray in one view of three, point 2 in two of three, from frame 5 on; point 0 is unsure in one."""
+    video = panning(frames=12).video
+    once = Follower(errs=lambda frame, q: (frame >= 5) & ((q.ids == 1) | (q.ids == 2)))
+    twice = Follower(
+        errs=lambda frame, q: -2 * ((frame >= 5) & (q.ids == 2)),
+        hides=lambda frame, q: (frame == 7) & (q.ids == 0),
+    )
+    queries, views = requested().select([0, 1, 2]), [once, Follower(), twice]
+    labels = agreed_tracks(
+        video, queries, views, LabelConfig(frames=8, agree_px=2.0, agreeing=0.6, least=0.1)
+    )
+    frame = torch.arange(12)[:, None]
+    truth = queries.xy + (frame - queries.frame)[..., None] * STEP
+    assert torch.allclose(labels.xy[labels.valid], truth[labels.valid], atol=1e-4)
+    assert labels.valid[
+        :, :2
+    ].all()  # the way back is asked of the view that agrees most often, which knows it
+    assert labels.valid[:5, 2].all() and not labels.valid[5:, 2].any()
+
+
 def test_the_way_back_must_lead_home():
     """All views agree, yet from a later frame the teacher does not find point 1 again."""
     video = panning(frames=12).video
@@ -106,6 +127,9 @@ def test_views_answer_in_pixels_of_the_video(tiny_tracker):
         answer = view.track(still, queries)
         assert (answer.xy - queries.xy).norm(dim=-1).max() < 8, view.name
     assert views[2].tracker.config.input_area < 0.5 * views[0].tracker.config.input_area
+    more = views_of(tiny_tracker, replace(LABELS, larger=1.2))
+    assert [view.name for view in more[3:]] == ["larger", "mirrored and larger"] and more[4].mirrored
+    assert more[3].tracker.config.input_area > 1.4 * views[0].tracker.config.input_area
     fixed = View("fixed", tiny_tracker).tracker
     fixed.config = replace(fixed.config, input_wh=(96, 64))
     assert len(views_of(fixed, LABELS)) == 2
