@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from pointtrack.layers.convolution import convolve, convolve_onto
+
 # Rows of inverted residuals: kernel, stride, factor of the inner width, channels, blocks.
 ROWS = (
     (3, 1, 1, 16, 1),
@@ -73,9 +75,9 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c', h / stride, w / stride)."""
-        y = x if self.expand is None else _relu6(self.expand(x))
-        y = self.project(_relu6(strided(y, self.depthwise)))
-        return x + y if self.adds else y
+        y = x if self.expand is None else convolve(x, self.expand, relu6=True)
+        y = convolve(y, self.depthwise, relu6=True, behind=True)
+        return convolve_onto(y, self.project, x) if self.adds else convolve(y, self.project)
 
 
 class Trunk(nn.Module):
@@ -136,7 +138,8 @@ class Trunk(nn.Module):
         """
         mean, deviation = (frames.new_tensor(x).reshape(3, 1, 1) for x in (MEAN, DEVIATION))
         x = (frames / 255 - mean) / deviation
-        x = _relu6(strided(x.contiguous(memory_format=torch.channels_last), self.stem))
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = convolve(x, self.stem, relu6=True, behind=True)
         by_channels: dict[int, Tensor] = {}
         for row in self.rows:
             for block in row:  # type: ignore[attr-defined]
@@ -206,19 +209,6 @@ class Trunk(nn.Module):
         return padded, (padded.shape[-2] // CELL, padded.shape[-1] // CELL)
 
 
-def strided(x: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """A convolution that is padded on both sides, or where it halves the map more behind than in front."""
-    if convolution.stride[0] == 1:
-        return convolution(x)
-    more = convolution.kernel_size[0] - convolution.stride[0]
-    x = F.pad(x, (more // 2, more - more // 2) * 2)
-    return F.conv2d(x, convolution.weight, convolution.bias, convolution.stride, groups=convolution.groups)
-
-
 def unit(x: Tensor) -> Tensor:
     """(b, c, h, w), every cell divided by its length."""
     return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True).clamp(min=SMALLEST**2))
-
-
-def _relu6(x: Tensor) -> Tensor:
-    return F.relu6(x, inplace=not torch.is_grad_enabled())

@@ -20,6 +20,7 @@ from pointtrack.layers.correlation import read_block, read_patch
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
 ROWS = 1024  # points whose neighbours are weighed at a time: of all at once it would be gigabytes
+CELLS_AT_ONCE = 2048  # of a whole frame, likewise
 AT_ONCE = 16  # points whose search areas a CPU reads at a time: those of many would not stay in its cache
 SNAP = 4  # cells around where its neighbours lead a point, in which it is looked for
 SMALLEST = 1e-6  # length that a template is divided by
@@ -196,9 +197,7 @@ def match_frame(
     if bool(lost.any()):
         # One video after the other: a map per point would be gigabytes for many points.
         parts = zip(template, lost, level[:, frame], strict=True)
-        everywhere = torch.cat(
-            [torch.einsum("nc,hwc->nhw", one[gone], seen.float()) for one, gone, seen in parts]
-        )
+        everywhere = torch.cat([_everywhere(one[gone], seen) for one, gone, seen in parts])
         top, index = everywhere.flatten(1).max(-1)
         found = torch.stack([index % w, index // w], dim=-1).to(cell.dtype)
         convincing = (top > rules.regained) & (top > cosine[lost] + rules.better)
@@ -235,6 +234,14 @@ def match_frame(
 def _inside(cells: Tensor, wh: tuple[int, int]) -> Tensor:
     """A point outside the image is looked for along the border: that is where it would come back. NaN becomes 0."""
     return torch.minimum(torch.nan_to_num(cells).clamp(min=0), cells.new_tensor(wh) - 1)
+
+
+def _everywhere(templates: Tensor, level: Tensor) -> Tensor:
+    """(n, c) templates and a map (h, w, c), of any precision -> (n, h, w) products with all of its cells."""
+    h, w, _ = level.shape
+    at_once = CELLS_AT_ONCE if level.device.type == "cpu" else h * w
+    parts = level.flatten(0, 1).split(at_once)
+    return torch.cat([templates @ cells.float().T for cells in parts], dim=1).unflatten(1, (h, w))
 
 
 def _best_near(

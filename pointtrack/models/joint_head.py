@@ -24,7 +24,7 @@ AROUND = 5  # cells, the side of what they are told of
 LOOKED_AT = (1, 4)  # cells of stride 4 along a side of the cells that refinement looks at, near and far
 RADIUS = 3  # of what it looks at, in such cells
 HIDDEN = 64  # width of what digests that
-AT_ONCE = 8  # points whose surroundings a CPU reads at a time
+AT_ONCE = 16  # points whose surroundings a CPU reads at a time
 
 
 class Mix(nn.Module):
@@ -161,7 +161,8 @@ def _products(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
     """(b, t, h, w, c) map, (b, n, c) looks and (b, t, n, 2) its cells -> (b, t, n, (2 * RADIUS + 1)^2) products."""
     frame, at = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(cells), cells))
     block = read_block(level.detach(), frame, at, RADIUS)
-    products = block.cells.flatten(2, 4).float() @ looks[..., None]
+    # A transposed view of the looks: with one column MKL is several times as fast with it.
+    products = block.cells.flatten(2, 4).float() @ looks[..., None, :].mT
     side = block.cells.shape[-2]
     products = rearrange(products, "b n (t x y) 1 -> b n t x y 1", x=side, y=side)
     return rearrange(blend(products, block.fraction), "b n t p 1 -> b t n p")

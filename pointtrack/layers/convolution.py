@@ -1,0 +1,60 @@
+"""Convolutions in one pass with what is behind them, where the processor's library offers that."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointtrack.layers.linear import onednn_takes
+
+# What torch's own compiler calls on CPUs: oneDNN's convolution with a clamp or a sum in the same pass. It knows no gradients.
+_FUSED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+RELU6 = ("hardtanh", [0.0, 6.0])
+NOTHING = ("none", [])
+
+
+def convolve(x: Tensor, layer: nn.Conv2d, *, relu6: bool = False, behind: bool = False) -> Tensor:
+    """A convolution, and a ReLU that ends at 6 behind it where asked for.
+
+    Args:
+        x: (b, c, h, w).
+        layer: its weights; odd kernels.
+        relu6: clamp what comes out to 0..6.
+        behind: a kernel that halves the map is padded more behind than in front, as TensorFlow does; h and w are even.
+
+    Returns:
+        (b, c', h', w') the same as of the layer's own convolution up to rounding.
+    """
+    weight, bias, padding = layer.weight, layer.bias, layer.padding
+    if behind and layer.stride[0] > 1:
+        if layer.groups == 1:  # of few channels, as pictures have
+            more = layer.kernel_size[0] - layer.stride[0]
+            x, padding = F.pad(x, (more // 2, more - more // 2) * 2), (0, 0)
+        else:
+            # A tap of zero in front does the same as unequal padding, for which the map would have to be copied.
+            weight, padding = F.pad(weight, (1, 0, 1, 0)), (layer.kernel_size[0] // 2,) * 2
+    if _FUSED and onednn_takes(x):
+        kind = _kind(x)
+        return torch.ops.mkldnn._convolution_pointwise(
+            x.to(kind), weight.to(kind), None if bias is None else bias.to(kind),
+            padding, layer.stride, layer.dilation, layer.groups, *(RELU6 if relu6 else NOTHING), "",
+        )  # fmt: skip
+    y = F.conv2d(x, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
+    return F.relu6(y, inplace=not torch.is_grad_enabled()) if relu6 else y
+
+
+def convolve_onto(x: Tensor, layer: nn.Conv2d, under: Tensor) -> Tensor:
+    """(b, c, h, w) through a convolution that keeps the size, added to (b, c', h, w) -> (b, c', h, w)."""
+    if not (_FUSED and onednn_takes(x)):
+        return under + layer(x)
+    kind = _kind(x)
+    return torch.ops.mkldnn._convolution_pointwise.binary(
+        x.to(kind), under.to(kind), layer.weight.to(kind), None if layer.bias is None else layer.bias.to(kind),
+        layer.padding, layer.stride, layer.dilation, layer.groups, "add", 1.0, None, [], None,
+    )  # fmt: skip
+
+
+def _kind(x: Tensor) -> torch.dtype:
+    """What is computed in, where oneDNN takes it."""
+    return torch.bfloat16 if torch.is_autocast_enabled("cpu") else x.dtype
