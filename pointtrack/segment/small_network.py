@@ -236,8 +236,8 @@ class SegmenterNetwork(nn.Module):
 
 def _standard(level: Tensor) -> Tensor:
     """(b, c, h, w) with mean 0 and deviation 1 over the channels of every cell."""
-    mean = level.mean(dim=1, keepdim=True)
-    return (level - mean) / (level.var(dim=1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+    rows = level.movedim(1, -1)
+    return F.layer_norm(rows, rows.shape[-1:], eps=1e-5).movedim(-1, 1)
 
 
 def _compared(level: Tensor) -> Tensor:
