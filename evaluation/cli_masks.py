@@ -39,7 +39,7 @@ def eval_masks_command(
     Args:
         datasets: comma-separated: davis_dev (needs the folder $POINTTRACK_DATA), davis2016:FOLDER,
             davis2017:FOLDER, ytvos:FOLDER, mose:FOLDER, clips:FOLDER.
-        methods: comma-separated: still, dis, grabcut, memory, points.
+        methods: comma-separated: still, dis, grabcut, memory, points, points-exact (every frame seen twice).
         protocol: first-mask, first-click or interactive.
         out: JSON file for the values of every video, written after each one.
         subset: only the first so many videos of each dataset.

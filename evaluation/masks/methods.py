@@ -22,8 +22,8 @@ from pointtrack.zoo import load_tracker
 
 
 @cache
-def _tracker() -> PointTracker:
-    return load_tracker()
+def _tracker(looks: int = 1) -> PointTracker:
+    return load_tracker(looks=looks)
 
 
 @cache
@@ -47,8 +47,10 @@ class PointsSession:
         video: the frames.
     """
 
+    looks = 1
+
     def __init__(self, video: Video) -> None:
-        self.session = ObjectSession(video, tracker=_tracker(), segmenter=_segmenter())
+        self.session = ObjectSession(video, tracker=_tracker(self.looks), segmenter=_segmenter())
 
     def tell(self, object_id: int, prompt: FirstPrompt) -> None:
         """Take a mask or all clicks on one frame."""
@@ -75,16 +77,35 @@ class PointsSession:
             self.session.add_object(object_id=object_id)
 
 
+class PointsSeenTwice(PointsSession):
+    """The same, whose points see every frame twice (`pointtrack segment --speed exact`)."""
+
+    looks = 2
+
+
 def points(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
     """Points tracked from the first mask or clicks prompt the shipped segmenter, corrected by memory."""
-    session = PointsSession(video)
+    return _told(PointsSession(video), prompts)
+
+
+def points_seen_twice(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
+    """The same with two looks at every frame."""
+    return _told(PointsSeenTwice(video), prompts)
+
+
+def _told(session: PointsSession, prompts: Mapping[int, FirstPrompt]) -> Masks:
     for number, prompt in prompts.items():
         session.tell(number, prompt)
     return session.masks()
 
 
-MASK_METHODS: dict[str, MaskMethod] = {**MASK_BASELINES, "memory": memory, "points": points}
-MASK_SESSIONS = {"points": PointsSession}
+MASK_METHODS: dict[str, MaskMethod] = {
+    **MASK_BASELINES,
+    "memory": memory,
+    "points": points,
+    "points-exact": points_seen_twice,
+}
+MASK_SESSIONS = {"points": PointsSession, "points-exact": PointsSeenTwice}
 
 
 def build_mask_methods(names: Sequence[str]) -> dict[str, MaskMethod]:
