@@ -50,7 +50,7 @@ class LabelConfig:
         points: corners to ask for on each query frame of a span; query frames are the first and the middle one.
         area: frames are made smaller, shape kept, to at most this many pixels; labels are in their pixels.
         agree_px: largest distance of an answer that agrees from the middle of all, and of the way back from its query.
-        agreeing: share of the answers that must agree.
+        agreeing: share of the answers that must agree; one at least.
         confidence: least confidence of an answer that agrees.
         least: share of the frames of a span on which a label must count for the point to be kept.
         smaller: side of the input of the rescaled view, as a share of the usual one; no such view at 1.
@@ -148,7 +148,7 @@ def agreed_tracks(
     middle = xy.quantile(0.5, dim=0)
     sure = torch.stack([a.visible() & a.in_frame() & (a.confidence > config.confidence) for a in answers])
     agrees = sure & ((xy - middle).norm(dim=-1) <= config.agree_px)
-    known = agrees.sum(dim=0) >= math.ceil(config.agreeing * len(views))
+    known = agrees.sum(dim=0) >= max(1, math.ceil(config.agreeing * len(views)))
     point = torch.arange(len(queries))
     known[queries.frame, point] = True
     # The way back begins as far from the query as the answers agree.
