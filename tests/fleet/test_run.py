@@ -299,6 +299,7 @@ def test_flat_gives_the_same_without_holding_the_video(clips, tmp_path, job, inl
     assert reasons.count("frames") == 3
 
 
+@pytest.mark.usefixtures("bfloat16_anywhere")
 @pytest.mark.parametrize("change", [{"every": 2}, {"speed": "fast"}, {"precision": "bfloat16"}])
 def test_ways_to_be_faster(clips, tmp_path, job, inline, change):
     """Each changes the answers; the command `track` gives the same ones."""
