@@ -10,8 +10,8 @@ from pointtrack.layers.linear import onednn_takes
 
 # What torch's own compiler calls on CPUs: oneDNN's convolution with a clamp or a sum in the same pass. It knows no gradients.
 _FUSED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-RELU6 = ("hardtanh", [0.0, 6.0])
-NOTHING = ("none", [])
+RELU6: tuple[str, list[float]] = ("hardtanh", [0.0, 6.0])
+NOTHING: tuple[str, list[float]] = ("none", [])
 
 
 def convolve(x: Tensor, layer: nn.Conv2d, *, relu6: bool = False, behind: bool = False) -> Tensor:
