@@ -19,7 +19,7 @@ def narrow(device: torch.device, requested: bool) -> AbstractContextManager[obje
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether a device is any faster in bfloat16.
 
-    A processor without the instructions (x86 before AVX-512, most laptops) takes about ten times as long as in float32,
+    A processor without the instructions (x86 without AVX-512, as in many laptops) takes about ten times as long as in float32,
     as torch then convolves channel by channel.
     """
     return device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()

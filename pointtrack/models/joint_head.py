@@ -161,7 +161,7 @@ def _products(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
     """(b, t, h, w, c) map, (b, n, c) looks and (b, t, n, 2) its cells -> (b, t, n, (2 * RADIUS + 1)^2) products."""
     frame, at = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(cells), cells))
     block = read_block(level.detach(), frame, at, RADIUS)
-    # A transposed view of the looks: with one column MKL is several times as fast with it.
+    # A transposed view of the looks: with one column MKL is faster with it.
     products = block.cells.flatten(2, 4).float() @ looks[..., None, :].mT
     side = block.cells.shape[-2]
     products = rearrange(products, "b n (t x y) 1 -> b n t x y 1", x=side, y=side)
@@ -175,7 +175,7 @@ def _pointwise(maps: Tensor, layer: nn.Conv2d, under: Tensor | None = None) -> T
         return F.linear(rows, weight)
     if _records():
         return F.linear(rows, weight) + under
-    # Into the same memory: of so large a map, memory that is new costs as much as the product.
+    # Into the same memory: of so large a map, memory that is new costs time too.
     weight = weight.to(under.dtype).t()
     product = under.flatten(0, 2).addmm_(rows.flatten(0, 2).to(under.dtype), weight)
     return product.unflatten(0, rows.shape[:3])

@@ -168,7 +168,7 @@ class SmallSegmenter:
         logits, overlap_logit, there_logit = (x.float() for x in answers)
         which = slice(1, None) if several else slice(0, 1)
         logits, scores = logits[0, which], overlap_logit[0, which].sigmoid()
-        # Mask after mask: as channels of one map they are enlarged in more than twice the time.
+        # Mask after mask: torch enlarges three channels of one map more slowly than three maps.
         full = F.interpolate(logits[:, None], embedding.wh[::-1], mode="bilinear")[:, 0]
         low = F.avg_pool2d(logits, LOW_STRIDE // MASK_STRIDE)
         return Candidates(full, scores, low, float(there_logit[0].sigmoid()))

@@ -99,9 +99,8 @@ def test_where_most_views_are_enough_the_others_learn_from_them():
     frame = torch.arange(12)[:, None]
     truth = queries.xy + (frame - queries.frame)[..., None] * STEP
     assert torch.allclose(labels.xy[labels.valid], truth[labels.valid], atol=1e-4)
-    assert labels.valid[
-        :, :2
-    ].all()  # the way back is asked of the view that agrees most often, which knows it
+    # The way back is asked of the view that agrees most often, which knows it.
+    assert labels.valid[:, :2].all()
     assert labels.valid[:5, 2].all() and not labels.valid[5:, 2].any()
 
 
