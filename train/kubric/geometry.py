@@ -50,7 +50,7 @@ class Pinhole:
 
 def in_image(xy: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
     """(..., 2) pixels -> (...) bool: on the picture, which reaches half a pixel beyond the last centres."""
-    return ((xy >= -0.5) & (xy < np.array(wh) - 0.5)).all(-1)
+    return np.asarray(((xy >= -0.5) & (xy < np.array(wh) - 0.5)).all(-1))
 
 
 def barycentric(corners: np.ndarray, points: np.ndarray) -> np.ndarray:

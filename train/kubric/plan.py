@@ -148,7 +148,9 @@ def make_plan(settings: RenderSettings, assets: Assets, index: int, attempt: int
     things = [_background("floor", (0, 0, -FLOOR_HALF_M), appearance(True), generator)]
     things += _rigid(assets, appearance, generator)
     things += [_deforming(appearance, seconds, generator) for _ in range(int(generator.integers(1, 4)))]
-    moving = [(t.position, t.velocity) for t in things if t.role in ("rigid", "deforming")]
+    moving = [
+        (np.array(t.position), np.array(t.velocity)) for t in things if t.role in ("rigid", "deforming")
+    ]
     camera = draw_camera(moving, generator)
     things += _walls(camera, appearance, generator)
     if generator.random() < 0.55:
@@ -195,7 +197,7 @@ def _background(
         "background",
         kind,
         FLOOR_HALF_M,
-        tuple(map(float, place)),
+        triple(np.array(place)),
         (0.0, 0.0, 0.0),
         appearance,
         _seed(generator),

@@ -24,6 +24,7 @@ from train.kubric.cameras import camera_at
 from train.kubric.materials import make_material
 from train.kubric.plan import ClipPlan, RenderSettings, ThingPlan
 from train.kubric.shapes import Mesh, occluder
+from train.kubric.solids import centred, load_mesh, primitive
 
 FIRST = 1  # Blender's number of the clip's first frame
 
@@ -144,7 +145,7 @@ class SceneBuilder:
             self._finish(thing, asset, unit=thing.size / 2, keep_material=True)
             return
         mesh = (
-            load_mesh(rest) if source == "mesh" else primitive(thing.kind, np.random.default_rng(thing.seed))
+            load_mesh(rest) if source == "mesh" else shape_of(thing.kind, np.random.default_rng(thing.seed))
         )
         asset = self._file_object(number, centred(mesh, thing.size), thing.kind, solid=True, **motion)
         # Mass by size, so that small things bounce off large ones.
@@ -305,47 +306,20 @@ def triangulate(mesh: bpy.types.Mesh) -> None:
     shape.free()
 
 
-def load_mesh(path: str) -> Mesh:
-    """Reads a mesh file, all its pieces joined; raises ValueError where it holds no triangles."""
-    shape = trimesh.load(path, force="mesh", process=False)
-    if len(shape.faces) == 0:
-        raise ValueError(f"{path}: expected a mesh with triangles, got none")
-    return np.asarray(shape.vertices, float), np.asarray(shape.faces, np.int64)
-
-
-def centred(mesh: Mesh, size: float) -> Mesh:
-    """The mesh with its hull's centre of mass at the origin and its longest side `size` metres."""
-    vertices, triangles = mesh
-    vertices = vertices - trimesh.Trimesh(vertices, triangles, process=False).convex_hull.center_mass
-    return vertices * (size / np.ptp(vertices, axis=0).max()), triangles
-
-
-def primitive(kind: str, generator: np.random.Generator) -> Mesh:
-    """A "box", "sphere", "cylinder", "cone", "torus", "capsule" or "monkey" of its own proportions."""
-    create, a = trimesh.creation, generator.uniform(0.25, 1.0, 3)
-    if kind == "monkey":
-        bpy.ops.mesh.primitive_monkey_add()
-        monkey = bpy.context.object
-        mesh = monkey.modifiers.new("smooth", "SUBSURF")
-        mesh.levels = 2
-        made = monkey.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
-        triangulate(made)
-        vertices = np.array([vertex.co for vertex in made.vertices])
-        triangles = np.array([face.vertices[:] for face in made.polygons])
-        bpy.data.objects.remove(monkey)
-        return vertices, triangles
-    shapes = {
-        "box": lambda: create.box(extents=a),
-        "sphere": lambda: create.icosphere(subdivisions=4),
-        "cylinder": lambda: create.cylinder(radius=a[0] / 2, height=a[1], sections=64),
-        "cone": lambda: create.cone(radius=a[0] / 2, height=a[1] + 0.2, sections=64),
-        "torus": lambda: create.torus(1.0, 0.15 + 0.4 * a[0], major_sections=64, minor_sections=32),
-        "capsule": lambda: create.capsule(height=a[0] * 2, radius=a[1] / 2, count=(32, 32)),
-    }
-    if kind not in shapes:
-        raise ValueError(f"shape: expected monkey or one of {', '.join(shapes)}, got {kind!r}")
-    shape = shapes[kind]()
-    return np.asarray(shape.vertices), np.asarray(shape.faces)
+def shape_of(kind: str, generator: np.random.Generator) -> Mesh:
+    """A shape of solids.py, or Blender's own "monkey"."""
+    if kind != "monkey":
+        return primitive(kind, generator)
+    bpy.ops.mesh.primitive_monkey_add()
+    monkey = bpy.context.object
+    mesh = monkey.modifiers.new("smooth", "SUBSURF")
+    mesh.levels = 2
+    made = monkey.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
+    triangulate(made)
+    vertices = np.array([vertex.co for vertex in made.vertices])
+    triangles = np.array([face.vertices[:] for face in made.polygons])
+    bpy.data.objects.remove(monkey)
+    return vertices, triangles
 
 
 def _quaternion(euler: np.ndarray | tuple[float, ...]) -> tuple[float, ...]:

@@ -44,10 +44,10 @@ def tube_triangles(rings: int, sides: int) -> np.ndarray:
     b = ring * sides + (side + 1) % sides
     c, d = a + sides, b + sides
     walls = np.concatenate([np.stack([a, b, d], -1).reshape(-1, 3), np.stack([a, d, c], -1).reshape(-1, 3)])
-    side = np.arange(sides)
+    rim = np.arange(sides)
     first, last, end = rings * sides, rings * sides + 1, (rings - 1) * sides
-    start_cap = np.stack([np.full(sides, first), (side + 1) % sides, side], 1)
-    end_cap = np.stack([np.full(sides, last), end + side, end + (side + 1) % sides], 1)
+    start_cap = np.stack([np.full(sides, first), (rim + 1) % sides, rim], 1)
+    end_cap = np.stack([np.full(sides, last), end + rim, end + (rim + 1) % sides], 1)
     return np.concatenate([walls, start_cap, end_cap]).astype(np.int64)
 
 

@@ -41,8 +41,9 @@ def _row(clip: Path, columns: int, points: int) -> list[np.ndarray]:
         xy, visible = data["xy"], data["visible"]
     chosen = np.linspace(0, xy.shape[1] - 1, min(points, xy.shape[1])).round().astype(int)
     frames = np.linspace(0, count - 1, columns).round().astype(int)
+    paths = [next((clip / "frames").glob(f"{f:05d}.*")) for f in frames]
     pictures = [
-        draw_tracks(clip / "frames" / f"{f:05d}.png", xy[:, chosen], visible[:, chosen], f) for f in frames
+        draw_tracks(path, xy[:, chosen], visible[:, chosen], f) for path, f in zip(paths, frames, strict=True)
     ]
     objects = Image.open(clip / "masks" / f"{frames[columns // 2]:05d}.png").convert("RGB")
     pictures.append(

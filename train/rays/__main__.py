@@ -1,0 +1,62 @@
+"""`python -m train.rays`: draw training clips of things in space, or look at them (docs/train/rays.md)."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from train.kubric.__main__ import parse_size
+from train.kubric.plan import RenderSettings
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train.rays", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    draw = commands.add_parser("draw", help="draw the clips that are missing")
+    draw.add_argument("--out", type=Path, required=True, help="folder for the clips")
+    draw.add_argument("--clips", type=int, default=100, help="how many there shall be in all")
+    draw.add_argument("--frames", type=int, default=24, help="per clip")
+    draw.add_argument("--size", type=parse_size, default=(512, 288), help="WIDTHxHEIGHT of the pictures")
+    draw.add_argument("--samples", type=int, default=4, help="rays per pixel")
+    draw.add_argument("--tracks", type=int, default=512, help="query points per clip")
+    draw.add_argument("--seed", type=int, default=0)
+    draw.add_argument("--workers", type=int, help="clips at once; without, one per core")
+    draw.add_argument("--pictures", default="", help="comma-separated folders of photographs to paint with")
+    sheet = commands.add_parser("sheet", help="a picture of clips with their tracks drawn in")
+    sheet.add_argument("folder", type=Path)
+    sheet.add_argument("--out", type=Path, required=True, help="the PNG")
+    sheet.add_argument("--clips", type=int, default=8)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    options = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    if options.command == "sheet":
+        from train.kubric.sheet import write_sheet
+
+        write_sheet(options.folder, options.out, options.clips)
+        return 0
+    try:
+        from train.rays.clips import draw_clips
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("embreex", "trimesh"):
+            raise
+        print(f"error: drawing needs {missing.name}: pip install 'pointtrack[train]'", file=sys.stderr)
+        return 2
+    try:
+        settings = RenderSettings(options.frames, options.size, options.samples, options.tracks, options.seed)
+        folders = [Path(folder) for folder in options.pictures.split(",") if folder]
+        drawn = draw_clips(options.out, options.clips, settings, folders, options.workers)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    seconds = f", {sum(drawn.values()) / len(drawn):.0f} CPU s each" if drawn else ""
+    print(f"{len(drawn)} clips drawn{seconds}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
