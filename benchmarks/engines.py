@@ -34,6 +34,7 @@ from benchmarks.plain import locotrack as plain_locotrack
 from pointtrack.cli.runner import run_command
 from pointtrack.config import InferenceOptions
 from pointtrack.geometry import rescale_points, resize_frames
+from pointtrack.layers.precision import usable_precision
 from pointtrack.models.families import FAMILIES, PUBLISHED, family_of
 from pointtrack.tracking.support import with_support
 from pointtrack.tracking.window_stream import WindowStream
@@ -160,6 +161,7 @@ def bench(
     if unknown := set(names) - set(NAMES):
         raise ValueError(f"models: expected some of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
     use_threads(threads)
+    precision = usable_precision(precision, CPU)
     if one is not None:
         call = contestant(names[0], one, frames, points, precision)
         print(json.dumps(measure(call, repeats, out)))

@@ -37,6 +37,7 @@ from benchmarks.plain.windows import Model, Stream, track_video
 from pointtrack.cli.runner import run_command
 from pointtrack.config import InferenceOptions
 from pointtrack.cotracker import Answers
+from pointtrack.layers.precision import usable_precision
 from pointtrack.models.device import pick_device
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED, from_published
@@ -190,6 +191,7 @@ def bench(
         )
     use_threads(threads)
     place = pick_device(device)
+    precision = usable_precision(precision, place)
     works = {name: replace(WORKLOADS[name], frames=frames or WORKLOADS[name].frames) for name in chosen}
     if one is not None:
         work = works[chosen[0]]
