@@ -1,6 +1,6 @@
 """Smaller copies of what training reads, for machines that are lent and get little: `python -m train.pack OUT --textures DIR`.
 
-The copies lie in OUT as OUT/textures, OUT/objects/NAME, OUT/pictures/NAME and OUT/labels, and the options of `pointtrack train`
+The copies lie in OUT as OUT/textures, OUT/objects/NAME, OUT/pictures/NAME, OUT/clips/NAME and OUT/labels, and the options of `pointtrack train`
 read them as they read the originals. With other sizes and qualities for some folders, call it several times with the same OUT.
 """
 
@@ -9,14 +9,19 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from pointtrack.cli.runner import run_command
+from pointtrack.datasets.clip import Clip
+from pointtrack.datasets.format import FRAMES, list_clips, read_clip, write_clip
 from pointtrack.io.atomic import atomic_path, write_bytes
 from pointtrack.io.outputs import check_outputs
+from pointtrack.types import Video
 from train.data.pictures import picture_files
 from train.data.segments import weighted_folders
 from train.data.textures import PEOPLE
@@ -29,11 +34,13 @@ def pack(
     textures: Path | None = None,
     objects: str | None = None,
     pictures: str | None = None,
+    clips: str | None = None,
     labels: Path | None = None,
     side: int = 400,
     quality: int = 82,
     webp: bool = False,
     label_quality: int | None = None,
+    clip_side: int = 448,
 ) -> None:
     """Write smaller copies of folders that training reads; files of an earlier copy are replaced.
 
@@ -43,23 +50,27 @@ def pack(
             the outlines of two people for each are kept, as many as synthetic clips use.
         objects: comma-separated folders of pictures with outlined things, a =WEIGHT behind them has no effect.
         pictures: comma-separated folders of photographs.
+        clips: comma-separated folders of clips with tracks; their masks are left out.
         labels: folder of folders of labelled real video, copied as they are.
         side: longest side of the copies in pixels; smaller pictures keep their size.
         quality: of their JPEG, 1 to 100.
         webp: write WebP instead, a quarter smaller, under the same names: OpenCV goes by the content.
         label_quality: encode the frames of the labels again too, in their size.
+        clip_side: longest side of the frames of clips in pixels.
 
     Raises:
         FileNotFoundError: a folder without what is expected there.
         ValueError: nothing to copy, an output that is an input, or two folders of one name.
     """
-    if side < 1 or not all(1 <= one <= 100 for one in (quality, label_quality or quality)):
+    if min(side, clip_side) < 1 or not all(1 <= one <= 100 for one in (quality, label_quality or quality)):
         raise ValueError(
-            f"pack: expected a side above 0 and qualities in 1..100, got {side}, {quality}, {label_quality}"
+            f"pack: expected sides above 0 and qualities in 1..100, got {side}, {clip_side}, {quality}, {label_quality}"
         )
-    folders = _targets(out, textures, objects, pictures, labels)
+    folders = _targets(out, textures, objects, pictures, clips, labels)
     if not folders:
-        raise ValueError("pack: expected --textures, --objects, --pictures or --labels, got none of them")
+        raise ValueError(
+            "pack: expected --textures, --objects, --pictures, --clips or --labels, got none of them"
+        )
     check_outputs(folders.values(), [out, *folders])
     encoder = _Encoder(quality, webp)
     for target, folder in folders.items():
@@ -75,6 +86,8 @@ def pack(
         elif kind == "pictures":
             for path in picture_files(folder):
                 encoder.write(target / path.relative_to(folder), _smaller(_read(path), side))
+        elif kind == "clips":
+            _copy_clips(folder, target, clip_side, encoder)
         else:
             _copy_labels(folder, target, _Encoder(label_quality, webp) if label_quality else None)
         print(f"{target}   {_size(target) / 2**20:.2f} MiB")
@@ -102,7 +115,12 @@ class _Encoder:
 
 
 def _targets(
-    out: Path, textures: Path | None, objects: str | None, pictures: str | None, labels: Path | None
+    out: Path,
+    textures: Path | None,
+    objects: str | None,
+    pictures: str | None,
+    clips: str | None,
+    labels: Path | None,
 ) -> dict[Path, Path]:
     """Folder to write -> folder to read."""
     found: list[tuple[Path, Path]] = []
@@ -110,6 +128,7 @@ def _targets(
         found.append((out / "textures", textures))
     found += [(out / "objects" / Path(one).name, Path(one)) for one, _ in weighted_folders(objects)]
     found += [(out / "pictures" / Path(one).name, Path(one)) for one, _ in weighted_folders(pictures)]
+    found += [(out / "clips" / Path(one).name, Path(one)) for one, _ in weighted_folders(clips)]
     if labels is not None:
         found.append((out / "labels", labels))
     for target, folder in found:
@@ -148,6 +167,26 @@ def _copy_objects(folder: Path, target: Path, side: int, encoder: _Encoder) -> N
         content["ids"] = cv2.resize(content["ids"], wh, interpolation=cv2.INTER_NEAREST_EXACT)
         encoder.write(target / f"{name}.jpg", picture)
         _write_arrays(target / path.name, content)
+
+
+def _copy_clips(folder: Path, target: Path, side: int, encoder: _Encoder) -> None:
+    """Clips in the common format with smaller frames, and their tracks."""
+    for path in list_clips(folder):
+        clip = read_clip(path)
+        if clip.tracks is None:
+            continue
+        frames = np.stack([_smaller(frame, side) for frame in clip.video.frames])
+        old, new = clip.video.wh, (frames.shape[2], frames.shape[1])
+        scale = torch.tensor([new[0] / old[0], new[1] / old[1]])
+        xy = ((clip.tracks.xy + 0.5) * scale - 0.5).float()
+        copied = target / path.relative_to(folder)
+        if copied.exists():
+            shutil.rmtree(copied)
+        tracks = replace(clip.tracks, xy=xy, object_ids=None)
+        info = replace(clip.info, objects={})
+        write_clip(copied, Clip(clip.name, Video(frames, clip.video.fps), info, tracks), pictures="jpg")
+        for number, frame in enumerate(frames):
+            encoder.write(copied / FRAMES / f"{number:05d}.jpg", frame[..., ::-1])
 
 
 def _copy_labels(folder: Path, target: Path, encoder: _Encoder | None) -> None:

@@ -3,9 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from pointtrack.cli.runner import run_command
+from pointtrack.datasets.clip import Clip, TrueTracks
+from pointtrack.datasets.format import read_clip, write_clip
 from pointtrack.datasets.object_images import read_object_images
+from pointtrack.types import Video
 from train.data.pictures import picture_files, read_picture
 from train.data.segments import read_photos
 from train.data.textures import photo_bank
@@ -85,7 +89,7 @@ def test_mistakes_are_said(originals, tmp_path):
     out = tmp_path / "pack"
     for message, options in {
         "got none of them": {},
-        "expected a side above 0": {"pictures": str(originals / "photos"), "quality": 0},
+        "expected sides above 0": {"pictures": str(originals / "photos"), "quality": 0},
         "found none at": {"pictures": str(originals / "nothing")},
         "different names": {"pictures": f"{originals / 'photos'},{originals / 'labels' / '..' / 'photos'}"},
         "expected <name>_masks.npz": {"objects": str(originals / "photos")},
@@ -103,3 +107,20 @@ def test_originals_are_never_replaced(where, originals):
     with pytest.raises(ValueError, match="expected an output"):
         pack(originals / where, pictures=str(originals / "photos"))
     assert contents(originals) == before
+
+
+def test_clips_become_smaller_and_points_stay_on_their_pixels(tmp_path):
+    """A white dot that moves is where the track says, in the copy too."""
+    frames = np.full((3, 96, 128, 3), 40, np.uint8)
+    xy = np.array([[[20.0, 30.0]], [[60.0, 40.0]], [[100.0, 70.0]]], np.float32)
+    for frame, ((x, y),) in zip(frames, xy.astype(int), strict=True):
+        frame[y - 3 : y + 4, x - 3 : x + 4] = 255
+    tracks = TrueTracks(torch.from_numpy(xy), torch.ones(3, 1, dtype=torch.bool))
+    write_clip(tmp_path / "sets" / "one", Clip("one", Video(frames, 12.0), tracks=tracks))
+    for _ in range(2):  # a second time replaces the first
+        pack(tmp_path / "pack", clips=str(tmp_path / "sets"), clip_side=64, quality=95)
+    copied = read_clip(tmp_path / "pack" / "clips" / "sets" / "one")
+    assert copied.video.wh == (64, 48) and copied.labels is None
+    for frame, place in zip(copied.video.frames, copied.tracks.xy[:, 0].numpy(), strict=True):
+        bright = np.argwhere(frame[..., 0] > 150).mean(0)[::-1]
+        np.testing.assert_allclose(place, bright, atol=0.6)
