@@ -85,13 +85,18 @@ def first_attempt(out: Path, index: int) -> int:
     return sum(json.loads(line)["index"] == index for line in path.read_text().splitlines())
 
 
-def keep_settings(out: Path, settings: RenderSettings) -> None:
+def keep_settings(out: Path, settings: RenderSettings, **more: object) -> None:
     """Writes settings.json, or compares with the one there, so that a folder never mixes two kinds of clips.
+
+    Args:
+        out: the folder.
+        settings: what its clips are like.
+        more: what else must stay the same; plain values, as JSON has them.
 
     Raises:
         ValueError: the folder was begun with other settings.
     """
-    path, record = out / "settings.json", settings_record(settings)
+    path, record = out / "settings.json", settings_record(settings) | more
     if not path.exists():
         path.write_text(json.dumps(record, indent=1))
         return

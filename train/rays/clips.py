@@ -50,11 +50,12 @@ def draw_clips(
         Of each clip that was drawn, its number and the seconds of processor it took.
 
     Raises:
-        FileNotFoundError: a folder without photographs. ValueError: `out` was begun with other settings.
+        FileNotFoundError: a folder without photographs. ValueError: `out` was begun with other settings
+            or pictures.
     """
     files = tuple(str(path) for folder in pictures for path in picture_files(folder))
     out.mkdir(parents=True, exist_ok=True)
-    keep_settings(out, settings)
+    keep_settings(out, settings, pictures=[str(folder.resolve()) for folder in pictures])
     one = partial(draw_clip, out, settings, files)
     numbers = missing_clips(out, count)
     workers = workers or os.cpu_count() or 1

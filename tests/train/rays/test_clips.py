@@ -47,9 +47,12 @@ def test_the_same_number_is_the_same_clip_and_what_is_there_is_not_drawn_again(d
     np.testing.assert_array_equal(one.tracks.xy, other.tracks.xy)
 
 
-def test_a_folder_holds_one_kind_of_clips(drawn):
+def test_a_folder_holds_one_kind_of_clips(drawn, tmp_path):
     with pytest.raises(ValueError, match="begun with other settings"):
         draw_clips(drawn, 3, RenderSettings(frames=5, wh=(96, 64), samples=1, tracks=64, seed=1), ())
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(ValueError, match="pictures was"):
+        draw_clips(drawn, 3, SMALL, (tmp_path,))
 
 
 def test_training_reads_them(drawn):
