@@ -232,7 +232,7 @@ def trunk_command(
     Args:
         tracker: checkpoint of a tracker, with a trunk or without.
         out: file for the result, in float16.
-        stride: of the trunk's coarsest map: 16, as the tracker that ships has it, or 32, which sees more of what is around.
+        stride: of the trunk's coarsest map: 16, or 32 as the tracker that ships has it, which sees more of what is around.
         pictures: folder with photographs, by which the maps of stride 32 are narrowed.
         learnt: joint features that can be learnt (`pointtrack train tracking --match-weight`) from the trunk's stride 32,
             beginning along the axes on which the photographs differ.

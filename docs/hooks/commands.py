@@ -13,7 +13,10 @@ def on_page_markdown(markdown: str, page, **_: object) -> str:
     """Hook of mkdocs."""
     if page.file.src_uri != "reference/commands.md":
         return markdown
-    return markdown + "".join(f"\n## {name}\n\n```\n{help_of(name)}\n```\n" for name in registry.commands())
+    return markdown + "".join(
+        f"\n## {name}\n\n```\n{help_of(name)}\n```\n"
+        for name in (*registry.commands(), *registry.CHECKOUT_ABOUT)
+    )
 
 
 def help_of(name: str) -> str:

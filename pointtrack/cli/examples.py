@@ -89,7 +89,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": (
         "pointtrack train --task tracking --out runs/mine",
         "pointtrack train --task matching --out runs/mine --textures textures",
-        "pointtrack train --task tracking --out runs/mine --clips clips --init small",
+        "pointtrack train --task tracking --out runs/mine --clips clips --init mine.safetensors",
     ),
     "finetune": (
         "pointtrack finetune clips --out runs/mine",

@@ -8,6 +8,7 @@ import re
 import shutil
 import textwrap
 import typing
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
@@ -30,6 +31,7 @@ class Option:
         default: as a text, "" for none worth saying.
         is_positional: it stands without a name.
         group: the title that it is listed under.
+        nested_in: the parameter whose dataclass has it, "" for the command's own.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Option:
     default: str
     is_positional: bool
     group: str = "options"
+    nested_in: str = ""
 
 
 def help_text(command: Callable[..., Any], prog: str) -> str:
@@ -66,8 +69,14 @@ def help_text(command: Callable[..., Any], prog: str) -> str:
     return "\n".join(lines)
 
 
-def options_of(command: Callable[..., Any], *, nested_in: str = "") -> list[Option]:
-    """The options, those of nested dataclasses under a title of their own, behind the others."""
+def options_of(command: Callable[..., Any], *, nested_in: str = "", settings: object = None) -> list[Option]:
+    """The options, those of nested dataclasses under a title of their own, behind the others.
+
+    Args:
+        command: a function or a dataclass.
+        nested_in: the parameter that takes this dataclass.
+        settings: an instance of it whose values are the defaults.
+    """
     texts = sections(command)[1]
     hints = typing.get_type_hints(command if inspect.isfunction(command) else _init_hints(command))
     found: list[Option] = []
@@ -76,20 +85,26 @@ def options_of(command: Callable[..., Any], *, nested_in: str = "") -> list[Opti
         hint = hints.get(name, str)
         if dataclasses.is_dataclass(hint):
             title = texts.get(name, name).rstrip(".")
+            given = parameter.default if dataclasses.is_dataclass(parameter.default) else None
             nested += [
                 dataclasses.replace(one, group=title)
-                for one in options_of(typing.cast(Any, hint), nested_in=name)
+                for one in options_of(typing.cast(Any, hint), nested_in=name, settings=given)
             ]
             continue
         has_default = parameter.default is not parameter.empty
         default = parameter.default if has_default else None
+        if settings is not None:
+            default = getattr(settings, name)
         several = any(typing.get_origin(part) is list for part in (hint, *typing.get_args(hint)))
-        value = _value(hint, texts.get(name, ""))
+        text = texts.get(name, "")
+        value = _value(hint, text)
+        if any(dataclasses.is_dataclass(part) for part in _parts(hint)):
+            text = f"{text.rstrip('.')}; its settings: --{name}.help"
         found.append(
             Option(
                 name.replace("_", "-"),
                 f"{value} ..." if several else value,
-                texts.get(name, ""),
+                text,
                 "" if default in (None, False, True, "") else str(default),
                 not has_default or (i == 0 and not nested_in),
             )
@@ -100,7 +115,16 @@ def options_of(command: Callable[..., Any], *, nested_in: str = "") -> list[Opti
             )
         if found[-1].is_positional:
             found[-1] = dataclasses.replace(found[-1], value=name.upper() + " ..." * several)
-    return [*found, *nested]
+    if nested_in:
+        return [dataclasses.replace(option, nested_in=nested_in) for option in found] + nested
+    # A name that two groups have is typed with its group.
+    names = Counter(option.name for option in (*found, *nested))
+    return [
+        dataclasses.replace(option, name=f"{option.nested_in}.{option.name}")
+        if option.nested_in and names[option.name] > 1
+        else option
+        for option in (*found, *nested)
+    ]
 
 
 def sections(command: Callable[..., Any]) -> tuple[str, dict[str, str]]:

@@ -105,9 +105,17 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
 
     --max-frames is --max_frames, --trail is --style.trail, a bare --resume is true, an option that takes a
     list takes all values up to the next option, and a first parameter with a default may stand without name.
+
+    Raises:
+        ValueError: a name that options of several groups have.
     """
     defaults = dict(parser.get_defaults().items())
-    short = {key.rpartition(".")[2]: key for key in defaults} | {key: key for key in defaults}
+    grouped: dict[str, list[str]] = {}
+    for full in defaults:
+        grouped.setdefault(full.rpartition(".")[2], []).append(full)
+    short = {name: keys[0] for name, keys in grouped.items() if len(keys) == 1} | {
+        key: key for key in defaults
+    }
     lists = {name for name, hint in typing.get_type_hints(command).items() if _is_list(hint)}
     first = next(iter(inspect.signature(command).parameters.values()), None)
     unnamed = first.name if first is not None and first.default is not first.empty else None
@@ -125,6 +133,10 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
             continue
         option, equals, value = argument[2:].partition("=")
         key = short.get(option.replace("-", "_"))
+        if key is None and len(keys := grouped.get(option.replace("-", "_"), [])) > 1:
+            raise ValueError(
+                f"--{option}: expected its group too, --{' or --'.join(keys)}, got the name alone"
+            )
         listing = key if key in lists and not equals else None
         following = arguments[i + 1] if i + 1 < len(arguments) else "--"
         if key is None and option.startswith(("no-", "no_")) and not equals:

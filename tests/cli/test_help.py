@@ -92,6 +92,26 @@ def test_slips_get_a_hint(arguments, message, capsys, tmp_path, monkeypatch):
     assert re.search(message, err), err
 
 
+def test_a_name_of_two_groups_is_typed_with_its_group(capsys):
+    """--frames of `finetune` is a number of frames per clip, and one of frames to label."""
+    assert cli.main(["finetune", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--scene.frames N" in text and "--labels.frames N" in text and "  --frames " not in text
+    assert cli.main(["finetune", "videos", "--frames", "2"]) == 2
+    assert "--frames: expected its group too, --scene.frames or --labels.frames" in capsys.readouterr().err
+
+
+def test_defaults_of_a_group_are_those_of_the_command(capsys):
+    assert cli.main(["finetune", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(cosine) (default: 400)" in text and "the highest learning rate (default: 0.0001)" in text
+
+
+def test_groups_that_may_be_left_out_say_how_to_see_their_settings(capsys):
+    assert cli.main(["train", "--help"]) == 0
+    assert "its settings: --loop.help" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("name", ["track", "segment", "dense", "live"])
 def test_the_same_options_everywhere(name):
     names = {option.name for option in options_of(COMMANDS[name].load())}
