@@ -52,6 +52,19 @@ def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
     return sizes
 
 
+def tensor_of(values: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """What `torch.as_tensor` gives, also of arrays that are mirrored or of another byte order, and of tables of pandas.
+
+    >>> tensor_of(np.arange(3)[::-1]).tolist(), tensor_of(np.array([1, 2], ">f4")).tolist()
+    ([2, 1, 0], [1.0, 2.0])
+    """
+    if not isinstance(values, Tensor) and hasattr(values, "__array__"):
+        array = np.asarray(values)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        values = array if array.flags.c_contiguous else array.copy()
+    return torch.as_tensor(values, dtype=dtype)
+
+
 def whole_numbers(values: Any, name: str) -> Tensor:
     """Numbers as an int64 tensor on the CPU; fractions are refused rather than cut off.
 
@@ -65,7 +78,7 @@ def whole_numbers(values: Any, name: str) -> Tensor:
     >>> whole_numbers([1.0, 2.0], "ids")
     tensor([1, 2])
     """
-    values = torch.as_tensor(values).detach().cpu()
+    values = tensor_of(values).detach().cpu()
     whole = values.to(torch.int64)
     if values.is_floating_point() and not torch.equal(whole.to(values.dtype), values):
         raise ValueError(f"{name}: expected whole numbers, got {values.tolist()[:5]}")

@@ -6,6 +6,7 @@ row has x = width - 1. A feature map of stride s has its cell (i, j) at pixel (s
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -80,7 +81,7 @@ def grid_points(size: int | tuple[int, int], wh: tuple[int, int], margin: float 
     Raises:
         ValueError: fewer than one point per side.
     """
-    columns, rows = (size, size) if isinstance(size, int) else size
+    columns, rows = (size, size) if isinstance(size, int | np.integer) else size
     if min(columns, rows) < 1:
         raise ValueError(f"grid size: expected at least 1 point per side, got {columns} x {rows}")
     margin = wh[0] / 64 if margin is None else margin

@@ -152,11 +152,19 @@ class Tracker(HubModel):
             `out`.
 
         Raises:
-            ValueError: a tracker that needs the whole video, a query outside the image, a run to go on with that was
+            ValueError: a file of another kind, a tracker that needs the whole video, a query outside the image, a run to go on with that was
                 another one, or a source that can be read only once, and points to track backward.
         """
+        if Path(out).suffix.lower() != ".tracks":
+            raise ValueError(
+                f"out: expected a file ending in .tracks, which grows, got {out}; save_tracks(path, load_tracks(out)) makes "
+                "others of it"
+            )
         queries = Queries.of(queries)
-        once = source == "-" or not isinstance(source, str | Path | Video)
+        stdin = isinstance(source, str) and source == "-"
+        once = stdin or not (
+            isinstance(source, str | Path | Video | list | tuple) or hasattr(source, "shape")
+        )
         if once and backward and bool((queries.frame > 0).any()):
             raise ValueError(
                 f"backward: expected a video that can be read twice, got {type(source).__name__}; a file will do, or "

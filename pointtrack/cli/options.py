@@ -52,8 +52,13 @@ class VideoOptions:
 
     @property
     def stem(self) -> str:
-        """What the results are called."""
-        return self.name or Path(self.video).stem or "video"
+        """What the results are called: like the video; standard input "stdin", a pattern of pictures like their folder."""
+        if self.video == "-":
+            return self.name or "stdin"
+        path = Path(self.video)
+        if not path.exists() and any(sign in path.name for sign in "*?[%"):
+            path = path.parent
+        return self.name or path.stem or "video"
 
     def loaded(self, wh: tuple[int, int]) -> PointTracker:
         """The tracker, set for videos of that size."""

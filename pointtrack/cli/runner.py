@@ -145,6 +145,8 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
                 key, equals, value = positive, "=", "false"
         if key and isinstance(defaults[key], bool) and not equals and following not in ("true", "false"):
             equals, value = "=", "true"
+        if key in lists and equals and not value.startswith("["):
+            equals = "+="
         if not listing:
             spelled.append(f"--{key}{equals}{value}" if key else argument)
         value_due = not equals

@@ -13,6 +13,7 @@ from pointtrack.cli.segment_flat import NAMED, object_stream, print_doubts, segm
 from pointtrack.io.mask_writers import parse_growing
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
 from pointtrack.io.outputs import record_origin
+from pointtrack.io.sound import copy_sound
 from pointtrack.io.storage import exists
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
@@ -75,8 +76,11 @@ class SegmentCommand(VideoOptions):
 
     def run(self) -> None:
         """Do it, and print where the results are."""
+        session = self.session
+        if session is not None and not session.endswith(".npz") and not exists(session):
+            session += ".npz"  # as it is saved
         with outputs_to(self.out) as out:
-            replace(self, out=out).run_here()
+            replace(self, out=out, session=session).run_here()
 
     def run_here(self) -> None:
         """The same with results on this machine."""
@@ -84,6 +88,10 @@ class SegmentCommand(VideoOptions):
         target = video_target(self.out, f"{self.stem}_masks")
         outputs = self.outputs(target, exports)
         pictures = [text.partition(",")[2] for text in self.mask or ()]
+        if self.session is not None and Path(self.session).resolve() in {path.resolve() for path in outputs}:
+            raise ValueError(
+                f"session: expected a file of its own, got {self.session}, where the masks go; choose another name"
+            )
         self.guard(outputs, *pictures, self.tracks, self.session, self.segmenter, self.video_segmenter)
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and exists(self.session)
@@ -184,7 +192,9 @@ class SegmentCommand(VideoOptions):
     def _write(self, video: Video, masks: Masks, exports: list[str], target: Path) -> None:
         """Write the drawn video to `target`, and the rest beside it."""
         drawn = draw_masks(video, masks, self.style)
-        print(f"video     {write_video(target, drawn)}")
+        write_video(target, drawn)
+        heard = self.video != "-" and copy_sound(self.video, target, float(video.times[0]))
+        print(f"video     {target}{', with its sound' * heard}")
         print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
         for name in exports:
             (path,) = export_masks(_stem(target, name), masks, [name], video)

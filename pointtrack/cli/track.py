@@ -103,13 +103,13 @@ class TrackCommand(VideoOptions):
         if self.every < 1:
             raise ValueError(f"every: expected 1 or more frames, got {self.every}")
         target = video_target(self.out, self.stem)
+        outputs = self.outputs(target, exports)
+        self.guard(outputs, self.queries, self.mask)
         if self.resume and self.is_finished(target):
             print(
                 f"finished  {target.with_suffix('.npz')} is whole: nothing to go on with; without --resume it is made anew"
             )
             return
-        outputs = self.outputs(target, exports)
-        self.guard(outputs, self.queries, self.mask)
         given = self.given_queries()
         with self.opened() as stream:
             too_large = does_not_fit(stream)
@@ -167,6 +167,8 @@ class TrackCommand(VideoOptions):
             tracker = self.loaded(stream.wh)
         how = track_flat if self.every == 1 else partial(track_flat_sparsely, every=self.every)
         saved = how(self.opened, tracker, queries, target, options, resume=self.resume, style=self.style)
+        if copy_sound(self.video, target, self.start):
+            print(f"sound     {target} has that of the video")
         if exports:
             for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
                 print(f"tracks    {path}")

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pointtrack.fleet.options import JobOptions
+from pointtrack.fleet.settings import NAME
 from pointtrack.io.sources import PICTURE_SUFFIXES
 from pointtrack.io.storage import download, filesystem, is_stored, local_path, scheme_of
 
@@ -97,6 +98,9 @@ def _in_folder(folder: Path) -> list[VideoTask]:
         )
     tasks = []
     for top, folders, files in os.walk(folder):
+        if _has_results(Path(top)):
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if name[0] != ".")
         names = [name for name in files if name[0] != "."]
         videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
@@ -107,6 +111,11 @@ def _in_folder(folder: Path) -> list[VideoTask]:
             at = Path(top).relative_to(folder).as_posix()
             tasks.append(VideoTask(Path(top).name if at == "." else at, top))
     return tasks
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether a run of `pointtrack batch` wrote it: what lies in it are no new videos."""
+    return (folder / NAME).is_file() and (folder / "ledger").is_dir()
 
 
 def _matching(pattern: str) -> list[VideoTask]:
@@ -204,6 +213,12 @@ def _task(row: Mapping[str, Any], base: str, place: str, job: JobOptions) -> Vid
     for name in PATHS:
         if isinstance(values.get(name), str):
             values[name] = _absolute(values[name], base)
+    if isinstance(masks := values.get("mask"), str | list):
+        values["mask"] = (
+            _absolute_mask(masks, base)
+            if isinstance(masks, str)
+            else [_absolute_mask(one, base) for one in masks]
+        )
     try:
         job.with_changes(values).checked()
     except ValueError as error:
@@ -217,6 +232,12 @@ def _is_blank(value: Any) -> bool:
         or (isinstance(value, str) and not value.strip())
         or (isinstance(value, float) and math.isnan(value))
     )
+
+
+def _absolute_mask(text: str, base: str) -> str:
+    """A picture, alone or behind a frame and a comma."""
+    place, comma, path = text.rpartition(",")
+    return f"{place}{comma}{_absolute(path, base)}"
 
 
 def _absolute(path: str, base: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ def record_origin(outputs: Iterable[str | Path], source: Any) -> None:
 
 def origin_of(source: Any) -> str:
     """What tells a video from others: of a file its size and both ends, of a folder its path, else the text itself."""
+    if source == "-":  # nobody knows whether it is the same as last time
+        return f"standard input at {time.time_ns()}"
     path = _local(source)
     if path is None or not path.exists():
         return f"named {source}"

@@ -33,7 +33,11 @@ def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bo
     try:
         with av.open(str(source)) as heard, av.open(str(target)) as seen:
             known = HOLDS.get(target.suffix.lower())
-            sounds = [s for s in heard.streams.audio if known is None or s.codec_context.name in known]
+            sounds = [
+                s
+                for s in heard.streams.audio
+                if known is None or s.codec_context.codec.canonical_name in known
+            ]
             if not sounds:
                 return False
             length = float(seen.duration or 0) / av.time_base
@@ -62,4 +66,20 @@ def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bo
 
 
 def _packets(container: Any, stream: Any) -> list[Any]:
-    return [packet for packet in container.demux(stream) if packet.dts is not None]
+    """All packets of a stream, each with a decoding time.
+
+    Matroska gives none for pictures that wait for later ones: the times of showing, in their order, and early enough that no
+    picture is shown before it is decoded.
+
+    Raises:
+        ValueError: packets without any time.
+    """
+    packets = [packet for packet in container.demux(stream) if packet.size > 0]
+    if any(packet.dts is None for packet in packets):
+        if any(packet.pts is None for packet in packets):
+            raise ValueError("expected packets with times, got some without")
+        shown = sorted(packet.pts for packet in packets)
+        early = max(time - packet.pts for time, packet in zip(shown, packets, strict=True))
+        for time, packet in zip(shown, packets, strict=True):
+            packet.dts = time - early
+    return packets

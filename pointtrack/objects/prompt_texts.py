@@ -47,7 +47,7 @@ def parse_prompts(
     """Texts as the command takes them -> what is said, by object and frame.
 
     Raises:
-        ValueError: a text of another form, or a mask or an absence together with other things on one frame.
+        ValueError: a text of another form, two boxes or masks of one object on one frame, or a mask or an absence together with other things on one frame.
         FileNotFoundError: no such picture.
 
     >>> (told,) = parse_prompts(["2:0,31,25", "2:0,4,4,-"])
@@ -76,12 +76,18 @@ def parse_prompts(
         one.labels.append(sign == "+")
     for text in boxes:
         one, fields = place(text, BOX)
+        _once(one, one.box, "box", text)
         one.box = _numbers(fields, 4, f"{BOX}, got {text!r}")
     for text in masks:
         one, fields = place(text, MASK)
+        _once(one, one.mask, "mask", text)
         one.mask = torch.from_numpy(read_mask(",".join(fields)))
     for text in absences:
-        one, _ = place(text, ABSENT)
+        one, fields = place(text, ABSENT)
+        if fields:
+            raise ValueError(
+                f"expected {ABSENT}, got {text!r}; give several frames one after the other, with spaces"
+            )
         one.absent = True
     for one in told.values():
         if bool(one.points or one.box) + (one.mask is not None) + one.absent > 1:
@@ -121,6 +127,14 @@ def tell(listener: Listener, told: Iterable[Told]) -> None:
         else:
             said = one.prompt()
             listener.prompt(one.object_id, one.frame, points=said.points, labels=said.labels, box=said.box)
+
+
+def _once(one: Told, before: object, what: str, text: str) -> None:
+    if before is not None:
+        raise ValueError(
+            f"{what}: expected one of object {one.object_id} on frame {one.frame}, got another, {text!r}; of another object it "
+            f"begins with its number, as in 2:{text}"
+        )
 
 
 def _numbers(fields: list[str], count: int, expected: str) -> list[float]:

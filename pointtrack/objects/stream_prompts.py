@@ -70,7 +70,7 @@ class StreamPrompts:
             look: what the segmenter sees of the frame, with a second look.
 
         Raises:
-            ValueError: nothing is seen there.
+            ValueError: nothing is seen there, or only clicks beside an object of which nothing is known there.
         """
         corrects, answered = None, None
         if prompt.box is None:
@@ -80,6 +80,11 @@ class StreamPrompts:
                 prompt = _both(last.prompt, prompt)
             elif shown is not None and shown.any():
                 corrects = shown
+        if prompt.box is None and corrects is None and not prompt.labels.any():
+            raise ValueError(
+                f"object {object_id}: expected a click on the object, or a box, as nothing is known of it on frame {frame}; "
+                "got clicks beside it alone"
+            )
         if self._seen is None or self._seen[0] != frame:
             self._seen = frame, look()
         answer = answer_prompt(self.segmenter, self._seen[1], prompt, corrects, answered)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape, plain
+from pointtrack.checks import check_shape, plain, tensor_of
 from pointtrack.geometry import inside_image
 
 # A box may reach this far out of the frame: some tools give the last pixel, some the one behind it.
@@ -221,7 +221,7 @@ def check_inside(prompt: Prompt, wh: tuple[int, int]) -> None:
 
 def checked_mask(mask: Any, wh: tuple[int, int]) -> Tensor:
     """A mask that was given, (h, w) bool on the CPU, a copy. ValueError for one of another size or type, or an empty one."""
-    mask = torch.as_tensor(plain(mask)).detach().cpu()
+    mask = tensor_of(plain(mask)).detach().cpu()
     size = (wh[1], wh[0])
     if tuple(mask.shape) != size or mask.dtype != torch.bool:
         raise ValueError(
@@ -230,7 +230,7 @@ def checked_mask(mask: Any, wh: tuple[int, int]) -> Tensor:
         )
     if not mask.any():
         raise ValueError(
-            "prompt mask: expected some pixel in it, got an empty mask; say absent(object, frame) for an object "
+            "prompt mask: expected some pixel in it, got an empty mask; say mark_absent(object, frame) for an object "
             "that is not there"
         )
     return mask.clone()
@@ -264,7 +264,7 @@ def check_prompt(prompt: Prompt, embedding: Embedding, made_by: str, low_wh: tup
 
 
 def _floats(values: Any, name: str) -> Tensor:
-    values = torch.as_tensor(values, dtype=torch.float32).detach()
+    values = tensor_of(values, torch.float32).detach()
     if not torch.isfinite(values).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     return values
@@ -272,7 +272,7 @@ def _floats(values: Any, name: str) -> Tensor:
 
 def _labels(labels: Any, k: int) -> Tensor:
     """(k,) bool. Numbers other than 0 and 1 have other meanings elsewhere, so they are refused."""
-    labels = torch.ones(k) if labels is None else torch.as_tensor(labels).detach().cpu()
+    labels = torch.ones(k) if labels is None else tensor_of(labels).detach().cpu()
     if labels.shape != (k,):
         raise ValueError(f"prompt labels: expected one per point ({k},), got shape {tuple(labels.shape)}")
     if not ((labels == 0) | (labels == 1)).all():

@@ -126,7 +126,7 @@ class SmallSegmenter:
         """The frame seen larger and mirrored, beside what was seen of it; see `segment.base.Segmenter.look_closer`."""
         if embedding.closer is not None:
             return embedding
-        return replace(embedding, closer=self._encoded(plain(frame)[:, ::-1], CLOSER))
+        return replace(embedding, closer=self._encoded(np.ascontiguousarray(plain(frame)[:, ::-1]), CLOSER))
 
     @torch.no_grad()
     def decode(self, embedding: Embedding, prompt: Prompt, *, several: bool = True) -> Candidates:

@@ -52,10 +52,15 @@ def answered(
         base = found if found is not None and found.any() else None
         points, labels, box = requested.points, requested.labels, None
         followed = 0 if base is None else found_from
+    if box is None and base is None and not labels.any():
+        raise ValueError(
+            f"object {one.id}: expected a click on the object, or a box, as nothing is known of it on frame {frame}; "
+            "got clicks beside it alone"
+        )
     answer = engine.answer(video, frame, Prompt(points, labels, box), base, shown)
     if not answer.mask.any():
         raise ValueError(
             f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
-            "there; click elsewhere, or more often, or say absent(object, frame)"
+            "there; click elsewhere, or more often, or say mark_absent(object, frame)"
         )
     return Keyframe(frame, 0, answer.mask, points, labels, box, base, followed, answer.score)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pointtrack.io.formats.run_lengths import check_runs, runs_of
-from pointtrack.io.npz import write_npz
+from pointtrack.io.npz import npz_path, write_npz
 from pointtrack.io.outside import read_arrays, reading, whole
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.objects.engine import ObjectResult
@@ -212,6 +212,8 @@ def read_session_npz(
         FileNotFoundError: no such file.
         ValueError: a file of another kind, or of another video.
     """
+    if not Path(path).is_file():  # as it was named when it was saved
+        path = npz_path(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f"session file: expected an .npz file, found nothing at {path}")
     with reading(path, f"{what} saved by pointtrack"):

@@ -40,6 +40,14 @@ class History(Generic[State]):
         self.states = [*self.states[: self.now + 1], state]
         self.now += 1
 
+    def mark(self) -> tuple[list[State], int]:
+        """All of it, for `back_to`."""
+        return list(self.states), self.now
+
+    def back_to(self, mark: tuple[list[State], int]) -> None:
+        """As it was when it was marked: nothing that was done since counts, and redo reaches what it reached then."""
+        self.states, self.now = list(mark[0]), mark[1]
+
     def undo(self) -> bool:
         """One back; False where there is none before."""
         moved = self.now > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +93,31 @@ class ObjectSession:
         """A new object; its id, from 1 on, which is the next one that was never used unless it is given.
 
         Raises:
-            ValueError: an id below 1, or one that another object has or had.
+            ValueError: a name that is no text, an id that is no whole number from 1 on, or one that another object has or had.
         """
+        if not isinstance(name, str):
+            raise ValueError(f"object name: expected text, got {name!r}; an id goes to object_id=")  # noqa: TRY004
+        if object_id is not None and (isinstance(object_id, bool) or not isinstance(object_id, Integral)):
+            raise ValueError(f"object id: expected a whole number, got {object_id!r}")  # noqa: TRY004
         used = {one.id for state in self._history.states for one in state}
-        number = 1 + max(used, default=0) if object_id is None else object_id
+        number = 1 + max(used, default=0) if object_id is None else int(object_id)
         if number < 1 or number in used:
             raise ValueError(
                 f"object id: expected a new one from 1 on, got {number}; used are {sorted(used)}"
             )
         self._do((*self._state, SessionObject(number, name or f"object {number}")))
         return number
+
+    def prompt_new(self, frame: int, **prompt: Any) -> tuple[int, Tensor]:
+        """A new object that begins with a prompt: its id and its mask; two actions for undo. Errors as of `prompt`; then
+        nothing has changed, and what was undone before can still be done again."""
+        before = self._history.mark()
+        try:
+            number = self.add_object()
+            return number, self.prompt(number, frame, **prompt)
+        except BaseException:
+            self._history.back_to(before)
+            raise
 
     def remove_object(self, object_id: int | str) -> None:
         """Forget an object and all that was said about it."""
@@ -195,13 +211,13 @@ class ObjectSession:
         one = self._object(object_id)
         if one.key(frame) is None:
             raise ValueError(
-                f"unprompt: expected a frame with a prompt of object {object_id}, got {frame}; "
+                f"remove_prompt: expected a frame with a prompt of object {object_id}, got {frame}; "
                 f"there are {[key.frame for key in one.keys]}"
             )
         self._do(tuple(other.without_key(frame) if other is one else other for other in self._state))
 
     def undo(self) -> bool:
-        """Take the last action back (prompt, absent, unprompt, add or remove an object); False if there is none.
+        """Take the last action back (prompt, mark_absent, remove_prompt, add or remove an object); False if there is none.
 
         What was computed before it counts again; nothing is computed twice.
         """

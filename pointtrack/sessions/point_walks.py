@@ -113,7 +113,11 @@ class PointWalk:
             self.steps = walk_points(tracker, video, order, self.xy, together=self.together)
             self._skip = 1  # the frame on which they are known
         before = self.done
-        found = next(self.steps)
+        try:
+            found = next(self.steps)
+        except BaseException:  # what was broken off cannot go on: it begins anew next time
+            self.steps, self.rows = None, []
+            raise
         skip = min(self._skip, len(found))
         self._skip -= skip
         if len(found) > skip:

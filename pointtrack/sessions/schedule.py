@@ -93,12 +93,19 @@ class Schedule:
                 walk = _Walk(sides, iter(self.engine.walk(self.video, known, sides[0].frames, cuts)))
                 self._walks |= dict.fromkeys(sides, walk)
             for _ in range(_wanted(sides[0], frames) - self.results.done(sides[0])):
-                found = next(walk.steps)
+                try:
+                    found = next(walk.steps)
+                except BaseException:  # what was broken off cannot go on: its sides begin anew next time
+                    self._drop(walk)
+                    raise
                 for side in walk.sides:
                     self.results.add(side, found[side.object_id])
                 progress(len(walk.sides))
             if self.results.done(sides[0]) == len(sides[0].frames):
-                self._walks = {side: other for side, other in self._walks.items() if other is not walk}
+                self._drop(walk)
+
+    def _drop(self, walk: _Walk) -> None:
+        self._walks = {side: other for side, other in self._walks.items() if other is not walk}
 
     def keep(self, sides: set[Side]) -> None:
         """Forget all sides but these."""

@@ -273,9 +273,10 @@ class TrackSession:
         for column, point in enumerate(points):
             rows = [fix.frame - start for fix in point.fixes if fix.frame in frames]
             sources[rows, column] = int(Source.PERSON)
-        return Tracks(
+        tracks = Tracks(
             xy, visibility, confidence, queries, self.video.wh, start, self.video.fps, sources=sources
         )
+        return tracks.with_times(self.video.times[frames.start : frames.stop])
 
     def suggest_corrections(self, count: int = 5) -> list[PointDoubt]:
         """The frames on which a correction would help most: in view, but of low confidence; not side by side."""

@@ -45,7 +45,7 @@ def grid_queries(
             empty one.
     """
     wh = _size_of(video_or_wh, frame)
-    columns, rows = (size, size) if isinstance(size, int) else size
+    columns, rows = (size, size) if isinstance(size, int | np.integer) else size
     if columns * rows > MOST_POINTS:
         raise ValueError(f"grid size: expected at most {MOST_POINTS} points in all, got {columns} x {rows}")
     if mask is None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape, whole_numbers
+from pointtrack.checks import check_shape, tensor_of, whole_numbers
 from pointtrack.types.html import masks_html
 from pointtrack.types.tables import to_detections
 from pointtrack.types.times import checked_times, joined_times
@@ -50,7 +50,7 @@ class Masks:
     times: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        masks = torch.as_tensor(self.masks).detach().cpu()
+        masks = tensor_of(self.masks).detach().cpu()
         sizes = check_shape(masks, "t o h w", "masks")
         if masks.dtype != torch.bool:
             raise ValueError(
@@ -63,7 +63,7 @@ class Masks:
         object.__setattr__(self, "object_ids", _checked_ids(ids, sizes["o"]))
         present = self.present()
         scores = present if self.scores is None else self.scores
-        scores = torch.as_tensor(scores, dtype=torch.float32).detach().cpu()
+        scores = tensor_of(scores, torch.float32).detach().cpu()
         if scores.shape != present.shape:
             raise ValueError(
                 f"masks scores: expected (frames, objects) {tuple(present.shape)}, got {tuple(scores.shape)}"

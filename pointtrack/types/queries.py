@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape, whole_numbers
+from pointtrack.checks import check_shape, tensor_of, whole_numbers
 from pointtrack.geometry import inside_image
 from pointtrack.types.html import queries_html
 
@@ -41,7 +41,7 @@ class Queries:
     support: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        xy = torch.as_tensor(self.xy, dtype=torch.float32).detach().cpu()
+        xy = tensor_of(self.xy, torch.float32).detach().cpu()
         if xy.ndim < 2 and not xy.numel():
             xy = xy.reshape(0, 2)  # an empty list
         if xy.ndim == 1 and torch.as_tensor(self.frame).ndim == 2:
@@ -103,7 +103,7 @@ class Queries:
         if hasattr(points, "frames") and hasattr(points, "fps"):
             raise ValueError("queries: expected points, got a video: are video and queries swapped?")
         try:
-            table = torch.as_tensor(points, dtype=torch.float64).detach().cpu()
+            table = tensor_of(points, torch.float64).detach().cpu()
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(
                 f"queries: expected pt.Queries or rows of (frame, x, y), got {type(points).__name__}"

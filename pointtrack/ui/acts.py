@@ -217,15 +217,10 @@ def go_to(project: Project, position: int) -> Done:
 def _prompted(project: Project, number: int | None, verb: str, frame: int, **prompt: Any) -> Done:
     session, steps = project.objects, 1
     if number is None:
-        number, steps = session.add_object(), 2
+        (number, mask), steps = session.prompt_new(frame, **prompt), 2
     else:
         _unlocked(project, f"o{number}")
-    try:
         mask = session.prompt(number, frame, **prompt)
-    except Exception:
-        if steps == 2:
-            session.undo()
-        raise
     answer = {"object": number, "pixels": int(mask.sum())}
     return Done(
         f"object {number} {verb} on frame {frame}", [("objects", steps)], answer, changes_objects=True

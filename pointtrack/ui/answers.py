@@ -48,6 +48,8 @@ def told(endpoint: Callable[[Any, Request], Awaitable[Response]]) -> Any:
             return mistake(404, error)
         except (ValueError, OSError, ImportError) as error:
             return mistake(400, error)
+        except (TypeError, OverflowError, IndexError) as error:  # values of other types than the page sends
+            return mistake(400, ValueError(f"request: expected other values ({error})"))
 
     return answer
 
@@ -62,6 +64,8 @@ async def json_of(request: Request) -> dict[str, Any]:
         value = json.loads(content or b"{}")
     except (ClientDisconnect, RecursionError) as error:
         raise ValueError("body: expected JSON, got a part of it") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"body: expected JSON, got something else ({error})") from error
     if not isinstance(value, dict):
         raise ValueError(f"body: expected a JSON object, got {type(value).__name__}")  # noqa: TRY004
     return value
@@ -69,9 +73,16 @@ async def json_of(request: Request) -> dict[str, Any]:
 
 def number_of(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name, str(default))
-    if not text.lstrip("-").isdecimal() or len(text) > 12:
+    if not text.removeprefix("-").isdecimal() or len(text) > 12:
         raise ValueError(f"{name}: expected a whole number, got {text[:40]!r}")
     return int(text)
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number of a JSON body. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 10**12:
+        raise ValueError(f"{name}: expected a whole number, got {str(value)[:40]}")
+    return value
 
 
 def mistake(code: int, error: Exception) -> Response:

@@ -85,9 +85,15 @@ class ExportOptions:
             known: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
             }
+            if bad := [key for key in ("start", "stop", "smooth", "trail") if not _whole(known.get(key))]:
+                raise ValueError(f"export: expected whole numbers as {', '.join(bad)}, got {known[bad[0]]!r}")
             return cls(**known)
         except TypeError as error:
             raise ValueError(f"export: expected other options ({error})") from error
+
+
+def _whole(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
 class Export:

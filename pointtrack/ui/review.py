@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -108,10 +109,10 @@ class Reviews:
             raise ValueError(f"verdict: expected one of {', '.join(VERDICTS)}, got {verdict!r}")
         if verdict == "rejected" and not reason:
             raise ValueError("review: expected a reason for a rejection; write one")
+        seconds = _seconds(content.get("seconds", 0))
         work = self._work(path)
         if verdict == "accepted" and work["acts"]:
             verdict = "edited"  # accepted, after something was corrected
-        seconds = min(max(float(content.get("seconds", 0)), 0), 86400)
         item.update(verdict=verdict, reason=reason, seconds=round(item.get("seconds", 0) + seconds, 1))
         item["clicks"] = item.get("clicks", 0) + work["clicks"]
         assert self.current is not None
@@ -175,6 +176,13 @@ class Reviews:
         part = self.current / f"{QUEUE}.part"
         part.write_text(json.dumps(self._queue, indent=1), encoding="utf-8")
         part.replace(self.current / QUEUE)
+
+
+def _seconds(value: Any) -> float:
+    """Of work, at most a day. Raises ValueError for what is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"seconds: expected a number, got {value!r}")
+    return float(min(max(value, 0), 86400))
 
 
 def training_clip(project: Project) -> SourceClip:

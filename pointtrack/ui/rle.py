@@ -37,8 +37,8 @@ def decode_mask(coded: dict[str, Any], wh: tuple[int, int]) -> np.ndarray:
         raise ValueError(f"mask: expected a box and runs ({error})") from error
     if not (0 <= x < x + w <= wh[0] and 0 <= y < y + h <= wh[1]):
         raise ValueError(f"mask: expected a box within {wh[0]} x {wh[1]} pixels, got {coded['box']}")
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != w * h:
-        raise ValueError(f"mask: expected runs of {w * h} pixels together, got {int(runs.sum())}")
+    if runs.ndim != 1 or ((runs < 0) | (runs > w * h)).any() or runs.sum() != w * h:
+        raise ValueError(f"mask: expected runs of {w * h} pixels together, got others")
     mask = np.zeros((wh[1], wh[0]), bool)
     mask[y : y + h, x : x + w] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(h, w)
     return mask

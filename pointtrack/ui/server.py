@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from pointtrack.io.lazy_video import lazy_video
 from pointtrack.ui import exports, live, review, views
 from pointtrack.ui.acts import LOAD
-from pointtrack.ui.answers import Headers, json_of, mistake, number_of, told, zipped
+from pointtrack.ui.answers import Headers, json_of, mistake, number_of, told, whole, zipped
 from pointtrack.ui.desk import Desk
 from pointtrack.ui.project import Project
 
@@ -145,9 +145,10 @@ class Routes:
                 ValueError(f"upload: expected at most {room / 1e9:.1f} GB, got {int(length) / 1e9:.1f} GB"),
             )
         part = target.with_name(f".{target.name}.part")
-        received, began = 0, time.monotonic()
+        received, began, ours = 0, time.monotonic(), False
         try:
             with part.open("xb") as file:
+                ours = True
                 async for piece in request.stream():
                     received += len(piece)
                     if received > room:
@@ -166,7 +167,8 @@ class Routes:
         except ValueError as error:
             raise ValueError(str(error).replace(str(part), target.name)) from error
         finally:
-            part.unlink(missing_ok=True)
+            if ours:  # not that of another request, which is still under way
+                part.unlink(missing_ok=True)
         return JSONResponse({"path": str(target)})
 
     @told
@@ -245,9 +247,14 @@ class Routes:
     async def run(self, request: Request) -> Response:
         """Propagate."""
         project, content = self._project(request), await json_of(request)
-        what = [str(one) for one in content.get("what", ["points", "objects"])]
-        start, stop = int(content.get("start", 0)), int(content.get("stop", len(project.video)))
-        direction, origin = str(content.get("direction", "both")), int(content.get("origin", 0))
+        what = content.get("what", ["points", "objects"])
+        if not isinstance(what, list) or not all(isinstance(one, str) for one in what):
+            raise ValueError(f'what: expected a list of "points" and "objects", got {str(what)[:40]}')
+        start, stop = (
+            whole(content.get("start", 0), "start"),
+            whole(content.get("stop", len(project.video)), "stop"),
+        )
+        direction, origin = str(content.get("direction", "both")), whole(content.get("origin", 0), "origin")
         await self._in(project, lambda: project.run(what, start, stop, direction, origin))
         return JSONResponse({"running": True})
 

@@ -102,13 +102,15 @@ def _outline(kind: str, dx: np.ndarray, dy: np.ndarray, radius: float) -> tuple[
 
 def draw_plate(layer: np.ndarray, corner: tuple[int, int], wh: tuple[int, int]) -> None:
     left, top = corner
-    layer[max(top, 0) : top + wh[1], max(left, 0) : left + wh[0]] = ink_of(DARK, 0.6)
+    layer[max(top, 0) : max(top + wh[1], 0), max(left, 0) : max(left + wh[0], 0)] = ink_of(DARK, 0.6)
 
 
 def stamp(layer: np.ndarray, mask: np.ndarray, corner: tuple[int, int]) -> None:
     """Lay light text over the layer; what does not fit is cut off."""
     left, top = corner
-    place = layer[max(top, 0) : top + mask.shape[0], max(left, 0) : left + mask.shape[1]]
+    mask = mask[max(-top, 0) :, max(-left, 0) :]
+    left, top = max(left, 0), max(top, 0)
+    place = layer[top : top + mask.shape[0], left : left + mask.shape[1]]
     cover = mask[: place.shape[0], : place.shape[1], None] / 255.0
     place[...] = np.rint(place * (1 - cover) + np.array([*LIGHT, 255]) * cover)
 

@@ -124,6 +124,8 @@ class WebServer:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens; an error says which address."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port: expected one of 0..65535, got {port}")
     try:
         family, kind, number, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -209,3 +209,10 @@ def test_python_m_pointtrack_is_the_command():
     root = Path(pt.__file__).parents[1]
     shown = subprocess.run(run, capture_output=True, text=True, check=True, cwd=root).stdout
     assert shown == f"pointtrack {pt.__version__}\n"
+
+
+def test_a_list_may_stand_behind_an_equals_sign():
+    command = load_command("track", COMMANDS, ENTRIES)
+    parser = build_parser(command, "pointtrack track")
+    spelled = spell_out(["x.mp4", "--points=0,80,45", "--points=3,1,2"], command, parser)
+    assert parser.parse_args(spelled).points == ["0,80,45", "3,1,2"]

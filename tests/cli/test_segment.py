@@ -95,6 +95,13 @@ def test_saved_tracks_become_masks(files):
         ("--box 0,1,2,3", "expected a box frame,x0,y0,x1,y1"),
         ("--click 0,28,28 --mask 0,{dir}/mask.png", "frame 0: expected clicks and a box, or a mask"),
         ("--absent x", "expected an absence frame, got 'x'"),
+        (
+            "--click 0,28,28 --absent 3,5",
+            "expected an absence frame, got '3,5'; give several frames one after",
+        ),
+        ("--box 0,1,1,9,9 0,20,20,30,30", "box: expected one of object 1 on frame 0, got another"),
+        ("--click 0,70,5,-", "expected a click on the object, or a box, as nothing is known of it"),
+        ("--click 0,28,28 --session {dir}/out/frames_masks.npz", "session: expected a file of its own"),
         ("--tracks {dir}/tracks.npz --video_segmenter sam2.1-hiera-tiny", "expected prompts"),
         ("--click 0,200,28", "within the 80 x 60 frame"),
         ("--mask 0,{dir}/none.png", "found nothing at"),
@@ -139,6 +146,13 @@ def test_several_frames_and_a_session_that_goes_on(files, capsys):
     assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0]) and not masks.masks[5, 0].any()
     assert torch.equal(masks.masks[3, 1], SCENE.truth[3, 1])
     assert "session" in capsys.readouterr().out
+
+
+def test_a_session_without_suffix_goes_on_too(files):
+    """--session work is work.npz, the first time and the next."""
+    assert run("--click 0,28,28 --session {dir}/work", files) == 0
+    assert run("--click 2:3,58,42 --session {dir}/work", files) == 0
+    assert load_masks(files["dir"] / "out" / "frames_masks.npz").object_ids.tolist() == [1, 2]
 
 
 def test_in_one_pass(files, capsys):

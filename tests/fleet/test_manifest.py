@@ -146,3 +146,20 @@ def test_what_is_not_there(tmp_path):
     (tmp_path / "bad.parquet").write_text("{\n")
     with pytest.raises(ValueError, match="expected a Parquet file, but"):
         keys(tmp_path / "bad.parquet")
+
+
+def test_results_of_an_earlier_run_are_no_videos(tmp_path):
+    """OUT may lie among the videos: what is in it is not taken the next time."""
+    (tmp_path / "a.mp4").touch()
+    results = tmp_path / "results"
+    (results / "ledger").mkdir(parents=True)
+    (results / "previews").mkdir()
+    (results / "settings.json").write_text("{}")
+    (results / "previews" / "a.mp4.mp4").touch()
+    assert [task.key for task in read_source(tmp_path, JobOptions())] == ["a.mp4"]
+
+
+def test_masks_of_a_manifest_count_from_where_it_lies(tmp_path):
+    (tmp_path / "list.csv").write_text('video,mask\na.mp4,"0,m.png"\n')
+    (task,) = read_source(str(tmp_path / "list.csv"), JobOptions())
+    assert task.changes["mask"] in (f"0,{tmp_path / 'm.png'}", [f"0,{tmp_path / 'm.png'}"])

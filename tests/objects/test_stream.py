@@ -200,3 +200,10 @@ def test_what_cannot_be_done(tiny_tracker, act, message):
     pushed(stream, 1, 5)
     with pytest.raises(ValueError, match=message):
         act(stream)
+
+
+def test_a_click_beside_an_object_that_nobody_knows_is_refused(tiny_tracker):
+    stream = stream_of(tiny_tracker)
+    stream.prompt(1, frame=0, points=[[1, 1]], labels=[0])
+    with pytest.raises(ValueError, match="expected a click on the object, or a box"):
+        stream.push(SCENE.video.frames[0])

@@ -382,3 +382,76 @@ def test_sessions_go_to_other_processes():
     assert again.objects == {bear: "bear"}
     assert again.undo()
     assert again.objects == {}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_is_broken_off_can_be_asked_for_again(error):
+    """Control-C while objects are followed loses nothing but that walk."""
+    session, whole = new_session(), new_session()
+    for one in (session, whole):
+        click(one, one.add_object(), 0, 0)
+
+    def broken_off(done: int) -> None:
+        frames.append(done)
+        if len(frames) == 4:
+            raise error("stop")
+
+    frames: list[int] = []
+    with pytest.raises(error):
+        session.propagate(progress=broken_off)
+    walk = session.engine.walk
+
+    def breaking(video, known, span, cuts=()):
+        for number, found in enumerate(walk(video, known, span, cuts)):
+            if number == 2:
+                raise error("stop")
+            yield found
+
+    fresh = new_session()
+    click(fresh, fresh.add_object(), 0, 0)
+    fresh.engine.walk = breaking
+    with pytest.raises(error):
+        fresh.propagate()
+    fresh.engine.walk = walk
+    wanted = whole.propagate().masks
+    assert torch.equal(session.propagate().masks, wanted) and torch.equal(fresh.propagate().masks, wanted)
+
+
+def test_clicks_beside_an_object_that_nobody_knows_are_refused():
+    session = new_session()
+    number = session.add_object()
+    with pytest.raises(ValueError, match="expected a click on the object, or a box"):
+        session.prompt(number, 0, points=[[40, 5]], labels=[0])
+    assert session.keyframes(number) == []
+    click(session, number, 0, 0)
+    session.prompt(number, 0, points=[[40, 5]], labels=[0])
+
+
+def test_names_are_text_and_ids_are_whole_numbers():
+    session = new_session()
+    with pytest.raises(ValueError, match="expected text, got 7; an id goes to object_id="):
+        session.add_object(7)
+    for wrong in (2.5, "x", True):
+        with pytest.raises(ValueError, match="expected a whole number"):
+            session.add_object(object_id=wrong)
+    assert session.add_object("seven", np.int64(7)) == 7 and session.objects == {7: "seven"}
+
+
+def test_a_new_object_whose_prompt_is_refused_leaves_what_can_be_done_again():
+    session = new_session()
+    click(session, session.add_object(), 0, 0)
+    session.undo()
+    with pytest.raises(ValueError):
+        session.prompt_new(0, points=[[40, 5]], labels=[0])
+    assert session.redo() and session.keyframes(1) == [0]
+    number, mask = session.prompt_new(0, points=[centre(0, 1)])
+    assert number == 2 and torch.equal(mask, SCENE.truth[0, 1])
+
+
+def test_a_session_is_found_by_the_name_it_was_saved_by(tmp_path):
+    session = new_session()
+    click(session, session.add_object(), 0, 0)
+    assert session.save(tmp_path / "work") == tmp_path / "work.npz"
+    other = new_session()
+    other.load(tmp_path / "work")
+    assert other.keyframes(1) == [0]

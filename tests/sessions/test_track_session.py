@@ -232,3 +232,25 @@ def test_tracks_made_elsewhere_are_taken_over_and_corrected(session, calls):
     assert torch.equal(other.tracks().xy[:, 1], made.xy[:, 1])
     with pytest.raises(ValueError, match="expected 20 frames"):
         other.adopt(made.clip(0, 7))
+
+
+def test_a_walk_that_is_broken_off_begins_anew(calls, monkeypatch):
+    """An error, or Control-C, while points are followed costs that walk and nothing else."""
+    import pointtrack.sessions.point_walks as walks
+
+    session, whole = TrackSession(VIDEO, None), TrackSession(VIDEO, None)
+    for one in (session, whole):
+        one.add(Queries([0], [[20.0, 20.0]]))
+    walk = walks.walk_points
+
+    def breaking(*arguments, **options):
+        yield next(iter(walk(*arguments, **options)))
+        raise RuntimeError("stop")
+
+    monkeypatch.setattr(walks, "walk_points", breaking)
+    with pytest.raises(RuntimeError, match="stop"):
+        session.correct(0, 12, (40.0, 34.0))
+        session.tracks()
+    monkeypatch.setattr(walks, "walk_points", walk)
+    whole.correct(0, 12, (40.0, 34.0))
+    assert torch.equal(session.tracks().xy, whole.tracks().xy)

@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from pointtrack.io.masks import load_masks, save_masks
 from pointtrack.io.track_log import TrackWriter, read_spilled, spilled_to_npz
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.io.video import VideoStream, open_video, read_video
 from pointtrack.pipeline.resume import state_path
+from pointtrack.sessions.track_session import TrackSession
 from pointtrack.tracker import Tracker
 from pointtrack.types import Masks, Queries, Tracks
 from tests.support.streams import track_long
@@ -101,3 +103,26 @@ def test_times_that_are_none(times):
     ones = np.ones((12, 1), np.float32)
     with pytest.raises(ValueError):
         Tracks(np.zeros((12, 1, 2)), ones, ones, Queries([0], [[0, 0]]), (64, 48), times=times)
+
+
+def test_a_session_has_them_too(variable, tiny_tracker):
+    """Corrected tracks of a video with frames at uneven times; also of a part of it."""
+    session = TrackSession(read_video(variable), Tracker(tiny_tracker))
+    session.add(Queries([0], [[30, 20]]))
+    np.testing.assert_allclose(session.tracks().seconds(), SECONDS, atol=1e-3)
+    np.testing.assert_allclose(session.known(3, 7).seconds(), SECONDS[3:7], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.csv", "a"])
+def test_a_growing_file_is_called_tracks(name, tiny_video, tiny_tracker, tmp_path):
+    with pytest.raises(ValueError, match=r"out: expected a file ending in \.tracks, which grows"):
+        Tracker(tiny_tracker).track_to_file(tiny_video, Queries([0], [[30, 20]]), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_arrays_and_lists_of_frames_can_be_read_twice(tiny_video, tiny_tracker, tmp_path):
+    points = Queries([2], [[30, 20]])
+    wanted = Tracker(tiny_tracker).track(tiny_video, points)
+    for number, source in enumerate((tiny_video.frames, list(tiny_video.frames))):
+        path = Tracker(tiny_tracker).track_to_file(source, points, tmp_path / f"{number}.tracks")
+        assert torch.equal(load_tracks(path).xy, wanted.xy)

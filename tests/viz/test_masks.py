@@ -115,6 +115,12 @@ def test_labels_do_not_cover_each_other():
     assert areas[1] > 1.8 * areas[0]
 
 
+def test_a_legend_that_does_not_fit_is_cut_off():
+    """Twelve objects on a small frame: more lines than it has room for."""
+    masks = Masks(np.zeros((1, 12, 40, 60), bool), names=[f"object number {n}" for n in range(12)])
+    assert draw_mask_frame(gray(wh=(60, 40)), masks, 0, legend=True).shape == (40, 60, 3)
+
+
 def test_legend_shows_all_objects_and_dims_the_absent_ones():
     here = box_masks((60, 20, 100, 40), (10, 10, 20, 20), names=("bear", "dog"))
     gone = box_masks((60, 20, 100, 40), None, names=("bear", "dog"))

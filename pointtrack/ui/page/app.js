@@ -83,7 +83,7 @@ export class App {
 
   /** @returns {string} where the project's answers are */
   get base() {
-    return `/api/p/${this.state?.id}`;
+    return `/api/p/${encodeURIComponent(this.state?.id ?? "")}`;
   }
 
   /** @param {string} path of a video */

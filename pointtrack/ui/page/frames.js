@@ -57,7 +57,7 @@ export class Frames {
     const controller = new AbortController();
     this.asked.set(frame, controller);
     try {
-      const content = await blob(`/api/p/${this.project}/frame/${frame}${this.width ? `?w=${this.width}` : ""}`, controller.signal);
+      const content = await blob(`/api/p/${encodeURIComponent(this.project)}/frame/${frame}${this.width ? `?w=${this.width}` : ""}`, controller.signal);
       this.pictures.set(frame, await createImageBitmap(content));
       this.problem = null;
       if (this.pictures.size > this.most) {

@@ -137,7 +137,7 @@ export class Masks {
     this.asked.add(frame);
     const turn = this.turn;
     try {
-      const answer = await get(`/api/p/${this.project}/masks/${frame}`);
+      const answer = await get(`/api/p/${encodeURIComponent(this.project)}/masks/${frame}`);
       if (turn === this.turn) {
         this.frames.set(frame, { answer, painted: new Map() });
         this.stale.delete(frame);

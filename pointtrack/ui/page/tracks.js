@@ -53,7 +53,7 @@ export class Tracks {
     this.asked.add(number);
     const turn = this.turn;
     try {
-      const content = await bytes(`/api/p/${this.project}/tracks?start=${number * CHUNK}&stop=${(number + 1) * CHUNK}`);
+      const content = await bytes(`/api/p/${encodeURIComponent(this.project)}/tracks?start=${number * CHUNK}&stop=${(number + 1) * CHUNK}`);
       if (turn === this.turn) {
         const length = new DataView(content).getUint32(0, true);
         const head = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length)));

@@ -103,6 +103,21 @@ def test_uploads_are_checked_named_safely_and_bounded(new_client, videos):
     assert len(list(client.desk.uploads.iterdir())) == 2
 
 
+def test_a_second_upload_of_a_name_does_not_spoil_the_first(client, videos):
+    good = (videos / "other.mp4").read_bytes()
+
+    def slowly():
+        """The first half; then another request for the same name; then the rest."""
+        yield good[: len(good) // 2]
+        second = client.http.post("/api/upload?name=a.mp4", content=good)
+        assert second.status_code == 400 and "being uploaded already" in second.json()["error"]
+        yield good[len(good) // 2 :]
+
+    answer = client.http.post("/api/upload?name=a.mp4", content=slowly())
+    assert answer.status_code == 200, answer.text
+    assert Path(answer.json()["path"]).read_bytes() == good
+
+
 def test_nothing_outside_of_the_folders_is_seen(client, videos, tmp_path):
     secret = tmp_path / "secret"
     write_video(secret / "secret.mp4", SCENE.video)

@@ -19,6 +19,7 @@ from tests.support.ui_client import RED
         ("objects.box", {"frame": 0, "box": [5, 5, 1, 1]}, "x0 < x1"),
         ("objects.draw", {"frame": 0, "mask": {"box": [0, 0, 99, 2], "runs": [5]}}, "expected a box within"),
         ("objects.draw", {"frame": 0, "mask": {"box": [0, 0, 2, 2], "runs": [5]}}, "4 pixels together"),
+        ("objects.draw", {"frame": 0, "mask": {"box": [0, 0, 5, 5], "runs": [2**62, 2**62, 2**62, 2**62, 0, 25]}}, "25 pixels together"),
         ("points.add", {"frame": 0, "xy": []}, "1 to 10000"),
         ("points.add", {"frame": 0, "xy": [[1e30, 2]]}, "inside the"),
         ("points.add", {"frame": 1.5, "xy": [RED]}, "whole"),
@@ -52,7 +53,33 @@ def test_wrong_questions(client, path, code):
     assert client.http.get(f"{client.base}/{path}").status_code == code
 
 
+@pytest.mark.parametrize(
+    ("path", "content", "words"),
+    [
+        ("run", {"what": 5}, "expected a list"),
+        ("run", {"start": None}, "start: expected a whole number"),
+        ("run", {"start": [1]}, "start: expected a whole number"),
+        ("run", {"stop": 1e30}, "stop: expected a whole number"),
+        ("export", {"tracks": ["csv"], "start": 1.5}, "expected whole numbers as start"),
+        ("export", {"tracks": ["csv"], "stop": "x"}, "expected whole numbers as stop"),
+    ],
+)
+def test_values_of_other_types_are_refused_in_one_line(client, path, content, words):
+    error = client.post(path, 400, **content)["error"]
+    assert words in error and "\n" not in error
+    assert client.state["running"] is False if "running" in client.state else True
+
+
+def test_a_refused_first_click_leaves_what_can_be_done_again(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("undo")
+    client.act("objects.click", 400, frame=0, points=[RED], labels=[0])
+    client.act("redo")
+    assert [one["id"] for one in client.state["objects"]] == [1] and client.mask(1, 0).any()
+
+
 def test_wrong_bodies(client):
+    assert "expected JSON" in client.http.post(f"{client.base}/act", content=b"{").json()["error"]
     for content in (b"[1]", b"{", b"\xff", b"[" * 100_000):
         assert client.http.post(f"{client.base}/act", content=content).status_code == 400
     assert client.http.get("/api/p/none/state").status_code == 404
