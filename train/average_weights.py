@@ -27,16 +27,20 @@ from pointtrack.segment.small import CONFIG_KEY
 FREE = ("name", "licence", "initialization")
 
 
-def average(weights: list[Path] | None = None, out: Path = Path("runs/average.safetensors")) -> None:
+def average(
+    weights: list[Path] | None = None, out: Path = Path("runs/average.safetensors"), kept: str | None = None
+) -> None:
     """Write the mean of trackers, or of segmenters, of one shape.
 
     Args:
         weights: .safetensors files of two runs or more, each of which counts the same.
         out: .safetensors file to write, with the settings of the last of them.
+        kept: comma-separated parts of the network, as joint_head, that are those of the first file; then it counts for nothing
+            else. So what one run learnt of refinement goes with the features of another.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: fewer than two files, or networks of different shapes.
+        ValueError: fewer than two files, networks of different shapes, or a part that they do not have.
     """
     if weights is None or len(weights) < 2:
         raise ValueError(f"average: expected --weights of two runs or more, got {len(weights or [])}")
@@ -51,8 +55,14 @@ def average(weights: list[Path] | None = None, out: Path = Path("runs/average.sa
                 raise ValueError(
                     f"{path}: expected {part} as in {weights[-1]}, {value}, got {settings.get(part)}"
                 )
+    parts = {part.strip() for part in (kept or "").split(",") if part.strip()}
+    if unknown := parts - {name.partition(".")[0] for name in last.tensors}:
+        raise ValueError(f"kept: expected parts of the network, got {', '.join(sorted(unknown))}")
+    first, others = files[0], files[1:] if parts else files
     mean = {
-        name: torch.stack([file.tensors[name].double() for file in files]).mean(0).to(x.dtype)
+        name: first.tensors[name].to(x.dtype)
+        if name.partition(".")[0] in parts
+        else torch.stack([file.tensors[name].double() for file in others]).mean(0).to(x.dtype)
         for name, x in last.tensors.items()
     }
     with atomic_path(out) as part_file:

@@ -54,3 +54,19 @@ def test_what_cannot_be_averaged_is_told(tiny_tracker, tmp_path):
     save_file({"x": torch.zeros(1)}, other)
     with pytest.raises(ValueError, match=r"other\.safetensors: expected weights saved by pointtrack"):
         average([one, other], tmp_path / "mean.safetensors")
+
+
+def test_parts_may_be_those_of_the_first(tiny_tracker, tmp_path):
+    paths = [tmp_path / f"{name}.safetensors" for name in "abc"]
+    for i, path in enumerate(paths):
+        for parameter in tiny_tracker.parameters():
+            torch.nn.init.constant_(parameter, float(i))
+        save_checkpoint(path, tiny_tracker)
+    average(paths, tmp_path / "mixed.safetensors", kept="encoder, head")
+    mixed = load_checkpoint(tmp_path / "mixed.safetensors")
+    for name, parameter in mixed.named_parameters():
+        assert float(parameter.flatten()[0]) == (
+            0.0 if name.partition(".")[0] in ("encoder", "head") else 1.5
+        )
+    with pytest.raises(ValueError, match="kept: expected parts of the network, got wings"):
+        average(paths, tmp_path / "mixed.safetensors", kept="wings")
