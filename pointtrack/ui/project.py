@@ -150,9 +150,14 @@ class Project:
     # Runs.
 
     def run(self, what: list[str], start: int, stop: int, direction: str, origin: int) -> None:
-        """Follow points and objects through some frames, in the worker, until it is over or cancelled."""
+        """Follow points and objects through some frames, in the worker, until it is over or cancelled.
+
+        A run under way goes on behind it where that follows more, or through other frames.
+        """
         run = Propagation(self, what, range(start, stop), direction, origin)
-        self.worker.runs = [other for other in self.worker.runs if not isinstance(other, Propagation)]
+        self.worker.runs = [
+            other for other in self.worker.runs if not (isinstance(other, Propagation) and run.covers(other))
+        ]
         self.worker.runs.append(run)
         self.notify({"type": "state", "state": self.state()})
 
@@ -169,7 +174,7 @@ class Project:
     @property
     def running(self) -> Propagation | None:
         """The run that is going on."""
-        return next((run for run in self.worker.runs if isinstance(run, Propagation)), None)
+        return next((run for run in reversed(self.worker.runs) if isinstance(run, Propagation)), None)
 
     def export(self, options: ExportOptions) -> dict[str, Any]:
         """Begin to write files into a new folder; an event tells when they are there. Errors as of `Export`."""

@@ -63,6 +63,11 @@ class Propagation:
         self.fraction = 0.0
         self._next_look = self.began
 
+    def covers(self, other: Propagation) -> bool:
+        """Whether nothing is left of another run once this one is over."""
+        frames = self.frames.start <= other.frames.start and other.frames.stop <= self.frames.stop
+        return frames and set(other.what) <= set(self.what) and self.direction in ("both", other.direction)
+
     def step(self) -> bool:
         """One slice."""
         if not self._pieces:

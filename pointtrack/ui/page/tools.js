@@ -153,6 +153,10 @@ export class Tools {
       return;
     }
     if (id && this.locked(`o${id}`)) return;
+    if (id && !app.masks?.at(app.frame)) {
+      say("The mask of this frame is still on its way: paint again in a moment.", "plain");
+      return;
+    }
     const [w, height] = stage.port.wh;
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [w, height];

@@ -87,6 +87,25 @@ def _without_objects(client: Client) -> str:
     return client.post("run", 400)["error"]
 
 
+def test_a_run_goes_on_behind_one_that_does_less(client):
+    """A point that is added, or a mask that is corrected, is followed at once; what was under way is not forgotten."""
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("points.add", frame=0, xy=[BLUE])
+    project = client.desk.projects()[0]
+
+    def runs() -> list[tuple[list[str], int]]:
+        project.run(["points", "objects"], 0, FRAMES, "both", 0)
+        project.run(["points"], 0, FRAMES, "both", 0)
+        project.run(["objects"], 0, 4, "both", 0)
+        project.run(["points"], 0, FRAMES, "both", 0)
+        return [(run.what, run.frames.stop) for run in project.worker.runs]
+
+    found = project.worker.call(runs).result()
+    assert found == [(["points", "objects"], FRAMES), (["objects"], 4), (["points"], FRAMES)]
+    client.wait(lambda: not project.worker.runs)
+    assert len(client.state["objects"]) == 1 and client.mask(1, FRAMES - 1).any()
+
+
 def test_events_go_to_every_tab(client):
     address = f"/api/ws?p={client.state0['id']}"
     with client.http.websocket_connect(address) as one, client.http.websocket_connect(address) as other:
