@@ -236,8 +236,10 @@ def _is_blank(value: Any) -> bool:
 
 def _absolute_mask(text: str, base: str) -> str:
     """A picture, alone or behind a frame and a comma."""
-    place, comma, path = text.rpartition(",")
-    return f"{place}{comma}{_absolute(path, base)}"
+    place, comma, path = text.partition(",")
+    if not comma or not place.rpartition(":")[2].strip().isdigit():
+        return _absolute(text, base)
+    return f"{place},{_absolute(path, base)}"
 
 
 def _absolute(path: str, base: str) -> str:

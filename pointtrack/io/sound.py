@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import av
+
+log = logging.getLogger(__name__)
 
 HOLDS = {
     ".mp4": ("aac", "mp3", "ac3", "eac3", "alac"),
@@ -24,7 +27,7 @@ def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bo
         start: second of the source that the first picture of the target shows.
 
     Returns:
-        Whether there is sound now.
+        Whether there is sound now; where it cannot be copied, a warning says so and the target stays as it is.
     """
     source, target = Path(source), Path(target)
     if not source.is_file() or target.suffix.lower() == ".gif":
@@ -60,6 +63,9 @@ def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bo
                     packet.stream = outputs[packet.stream]
                     joined.mux(packet)
         part.replace(target)
+    except (av.FFmpegError, ValueError) as error:  # the pictures are worth more than their sound
+        log.warning("sound: left out of %s, as it cannot be copied (%s)", target.name, error)
+        return False
     finally:
         part.unlink(missing_ok=True)
     return True

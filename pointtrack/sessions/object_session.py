@@ -109,8 +109,11 @@ class ObjectSession:
         return number
 
     def prompt_new(self, frame: int, **prompt: Any) -> tuple[int, Tensor]:
-        """A new object that begins with a prompt: its id and its mask; two actions for undo. Errors as of `prompt`; then
-        nothing has changed, and what was undone before can still be done again."""
+        """A new object that begins with a prompt, as of `prompt`: its id, and its mask on that frame. Two actions for undo.
+
+        Raises:
+            ValueError: as of `prompt`. Then nothing has changed, and what was undone before can still be done again.
+        """
         before = self._history.mark()
         try:
             number = self.add_object()

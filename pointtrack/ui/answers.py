@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+
+log = logging.getLogger(__name__)
 
 MOST_JSON = 8 * 2**20  # bytes of a body: a painted mask of many pieces
 CONTENT_POLICY = (
@@ -49,6 +52,7 @@ def told(endpoint: Callable[[Any, Request], Awaitable[Response]]) -> Any:
         except (ValueError, OSError, ImportError) as error:
             return mistake(400, error)
         except (TypeError, OverflowError, IndexError) as error:  # values of other types than the page sends
+            log.debug("request", exc_info=error)
             return mistake(400, ValueError(f"request: expected other values ({error})"))
 
     return answer

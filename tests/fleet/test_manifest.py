@@ -160,6 +160,8 @@ def test_results_of_an_earlier_run_are_no_videos(tmp_path):
 
 
 def test_masks_of_a_manifest_count_from_where_it_lies(tmp_path):
-    (tmp_path / "list.csv").write_text('video,mask\na.mp4,"0,m.png"\n')
-    (task,) = read_source(str(tmp_path / "list.csv"), JobOptions())
-    assert task.changes["mask"] in (f"0,{tmp_path / 'm.png'}", [f"0,{tmp_path / 'm.png'}"])
+    (tmp_path / "list.csv").write_text(
+        'video,mask\na.mp4,"0,m.png"\nb.mp4,"2:3,of, b.png"\nc.mp4,"0,/d/m.png"\n'
+    )
+    found = [task.changes["mask"] for task in read_source(tmp_path / "list.csv", JobOptions())]
+    assert found == [f"0,{tmp_path}/m.png", f"2:3,{tmp_path}/of, b.png", "0,/d/m.png"]

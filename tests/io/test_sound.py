@@ -48,3 +48,17 @@ def test_pictures_stay_and_sound_comes(suffix, codec, tmp_path):
     with av.open(str(target)) as container:
         heard = [frame.samples for frame in container.decode(audio=0)]
     assert sum(heard) > 40_000
+
+
+def test_sound_that_cannot_be_copied_costs_no_pictures(tmp_path, monkeypatch, caplog):
+    source = with_sound(tmp_path / "source.mkv", "aac")
+    target = write_video(tmp_path / "drawn.mp4", pt.Video(FRAMES, 12.0))
+    before = target.read_bytes()
+
+    def fails(*_):
+        raise ValueError("expected packets with times, got some without")
+
+    monkeypatch.setattr("pointtrack.io.sound._packets", fails)
+    assert not copy_sound(source, target)
+    assert target.read_bytes() == before and "sound: left out of drawn.mp4" in caplog.text
+    assert len(list(tmp_path.iterdir())) == 2
