@@ -50,7 +50,7 @@ class DenseCommand(VideoOptions):
     def run(self) -> None:
         """Do it, and print where the results are."""
         folder = Path(self.out or f"outputs/{self.stem}_dense")
-        self.guard([folder, folder / "motion.png"])
+        self.guard([folder / "motion.png"])
         if self.overwrite and not self.resume:
             (folder / ABOUT).unlink(missing_ok=True)
         video = read_video(self.opened())

@@ -198,7 +198,17 @@ class SegmentCommand(VideoOptions):
         print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
         for name in exports:
             (path,) = export_masks(_stem(target, name), masks, [name], video)
+            if path.is_dir():
+                _drop_others(path, range(masks.first_frame, masks.first_frame + len(masks)))
             print(f"masks     {path}")
+
+
+def _drop_others(folder: Path, frames: range) -> None:
+    """Take away the frames that a longer run left in a folder of results; they would be read as this one's."""
+    for path in folder.rglob("*"):
+        number = path.stem.removeprefix("frame_")
+        if path.is_file() and number.isdecimal() and int(number) not in frames:
+            path.unlink()
 
 
 def _stem(target: Path, export: str) -> Path:

@@ -50,9 +50,11 @@ def check_outputs(
         return
     mine = origin_of(source)
     for output in written:
-        if output.is_file() and _origins(output.parent).get(output.name) != mine:
+        there = output.is_file() or (output.is_dir() and any(output.iterdir()))
+        if there and _origins(output.parent).get(output.name) != mine:
+            kind = "file" if output.is_file() else "folder"
             raise ValueError(
-                f"{output}: expected a new file or an earlier result of the same video, found another file; "
+                f"{output}: expected a new {kind} or an earlier result of the same video, found another {kind}; "
                 "choose another --out, or replace it with --overwrite"
             )
 

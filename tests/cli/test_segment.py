@@ -75,6 +75,28 @@ def test_several_objects_and_every_export(files, capsys):
     assert (out / "frames_cutout.webm").stat().st_size > 0
 
 
+def test_a_shorter_run_leaves_no_frames_of_a_longer_one(files, capsys):
+    out = files["dir"] / "out"
+    told = "--click 0,28,28 --export davis,ytvos,yolo"
+    assert run(told, files) == 0
+    assert run(f"{told} --max-frames 2", files) == 0
+    assert len(load_masks(out / "frames_davis")) == len(load_masks(out / "frames_ytvos")) == 2
+    assert sorted(path.stem for path in (out / "frames_yolo" / "labels").iterdir()) == [
+        "frame_000000",
+        "frame_000001",
+    ]
+
+
+def test_pictures_of_somebody_else_are_not_replaced(files, capsys):
+    mine = files["dir"] / "out" / "frames_davis" / "00000.png"
+    write_image(mine, SCENE.video.frames[0])
+    before = mine.read_bytes()
+    assert run("--click 0,28,28 --export davis", files) == 2
+    assert "found another folder; choose another --out" in capsys.readouterr().err
+    assert mine.read_bytes() == before
+    assert run("--click 0,28,28 --export davis --overwrite", files) == 0
+
+
 def test_saved_tracks_become_masks(files):
     assert run("--tracks {dir}/tracks.npz", files) == 0
     masks = load_masks(files["dir"] / "out" / "frames_masks.npz")
