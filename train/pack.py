@@ -185,6 +185,7 @@ def _copy_clips(folder: Path, target: Path, side: int, encoder: _Encoder) -> Non
         tracks = replace(clip.tracks, xy=xy, object_ids=None)
         info = replace(clip.info, objects={})
         write_clip(copied, Clip(clip.name, Video(frames, clip.video.fps), info, tracks), pictures="jpg")
+        # Once more, in the size and kind that was asked for, which write_clip does not know.
         for number, frame in enumerate(frames):
             encoder.write(copied / FRAMES / f"{number:05d}.jpg", frame[..., ::-1])
 

@@ -159,8 +159,11 @@ class SegmentCommand(VideoOptions):
             segment_flat(
                 source, stream, target, [(name, _stem(target, name)) for name in exports], self.style
             )
-        print(f"video     {target}")
+        heard = copy_sound(self.video, target, self.start)
+        print(f"video     {target}{', with its sound' * heard}")
         for path in self.outputs(target, exports)[1:]:
+            if path.is_dir():
+                _drop_others(path, range(stream.frames_pushed))
             print(f"masks     {path}")
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
@@ -193,7 +196,7 @@ class SegmentCommand(VideoOptions):
         """Write the drawn video to `target`, and the rest beside it."""
         drawn = draw_masks(video, masks, self.style)
         write_video(target, drawn)
-        heard = self.video != "-" and copy_sound(self.video, target, float(video.times[0]))
+        heard = copy_sound(self.video, target, float(video.times[0]))
         print(f"video     {target}{', with its sound' * heard}")
         print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
         for name in exports:

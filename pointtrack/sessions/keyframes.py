@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -157,3 +158,24 @@ def known_masks(one: SessionObject, side: Side) -> list[KnownMask]:
 def no_points() -> tuple[Tensor, Tensor]:
     """Points and labels of a keyframe without clicks."""
     return torch.zeros(0, 2), torch.zeros(0, dtype=torch.bool)
+
+
+def new_object(name: str, object_id: int | None, used: Collection[int]) -> SessionObject:
+    """An object of which nothing is said yet.
+
+    Args:
+        name: of the object; called by its id where empty.
+        object_id: from 1 on; the next one that was never used if None.
+        used: ids that others have or had.
+
+    Raises:
+        ValueError: a name that is no text, an id that is no whole number from 1 on, or a used one.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"object name: expected text, got {name!r}; an id goes to object_id=")  # noqa: TRY004
+    if object_id is not None and (isinstance(object_id, bool) or not isinstance(object_id, Integral)):
+        raise ValueError(f"object id: expected a whole number, got {object_id!r}")  # noqa: TRY004
+    number = 1 + max(used, default=0) if object_id is None else int(object_id)
+    if number < 1 or number in used:
+        raise ValueError(f"object id: expected a new one from 1 on, got {number}; used are {sorted(used)}")
+    return SessionObject(number, name or f"object {number}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,14 @@ from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
 from pointtrack.sessions.doubts import Doubt, doubts_in, worst
 from pointtrack.sessions.history import History
-from pointtrack.sessions.keyframes import Keyframe, SessionObject, known_masks, no_points, sides_of
+from pointtrack.sessions.keyframes import (
+    Keyframe,
+    SessionObject,
+    known_masks,
+    new_object,
+    no_points,
+    sides_of,
+)
 from pointtrack.sessions.schedule import Direction, Schedule
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.shots import find_cuts
@@ -95,29 +101,18 @@ class ObjectSession:
         Raises:
             ValueError: a name that is no text, an id that is no whole number from 1 on, or one that another object has or had.
         """
-        if not isinstance(name, str):
-            raise ValueError(f"object name: expected text, got {name!r}; an id goes to object_id=")  # noqa: TRY004
-        if object_id is not None and (isinstance(object_id, bool) or not isinstance(object_id, Integral)):
-            raise ValueError(f"object id: expected a whole number, got {object_id!r}")  # noqa: TRY004
-        used = {one.id for state in self._history.states for one in state}
-        number = 1 + max(used, default=0) if object_id is None else int(object_id)
-        if number < 1 or number in used:
-            raise ValueError(
-                f"object id: expected a new one from 1 on, got {number}; used are {sorted(used)}"
-            )
-        self._do((*self._state, SessionObject(number, name or f"object {number}")))
-        return number
+        new = new_object(name, object_id, {one.id for state in self._history.states for one in state})
+        self._do((*self._state, new))
+        return new.id
 
     def prompt_new(self, frame: int, **prompt: Any) -> tuple[int, Tensor]:
         """A new object that begins with a prompt, as of `prompt`: its id, and its mask on that frame. Two actions for undo.
 
-        Raises:
-            ValueError: as of `prompt`. Then nothing has changed, and what was undone before can still be done again.
+        Errors as of `prompt`; then nothing has changed, and what was undone before can still be done again.
         """
         before = self._history.mark()
         try:
-            number = self.add_object()
-            return number, self.prompt(number, frame, **prompt)
+            return (number := self.add_object()), self.prompt(number, frame, **prompt)
         except BaseException:
             self._history.back_to(before)
             raise

@@ -85,6 +85,8 @@ def test_a_shorter_run_leaves_no_frames_of_a_longer_one(files, capsys):
         "frame_000000",
         "frame_000001",
     ]
+    assert run("--click 0,28,28 --export davis --flat --max-frames 1", files) == 0
+    assert len(load_masks(out / "frames_davis")) == 1
 
 
 def test_pictures_of_somebody_else_are_not_replaced(files, capsys):

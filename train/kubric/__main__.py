@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from train.kubric.farm import render_clips
 from train.kubric.plan import RenderSettings
@@ -19,33 +20,42 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
+def add_settings(command: argparse.ArgumentParser, clips: int, default: RenderSettings, samples: str) -> None:
+    """What every way of making clips has: how many of them, how large, from which seed."""
+    command.add_argument("--out", type=Path, required=True, help="folder for the clips")
+    command.add_argument("--clips", type=int, default=clips, help="how many clips there shall be in all")
+    command.add_argument("--frames", type=int, default=default.frames, help="per clip")
+    command.add_argument("--size", type=parse_size, default=default.wh, help="WIDTHxHEIGHT in pixels")
+    command.add_argument("--samples", type=int, default=default.samples, help=samples)
+    command.add_argument("--tracks", type=int, default=default.tracks, help="query points per clip")
+    command.add_argument("--seed", type=int, default=default.seed)
+    command.add_argument("--workers", type=int, help="clips at once; without, one per core")
+
+
+def add_sheet(commands: Any, clips: int) -> None:
+    """The command that draws a picture of clips."""
+    sheet = commands.add_parser("sheet", help="a picture of clips with their tracks drawn in")
+    sheet.add_argument("folder", type=Path)
+    sheet.add_argument("--out", type=Path, required=True, help="the PNG")
+    sheet.add_argument("--clips", type=int, default=clips)
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m train.kubric", description="Training clips with exact tracks."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    default = RenderSettings()
     render = commands.add_parser(
         "render", help="render clips on all cores; a stopped run goes on where it was"
     )
-    render.add_argument("--out", type=Path, required=True, help="folder for the clips")
-    render.add_argument("--clips", type=int, default=20, help="how many clips there shall be in all")
-    render.add_argument("--frames", type=int, default=default.frames)
-    render.add_argument("--size", type=parse_size, default=default.wh, help="WIDTHxHEIGHT in pixels")
-    render.add_argument("--samples", type=int, default=default.samples, help="light paths per pixel")
-    render.add_argument("--tracks", type=int, default=default.tracks, help="query points per clip")
-    render.add_argument("--seed", type=int, default=default.seed)
-    render.add_argument("--workers", type=int, help="clips at once; without, one per core")
+    add_settings(render, 20, RenderSettings(), "light paths per pixel")
     render.add_argument("--textures", type=Path, help="folder with pictures for some of the surfaces")
     render.add_argument(
         "--meshes", type=Path, help="folder with your own meshes in place of the bundled ones"
     )
     render.add_argument("--gso", type=Path, help="Kubric's manifest GSO.json, its archives beside it")
     render.add_argument("--kubasic", type=Path, help="Kubric's manifest KuBasic.json, its archives beside it")
-    sheet = commands.add_parser("sheet", help="a picture of clips with their tracks drawn in")
-    sheet.add_argument("folder", type=Path)
-    sheet.add_argument("--out", type=Path, required=True, help="the PNG")
-    sheet.add_argument("--clips", type=int, default=12)
+    add_sheet(commands, 12)
     return parser
 
 

@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from train.kubric.__main__ import parse_size
+from train.kubric.__main__ import add_settings, add_sheet
 from train.kubric.plan import RenderSettings
 
 
@@ -15,19 +15,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.rays", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     draw = commands.add_parser("draw", help="draw the clips that are missing")
-    draw.add_argument("--out", type=Path, required=True, help="folder for the clips")
-    draw.add_argument("--clips", type=int, default=100, help="how many there shall be in all")
-    draw.add_argument("--frames", type=int, default=24, help="per clip")
-    draw.add_argument("--size", type=parse_size, default=(512, 288), help="WIDTHxHEIGHT of the pictures")
-    draw.add_argument("--samples", type=int, default=4, help="rays per pixel")
-    draw.add_argument("--tracks", type=int, default=512, help="query points per clip")
-    draw.add_argument("--seed", type=int, default=0)
-    draw.add_argument("--workers", type=int, help="clips at once; without, one per core")
+    add_settings(draw, 100, RenderSettings(wh=(512, 288), samples=4), "rays per pixel")
     draw.add_argument("--pictures", default="", help="comma-separated folders of photographs to paint with")
-    sheet = commands.add_parser("sheet", help="a picture of clips with their tracks drawn in")
-    sheet.add_argument("folder", type=Path)
-    sheet.add_argument("--out", type=Path, required=True, help="the PNG")
-    sheet.add_argument("--clips", type=int, default=8)
+    add_sheet(commands, 8)
     return parser
 
 
