@@ -107,7 +107,7 @@ def train_command(
         *(pictures or "").split(","),
         *(path for path, _ in weighted_folders(objects)),
     ]
-    check_outputs(read, [out, out / "model.safetensors"])
+    check_outputs(read, [out / "model.safetensors"], folders=[out])
     scene, loop = scene or SceneConfig(), loop or LoopConfig()
     fabric = make_fabric(loop, out)
     torch.manual_seed(loop.seed)

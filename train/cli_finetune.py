@@ -95,7 +95,7 @@ def finetune_command(
         raise ValueError(f"finetune: expected at least 1 round and clip per batch, got {rounds} and {batch}")
     # Labels in `out` would count as videos where it lies in the folder.
     read = [init, guard, textures, *(teacher or "").split(",")]
-    check_outputs([folder, *read], [out, out / "model.safetensors"], source=folder, overwrite=True)
+    check_outputs([folder, *read], [out / "model.safetensors"], folders=[out], source=folder, overwrite=True)
     tracked = _tracked_clips(folder, mode)
     if tracked and rounds > 1:
         raise ValueError(f"rounds: expected 1 with tracks, as nothing is labelled, got {rounds}")

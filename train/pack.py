@@ -71,7 +71,7 @@ def pack(
         raise ValueError(
             "pack: expected --textures, --objects, --pictures, --clips or --labels, got none of them"
         )
-    check_outputs(folders.values(), [out, *folders])
+    check_outputs(folders.values(), [], folders=[out, *folders])
     encoder = _Encoder(quality, webp)
     for target, folder in folders.items():
         if target.resolve().is_relative_to(folder.resolve()):

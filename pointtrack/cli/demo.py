@@ -11,6 +11,7 @@ import torch
 
 from pointtrack.cli.track import track_and_report, write_results
 from pointtrack.io.examples import example_path, example_tracks
+from pointtrack.io.outputs import check_outputs
 from pointtrack.io.video import read_video
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.classical import dis, lk
@@ -46,6 +47,8 @@ def demo(
         out: folder for the results.
         max_frames: use only this many frames.
     """
+    target, saved = Path(out) / "demo.mp4", Path(out) / "tracks.npz"
+    check_outputs([video, tracker], [target, target.with_suffix(".png"), saved])
     frames = read_video(video or example_path(clip), max_frames=max_frames)
     queries = Queries.concat(
         [grid_queries(frames, size=grid), corner_queries(frames, corners, frame=len(frames) // 2)],
@@ -53,13 +56,11 @@ def demo(
     )
     network = load_tracker(tracker)
     tracks = track_and_report(network, frames, queries)
-    write_results(
-        frames, tracks, Path(out) / "demo.mp4", [Path(out) / "tracks.npz"], TrackStyle(legend=True), video
-    )
+    write_results(frames, tracks, target, [saved], TrackStyle(legend=True), video)
     if video is None:
         compare_with_truth(Tracker(network), frames, clip, compare)
     shown = video or ("demo" if clip == "hard" else str(example_path(clip)))
-    print(f"next      pointtrack ui {shown} --tracks {Path(out) / 'tracks.npz'}    (click, correct, export)")
+    print(f"next      pointtrack ui {shown} --tracks {saved}    (click, correct, export)")
 
 
 def compare_with_truth(tracker: Tracker, video: Video, clip: str, compare: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointtrack.io.outputs import ORIGINS, check_outputs
-from pointtrack.io.storage import local_path, scheme_of, upload
+from pointtrack.io.storage import check_store, local_path, scheme_of, upload
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, open_video
 
 if TYPE_CHECKING:
@@ -69,10 +69,14 @@ class VideoOptions:
         tracker.inference = options_at(tracker.inference, tracker.own_config, self.speed, wh)
         return tracker
 
-    def guard(self, outputs: Iterable[Path], *inputs: str | None) -> None:
-        """Raise ValueError where an output would destroy an input, or without `overwrite` something else; see `check_outputs`."""
+    def guard(self, outputs: Iterable[Path], *inputs: str | None, folders: Iterable[Path] = ()) -> None:
+        """Raise ValueError where an output cannot be written, or would destroy an input or something else; see `check_outputs`."""
         check_outputs(
-            [self.video, self.tracker, *inputs], outputs, source=self.video, overwrite=self.overwrite
+            [self.video, self.tracker, *inputs],
+            outputs,
+            folders=folders,
+            source=self.video,
+            overwrite=self.overwrite,
         )
 
 
@@ -100,6 +104,7 @@ def outputs_to(out: str) -> Iterator[str]:
     if here is not None:
         yield out if scheme_of(out) is None else str(here)
         return
+    check_store(out)
     parent, _, name = out.rstrip("/").rpartition("/")
     if "://" not in parent:  # the store's root
         parent, name = out, ""

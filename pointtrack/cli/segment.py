@@ -12,9 +12,9 @@ from pointtrack.cli.progress import Bar
 from pointtrack.cli.segment_flat import NAMED, object_stream, print_doubts, segment_flat
 from pointtrack.io.mask_writers import parse_growing
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
-from pointtrack.io.outputs import record_origin
+from pointtrack.io.outputs import check_outputs, record_origin
 from pointtrack.io.sound import copy_sound
-from pointtrack.io.storage import exists
+from pointtrack.io.storage import exists, local_path
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
@@ -86,13 +86,16 @@ class SegmentCommand(VideoOptions):
         """The same with results on this machine."""
         exports = parse_mask_exports(self.export)
         target = video_target(self.out, f"{self.stem}_masks")
-        outputs = self.outputs(target, exports)
+        outputs, folders = self.outputs(target, exports), self.folders(target, exports)
         pictures = [text.partition(",")[2] for text in self.mask or ()]
         if self.session is not None and Path(self.session).resolve() in {path.resolve() for path in outputs}:
             raise ValueError(
                 f"session: expected a file of its own, got {self.session}, where the masks go; choose another name"
             )
-        self.guard(outputs, *pictures, self.tracks, self.session, self.segmenter, self.video_segmenter)
+        read = [*pictures, self.tracks, self.session, self.segmenter, self.video_segmenter]
+        self.guard([path for path in outputs if path not in folders], *read, folders=folders)
+        if self.session is not None and (kept := local_path(self.session)) is not None:
+            check_outputs([], [kept])
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and exists(self.session)
         if (bool(told) or goes_on) == (self.tracks is not None):
@@ -170,6 +173,11 @@ class SegmentCommand(VideoOptions):
         """All files and folders that it writes."""
         chosen = [Path(f"{_stem(target, name)}{MASK_EXPORTS[name]}") for name in exports]
         return [target, *chosen] if self.flat else [target, target.with_suffix(".png"), *chosen]
+
+    def folders(self, target: Path, exports: Sequence[str]) -> list[Path]:
+        """Those of its outputs that are folders."""
+        named = {name: f"{_stem(target, name)}{MASK_EXPORTS[name]}" for name in exports}
+        return [Path(path) for name, path in named.items() if "." not in MASK_EXPORTS[name]]
 
     def _engine(self, wh: tuple[int, int]) -> Engine:
         if self.video_segmenter is not None:

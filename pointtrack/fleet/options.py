@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from pointtrack.io.masks import MASK_EXPORTS
-from pointtrack.io.tracks import TRACK_EXPORTS
+from pointtrack.io.tracks import TRACK_EXPORTS, parse_exports
 from pointtrack.models.speed import SPEEDS
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.regions.placement import RegionOptions
@@ -134,6 +134,7 @@ class JobOptions:
         unknown = [name for name in self.exports if name not in known]
         if unknown:
             raise ValueError(f"export: expected some of {', '.join(known)}, got {', '.join(unknown)}")
+        parse_exports(",".join(name for name in self.exports if name in TRACK_EXPORTS))  # what they need
         if self.format not in FORMATS:
             raise ValueError(f"format: expected {' or '.join(FORMATS)}, got {self.format!r}")
         if self.preview is not None and self.preview not in PREVIEWS:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pointtrack.io.atomic import atomic_path
-from pointtrack.io.storage import filesystem, local_path, upload
+from pointtrack.io.outputs import check_outputs
+from pointtrack.io.storage import check_store, filesystem, local_path, upload
 
 
 class Output:
@@ -24,6 +25,13 @@ class Output:
     def __init__(self, root: str | Path) -> None:
         self.root = str(root).rstrip("/") or "/"
         self.folder = local_path(self.root)
+
+    def check(self) -> None:
+        """Raise ValueError or OSError, in one clear line, where nothing can be written there."""
+        if self.folder is None:
+            check_store(self.root)
+        else:
+            check_outputs([], [], folders=[self.folder])
 
     def url(self, name: str) -> str:
         """Where a file lies, for people and other programs."""

@@ -106,6 +106,7 @@ def batch(
     run.checked_with(job)
     tasks = _shard(read_source(source, job), run)
     output = Output(out)
+    output.check()
     with output.lock(run.part()):
         weights = weights_digest(job)
         keep_settings(output, job, weights)

@@ -1,10 +1,11 @@
-"""What a command may write: never over its inputs, and over results of another video only where that is asked for."""
+"""What a command may write: where it can, never over its inputs, and over results of another video only where that is asked for."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,22 +19,29 @@ _LARGEST = 16 << 20  # bytes of an ORIGINS file that is believed
 
 
 def check_outputs(
-    inputs: Iterable[Any], outputs: Iterable[str | Path], *, source: Any = None, overwrite: bool = False
+    inputs: Iterable[Any],
+    outputs: Iterable[str | Path],
+    *,
+    folders: Iterable[str | Path] = (),
+    source: Any = None,
+    overwrite: bool = False,
 ) -> None:
-    """Make sure that nothing is lost when a command writes its outputs; called before anything is computed.
+    """Make sure that a command can write its outputs, and loses nothing by it; called before anything is computed.
 
     Args:
         inputs: all that the command reads: files, folders, also texts that are no paths (URLs, names) and None.
-        outputs: every file and folder that it will write.
+        outputs: every file that it will write.
+        folders: every folder that it will write.
         source: the video that the outputs are results of; None where they are of no video.
         overwrite: replace existing files, whatever they are of.
 
     Raises:
         ValueError: an output that is an input, also through links, or lies in an input folder; without `overwrite`, one that
-            exists and is not a result of the same `source` (`record_origin`).
+            exists and is not a result of the same `source` (`record_origin`); one that cannot be written.
     """
     read = [path for path in map(_local, inputs) if path is not None]
-    written = [Path(path) for path in outputs]
+    files = [Path(path) for path in outputs]
+    written = [*files, *map(Path, folders)]
     for output in written:
         for path in read:
             refuse_same(output, path)
@@ -46,6 +54,16 @@ def check_outputs(
                 raise ValueError(
                     f"{output}: expected an output outside the input folder {path}; choose another with --out"
                 )
+    for file in files:
+        if file.is_dir():
+            raise ValueError(
+                f"{file}: expected a file to write, found a folder of that name; choose another place"
+            )
+    # Pipes and devices are written directly.
+    plain = [file for file in files if file.is_file() or not file.exists()]
+    within = [(file.resolve() if file.is_symlink() else file).parent for file in plain]
+    for folder in dict.fromkeys([*within, *written[len(files) :]]):
+        _check_takes_files(folder)
     if source is None or overwrite:
         return
     mine = origin_of(source)
@@ -57,6 +75,18 @@ def check_outputs(
                 f"{output}: expected a new {kind} or an earlier result of the same video, found another {kind}; "
                 "choose another --out, or replace it with --overwrite"
             )
+
+
+def _check_takes_files(folder: Path) -> None:
+    """Raise ValueError where a folder, or the one in which it will be made, takes no files: found by making one."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{folder}: expected a folder that can be written to, but {there}: {error.strerror}; choose another place"
+        ) from error
 
 
 def refuse_same(output: str | Path, read: str | Path) -> None:

@@ -132,6 +132,21 @@ def exists(path: str | Path) -> bool:
     return bool(fs.exists(name))
 
 
+def check_store(url: str) -> None:
+    """Ask a store for a URL, before much is computed that goes there.
+
+    Raises:
+        ValueError: a scheme that cannot be written to, or whose package is not installed.
+        OSError: the store does not answer, or does not know who asks.
+    """
+    _refuse_streamed(url)
+    fs, path = filesystem(url)
+    try:
+        fs.exists(path)
+    except Exception as error:  # each store has errors of its own kind
+        raise OSError(f"{url}: expected a place that can be written to, but {_reason(error)}") from error
+
+
 @contextmanager
 def written_to(path: str | Path) -> Iterator[Path]:
     """A path on this machine to write to; when the block ends without an error, what is there goes to `path`.

@@ -79,3 +79,54 @@ def test_results_of_another_video_stay_unless_overwrite_is_given(
     assert {path.name: digest(path) for path in (tmp_path / "results").iterdir()} == kept
     assert main(["track", str(second), *track, "--overwrite"]) == 0
     assert main(["track", str(second), *track]) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "track clip.mp4 --grid 3 --out taken/x",
+        "track clip.mp4 --grid 3 --out taken/x --flat",
+        "track clip.mp4 --grid 3 --out folders --export csv",
+        "segment clip.mp4 --click 0,30,20 --out taken/x",
+        "segment clip.mp4 --click 0,30,20 --out folders --export davis,mot --overwrite",
+        "segment clip.mp4 --click 0,30,20 --session taken/s.npz",
+        "dense clip.mp4 --out taken",
+        "live clip.mp4 --grid 3 --out taken/x",
+        "demo clip.mp4 --out taken/x",
+        "batch videos --out taken/x",
+        "batch videos --export sleap --out results",
+        "track clip.mp4 --grid 3 --out nowhere://bucket/x",
+        "batch videos --out nowhere://bucket/x",
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_read(
+    clip, tmp_path, capsys, arguments, monkeypatch
+):
+    (tmp_path / "videos").mkdir()
+    clip.rename(tmp_path / "videos" / "clip.mp4")
+    (tmp_path / "clip.mp4").symlink_to(tmp_path / "videos" / "clip.mp4")
+    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "folders" / "clip.csv").mkdir(parents=True)
+    (tmp_path / "folders" / "clip_mot.txt").mkdir()
+    monkeypatch.setattr("pointtrack.io.formats.needs.find_spec", lambda name: None)
+    for name in ("track", "segment", "dense", "demo"):
+        monkeypatch.setattr(f"pointtrack.cli.{name}.read_video", lambda *_, **__: pytest.fail("it was read"))
+    assert main([*arguments.split(), "--tracker", "no-such-tracker"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "tracker" not in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_export_to_a_folder_is_written_again(clip, tmp_path, tiny_tracker_file):
+    clip.rename(tmp_path / "clip.mp4")
+    arguments = ["segment", "clip.mp4", "--click", "0,30,20", "--export", "davis", "--out", "results"]
+    for _ in range(2):
+        assert main([*arguments, "--tracker", str(tiny_tracker_file)]) == 0
+
+
+def test_a_demo_does_not_write_over_its_video(clip, tmp_path, capsys):
+    before = digest(clip.rename(clip.with_name("demo.mp4")))
+    assert main(["demo", "outputs/demo.mp4", "--tracker", "no-such-tracker"]) == 2
+    assert "not the input" in capsys.readouterr().err
+    assert digest(tmp_path / "outputs" / "demo.mp4") == before

@@ -58,3 +58,31 @@ def test_a_damaged_note_protects_and_does_not_fail(tmp_path, source, damage):
         check_outputs([source], [out], source=source)
     record_origin([out], source)
     check_outputs([source], [out], source=source)
+
+
+def test_what_cannot_be_written_is_refused_and_nothing_is_left_of_the_trial(tmp_path, source):
+    (tmp_path / "sheet.png").mkdir()
+    with pytest.raises(ValueError, match="expected a file to write, found a folder of that name"):
+        check_outputs([source], [tmp_path / "sheet.png"], source=source, overwrite=True)
+    (tmp_path / "results").write_text("a file")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for place in (tmp_path / "results", tmp_path / "results" / "deeper", tmp_path / "nowhere" / "deeper"):
+        with pytest.raises(ValueError, match="expected a folder that can be written to"):
+            check_outputs([source], [place / "clip.npz"], source=source)
+        with pytest.raises(ValueError, match="expected a folder that can be written to"):
+            check_outputs([source], [], folders=[place], source=source)
+    before = sorted(tmp_path.iterdir())
+    check_outputs([source], [tmp_path / "new" / "a" / "clip.npz"], folders=[tmp_path / "b"], source=source)
+    check_outputs([source], ["/dev/null"], source=source)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_takes_no_files_is_refused(tmp_path, source, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(
+        ValueError, match=r"new: expected a folder .* Permission denied; choose another place"
+    ):
+        check_outputs([source], [tmp_path / "new" / "clip.npz"], source=source)
