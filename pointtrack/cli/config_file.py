@@ -1,14 +1,16 @@
-"""Files of options (--config) are looked at before the parser gets them: it would import what they name, and quote all of them."""
+"""Files of options (--config) are read before the parser gets them: it would import what they name, and quote all of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from pointtrack.cli.option_names import OptionNames
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 16
@@ -16,29 +18,65 @@ MOST_VALUES = 20_000
 
 
 def check_options(arguments: Sequence[str], command: Callable[..., Any]) -> None:
-    """Refuse what must not reach the parser, in files of options and on the command line.
+    """Refuse what must not reach the parser from the command line.
 
     Args:
         arguments: as the user typed them.
         command: a function, or a dataclass with `run`.
 
     Raises:
-        FileNotFoundError: no such file of options.
-        ValueError: a file that is no YAML of options, one that is too large, too deep or has aliases; a text for an option
-            that has options of its own, which the parser would take for the name of a class to import.
+        ValueError: a text for an option that has options of its own, which the parser would take for the name of a class to
+            import.
     """
     groups = grouped_options(command)
     for option, value in _pairs(arguments):
-        if option == "config":
-            check_config_file(Path(value), groups)
-        elif option in groups:
+        if option in groups:
             raise ValueError(f"{option}: expected its own options, as --{option}.NAME, got {value[:60]!r}")
-        elif {"class_path", "init_args"} & set(option.split(".")):
+        if {"class_path", "init_args"} & set(option.split(".")):
             raise ValueError(f"--{option[:60]}: expected an option of the command; see --help")
 
 
-def check_config_file(path: Path, groups: Iterable[str]) -> None:
-    """The same for one file. Errors tell the line, and never the content of others."""
+def split_config(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The files of options that are named, and the other arguments."""
+    files, others, words = [], [], iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--config":
+            files.append(Path(value if equals else next(words, "")))
+        else:
+            others.append(word)
+    return files, others
+
+
+def read_config(path: Path, command: Callable[..., Any], names: OptionNames) -> dict[str, Any]:
+    """The options in a file: full name -> value. Their names may be all that the command line takes.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that is no YAML of options, one that is too large, too deep, has aliases or names classes. Errors tell
+            the line, and never the content of others.
+    """
+    content = {key.replace("-", "_"): value for key, value in _content(path).items()}
+    groups = grouped_options(command)
+    _check_values(path, content, groups)
+    pairs: dict[str, Any] = {}
+    for name, value in content.items():
+        inner = value if name in groups and value is not None else None
+        pairs |= {name: value} if inner is None else {f"{name}.{key}": one for key, one in inner.items()}
+    return dict(_spelled(name, value, names) for name, value in pairs.items())
+
+
+def _spelled(name: str, value: Any, names: OptionNames) -> tuple[str, Any]:
+    """An option and its value as the parser reads them."""
+    key = names.full(name)
+    if key is None and isinstance(value, bool) and (switch := names.switched_off(name)):
+        return switch, not value
+    if key in names.lists and value is not None and not isinstance(value, list):
+        value = [value]
+    return key or name, value
+
+
+def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(
             f"config: expected a YAML file with options, found nothing at {str(path)[:200]}"
@@ -64,10 +102,14 @@ def check_config_file(path: Path, groups: Iterable[str]) -> None:
         if str(error).startswith(str(path)):
             raise
         raise ValueError(f"{path}: expected a YAML file with options, but a value of it is none") from error
-    if content is None:
-        return
+    content = {} if content is None else content
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ValueError(f"{path}: expected options as NAME: VALUE, got another kind of file")
+    return content
+
+
+def _check_values(path: Path, content: dict[str, Any], groups: Iterable[str]) -> None:
+    """Refuse values that the parser would take for names of classes, or for further files."""
     if "config" in content:
         raise ValueError(f"{path}: expected no config within a config")
     for name in groups:
@@ -85,7 +127,7 @@ def grouped_options(command: Callable[..., Any]) -> set[str]:
     return {name for name, hint in hints.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
 
 
-def _pairs(arguments: Sequence[str]) -> Iterable[tuple[str, str]]:
+def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """(option, value) of all options that have a value, the names as the parser knows them."""
     for i, argument in enumerate(arguments):
         if argument.startswith("--"):

@@ -15,14 +15,15 @@ import logging
 import os
 import re
 import sys
-import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentParser
 
-from pointtrack.cli.config_file import check_options
+from pointtrack.cli.config_file import check_options, read_config, split_config
 from pointtrack.cli.help_text import help_text, options_of
+from pointtrack.cli.option_names import OptionNames
 
 DEBUG = "POINTTRACK_DEBUG"
 LONGEST = 1500  # characters of a message
@@ -93,7 +94,7 @@ def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
     """The parser of one command: its parameters, and --config for a preset file."""
     parser = ArgumentParser(prog=prog, exit_on_error=False)
     parser.add_argument(
-        "--config", action="config", help="YAML file with any of these options; later ones win"
+        "--config", action="config", help="YAML file with any of these options; the command line wins"
     )
     add = parser.add_class_arguments if isinstance(command, type) else parser.add_function_arguments
     add(command, as_positional=True)
@@ -104,19 +105,27 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
     """What people type -> what jsonargparse reads.
 
     --max-frames is --max_frames, --trail is --style.trail, a bare --resume is true, an option that takes a
-    list takes all values up to the next option, and a first parameter with a default may stand without name.
+    list takes all values up to the next option, and a first parameter with a default may stand without name. What files
+    of options say comes first, so that the command line wins, also over their lists.
 
     Raises:
-        ValueError: a name that options of several groups have.
+        FileNotFoundError: no such file of options.
+        ValueError: a name that options of several groups have, or a broken file of options.
     """
-    defaults = dict(parser.get_defaults().items())
-    grouped: dict[str, list[str]] = {}
-    for full in defaults:
-        grouped.setdefault(full.rpartition(".")[2], []).append(full)
-    short = {name: keys[0] for name, keys in grouped.items() if len(keys) == 1} | {
-        key: key for key in defaults
-    }
-    lists = {name for name, hint in typing.get_type_hints(command).items() if _is_list(hint)}
+    names = OptionNames(command, parser)
+    files, arguments = split_config(arguments)
+    given = [read_config(path, command, names) for path in files]
+    spelled = _spell_out(arguments, command, names)
+    for key in names.lists & {key for options in given for key in options}:
+        added = (i for i, word in enumerate(spelled) if word.startswith(f"--{key}+="))
+        if (first := next(added, None)) is not None:
+            spelled.insert(first, f"--{key}=[]")
+    return [*(f"--config={yaml.safe_dump(options)}" for options in given), *spelled]
+
+
+def _spell_out(arguments: Sequence[str], command: Callable[..., Any], names: OptionNames) -> list[str]:
+    """The same without files of options."""
+    defaults, lists = names.defaults, names.lists
     first = next(iter(inspect.signature(command).parameters.values()), None)
     unnamed = first.name if first is not None and first.default is not first.empty else None
     spelled: list[str] = []
@@ -132,17 +141,11 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
             value_due = False
             continue
         option, equals, value = argument[2:].partition("=")
-        key = short.get(option.replace("-", "_"))
-        if key is None and len(keys := grouped.get(option.replace("-", "_"), [])) > 1:
-            raise ValueError(
-                f"--{option}: expected its group too, --{' or --'.join(keys)}, got the name alone"
-            )
+        key = names.full(option)
         listing = key if key in lists and not equals else None
         following = arguments[i + 1] if i + 1 < len(arguments) else "--"
-        if key is None and option.startswith(("no-", "no_")) and not equals:
-            positive = short.get(option[3:].replace("-", "_"))
-            if positive and isinstance(defaults[positive], bool):
-                key, equals, value = positive, "=", "false"
+        if key is None and not equals and (switch := names.switched_off(option)):
+            key, equals, value = switch, "=", "false"
         if key and isinstance(defaults[key], bool) and not equals and following not in ("true", "false"):
             equals, value = "=", "true"
         if key in lists and equals and not value.startswith("["):
@@ -151,10 +154,6 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
             spelled.append(f"--{key}{equals}{value}" if key else argument)
         value_due = not equals
     return spelled
-
-
-def _is_list(hint: Any) -> bool:
-    return any(typing.get_origin(part) is list for part in (hint, *typing.get_args(hint)))
 
 
 KINDS = {
@@ -181,6 +180,9 @@ def one_line(error: BaseException) -> str:
 
 def _with_hint(message: str, command: Callable[..., Any] | None, prog: str) -> str:
     """The message; of an option or argument that a command lacks, what may have been meant."""
+    message = re.sub(
+        r"^Option '(\S+)' is not accepted$", r"unrecognized argument: --\1", message
+    )  # of a file
     unknown = re.search(r"unrecognized arguments?: (.*)", message, re.IGNORECASE)
     if command is not None and unknown:
         given = unknown[1].split()[0].partition("=")[0]

@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from pointtrack.cli.main import main
+from pointtrack.cli.runner import build_parser, spell_out
+from pointtrack.cli.track import TrackCommand
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(8)
@@ -60,3 +62,50 @@ def test_ordinary_options_still_come_from_files(tmp_path, capsys, monkeypatch):
     (tmp_path / "a.yaml").write_text("grid: 3\nstyle:\n  trail: 4\n")
     assert main(["track", "none.mp4", "--config", "a.yaml"]) == 2
     assert "none.mp4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "typed", "expected"),
+    [
+        ("trail: 4\nstyle: {color-by: speed}", "", {"style.trail": 4, "style.color_by": "speed"}),
+        ("trail: 4", "--trail 5", {"style.trail": 5}),
+        ("style: {trail: 4}", "--style.trail 5", {"style.trail": 5}),
+        ("max-frames: 4\nsmooth: 2", "--max_frames 5", {"max_frames": 5, "smooth": 2}),
+        ("no-backward: true\nflat: true", "--no-flat", {"backward": False, "flat": False}),
+        ("points: ['0,1,2', '0,3,4']", "", {"points": ["0,1,2", "0,3,4"]}),
+        ("points: 0,1,2", "", {"points": ["0,1,2"]}),
+        ("points: ['0,1,2']", "--points 0,5,6 0,7,8", {"points": ["0,5,6", "0,7,8"]}),
+        ("points: ['0,1,2']", "--points=0,5,6 --points 0,7,8", {"points": ["0,5,6", "0,7,8"]}),
+        ("start: 1e-4\nvideo: other.mp4", "", {"start": 1e-4, "video": "clip.mp4"}),
+        ("", "", {"grid": None}),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_a_file_takes_the_names_of_the_command_line_which_wins(tmp_path, content, typed, expected, last):
+    (tmp_path / "a.yaml").write_text(content)
+    named, words = ["--config", str(tmp_path / "a.yaml")], ["clip.mp4", *typed.split()]
+    parser = build_parser(TrackCommand, "pointtrack track")
+    values = parser.parse_args(
+        spell_out([*words, *named] if last else [*named, *words], TrackCommand, parser)
+    )
+    assert {name: values[name] for name in expected} == expected
+
+
+def test_of_several_files_the_later_wins(tmp_path):
+    (tmp_path / "a.yaml").write_text("grid: 3\npoints: ['0,1,2']\nsmooth: 1")
+    (tmp_path / "b.yaml").write_text("grid: 4\npoints: ['0,3,4']")
+    files = [f"--config={tmp_path / 'a.yaml'}", f"--config={tmp_path / 'b.yaml'}"]
+    parser = build_parser(TrackCommand, "pointtrack track")
+    values = parser.parse_args(spell_out(["clip.mp4", *files], TrackCommand, parser))
+    assert (values.grid, values.points, values.smooth) == (4, ["0,3,4"], 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("gird: 3", r"gird; did you mean --grid\?"), ("style: {trial: 3}", "trial")]
+)
+def test_a_slip_in_a_file_is_told(tmp_path, capsys, monkeypatch, content, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text(content)
+    (tmp_path / "none.mp4").touch()
+    assert main(["track", "none.mp4", "--config", "a.yaml"]) == 2
+    assert re.search(message, capsys.readouterr().err)
