@@ -77,7 +77,7 @@ class SegmentCommand(VideoOptions):
     def run(self) -> None:
         """Do it, and print where the results are."""
         session = self.session
-        if session is not None and not session.endswith(".npz") and not exists(session):
+        if session is not None and not session.lower().endswith(".npz") and not exists(session):
             session += ".npz"  # as it is saved
         with outputs_to(self.out) as out:
             replace(self, out=out, session=session).run_here()

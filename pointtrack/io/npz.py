@@ -15,7 +15,7 @@ from pointtrack.io.outside import read_arrays
 def npz_path(path: str | Path) -> Path:
     """The path, with .npz behind its name where that is missing, as numpy adds it."""
     path = Path(path)
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    return path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, Any]) -> Path:

@@ -57,7 +57,7 @@ def load_queries(path: str | Path) -> Queries:
             points.append([float(row[name]) for name in ("frame", "x", "y")])
             if number and not name and not re.match(r"[-+.\d]", number):  # an id of letters
                 number, name = "", number
-            ids.append(int(number) if number else None)
+            ids.append(_whole(number) if number else None)
             names.append(str(name))
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path}, {place}: expected numbers, got {str(row)[:200]}") from error
@@ -105,6 +105,14 @@ def save_queries(path: str | Path, queries: Queries) -> Path:
         lines = ["[", ",\n".join(rows), "]"]
     write_text(path, "\n".join(lines) + "\n")
     return path
+
+
+def _whole(text: str) -> int:
+    """7 or 7.0, as spreadsheets and pandas write a column that has gaps. Raises ValueError for another text."""
+    value = int(text) if text.lstrip("+-").isdecimal() else float(text)
+    if value != int(value):
+        raise ValueError(text)
+    return int(value)
 
 
 def _checked_suffix(path: Path, suffixes: tuple[str, ...]) -> str:

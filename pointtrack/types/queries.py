@@ -148,13 +148,23 @@ class Queries:
         return replace(self, names=tuple(known[point] for point in self.ids.tolist()))
 
     def labels(self) -> list[str]:
-        """n texts that tell the points apart: their names, "point7" by id where there is none, "name_7" where two share one."""
+        """n texts that tell the points apart: their names, "point7" by id where there is none, "name_7" where two share one.
+
+        >>> Queries(0, [[1, 1]] * 4, names=("a", "a", "a_0", "")).labels()
+        ['a_0_0', 'a_1', 'a_0', 'point3']
+        """
         names = self.names or [""] * len(self)
         counts = Counter(names)
-        return [
-            f"point{point}" if not name else name if counts[name] == 1 else f"{name}_{point}"
-            for name, point in zip(names, self.ids.tolist(), strict=True)
-        ]
+        labels = [name if counts[name] == 1 else "" for name in names]
+        taken = set(labels)
+        for i, (name, point) in enumerate(zip(names, self.ids.tolist(), strict=True)):
+            if not labels[i]:
+                label = f"{name}_{point}" if name else f"point{point}"
+                while label in taken:
+                    label += f"_{point}"
+                labels[i] = label
+                taken.add(label)
+        return labels
 
     @classmethod
     def concat(cls, parts: Sequence[Queries], renumber: bool = False) -> Queries:

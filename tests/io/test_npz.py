@@ -9,6 +9,10 @@ from pointtrack.sessions.files import read_session_npz, write_session_npz
 TOLD = {"format": "test 1", "video": "a video"}
 
 
+def test_a_suffix_in_capitals_is_one(tmp_path):
+    assert npz_path(tmp_path / "A.NPZ") == tmp_path / "A.NPZ"
+
+
 @pytest.mark.parametrize(
     ("given", "written"), [("a.npz", "a.npz"), ("a", "a.npz"), ("a.session", "a.session.npz")]
 )

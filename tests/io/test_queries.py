@@ -81,3 +81,23 @@ def test_big_ids_stay_whole(tmp_path):
     (tmp_path / "a.csv").write_text(f"frame,x,y,id\n0,1,2,{2**53 + 1}\n")
     assert load_queries(tmp_path / "a.csv").ids.tolist() == [2**53 + 1]
     assert np.isfinite(load_queries(tmp_path / "a.csv").xy.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["frame,x,y,id\n0,1,2,7.0\n0.0,3,4,9.\n", "frame;x;y;id\n0;1;2;7,0\n0;3;4;9,0\n"]
+)
+def test_whole_ids_may_be_written_as_decimals(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    assert load_queries(tmp_path / "a.csv").ids.tolist() == [7, 9]
+
+
+@pytest.mark.parametrize("number", ["1.5", "-inf", "1e400", "-nan"])
+def test_other_ids_are_refused(tmp_path, number):
+    (tmp_path / "a.csv").write_text(f"frame,x,y,id\n0,1,2,{number}\n")
+    with pytest.raises(ValueError, match="line 2: expected numbers"):
+        load_queries(tmp_path / "a.csv")
+
+
+def test_whole_ids_in_json_may_be_decimals(tmp_path):
+    (tmp_path / "a.json").write_text('[{"frame": 0, "x": 1, "y": 2, "id": 3.0}]')
+    assert load_queries(tmp_path / "a.json").ids.tolist() == [3]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.io.formats.text import seen_places
+from pointtrack.io.formats.text import plain_names, seen_places
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.types import PointState, Queries, Source, Tracks, Video
 from pointtrack.types.point_states import PointStates
@@ -320,3 +320,10 @@ def test_deeplabcut_keeps_what_a_person_said(tmp_path, tracks):
 def test_the_first_number_is_for_those_that_count(tmp_path, tracks):
     with pytest.raises(ValueError, match="first_number: expected with nuke, .*, got 5 for cvat"):
         save_tracks(tmp_path / "t.xml", tracks, first_number=5)
+
+
+def test_plain_names_are_distinct():
+    one = torch.ones(1, 4)
+    queries = Queries(0, [[1, 1]] * 4, names=("a_2", "a", "a!", "a!_2"))
+    names = plain_names(Tracks(torch.ones(1, 4, 2), one, one, queries, (8, 8)))
+    assert len(set(names)) == 4 and all(name.isidentifier() for name in names)

@@ -200,6 +200,8 @@ def test_one_frame_for_all_points_names_and_no_points():
     assert queries.names == ("nose", "")
     assert queries.labels() == ["nose", "point1"]
     assert queries.named({1: "nose"}).labels() == ["nose_0", "nose_1"]
+    for names in (["a", "a", "a_0"], ["a_0", "a", "a"], ["point1", "", "point1_1"], ["a", "a", "a_0", "a_0"]):
+        assert len(set(Queries(0, [[1, 1]] * len(names), names=names).labels())) == len(names)
     assert queries.select([False, True]).names == ()
     assert Queries.concat([queries, Queries(0, [[5, 6]])], renumber=True).names == ("nose", "", "")
     for empty in (Queries([], []), Queries(0, [])):

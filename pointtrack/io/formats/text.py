@@ -115,5 +115,7 @@ def plain_names(tracks: Tracks) -> list[str]:
     for label in tracks.queries.labels():
         name = re.sub(r"\W", "_", label, flags=re.ASCII).strip("_") or "point"
         name = name if name[0].isalpha() else f"p_{name}"
-        names.append(name if name not in names else f"{name}_{len(names)}")
+        while name in names:
+            name += f"_{len(names)}"
+        names.append(name)
     return names
