@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fnmatch
+import functools
 import json
 import math
 import os
@@ -34,6 +35,8 @@ VIDEO_SUFFIXES = (
     ".gif",
 )
 MANIFEST_SUFFIXES = (".csv", ".jsonl", ".parquet")
+# What a batch writes under OUT: no new videos, where OUT lies among the videos.
+RESULTS = ("exports", "ledger", "logs", "masks", "previews", "staging", "tracks", NAME)
 # Columns of a manifest that are called otherwise than the option they give.
 COLUMNS = {"clicks": "click", "boxes": "box", "masks": "mask", "points_file": "queries"}
 # Options that are paths; those of a manifest count from where it lies.
@@ -96,13 +99,11 @@ def _in_folder(folder: Path) -> list[VideoTask]:
         raise FileNotFoundError(
             f"{folder}: expected a folder, a pattern or a manifest of videos, found nothing"
         )
-    tasks = []
+    tasks, local = [], filesystem(str(folder))[0]
     for top, folders, files in os.walk(folder):
-        if _has_results(Path(top)):
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        names = [name for name in files if name[0] != "."]
+        is_out = _is_out(local, top)
+        folders[:] = sorted(name for name in folders if name[0] != "." and not (is_out and name in RESULTS))
+        names = [name for name in files if name[0] != "." and not (is_out and name in RESULTS)]
         videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
         for name in videos:
             path = Path(top) / name
@@ -113,9 +114,21 @@ def _in_folder(folder: Path) -> list[VideoTask]:
     return tasks
 
 
-def _has_results(folder: Path) -> bool:
-    """Whether a run of `pointtrack batch` wrote it: what lies in it are no new videos."""
-    return (folder / NAME).is_file() and (folder / "ledger").is_dir()
+def _is_out(fs: Any, folder: str) -> bool:
+    """Whether a run of `pointtrack batch` wrote its results there."""
+    return bool(fs.isfile(f"{folder}/{NAME}") and fs.isdir(f"{folder}/ledger"))
+
+
+def _without_results(fs: Any, names: Iterable[str], base: str) -> list[str]:
+    """The names below a base that are no results of a batch; whoever names a folder of results as the base means what is in it."""
+    is_out = functools.cache(lambda folder: _is_out(fs, folder))
+    kept = []
+    for name in names:
+        parts = name.removeprefix(base).strip("/").split("/")
+        within = ["/".join([base.rstrip("/"), *parts[:i]]) for i, part in enumerate(parts) if part in RESULTS]
+        if not any(map(is_out, within)):
+            kept.append(name)
+    return kept
 
 
 def _matching(pattern: str) -> list[VideoTask]:
@@ -124,7 +137,9 @@ def _matching(pattern: str) -> list[VideoTask]:
     base = path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
     scheme = scheme_of(pattern)
     found = sorted(
-        name for name in fs.glob(path) if fs.isfile(name) or (scheme is None and os.path.isdir(name))
+        name
+        for name in _without_results(fs, fs.glob(path), base)
+        if fs.isfile(name) or (scheme is None and os.path.isdir(name) and not _is_out(fs, name))
     )
     videos = [name for name in found if os.path.isdir(name) or fnmatch.fnmatch(name, path) or "**" in path]
     return [
@@ -150,7 +165,7 @@ def _in_store(url: str) -> list[VideoTask]:
         base = path.rpartition("/")[0] + "/"
     return [
         VideoTask(name.removeprefix(base), f"{scheme}://{name.lstrip('/')}")
-        for name in names
+        for name in _without_results(fs, names, base)
         if name.lower().endswith(VIDEO_SUFFIXES) and not name.rpartition("/")[2].startswith(".")
     ]
 

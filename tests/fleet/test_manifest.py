@@ -148,15 +148,37 @@ def test_what_is_not_there(tmp_path):
         keys(tmp_path / "bad.parquet")
 
 
-def test_results_of_an_earlier_run_are_no_videos(tmp_path):
-    """OUT may lie among the videos: what is in it is not taken the next time."""
-    (tmp_path / "a.mp4").touch()
-    results = tmp_path / "results"
+@pytest.mark.parametrize("out", ["results", "."])
+@pytest.mark.parametrize("pattern", ["", "/**/*.mp4", "/*"])
+def test_results_of_an_earlier_run_are_no_videos(tmp_path, out, pattern):
+    """OUT may lie among the videos, or be their folder: what is in it is not taken the next time."""
+    (tmp_path / "b" / "previews").mkdir(parents=True)
+    for name in ("a.mp4", "b/c.mp4", "b/previews/d.mp4"):
+        (tmp_path / name).touch()
+    before = keys(f"{tmp_path}{pattern}")
+    results = tmp_path / out
     (results / "ledger").mkdir(parents=True)
     (results / "previews").mkdir()
     (results / "settings.json").write_text("{}")
     (results / "previews" / "a.mp4.mp4").touch()
-    assert [task.key for task in read_source(tmp_path, JobOptions())] == ["a.mp4"]
+    found = ["a.mp4", "b"] if pattern == "/*" else ["a.mp4", "b/c.mp4", "b/previews/d.mp4"]
+    assert keys(f"{tmp_path}{pattern}") == before == found
+    assert keys(f"{results}/previews/*.mp4") == ["a.mp4.mp4"]
+
+
+def test_results_in_a_store_are_no_videos():
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    for name in ("a.mp4", "o/settings.json", "o/ledger/1.jsonl", "o/previews/a.mp4.mp4", "o/more.mp4"):
+        fs.pipe_file(f"/clips/{name}", b"1")
+    for source in ("memory://clips", "memory://clips/**/*.mp4"):
+        assert keys(source) == ["a.mp4", "o/more.mp4"]
+
+
+def test_a_folder_of_pictures_that_results_were_written_into_is_still_a_video(tree):
+    (tree / "frames" / "ledger").mkdir()
+    (tree / "frames" / "settings.json").write_text("{}")
+    assert keys(tree / "frames") == ["frames"]
 
 
 def test_masks_of_a_manifest_count_from_where_it_lies(tmp_path):
