@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,12 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pointtrack.cli.videos import stem_of
 from pointtrack.io.outputs import ORIGINS, check_outputs
 from pointtrack.io.storage import check_store, local_path, scheme_of, upload
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, open_video
 
 if TYPE_CHECKING:
     from pointtrack.models.point_tracker import PointTracker
+
+
+# Suffixes of files, whatever their kind: letters first, and no version as in exp.v2.
+FILE_LIKE = re.compile(r"\.(?!v\d)[a-z][a-z0-9]{0,7}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +65,7 @@ class VideoOptions:
         path = Path(self.video)
         if not path.exists() and any(sign in path.name for sign in "*?[%"):
             path = path.parent
-        return self.name or path.stem or "video"
+        return self.name or stem_of(path)
 
     def loaded(self, wh: tuple[int, int]) -> PointTracker:
         """The tracker, set for videos of that size."""
@@ -81,14 +88,19 @@ class VideoOptions:
 
 
 def video_target(out: str, stem: str) -> Path:
-    """The video file to write: `out` itself, or out/stem.mp4 where `out` is a folder. ValueError for other files."""
+    """The video file to write: `out` itself, or out/stem.mp4 where `out` is a folder. ValueError for other files.
+
+    A folder may have a dot in its name, as v1.0; one that looks like a file, as run.new, has to be there or end with /.
+    """
     if scheme_of(out) is not None:
         raise ValueError(f"out: expected a path on this machine for this command, got {out}")
     path = Path(out)
     if path.suffix.lower() in VIDEO_CODECS and not path.is_dir():
         return path
-    if path.suffix and not path.is_dir():
-        raise ValueError(f"out: expected a folder or a file in {', '.join(VIDEO_CODECS)}, got {out!r}")
+    if FILE_LIKE.fullmatch(path.suffix) and not path.is_dir() and not out.endswith(("/", os.sep)):
+        raise ValueError(
+            f"out: expected a folder or a file in {', '.join(VIDEO_CODECS)}, got {out!r}; a folder of that name: {out}/"
+        )
     if path.exists() and not path.is_dir():
         raise ValueError(f"out: expected a folder or a video file, but {out} is a file of another kind")
     return path / f"{stem}.mp4"

@@ -24,7 +24,7 @@ from pointtrack.pipeline.backward import frames_both_ways, track_video
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.interpolate import thinned, track_sparsely
-from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
+from pointtrack.tracking.queries import check_mask_counts, corner_queries, grid_queries, parse_points
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.sheets import track_sheet
@@ -100,6 +100,7 @@ class TrackCommand(VideoOptions):
             smooth=self.smooth,
             backward=self.backward,
         )
+        check_mask_counts(self.mask, self.points or self.queries, self.grid, self.corners)
         if self.every < 1:
             raise ValueError(f"every: expected 1 or more frames, got {self.every}")
         target = video_target(self.out, self.stem)

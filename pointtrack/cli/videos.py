@@ -33,6 +33,11 @@ def missing(videos: Sequence[str]) -> str | None:
     return None
 
 
+def stem_of(path: Path) -> str:
+    """What the results of a video are called: its name without the suffix; a folder has none, also with a dot in its name."""
+    return (path.name if path.is_dir() else path.stem) or "video"
+
+
 def names_of(videos: Sequence[str]) -> list[str]:
     """What the results of each are called: its stem, with its folders in front as far as it takes to tell them apart.
 
@@ -40,7 +45,7 @@ def names_of(videos: Sequence[str]) -> list[str]:
     ['a_x', 'b_x', 'y']
     """
     paths = [Path(video).resolve() for video in videos]
-    names = [path.stem or "video" for path in paths]
+    names = [stem_of(path) for path in paths]
     for depth in range(1, 8):
         doubled = {name for name in names if names.count(name) > 1}
         if not doubled:
@@ -48,7 +53,7 @@ def names_of(videos: Sequence[str]) -> list[str]:
         for i, path in enumerate(paths):
             if names[i] in doubled:
                 parents = [parent.name for parent in path.parents][:depth]
-                names[i] = "_".join([*(parent for parent in reversed(parents) if parent), path.stem])
+                names[i] = "_".join([*(parent for parent in reversed(parents) if parent), stem_of(path)])
     return [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names)]
 
 

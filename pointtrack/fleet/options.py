@@ -13,7 +13,7 @@ from pointtrack.io.tracks import TRACK_EXPORTS, parse_exports
 from pointtrack.models.speed import SPEEDS
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.regions.placement import RegionOptions
-from pointtrack.tracking.queries import parse_points
+from pointtrack.tracking.queries import check_mask_counts, parse_points
 from pointtrack.viz.styles import MaskStyle, TrackStyle
 
 FORMATS = ("npz", "parquet")
@@ -164,6 +164,7 @@ class JobOptions:
             raise ValueError(
                 "flat: expected neither clicks, boxes, masks nor a preview, which need the frames"
             )
+        check_mask_counts(self.area_mask, self.points or self.queries, self.grid, self.corners)
         if self.tracks and (self.click or self.box or self.absent or self.object_masks):
             raise ValueError("tracks: expected clicks, boxes and masks, or else tracks; got both")
         if self.points:

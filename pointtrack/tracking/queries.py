@@ -163,6 +163,23 @@ def stride_queries(wh: tuple[int, int], stride: int, frame: int = 0) -> Queries:
     return Queries(torch.full((len(xy),), frame), xy)
 
 
+def check_mask_counts(mask: object, given: object, *choosing: object) -> None:
+    """Refuse a mask that would change nothing, since no points are chosen in it.
+
+    Args:
+        mask: where grid and corners lie, if there is one.
+        given: single points or a file of points, if there are any.
+        choosing: how many points to choose as a grid, as corners; None for none.
+
+    Raises:
+        ValueError: a mask, and points that are given alone.
+    """
+    if mask and given and all(size is None for size in choosing):
+        raise ValueError(
+            "mask: expected --grid or --corners with it, whose points lie where it is not black; got given points alone"
+        )
+
+
 def parse_points(points: Sequence[str]) -> Queries:
     """Texts like "0,120,80.5" (frame, x, y) -> Queries.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import pointtrack as pt
 from pointtrack.cli import main as cli
 from pointtrack.cli import progress
+from pointtrack.cli.options import VideoOptions, video_target
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.videos import missing, names_of, split_videos
 from pointtrack.config import InferenceOptions, TrackerConfig
@@ -157,3 +159,34 @@ def test_progress_is_told_every_ten_seconds_where_there_is_no_terminal(monkeypat
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "tracking  100 of 600 frames, 10 per second, about 50 s left"
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("out", "target"),
+    [
+        ("runs/v1.0", "runs/v1.0/x.mp4"),
+        ("runs/2026.11.27", "runs/2026.11.27/x.mp4"),
+        ("exp.v2", "exp.v2/x.mp4"),
+        ("exp.new/", "exp.new/x.mp4"),
+        ("exp.new", None),
+        ("a.avi", None),
+        ("a.h5", None),
+        ("a.MKV", "a.MKV"),
+    ],
+)
+def test_a_folder_of_results_may_have_a_dot_in_its_name(out, target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if target is None:
+        with pytest.raises(ValueError, match=f"a folder of that name: {out}/"):
+            video_target(out, "x")
+        (tmp_path / out).mkdir()
+        target = f"{out}/x.mp4"
+    assert video_target(out, "x") == Path(target)
+
+
+def test_a_folder_of_pictures_keeps_the_dot_in_its_name(tmp_path):
+    for name in ("walk.v1", "walk.v2"):
+        (tmp_path / name).mkdir()
+    assert VideoOptions(str(tmp_path / "walk.v1")).stem == "walk.v1"
+    assert VideoOptions(str(tmp_path / "walk.v1" / "*.png")).stem == "walk.v1"
+    assert names_of([str(tmp_path / "walk.v1"), str(tmp_path / "walk.v2")]) == ["walk.v1", "walk.v2"]
