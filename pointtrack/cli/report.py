@@ -140,7 +140,7 @@ def track_flat(
         sinks: list[Sink] = [CallSink(tally.add), video]
         smoothed = target.with_name(f"{target.stem}_smooth.tracks")
         if radius:
-            log = LogSink(TrackWriter(smoothed, overwrite=True))
+            log = LogSink(TrackWriter(smoothed, about={"smooth": str(radius)}, overwrite=True))
             sinks = [sinks[0], SmoothSink(log, radius), SmoothSink(video, radius)]
         frames = track_file(
             network, opened, queries, spilled, replace(options, smooth=0),

@@ -37,6 +37,7 @@ from pointtrack.tracking.queries import corner_queries, grid_queries, parse_poin
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Masks, Queries, Tracks, Video
+from pointtrack.types.times import rate_of
 from pointtrack.viz.masks import draw_masks
 from pointtrack.viz.sheets import contact_sheet
 from pointtrack.viz.tracks import draw_tracks
@@ -175,7 +176,7 @@ def track_flat(
         path = _configured(models, options, picture.wh).track_to_file(
             again, queries, folder / "growing.tracks", backward=False
         )
-    return load_tracks(path), Seen(picture.wh, fps, np.array(times), cuts)
+    return load_tracks(path), Seen(picture.wh, rate_of(times, fps), np.array(times), cuts)
 
 
 def _configured(models: Models, options: JobOptions, wh: tuple[int, int]) -> Tracker:

@@ -21,6 +21,7 @@ from pointtrack.io.sources import pictures_in, upright
 from pointtrack.io.video import open_video, read_video
 from pointtrack.types import Video
 from pointtrack.types.lazy_frames import LazyFrames
+from pointtrack.types.times import rate_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def lazy_video(path: str | Path, *, cache_bytes: int = CACHE_BYTES, before: int 
     if index is not None:
         frames = _FileFrames(path, index, wh, cache_bytes, before)
         if frames.check():
-            return Video(frames, fps, index.seconds)  # type: ignore[arg-type]
+            return Video(frames, rate_of(index.seconds, fps), index.seconds)  # type: ignore[arg-type]
     if (count or 0) * wh[0] * wh[1] * 3 > WHOLE_BYTES:
         raise ValueError(
             f"{path}: expected a video whose frames have time stamps, got one without, too long to be held in memory; "

@@ -20,6 +20,7 @@ from pointtrack.io.formats import coco, cutout, davis, mot
 from pointtrack.io.masks import MASK_EXPORTS
 from pointtrack.io.npz import npz_path
 from pointtrack.types.masks import Masks
+from pointtrack.types.times import rate_of
 
 
 class LikeVideo(Protocol):
@@ -160,7 +161,7 @@ def _npz(path: Path, like: LikeVideo, ids: Sequence[int]) -> Iterator[Append]:
             "object_ids": np.array(ids, np.int64),
             "scores": np.concatenate(scores or [np.zeros((0, len(ids)), np.float32)]),
             "first_frame": np.array((first or [0])[0]),
-            "fps": np.array(like.fps),
+            "fps": np.array(like.fps if plain else rate_of(times, like.fps)),
             "names": np.array([], dtype=str),
             **({} if plain else {"times": np.array(times)}),
         }

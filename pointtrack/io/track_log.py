@@ -17,6 +17,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -29,6 +30,7 @@ from pointtrack.io.outside import check_memory, read_arrays, reading
 from pointtrack.io.same_run import check_same_run
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import BLANK
+from pointtrack.types.times import rate_of
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +199,9 @@ def read_spilled(path: str | Path) -> Tracks:
     if not pieces:
         raise ValueError(f"{path}: expected tracks, but no piece of them is finished yet")
     tracks = Tracks.concat(pieces)
-    return tracks if tracks.times is None else tracks.with_times(tracks.times)
+    if tracks.times is None:
+        return tracks
+    return replace(tracks, fps=_rate(path, tracks.times, tracks.fps)).with_times(tracks.times)
 
 
 def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
@@ -220,9 +224,9 @@ def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
     target = Path(target)
     arrays = {name: value for name, value in first.arrays().items() if name != "times"}
     times = np.concatenate(seconds)
-    rate = (first.first_frame + np.arange(frames)) / first.fps
-    if np.abs(times - rate).max() >= 1e-4 and np.all(np.diff(times) > 0):  # as `Tracks.with_times`
-        arrays["times"] = times
+    regular = (first.first_frame + np.arange(frames)) / first.fps
+    if np.abs(times - regular).max() >= 1e-4 and np.all(np.diff(times) > 0):  # as `read_spilled`
+        arrays |= {"times": times, "fps": np.array(_rate(path, times, first.fps))}
     # An .npz file is a zip of .npy files; each of these is written piece by piece, in a pass of its own.
     with atomic_path(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in arrays.items():
@@ -237,6 +241,11 @@ def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
                 for piece in spilled_pieces(path):
                     file.write(piece.arrays()[name].tobytes())
     return target
+
+
+def _rate(path: str | Path, times: np.ndarray, fps: float) -> float:
+    """Frames per second of a whole file: a run, which says what it is about, knew only what the video's header says."""
+    return fps if read_about(path) is None else rate_of(times, fps)
 
 
 class _Record(NamedTuple):

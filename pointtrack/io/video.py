@@ -25,6 +25,7 @@ from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, ref
 from pointtrack.io.storage import writes_anywhere
 from pointtrack.types import Video
 from pointtrack.types.frames import as_frame
+from pointtrack.types.times import rate_of
 
 logger = logging.getLogger(__name__)
 
@@ -232,10 +233,7 @@ def read_video(
     gathered = np.empty((len(frames), *frames[0].shape), np.uint8)
     for i in range(len(frames)):
         gathered[i], frames[i] = frames[i], None  # frees as it fills: never two copies of the video
-    fps = stream.fps
-    if len(times) > 1 and abs((len(times) - 1) / (times[-1] - times[0]) / fps - 1) > 0.1:
-        fps = (len(times) - 1) / (times[-1] - times[0])  # a varying rate, or a header that is wrong
-    return Video(gathered, fps, np.array(times), stream.pixel_aspect)
+    return Video(gathered, rate_of(times, stream.fps), np.array(times), stream.pixel_aspect)
 
 
 @writes_anywhere

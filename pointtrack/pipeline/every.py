@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from pointtrack.io.video import VideoStream
 from pointtrack.pipeline.files import Opener
 from pointtrack.tracking.interpolate import spread, thinned
 from pointtrack.types import Queries, Tracks
+from pointtrack.types.times import rate_of
 
 TimedFrame = tuple[np.ndarray, float]
 
@@ -35,11 +37,13 @@ class EveryNth:
         _, self.queries = thinned(max(self._given, default=0) + 1, every, queries)
         self.numbers: list[int] = []
         self.times: list[float] = []
+        self._fps = 30.0
 
     def __call__(self, seconds: float | None) -> VideoStream:
         """The kept frames from the one on that is shown at a second, or from the first one; see `Opener`."""
         if seconds is None:
             source = self._opened(None)
+            self._fps = source.fps
             kept_alone = source.through(self._from_the_start(source))
             if source.frame_count is not None:
                 kept_alone.frame_count = len(thinned(source.frame_count, self._every, self._all)[0])
@@ -62,7 +66,7 @@ class EveryNth:
         """Tracks of the kept frames over all of them, see `tracking.interpolate.spread`."""
         self.read()
         found = spread(tracks, self.numbers, len(self.times), self._all)
-        return found.with_times(np.array(self.times))
+        return replace(found, fps=rate_of(self.times, self._fps)).with_times(np.array(self.times))
 
     def _from_the_start(self, source: VideoStream) -> Iterator[TimedFrame]:
         numbers: list[int] = []

@@ -18,6 +18,20 @@ def checked_times(times: Any, count: int, name: str) -> np.ndarray:
     return times
 
 
+def rate_of(times: Any, fps: float) -> float:
+    """Frames per second of frames with these times: `fps`, or their average where that is another rate.
+
+    Headers of files may be wrong, and where the rate varies they say the least of it.
+
+    >>> rate_of([0, 0.1, 1.2], 10), rate_of([0, 0.1, 0.21], 10), rate_of([5], 10)
+    (1.6666666666666667, 10, 10)
+    """
+    if len(times) < 2 or times[-1] <= times[0]:
+        return fps
+    average = float((len(times) - 1) / (times[-1] - times[0]))
+    return average if abs(average / fps - 1) > 0.1 else fps
+
+
 def joined_times(parts: Sequence[Any]) -> np.ndarray | None:
     """The times of pieces that follow each other; None where no piece has some, or they do not increase."""
     if all(part.times is None for part in parts):

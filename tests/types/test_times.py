@@ -1,10 +1,15 @@
 """Times of a variable rate are those of the video in every file, also of spans that begin later."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from pointtrack.cli.main import main
+from pointtrack.io.lazy_video import lazy_video
 from pointtrack.io.masks import load_masks, save_masks
 from pointtrack.io.track_log import TrackWriter, read_spilled, spilled_to_npz
 from pointtrack.io.tracks import load_tracks, save_tracks
@@ -66,6 +71,43 @@ def test_a_growing_file_has_them_too(variable, tiny_tracker, tmp_path):
     again = VideoStream(iter(open_video(variable)), 30.0, None, "v")
     track_long(tiny_tracker, again, points, path, resume=True)
     np.testing.assert_allclose(load_tracks(path).times, SECONDS, atol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_rate_is_the_same_in_every_way_of_running(suffix, tiny_tracker, tmp_path):
+    """The header of an .mkv says a rate that no frame has."""
+    variable = encode(tmp_path / f"vfr{suffix}", numbered_frames(len(PTS)), pts=PTS)
+    expected = read_video(variable).fps
+    assert expected == pytest.approx(11 / 2.1, rel=0.1)
+    assert lazy_video(variable).fps == expected
+    points, path = Queries([0, 7], [[30, 20], [20, 20]]), tmp_path / "a.tracks"
+    for backward in (False, True):
+        Tracker(tiny_tracker).track_to_file(variable, points, path, backward=backward)
+        assert load_tracks(path).fps == expected
+        assert load_tracks(spilled_to_npz(path, tmp_path / "a.npz")).fps == expected
+    tracks = replace(load_tracks(path), fps=30.0)  # whatever somebody says of tracks is kept
+    assert load_tracks(save_tracks(tmp_path / "b.tracks", tracks)).fps == 30
+
+
+@pytest.mark.parametrize("more", [[], ["--smooth", "1"], ["--every", "3"], ["--every", "3", "--smooth", "1"]])
+def test_the_command_notes_the_same_rate_with_flat(more, tiny_tracker_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    encode(tmp_path / "vfr.mkv", numbered_frames(len(PTS)), pts=PTS)
+    rates = []
+    for flat in ([], ["--flat"]):
+        words = ["track", "vfr.mkv", "--points", "0,30,20", "--tracker", str(tiny_tracker_file), *more, *flat]
+        assert main([*words, "--out", f"out{len(flat)}"]) == 0
+        rates.append({path.name: load_tracks(path).fps for path in Path(f"out{len(flat)}").glob("*.npz")})
+    assert rates[0] == rates[1]
+    assert set(rates[0].values()) == {read_video("vfr.mkv").fps}
+
+
+def test_masks_have_the_same_rate_with_flat(tiny_tracker_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    encode(tmp_path / "vfr.mkv", numbered_frames(len(PTS)), pts=PTS)
+    words = ["segment", "vfr.mkv", "--click", "0,30,20", "--tracker", str(tiny_tracker_file)]
+    assert main(words) == main([*words, "--flat", "--out", "flat"]) == 0
+    assert load_masks("flat/vfr_masks.npz").fps == load_masks("outputs/vfr_masks.npz").fps
 
 
 def test_a_growing_file_of_a_constant_rate_gives_none(tiny_video, tiny_tracker, tmp_path):
