@@ -15,6 +15,7 @@ from pointtrack.cli.states import StateTally, state_options
 from pointtrack.io.mask_pictures import coverage, read_mask
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.queries import load_queries
+from pointtrack.io.same_run import NONE, check_same_run
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.storage import local_path
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
@@ -22,6 +23,7 @@ from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways, track_video
 from pointtrack.pipeline.options import TrackOptions
+from pointtrack.pipeline.resume import told_points
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.interpolate import thinned, track_sparsely
 from pointtrack.tracking.queries import check_mask_counts, corner_queries, grid_queries, parse_points
@@ -106,12 +108,10 @@ class TrackCommand(VideoOptions):
         target = video_target(self.out, self.stem)
         outputs = self.outputs(target, exports)
         self.guard(outputs, self.queries, self.mask)
-        if self.resume and self.is_finished(target):
-            print(
-                f"finished  {target.with_suffix('.npz')} is whole: nothing to go on with; without --resume it is made anew"
-            )
-            return
         given = self.given_queries()
+        if self.resume and self.is_finished(target):
+            self.finish(target, given, exports)
+            return
         with self.opened() as stream:
             too_large = does_not_fit(stream)
             if too_large and not self.flat:
@@ -144,6 +144,27 @@ class TrackCommand(VideoOptions):
     def is_finished(self, target: Path) -> bool:
         """Whether a run to go on with came to its end: the tracks are there, and no file that grows."""
         return target.with_suffix(".npz").is_file() and not target.with_suffix(".tracks").exists()
+
+    def finish(self, target: Path, given: Sequence[Queries], exports: Sequence[str]) -> None:
+        """Look whether a run that came to its end is the one asked for, and write those exports that are not of it yet."""
+        saved = target.with_suffix(".npz")
+        tracks, states = load_tracks(saved), self.states or self.redetect
+        smoothed = target.with_name(f"{target.stem}_smooth.npz")
+        known = {
+            "points": told_points(tracks.queries),
+            "states": str(tracks.states is not None),
+            "smooth": str(self.smooth) if smoothed.is_file() else NONE,
+        }
+        queries = self.choose_queries(self.picture(), given, self.frame)
+        wanted = {"points": told_points(queries), "states": str(states)}
+        check_same_run(known, wanted | ({"smooth": str(self.smooth)} if self.smooth else {}), saved)
+        print(f"finished  {saved} is whole: nothing to go on with; without --resume it is made anew")
+        shown = load_tracks(smoothed) if self.smooth else tracks
+        for name in exports:
+            path = Path(f"{target.with_suffix('')}{TRACK_EXPORTS[name][0]}")
+            if not path.is_file() or path.stat().st_mtime_ns < saved.stat().st_mtime_ns:
+                record_origin([path], self.video)
+                print(f"tracks    {export_tracks(target.with_suffix(''), shown, [name])[0]}")
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files that it writes."""

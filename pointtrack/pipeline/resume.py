@@ -95,15 +95,20 @@ def about_run(
     network: PointTracker, queries: Queries, wh: tuple[int, int], options: TrackOptions
 ) -> dict[str, str]:
     """What must be the same for a run to go on."""
-    points = np.concatenate(
-        [queries.frame.numpy()[:, None], queries.xy.numpy(), queries.ids.numpy()[:, None]], 1
-    )
     return {
         **about_network(network),
         "size of the frames": f"{wh[0]} x {wh[1]}",
-        "points": f"{len(queries.requested())}, {zlib.crc32(points.tobytes()):08x}",
+        "points": told_points(queries),
         **{name: _told(value) for name, value in vars(options).items()},
     }
+
+
+def told_points(queries: Queries) -> str:
+    """How many points are asked for, and a digest that tells them from others."""
+    points = np.concatenate(
+        [queries.frame.numpy()[:, None], queries.xy.numpy(), queries.ids.numpy()[:, None]], 1
+    )
+    return f"{len(queries.requested())}, {zlib.crc32(points.tobytes()):08x}"
 
 
 def _told(value: Any) -> str:

@@ -149,6 +149,38 @@ def test_a_finished_run_says_so(tiny_video_file, tiny_tracker_file, tmp_path, ca
     assert re.match(r"finished  .*tiny.npz is whole: nothing to go on with", capsys.readouterr().out)
 
 
+def test_a_finished_run_is_the_one_asked_for_and_gets_the_exports_that_it_lacks(
+    tiny_video_file, tiny_tracker_file, tmp_path, capsys
+):
+    common = [
+        "track",
+        str(tiny_video_file),
+        "--tracker",
+        str(tiny_tracker_file),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert cli.main([*common, "--grid", "3", "--flat", "--smooth", "1", "--export", "json"]) == 0
+    written = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    capsys.readouterr()
+    for other, message in (
+        (["--grid", "4"], "points: 9 before, 16 now"),
+        (["--grid", "3", "--frame", "1"], "points: not the same, though 9 again"),
+        (["--grid", "3", "--states"], "states: False before, True now"),
+    ):
+        assert cli.main([*common, *other, "--resume", "--export", "csv"]) == 2
+        error = capsys.readouterr().err.strip()
+        assert message in error and len(error.splitlines()) == 1
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == written
+    assert cli.main([*common, "--grid", "3", "--smooth", "1", "--resume", "--export", "csv,json"]) == 0
+    assert "tiny.csv" in capsys.readouterr().out
+    smoothed = pt.load_tracks(tmp_path / "out" / "tiny_smooth.npz")
+    assert torch.equal(pt.load_tracks(tmp_path / "out" / "tiny.csv").xy, smoothed.xy)
+    (tmp_path / "out" / "tiny_smooth.npz").unlink()
+    assert cli.main([*common, "--grid", "3", "--smooth", "1", "--resume"]) == 2
+    assert "smooth: none before, 1 now" in capsys.readouterr().err
+
+
 def test_progress_is_told_every_ten_seconds_where_there_is_no_terminal(monkeypatch, capsys):
     clock = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
