@@ -68,7 +68,7 @@ def mask_writer(
     if format == "davis":
         return _davis(path)
     if format == "coco":
-        return _coco(path, Path(stem).name)
+        return _coco(path, Path(stem).name, ids)
     return _mot(path) if format == "mot" else _cutout(path, like)
 
 
@@ -95,7 +95,7 @@ def _cutout(path: Path, like: LikeVideo) -> Iterator[Append]:
 
 
 @contextmanager
-def _coco(path: Path, video_name: str) -> Iterator[Append]:
+def _coco(path: Path, video_name: str, ids: Sequence[int]) -> Iterator[Append]:
     """Images first, annotations behind them: these wait in a file without a name."""
     with (
         atomic_path(path) as part,
@@ -108,7 +108,8 @@ def _coco(path: Path, video_name: str) -> Iterator[Append]:
             nonlocal count, categories
             content = coco.content_of(masks, video_name)
             if not file.tell():
-                head = {key: content[key] for key in ("info", "licenses")}
+                info = content["info"] | {"objects": [{"id": number} for number in ids]}
+                head = {"info": info, "licenses": content["licenses"]}
                 file.write(f'{json.dumps(head)[:-1]}, "images": [')
             elif content["images"]:
                 file.write(", ")

@@ -44,7 +44,7 @@ def save_masks(
     | "npz" | .npz, one bit per pixel | all |
     | "davis" | folder of indexed PNGs 00000.png in the DAVIS palette, pixel = object id | ids |
     | "ytvos" | folder with `Annotations/<video_name>/00000.png`, the same PNGs, and `meta.json` | ids, names |
-    | "coco" | .json as COCO has it, an image for each frame (frame_000000.jpg), an annotation with an RLE for each object on it; categories are the names, attributes.track_id is the id | all but objects that are never there |
+    | "coco" | .json as COCO has it, an image for each frame (frame_000000.jpg), an annotation with an RLE for each object on it; categories are the names, attributes.track_id is the id | all |
     | "ytvis" | .json as YouTube-VIS has it: per object a COCO RLE for each frame, null where absent | all |
     | "yolo" | folder with `labels/frame_000000.txt`, polygons in 0..1, and `data.yaml`, classes are the names | names; neither ids nor holes |
     | "mot" | .txt of MOTChallenge, the box around each object: frame and pixels from 1 | ids and scores; boxes instead of pixels |

@@ -85,6 +85,7 @@ class ObjectStream:
         self._cut_finder = CutFinder() if finds_cuts else None
         self._cuts: set[int] = set()  # on frames that are not final
         self._next = 0  # the frame that becomes final next
+        self._unsaid: list[Found] = []  # of the frames before it: rows of a push that had a prompt to refuse
         # What was said of objects on frames that are not final: masks, by frame and object; and prompts for frames to come.
         self._given: defaultdict[int, dict[int, KnownMask]] = defaultdict(dict)
         self._elsewhere: defaultdict[int, list[Sight]] = defaultdict(list)
@@ -100,7 +101,7 @@ class ObjectStream:
     @property
     def lag(self) -> int:
         """Number of frames pushed of which no final answer was given yet."""
-        return self._frames.stop - self._next
+        return self._frames.stop - self._next + len(self._unsaid)
 
     @property
     def earliest_frame(self) -> int:
@@ -110,8 +111,8 @@ class ObjectStream:
     @property
     def waiting(self) -> list[int]:
         """Frames that have not come yet, of which something was said."""
-        told = {*self._prompts.to_come, *(frame for frame, masks in self._given.items() if masks)}
-        return sorted(frame for frame in told if frame >= self._frames.stop)
+        told: list[tuple[int, dict[int, Any]]] = [*self._prompts.to_come.items(), *self._given.items()]
+        return sorted({frame for frame, objects in told if objects and frame >= self._frames.stop})
 
     @property
     def objects(self) -> list[int]:
@@ -198,33 +199,26 @@ class ObjectStream:
         """Take in (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one; the rows that are final now.
 
         Raises:
-            ValueError: another size or type than expected, a stream that was finished, or a prompt for such a frame in which
-                nothing is seen.
+            ValueError: another size or type than expected, a stream that was finished, or prompts for such a frame in which
+                nothing is seen. These are dropped; the frames are taken in all the same, with all other prompts, and the
+                rows come with those of the next call.
         """
         frames = np.asarray(frames)
-        first = self._next
-        found: list[Found] = []
+        refused: list[str] = []
         for frame in frames[None] if frames.ndim == 3 else frames:
-            found += self.push_results(np.array(frame))  # as a camera may use its memory again
-        return self._masks(first, found)
+            refused += self._take(np.array(frame))  # as a camera may use its memory again
+            self._unsaid += self._ready()
+        if refused:
+            raise ValueError("; ".join(refused))
+        return self._rows()
 
     def push_results(self, frame: np.ndarray) -> Iterator[Found]:
         """As `push` with one frame, which is not copied; what is found of every object on the frames that are final now.
 
         Each is computed when it is asked for, and all have to be before the next frame.
         """
-        if self._frames.ended:
-            raise ValueError("ObjectStream: expected push before finish; make a new one for a new video")
-        if check_frame(frame) != self.image_wh:
-            raise ValueError(
-                f"frames: expected {self.image_wh[0]} x {self.image_wh[1]}, got {check_frame(frame)}"
-            )
-        number = self._frames.stop
-        self._frames.add(frame)
-        if self._cut_finder is not None and self._cut_finder.push(frame):
-            self._cuts.add(number)
-        for object_id, prompt in self._prompts.to_come.pop(number, {}).items():
-            self._answer(object_id, number, prompt)
+        if refused := self._take(frame):
+            raise ValueError("; ".join(refused))
         return self._ready()
 
     def preview(self) -> Masks:
@@ -246,9 +240,9 @@ class ObjectStream:
         return self._masks(newest, [found])
 
     def finish(self) -> Masks:
-        """Everything that was not yet returned; no more frames are taken. ValueError the second time."""
-        first = self._next
-        return self._masks(first, list(self.finish_results()))
+        """Everything that was not yet returned; no more frames are taken; see `waiting` for what came too late. ValueError the second time."""
+        self._unsaid += self.finish_results()
+        return self._rows()
 
     def finish_results(self) -> Iterator[Found]:
         """As `finish`; what was found of every object, frame by frame, each when it is asked for."""
@@ -275,6 +269,7 @@ class ObjectStream:
         return {
             "about": self._about(),
             "next": self._next,
+            "unsaid": [found_state(found) for found in self._unsaid],
             "frames": self._frames.state_dict(),
             "walker": self._walker.state_dict(),
             "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
@@ -310,6 +305,7 @@ class ObjectStream:
         if state["cut_finder"] is not None:
             self._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
         self._next, self._cuts = state["next"], set(state["cuts"])
+        self._unsaid = [found_again(found) for found in state["unsaid"]]
         for frame, masks in moved(state["given"], "cpu").items():
             self._given[frame] = {number: KnownMask(**one) for number, one in masks.items()}
         for number, shown in state["elsewhere"].items():
@@ -321,6 +317,26 @@ class ObjectStream:
     def know_embedding(self, frame: int, embedding: Embedding) -> None:
         """What the segmenter sees of a frame that is not final, if the caller has it already."""
         self._walker.embedding(frame, embedding)
+
+    def _take(self, frame: np.ndarray) -> list[str]:
+        """Take in the next frame with the prompts that waited for it; why some of them are refused."""
+        if self._frames.ended:
+            raise ValueError("ObjectStream: expected push before finish; make a new one for a new video")
+        if check_frame(frame) != self.image_wh:
+            raise ValueError(
+                f"frames: expected {self.image_wh[0]} x {self.image_wh[1]}, got {check_frame(frame)}"
+            )
+        number = self._frames.stop
+        self._frames.add(frame)
+        if self._cut_finder is not None and self._cut_finder.push(frame):
+            self._cuts.add(number)
+        refused = []
+        for object_id, prompt in self._prompts.to_come.pop(number, {}).items():
+            try:
+                self._answer(object_id, number, prompt)
+            except ValueError as error:  # the other objects have nothing to do with it
+                refused.append(str(error))
+        return refused
 
     def _ready(self) -> Iterator[Found]:
         """Frames that become final with what is there."""
@@ -372,6 +388,11 @@ class ObjectStream:
     def _closer(self, frame: int) -> Embedding:
         """What the segmenter sees of a frame that somebody points at."""
         return self.segmenter.look_closer(self._frames[frame], self._walker.embedding(frame))
+
+    def _rows(self) -> Masks:
+        """What became final since rows were given last."""
+        found, self._unsaid = self._unsaid, []
+        return self._masks(self._next - len(found), found)
 
     def _masks(self, first: int, found: list[Found]) -> Masks:
         rows = masks_of(found, self.image_wh, first, self.fps)

@@ -123,6 +123,10 @@ class LiveRun(Generic[S, F]):
         """What is given for a frame."""
         raise NotImplementedError
 
+    def _late(self, stream: S) -> str:
+        """In words, how much was asked for on frames that never came; empty if nothing."""
+        raise NotImplementedError
+
     @property
     def state(self) -> LiveState:
         """How the source is."""
@@ -172,18 +176,28 @@ class LiveRun(Generic[S, F]):
         )
 
     def __iter__(self) -> Iterator[F]:
-        """Results until the source is over; a source that stalls is waited for."""
+        """Results until the source is over; a source that stalls is waited for.
+
+        What breaks it off is logged as a warning; where that was before the first frame, it is raised as a ValueError.
+        """
         while not self._finished:
             result = self.take()
             if result is not None:
                 yield result
+        if self.state is not LiveState.ENDED:
+            if self.stream is None:
+                raise ValueError(self.reader.message)
+            logger.warning("%s", self.reader.message)
 
     def finish(self) -> None:
         """Give the rest of the final rows; no more frames are taken."""
         if not self._finished:
             self._finished = True
-            if self._loop is not None:
+            if self._loop is not None and self.stream is not None:
                 self._loop.finish()
+                if late := self._late(self.stream):
+                    last = self.stream.frames_pushed - 1
+                    logger.warning("%s: %s behind the last frame (%d)", self.reader.name, late, last)
 
     def close(self) -> None:
         """Stop reading, and `finish`."""
@@ -257,6 +271,10 @@ class LiveTracker(LiveRun[PointStream, LiveResult]):
     def _result(self, row: Tracks, **how: Any) -> LiveResult:
         return LiveResult(tracks=row, **how)
 
+    def _late(self, stream: PointStream) -> str:
+        count = int((stream.queries.requested().frame >= stream.frames_pushed).sum())
+        return f"{count} points are asked for" if count else ""
+
 
 class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
     """Follows objects through a live source; use it in a `with` block, and loop over it.
@@ -299,3 +317,7 @@ class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
 
     def _result(self, row: Masks, **how: Any) -> LiveMasks:
         return LiveMasks(masks=row, **how)
+
+    def _late(self, stream: ObjectStream) -> str:
+        frames = stream.waiting
+        return f"objects are pointed out on {len(frames)} frames, from {frames[0]} on," if frames else ""

@@ -20,7 +20,7 @@ from pointtrack.io.tracks import TRACK_EXPORTS, save_tracks
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
 from pointtrack.system import machine_memory
 from pointtrack.tracking.smooth import smooth_tracks
-from pointtrack.types import Tracks
+from pointtrack.types import Tracks, Video
 from pointtrack.types.masks import Masks
 from pointtrack.viz.masks import MaskStyle, draw_mask_frame
 from pointtrack.viz.tracks import TrackStyle, draw_frame
@@ -113,7 +113,6 @@ class Export:
         self.project, self.options, self.folder = project, options, folder
         self.frames = range(options.start, stop)
         self.files: list[Path] = []
-        self._stopped = False
         if (options.tracks or options.videos) and not (project.points.points or project.objects.objects):
             raise ValueError("export: expected points or objects, got a video without any; add some first")
         if options.tracks and not project.points.points:
@@ -126,20 +125,19 @@ class Export:
     def step(self) -> bool:
         """One slice; afterwards the files are there."""
         if next(self._steps, None) is None:
-            self._tell({"type": "export", "done": True, **self.told()})
+            self.project.notify({"type": "export", "done": True, **self.told()})
             return True
         return False
 
     def cancelled(self) -> None:
         """Nothing of it is kept."""
-        self._stopped = True
         self._steps.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.failed(ValueError("stopped; nothing was written"))
 
     def failed(self, error: Exception) -> None:
         """Tell of it; nothing of it is kept."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._tell({"type": "export", "done": True, "error": str(error)})
+        self.project.notify({"type": "export", "done": True, "error": str(error)})
 
     def told(self) -> dict[str, Any]:
         """What was written, ready for JSON."""
@@ -194,11 +192,19 @@ class Export:
                 save_masks(target, masks.exclusive(), format=name, video_name=stem)
                 yield name
         else:
-            masks = self._masks(self.frames.start, self.frames.stop)
-            video = self.project.video if name == "cutout" else None
+            masks, video = self._masks(self.frames.start, self.frames.stop), None
+            if (
+                name == "cutout"
+            ):  # a video of the frames that are wanted begins with them, as the drawn one does
+                masks, video = replace(masks, first_frame=0), self._clip()
             save_masks(target, masks, format=name, video=video, video_name=stem)
             yield name
         self.files.append(target)
+
+    def _clip(self) -> Video:
+        """The frames that are wanted, with times from 0 on."""
+        clip = self.project.video.clip(self.frames.start, self.frames.stop)
+        return replace(clip, times=clip.times - clip.times[0])
 
     def _write_video(self, target: Path) -> Iterator[str]:
         # The writer asks for frames; a queue of one turns that round, so that the worker is free between two of them.
@@ -267,10 +273,6 @@ class Export:
                 f"export: {', '.join(whole)} of {len(self.frames)} frames would take {needed / 1e9:.0f} GB of memory; "
                 "choose davis or ytvos, which are written in pieces, or fewer frames"
             )
-
-    def _tell(self, event: dict[str, Any]) -> None:
-        if not self._stopped:
-            self.project.notify(event)
 
 
 class _OneByOne:

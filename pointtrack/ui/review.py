@@ -165,9 +165,7 @@ class Reviews:
         project = self._project(path)
         acts = [] if project is None else list(project.store.acts(self._begun.get(path, 0)))
         changes = [row for row in acts if row["act"].startswith(CHANGES)]
-        clicks = sum(
-            max(len(row["args"].get("points") or row["args"].get("xy") or [0]), 1) for row in changes
-        )
+        clicks = sum(_clicks(row["args"]) for row in changes)
         frames = {row["args"]["frame"] for row in changes if "frame" in row["args"]}
         return {"acts": len(changes), "clicks": clicks, "frames": sorted(frames)}
 
@@ -176,6 +174,12 @@ class Reviews:
         part = self.current / f"{QUEUE}.part"
         part.write_text(json.dumps(self._queue, indent=1), encoding="utf-8")
         part.replace(self.current / QUEUE)
+
+
+def _clicks(args: Mapping[str, Any]) -> int:
+    """Of an act: places (x, y) that were pointed at; one where it has a single place, or none, as a box and a button."""
+    places = args.get("points") or args.get("xy") or [0]
+    return len(places) if isinstance(places[0], list) else 1
 
 
 def _seconds(value: Any) -> float:

@@ -238,7 +238,8 @@ def test_objects_are_followed(tiny_tracker_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli_live.LiveServer, "tell", lambda self, state: told.append(state))
     arguments = ["--click", "0,28,28", "--no-drop", "--serve", 0, "--out", tmp_path / "o.mp4"]
     assert live("0", *arguments, "--tracker", tiny_tracker_file) == 0
-    printed = capsys.readouterr().out
+    printed, warned = capsys.readouterr()
+    assert warned == ""
     assert "1 objects: p50" in printed and "final after at most" in printed and "object 1 on" in printed
     masks = load_masks(tmp_path / "o.npz")
     assert len(masks) == 9 == len(pt.read_video(tmp_path / "o.mp4")) and masks.object_ids.tolist() == [1]
@@ -251,6 +252,15 @@ def test_objects_are_followed(tiny_tracker_file, tmp_path, monkeypatch, capsys):
         and state["there"] == [1]
         and state["lag"] >= 1
     )
+
+
+def test_clicks_on_frames_that_never_come_are_told_of(tiny_tracker_file, monkeypatch, caplog):
+    scene = squares([[(20, 20)] * 3])
+    monkeypatch.setattr(live_recording, "load_segmenter", lambda name, **_: ColourSegmenter())
+    monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(scene.video.frames))
+    arguments = ["--click", "0,28,28", "0,20,20", "5,28,28", "2:9,1,1", "2:9,2,2", "--no-drop"]
+    assert live("0", *arguments, "--tracker", tiny_tracker_file) == 0
+    assert "objects are pointed out on 2 frames, from 5 on, behind the last frame (2)" in caplog.text
 
 
 def test_points_or_objects(tiny_video_file, tiny_tracker_file, capsys):

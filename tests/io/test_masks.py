@@ -10,7 +10,8 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from pointtrack.io.formats.davis import davis_palette
-from pointtrack.io.masks import load_masks, save_masks
+from pointtrack.io.mask_writers import mask_writer
+from pointtrack.io.masks import MASK_EXPORTS, load_masks, save_masks
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
@@ -48,7 +49,7 @@ def test_pixels_ids_and_frame_numbers_come_back(tmp_path, format, first_frame):
     assert sorted(back.object_ids.tolist()) == [3, 7, 12]
     for number, pixels in by_id(masks).items():
         assert torch.equal(by_id(back)[number], pixels)
-    if format in ("ytvis", "npz"):
+    if format in ("coco", "ytvis", "npz"):
         assert torch.equal(back.scores, masks.scores)
         assert back.object_ids.tolist() == [3, 12, 7]
     if format != "davis":
@@ -64,6 +65,31 @@ def test_overlaps_and_unusual_ids_and_no_names_are_kept(tmp_path, format):
     for number, pixels in by_id(masks).items():
         assert torch.equal(by_id(back)[number], pixels)
     assert back.names == ()
+
+
+@pytest.mark.parametrize("format", ["coco", "ytvis", "npz"])
+def test_uneven_times_and_objects_that_are_never_there_are_kept(tmp_path, format):
+    times = np.array([0.5, 0.54, 1.25, 1.3])
+    masks = some_masks(first_frame=5, times=times)
+    masks.masks[:, 1] = False
+    back = load_masks(save_masks(target(tmp_path, format), masks, format=format))
+    np.testing.assert_array_equal(back.times, times)
+    assert (back.object_ids.tolist(), back.names) == ([3, 12, 7], masks.names)
+    even = some_masks(first_frame=5)
+    assert load_masks(save_masks(target(tmp_path, format), even, format=format)).times is None
+
+
+@pytest.mark.parametrize("format", ["coco", "npz"])
+def test_what_is_written_piece_by_piece_keeps_order_and_times(tmp_path, format):
+    """Of objects that a piece does not know yet as well."""
+    masks = some_masks(names=(), times=np.array([0.5, 0.54, 1.25, 1.3]))
+    like = Video(np.zeros((1, WH[1], WH[0], 3), np.uint8))
+    with mask_writer(format, tmp_path / "clip", like, [12, 3, 7]) as append:
+        append(masks.clip(0, 1).select([2, 0]), [])
+        append(masks.clip(1), [])
+    back = load_masks(tmp_path / f"clip{MASK_EXPORTS[format]}")
+    assert back.object_ids.tolist() == [12, 3, 7]
+    np.testing.assert_array_equal(back.times, masks.times)
 
 
 @pytest.mark.parametrize("format", ALL)

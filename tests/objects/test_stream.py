@@ -207,3 +207,30 @@ def test_a_click_beside_an_object_that_nobody_knows_is_refused(tiny_tracker):
     stream.prompt(1, frame=0, points=[[1, 1]], labels=[0])
     with pytest.raises(ValueError, match="expected a click on the object, or a box"):
         stream.push(SCENE.video.frames[0])
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 9])
+def test_a_prompt_that_is_refused_costs_the_others_nothing(tiny_tracker, chunk):
+    """Neither their prompts of the same frame, nor rows, nor frames, in a stream that goes on from a state as well."""
+    asked, plain = (stream_of(tiny_tracker) for _ in range(2))
+    asked.prompt(3, 7, points=[[1, 1]], labels=[0])
+    for stream in (asked, plain):
+        stream.prompt(1, 0, points=[[14, 16]])
+        stream.prompt(2, 7, points=[[48, 34]])
+    parts, refused = [], 0
+    for at in range(0, len(VIDEO), chunk):
+        try:
+            parts.append(asked.push(VIDEO.frames[at : at + chunk]))
+        except ValueError as error:
+            assert "object 3: expected a click on the object" in str(error)
+            assert asked.lag == asked.frames_pushed - sum(map(len, parts))
+            refused, before = refused + 1, asked
+            asked = stream_of(tiny_tracker)
+            asked.load_state_dict(before.state_dict())
+    masks, wanted = (
+        Masks.concat([*parts, asked.finish()]),
+        Masks.concat([*pushed(plain, chunk), plain.finish()]),
+    )
+    assert refused == 1
+    assert_same(masks, wanted)
+    assert masks.masks[7, 1].any()

@@ -155,8 +155,9 @@ def floats():
         (lambda: iter(VIDEO.frames[:7]), LiveState.ENDED, "ended after 7 frames"),
     ],
 )
-def test_whatever_ends_a_source_nothing_is_lost(tiny_tracker, source, state, message):
+def test_whatever_ends_a_source_nothing_is_lost(tiny_tracker, source, state, message, caplog):
     results, final, live = live_run(tiny_tracker, source())
+    assert (message in caplog.text) == (state is not LiveState.ENDED)
     assert live.state is state and message in live.reader.message
     assert len(results) == 7 and len(final) == 7
     assert torch.isfinite(final.xy[3:]).all()
@@ -167,6 +168,19 @@ def test_nothing_came(tiny_tracker):
     results, final, live = live_run(tiny_tracker, iter(()))
     assert results == [] and final is None and live.state is LiveState.ENDED
     assert live.report().frames == 0 and live.report().latency_ms == {}
+
+
+def test_a_source_that_gives_nothing_but_an_error_is_one(tiny_tracker):
+    """As where a whole video is asked for, the one call that helps is told."""
+    with pytest.raises(ValueError, match="frame 0: expected uint8 .*, got float32; .* convert with"):
+        live_run(tiny_tracker, iter(VIDEO.frames.astype(np.float32) / 255))
+
+
+def test_points_on_frames_that_never_come_are_told_of(tiny_tracker, caplog):
+    live_run(tiny_tracker, iter(VIDEO.frames[:4]))
+    assert "points" not in caplog.text
+    live_run(tiny_tracker, iter(VIDEO.frames[:2]))
+    assert "video: 1 points are asked for behind the last frame (1)" in caplog.text
 
 
 def test_points_may_be_made_for_the_size_and_must_lie_inside(tiny_tracker):

@@ -65,8 +65,19 @@ def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
                 if masks.names:
                     annotation["attributes"]["name"] = masks.names[place]
                 annotations.append(annotation)
+    if masks.times is not None:
+        for image, seconds in zip(images, masks.times.tolist(), strict=True):
+            image["seconds"] = seconds
+    objects = [
+        {"id": number, **({"name": masks.names[place]} if masks.names else {})}
+        for place, number in enumerate(ids)
+    ]
     return {
-        "info": {"description": f"masks of {video_name} by pointtrack", "fps": masks.fps},
+        "info": {
+            "description": f"masks of {video_name} by pointtrack",
+            "fps": masks.fps,
+            "objects": objects,
+        },
         "licenses": [],
         "images": images,
         "annotations": annotations,
@@ -102,13 +113,16 @@ def read(content: dict[str, Any], fps: float) -> Masks:
     if any("frame_index" in image and image["frame_index"] != first + rows[image["id"]] for image in images):
         raise ValueError("its frame_index are not frame after frame")
     categories = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
-    columns: dict[int, int] = {}
-    names: list[str] = []
+    info = content.get("info", {})
+    # In their order, those that are never there too, where the file is ours; else as they come.
+    columns = {int(one["id"]): place for place, one in enumerate(info.get("objects", ()))}
+    names = {int(one["id"]): str(one["name"]) for one in info.get("objects", ()) if "name" in one}
     for annotation in content["annotations"]:
-        if columns.setdefault(_track(annotation), len(columns)) == len(names):
-            name = annotation.get("attributes", {}).get("name")
-            category = categories.get(annotation.get("category_id"), "")
-            names.append(str(category if name is None else name))
+        number = _track(annotation)
+        columns.setdefault(number, len(columns))
+        name = annotation.get("attributes", {}).get("name")
+        category = categories.get(annotation.get("category_id"), "")
+        names.setdefault(number, str(category if name is None else name))
     check_memory(len(images) * len(columns) * h * w, "masks")
     masks = np.zeros((len(images), len(columns), h, w), bool)
     scores = np.zeros(masks.shape[:2], np.float32)
@@ -117,15 +131,18 @@ def read(content: dict[str, Any], fps: float) -> Masks:
         segment = annotation["segmentation"]
         masks[place] |= decoded(segment, h, w)
         scores[place] = finite(annotation.get("score", 1.0), "score", least=0, most=1)
-    plain = all(name in ("", "object") for name in names)
-    return Masks(
+    named = tuple(names.get(number, "") for number in columns)
+    found = Masks(
         torch.from_numpy(masks),
         torch.tensor(list(columns), dtype=torch.int64),
         torch.from_numpy(scores),
         first_frame=first,
-        fps=float(content.get("info", {}).get("fps", fps)),
-        names=() if plain else tuple(names),
+        fps=float(info.get("fps", fps)),
+        names=() if all(name in ("", "object") for name in named) else named,
     )
+    if any("seconds" not in image for image in images):
+        return found
+    return found.with_times(np.array([finite(image["seconds"], "seconds") for image in images]))
 
 
 def _order(image: dict[str, Any]) -> list[Any]:

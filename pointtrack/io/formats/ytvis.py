@@ -14,7 +14,7 @@ from pointtrack.types.masks import Masks
 
 
 def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
-    """YouTube-VIS JSON, and in keys of ours what that has no place for: fps, first_frame, name, scores."""
+    """YouTube-VIS JSON, and in keys of ours what that has no place for: fps, first_frame, seconds, name, scores."""
     from pycocotools import mask as rle
 
     width, height = masks.wh
@@ -57,6 +57,7 @@ def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
         "file_names": [f"{video_name}/{number:05d}.jpg" for number in frames],
         "first_frame": masks.first_frame,
         "fps": masks.fps,
+        **({} if masks.times is None else {"seconds": masks.times.tolist()}),
     }
     return {
         "info": {"description": "masks of one video by pointtrack, as in YouTube-VIS"},
@@ -87,7 +88,7 @@ def read(content: dict[str, Any], fps: float) -> Masks:
         scores[:, place] = annotation.get("scores", annotation.get("score", 1.0))
     named = any("name" in annotation for annotation in annotations) or "first_frame" not in video
     names = [entry.get("name", categories.get(entry.get("category_id"), "")) for entry in annotations]
-    return Masks(
+    found = Masks(
         torch.from_numpy(masks),
         torch.tensor([entry["id"] for entry in annotations], dtype=torch.int64),
         torch.from_numpy(scores),
@@ -95,3 +96,4 @@ def read(content: dict[str, Any], fps: float) -> Masks:
         fps=float(video.get("fps", fps)),
         names=tuple(names) if named else (),
     )
+    return found.with_times(np.asarray(video["seconds"], float)) if "seconds" in video else found

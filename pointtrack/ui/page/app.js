@@ -46,6 +46,7 @@ export class App {
     this.candidates = null;
     /** @type {any} */
     this.exported = null;
+    this.exporting = false;
     /** @type {import("./types.js").Review|null} */
     this.review = null;
     this.busy = 0;
@@ -93,7 +94,7 @@ export class App {
     try {
       const { state, problems } = await api.post("/api/open", { path });
       this.close();
-      this.playing = false;
+      this.playing = this.exporting = false;
       this.state = state;
       this.frame = Math.min(Number(sessionStorage.getItem(`frame-${state.id}`) ?? 0), state.frames - 1);
       this.selection = null;
@@ -139,6 +140,7 @@ export class App {
     } else if (event.type === "problem") say(event.message, "bad");
     else if (event.type === "export") {
       this.exported = event;
+      this.exporting = false;
       this.emit("export");
     }
   }

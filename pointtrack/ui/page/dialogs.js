@@ -1,7 +1,7 @@
 /** Dialogs: opening, exporting, many points, and the sheet of keys. */
 
 import * as api from "./api.js";
-import { h, icon, openDialog, say, size } from "./dom.js";
+import { h, icon, iconButton, openDialog, say, size } from "./dom.js";
 import { KEYS } from "./keys.js";
 
 /** @typedef {import("./app.js").App} App */
@@ -158,16 +158,21 @@ export function askForExport(app) {
     }
   }
   async function begin() {
-    go.disabled = true;
-    app.exported = null;
-    results.replaceChildren(h("p", {}, "Writing …"));
+    writing();
     try {
       await api.post(`${app.base}/export`, options());
     } catch (error) {
+      app.exporting = false;
       results.replaceChildren();
       say(/** @type {Error} */ (error).message, "bad");
       go.disabled = false;
     }
+  }
+  function writing() {
+    go.disabled = app.exporting = true;
+    app.exported = null;
+    results.replaceChildren(h("p", {}, "Writing … ", iconButton("stop", "Stop", () => app.cancel(), { id: "export-stop" }, "Stop")));
+    results.scrollIntoView({ block: "nearest" });
   }
   function finished() {
     const done = app.exported;
@@ -202,6 +207,7 @@ export function askForExport(app) {
     command,
     results,
   ], [go]);
+  if (app.exporting) writing();
   tell();
 }
 

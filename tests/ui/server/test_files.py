@@ -14,6 +14,7 @@ import pytest
 
 import pointtrack as pt
 from pointtrack.io.video import write_video
+from pointtrack.ui.exports import ExportOptions
 from pointtrack.ui.folders import safe_name
 from tests.support.numbered import number_in
 from tests.support.ui_client import RED, SCENE, Client
@@ -59,6 +60,38 @@ def test_exports_are_those_of_the_library(client):
         assert client.http.get(f"{client.base}/{path}").status_code == 404
     assert "expected some of" in client.post("export", 400, tracks=["docx"])["error"]
     assert "at least one" in client.post("export", 400)["error"]
+
+
+def test_videos_of_a_range_have_its_frames_alone(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.run(direction="both")
+    told: list[dict[str, Any]] = []
+    client.desk.projects()[0].notify = told.append
+    client.post("export", masks=["cutout", "coco"], videos=["mp4"], start=3, stop=8)
+    client.wait(lambda: any(event["type"] == "export" for event in told))
+    folder = Path(next(event["folder"] for event in told if event["type"] == "export"))
+    drawn, cut = (pt.read_video(folder / f"squares_{name}") for name in ("drawn.mp4", "cutout.webm"))
+    assert len(cut) == len(drawn) == 5 and cut.times == pytest.approx(drawn.times, abs=0.002)
+    assert pt.load_masks(folder / "squares_coco.json").first_frame == 3
+    project = client.desk.projects()[0]
+    for row in (0, 4):
+        mask = project.objects.mask(1, 3 + row).numpy()
+        assert mask.any() and cut.frames[row][mask].astype(int).sum(-1).mean() > 150
+
+
+def test_a_cancelled_export_is_told_of_and_leaves_nothing(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    project = client.desk.projects()[0]
+    told: list[dict[str, Any]] = []
+    project.notify = told.append
+    done = project.worker.call(lambda: (project.export(ExportOptions(videos=("mp4",))), project.cancel()))
+    folder = Path(done.result()[0]["folder"])
+    assert [event for event in told if event["type"] == "export"] == [
+        {"type": "export", "done": True, "error": "stopped; nothing was written"}
+    ]
+    assert not folder.exists()
+    client.post("export", masks=["coco"])  # another one may begin
+    client.wait(lambda: any(event["type"] == "export" and "files" in event for event in told))
 
 
 def test_the_drawn_video_keeps_the_sound(client, videos, models, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pointtrack.datasets.format import list_clips, read_clip
-from tests.support.ui_client import FRAMES, RED
+from tests.support.ui_client import BLUE, FRAMES, RED
 
 
 def test_a_queue_is_looked_through_and_becomes_a_training_set(client, videos):
@@ -42,6 +42,18 @@ def test_a_queue_is_looked_through_and_becomes_a_training_set(client, videos):
     assert "pointtrack finetune" in done["command"] and not done["left_out"]
     again = client.http.post("/api/review/open", json={"path": str(videos)}).json()
     assert again["counts"] == review["counts"], "it goes on where it was"
+
+
+def test_every_place_that_is_pointed_at_is_one_click(client, videos):
+    client.http.post("/api/review/open", json={"path": str(videos)})
+    mine = str(videos / "squares.mp4")
+    client.http.post("/api/review", json={"path": mine, "verdict": "begin"})
+    client.act("points.add", frame=0, xy=[RED, BLUE])
+    client.act("points.correct", point=0, frame=2, xy=[20.0, 14.0])
+    client.act("objects.click", frame=0, points=[RED, BLUE], labels=[1, 0])
+    client.act("points.remove", points=[0, 1])
+    review = client.http.post("/api/review", json={"path": mine, "verdict": "accepted"}).json()
+    assert review["clicks"] == 2 + 1 + 2 + 1
 
 
 def test_live_frames_come_and_a_click_is_a_point(client, videos):
