@@ -92,7 +92,8 @@ def keep_freed_memory() -> None:
 
 def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
     """The parser of one command: its parameters, and --config for a preset file."""
-    parser = ArgumentParser(prog=prog, exit_on_error=False)
+    # Shortened names, as --conf, would go past what looks at files of options first.
+    parser = ArgumentParser(prog=prog, exit_on_error=False, allow_abbrev=False)
     parser.add_argument(
         "--config", action="config", help="YAML file with any of these options; the command line wins"
     )
@@ -187,6 +188,7 @@ def _with_hint(message: str, command: Callable[..., Any] | None, prog: str) -> s
     if command is not None and unknown:
         given = unknown[1].split()[0].partition("=")[0]
         known = [f"--{option.name}" for option in options_of(command) if not option.is_positional]
+        known.append("--config")
         if not given.startswith("--"):
             return f"unrecognized argument {unknown[1].split()[0]}; {prog} --help shows what it takes"
         near = difflib.get_close_matches(given.replace("_", "-"), known, 1, 0.6)

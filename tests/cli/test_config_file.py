@@ -48,6 +48,17 @@ def test_nothing_is_imported_and_no_content_is_shown(tmp_path, capsys, monkeypat
     assert len(error) < 500 and len(error.splitlines()) == 1 and "/bin/bash" not in error
 
 
+def test_no_shortened_name_goes_past_the_check(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text("style: {class_path: this.Zen}")
+    (tmp_path / "none.mp4").touch()
+    sys.modules.pop("this", None)
+    for words in (["--conf", "a.yaml"], ["--conf=a.yaml"]):
+        assert main(["track", "none.mp4", *words]) == 2
+        assert "unrecognized option --conf; did you mean --config?" in capsys.readouterr().err
+    assert "this" not in sys.modules
+
+
 @pytest.mark.parametrize("arguments", ["--style this.Zen", "--style.class_path this.Zen", "--style={a: 1}"])
 def test_the_command_line_names_no_class(arguments, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

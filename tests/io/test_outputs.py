@@ -1,5 +1,7 @@
 """What a command may write: never an input, and results of another video only where that is asked for."""
 
+import os
+
 import pytest
 
 from pointtrack.io.outputs import check_outputs, record_origin
@@ -73,7 +75,8 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_left_of_the_trial(tmp_
             check_outputs([source], [], folders=[place], source=source)
     before = sorted(tmp_path.iterdir())
     check_outputs([source], [tmp_path / "new" / "a" / "clip.npz"], folders=[tmp_path / "b"], source=source)
-    check_outputs([source], ["/dev/null"], source=source)
+    if os.name == "posix":
+        check_outputs([source], ["/dev/null"], source=source)
     assert sorted(tmp_path.iterdir()) == before
 
 
