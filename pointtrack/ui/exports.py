@@ -147,7 +147,18 @@ class Export:
             "id": self.folder.name,
             "files": rows,
             "commands": self.commands(),
+            "unknown": self._unknown(),
         }
+
+    def _unknown(self) -> int:
+        """On how many of the frames something that is written was not followed yet: masks are empty there, tracks have gaps."""
+        start, stop, options = self.frames.start, self.frames.stop, self.options
+        unknown = torch.zeros(len(self.frames), dtype=torch.bool)
+        if options.masks or options.videos:
+            unknown |= torch.isnan(self.project.objects.quality(start, stop)).any(1)
+        if options.tracks or options.videos:
+            unknown |= (~self.project.points.known(start, stop).tracked()).any(1)
+        return int(unknown.sum())
 
     def commands(self) -> list[str]:
         """Command lines that would do the same."""

@@ -79,6 +79,17 @@ def test_videos_of_a_range_have_its_frames_alone(client):
         assert mask.any() and cut.frames[row][mask].astype(int).sum(-1).mean() > 150
 
 
+def test_frames_that_were_not_followed_are_told_of(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.run(direction="both", start=0, stop=4)
+    told: list[dict[str, Any]] = []
+    client.desk.projects()[0].notify = told.append
+    for count, stop in ((1, 4), (2, 9)):
+        client.post("export", masks=["coco"], stop=stop)
+        client.wait(lambda count=count: sum(event["type"] == "export" for event in told) == count)
+    assert [event["unknown"] for event in told if event["type"] == "export"] == [0, 5]
+
+
 def test_a_cancelled_export_is_told_of_and_leaves_nothing(client):
     client.act("objects.click", frame=0, points=[RED], labels=[1])
     project = client.desk.projects()[0]
