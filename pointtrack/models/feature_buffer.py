@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -16,7 +19,7 @@ class Joiner:
     that was written is changed later, so views stay valid, and all loops that hold the same pieces may share a joiner.
 
     Args:
-        room: frames that the memory holds beyond those of a window; 0 to copy always.
+        room: frames that the memory holds beyond those of a window; 0 to copy always, but while `sharing`.
     """
 
     def __init__(self, room: int):
@@ -24,6 +27,8 @@ class Joiner:
         self._pieces: list[Pyramid] = []  # that were joined last
         self._memory: Pyramid = []
         self._end = 0  # frames written in the memory
+        self._shares = False
+        self._copied: tuple[list[Pyramid], Pyramid] = ([], [])  # pieces, and the copy of them that is shared
 
     def __call__(self, pieces: list[Pyramid]) -> Pyramid:
         """The pieces, at least one, as one pyramid."""
@@ -31,7 +36,7 @@ class Joiner:
             return pieces[0]
         if not self.room or not torch.is_inference_mode_enabled() or len(pieces[0][0]) != 1:
             # Of several videos a view would not be contiguous.
-            return [torch.cat(level, dim=1) for level in zip(*pieces, strict=True)]
+            return self._copy(pieces)
         joined = self._joined_already(pieces)
         frames, fresh = _frames(pieces), pieces[joined:]
         if not joined or self._end + _frames(fresh) > self._memory[0].shape[1]:
@@ -45,14 +50,35 @@ class Joiner:
         self._pieces = list(pieces)
         return [x[:, self._end - frames : self._end] for x in self._memory]
 
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Loops that hold the same pieces go on: without room, and where nothing is to be learnt, they get the same copy."""
+        self._shares = torch.is_inference_mode_enabled()
+        try:
+            yield
+        finally:
+            self._shares, self._copied = False, ([], [])
+
+    def _copy(self, pieces: list[Pyramid]) -> Pyramid:
+        if self._shares and _same(pieces, self._copied[0]):
+            return self._copied[1]
+        self._copied = [], []  # freed before there is another one
+        joined = [torch.cat(level, dim=1) for level in zip(*pieces, strict=True)]
+        if self._shares:
+            self._copied = list(pieces), joined
+        return joined
+
     def _joined_already(self, pieces: list[Pyramid]) -> int:
         """How many of the pieces are the last ones in the memory."""
         for first, piece in enumerate(self._pieces):
             if piece is pieces[0]:
                 last = self._pieces[first:]
-                same = len(last) <= len(pieces) and all(x is y for x, y in zip(last, pieces, strict=False))
-                return len(last) if same else 0
+                return len(last) if _same(last, pieces[: len(last)]) else 0
         return 0
+
+
+def _same(some: list[Pyramid], others: list[Pyramid]) -> bool:
+    return len(some) == len(others) and all(x is y for x, y in zip(some, others, strict=True))
 
 
 def _frames(pieces: list[Pyramid]) -> int:

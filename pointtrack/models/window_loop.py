@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,10 @@ class WindowLoop:
         loop = type(self)(self.tracker, frame, xy, length=self.length, step=self.step)
         loop.start, loop._join = self.earliest_frame, self._join
         return loop, [window for piece in self._held() for window in loop.push(piece)]
+
+    def sharing(self) -> AbstractContextManager[None]:
+        """While this is open, the loops that `branch` made and this one put together once for all what they share."""
+        return self._join.sharing()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the network that is kept between pieces, as tensors and plain values."""

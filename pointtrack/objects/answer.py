@@ -213,12 +213,17 @@ def as_cells(mask: Tensor, grid: Embedding) -> Tensor:
 
 def pieces_with(mask: Tensor, xy: Tensor) -> Tensor:
     """The connected pieces of a mask that hold a point: (h, w) bool, (n, 2) points -> (h, w) bool."""
-    count, pieces = cv2.connectedComponents(mask.numpy().astype(np.uint8), connectivity=4)
-    inside = xy[read_mask(mask, xy)].round().long()
+    pixels, found = mask.numpy(), torch.zeros_like(mask)
+    left, top, width, height = cv2.boundingRect(pixels.astype(np.uint8))
+    if not width:
+        return found
+    area = slice(top, top + height), slice(left, left + width)  # beyond it there is nothing to look through
+    count, pieces = cv2.connectedComponents(pixels[area].astype(np.uint8), connectivity=4)
+    x, y = xy[read_mask(mask, xy)].round().long().unbind(1)
     kept = np.zeros(count, bool)
-    kept[pieces[inside[:, 1].numpy(), inside[:, 0].numpy()]] = True
-    kept[0] = False
-    return torch.from_numpy(kept[pieces])
+    kept[pieces[y.numpy() - top, x.numpy() - left]] = True
+    found[area] = torch.from_numpy(kept[pieces])
+    return found
 
 
 def points_inside(mask: Tensor, count: int) -> Tensor:

@@ -136,7 +136,7 @@ def refine_outline(
         return mask
     cut = _CutOut(coarse, rules.reach, rules.cut_px)
     picture = cut.reduce(frame)
-    coloured = _has(colours, picture, rules.own_colour) if colours.thin else np.zeros(picture.shape[:2], bool)
+    coloured = _has(colours, picture, rules.own_colour) if colours.thin else None
     labels = cut.labels(cut.reduce_mask(coarse), own.numpy(), others.numpy(), coloured, rules)
     if len(np.unique(labels & 1)) < 2:  # a cut wants both sides
         return mask
@@ -206,13 +206,14 @@ class _CutOut:
         mask: np.ndarray,
         own: np.ndarray,
         others: np.ndarray,
-        coloured: np.ndarray,
+        coloured: np.ndarray | None,
         rules: OutlineRules,
     ) -> np.ndarray:
         """What GrabCut is told of every reduced pixel, uint8.
 
         Args:
-            mask, coloured: reduced (h', w') bool, the rough mask, and where thin parts have colours of the object.
+            mask, coloured: reduced (h', w') bool, the rough mask, and where thin parts have colours of the object; None
+                where these count for nothing.
             own, others: points in pixels of the frame.
         """
         side = self.side * self.scale
@@ -221,7 +222,9 @@ class _CutOut:
         labels[mask] = cv2.GC_PR_FGD
         depth = _distance_to(~np.pad(mask, 1))[1:-1, 1:-1]
         deep = max(rules.core * side, 2)
-        labels[(depth > deep) | (_middle(depth, deep / rules.thin, rules.thin) & coloured)] = cv2.GC_FGD
+        labels[depth > deep] = cv2.GC_FGD
+        if coloured is not None:
+            labels[_middle(depth, deep / rules.thin, rules.thin) & coloured] = cv2.GC_FGD
         labels[self.disks(others, rules.seed)] = cv2.GC_BGD
         labels[self.disks(own, rules.seed) & near] = cv2.GC_FGD
         return labels

@@ -114,17 +114,21 @@ def video_names() -> list[str]:
 def cached_video_names() -> list[str]:
     """Those whose weights lie in the hub's cache, so that they can be used at once; none without the extra `sam`."""
     try:
-        transformers_with([])
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return []
-    names = video_names()
-    repos = {name: PUBLISHED[name].repo for name in names}
-    return [
+    repos = {name: PUBLISHED[name].repo for name in video_names()}
+    cached = [
         name
         for name, repo in repos.items()
         if isinstance(try_to_load_from_cache(repo, WEIGHTS, revision=pinned_revision(repo)), str)
     ]
+    if cached:  # the library takes seconds to import, which a look at an empty cache is not worth
+        try:
+            transformers_with([])
+        except ImportError:
+            return []
+    return cached
 
 
 def image_part(video: Any, kind: str) -> Any:

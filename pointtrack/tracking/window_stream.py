@@ -174,8 +174,9 @@ class WindowStream:
         self._finished = True
         early = [*self._ready, *(self._encode() if self._waiting else [])]
         self._ended = copy.copy(self._groups[0].loop)
-        for group in self._groups:
-            group.keep(group.loop.finish())
+        with self._groups[0].loop.sharing():
+            for group in self._groups:
+                group.keep(group.loop.finish())
         rest = self._rows([(group, group.last) for group in self._groups], self._pushed - self._returned)
         for group in self._groups:
             group.last = None
@@ -266,7 +267,8 @@ class WindowStream:
         """Encode the waiting frames, and track the windows that they complete; the rows that are final then."""
         pyramid = self.network.encode(torch.cat(self._waiting, dim=1))
         self._waiting = []
-        found = [group.keep(group.loop.push(pyramid)) for group in self._groups]
+        with self._groups[0].loop.sharing():
+            found = [group.keep(group.loop.push(pyramid)) for group in self._groups]
         return [
             self._rows(list(zip(self._groups, windows, strict=True)), self._final_rows())
             for windows in zip(*found, strict=True)

@@ -58,6 +58,16 @@ def test_copies_where_a_view_would_not_do(videos, room):
         assert same(first, copied(pieces[:4]))
 
 
+@torch.inference_mode()
+def test_loops_that_go_on_together_get_one_copy():
+    pieces, join = pieces_of(5), Joiner(room=0)
+    with join.sharing():
+        first, again, next_one = join(pieces[:4]), join(pieces[:4]), join(pieces[1:])
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    assert same(first, copied(pieces[:4])) and same(next_one, copied(pieces[1:]))
+    assert join(pieces[:4])[0] is not join(pieces[:4])[0]  # nothing is kept for the next time
+
+
 def test_gradients_flow_through():
     pieces, join = pieces_of(4), Joiner(room=8)
     pieces[3][0].requires_grad_()

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointtrack.objects.answer import Answer, ObjectOptions, grown
-from pointtrack.objects.boundary import OutlineRules, learn_colours, refine_outline
+from pointtrack.objects.boundary import OutlineRules, _CutOut, learn_colours, refine_outline
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.known_mask import tried_colours
 from pointtrack.objects.object_points import ObjectPoints
@@ -95,6 +95,17 @@ def test_a_thin_part_stays_though_its_colour_is_around_it_too():
     refined = refine_outline(frame, truth, replace(colours, thin=True), inside=centre)
     assert refined[limb].float().mean() > 0.95
     assert overlap(refined, truth) > 0.95
+
+
+def test_an_object_that_keeps_no_thin_parts_is_told_as_if_it_had_no_colours():
+    body, limb, _ = limbed()
+    mask, rules = (body | limb).numpy(), OutlineRules()
+    cut = _CutOut(mask, rules.reach, rules.cut_px)
+    small, nothing = cut.reduce_mask(mask), np.zeros((0, 2), np.float32)
+    asked = [
+        cut.labels(small, CENTRE.numpy(), nothing, coloured, rules) for coloured in (None, small & False)
+    ]
+    assert np.array_equal(*asked)
 
 
 def test_a_thin_part_in_a_colour_that_the_object_does_not_have_goes():

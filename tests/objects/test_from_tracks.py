@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.object_state import ObjectState
-from pointtrack.objects.point_prompts import KnownMask, overlap
+from pointtrack.objects.point_prompts import KnownMask, overlap, read_mask
 from pointtrack.objects.propagator import ObjectPropagator
 from pointtrack.types import Video
 from tests.support.scenes import COLOURS, WH, ColourSegmenter, squares
@@ -115,6 +117,19 @@ def test_pieces_without_a_point_are_left_out():
     mask[2:5, 2:5] = mask[2:5, 10:13] = mask[7:9, 2:18] = True
     kept = pieces_with(mask, torch.tensor([[3.0, 3.0], [17.2, 7.0], [8.0, 3.0], [40.0, 3.0]]))
     assert kept[2:5, 2:5].all() and kept[7:9, 2:18].all() and kept.sum() == 9 + 32
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.6, 1.0])
+def test_pieces_are_those_of_the_whole_frame(share):
+    """Looked for around the mask only, also where it is empty or reaches the border."""
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.zeros(20, 30, dtype=torch.bool)
+    mask[:15, 7:] = torch.rand(15, 23, generator=generator) < share
+    xy = torch.rand(6, 2, generator=generator) * torch.tensor([29.0, 19.0])
+    _, pieces = cv2.connectedComponents(mask.numpy().astype(np.uint8), connectivity=4)
+    inside = xy[read_mask(mask, xy)].round().long().numpy()
+    wanted = np.isin(pieces, pieces[inside[:, 1], inside[:, 0]])
+    assert np.array_equal(pieces_with(mask, xy).numpy(), wanted)
 
 
 def test_a_given_mask_is_kept_and_starts_the_work():

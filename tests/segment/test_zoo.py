@@ -114,6 +114,19 @@ except ConnectionError as error:
     assert "by hand and pass it as checkpoint=" in done.stdout
 
 
+def test_a_look_at_an_empty_cache_imports_no_models(tmp_path):
+    """In a new process: `pointtrack segment` looks for a stronger model at every start."""
+    program = """
+import sys
+from pointtrack.segment.video_zoo import cached_video_names
+assert cached_video_names() == []
+assert "transformers" not in sys.modules
+"""
+    environment = {**os.environ, "HF_HOME": str(tmp_path)}
+    environment.pop("HF_HUB_CACHE", None)
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+
+
 @pytest.mark.parametrize("name", ["sam-vit-b", "hf:someone/sam"])
 def test_extra_is_missing(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "transformers", None)
