@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.masks.calibration import Followed, figures, fit, follow, left_out, said_by, sign_names
+from evaluation.masks.calibration import PULL, Followed, figures, fit, follow, left_out, said_by, sign_names
 from evaluation.masks.datasets import load_mask_examples
 from evaluation.points.report import versions
 from evaluation.tables import check_report, markdown_table, split_names, write_json
@@ -34,6 +34,9 @@ def calibrate_command(
     given: str | None = None,
     judge: bool = False,
     weak: bool = False,
+    objects: int | None = None,
+    learnt_from: str | None = None,
+    pull: float = PULL,
 ) -> None:
     """Follow objects from their first mask or clicks, and judge what is said of every mask by the truth.
 
@@ -48,11 +51,14 @@ def calibrate_command(
         judge: follow nothing; fit and judge what the given files hold.
         weak: the memory has nearly no say, so that objects are lost more often: weights want to be fitted on masks that are wrong too.
             What is told has "-weak" behind it in the table.
+        objects: at most so many of a video, the largest; all by default.
+        learnt_from: comma-separated files of runs on other videos; weights are fitted on them, and those that are followed judge them.
+        pull: of weights towards 0.
 
     Raises:
         FileNotFoundError: the data or a given file is missing.
     """
-    check_report(out, dataset, tracker, segmenter, *split_names(given or ""))
+    check_report(out, dataset, tracker, segmenter, *split_names(given or ""), *split_names(learnt_from or ""))
     rows = [row for path in split_names(given or "") for row in _read(Path(path))]
     wanted = None if videos is None else set(split_names(videos))
     if not judge:
@@ -66,16 +72,19 @@ def calibrate_command(
                 if wanted is not None and example.name.split("/")[-1] not in wanted:
                     continue
                 if (example.name, way + "-weak" * weak) not in done:
-                    found = follow(engine, example, way)
+                    found = follow(engine, example, way, objects)
                     rows += (replace(row, told=row.told + "-weak" * weak) for row in found)
                     if out is not None:
                         write_json(out, {"versions": versions(), "rows": [asdict(row) for row in rows]})
     if judge and out is not None:
         write_json(out, {"versions": versions(), "rows": [asdict(row) for row in rows]})
-    print(_table(rows))
-    offset, weights = fit(rows)
+    elsewhere = [row for path in split_names(learnt_from or "") for row in _read(Path(path))]
+    print(_table(rows, elsewhere, pull))
+    offset, weights = fit(elsewhere or rows, pull)
     named = dict(zip(sign_names(), (round(weight, 2) for weight in weights), strict=True))
-    print(f"\nfitted on all of them: offset {offset:.2f}, weights {named}")
+    print(
+        f"\nfitted on all {'that it learnt from' if elsewhere else 'of them'}: offset {offset:.2f}, weights {named}"
+    )
 
 
 def _read(path: Path) -> list[Followed]:
@@ -93,29 +102,33 @@ def _anew(row: Followed) -> Followed:
     return replace(row, signs=signs.row(), said=quality(signs))
 
 
-def _table(rows: list[Followed]) -> str:
-    """Per way to begin and video by weights fitted on the others; of all videos so, and as the weights that ship said."""
+def _table(rows: list[Followed], elsewhere: list[Followed], pull: float) -> str:
+    """Per way to begin and video by weights fitted on the others; of all videos so, as the weights that ship said, and by
+    weights that were fitted elsewhere."""
     lines = [["told", "video", *COLUMNS]]
-    groups = [
-        (way, name)
-        for way in dict.fromkeys(r.told for r in rows)
-        for name in dict.fromkeys(r.example for r in rows)
-    ]
-    said = left_out(rows)
-    for way, name in groups:
-        here = [i for i, row in enumerate(rows) if (row.told, row.example) == (way, name)]
-        if here:
-            lines.append([way, name, *_shown(figures([rows[i] for i in here], said[here]))])
-    for way in dict.fromkeys(row.told for row in rows):
+    ways = list(dict.fromkeys(row.told for row in rows))
+    said = {
+        "left out": left_out(rows, pull),
+        "as it is said": np.array([row.said for row in rows]),
+    }
+    if elsewhere:
+        said["learnt elsewhere"] = said_by(rows, *fit(elsewhere, pull))
+    for way in ways:
+        for name in dict.fromkeys(row.example for row in rows):
+            here = [i for i, row in enumerate(rows) if (row.told, row.example) == (way, name)]
+            if here:
+                lines.append([way, name, *_judged(rows, said["left out"], here)])
+    for way in ways:
         here = [i for i, row in enumerate(rows) if row.told == way]
-        lines.append([way, "all, left out", *_shown(figures([rows[i] for i in here], said[here]))])
-        told = [rows[i] for i in here]
-        lines.append(
-            [way, "all, as it is said", *_shown(figures(told, np.array([row.said for row in told])))]
-        )
-    lines.append(["all", "all, left out", *_shown(figures(rows, said))])
-    lines.append(["all", "all, fitted on them", *_shown(figures(rows, said_by(rows, *fit(rows))))])
+        lines += ([way, f"all, {how}", *_judged(rows, values, here)] for how, values in said.items())
+    everything = list(range(len(rows)))
+    said["fitted on them"] = said_by(rows, *fit(rows, pull))
+    lines += (["all", f"all, {how}", *_judged(rows, values, everything)] for how, values in said.items())
     return markdown_table(lines)
+
+
+def _judged(rows: list[Followed], said: np.ndarray, here: list[int]) -> list[str]:
+    return _shown(figures([rows[i] for i in here], said[here]))
 
 
 def _shown(found: dict[str, float | None]) -> list[str]:

@@ -19,13 +19,11 @@ from pointtrack.objects.quality import Signs
 from pointtrack.segment.base import Prompt
 
 DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
-# Weights are pulled towards 0 by so much: the six videos are few. This and the signs below were chosen by what is said of videos
-# left out, of the same six.
-PULL = 1e-4
-# Signs that weights are found for. With most others what is said of videos that were left out gets worse; with `first` it is off by 12.0
-# points in the place of 12.2, which six videos cannot tell apart; `settled` makes it better there, but says on which objects outlines
-# are refined, not how right a mask is.
-USED = ("predicted", "faded")
+# Weights are pulled towards 0 by so much; chosen by what is said of drawn clips left out (docs/results/masks.md).
+PULL = 0.003
+# Of the objects of a video those are followed, where only some are, that are there in its first third and are not tiny: shares of
+# its frames and of a frame.
+EARLY, TINY = 1 / 3, 0.002
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,12 @@ class Followed:
     signs: tuple[float, ...] | None
 
 
-def follow(engine: Engine, example: MaskExample, told: str) -> Iterator[Followed]:
-    """Every object of a video, followed from the first frame on which it is known.
+def follow(engine: Engine, example: MaskExample, told: str, objects: int | None = None) -> Iterator[Followed]:
+    """The objects of a video, each followed by itself from the first frame on which it is known.
 
     Args:
         told: "mask", or the number of simulated clicks; with "-back" on the last frame, from which it goes back.
+        objects: follow at most so many, see `largest`; all by default.
 
     Raises:
         ValueError: anything else.
@@ -61,7 +60,9 @@ def follow(engine: Engine, example: MaskExample, told: str) -> Iterator[Followed
     if not re.fullmatch(r"(mask|[1-9]\d*)(-back)?", told):
         raise ValueError(f"told: expected mask, a number of clicks, or one of these with -back, got {told!r}")
     way, backward = told.removesuffix("-back"), told.endswith("-back")
-    for object_id, first in example.starts().items():
+    starts = example.starts()
+    for object_id in starts if objects is None else largest(example, objects):
+        first = starts[object_id]
         start = _last(example, object_id) if backward else first
         truth = example.true_mask(object_id, start)
         drawn = KnownMask(start, torch.from_numpy(truth))
@@ -74,6 +75,17 @@ def follow(engine: Engine, example: MaskExample, told: str) -> Iterator[Followed
             j, f = float(region_similarity(*pair)[0]), float(boundary_accuracy(*pair)[0])
             signs = None if result.signs is None else result.signs.row()
             yield Followed(example.name, told, abs(frame - start), j, f, result.quality, signs)
+
+
+def largest(example: MaskExample, count: int) -> list[int]:
+    """At most so many objects of a video, the largest first, as they are on their first frames; none that come late or are tiny."""
+    areas = {
+        object_id: float(example.true_mask(object_id, frame).mean())
+        for object_id, frame in example.starts().items()
+        if frame < EARLY * len(example.video)
+    }
+    seen = sorted((one for one, area in areas.items() if area > TINY), key=lambda one: -areas[one])
+    return seen[:count]
 
 
 def _last(example: MaskExample, object_id: int) -> int:
@@ -93,14 +105,13 @@ def _clicked(engine: Engine, example: MaskExample, frame: int, truth: np.ndarray
     return KnownMask(frame, found.mask, found.score)
 
 
-def fit(rows: Sequence[Followed]) -> tuple[float, tuple[float, ...]]:
+def fit(rows: Sequence[Followed], pull: float = PULL) -> tuple[float, tuple[float, ...]]:
     """Offset and weights of `pointtrack.objects.quality` that say the true overlap best: logistic, with a pull towards 0.
 
-    Every video counts alike, however long it is; signs that are not in USED get weight 0.
+    Every video counts alike, however long it is.
     """
     known = [row for row in rows if row.signs is not None]
-    used = [sign_names().index(name) for name in USED]
-    x = torch.tensor([row.signs for row in known], dtype=torch.float64)[:, used]
+    x = torch.tensor([row.signs for row in known], dtype=torch.float64)
     y = torch.tensor([row.j for row in known], dtype=torch.float64)
     frames = Counter(row.example for row in known)
     share = torch.tensor([1 / frames[row.example] / len(frames) for row in known], dtype=torch.float64)
@@ -111,14 +122,13 @@ def fit(rows: Sequence[Followed]) -> tuple[float, tuple[float, ...]]:
         optimizer.zero_grad()
         logits = x @ weights[1:] + weights[0]
         value = torch.nn.functional.binary_cross_entropy_with_logits(logits, y, weight=share, reduction="sum")
-        value = value + PULL * weights[1:].square().sum()
+        value = value + pull * weights[1:].square().sum()
         value.backward()
         return value
 
     optimizer.step(loss)
     offset, *found = weights.detach().tolist()
-    by_name = dict(zip(USED, found, strict=True))
-    return offset, tuple(by_name.get(name, 0.0) for name in sign_names())
+    return offset, tuple(found)
 
 
 def said_by(rows: Sequence[Followed], offset: float, weights: Sequence[float]) -> np.ndarray:
@@ -133,14 +143,14 @@ def said_by(rows: Sequence[Followed], offset: float, weights: Sequence[float]) -
     return np.array(values)
 
 
-def left_out(rows: Sequence[Followed]) -> np.ndarray:
+def left_out(rows: Sequence[Followed], pull: float = PULL) -> np.ndarray:
     """(n,) what is said of every row by weights that were fitted on the other videos."""
     said = np.zeros(len(rows))
     for name in dict.fromkeys(row.example for row in rows):
         mine = np.array([row.example == name for row in rows])
         others = [row for row in rows if row.example != name]
         if others:
-            said[mine] = said_by([row for row in rows if row.example == name], *fit(others))
+            said[mine] = said_by([row for row in rows if row.example == name], *fit(others, pull))
     return said
 
 

@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from evaluation import cli_calibrate
-from evaluation.masks.calibration import Followed, figures, fit, follow, left_out, said_by, sign_names
+from evaluation.masks.calibration import (
+    Followed,
+    figures,
+    fit,
+    follow,
+    largest,
+    left_out,
+    said_by,
+    sign_names,
+)
 from evaluation.masks.datasets import MaskExample
 from evaluation.masks.images import ask_about, mean_rows, picture_examples
 from pointtrack.datasets.object_images import held_out
@@ -26,6 +35,7 @@ from pointtrack.objects.quality import (
     known_again,
     quality,
 )
+from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from tests.support.exact import TRACKER, use_exact_tracks
 from tests.support.scenes import ColourSegmenter, squares
@@ -44,7 +54,7 @@ def rows_of(name, count, seed, sign=1.0):
 
 def test_weights_are_found_and_say_the_overlap():
     rows = rows_of("a", 200, 0) + rows_of("b", 200, 1)
-    said = said_by(rows, *fit(rows))
+    said = said_by(rows, *fit(rows, pull=1e-4))
     told = figures(rows, said)
     assert told["error"] < 4 and told["precision"] > 85 and told["recall"] > 85
     assert said_by([rows[0]], 0.0, [0.0] * len(sign_names())) == 0.5
@@ -58,6 +68,26 @@ def test_a_video_is_judged_by_weights_of_the_others():
     assert wrong > 40
     absent = Followed("a", "mask", 0, 0.0, 0.0, 0.9, None)
     assert left_out([absent, *rows])[0] == 0.9
+
+
+def test_the_largest_objects_that_are_there_early_are_chosen():
+    masks = torch.zeros(9, 4, 40, 50, dtype=torch.bool)
+    masks[:, 0, 5:15, 5:15] = True
+    masks[2:, 1, 20:38, 5:45] = True
+    masks[3:, 2, :18, 20:] = True  # too late
+    masks[:, 3, 0, :3] = True  # tiny
+    truth = Masks(masks, torch.tensor([4, 7, 8, 9]), torch.ones(9, 4))
+    video = Video(np.zeros((9, 40, 50, 3), np.uint8))
+    example = MaskExample(
+        "one/two", video, truth, torch.tensor([0, 2, 3, 0]), torch.ones(9, dtype=torch.bool)
+    )
+    assert largest(example, 3) == [7, 4] and largest(example, 1) == [7]
+
+
+def test_a_stronger_pull_says_less_of_the_signs():
+    rows = rows_of("a", 200, 0) + rows_of("b", 200, 1)
+    weights = [fit(rows, pull)[1][sign_names().index("predicted")] for pull in (1e-4, 1e-2, 1)]
+    assert weights[0] > 2 * weights[1] > 4 * weights[2] > 0
 
 
 def test_quality_is_a_probability_and_goes_with_its_signs():
@@ -146,7 +176,12 @@ def test_the_command_follows_with_a_weak_memory_too(monkeypatch, tmp_path, capsy
     assert priors[0] == 1 and 0 < priors[1] < 0.1
     printed = capsys.readouterr().out.splitlines()[-20:]
     ways = {line.split("|")[1].strip() for line in printed if line.startswith("| ")}
-    assert {"mask", "1-back", "mask-weak", "all"} <= ways
+    assert {"mask", "1-back", "mask-weak", "all"} <= ways and "all, learnt elsewhere" not in "".join(printed)
+    cli_calibrate.calibrate_command(given=str(strong), learnt_from=str(weak), judge=True, pull=0.1)
+    printed = capsys.readouterr().out
+    assert printed.count("all, learnt elsewhere") == 3 and "fitted on all that it learnt from" in printed
+    with pytest.raises(ValueError, match="output|input|replace"):
+        cli_calibrate.calibrate_command(given=str(strong), learnt_from=str(weak), judge=True, out=weak)
 
 
 def test_held_out_pictures_are_asked_about(tmp_path):
