@@ -1,4 +1,4 @@
-"""The rates from which the guide "track a data set" calculates: processor time to decode and to track a frame, bytes of results.
+"""The rates from which to calculate what a large batch takes: processor time to decode and to track a frame, bytes of results.
 
 python -m benchmarks.fleet_rates bear.mp4 --decoded dog.mp4
 """

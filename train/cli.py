@@ -90,7 +90,7 @@ def train_command(
         encoder: sizes of the encoder that takes the place of the one that teaches it (task distilling).
         pictures: comma-separated folders of photographs to learn from (task distilling), or for synthetic clips
             (tracking, matching) to take backgrounds and cards from.
-        held_out: clips or images for validation, HELD_OUT where not given.
+        held_out: clips or images for validation; 16 where not given.
 
     Raises:
         ValueError: both a tracker config and weights to begin with, clips for a segmenter, or no pictures to distil with.

@@ -53,7 +53,7 @@ class LoopConfig:
         bf16: run matrix products and convolutions in bfloat16 (weights and coordinates stay float32), where the device
             is any faster in it.
         recompute: keep less of the forward pass and compute it again in the backward pass (gradient
-            checkpointing): same gradients, less memory, more time. `train/recompute.py` says what is kept.
+            checkpointing): same gradients, less memory, more time. `train/checkpointing.py` says what is kept.
         accelerator, devices, nodes: of Fabric; under torchrun the last two are torchrun's.
         seed: of data and initial weights.
     """

@@ -61,7 +61,7 @@ class JobOptions:
         video_segmenter: follow objects by SAM 2 alone, without points: its name, or a folder.
         overlap: objects may overlap; otherwise every pixel belongs to one at most.
         format: of the tracks: npz, or parquet with a line for each frame and point.
-        export: more files of each video, as `track` and `segment` write them, comma-separated: csv, json, coco, davis, ...
+        export: more files of each video, as `track` and `segment` write them, comma-separated: csv, json, coco, davis and others.
         preview: video: each video with its tracks or masks drawn in; sheet: a contact sheet of it.
         threads: of each worker. Another number of threads changes the last bits of results.
         style: how tracks are drawn.

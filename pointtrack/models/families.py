@@ -55,8 +55,8 @@ FAMILIES: dict[str, Family] = {
 LOCOTRACK = "hamacojr/LocoTrack-pytorch-weights"
 ALLTRACKER = "aharley/alltracker"
 LOCOTRACK_TERMS = (
-    "code under Apache-2.0; of the weights no licence is stated in the repository, and that of their page on the hub "
-    "could not be read here: see https://huggingface.co/datasets/hamacojr/LocoTrack-pytorch-weights"
+    "code under Apache-2.0; of the weights no licence is stated in the repository: see their page, "
+    "https://huggingface.co/datasets/hamacojr/LocoTrack-pytorch-weights"
 )
 ALLTRACKER_TERMS = (
     "code under MIT; the weights under MIT by their page on the hub, while the authors' demonstration there states "
