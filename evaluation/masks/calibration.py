@@ -19,8 +19,8 @@ from pointtrack.objects.quality import Signs
 from pointtrack.segment.base import Prompt
 
 DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
-# Weights are pulled towards 0 by so much; chosen by what is said of drawn clips left out (docs/results/masks.md).
-PULL = 0.003
+# Weights are pulled towards 0 by so much; chosen by what is said of drawn clips left out and of six real videos.
+PULL = 0.001
 # Of the objects of a video those are followed, where only some are, that are there in its first third and are not tiny: shares of
 # its frames and of a frame.
 EARLY, TINY = 1 / 3, 0.002

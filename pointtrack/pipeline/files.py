@@ -121,6 +121,8 @@ class _FileRun:
             back = backward_pass(self.network, here, self.options, state["cuts"]) if goes_back else None
             if back is not None:
                 self._back(back, state)
+            # What was to go back was not smoothed yet, even where its late points turned out to lie behind the end.
+            if back is not None or (goes_back and self.options.smooth):
                 self._join(back)
                 self.resume.save(phase="moving", total=frames)
         if self.joined_path.exists():
@@ -198,11 +200,11 @@ class _FileRun:
                     block = list(islice(source, start, stop))
             yield from ((frame, math.nan) for frame, _ in reversed(block))  # the rows ahead have the times
 
-    def _join(self, back: BackwardPass) -> None:
-        """Both in the place of the first."""
-        pieces = joined_pieces(
-            spilled_pieces(self.path), (turned(rows, back.late) for rows in spilled_backward(self.back_path))
-        )
+    def _join(self, back: BackwardPass | None) -> None:
+        """Both in the place of the first, smoothed; the first alone where nothing goes back."""
+        behind = () if back is None else spilled_backward(self.back_path)
+        late = 0 if back is None else back.late
+        pieces = joined_pieces(spilled_pieces(self.path), (turned(rows, late) for rows in behind))
         smoother = Smoother(self.options.smooth) if self.options.smooth else None
         with atomic_path(self.joined_path) as part, TrackWriter(part, about=self.resume.about) as writer:
             for rows in pieces:

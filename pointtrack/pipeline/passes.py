@@ -19,10 +19,10 @@ from pointtrack.geometry import inside_image
 from pointtrack.io.track_arrays import DenseStore, FileStore, MemoryStore
 from pointtrack.models.about import about_network
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.pipeline.backward import backward_pass, track_video
+from pointtrack.pipeline.backward import backward_pass, track_video, without
 from pointtrack.pipeline.options import TrackOptions, build_stream
 from pointtrack.pipeline.run import run, timed
-from pointtrack.pipeline.sinks import ArraySink, CallSink
+from pointtrack.pipeline.sinks import BackwardSink, CallSink
 from pointtrack.tracking.looks import closer
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.tracking.stream import PointStream
@@ -181,8 +181,14 @@ def _track_chunks(
     groups = [with_support(network, chunk, video.wh, *grids) for chunk in chunks]
     told = CallSink(lambda rows: progress(rows.visibility.numel()))
     columns = torch.cat([chunk.ids for chunk in chunks]).numpy()
+
+    def put(rows: Tracks) -> None:
+        # A tracker that takes a video in one window answers for the frames before a point's own too.
+        early = torch.arange(len(rows))[:, None] + rows.first_frame < rows.queries.frame
+        store.write(rows.first_frame, columns, rows if options.backward else without(rows, early))
+
     stream = _grouped(network, groups, video, options)
-    run(timed(video.frames), stream, [ArraySink(store, columns), told])
+    run(timed(video.frames), stream, [CallSink(put), told])
     plans = [backward_pass(network, group, options) for group in groups]
     back = [plan for plan in plans if plan is not None]
     if not back:
@@ -191,7 +197,7 @@ def _track_chunks(
     frame = torch.cat([chunk.frame[torch.isin(chunk.ids, points.ids)] for chunk in chunks])
     late = back[0].late
     stream = _grouped(network, [plan.queries for plan in back], video, back[0].options)
-    sink = ArraySink(store, points.ids.numpy(), late, frame)
+    sink = BackwardSink(store, points.ids.numpy(), late, frame)
     run(timed(video.frames[late::-1]), stream, [sink, told])
 
 

@@ -110,27 +110,22 @@ class LogSink(FinalSink):
         self._writer.close()
 
 
-class ArraySink(FinalSink):
-    """Rows to some columns of arrays.
+class BackwardSink(FinalSink):
+    """Rows of the reversed frames `late`..0 to some columns of arrays: those before the points' own frames.
 
     Args:
         store: the arrays.
         columns: (n,) where the points of the rows stand in them.
-        late: None; or the rows are of the reversed frames `late`..0, and only those before a point's own frame count.
-        frame: (n,) own frames of the points, with `late`.
+        late: number of the frame that the first row is of.
+        frame: (n,) own frames of the points.
     """
 
-    def __init__(
-        self, store: DenseStore, columns: np.ndarray, late: int | None = None, frame: Tensor | None = None
-    ):
+    def __init__(self, store: DenseStore, columns: np.ndarray, late: int, frame: Tensor):
         self._store, self._columns, self._late, self._frame = store, columns, late, frame
 
     def write(self, piece: Piece) -> None:
         """Put them there."""
         rows = piece.rows
-        if self._late is None or self._frame is None:
-            self._store.write(rows.first_frame, self._columns, rows)
-            return
         for row in range(len(rows)):
             number = self._late - rows.first_frame - row
             before = number < self._frame

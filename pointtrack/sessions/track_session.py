@@ -317,10 +317,14 @@ class TrackSession:
         self._serial = itertools.count(1 + max(serials, default=0))
 
     def _do(self, state: tuple[FixedPoint, ...]) -> None:
-        """A new state; what no state can reach any more is dropped."""
+        """A new state; what was undone is gone, and with it what no state can reach any more."""
+        drops = self._history.now + 1 < len(self._history.states)
         self._history.do(state)
+        if not drops:
+            return
         length = len(self.video)
-        points = {point for known in self._history.states for point in known}
+        # States share the points that did not change.
+        points = {id(point): point for known in self._history.states for point in known}.values()
         reachable = {span for point in points for span in spans_of(point, length)}
         self._parts = {span: part for span, part in self._parts.items() if span in reachable}
         # A walk goes on for all of its spans; those that nobody wants any more stay with the others.

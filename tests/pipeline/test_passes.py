@@ -8,10 +8,12 @@ import torch
 
 from pointtrack.io.track_arrays import open_dense
 from pointtrack.pipeline import passes as dense
+from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.passes import chunks_per_pass, track_dense
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.types import Queries, Tracks
 from tests.support.streams import track
+from tests.support.trackers import variant
 from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
@@ -40,6 +42,16 @@ def test_a_chunk_is_tracked_as_if_alone(tiny_tracker, memory):
     for i, part in enumerate(expected):
         assert same(tracks.select(slice(3 * i, 3 * i + 3)), part), f"chunk {i}"
     assert torch.isfinite(tracks.xy).all()
+
+
+@pytest.mark.parametrize("length", [None, 8])
+def test_forward_alone_nothing_is_known_before_the_points(tiny_tracker, length):
+    """Also of a tracker that takes a whole video in one window."""
+    tracker, queries = variant(tiny_tracker, length=length), late_queries()
+    tracks = track_dense(tracker, VIDEO, queries, TrackOptions(backward=False), chunk=11, memory=ALL)
+    assert same(tracks, track(tracker, VIDEO, queries, backward=False))
+    early = torch.arange(len(VIDEO))[:, None] < queries.frame
+    assert torch.equal(torch.isnan(tracks.xy[..., 0]), early)
 
 
 def test_the_encoder_sees_the_frames_once_per_pass(tiny_tracker, monkeypatch):

@@ -10,6 +10,9 @@ import torch
 
 from pointtrack.io.track_log import read_spilled
 from pointtrack.io.video import VideoStream, open_video
+from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.files import track_file
+from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import state_path
 from pointtrack.pipeline.run import replay
 from pointtrack.pipeline.sinks import FinalSink, Trail
@@ -78,6 +81,15 @@ def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expec
     assert track_long(tiny_tracker, VideoStream(counted, VIDEO.fps, None, "clip"), QUERIES, path) == 45
     assert same(read_spilled(path), expected)
     assert sum(steps) == 45
+
+
+def test_points_behind_the_end_leave_the_others_smooth(tiny_tracker, tmp_path):
+    """There was to be a way back, before which nothing is smoothed; then there is none."""
+    queries, path = Queries([0, 45], [[20.0, 20.0], [30.0, 30.0]]), tmp_path / "a.tracks"
+    options = TrackOptions(smooth=2)
+    track_file(tiny_tracker, lambda _: open_video(VIDEO), queries, path, options)
+    alone = track_video(tiny_tracker, VIDEO, queries.select(torch.tensor([0])), options)
+    np.testing.assert_allclose(read_spilled(path).xy[:, 0], alone.xy[:, 0], atol=1e-4)
 
 
 def test_with_states_too(tiny_tracker, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pointtrack.sessions import track_session
 from pointtrack.sessions.point_walks import Part, join, walk_points
 from pointtrack.sessions.track_session import Fix, FixedPoint, TrackSession, spans_of
 from pointtrack.types import Queries, Source, Tracks, Video
@@ -64,6 +65,20 @@ def test_the_order_of_corrections_does_not_matter(calls):
             session.correct(0, frame, (20 + 2.5 * frame, 22 + frame))
             session.tracks()
     assert torch.equal(one.tracks().xy, other.tracks().xy)
+
+
+def test_a_correction_costs_the_same_after_many_others(session, monkeypatch):
+    """What can be reached grows with every act, so there is nothing to look for in the whole history."""
+    found = []
+    monkeypatch.setattr(
+        track_session, "spans_of", lambda point, length: found.append(point) or spans_of(point, length)
+    )
+    for number in range(6):
+        session.correct(0, number + 2, (30, 30))
+    assert not found
+    session.undo()
+    session.correct(1, 4, (30, 30))  # what was undone is gone
+    assert len(found) == len({id(point) for point in found})
 
 
 def test_who_said_what(session):

@@ -113,6 +113,44 @@ def test_a_stream_goes_on_from_its_state(monkeypatch):
     assert torch.equal(Tracks.concat([begun, rest]).xy, steady_tracks(told, VIDEO.frames).xy)
 
 
+class Elsewhere(torch.Tensor):
+    """A tensor that lies on a GPU, as far as whoever reads it can tell: of no use before it is fetched."""
+
+    def numpy(self):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def to(self, *device):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_state_that_was_read_for_a_gpu_is_gone_on_with(monkeypatch):
+    monkeypatch.setitem(STAGES, "ToldStream", ToldStream)
+    first = stream_of(trembling())
+    first.push(VIDEO.frames[:13])
+    first.preview()
+    state = {
+        name: value if name in ("stage", "inner") else elsewhere(value)
+        for name, value in saved(first).items()
+    }
+    again = restored(TELLS, state)
+    assert type(again._last.xy) is type(again._newest.told) is torch.Tensor
+    for stream in (first, again):
+        stream.push(VIDEO.frames[13:])
+    assert torch.equal(again.finish().xy, first.finish().xy)
+
+
+def elsewhere(value):
+    if isinstance(value, dict):
+        return {key: elsewhere(inner) for key, inner in value.items()}
+    return value.as_subclass(Elsewhere) if isinstance(value, torch.Tensor) else value
+
+
+def test_frames_may_be_views_of_others():
+    """As OpenCV's BGR frames are taken, and mirrored ones."""
+    told, turned = trembling(), np.ascontiguousarray(VIDEO.frames[..., ::-1])[..., ::-1]
+    assert torch.equal(pushed(stream_of(told), turned, 5).xy, steady_tracks(told, VIDEO.frames).xy)
+
+
 def test_points_that_join_late_and_leave():
     told = trembling()
     whole = steady_tracks(told, VIDEO.frames)
