@@ -15,7 +15,7 @@ from evaluation.masks.datasets import MaskExample
 from evaluation.masks.davis_metrics import boundary_accuracy, region_similarity
 from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.point_prompts import KnownMask
-from pointtrack.objects.quality import Signs
+from pointtrack.objects.quality import Signs, quality
 from pointtrack.segment.base import Prompt
 
 DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
@@ -133,14 +133,9 @@ def fit(rows: Sequence[Followed], pull: float = PULL) -> tuple[float, tuple[floa
 
 def said_by(rows: Sequence[Followed], offset: float, weights: Sequence[float]) -> np.ndarray:
     """(n,) what these weights say of rows; of an absent object what was said."""
-    values = []
-    for row in rows:
-        if row.signs is None:
-            values.append(row.said)
-            continue
-        logit = offset + float(np.dot(weights, row.signs))
-        values.append(1 / (1 + np.exp(-logit)))
-    return np.array(values)
+    return np.array(
+        [row.said if row.signs is None else quality(Signs(*row.signs), offset, weights) for row in rows]
+    )
 
 
 def left_out(rows: Sequence[Followed], pull: float = PULL) -> np.ndarray:

@@ -29,7 +29,7 @@ class View:
         window: what stays the same in all rounds.
         now: the estimate, its positions without gradient.
         correlation: (b, t, n, c).
-        heights, moves: (b, t, n, 2 * levels) and (b, t, n, 2, m) as in `moves.py`; None if the tracker has none.
+        heights, moves: (b, t, n, 2 * levels) and (b, t, n, 2, m) as in `proposals.py`; None if the tracker has none.
         feature: (b, t, n, c) of the point on every frame; None if the tracker renews none.
     """
 

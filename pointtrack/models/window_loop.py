@@ -99,7 +99,7 @@ class WindowLoop:
         """Other points on the same features, in a loop of their own that goes on in step with this one.
 
         Args:
-            frame, xy: (b, n) and (b, n, 2) as in the constructor; `earliest` or later.
+            frame, xy: (b, n) and (b, n, 2) as in the constructor; `earliest_frame` or later.
 
         Returns:
             The loop, and the window that is already complete, if there is one. From now on both loops are to be pushed

@@ -8,6 +8,7 @@ them and judge them: docs/results/masks.md. An object that went over to another 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import torch
@@ -55,10 +56,13 @@ class Signs:
         return astuple(self)
 
 
-def quality(signs: Signs) -> float:
-    """The overlap (IoU) with the true mask to expect, in [0, 1]."""
-    value = OFFSET + sum(weight * sign for weight, sign in zip(WEIGHTS, signs.row(), strict=True))
-    return 1 / (1 + math.exp(-value))
+def quality(signs: Signs, offset: float = OFFSET, weights: Sequence[float] = WEIGHTS) -> float:
+    """The overlap (IoU) with the true mask to expect, in [0, 1].
+
+    Never more than what was expected of the mask it was followed from: what that took for the object, it passes on.
+    """
+    value = offset + sum(weight * sign for weight, sign in zip(weights, signs.row(), strict=True))
+    return min(1 / (1 + math.exp(-value)), signs.first)
 
 
 def change_of_size(mask: Tensor, areas: list[int]) -> float:

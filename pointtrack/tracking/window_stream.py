@@ -111,7 +111,7 @@ class WindowStream:
         After `finish` those of the frames that it returned can still be read.
 
         Raises:
-            ValueError: a frame before `earliest`, or one that is not encoded yet.
+            ValueError: a frame before `earliest_frame`, or one that is not encoded yet.
         """
         loop = self._ended or self._groups[0].loop
         return rearrange(self.network.read_level(loop.features(frame), level), "1 1 h w c -> c h w")
@@ -187,15 +187,15 @@ class WindowStream:
         """Track more points from now on, as a group of their own: the other points do not notice.
 
         Args:
-            queries: with ids that no other point has or had; on the frame `earliest`, which lies up to one step of
+            queries: with ids that no other point has or had; on the frame `earliest_frame`, which lies up to one step of
                 the tracker's windows before the frames that are not final yet, or later.
 
         Returns:
-            The new points alone, on those frames from `earliest` on that were returned before. From now on the pieces
+            The new points alone, on those frames from `earliest_frame` on that were returned before. From now on the pieces
             that `push` returns have the new points too, behind the others.
 
         Raises:
-            ValueError: a frame before `earliest`, a point outside the image, an id that is taken, or a stream that was
+            ValueError: a frame before `earliest_frame`, a point outside the image, an id that is taken, or a stream that was
                 finished.
         """
         if self._finished:
