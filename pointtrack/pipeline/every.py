@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -50,10 +51,15 @@ class EveryNth:
         else:
             self.read()
             source = self._opened(seconds)
-            kept = {round(self.times[number], 4) for number in self.numbers}
+            kept = self._kept_times
             kept_alone = source.through((frame, at) for frame, at in source if round(at, 4) in kept)
         kept_alone._about = {**source.about(), "every": str(self._every)}
         return kept_alone
+
+    @cached_property
+    def _kept_times(self) -> set[float]:
+        """Of the frames that are kept, once they are known; the way back asks for them piece by piece."""
+        return {round(self.times[number], 4) for number in self.numbers}
 
     def read(self) -> None:
         """Learn which frames there are, by decoding all of them unless that was done."""

@@ -91,6 +91,13 @@ class PointWalk:
     rows: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
     steps: Iterator[Tracks] | None = None
 
+    def __post_init__(self) -> None:
+        self._columns = {span: column for column, span in enumerate(self.spans)}
+
+    def __contains__(self, span: Span) -> bool:
+        """Whether it goes along a span. There may be thousands, so nobody looks through `spans`."""
+        return span in self._columns
+
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: a walk under way cannot be, and begins anew in the copy."""
         return {**vars(self), "steps": None}
@@ -126,7 +133,7 @@ class PointWalk:
 
     def part(self, span: Span) -> Part:
         """What is known of a span: its first `done` frames, in the order of the walk."""
-        column = self.spans.index(span)
+        column = self._columns[span]
         if len(self.rows) > 1:
             xy, visibility, confidence = (torch.cat(values) for values in zip(*self.rows, strict=True))
             self.rows = [(xy, visibility, confidence)]

@@ -336,7 +336,7 @@ class TrackSession:
             yield span.frames, self._parts[span]
             return
         for walk in self._walks:
-            if span in walk.spans and walk.done:
+            if span in walk and walk.done:
                 part = walk.part(span)
                 if walk.forward:
                     yield walk.frames[: walk.done], part
@@ -359,7 +359,7 @@ class TrackSession:
                     way = "forward" if order.step > 0 else "backward"
                     if serial is None or (direction not in ("both", way) and not two_ended):
                         continue
-                    walk = next((w for w in self._walks if w.frames == order and span in w.spans), None)
+                    walk = next((w for w in self._walks if w.frames == order and span in w), None)
                     if walk is None:
                         group = 0 if two_ended else fixes[serial].group
                         fresh.setdefault((order, group), []).append((span, fixes[serial]))
@@ -380,7 +380,7 @@ class TrackSession:
                 self._parts[span] = part
                 continue
             other = next(
-                (w for w in self._walks if w is not walk and span in w.spans and w.forward != walk.forward),
+                (w for w in self._walks if w is not walk and span in w and w.forward != walk.forward),
                 None,
             )
             if other is not None and other.done == len(other.frames):
