@@ -57,12 +57,9 @@ class Signs:
 
 
 def quality(signs: Signs, offset: float = OFFSET, weights: Sequence[float] = WEIGHTS) -> float:
-    """The overlap (IoU) with the true mask to expect, in [0, 1].
-
-    Never more than what was expected of the mask it was followed from: what that took for the object, it passes on.
-    """
+    """The overlap (IoU) with the true mask to expect, in [0, 1]."""
     value = offset + sum(weight * sign for weight, sign in zip(weights, signs.row(), strict=True))
-    return min(1 / (1 + math.exp(-value)), signs.first)
+    return 1 / (1 + math.exp(-value))
 
 
 def change_of_size(mask: Tensor, areas: list[int]) -> float:
