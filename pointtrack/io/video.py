@@ -37,7 +37,7 @@ VIDEO_CODECS = {
     ".webm": "libvpx-vp9",
     ".gif": "gif",
 }
-# By themselves the encoders take half as long as tracking a frame, or longer; python -m benchmarks.writing says what it costs.
+# By themselves the encoders take more than twice as long: python -m benchmarks.writing.
 FASTER = {"libx264": {"preset": "veryfast"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "6"}}
 LARGE_BYTES = 4 * 2**30
 

@@ -322,10 +322,9 @@ class TrackSession:
         self._history.do(state)
         if not drops:
             return
-        length = len(self.video)
         # States share the points that did not change.
         points = {id(point): point for known in self._history.states for point in known}.values()
-        reachable = {span for point in points for span in spans_of(point, length)}
+        reachable = {span for point in points for span in spans_of(point, len(self.video))}
         self._parts = {span: part for span, part in self._parts.items() if span in reachable}
         # A walk goes on for all of its spans; those that nobody wants any more stay with the others.
         self._walks = [walk for walk in self._walks if not reachable.isdisjoint(walk.spans)]
