@@ -11,7 +11,7 @@ import torch
 
 from pointtrack.cli.track import track_and_report, write_results
 from pointtrack.io.examples import example_path, example_tracks
-from pointtrack.io.outputs import check_outputs
+from pointtrack.io.outputs import check_outputs, record_origin
 from pointtrack.io.video import read_video
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.classical import dis, lk
@@ -48,7 +48,8 @@ def demo(
         max_frames: use only this many frames.
     """
     target, saved = Path(out) / "demo.mp4", Path(out) / "tracks.npz"
-    check_outputs([video, tracker], [target, target.with_suffix(".png"), saved])
+    written = [target, target.with_suffix(".png"), saved]
+    check_outputs([video, tracker], written)
     frames = read_video(video or example_path(clip), max_frames=max_frames)
     queries = Queries.concat(
         [grid_queries(frames, size=grid), corner_queries(frames, corners, frame=len(frames) // 2)],
@@ -56,6 +57,7 @@ def demo(
     )
     network = load_tracker(tracker)
     tracks = track_and_report(network, frames, queries)
+    record_origin(written, video or "demo")
     write_results(frames, tracks, target, [saved], TrackStyle(legend=True), video)
     if video is None:
         compare_with_truth(Tracker(network), frames, clip, compare)

@@ -6,6 +6,7 @@ import csv
 import fnmatch
 import functools
 import json
+import logging
 import math
 import os
 import tempfile
@@ -17,8 +18,11 @@ from typing import Any
 
 from pointtrack.fleet.options import JobOptions
 from pointtrack.fleet.settings import NAME
+from pointtrack.io.outputs import noted_results
 from pointtrack.io.sources import PICTURE_SUFFIXES
 from pointtrack.io.storage import download, filesystem, is_stored, local_path, scheme_of
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -63,7 +67,7 @@ def read_source(source: str | Path, job: JobOptions) -> list[VideoTask]:
 
     Args:
         source: a folder, searched through all its folders (a folder that holds only pictures is one video); a pattern as in
-            clips/**/*.mp4; a prefix of a store, as in s3://bucket/clips; a manifest in .csv, .jsonl or .parquet.
+            clips/**/*.mp4 (of both, results that commands noted as theirs are left out, with a warning); a prefix of a store, as in s3://bucket/clips; a manifest in .csv, .jsonl or .parquet.
         job: the options of all, to check those of single lines with.
 
     Raises:
@@ -111,7 +115,22 @@ def _in_folder(folder: Path) -> list[VideoTask]:
         if not videos and names and all(name.lower().endswith(PICTURE_SUFFIXES) for name in names):
             at = Path(top).relative_to(folder).as_posix()
             tasks.append(VideoTask(Path(top).name if at == "." else at, top))
-    return tasks
+    return _without_noted(tasks, folder)
+
+
+def _without_noted(tasks: list[VideoTask], base: Path) -> list[VideoTask]:
+    """The videos that are not noted as results of `track`, `segment` and others, which draw into copies of videos."""
+    results = noted_results([task.video for task in tasks], base)
+    if results:
+        left = [task.key for task in tasks if task.video in results]
+        logger.warning(
+            "%s: left out %d, results of earlier commands: %s%s; to take them too, name the videos in a manifest",
+            base,
+            len(left),
+            ", ".join(left[:3]),
+            ", ..." * (len(left) > 3),
+        )
+    return [task for task in tasks if task.video not in results]
 
 
 def _is_out(fs: Any, folder: str) -> bool:
@@ -142,13 +161,14 @@ def _matching(pattern: str) -> list[VideoTask]:
         if fs.isfile(name) or (scheme is None and os.path.isdir(name) and not _is_out(fs, name))
     )
     videos = [name for name in found if os.path.isdir(name) or fnmatch.fnmatch(name, path) or "**" in path]
-    return [
+    tasks = [
         VideoTask(
             name.removeprefix(base).lstrip("/"), name if scheme is None else f"{scheme}://{name.lstrip('/')}"
         )
         for name in videos
         if not name.rpartition("/")[2].startswith(".")
     ]
+    return tasks if scheme is not None else _without_noted(tasks, Path(base))
 
 
 def _in_store(url: str) -> list[VideoTask]:

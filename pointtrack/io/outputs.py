@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -116,6 +117,17 @@ def record_origin(outputs: Iterable[str | Path], source: Any) -> None:
             folder / ORIGINS,
             json.dumps({**known, **dict.fromkeys(names, origin_of(source))}, indent=1) + "\n",
         )
+
+
+def noted_results(paths: Iterable[str | Path], base: str | Path) -> set[str | Path]:
+    """Those paths below a folder that are noted as results of commands (`record_origin`), or lie within one that is."""
+    noted, base = functools.cache(_origins), Path(base)
+
+    def is_noted(path: Path) -> bool:
+        within = [one for one in (path, *path.parents) if base in one.parents]
+        return any(one.name in noted(one.parent) for one in within)
+
+    return {path for path in paths if is_noted(Path(path))}
 
 
 def origin_of(source: Any) -> str:

@@ -12,6 +12,7 @@ import pytest
 import pointtrack as pt
 from pointtrack.fleet import JobOptions
 from pointtrack.fleet.manifest import read_source
+from pointtrack.io.outputs import record_origin
 from tests.support.clips import moving_video
 
 
@@ -164,6 +165,24 @@ def test_results_of_an_earlier_run_are_no_videos(tmp_path, out, pattern):
     found = ["a.mp4", "b"] if pattern == "/*" else ["a.mp4", "b/c.mp4", "b/previews/d.mp4"]
     assert keys(f"{tmp_path}{pattern}") == before == found
     assert keys(f"{results}/previews/*.mp4") == ["a.mp4.mp4"]
+
+
+@pytest.mark.parametrize("pattern", ["", "/**/*.mp4"])
+def test_results_that_commands_noted_are_no_videos_unless_they_are_named(tmp_path, caplog, pattern):
+    """`track --out drawn.mp4` and `segment --export davis` beside their videos."""
+    for name in ("a.mp4", "drawn.mp4", "b/own.mp4", "outputs/a.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    for folder, names in {"": ["drawn.mp4", "a_davis"], "outputs": ["a.mp4"]}.items():
+        record_origin([tmp_path / folder / name for name in names], tmp_path / "a.mp4")
+    pt.io.video.write_image(tmp_path / "a_davis" / "0.png", moving_video(0, 1).frames[0])
+    assert keys(f"{tmp_path}{pattern}") == ["a.mp4", "b/own.mp4"]
+    assert f"left out {2 if pattern else 3}, results of earlier commands" in caplog.text
+    assert "name the videos in a manifest" in caplog.text
+    assert keys(tmp_path / "drawn.mp4") == ["drawn.mp4"]
+    assert keys(tmp_path / "a_davis") == ["a_davis"]
+    (tmp_path / "list.csv").write_text("video\na.mp4\noutputs/a.mp4\n")
+    assert keys(tmp_path / "list.csv") == ["a.mp4", "outputs/a.mp4"]
 
 
 def test_results_in_a_store_are_no_videos():
