@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pointtrack.cli.estimate import RunEstimate, estimate_run, video_bytes
 from pointtrack.cli.progress import Bar, duration
 from pointtrack.cli.states import StateTally
+from pointtrack.io.npz import write_npz
+from pointtrack.io.same_run import run_note
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.io.video import VideoStream
@@ -121,11 +124,12 @@ def track_flat(
     *,
     resume: bool,
     style: TrackStyle,
+    settings: Mapping[str, str],
 ) -> Path:
     """Track, draw and write without ever holding more than a window; the .npz file of the tracks.
 
     While it runs the tracks are in a file beside `target`, with the ending .tracks. With `smooth` that file and the .npz
-    hold what was tracked, and a second .npz, the picture and what is returned the smoothed ones.
+    hold what was tracked, and a second .npz, the picture and what is returned the smoothed ones. The .npz notes the settings, what the result depends on.
     """
     spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
     tally, radius = StateTally(), options.smooth
@@ -152,7 +156,7 @@ def track_flat(
     print_tracked(network, len(queries), frames, wh, time.perf_counter() - began, gone_on)
     tally.print()
     print(f"video     {target}")
-    print(f"tracks    {spilled_to_npz(spilled, saved)}")
+    print(f"tracks    {spilled_to_npz(spilled, saved, run_note(settings))}")
     if radius:
         saved = spilled_to_npz(smoothed, smoothed.with_suffix(".npz"))
         smoothed.unlink()
@@ -177,6 +181,7 @@ def track_flat_sparsely(
     every: int,
     resume: bool,
     style: TrackStyle,
+    settings: Mapping[str, str],
 ) -> Path:
     """As `track_flat`, but track every n-th frame alone, with straight lines between; the video is drawn afterwards."""
     spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
@@ -203,7 +208,7 @@ def track_flat_sparsely(
         replay(source, (shown.clip(at, at + PIECE) for at in range(0, len(shown), PIECE)), [video])
         video.close()
     print(f"video     {target}")
-    print(f"tracks    {save_tracks(saved, tracks)}")
+    print(f"tracks    {write_npz(saved, tracks.arrays() | run_note(settings))}")
     if options.smooth:
         saved = save_tracks(target.with_name(f"{target.stem}_smooth.npz"), shown)
         print(f"smoothed  {saved}")

@@ -13,9 +13,10 @@ from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat, track_flat_sparsely
 from pointtrack.cli.states import StateTally, state_options
 from pointtrack.io.mask_pictures import coverage, read_mask
+from pointtrack.io.npz import write_npz
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.queries import load_queries
-from pointtrack.io.same_run import NONE, check_same_run
+from pointtrack.io.same_run import NONE, check_same_run, noted_run, run_note
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.storage import local_path
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
@@ -32,6 +33,12 @@ from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.sheets import track_sheet
 from pointtrack.viz.styles import TrackStyle
 from pointtrack.viz.tracks import draw_tracks
+
+# Options that change the tracks, beside the points.
+SETTINGS = (
+    "tracker", "speed", "precision", "start", "end", "max_frames", "backward", "states", "redetect", "regions", "every",
+    "smooth",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,9 @@ class TrackCommand(VideoOptions):
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
         write_results(video, shown, target, [], self.style, sound=self.video)
-        print(f"tracks    {save_tracks(target.with_suffix('.npz'), tracks)}")
+        print(
+            f"tracks    {write_npz(target.with_suffix('.npz'), tracks.arrays() | run_note(self.settings(queries)))}"
+        )
         if self.smooth:
             print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
@@ -148,23 +157,21 @@ class TrackCommand(VideoOptions):
     def finish(self, target: Path, given: Sequence[Queries], exports: Sequence[str]) -> None:
         """Look whether a run that came to its end is the one asked for, and write those exports that are not of it yet."""
         saved = target.with_suffix(".npz")
-        tracks, states = load_tracks(saved), self.states or self.redetect
         smoothed = target.with_name(f"{target.stem}_smooth.npz")
-        known = {
-            "points": told_points(tracks.queries),
-            "states": str(tracks.states is not None),
-            "smooth": str(self.smooth) if smoothed.is_file() else NONE,
-        }
-        queries = self.choose_queries(self.picture(), given, self.frame)
-        wanted = {"points": told_points(queries), "states": str(states)}
-        check_same_run(known, wanted | ({"smooth": str(self.smooth)} if self.smooth else {}), saved)
+        lacking = {"smooth": NONE} if self.smooth and not smoothed.is_file() else {}
+        wanted = self.settings(self.choose_queries(self.picture(), given, self.frame))
+        check_same_run(noted_run(saved) | lacking, wanted, saved)
         print(f"finished  {saved} is whole: nothing to go on with; without --resume it is made anew")
-        shown = load_tracks(smoothed) if self.smooth else tracks
+        shown = load_tracks(smoothed if self.smooth else saved)
         for name in exports:
             path = Path(f"{target.with_suffix('')}{TRACK_EXPORTS[name][0]}")
             if not path.is_file() or path.stat().st_mtime_ns < saved.stat().st_mtime_ns:
                 record_origin([path], self.video)
                 print(f"tracks    {export_tracks(target.with_suffix(''), shown, [name])[0]}")
+
+    def settings(self, queries: Queries) -> dict[str, str]:
+        """What the tracks depend on, in words."""
+        return {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files that it writes."""
@@ -188,7 +195,10 @@ class TrackCommand(VideoOptions):
             queries.check_inside(None, stream.wh)
             tracker = self.loaded(stream.wh)
         how = track_flat if self.every == 1 else partial(track_flat_sparsely, every=self.every)
-        saved = how(self.opened, tracker, queries, target, options, resume=self.resume, style=self.style)
+        saved = how(
+            self.opened, tracker, queries, target, options,
+            resume=self.resume, style=self.style, settings=self.settings(queries),
+        )  # fmt: skip
         if copy_sound(self.video, target, self.start):
             print(f"sound     {target} has that of the video")
         if exports:

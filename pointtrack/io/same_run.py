@@ -8,8 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pointtrack.io.outside import read_arrays
+
 DIGEST = re.compile(r"(, )?((weights|sha256|digest|first frame) )?\b[0-9a-f]{8,64}\b")
 NONE = "none"
+RUN = "run"  # name of the array
 
 
 def check_same_run(known: Mapping[str, str], wanted: Mapping[str, str], place: str | Path) -> None:
@@ -29,6 +34,17 @@ def check_same_run(known: Mapping[str, str], wanted: Mapping[str, str], place: s
             f"resume: expected the options of the run in {place}, got others: {'; '.join(words)}; "
             "run it as before, or anew without resume"
         )
+
+
+def run_note(settings: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """What a result depends on, as an array that lies beside those of the result in its .npz file."""
+    return {RUN: np.array(json.dumps(dict(settings)))}
+
+
+def noted_run(path: str | Path) -> dict[str, str]:
+    """The settings that `run_note` put into a file. Raises ValueError for a file without."""
+    expected = "a result that says how it was made; run it anew without resume"
+    return dict(json.loads(str(read_arrays(path, expected, (RUN,), only=(RUN,))[RUN])))
 
 
 def differences(known: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:

@@ -204,8 +204,10 @@ def read_spilled(path: str | Path) -> Tracks:
     return replace(tracks, fps=_rate(path, tracks.times, tracks.fps)).with_times(tracks.times)
 
 
-def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
-    """Turn a file of pieces into the .npz file that `Tracks.load` reads, one piece in memory at a time.
+def spilled_to_npz(
+    path: str | Path, target: str | Path, more: Mapping[str, np.ndarray] | None = None
+) -> Path:
+    """Turn a file of pieces into the .npz file that `load_tracks` reads, one piece in memory at a time; `more` goes along.
 
     Raises:
         FileNotFoundError: no such file.
@@ -222,7 +224,7 @@ def spilled_to_npz(path: str | Path, target: str | Path) -> Path:
     if first is None:
         raise ValueError(f"{path}: expected tracks, but no piece of them is finished yet")
     target = Path(target)
-    arrays = {name: value for name, value in first.arrays().items() if name != "times"}
+    arrays = {name: value for name, value in first.arrays().items() if name != "times"} | dict(more or {})
     times = np.concatenate(seconds)
     regular = (first.first_frame + np.arange(frames)) / first.fps
     if np.abs(times - regular).max() >= 1e-4 and np.all(np.diff(times) > 0):  # as `read_spilled`

@@ -167,6 +167,11 @@ def test_a_finished_run_is_the_one_asked_for_and_gets_the_exports_that_it_lacks(
         (["--grid", "4"], "points: 9 before, 16 now"),
         (["--grid", "3", "--frame", "1"], "points: not the same, though 9 again"),
         (["--grid", "3", "--states"], "states: False before, True now"),
+        (["--grid", "3", "--every", "2"], "every: 1 before, 2 now"),
+        (["--grid", "3", "--smooth", "2"], "smooth: 1 before, 2 now"),
+        (["--grid", "3"], "smooth: 1 before, 0 now"),
+        (["--grid", "3", "--smooth", "1", "--regions", "32x24"], "regions: None before, 32x24 now"),
+        (["--grid", "3", "--smooth", "1", "--max-frames", "3"], "max_frames: None before, 3 now"),
     ):
         assert cli.main([*common, *other, "--resume", "--export", "csv"]) == 2
         error = capsys.readouterr().err.strip()
