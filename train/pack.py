@@ -17,11 +17,10 @@ import numpy as np
 import torch
 
 from pointtrack.cli.runner import run_command
-from pointtrack.datasets.clip import Clip
-from pointtrack.datasets.format import FRAMES, list_clips, read_clip, write_clip
+from pointtrack.datasets.clip import SourceClip
+from pointtrack.datasets.format import list_clips, read_clip, write_clip
 from pointtrack.io.atomic import atomic_path, write_bytes
 from pointtrack.io.outputs import check_outputs
-from pointtrack.types import Video
 from train.data.pictures import picture_files
 from train.data.segments import weighted_folders
 from train.data.textures import PEOPLE
@@ -54,7 +53,7 @@ def pack(
         labels: folder of folders of labelled real video, copied as they are.
         side: longest side of the copies in pixels; smaller pictures keep their size.
         quality: of their JPEG, 1 to 100.
-        webp: write WebP instead, a quarter smaller, under the same names: OpenCV goes by the content.
+        webp: write WebP instead, a quarter smaller, under the same names: OpenCV goes by the content; frames of clips as .webp.
         label_quality: encode the frames of the labels again too, in their size.
         clip_side: longest side of the frames of clips in pixels.
 
@@ -110,8 +109,12 @@ class _Encoder:
 
     def write(self, path: Path, picture: np.ndarray) -> None:
         """(h, w, 3) uint8 BGR -> a file."""
+        write_bytes(path, self.encoded(picture), durable=False)
+
+    def encoded(self, picture: np.ndarray) -> bytes:
+        """(h, w, 3) uint8 BGR -> the bytes of a file."""
         suffix, settings = self._format
-        write_bytes(path, cv2.imencode(suffix, picture, settings)[1].tobytes(), durable=False)
+        return cv2.imencode(suffix, picture, settings)[1].tobytes()
 
 
 def _targets(
@@ -175,19 +178,16 @@ def _copy_clips(folder: Path, target: Path, side: int, encoder: _Encoder) -> Non
         clip = read_clip(path)
         if clip.tracks is None:
             continue
-        frames = np.stack([_smaller(frame, side) for frame in clip.video.frames])
-        old, new = clip.video.wh, (frames.shape[2], frames.shape[1])
+        frames = [_smaller(frame, side) for frame in clip.video.frames]
+        old, new = clip.video.wh, (frames[0].shape[1], frames[0].shape[0])
         scale = torch.tensor([new[0] / old[0], new[1] / old[1]])
         xy = ((clip.tracks.xy + 0.5) * scale - 0.5).float()
         copied = target / path.relative_to(folder)
         if copied.exists():
             shutil.rmtree(copied)
         tracks = replace(clip.tracks, xy=xy, object_ids=None)
-        info = replace(clip.info, objects={})
-        write_clip(copied, Clip(clip.name, Video(frames, clip.video.fps), info, tracks), pictures="jpg")
-        # Once more, in the size and kind that was asked for, which write_clip does not know.
-        for number, frame in enumerate(frames):
-            encoder.write(copied / FRAMES / f"{number:05d}.jpg", frame[..., ::-1])
+        pictures = [encoder.encoded(frame[..., ::-1]) for frame in frames]
+        write_clip(copied, SourceClip(clip.name, pictures, replace(clip.info, objects={}), tracks))
 
 
 def _copy_labels(folder: Path, target: Path, encoder: _Encoder | None) -> None:

@@ -42,7 +42,7 @@ FORMAT, VERSION = "pointtrack-clip", 1
 LARGEST_INFO = 1 << 24  # bytes of a clip.json
 NEEDED_ARRAYS = ("xy", "visible")
 OPTIONAL_ARRAYS = ("valid", "ids", "object_ids", "query_frame")
-_MAGIC = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
+_MAGIC = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
 
 
 def write_clip(
@@ -275,7 +275,7 @@ def _write_frame(folder: Path, number: int, item: Picture, suffix: str, link: bo
     data = bytes(item)
     kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
     if kind is None:
-        raise ValueError(f"frame {number}: expected the bytes of a JPEG or PNG file, got others")
+        raise ValueError(f"frame {number}: expected the bytes of a JPEG, PNG or WebP file, got others")
     (folder / f"{number:05d}{kind}").write_bytes(data)
 
 

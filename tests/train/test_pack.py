@@ -109,7 +109,8 @@ def test_originals_are_never_replaced(where, originals):
     assert contents(originals) == before
 
 
-def test_clips_become_smaller_and_points_stay_on_their_pixels(tmp_path):
+@pytest.mark.parametrize("webp", [False, True])
+def test_clips_become_smaller_and_points_stay_on_their_pixels(tmp_path, monkeypatch, webp):
     """A white dot that moves is where the track says, in the copy too."""
     frames = np.full((3, 96, 128, 3), 40, np.uint8)
     xy = np.array([[[20.0, 30.0]], [[60.0, 40.0]], [[100.0, 70.0]]], np.float32)
@@ -117,8 +118,13 @@ def test_clips_become_smaller_and_points_stay_on_their_pixels(tmp_path):
         frame[y - 3 : y + 4, x - 3 : x + 4] = 255
     tracks = TrueTracks(torch.from_numpy(xy), torch.ones(3, 1, dtype=torch.bool))
     write_clip(tmp_path / "sets" / "one", Clip("one", Video(frames, 12.0), tracks=tracks))
+    encoded, imencode = [], cv2.imencode
+    monkeypatch.setattr(
+        cv2, "imencode", lambda suffix, *more: encoded.append(suffix) or imencode(suffix, *more)
+    )
     for _ in range(2):  # a second time replaces the first
-        pack(tmp_path / "pack", clips=str(tmp_path / "sets"), clip_side=64, quality=95)
+        pack(tmp_path / "pack", clips=str(tmp_path / "sets"), clip_side=64, quality=95, webp=webp)
+    assert encoded == 6 * [".webp" if webp else ".jpg"], "each frame once in each run"
     copied = read_clip(tmp_path / "pack" / "clips" / "sets" / "one")
     assert copied.video.wh == (64, 48) and copied.labels is None
     for frame, place in zip(copied.video.frames, copied.tracks.xy[:, 0].numpy(), strict=True):
