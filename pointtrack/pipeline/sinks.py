@@ -204,11 +204,11 @@ class SmoothSink(FinalSink):
     def __init__(self, sink: Sink, radius: int):
         self.needs_frames = sink.needs_frames
         self._sink, self._smoother = sink, Smoother(radius)
-        self._frames: deque[tuple[np.ndarray, float]] = deque()
+        self._frames: deque[tuple[np.ndarray, float] | None] = deque()  # one for each row that is to come
 
     def write(self, piece: Piece) -> None:
         """Give on what that completes."""
-        self._frames.extend(piece.frames)
+        self._frames.extend(piece.frames or [None] * len(piece.rows))
         self._give([self._smoother.push(piece.rows)])
 
     def close(self) -> None:
@@ -219,8 +219,9 @@ class SmoothSink(FinalSink):
     def _give(self, parts: Sequence[Tracks]) -> None:
         for rows in parts:
             if len(rows):
-                count = min(len(rows), len(self._frames))
-                self._sink.write(Piece(rows, [self._frames.popleft() for _ in range(count)]))
+                taken = [self._frames.popleft() for _ in range(len(rows))]
+                frames = [frame for frame in taken if frame is not None]
+                self._sink.write(Piece(rows, frames if len(frames) == len(rows) else []))
 
 
 class VideoSink:
