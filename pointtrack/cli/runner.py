@@ -191,8 +191,10 @@ def _with_hint(message: str, command: Callable[..., Any] | None, prog: str) -> s
         known.append("--config")
         if not given.startswith("--"):
             return f"unrecognized argument {unknown[1].split()[0]}; {prog} --help shows what it takes"
-        near = difflib.get_close_matches(given.replace("_", "-"), known, 1, 0.6)
-        hint = f"did you mean {near[0]}? " if near else ""
+        typed = given.replace("_", "-")
+        near = [option for option in known if option.startswith(typed)][:3]
+        near = near or difflib.get_close_matches(typed, known, 1, 0.6)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
         return f"unrecognized option {given}; {hint}{prog} --help shows all"
     missing = re.search(r'Key "(\w+)" is required|required: (.+)$', message)
     if missing and command is not None:

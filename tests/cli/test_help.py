@@ -74,6 +74,8 @@ def test_examples_are_read_as_they_stand(name):
             r"unrecognized option --gird; did you mean --grid\? pointtrack track --help",
         ),
         ("track x.mp4 --max-frame 3", "did you mean --max-frames"),
+        ("track x.mp4 --max 3", r"did you mean --max-frames\?"),
+        ("track x.mp4 --tra 3", r"did you mean --tracker or --trail\?"),
         ("track x.mp4 --color_bi id", "did you mean --color-by"),
         ("track x.mp4 --grid many", "grid: expected a whole number, got many"),
         ("track x.mp4 --trail lots", "trail: expected a whole number, got lots"),
