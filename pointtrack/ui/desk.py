@@ -17,7 +17,9 @@ from pointtrack.ui.project import Project
 from pointtrack.ui.store import SNAPSHOT
 from pointtrack.ui.views import Pictures
 
-MOST_OPEN = 4  # projects at a time; the one that was not used for longest is saved and closed
+MOST_OPEN = (
+    4  # projects at a time; of those in which nothing runs, the one not used for longest is saved and closed
+)
 UPLOADS = "uploads"
 
 
@@ -77,7 +79,11 @@ class Desk:
                 tracks = self.tracks
                 project.worker.call(lambda: project.act(LOAD, {"path": tracks})).result()
             idle = sorted(
-                (one for one in self._projects if one != project.id and not self.hub.count(one)),
+                (
+                    name
+                    for name, one in self._projects.items()
+                    if name != project.id and not self.hub.count(name) and not one.worker.runs
+                ),
                 key=lambda one: self._used[one],
             )
             while len(self._projects) > MOST_OPEN and idle:

@@ -161,13 +161,19 @@ class Project:
         self.worker.runs.append(run)
         self.notify({"type": "state", "state": self.state()})
 
-    def cancel(self) -> None:
-        """Stop what runs; what it has computed stays."""
-        for run in self.worker.runs:
-            stop = getattr(run, "cancelled", None)
-            if stop is not None:
-                stop()
-        self.worker.runs = []
+    def cancel(self, what: str = "all") -> None:
+        """Stop all that runs, or the "run" or the "export" alone; what a run has computed stays. ValueError: something else."""
+        kinds: dict[str, tuple[type, ...]] = {
+            "all": (Propagation, Export),
+            "run": (Propagation,),
+            "export": (Export,),
+        }
+        if what not in kinds:
+            raise ValueError(f"what: expected {', '.join(kinds)}, got {what[:40]!r}")
+        for run in [run for run in self.worker.runs if isinstance(run, kinds[what])]:
+            self.worker.runs.remove(run)
+            if isinstance(run, Export):
+                run.cancelled()
         self._touched()
         self.notify({"type": "state", "state": self.state()})
 

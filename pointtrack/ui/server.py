@@ -260,10 +260,10 @@ class Routes:
 
     @told
     async def cancel(self, request: Request) -> Response:
-        """Stop what runs."""
-        project = self._project(request)
-        await self._in(project, project.cancel)
-        return JSONResponse({"running": False})
+        """Stop what runs, or a part of it."""
+        project, what = self._project(request), str((await json_of(request)).get("what", "all"))
+        await self._in(project, lambda: project.cancel(what))
+        return JSONResponse({"running": project.running is not None})
 
     @told
     async def export(self, request: Request) -> Response:

@@ -380,8 +380,9 @@ export class App {
     }
   }
 
-  async cancel() {
-    if (this.state) await api.post(`${this.base}/cancel`);
+  /** @param {"run"|"export"} what */
+  async cancel(what) {
+    if (this.state) await api.post(`${this.base}/cancel`, { what });
   }
 
   /** @param {Partial<import("./types.js").View>} changes @param {string} label */

@@ -171,7 +171,7 @@ export function askForExport(app) {
   function writing() {
     go.disabled = app.exporting = true;
     app.exported = null;
-    results.replaceChildren(h("p", {}, "Writing … ", iconButton("stop", "Stop", () => app.cancel(), { id: "export-stop" }, "Stop")));
+    results.replaceChildren(h("p", {}, "Writing … ", iconButton("stop", "Stop", () => app.cancel("export"), { id: "export-stop" }, "Stop")));
     results.scrollIntoView({ block: "nearest" });
   }
   function finished() {

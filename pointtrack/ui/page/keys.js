@@ -50,7 +50,7 @@ export function bindKeys(app, parts) {
     PageDown: () => step(app, 1),
     Backspace: () => app.clearHere(),
     Delete: () => app.removeChosen(),
-    Escape: () => { app.candidates = null; if (app.state?.run) app.cancel(); stage.draw(); },
+    Escape: () => { app.candidates = null; if (app.state?.run) app.cancel("run"); stage.draw(); },
     "+": () => { stage.port.zoom(1.25, stage.port.width / 2, stage.port.height / 2); stage.draw(); },
     "=": () => { stage.port.zoom(1.25, stage.port.width / 2, stage.port.height / 2); stage.draw(); },
     "-": () => { stage.port.zoom(0.8, stage.port.width / 2, stage.port.height / 2); stage.draw(); },

@@ -88,7 +88,7 @@ function tellRun() {
     run.replaceChildren(
       h("div", { class: "track", role: "progressbar", "aria-label": "Run", "aria-valuenow": Math.round(100 * now.fraction), "aria-valuemin": "0", "aria-valuemax": "100" }, fillOf(now.fraction)),
       h("span", { class: "quiet mono" }, `frame ${now.at}${left}`),
-      iconButton("stop", "Stop (Esc)", () => app.cancel(), { id: "stop" }, "Stop"),
+      iconButton("stop", "Stop (Esc)", () => app.cancel("run"), { id: "stop" }, "Stop"),
     );
   } else if (app.busy) run.replaceChildren(h("span", { class: "quiet" }, "working …"));
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import pointtrack as pt
 from pointtrack.io.video import write_video
+from pointtrack.ui import desk as desk_module
 from pointtrack.ui.exports import ExportOptions
 from pointtrack.ui.folders import safe_name
 from tests.support.numbered import number_in
@@ -103,6 +105,48 @@ def test_a_cancelled_export_is_told_of_and_leaves_nothing(client):
     assert not folder.exists()
     client.post("export", masks=["coco"])  # another one may begin
     client.wait(lambda: any(event["type"] == "export" and "files" in event for event in told))
+
+
+def test_a_run_goes_on_when_the_export_is_stopped(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    project = client.desk.projects()[0]
+
+    def stopped(what: str) -> list[str]:
+        project.worker.runs = []
+        project.run(["objects"], 0, 9, "both", 0)
+        project.export(ExportOptions(videos=("mp4",)))
+        project.cancel(what)
+        left = [type(run).__name__ for run in project.worker.runs]
+        project.cancel()
+        return left
+
+    for what, left in (("export", ["Propagation"]), ("run", ["Export"]), ("all", [])):
+        assert project.worker.call(lambda what=what: stopped(what)).result() == left
+    assert client.post("cancel", what="export") == {"running": False}
+    assert "what: expected all, run, export" in client.post("cancel", 400, what="both")["error"]
+
+
+def test_a_project_in_which_something_runs_is_not_closed_for_another(client, videos, monkeypatch):
+    """Its viewer may have left: what was begun goes on."""
+    monkeypatch.setattr(desk_module, "MOST_OPEN", 1)
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    first = client.desk.projects()[0]
+    first.worker.runs.append(_Endless())
+    client.desk.open(str(videos / "other.mp4"))
+    assert first in client.desk.projects() and len(client.desk.projects()) == 2
+    first.worker.call(lambda: first.worker.runs.clear()).result()
+    (videos / "third.mp4").write_bytes((videos / "other.mp4").read_bytes())
+    client.desk.open(str(videos / "third.mp4"))
+    assert first not in client.desk.projects()
+
+
+class _Endless:
+    def step(self) -> bool:
+        time.sleep(0.01)
+        return False
+
+    def failed(self, error: Exception) -> None:
+        raise error
 
 
 def test_the_drawn_video_keeps_the_sound(client, videos, models, tmp_path):
