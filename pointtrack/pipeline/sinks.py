@@ -208,7 +208,7 @@ class SmoothSink(FinalSink):
 
     def write(self, piece: Piece) -> None:
         """Give on what that completes."""
-        self._frames.extend(piece.frames or [None] * len(piece.rows))
+        self._frames.extend(piece.frames if piece.frames else (None for _ in range(len(piece.rows))))
         self._give([self._smoother.push(piece.rows)])
 
     def close(self) -> None:
