@@ -62,6 +62,8 @@ class BatchCommand(RunOptions, JobOptions, _Where):
         print(f"videos    {result.videos}: {result.done} done, {result.failed} put aside, {result.left} left")
         print(f"now       {result.ended} videos, {result.frames} frames in {result.seconds:.1f} s")
         print(f"results   {self.out}")
+        if result.failed:
+            print(f"reasons   in {self.out}/logs, a file for each video that was put aside")
         return 3 if result.failed else 0
 
 

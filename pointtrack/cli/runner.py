@@ -173,8 +173,10 @@ def one_line(error: BaseException) -> str:
         key, given = text.split('"')[1], re.search("(?:Given|Got) value: (.*)", text)
         kinds = dict.fromkeys(re.findall(r"Expected (?:an? )?<class '(\w+)'>", text))
         kinds.pop("NoneType", None)
-        if given and kinds:
-            expected = " or ".join(KINDS.get(kind, kind) for kind in kinds)
+        choices = re.findall(r"'([^']*)'", one[1]) if (one := re.search(r"Literal\[(.*?)\]", text)) else []
+        if given and (kinds or choices):
+            named = [", ".join(choices)] if choices else []
+            expected = " or ".join([*named, *(KINDS.get(kind, kind) for kind in kinds)])
             text = f"{key.rpartition('.')[2]}: expected {expected}, got {given[1]}"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 

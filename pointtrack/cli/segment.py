@@ -99,9 +99,15 @@ class SegmentCommand(VideoOptions):
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and exists(self.session)
         if (bool(told) or goes_on) == (self.tracks is not None):
+            got = "both" if self.tracks is not None else "none of them; --click FRAME,X,Y points at an object"
             raise ValueError(
-                "segment: expected clicks, boxes or masks (or a session that has some), or else tracks; "
-                "got both or neither"
+                f"segment: expected clicks, boxes or masks (or a session that has some), or else tracks, got {got}"
+            )
+        shown = {one.object_id for one in told if not one.absent}
+        unknown = [] if goes_on else [one.object_id for one in told if one.object_id not in shown]
+        if unknown:
+            raise ValueError(
+                f"absent: expected a click, a box or a mask of object {unknown[0]} on another frame too, got none"
             )
         if self.tracks is not None and self.video_segmenter is not None:
             raise ValueError(

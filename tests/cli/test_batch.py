@@ -35,6 +35,8 @@ def test_a_folder_with_two_workers_then_status_then_retry(folder, tiny_tracker_f
     printed, warned = capsys.readouterr()
     assert "videos    9: 4 done, 5 put aside, 0 left" in printed
     assert "now       9 videos" in printed
+    assert f"reasons   in {out}/logs" in printed
+    assert len(list((folder / "out" / "logs").rglob("*.log"))) >= 5
     assert warned == ""
     assert len(pt.load_tracks(folder / "out" / "tracks" / "odd" / "clip001.mp4.npz").ids) == 9
     assert main(["batch", out, "--status"]) == 0

@@ -10,6 +10,7 @@ import sys
 from configparser import ConfigParser
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
@@ -20,7 +21,7 @@ from pointtrack.cli.examples import EXAMPLES
 from pointtrack.cli.help_text import help_text, options_of
 from pointtrack.cli.options import VideoOptions
 from pointtrack.cli.plugins import entry_points, load_command
-from pointtrack.cli.runner import build_parser, spell_out
+from pointtrack.cli.runner import build_parser, run_command, spell_out
 from pointtrack.io.formats import needs
 
 COMMANDS = registry.commands()
@@ -218,3 +219,11 @@ def test_a_list_may_stand_behind_an_equals_sign():
     parser = build_parser(command, "pointtrack track")
     spelled = spell_out(["x.mp4", "--points=0,80,45", "--points=3,1,2"], command, parser)
     assert parser.parse_args(spelled).points == ["0,80,45", "3,1,2"]
+
+
+def test_choices_are_named(capsys):
+    def command(task: Literal["matching", "tracking"] = "tracking") -> None:
+        pass
+
+    assert run_command(lambda: command, ["--task", "matchin"], "train") == 2
+    assert capsys.readouterr().err == "train: error: task: expected matching, tracking, got matchin\n"
