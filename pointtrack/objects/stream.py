@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointtrack.checks import array_of
 from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions
@@ -203,7 +204,7 @@ class ObjectStream:
                 nothing is seen. These are dropped; the frames are taken in all the same, with all other prompts, and the
                 rows come with those of the next call.
         """
-        frames = np.asarray(frames)
+        frames = array_of(frames)
         refused: list[str] = []
         for frame in frames[None] if frames.ndim == 3 else frames:
             refused += self._take(np.array(frame))  # as a camera may use its memory again

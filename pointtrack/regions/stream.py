@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointtrack.checks import array_of
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.crop import CropStream
 from pointtrack.regions.placement import RegionOptions, first_camera, group_points, region_wh
@@ -84,7 +85,7 @@ class RegionStream(WrappingStream):
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`."""
-        frames = np.asarray(frames)
+        frames = array_of(frames)
         for frame in frames if frames.ndim == 4 else frames[None]:
             self._take(frame)
             if self._frames is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import plain
+from pointtrack.checks import array_of, plain
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.states.estimator import StateEstimator, columns
 from pointtrack.states.memory import PointMemory
@@ -114,7 +114,7 @@ class StateStream(WrappingStream):
         for frame in frames:
             # One at a time: the features of a frame are there when it becomes final, and gone soon after.
             rows = self.inner.push(frame)
-            if self._told_by is not None and self._told_by(np.asarray(frame)):
+            if self._told_by is not None and self._told_by(array_of(frame)):
                 self.cuts.add(self.inner.frames_pushed - 1)
             parts.append(self._settled(rows))
         self.redetected, self._redetections = self._redetections, []

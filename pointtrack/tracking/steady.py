@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import plain
+from pointtrack.checks import array_of, plain
 from pointtrack.geometry import rescale_points
 from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
@@ -80,9 +80,7 @@ class Steadier:
 
     def see(self, frame: int, pixels: np.ndarray | Tensor) -> None:
         """Take in a frame of (h, w, 3) uint8 RGB."""
-        pixels = plain(pixels)
-        pixels = pixels.cpu().numpy() if isinstance(pixels, Tensor) else pixels
-        grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(np.ascontiguousarray(array_of(pixels)), cv2.COLOR_RGB2GRAY)
         if self.small_wh != self.wh:
             grey = cv2.resize(grey, self.small_wh, interpolation=cv2.INTER_AREA)
         self.greys[frame] = grey
