@@ -301,16 +301,17 @@ class ObjectStream:
                 f"and {len(self.objects)} objects; make another one with the same settings"
             )
         check_state(state, self._about())
+        state = moved(state, "cpu")  # what computes elsewhere takes its own there
         self._frames.load_state_dict(state["frames"])
         self._walker.load_state_dict(state["walker"], next(self.network.parameters()).device)
         if state["cut_finder"] is not None:
             self._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
         self._next, self._cuts = state["next"], set(state["cuts"])
         self._unsaid = [found_again(found) for found in state["unsaid"]]
-        for frame, masks in moved(state["given"], "cpu").items():
+        for frame, masks in state["given"].items():
             self._given[frame] = {number: KnownMask(**one) for number, one in masks.items()}
         for number, shown in state["elsewhere"].items():
-            self._elsewhere[number] = [(picture.cpu().numpy(), mask.cpu()) for picture, mask in shown]
+            self._elsewhere[number] = [(picture.numpy(), mask) for picture, mask in shown]
         self._prompts.load_state_dict(state["prompts"])
         frame, found = state["previewed"]
         self._previewed = frame, found_again(found)

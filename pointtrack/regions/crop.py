@@ -71,8 +71,7 @@ class Camera:
     def from_state_dict(cls, state: dict[str, Any]) -> Camera:
         """The camera as it was when `state` was asked for."""
         camera = cls(state["first"].tolist(), state["wh"], state["image_wh"])
-        kept = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in state.items()}
-        vars(camera).update(kept)
+        vars(camera).update(state)
         return camera
 
 

@@ -172,13 +172,13 @@ class RegionStream(WrappingStream):
         again._regions = [
             _Region(
                 CropStream.from_state_dict(network, kept["stream"]),
-                kept["ids"].cpu(),
+                kept["ids"],
                 Tracks.from_dict(kept["found"]),
             )
             for kept in state["regions"]
         ]
         frames = state["frames"]
-        again._frames = None if frames is None else deque(frame.cpu().numpy() for frame in frames)
+        again._frames = None if frames is None else deque(frame.numpy() for frame in frames)
         return again
 
     def _take(self, frame: np.ndarray) -> None:

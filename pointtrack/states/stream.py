@@ -221,7 +221,7 @@ class StateStream(WrappingStream):
         options = StateOptions(memory.judge.rules, state["cuts"], state["redetect"], rules)
         again = cls(restored(network, state["inner"]), options)
         again._memory = memory
-        again._judge.maps = {frame: level.cpu() for frame, level in state["maps"].items()}
+        again._judge.maps = dict(state["maps"])
         again._redetections = [Redetection(**one) for one in state["redetections"]]
         if state["cut_finder"] is not None:
             again._cut_finder = CutFinder.from_state_dict(state["cut_finder"])

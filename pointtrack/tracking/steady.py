@@ -20,7 +20,6 @@ from torch import Tensor
 
 from pointtrack.checks import array_of, plain
 from pointtrack.geometry import rescale_points
-from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
 from pointtrack.types import Queries, Tracks
@@ -206,11 +205,9 @@ class SteadyStream(WrappingStream):
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> SteadyStream:
         """The stream as it was when its state was asked for, on the same network."""
         again = cls(restored(network, state["inner"]))
-        # Pixels and points are followed on the CPU, wherever the network of a state that was read computes.
-        own = moved({name: value for name, value in state.items() if name != "inner"}, "cpu")
-        again._steadier.greys = {frame: grey.numpy() for frame, grey in own["greys"].items()}
+        again._steadier.greys = {frame: grey.numpy() for frame, grey in state["greys"].items()}
         for name in ("_last", "_shown", "_newest"):
-            setattr(again, name, None if own[name] is None else Steadied(**own[name]))
+            setattr(again, name, None if state[name] is None else Steadied(**state[name]))
         return again
 
     def _led(self, rows: Tracks) -> Tracks:

@@ -18,6 +18,7 @@ from torch import Tensor
 from pointtrack.checks import plain
 from pointtrack.config import TrackerConfig
 from pointtrack.geometry import rescale_points, resize_frames
+from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
 from pointtrack.tracking.appearance import STRIDE, read_appearance, unit_cells
@@ -239,10 +240,10 @@ class WindowStream:
     @classmethod
     def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> WindowStream:
         """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
-        rest = dict(state)
+        rest = moved(state, next(tracker.parameters()).device)
         groups = [PointGroup.from_state_dict(tracker, saved) for saved in rest.pop("groups")]
         stream = cls(tracker, groups[0].queries, rest["image_wh"], rest["fps"])
-        vars(stream).update(rest, _waiting=list(rest["_waiting"]), _groups=groups)
+        vars(stream).update(rest, _groups=groups)
         return stream
 
     def _asked(self, queries: Queries) -> tuple[Tensor, Tensor]:
