@@ -84,7 +84,6 @@ class StateStream(WrappingStream):
         )
         self._redetection = options.redetection
         self._memory = self._judge.fresh(inner.queries, inner)
-        self._redetections: list[Redetection] = []  # on frames that were not returned yet
         cuts = options.cuts
         self._cut_finder = CutFinder() if isinstance(cuts, str) else None
         self._told_by = self._cut_finder.push if self._cut_finder else cuts if callable(cuts) else None
@@ -110,6 +109,7 @@ class StateStream(WrappingStream):
         """As `PointStream.push`, with states."""
         frames = plain(frames)
         frames = frames[None] if frames.ndim == 3 else frames
+        self.redetected = []
         parts = [self._settled(self.inner.push(frames[:0]))]  # what became final as points were removed
         for frame in frames:
             # One at a time: the features of a frame are there when it becomes final, and gone soon after.
@@ -117,7 +117,6 @@ class StateStream(WrappingStream):
             if self._told_by is not None and self._told_by(array_of(frame)):
                 self.cuts.add(self.inner.frames_pushed - 1)
             parts.append(self._settled(rows))
-        self.redetected, self._redetections = self._redetections, []
         return Tracks.concat(parts)
 
     def preview(self) -> Tracks:
@@ -161,7 +160,7 @@ class StateStream(WrappingStream):
             self._follow(new)
             planned += new
         self.inner = stream  # from now on it refuses more frames
-        self.redetected, self._redetections = self._redetections + planned, []
+        self.redetected = planned
         if self.network.needs_whole_video:  # then the frames before the queries are tracked too
             tracks = self._judge.before_queries(rows, stream, tracks, memory.queries)
         return tracks
@@ -210,7 +209,6 @@ class StateStream(WrappingStream):
             "maps": dict(self._judge.maps),
             "cuts": sorted(self.cuts),
             "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
-            "redetections": [asdict(one) for one in self._redetections],
         }
 
     @classmethod
@@ -222,7 +220,6 @@ class StateStream(WrappingStream):
         again = cls(restored(network, state["inner"]), options)
         again._memory = memory
         again._judge.maps = dict(state["maps"])
-        again._redetections = [Redetection(**one) for one in state["redetections"]]
         if state["cut_finder"] is not None:
             again._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
             again._told_by = again._cut_finder.push
@@ -248,7 +245,7 @@ class StateStream(WrappingStream):
         if len(replaced):
             self.inner.remove(replaced)
         self._memory = memory
-        self._redetections += planned
+        self.redetected += planned
         return tracks
 
     def _follow(self, found: list[Redetection]) -> Tracks:
