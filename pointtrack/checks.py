@@ -20,6 +20,16 @@ def plain(value: Any) -> Any:
     return np.array(value) if described else value
 
 
+def array_of(values: Any) -> np.ndarray:
+    """What `np.asarray` gives, also of tensors wherever they lie.
+
+    >>> array_of(torch.zeros(2, 3)).shape
+    (2, 3)
+    """
+    values = plain(values)
+    return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+
+
 def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
     """Compare the shape of `x` with a pattern of axis names and numbers.
 

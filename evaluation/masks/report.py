@@ -23,7 +23,7 @@ from evaluation.masks.protocol import (
     interact,
     looked_at,
 )
-from evaluation.points.report import Result, digest, versions
+from evaluation.points.report import Result, digest, score_all, versions
 from evaluation.tables import markdown_table, write_json
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -114,36 +114,20 @@ def evaluate_masks(
         ValueError: no examples, truth on first frames only, or masks of another length or size than the video.
     """
     asking = Asking() if asking is None else asking
-    finished = {(result["method"], result["example"], result["fingerprint"]): result for result in done}
-    results: list[Result] = []
-    for example in examples:
-        if not example.counted().any():
-            raise ValueError(
-                f"{example.name}: expected true masks beyond first frames, got none; sets named valid or test "
-                "are scored by a server, evaluate on train instead"
-            )
-        input_digest = fingerprint(example)
-        for name, method in methods.items():
-            key = (name, example.name, input_digest)
-            if key in finished:
-                results.append(finished[key])
-                continue
-            results.append(
-                {
-                    "method": name,
-                    "dataset": example.dataset,
-                    "example": example.name,
-                    "frames": len(example.video),
-                    "wh": list(example.video.wh),
-                    "fingerprint": input_digest,
-                    **run_example(method, example, asking, (sessions or {}).get(name)),
-                }
-            )
-            if on_result is not None:
-                on_result(results)
-    if not results:
-        raise ValueError("evaluate_masks: expected at least one example and one method, got none")
-    return results
+
+    def run(name: str, example: MaskExample) -> Result:
+        return run_example(methods[name], example, asking, (sessions or {}).get(name))
+
+    return score_all(methods, map(_with_truth, examples), fingerprint, run, done, on_result)
+
+
+def _with_truth(example: MaskExample) -> MaskExample:
+    if not example.counted().any():
+        raise ValueError(
+            f"{example.name}: expected true masks beyond first frames, got none; sets named valid or test "
+            "are scored by a server, evaluate on train instead"
+        )
+    return example
 
 
 def run_example(

@@ -76,32 +76,44 @@ def evaluate(
     Raises:
         ValueError: no examples, or a method that returns another number of frames or points.
     """
+
+    def run(name: str, example: Example) -> Result:
+        start = time.perf_counter()
+        tracks = methods[name](example.video, example.queries)
+        seconds = (time.perf_counter() - start) / len(example.video)
+        scores = score(tracks, example, threshold)
+        return {"points": len(example.queries), "seconds_per_frame": seconds, **scores}
+
+    return score_all(methods, examples, fingerprint, run, done, on_result)
+
+
+def score_all(
+    methods: Iterable[str],
+    examples: Iterable[Any],
+    fingerprint: Callable[[Any], str],
+    run: Callable[[str, Any], Result],
+    done: Sequence[Result] = (),
+    on_result: Callable[[list[Result]], None] | None = None,
+) -> list[Result]:
+    """What `run` says of every method, by its name, on every example, behind what the example is.
+
+    Results in `done` of the same method on the same input are taken over; `on_result` is called with all so far, after every
+    new one. Raises ValueError where there is no result.
+    """
     finished = {(result["method"], result["example"], result["fingerprint"]): result for result in done}
     results: list[Result] = []
     for example in examples:
-        input_digest = fingerprint(example)
-        for name, method in methods.items():
-            key = (name, example.name, input_digest)
-            if key in finished:
-                results.append(finished[key])
-                continue
-            start = time.perf_counter()
-            tracks = method(example.video, example.queries)
-            seconds = (time.perf_counter() - start) / len(example.video)
-            results.append(
-                {
-                    "method": name,
-                    "dataset": example.dataset,
-                    "example": example.name,
-                    "frames": len(example.video),
-                    "points": len(example.queries),
-                    "wh": list(example.video.wh),
-                    "fingerprint": input_digest,
-                    "seconds_per_frame": seconds,
-                    **score(tracks, example, threshold),
-                }
-            )
-            if on_result is not None:
+        about = {
+            "dataset": example.dataset,
+            "example": example.name,
+            "frames": len(example.video),
+            "wh": list(example.video.wh),
+            "fingerprint": fingerprint(example),
+        }
+        for name in methods:
+            known = finished.get((name, example.name, about["fingerprint"]))
+            results.append(known or {"method": name, **about, **run(name, example)})
+            if known is None and on_result is not None:
                 on_result(results)
     if not results:
         raise ValueError("evaluate: expected at least one example and one method, got none")

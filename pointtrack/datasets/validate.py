@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -17,7 +16,6 @@ from pointtrack.datasets.format import (
     MASKS,
     TRACKS,
     VIDEO,
-    list_clips,
     numbered_pictures,
     read_info,
     video_files,
@@ -35,16 +33,6 @@ from pointtrack.io.sources import PICTURE_SUFFIXES
 from pointtrack.io.video import open_video
 
 Size = tuple[int, int]
-
-
-def check_folder(folder: str | Path) -> Iterator[tuple[Path, list[Finding]]]:
-    """Check all clips in a folder; yields each clip and what was found, nothing if it is in order.
-
-    Raises:
-        FileNotFoundError: no clip in the folder.
-    """
-    for path in list_clips(folder):
-        yield path, check_clip(path)
 
 
 def check_clip(folder: str | Path) -> list[Finding]:

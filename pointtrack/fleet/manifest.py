@@ -19,25 +19,11 @@ from typing import Any
 from pointtrack.fleet.options import JobOptions
 from pointtrack.fleet.settings import NAME
 from pointtrack.io.outputs import noted_results
-from pointtrack.io.sources import PICTURE_SUFFIXES
+from pointtrack.io.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from pointtrack.io.storage import download, filesystem, is_stored, local_path, scheme_of
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".wmv",
-    ".flv",
-    ".gif",
-)
 MANIFEST_SUFFIXES = (".csv", ".jsonl", ".parquet")
 # What a batch writes under OUT: no new videos, where OUT lies among the videos.
 RESULTS = ("exports", "ledger", "logs", "masks", "previews", "staging", "tracks", NAME)

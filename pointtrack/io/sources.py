@@ -27,6 +27,10 @@ from pointtrack.types.frames import as_frames
 logger = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+# Of files that are taken for videos where a folder is gone through; a file that is named may have any.
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".flv", ".gif",
+)  # fmt: skip
 TimedFrame = tuple[np.ndarray, float]
 
 

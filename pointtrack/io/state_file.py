@@ -29,8 +29,8 @@ def write_state(path: str | Path, state: dict[str, Any]) -> Path:
     return Path(path)
 
 
-def read_state(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `write_state` wrote, and what older versions wrote without a checksum.
+def read_state(path: str | Path) -> dict[str, Any]:
+    """What `write_state` wrote, on the CPU, and what older versions wrote without a checksum.
 
     Raises:
         FileNotFoundError: no such file.
@@ -48,18 +48,28 @@ def read_state(path: str | Path, device: torch.device | str = "cpu") -> dict[str
                 raise ValueError("it is damaged")
         else:
             content = head + content
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not isinstance(state.get("about"), dict):
             raise ValueError("it holds something else")
         return state
 
 
 def moved(value: Any, device: torch.device | str) -> Any:
-    """A state, or a part of one, with all its tensors on a device; what holds them is new, other values are the same."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {key: moved(inner, device) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(moved(inner, device) for inner in value)
-    return value
+    """A state, or a part of one, with all its tensors on a device; what holds them is new, other values are the same.
+
+    A tensor that stands in several places, as features do that groups of points share, is copied once.
+    """
+    there: dict[int, torch.Tensor] = {}  # by identity
+
+    def move(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            if id(value) not in there:
+                there[id(value)] = value.to(device)
+            return there[id(value)]
+        if isinstance(value, dict):
+            return {key: move(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(move(inner) for inner in value)
+        return value
+
+    return move(value)

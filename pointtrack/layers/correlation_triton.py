@@ -158,7 +158,7 @@ class _LocalProducts(torch.autograd.Function):
         ctx.save_for_backward(level, support, xy)
         ctx.radius = radius
         out = level.new_empty(*xy.shape[:3], (2 * radius + 1) ** 2, support.shape[3])
-        numbers, sizes = _sizes(level, support, xy, radius)
+        numbers, sizes = _sizes(level, support, radius)
         if out.numel():
             with torch.cuda.device_of(level):
                 _forward_kernel[(xy[..., 0].numel(),)](
@@ -171,7 +171,7 @@ class _LocalProducts(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         level, support, xy = ctx.saved_tensors
         of_level, of_support, of_xy, _ = ctx.needs_input_grad
-        numbers, sizes = _sizes(level, support, xy, ctx.radius)
+        numbers, sizes = _sizes(level, support, ctx.radius)
         exact = _sum_type(level)
         # What is added to from many programs is added up in full precision.
         grads = [
@@ -227,7 +227,7 @@ def _sum_type(level: Tensor) -> torch.dtype:
     return torch.float64 if level.dtype == torch.float64 else torch.float32
 
 
-def _sizes(level: Tensor, support: Tensor, xy: Tensor, radius: int) -> tuple[list[int], dict[str, Any]]:
+def _sizes(level: Tensor, support: Tensor, radius: int) -> tuple[list[int], dict[str, Any]]:
     """What both kernels are told: numbers, and constants that they are compiled for."""
     _, t, h, w, c = level.shape
     n, q = support.shape[2:4]

@@ -6,8 +6,7 @@ Their weights are not ours: CC BY-NC 4.0, no commercial use.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from pointtrack.config import (
 )
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.models.weight_files import compare_shapes
+from pointtrack.models.weight_files import ENCODER_NAMES, Names, compare_shapes, other_name
 
 LICENCE = "CC-BY-NC-4.0"
 
@@ -118,15 +117,11 @@ PUBLISHED: dict[str, Published] = {
     )
 }
 
-# Our names -> the published ones, by the first pattern that fits the whole name.
-NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+# Our names -> the published ones.
+NAMES: Names = (
     (r"tokens\.time_table", r"time_emb"),
     (r"tokens\.place_table", r"pos_emb"),
-    (r"encoder\.stem\.(.+)", r"fnet.conv1.\1"),
-    (r"encoder\.fusion\.mix\.(.+)", r"fnet.conv2.\1"),
-    (r"encoder\.fusion\.project\.(.+)", r"fnet.conv3.\1"),
-    (r"encoder\.stages\.(\d)\.(\d\.conv.+)", lambda m: f"fnet.layer{int(m[1]) + 1}.{m[2]}"),
-    (r"encoder\.stages\.(\d)\.(\d)\.shortcut\.(.+)", lambda m: f"fnet.layer{int(m[1]) + 1}.{m[2]}.downsample.0.{m[3]}"),
+    *ENCODER_NAMES,
     (r"correlation\.(fc.+)", r"corr_mlp.\1"),
     (r"updater\.proxies", r"updateformer.virual_tracks"),  # spelt so in the files
     (r"updater\.project\.(.+)", r"updateformer.input_transform.\1"),
@@ -155,11 +150,7 @@ def published_name(name: str) -> str:
     >>> published_name("encoder.stages.1.0.shortcut.weight")
     'fnet.layer2.0.downsample.0.weight'
     """
-    for pattern, replacement in NAMES:
-        match = re.fullmatch(pattern, name)
-        if match:
-            return replacement(match) if callable(replacement) else match.expand(replacement)
-    raise AssertionError(f"no published name for {name}")
+    return other_name(name, NAMES)
 
 
 def published_shapes(tracker: PointTracker) -> dict[str, dict[str, tuple[int, ...]]]:

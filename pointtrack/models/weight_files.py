@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -41,6 +41,27 @@ class WeightsFile:
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
     path: Path
+
+
+# Our names -> other ones: patterns of whole names, of which the first that fits counts, and what they become.
+Names = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
+
+# RAFT's encoder as CoTracker and AllTracker have it.
+ENCODER_NAMES: Names = (
+    (r"encoder\.stem\.(.+)", r"fnet.conv1.\1"),
+    (r"encoder\.fusion\.mix\.(.+)", r"fnet.conv2.\1"),
+    (r"encoder\.fusion\.project\.(.+)", r"fnet.conv3.\1"),
+    (r"encoder\.stages\.(\d)\.(\d\.conv.+)", lambda m: f"fnet.layer{int(m[1]) + 1}.{m[2]}"),
+    (r"encoder\.stages\.(\d)\.(\d)\.shortcut\.(.+)", lambda m: f"fnet.layer{int(m[1]) + 1}.{m[2]}.downsample.0.{m[3]}"),
+)  # fmt: skip
+
+
+def other_name(name: str, names: Names) -> str:
+    """What one of our tensors is called elsewhere."""
+    for pattern, replacement in names:
+        if match := re.fullmatch(pattern, name):
+            return replacement(match) if callable(replacement) else match.expand(replacement)
+    raise AssertionError(f"no other name for {name}")
 
 
 def read_weights(path: str | Path) -> WeightsFile:

@@ -35,7 +35,6 @@ class ObjectOptions:
         max_misses: frames in a row on which a visible point may be outside the mask of its object before it is
             dropped for good.
         reseed_below: with fewer usable points, new ones are taken from the mask (needs a tracker).
-        reseed_to: number of points after that.
         reseed_every: least number of frames between two times that happens, as it costs a pass of the tracker.
         confident_agreement: agreement from which a mask may drop points, give new ones, and be remembered.
         prior: weight of what the memory says of each pixel (`memory.ObjectMemory` on the segmenter's
@@ -59,7 +58,6 @@ class ObjectOptions:
     temporal_weight: float = 0.5
     max_misses: int = 3
     reseed_below: int = 5
-    reseed_to: int = 12
     reseed_every: int = 4
     confident_agreement: float = 0.7
     prior: float = 1.0

@@ -67,4 +67,4 @@ class FrameBuffer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Hold the frames that `state` has, and no others."""
-        self.start, self._frames = state["start"], deque(state["frames"].cpu().numpy())
+        self.start, self._frames = state["start"], deque(state["frames"].numpy())

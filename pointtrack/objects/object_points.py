@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from pointtrack.geometry import grid_points
-from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import KEY_STRIDE
@@ -225,15 +224,13 @@ class ObjectPoints:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on as what `state` was asked of; this one is new, and has the same tracker."""
         assert self.tracker is not None and not self._next_id
-        self._owner, self._ids = state["owner"].cpu(), state["ids"].cpu()
+        self._owner, self._ids = state["owner"], state["ids"]
         self._next_id, self._origin, self._known = state["next_id"], state["origin"], state["known"]
         if state["stream"] is not None:
-            device = next(self.tracker.parameters()).device
-            self._seeing = restored(self.tracker, moved(state["stream"], device))
+            self._seeing = restored(self.tracker, state["stream"])
             self._stream = self._seeing if state["tracks"] else None
         self._rows = {
-            place: [Tracks.from_dict(moved(rows, "cpu")) for rows in parts]
-            for place, parts in state["rows"].items()
+            place: [Tracks.from_dict(rows) for rows in parts] for place, parts in state["rows"].items()
         }
         self._groups = [(number, range(start, stop)) for number, start, stop in state["groups"]]
 

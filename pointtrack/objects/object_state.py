@@ -112,14 +112,14 @@ class ObjectState:
     @classmethod
     def from_state_dict(cls, state: dict[str, Any], device: torch.device) -> ObjectState:
         """What was known when `state` was asked for; the memory goes to the device that its keys are read on."""
-        colours, mask, (ids, xy) = state["colours"], state["mask"], state["points"]
+        colours = state["colours"]
         return cls(
             memory=ObjectMemory.from_state_dict(moved(state["memory"], device)),
-            colours=colours and ObjectColours(colours["mixture"].cpu().numpy(), colours["thin"]),
+            colours=colours and ObjectColours(colours["mixture"].numpy(), colours["thin"]),
             sharpens=state["sharpens"],
-            mask=None if mask is None else mask.cpu(),
+            mask=state["mask"],
             frame=state["frame"],
-            points=(ids.cpu(), xy.cpu()),
+            points=state["points"],
             areas=deque(state["areas"], maxlen=AREAS),
             max_misses=dict(state["max_misses"]),
             seeded=state["seeded"],

@@ -236,7 +236,7 @@ class ObjectPropagator:
         self.feed.load_state_dict(state["feed"])
         looks = moved(state["embeddings"], self.segmenter.device)
         self._embeddings = {place: Embedding(**one) for place, one in looks.items()}
-        self._begun = {number: KnownMask(**one) for number, one in moved(state["begun"], "cpu").items()}
+        self._begun = {number: KnownMask(**one) for number, one in state["begun"].items()}
 
     def _result(self, seen: _Seen) -> ObjectResult:
         if seen.answer is None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointtrack.checks import array_of
 from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions
@@ -203,7 +204,7 @@ class ObjectStream:
                 nothing is seen. These are dropped; the frames are taken in all the same, with all other prompts, and the
                 rows come with those of the next call.
         """
-        frames = np.asarray(frames)
+        frames = array_of(frames)
         refused: list[str] = []
         for frame in frames[None] if frames.ndim == 3 else frames:
             refused += self._take(np.array(frame))  # as a camera may use its memory again
@@ -300,16 +301,17 @@ class ObjectStream:
                 f"and {len(self.objects)} objects; make another one with the same settings"
             )
         check_state(state, self._about())
+        state = moved(state, "cpu")  # what computes elsewhere takes its own there
         self._frames.load_state_dict(state["frames"])
         self._walker.load_state_dict(state["walker"], next(self.network.parameters()).device)
         if state["cut_finder"] is not None:
             self._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
         self._next, self._cuts = state["next"], set(state["cuts"])
         self._unsaid = [found_again(found) for found in state["unsaid"]]
-        for frame, masks in moved(state["given"], "cpu").items():
+        for frame, masks in state["given"].items():
             self._given[frame] = {number: KnownMask(**one) for number, one in masks.items()}
         for number, shown in state["elsewhere"].items():
-            self._elsewhere[number] = [(picture.cpu().numpy(), mask.cpu()) for picture, mask in shown]
+            self._elsewhere[number] = [(picture.numpy(), mask) for picture, mask in shown]
         self._prompts.load_state_dict(state["prompts"])
         frame, found = state["previewed"]
         self._previewed = frame, found_again(found)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pointtrack.io.state_file import moved
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.point_prompts import Shown
 from pointtrack.objects.prompted import answer_prompt
@@ -118,7 +117,6 @@ class StreamPrompts:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on as those that `state` was asked of; these are new."""
-        state = moved(state, "cpu")
         for frame, prompts in state["to_come"].items():
             self.to_come[frame].update({number: Prompt(**prompt) for number, prompt in prompts.items()})
         for number, one in state["answered"].items():

@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from pointtrack.io.same_run import differences
-from pointtrack.io.state_file import moved
 from pointtrack.models.about import about_network, weights_digest
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions
@@ -58,5 +57,5 @@ def found_again(state: dict[int, dict[str, Any]]) -> dict[int, ObjectResult]:
     """What `found_state` was given."""
     return {
         number: ObjectResult(**{**one, "signs": one["signs"] and Signs(**one["signs"])})
-        for number, one in moved(state, "cpu").items()
+        for number, one in state.items()
     }

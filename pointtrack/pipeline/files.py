@@ -105,8 +105,7 @@ class _FileRun:
             )
             about = about_run(self.network, queries, source.wh, self.options) | source.about()
             self.resume = Resume(self.path, about)
-            device = next(self.network.parameters()).device
-            state = self.resume.load(device) if resume else None
+            state = self.resume.load() if resume else None
             self.overwrite = resume  # there is nothing to go on with
             if state is None:
                 self.resume.begin()

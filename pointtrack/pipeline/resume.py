@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pointtrack.io.same_run import NONE, check_same_run
 from pointtrack.io.state_file import read_state, write_state
@@ -35,7 +34,7 @@ def frames_done(path: str | Path) -> int:
     place = state_path(path)
     if not place.exists():
         return 0
-    state = read_state(place, torch.device("cpu"))
+    state = read_state(place)
     ahead = state["total"] if state["phase"] != "ahead" else 0
     return int(ahead + (state.get("frames") or 0))
 
@@ -56,7 +55,7 @@ class Resume:
         self._notes: dict[str, Any] = {}
         self._saved, self._rows = 0.0, 0  # when, and how many rows there were
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
+    def load(self) -> dict[str, Any] | None:
         """What was noted last: "phase", "frames", "stream" and more; None where there is nothing.
 
         Raises:
@@ -64,7 +63,7 @@ class Resume:
         """
         if not self._place.exists():
             return None
-        state = read_state(self._place, device)
+        state = read_state(self._place)
         check_same_run(state["about"], self.about, self._place.with_suffix(""))
         return state
 

@@ -71,8 +71,7 @@ class Camera:
     def from_state_dict(cls, state: dict[str, Any]) -> Camera:
         """The camera as it was when `state` was asked for."""
         camera = cls(state["first"].tolist(), state["wh"], state["image_wh"])
-        kept = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in state.items()}
-        vars(camera).update(kept)
+        vars(camera).update(state)
         return camera
 
 
@@ -121,22 +120,20 @@ class CropStream:
         """Whether its first frame has come."""
         return self._stream.frames_pushed > 0
 
-    def push(self, frames: np.ndarray) -> Tracks:
-        """Take in the next (h, w, 3) frame, or (t, h, w, 3) frames; the rows that are final now.
+    def push(self, frame: np.ndarray) -> Tracks:
+        """Take in the next (h, w, 3) frame; the rows that are final now.
 
         Rows are in pixels of the frame, NaN where a point is not inside the crop.
         """
-        parts = [self._located(self._stream.push(np.empty((0, *self._camera.wh[::-1], 3), np.uint8)))]
-        for frame in frames if frames.ndim == 4 else frames[None]:
-            number = self._stream.frames_pushed
-            (left, top), (width, height) = self._camera.left_top(number), self._camera.wh
-            self._left_tops[number] = left, top
-            parts.append(self._located(self._stream.push(frame[top : top + height, left : left + width])))
-            if number == 1 or (number and number % self._update_interval == 0):
-                preview = self._stream.preview().requested()
-                moved = preview.xy[0] + torch.tensor([left, top]) - self._queries.xy
-                self._camera.follow(number, moved, preview.visible()[0])
-        return Tracks.concat(parts)
+        number = self._stream.frames_pushed
+        (left, top), (width, height) = self._camera.left_top(number), self._camera.wh
+        self._left_tops[number] = left, top
+        rows = self._located(self._stream.push(frame[top : top + height, left : left + width]))
+        if number == 1 or (number and number % self._update_interval == 0):
+            preview = self._stream.preview().requested()
+            moved = preview.xy[0] + torch.tensor([left, top]) - self._queries.xy
+            self._camera.follow(number, moved, preview.visible()[0])
+        return rows
 
     def preview(self) -> Tracks:
         """A first answer for the frame pushed last."""

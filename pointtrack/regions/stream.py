@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointtrack.checks import array_of
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.crop import CropStream
 from pointtrack.regions.placement import RegionOptions, first_camera, group_points, region_wh
@@ -84,8 +85,7 @@ class RegionStream(WrappingStream):
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`."""
-        frames = np.asarray(frames)
-        self._take(self._blank_frames())  # what became final with a preview
+        frames = array_of(frames)
         for frame in frames if frames.ndim == 4 else frames[None]:
             self._take(frame)
             if self._frames is not None:
@@ -172,22 +172,22 @@ class RegionStream(WrappingStream):
         again._regions = [
             _Region(
                 CropStream.from_state_dict(network, kept["stream"]),
-                kept["ids"].cpu(),
+                kept["ids"],
                 Tracks.from_dict(kept["found"]),
             )
             for kept in state["regions"]
         ]
         frames = state["frames"]
-        again._frames = None if frames is None else deque(frame.cpu().numpy() for frame in frames)
+        again._frames = None if frames is None else deque(frame.numpy() for frame in frames)
         return again
 
-    def _take(self, frames: np.ndarray) -> None:
-        """A frame, or none, for the whole frame and every region."""
+    def _take(self, frame: np.ndarray) -> None:
+        """The next frame, for the whole frame and every region."""
         number = self.frames_pushed
-        self._rows = Tracks.concat([self._rows, self.inner.push(frames)])
+        self._rows = Tracks.concat([self._rows, self.inner.push(frame)])
         for region in self._regions:
-            if number >= region.stream.first and (frames.ndim == 3 or region.stream.begun):
-                region.found = Tracks.concat([region.found, region.stream.push(frames)])
+            if number >= region.stream.first:
+                region.found = Tracks.concat([region.found, region.stream.push(frame)])
 
     def _first_kept(self) -> int:
         """The first frame whose pixels are kept."""
@@ -237,9 +237,6 @@ class RegionStream(WrappingStream):
         empty = torch.zeros(count, len(queries))
         xy = torch.full((count, len(queries), 2), torch.nan)
         return Tracks(xy, empty, empty, queries, self.image_wh, first_frame, self.fps)
-
-    def _blank_frames(self) -> np.ndarray:
-        return np.empty((0, *self.image_wh[::-1], 3), np.uint8)
 
 
 def _laid_over(tracks: Tracks, found: Tracks) -> Tracks:

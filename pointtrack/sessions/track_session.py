@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,12 @@ class TrackSession:
         self.video, self.tracker = video, network_of(tracker)
         self._history: History[tuple[FixedPoint, ...]] = History([()])
         self._serial = itertools.count(1)
+        # Ids are never used twice, so what is known by them needs no history.
+        self._next_id = 0
+        self._groups: dict[int, int] = {}
+        self._names: dict[int, str] = {}
         self._parts: dict[Span, Part] = {}
-        self._names: dict[int, str] = {}  # ids are never used twice, so names need no history
-        self._walks: list[
-            PointWalk
-        ] = []  # that have not come to their end, or wait for the one from the other side
+        self._walks: list[PointWalk] = []  # not at their end, or waiting for the one from the other side
 
     @property
     def points(self) -> dict[int, list[int]]:
@@ -78,14 +79,7 @@ class TrackSession:
     @property
     def groups(self) -> dict[int, int]:
         """Id of every point -> number of the call of `add` that brought it."""
-        groups = {
-            point.id: fix.group
-            for state in self._history.states
-            for point in state
-            for fix in point.fixes
-            if fix.group
-        }
-        return {point: groups[point] for point in self.points}
+        return {point.id: self._groups[point.id] for point in self._history.state}
 
     def add(self, queries: Any, *, follow: bool = True) -> Tensor:
         """Track more points; those of one call are tracked together.
@@ -103,14 +97,12 @@ class TrackSession:
         """
         queries = Queries.of(queries)
         queries.check_inside(len(self.video), self.video.wh)
-        every = [point for state in self._history.states for point in state]
-        first = 1 + max((point.id for point in every), default=-1)
-        group = 1 + max((fix.group for point in every for fix in point.fixes), default=0)
+        ids = range(self._next_id, self._next_id + len(queries))
+        group = 1 + max(self._groups.values(), default=0)
         points = tuple(
-            FixedPoint(first + i, (Fix(frame, (x, y), next(self._serial), group),))
-            for i, (frame, (x, y)) in enumerate(zip(queries.frame.tolist(), queries.xy.tolist(), strict=True))
+            FixedPoint(number, (Fix(frame, (x, y), next(self._serial), group),))
+            for number, frame, (x, y) in zip(ids, queries.frame.tolist(), queries.xy.tolist(), strict=True)
         )
-        self._names |= dict(zip((point.id for point in points), queries.names, strict=False))
         if follow:
             found = track_video(self.tracker, self.video, queries)
             for i, point in enumerate(points):
@@ -119,8 +111,11 @@ class TrackSession:
                     self._parts[span] = Part(
                         found.xy[rows, i], found.visibility[rows, i], found.confidence[rows, i]
                     )
+        self._next_id = ids.stop
+        self._groups |= dict.fromkeys(ids, group)
+        self._names |= dict(zip(ids, queries.names, strict=False))
         self._do((*self._history.state, *points))
-        return torch.tensor([point.id for point in points], dtype=torch.int64)
+        return torch.tensor(ids, dtype=torch.int64)
 
     def adopt(self, tracks: Tracks) -> Tensor:
         """Take over tracks of this video that were made elsewhere, to look at and to correct them.
@@ -252,10 +247,8 @@ class TrackSession:
                 for covered, part in self._known_parts(span):
                     first, last = max(covered.start, start), min(covered.stop, stop)
                     if first < last:
-                        here, there = (
-                            slice(first - start, last - start),
-                            slice(first - covered.start, last - covered.start),
-                        )
+                        here = slice(first - start, last - start)
+                        there = slice(first - covered.start, last - covered.start)
                         xy[here, column] = part.xy[there]
                         visibility[here, column] = part.visibility[there]
                         confidence[here, column] = part.confidence[there]
@@ -313,8 +306,11 @@ class TrackSession:
         content = read_track_session(path, self.video)
         self._history, self._parts = content.history, content.parts
         self._walks, self._names = content.walks, content.names
-        serials = [fix.serial for state in content.history.states for point in state for fix in point.fixes]
-        self._serial = itertools.count(1 + max(serials, default=0))
+        points = _distinct(content.history)
+        fixes = [(point.id, fix) for point in points for fix in point.fixes]
+        self._serial = itertools.count(1 + max((fix.serial for _, fix in fixes), default=0))
+        self._next_id = 1 + max([*self._names, *(point.id for point in points)], default=-1)
+        self._groups = {point: fix.group for point, fix in fixes if fix.group}
 
     def _do(self, state: tuple[FixedPoint, ...]) -> None:
         """A new state; what was undone is gone, and with it what no state can reach any more."""
@@ -322,9 +318,7 @@ class TrackSession:
         self._history.do(state)
         if not drops:
             return
-        # States share the points that did not change.
-        points = {id(point): point for known in self._history.states for point in known}.values()
-        reachable = {span for point in points for span in spans_of(point, len(self.video))}
+        reachable = {span for point in _distinct(self._history) for span in spans_of(point, len(self.video))}
         self._parts = {span: part for span, part in self._parts.items() if span in reachable}
         # A walk goes on for all of its spans; those that nobody wants any more stay with the others.
         self._walks = [walk for walk in self._walks if not reachable.isdisjoint(walk.spans)]
@@ -392,6 +386,11 @@ class TrackSession:
             if one.id == point:
                 return one
         raise ValueError(f"point: expected one of {list(self.points)[:20]}, got {point!r}")
+
+
+def _distinct(history: History[tuple[FixedPoint, ...]]) -> Collection[FixedPoint]:
+    """The points of all states, each once: states share those that did not change."""
+    return {id(point): point for state in history.states for point in state}.values()
 
 
 def _reach(order: range, frames: range) -> int:

@@ -85,5 +85,5 @@ class PointMemory:
     def from_state_dict(cls, state: dict[str, Any]) -> PointMemory:
         """The memory as it was when `state` was asked for."""
         judge = StateMachine.from_tensors(state["judge"], tuple(state["wh"]), StateRules(**state["rules"]))
-        kept = [state[name].cpu().clone() for name in ROWS]
+        kept = [state[name].clone() for name in ROWS]
         return cls(Queries(**state["queries"]), judge, *kept)

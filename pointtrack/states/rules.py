@@ -125,7 +125,7 @@ class StateMachine:
     ) -> StateMachine:
         """A judge that goes on with copies of what another one knew."""
         judge = cls(len(tensors["state"]), image_wh, rules)
-        vars(judge).update({name: tensors[name].detach().cpu().clone() for name in KEPT})
+        vars(judge).update({name: tensors[name].clone() for name in KEPT})
         return judge
 
     @classmethod

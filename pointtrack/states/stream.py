@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import plain
+from pointtrack.checks import array_of, plain
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.states.estimator import StateEstimator, columns
 from pointtrack.states.memory import PointMemory
@@ -84,8 +84,6 @@ class StateStream(WrappingStream):
         )
         self._redetection = options.redetection
         self._memory = self._judge.fresh(inner.queries, inner)
-        self._pending: list[Tracks] = []  # judged rows that the next push will return
-        self._redetections: list[Redetection] = []  # on frames that were not returned yet
         cuts = options.cuts
         self._cut_finder = CutFinder() if isinstance(cuts, str) else None
         self._told_by = self._cut_finder.push if self._cut_finder else cuts if callable(cuts) else None
@@ -107,23 +105,18 @@ class StateStream(WrappingStream):
         """The points that are tracked now, in the order of the tracks."""
         return self._memory.queries
 
-    @property
-    def lag(self) -> int:
-        """Number of frames pushed of which no final answer was given yet."""
-        return self.inner.lag + sum(len(rows) for rows in self._pending)
-
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`, with states."""
-        self._catch_up()
-        parts, self._pending = self._pending, []
         frames = plain(frames)
-        for frame in frames[None] if frames.ndim == 3 else frames:
+        frames = frames[None] if frames.ndim == 3 else frames
+        self.redetected = []
+        parts = [self._settled(self.inner.push(frames[:0]))]  # what became final as points were removed
+        for frame in frames:
             # One at a time: the features of a frame are there when it becomes final, and gone soon after.
             rows = self.inner.push(frame)
-            if self._told_by is not None and self._told_by(np.asarray(frame)):
+            if self._told_by is not None and self._told_by(array_of(frame)):
                 self.cuts.add(self.inner.frames_pushed - 1)
             parts.append(self._settled(rows))
-        self.redetected, self._redetections = self._redetections, []
         return Tracks.concat(parts)
 
     def preview(self) -> Tracks:
@@ -131,11 +124,7 @@ class StateStream(WrappingStream):
 
         Lost is what is lost on the latest final frame, and everything after a cut; of the rest the tracker's word is taken.
         """
-        row = self.inner.preview()
-        self._catch_up()
-        if not bool(torch.isin(self._memory.names, row.ids).all()):  # found again just now
-            row = self.inner.preview()
-        memory = self._memory
+        row, memory = self.inner.preview(), self._memory
         row = replace(row.select(columns(row, memory)), queries=memory.queries)
         blank = PointStates.blank(1, len(memory.queries))
         state = torch.full_like(blank.state, PointState.HIDDEN)
@@ -171,10 +160,10 @@ class StateStream(WrappingStream):
             self._follow(new)
             planned += new
         self.inner = stream  # from now on it refuses more frames
-        self.redetected, self._redetections = self._redetections + planned, []
+        self.redetected = planned
         if self.network.needs_whole_video:  # then the frames before the queries are tracked too
             tracks = self._judge.before_queries(rows, stream, tracks, memory.queries)
-        return Tracks.concat([*self._pending, tracks])
+        return tracks
 
     def add(self, queries: Queries) -> Tracks:
         """As `PointStream.add`, with states: what the tracker says of the others stays the same.
@@ -220,8 +209,6 @@ class StateStream(WrappingStream):
             "maps": dict(self._judge.maps),
             "cuts": sorted(self.cuts),
             "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
-            "pending": [asdict(rows) for rows in self._pending],
-            "redetections": [asdict(one) for one in self._redetections],
         }
 
     @classmethod
@@ -232,9 +219,7 @@ class StateStream(WrappingStream):
         options = StateOptions(memory.judge.rules, state["cuts"], state["redetect"], rules)
         again = cls(restored(network, state["inner"]), options)
         again._memory = memory
-        again._judge.maps = {frame: level.cpu() for frame, level in state["maps"].items()}
-        again._pending = [Tracks.from_dict(rows) for rows in state["pending"]]
-        again._redetections = [Redetection(**one) for one in state["redetections"]]
+        again._judge.maps = dict(state["maps"])
         if state["cut_finder"] is not None:
             again._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
             again._told_by = again._cut_finder.push
@@ -244,11 +229,6 @@ class StateStream(WrappingStream):
         """As `PointStream.appearance`, of points under their own names."""
         names = dict(zip(self.queries.ids.tolist(), self._memory.names.tolist(), strict=True))
         return self.inner.appearance(frame, xy, torch.tensor([names[point] for point in ids.tolist()]))
-
-    def _catch_up(self) -> None:
-        """Judge what became final without a frame pushed, which the next push will return."""
-        empty = np.empty((0, *self.inner.image_wh[::-1], 3), np.uint8)
-        self._pending.append(self._settled(self.inner.push(empty)))
 
     def _settled(self, rows: Tracks) -> Tracks:
         """Rows of the stream, of all points, as final tracks of those asked for."""
@@ -265,7 +245,7 @@ class StateStream(WrappingStream):
         if len(replaced):
             self.inner.remove(replaced)
         self._memory = memory
-        self._redetections += planned
+        self.redetected += planned
         return tracks
 
     def _follow(self, found: list[Redetection]) -> Tracks:

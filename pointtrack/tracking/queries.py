@@ -1,20 +1,14 @@
-"""Where to track: grids, corners, files of points, and support points that help the others.
-
-The (t, y, x) order of the TAP-Vid data sets ends here, in `queries_from_tyx`; everything else in pointtrack
-keeps frame and (x, y) apart.
-"""
+"""Where to track: points of a regular grid, of every pixel so far apart, and corners."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
-from pointtrack.checks import check_shape
 from pointtrack.geometry import grid_points
 from pointtrack.types import Queries, Video
 
@@ -87,17 +81,6 @@ def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndar
         raise ValueError(f"frame {frame}: expected corners, found none; the area is flat, use grid_queries")
     xy = corners.reshape(-1, 2)
     return Queries(torch.full((len(xy),), frame), torch.from_numpy(xy))
-
-
-def queries_from_tyx(points: Any) -> Queries:
-    """(n, 3) rows of (frame, y, x), the order of TAP-Vid and TAPIR -> Queries.
-
-    >>> queries_from_tyx([[3, 20.0, 10.0]]).xy
-    tensor([[10., 20.]])
-    """
-    tyx = torch.as_tensor(points, dtype=torch.float64)
-    check_shape(tyx, "n 3", "query points (frame, y, x)")
-    return Queries(tyx[:, 0], tyx[:, [2, 1]])
 
 
 def _size_of(video_or_wh: Video | tuple[int, int], frame: int) -> tuple[int, int]:

@@ -86,7 +86,7 @@ class CutFinder:
         finder._recent.extend(state["recent"])
         if state["latest"] is not None:
             finder._frames = state["frames"] - 1
-            finder._differs(state["latest"].cpu().numpy())  # which the next one is compared with
+            finder._differs(state["latest"].numpy())  # which the next one is compared with
         return finder
 
     def _differs(self, small: np.ndarray) -> float:

@@ -72,11 +72,11 @@ class Smoother:
     """`smooth_tracks` for pieces that follow each other; a row comes out once all is known that its fit reads.
 
     Args:
-        radius, degree: as in `smooth_tracks`.
+        radius: as in `smooth_tracks`.
     """
 
-    def __init__(self, radius: int = RADIUS, degree: int = DEGREE):
-        self.radius, self.degree = radius, degree
+    def __init__(self, radius: int):
+        self.radius = radius
         self.before: Tracks | None = None  # rows that came out already, which the next ones look back at
         self.held: Tracks | None = None  # rows that are to come out
 
@@ -92,7 +92,7 @@ class Smoother:
     def _given(self, held: Tracks, count: int) -> Tracks:
         known = held if self.before is None else Tracks.concat([self.before, held])
         first = len(known) - len(held)
-        smooth = smooth_tracks(known, radius=self.radius, degree=self.degree).clip(first, first + count)
+        smooth = smooth_tracks(known, radius=self.radius).clip(first, first + count)
         self.before, self.held = (
             known.clip(max(first + count - self.radius, 0), first + count),
             held.clip(count),

@@ -18,9 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import plain
+from pointtrack.checks import array_of, plain
 from pointtrack.geometry import rescale_points
-from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
 from pointtrack.types import Queries, Tracks
@@ -80,9 +79,7 @@ class Steadier:
 
     def see(self, frame: int, pixels: np.ndarray | Tensor) -> None:
         """Take in a frame of (h, w, 3) uint8 RGB."""
-        pixels = plain(pixels)
-        pixels = pixels.cpu().numpy() if isinstance(pixels, Tensor) else pixels
-        grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(np.ascontiguousarray(array_of(pixels)), cv2.COLOR_RGB2GRAY)
         if self.small_wh != self.wh:
             grey = cv2.resize(grey, self.small_wh, interpolation=cv2.INTER_AREA)
         self.greys[frame] = grey
@@ -208,11 +205,9 @@ class SteadyStream(WrappingStream):
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> SteadyStream:
         """The stream as it was when its state was asked for, on the same network."""
         again = cls(restored(network, state["inner"]))
-        # Pixels and points are followed on the CPU, wherever the network of a state that was read computes.
-        own = moved({name: value for name, value in state.items() if name != "inner"}, "cpu")
-        again._steadier.greys = {frame: grey.numpy() for frame, grey in own["greys"].items()}
+        again._steadier.greys = {frame: grey.numpy() for frame, grey in state["greys"].items()}
         for name in ("_last", "_shown", "_newest"):
-            setattr(again, name, None if own[name] is None else Steadied(**own[name]))
+            setattr(again, name, None if state[name] is None else Steadied(**state[name]))
         return again
 
     def _led(self, rows: Tracks) -> Tracks:

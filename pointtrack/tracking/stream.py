@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from torch import Tensor
 
+from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.types import Queries, Tracks
 
@@ -180,5 +181,14 @@ def saved(stream: PointStream) -> dict[str, Any]:
 
 
 def restored(network: PointTracker, state: dict[str, Any]) -> Any:
-    """The stream as it was when `saved` was asked for, on the same network; push what came behind it."""
-    return STAGES[state["stage"]].from_state_dict(network, {k: v for k, v in state.items() if k != "stage"})
+    """The stream as it was when `saved` was asked for, on the same network; push what came behind it.
+
+    The tensors of the state may lie anywhere. Stages around others get theirs on the CPU; the innermost takes its own to
+    where the network is.
+    """
+    kind = STAGES[state["stage"]]
+    own = {name: value for name, value in state.items() if name != "stage"}
+    if issubclass(kind, WrappingStream):
+        streams = {name: value for name, value in own.items() if isinstance(value, dict) and "stage" in value}
+        own = moved({name: value for name, value in own.items() if name not in streams}, "cpu") | streams
+    return kind.from_state_dict(network, own)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 from pointtrack.checks import plain
 from pointtrack.config import TrackerConfig
 from pointtrack.geometry import rescale_points, resize_frames
+from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
 from pointtrack.tracking.appearance import STRIDE, read_appearance, unit_cells
@@ -76,7 +76,6 @@ class WindowStream:
         ]
         self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) that are not encoded yet
         self._returned = 0  # frames
-        self._ready: list[Tracks] = []  # final rows that the next push will return
         self._pushed = 0
         self._finished = False
         self._ended: WindowLoop | None = None  # as it was before `finish`, for its features
@@ -135,8 +134,7 @@ class WindowStream:
             raise ValueError(
                 "WindowStream: expected push before finish; make a new WindowStream for a new video"
             )
-        parts = [self._rows([(group, None) for group in self._groups], 0), *self._ready]
-        self._ready = []
+        parts = [self._rows([(group, None) for group in self._groups], 0)]
         for frame in self._checked(frames):
             pixels = rearrange(frame, "h w c -> 1 c h w").to(self.device)
             self._waiting.append(resize_frames(pixels, self.wh, self.rule)[None])
@@ -148,7 +146,7 @@ class WindowStream:
     @property
     def lag(self) -> int:
         """Number of frames pushed of which no final answer was given yet."""
-        return self._pushed - self._returned + sum(len(rows) for rows in self._ready)
+        return self._pushed - self._returned
 
     @torch.inference_mode()
     def preview(self) -> Tracks:
@@ -161,8 +159,7 @@ class WindowStream:
         """
         if self._finished or not self._pushed:
             raise ValueError("WindowStream: expected preview after the first push and before finish")
-        if self._waiting:
-            self._ready += self._encode()
+        self._encode()
         last = self._pushed - 1
         return self._rows_at([(group, group.loop.peek() or group.last) for group in self._groups], last, 1)
 
@@ -172,7 +169,7 @@ class WindowStream:
         if self._finished:
             raise ValueError("WindowStream: expected finish once")
         self._finished = True
-        early = [*self._ready, *(self._encode() if self._waiting else [])]
+        self._encode()
         self._ended = copy.copy(self._groups[0].loop)
         with self._groups[0].loop.sharing():
             for group in self._groups:
@@ -180,7 +177,7 @@ class WindowStream:
         rest = self._rows([(group, group.last) for group in self._groups], self._pushed - self._returned)
         for group in self._groups:
             group.last = None
-        return Tracks.concat([*early, rest])
+        return rest
 
     @torch.inference_mode()
     def add(self, queries: Queries) -> Tracks:
@@ -237,20 +234,16 @@ class WindowStream:
         if self._finished:
             raise ValueError("WindowStream: expected its state to be asked for before finish")
         kept = {name: getattr(self, name) for name in ("image_wh", "fps", "_returned", "_pushed")}
-        parts = {
-            "ready": [asdict(rows) for rows in self._ready],
-            "groups": [g.state_dict() for g in self._groups],
-        }
-        return {**kept, "_waiting": list(self._waiting), **parts}
+        groups = [group.state_dict() for group in self._groups]
+        return {**kept, "_waiting": list(self._waiting), "groups": groups}
 
     @classmethod
     def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> WindowStream:
         """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
-        rest = dict(state)
+        rest = moved(state, next(tracker.parameters()).device)
         groups = [PointGroup.from_state_dict(tracker, saved) for saved in rest.pop("groups")]
-        ready = [Tracks(**{**rows, "queries": Queries(**rows["queries"])}) for rows in rest.pop("ready")]
         stream = cls(tracker, groups[0].queries, rest["image_wh"], rest["fps"])
-        vars(stream).update(rest, _waiting=list(rest["_waiting"]), _groups=groups, _ready=ready)
+        vars(stream).update(rest, _groups=groups)
         return stream
 
     def _asked(self, queries: Queries) -> tuple[Tensor, Tensor]:
@@ -264,7 +257,12 @@ class WindowStream:
         return loop.step if loop.length is None else min(loop.step, loop.length - loop.held)
 
     def _encode(self) -> list[Tracks]:
-        """Encode the waiting frames, and track the windows that they complete; the rows that are final then."""
+        """Encode the waiting frames, and track the windows that they complete; the rows that are final then.
+
+        There are such rows only where `_group_size` frames waited: fewer complete no window.
+        """
+        if not self._waiting:
+            return []
         pyramid = self.network.encode(torch.cat(self._waiting, dim=1))
         self._waiting = []
         with self._groups[0].loop.sharing():

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pointtrack.checks import array_of
+
 CHANNELS = (1, 3, 4)
 
 
@@ -55,9 +57,7 @@ def as_frames(frames: Any, name: str) -> np.ndarray:
 def _array(frame: Any) -> np.ndarray:
     if hasattr(frame, "convert") and hasattr(frame, "getbands"):  # an image of Pillow
         return np.asarray(frame.convert("RGB") if frame.mode not in ("L", "RGB", "RGBA") else frame)
-    if hasattr(frame, "detach"):
-        frame = frame.detach().cpu()
-    return np.asarray(frame)
+    return array_of(frame)
 
 
 def _last(frames: np.ndarray, name: str) -> np.ndarray:

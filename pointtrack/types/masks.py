@@ -14,7 +14,7 @@ from torch import Tensor
 from pointtrack.checks import check_shape, tensor_of, whole_numbers
 from pointtrack.types.html import masks_html
 from pointtrack.types.tables import to_detections
-from pointtrack.types.times import checked_times, joined_times
+from pointtrack.types.times import checked_times, joined_frames, joined_times
 
 # The most objects that one byte per pixel can tell apart from the background.
 MOST_LABELS = 255
@@ -229,22 +229,13 @@ class Masks:
         Raises:
             ValueError: no parts, pieces of different sizes, or a gap between two pieces.
         """
-        if not parts:
-            raise ValueError("Masks.concat: expected at least one piece, got none")
-        end = parts[0].first_frame
+        frames = joined_frames(parts, "Masks.concat")
         names: dict[int, str] = {}
         for part in parts:
-            if part.wh != parts[0].wh:
-                raise ValueError(
-                    f"Masks.concat: expected pieces of one size, got {parts[0].wh} and {part.wh}"
-                )
-            if part.first_frame != end:
-                raise ValueError(f"Masks.concat: expected a piece from frame {end}, got {part.first_frame}")
-            end += len(part)
             for place, number in enumerate(part.object_ids.tolist()):
                 names[number] = names.get(number) or (part.names[place] if part.names else "")
         columns = {number: column for column, number in enumerate(names)}
-        frames, (width, height) = end - parts[0].first_frame, parts[0].wh
+        width, height = parts[0].wh
         masks = torch.zeros(frames, len(columns), height, width, dtype=torch.bool)
         scores = torch.zeros(frames, len(columns))
         row = 0

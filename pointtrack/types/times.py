@@ -1,4 +1,4 @@
-"""Seconds of rows, where they do not follow from a rate: of videos of variable rate, of spans that begin later."""
+"""Rows that follow each other in time; their seconds, where these do not follow from a rate, as of videos of variable rate."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def rate_of(times: Any, fps: float) -> float:
         return fps
     average = float((len(times) - 1) / (times[-1] - times[0]))
     return average if abs(average / fps - 1) > 0.1 else fps
+
+
+def joined_frames(parts: Sequence[Any], name: str) -> int:
+    """How many frames pieces of a video have, each of which begins where the one before ends. ValueError, with the name in
+    front, where they do not, where there are none, or they are of different sizes.
+    """
+    if not parts:
+        raise ValueError(f"{name}: expected at least one piece, got none")
+    end = parts[0].first_frame
+    for part in parts:
+        if part.wh != parts[0].wh:
+            raise ValueError(f"{name}: expected pieces of one size, got {parts[0].wh} and {part.wh}")
+        if part.first_frame != end:
+            raise ValueError(f"{name}: expected a piece from frame {end}, got {part.first_frame}")
+        end += len(part)
+    return int(end - parts[0].first_frame)
 
 
 def joined_times(parts: Sequence[Any]) -> np.ndarray | None:

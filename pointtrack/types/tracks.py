@@ -18,7 +18,7 @@ from pointtrack.types.point_states import PointStates
 from pointtrack.types.queries import Queries
 from pointtrack.types.source import Source
 from pointtrack.types.tables import to_keypoints, to_movement, to_pandas
-from pointtrack.types.times import checked_times, joined_times
+from pointtrack.types.times import checked_times, joined_frames, joined_times
 
 VISIBLE = 0.5  # a point counts as visible above this: the default wherever something is shown, written or decided by it
 
@@ -219,18 +219,7 @@ class Tracks:
         Raises:
             ValueError: no parts, pieces of different videos, or a gap between two pieces.
         """
-        if not parts:
-            raise ValueError("Tracks.concat: expected at least one piece, got none")
-        end = parts[0].first_frame
-        ids: dict[int, tuple[Tracks, int]] = {}
-        for part in parts:
-            if part.wh != parts[0].wh:
-                raise ValueError(
-                    f"Tracks.concat: expected pieces of one size, got {parts[0].wh} and {part.wh}"
-                )
-            if part.first_frame != end:
-                raise ValueError(f"Tracks.concat: expected a piece from frame {end}, got {part.first_frame}")
-            end += len(part)
+        frames = joined_frames(parts, "Tracks.concat")
         if all(torch.equal(part.ids, parts[0].ids) for part in parts):  # as in nearly every stream
             joined: dict[str, Any] = {
                 name: torch.cat([getattr(part, name) for part in parts])
@@ -242,11 +231,11 @@ class Tracks:
             joined["sources"] = torch.cat(kept) if len(kept) == len(parts) else None
             joined["times"] = joined_times(parts)
             return replace(parts[0], **joined)
+        ids: dict[int, tuple[Tracks, int]] = {}
         for part in parts:
             for position, point in enumerate(part.ids.tolist()):
                 ids.setdefault(point, (part, position))
         columns = {point: column for column, point in enumerate(ids)}
-        frames = end - parts[0].first_frame
         xy = torch.full((frames, len(ids), 2), float("nan"))
         visibility, confidence = torch.zeros(frames, len(ids)), torch.zeros(frames, len(ids))
         states = None

@@ -8,23 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pointtrack.io.sources import PICTURE_SUFFIXES
+from pointtrack.io.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".gif",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".ogv",
-    ".wmv",
-    ".flv",
-)
 MOST_ENTRIES = 2000  # of a folder that are listed
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from pointtrack.datasets.clip import ClipInfo, SourceClip, TrueTracks
 from pointtrack.datasets.format import write_clip
-from pointtrack.ui.folders import VIDEO_SUFFIXES
+from pointtrack.io.sources import VIDEO_SUFFIXES
 from pointtrack.ui.project import Project
 
 if TYPE_CHECKING:

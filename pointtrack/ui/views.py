@@ -22,6 +22,7 @@ UNKNOWN = 255  # in a lane
 TOP = 250  # in a lane: sure
 PIECE = 4096  # frames of tracks that are read at a time
 MOST_LANES = 60  # points that get a lane of their own
+SUGGESTED = 12  # places worth a click
 MOST_TRACKED_FRAMES = 256  # that one answer holds
 QUALITY = 88
 MOST_JPEG_BYTES = 96 * 2**20
@@ -159,17 +160,17 @@ def lanes_of(project: Project, start: int, stop: int, bins: int) -> dict[str, An
     return answer
 
 
-def suggestions_of(project: Project, count: int = 12) -> list[dict[str, Any]]:
+def suggestions_of(project: Project) -> list[dict[str, Any]]:
     """Where a click would help most, the worst first, ready for JSON."""
     rows: list[dict[str, Any]] = [
         {"kind": "object", "id": one.object_id, "frame": one.frame, "sure": round(one.quality, 3)}
-        for one in project.objects.suggest_corrections(count)
+        for one in project.objects.suggest_corrections(SUGGESTED)
     ]
     rows += [
         {"kind": "point", "id": one.point, "frame": one.frame, "sure": round(one.confidence, 3)}
-        for one in project.points.suggest_corrections(count)
+        for one in project.points.suggest_corrections(SUGGESTED)
     ]
-    return sorted(rows, key=lambda row: row["sure"])[:count]
+    return sorted(rows, key=lambda row: row["sure"])[:SUGGESTED]
 
 
 def _seen(tracks: Tracks) -> torch.Tensor:

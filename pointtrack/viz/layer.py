@@ -45,7 +45,7 @@ class Pen:
         """(h, w, 4) what was drawn, without the margin."""
         return self.layer[self.margin : -self.margin, self.margin : -self.margin]
 
-    def signs(self, kind: str, xy: np.ndarray, colors: np.ndarray, radius: float | None = None) -> None:
+    def signs(self, kind: str, xy: np.ndarray, colors: np.ndarray) -> None:
         """The signs of visible, hidden ("ring", "dot"), lost ("cross") points, and of those out of the image to the
         "left", "right", "up" or "down".
 
@@ -53,9 +53,7 @@ class Pen:
             kind: which sign.
             xy: (n, 2) pixels of the image; what lies farther outside than `reach` is left out.
             colors: (n, 3) RGB, 0..255.
-            radius: at most that of the pen, which is the default.
         """
-        radius = radius or self.radius
         height, width = self.image().shape[:2]
         near = ((xy > -self.reach) & (xy < np.array([width, height]) - 1 + self.reach)).all(axis=-1)
         xy, colors = (xy[near] + self.margin).astype(np.float32), colors[near].astype(np.float32)
@@ -65,7 +63,7 @@ class Pen:
         steps = np.arange(2 * self.reach + 1)
         dx = (corners[:, 0, None] + steps - xy[:, 0, None]).astype(np.float32)
         dy = (corners[:, 1, None] + steps - xy[:, 1, None]).astype(np.float32)
-        shape, edge, opacity = _outline(kind, dx[:, None, :], dy[:, :, None], radius)
+        shape, edge, opacity = _outline(kind, dx[:, None, :], dy[:, :, None], self.radius)
         # Coverage of a pixel by a shape whose border runs `shape` pixels away from its centre.
         dark = (np.clip(0.5 - (shape - edge), 0, 1) * 0.75 * opacity)[..., None]
         fill = (np.clip(0.5 - shape, 0, 1) * opacity)[..., None]

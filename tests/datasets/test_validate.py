@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from pointtrack.datasets.clip import Clip
-from pointtrack.datasets.format import INFO, write_clip
-from pointtrack.datasets.validate import check_clip, check_folder
+from pointtrack.datasets.format import INFO, list_clips, write_clip
+from pointtrack.datasets.validate import check_clip
 from pointtrack.io.video import write_video
 
 
@@ -45,7 +45,7 @@ def test_clips_in_order(folder, make_clip, tmp_path):
     assert check_clip(folder) == []
     video = write_clip(tmp_path / "video", make_clip(), pictures="mp4")
     still = write_clip(tmp_path / "still", make_clip(frames=1))
-    found = dict(check_folder(tmp_path))
+    found = {path: check_clip(path) for path in list_clips(tmp_path)}
     assert found[folder] == found[video] == []
     assert [finding.code for finding in found[still]] == ["never-visible"]  # what the square covers
 

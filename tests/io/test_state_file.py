@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.io.state_file import read_state, write_state
+from pointtrack.io.state_file import moved, read_state, write_state
 
 STATE = {"about": {"video": "a"}, "frames": 8, "x": torch.arange(300.0), "none": None, "list": [(1, "b")]}
 
@@ -15,6 +15,18 @@ def test_they_come_back_also_from_older_versions(tmp_path):
         state = read_state(path)
         assert state.pop("x").equal(STATE["x"])
         assert state == {name: value for name, value in STATE.items() if name != "x"}
+
+
+def test_what_was_one_tensor_stays_one_wherever_it_goes(tmp_path):
+    """Groups of points share their features: a state of ten groups is not ten times as large on a GPU."""
+    shared = torch.arange(3.0)
+    state = {"about": {}, "groups": [{"pieces": [[shared]]}, {"pieces": [[shared], [torch.ones(3)]]}]}
+    for groups in (
+        moved(state, "meta")["groups"],
+        moved(read_state(write_state(tmp_path / "a.state", state)), "cpu")["groups"],
+    ):
+        (first,), (second,), (other,) = groups[0]["pieces"] + groups[1]["pieces"]
+        assert first is second and first is not other
 
 
 def test_every_kind_of_damage_is_one_line(tmp_path):

@@ -15,6 +15,7 @@ from pointtrack.tracking.stream import saved
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries
 from pointtrack.types.masks import Masks
+from tests.support.elsewhere import elsewhere
 from tests.support.masks import assert_same
 from tests.support.scenes import WH, ColourSegmenter, noisy, squares
 
@@ -114,6 +115,15 @@ def test_a_state_in_memory_does_not_change_with_its_stream_and_serves_twice(tiny
         again = stream_of(tiny_tracker)
         again.load_state_dict(states[16])
         assert_goes_on(again, rows, 16)
+
+
+def test_a_state_that_lies_on_a_gpu_is_gone_on_with(tiny_tracker):
+    states: dict[int, dict] = {}
+    rows = walk(stream_of(tiny_tracker), states)
+    for frame in SAVED:
+        again = stream_of(tiny_tracker)
+        again.load_state_dict(elsewhere(states[frame]))
+        assert_goes_on(again, rows, frame)
 
 
 def test_an_answer_that_was_shown_is_corrected_after_a_state(tiny_tracker):

@@ -17,6 +17,7 @@ from pointtrack.pipeline.sinks import MaskSink, VideoSink
 from pointtrack.types import Masks, Video
 from pointtrack.viz.masks import draw_masks
 from pointtrack.viz.styles import MaskStyle
+from tests.support.elsewhere import elsewhere
 from tests.support.masks import assert_same
 from tests.support.scenes import WH, ColourSegmenter, squares
 
@@ -64,6 +65,11 @@ def test_stream(stream, answer, chunk):
     assert sum(map(len, parts)) == FRAMES - stream.lag
     assert_same(Masks.concat([*parts, stream.finish()]), answer)
     assert answer.masks[1:].any((2, 3)).any(0).all()
+
+
+def test_stream_of_frames_on_a_gpu(stream, answer):
+    parts = [stream.push(elsewhere(torch.from_numpy(frames))) for frames in VIDEO.split(8)]
+    assert_same(Masks.concat([*parts, stream.finish()]), answer)
 
 
 def test_file_in_one_pass(stream, answer, tmp_path, monkeypatch):

@@ -18,8 +18,10 @@ from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.passes import track_dense
 from pointtrack.pipeline.sinks import VideoSink
 from pointtrack.tracking import steady
+from pointtrack.tracking.stream import restored, saved
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.types.point_states import BLANK
+from tests.support.elsewhere import elsewhere
 from tests.support.tracks import moving_video
 
 WH, FRAMES = (64, 48), 18
@@ -133,6 +135,21 @@ def test_stream(tiny_tracker, answer, name, chunk):
     parts = [stream.push(frames) for frames in VIDEO.split(chunk)]
     assert sum(map(len, parts)) == FRAMES - stream.lag
     assert_same(Tracks.concat([*parts, stream.finish()]), answer(name))
+
+
+@pytest.mark.parametrize("name", ["plain", "twice", "states", "regions", "all"])
+def test_stream_of_frames_on_a_gpu(tiny_tracker, answer, name):
+    stream = tracker_for(tiny_tracker, name).stream(QUERIES, WH, 10)
+    parts = [stream.push(elsewhere(torch.from_numpy(frames))) for frames in VIDEO.split(3)]
+    assert_same(Tracks.concat([*parts, stream.finish()]), answer(name))
+
+
+@pytest.mark.parametrize("name", ["twice", "states", "regions", "all"])
+def test_stream_that_goes_on_from_a_state_on_a_gpu(tiny_tracker, answer, name):
+    stream = tracker_for(tiny_tracker, name).stream(QUERIES, WH, 10)
+    begun = stream.push(VIDEO.frames[:9])
+    again = restored(network_for(tiny_tracker, name), elsewhere(saved(stream)))
+    assert_same(Tracks.concat([begun, again.push(VIDEO.frames[9:]), again.finish()]), answer(name))
 
 
 @pytest.mark.parametrize("name", mostly(EVERY, "plain", "all", "all backward"))

@@ -57,6 +57,29 @@ def test_all_that_does_not_depend_on_a_correction_stays_to_the_last_bit(session,
     assert all(min(frames) >= 10 for frames in calls)
 
 
+def test_an_id_is_never_used_twice_not_even_that_of_a_point_that_was_taken_back(session, tmp_path):
+    session.add(Queries([3], [[30.0, 30.0]], names=("gone",)), follow=False)
+    session.undo()
+    session.correct(1, 4, (38, 34))
+    assert session.add([(5, 9.0, 9.0)], follow=False).tolist() == [3]
+    session.save(tmp_path / "a.npz")
+    again = TrackSession(VIDEO, None)
+    again.load(tmp_path / "a.npz")
+    assert again.add([(5, 9.0, 9.0)], follow=False).tolist() == [4]
+    assert again.groups == {0: 1, 1: 1, 3: 3, 4: 4} and not any(again.known().queries.names)
+
+
+def test_to_add_points_and_to_ask_for_their_groups_looks_at_no_state_from_before(session, monkeypatch):
+    class Watched(list):
+        def __iter__(self):
+            raise AssertionError("all states are gone through")
+
+    session._history.states = Watched(session._history.states)
+    session.add([(5, 9.0, 9.0)], follow=False)
+    session._history.states = Watched(session._history.states)
+    assert session.groups == {0: 1, 1: 1, 2: 2}
+
+
 def test_the_order_of_corrections_does_not_matter(calls):
     one, other = TrackSession(VIDEO, None), TrackSession(VIDEO, None)
     for session, order in ((one, (5, 15, 9)), (other, (15, 9, 5))):

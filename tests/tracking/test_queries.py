@@ -1,4 +1,4 @@
-"""Query points: grids, corners, files, TAP-Vid order, support points."""
+"""Query points: grids, corners, files, support points."""
 
 import json
 
@@ -8,7 +8,7 @@ import torch
 
 from pointtrack.geometry import grid_points, inside_image
 from pointtrack.io.queries import load_queries, save_queries
-from pointtrack.tracking.queries import corner_queries, grid_queries, queries_from_tyx
+from pointtrack.tracking.queries import corner_queries, grid_queries
 from pointtrack.tracking.support import support_queries
 from pointtrack.types import Queries, Video
 
@@ -90,18 +90,11 @@ def test_corners_within_a_mask():
             lambda: support_queries(grid_queries(WH, 2), WH, local_extent=0.0),
             "local_extent: expected a positive",
         ),
-        (lambda: queries_from_tyx([[1, 2]]), r"expected shape \(n, 3\)"),
     ],
 )
 def test_mistakes(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_tyx_is_turned_into_xy():
-    queries = queries_from_tyx(np.array([[3, 20.5, 10.25], [0, 1.0, 2.0]]))
-    assert queries.frame.tolist() == [3, 0]
-    assert queries.xy.tolist() == [[10.25, 20.5], [2.0, 1.0]]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])

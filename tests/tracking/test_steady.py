@@ -12,6 +12,7 @@ from pointtrack.tracking import steady
 from pointtrack.tracking.steady import SteadyStream, steady_tracks
 from pointtrack.tracking.stream import STAGES, restored, saved
 from pointtrack.types import Queries, Tracks
+from tests.support.elsewhere import elsewhere
 from tests.support.told_stream import TELLS, ToldStream, panning_video
 
 WH, FRAMES, PACE = (240, 160), 24, 1.5  # pixels per frame
@@ -113,16 +114,6 @@ def test_a_stream_goes_on_from_its_state(monkeypatch):
     assert torch.equal(Tracks.concat([begun, rest]).xy, steady_tracks(told, VIDEO.frames).xy)
 
 
-class Elsewhere(torch.Tensor):
-    """A tensor that lies on a GPU, as far as whoever reads it can tell: of no use before it is fetched."""
-
-    def numpy(self):
-        raise TypeError("can't convert cuda:0 device type tensor to numpy")
-
-    def to(self, *device):
-        return self.as_subclass(torch.Tensor)
-
-
 def test_a_state_that_was_read_for_a_gpu_is_gone_on_with(monkeypatch):
     monkeypatch.setitem(STAGES, "ToldStream", ToldStream)
     first = stream_of(trembling())
@@ -137,12 +128,6 @@ def test_a_state_that_was_read_for_a_gpu_is_gone_on_with(monkeypatch):
     for stream in (first, again):
         stream.push(VIDEO.frames[13:])
     assert torch.equal(again.finish().xy, first.finish().xy)
-
-
-def elsewhere(value):
-    if isinstance(value, dict):
-        return {key: elsewhere(inner) for key, inner in value.items()}
-    return value.as_subclass(Elsewhere) if isinstance(value, torch.Tensor) else value
 
 
 def test_frames_may_be_views_of_others():

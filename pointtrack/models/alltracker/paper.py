@@ -1,6 +1,6 @@
 """The published drivers, rule by rule, as the paper's figures were made with them (see `evaluation/points`).
 
-`tracking/alltracker_stream.py` is what users get: it keeps the parts of pixels that these drop.
+`models/alltracker/loop.py` is what users get: it keeps the parts of pixels that these drop.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from pointtrack.models.alltracker.network import AllTracker
 LATEST_UP_TO = 128
 # A point is visible where the product of both scores is at least this.
 VISIBLE = 0.6
-# In the dense demonstration it is visible where the second score is above this.
-DENSE_VISIBLE = 0.1
 
 
 def sparse_tracks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -11,18 +11,14 @@ from torch import Tensor
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.alltracker.config import FULL, TINY, AllTrackerConfig
 from pointtrack.models.alltracker.network import AllTracker
-from pointtrack.models.weight_files import compare_shapes
+from pointtrack.models.weight_files import ENCODER_NAMES, Names, compare_shapes, other_name
 
 CONV_NEXT = {"conv": "block.0", "norm": "block.2", "fc1": "block.3", "fc2": "block.5"}
 
-# Our names -> the published ones, by the first pattern that fits the whole name.
-NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+# Our names -> the published ones.
+NAMES: Names = (
     (r"time_table", r"time_emb"),
-    (r"encoder\.stem\.(.+)", r"fnet.conv1.\1"),
-    (r"encoder\.fusion\.mix\.(.+)", r"fnet.conv2.\1"),
-    (r"encoder\.fusion\.project\.(.+)", r"fnet.conv3.\1"),
-    (r"encoder\.stages\.(\d)\.(\d\.conv.+)", lambda m: f"fnet.layer{int(m[1]) + 1}.{m[2]}"),
-    (r"encoder\.stages\.(\d)\.(\d)\.shortcut\.(.+)", lambda m: f"fnet.layer{int(m[1]) + 1}.{m[2]}.downsample.0.{m[3]}"),
+    *ENCODER_NAMES,
     (r"encoder\.project\.(.+)", r"dot_conv.\1"),
     (r"encoder\.layers\.(\d\.\d)\.scale", r"cnn.features.\1.layer_scale"),
     (r"encoder\.layers\.(\d\.\d)\.(conv|norm|fc1|fc2)\.(.+)", lambda m: f"cnn.features.{m[1]}.{CONV_NEXT[m[2]]}.{m[3]}"),
@@ -50,10 +46,7 @@ def published_name(name: str) -> str:
     >>> published_name("update.blocks.1.fc2.weight")
     'update_block.refine.1.block.5.weight'
     """
-    for pattern, replacement in NAMES:
-        if match := re.fullmatch(pattern, name):
-            return replacement(match) if callable(replacement) else match.expand(replacement)
-    raise AssertionError(f"no published name for {name}")
+    return other_name(name, NAMES)
 
 
 def published_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,10 +12,10 @@ from torch import Tensor
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.locotrack.config import BASE, PATCH, SMALL, LocoTrackConfig
 from pointtrack.models.locotrack.network import LocoTrack
-from pointtrack.models.weight_files import compare_shapes
+from pointtrack.models.weight_files import Names, compare_shapes, other_name
 
-# Our names -> the published ones, by the first pattern that fits the whole name.
-NAMES = (
+# Our names -> the published ones.
+NAMES: Names = (
     (r"encoder\.stem\.(.+)", r"resnet_torch.initial_conv.\1"),
     (r"encoder\.stages\.(\d)\.(\d)\.norm1\.(.+)", r"resnet_torch.block_groups.\1.blocks.\2.bn_0.\3"),
     (r"encoder\.stages\.(\d)\.(\d)\.norm2\.(.+)", r"resnet_torch.block_groups.\1.blocks.\2.bn_1.\3"),
@@ -46,10 +46,7 @@ def published_name(name: str) -> str:
     >>> published_name("mixer.layers.2.attn.out.bias")
     'torch_pips_mixer.transformer.layers.2.attn.final_proj.bias'
     """
-    for pattern, replacement in NAMES:
-        if match := re.fullmatch(pattern, name):
-            return match.expand(replacement)
-    raise AssertionError(f"no published name for {name}")
+    return other_name(name, NAMES)
 
 
 def published_shapes(network: LocoTrack) -> dict[str, tuple[int, ...]]:
