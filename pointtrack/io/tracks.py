@@ -20,6 +20,7 @@ from pointtrack.io.formats import (
     native,
     nuke,
     parquet,
+    plot,
     rerun_file,
     sleap,
     tapvid,
@@ -49,6 +50,7 @@ TRACK_FORMATS: dict[str, tuple[str, ...]] = {
     "3de": (".txt",),
     "blender": (".py",),
     "comfyui": (".json",),
+    "plot": (".png", ".pdf", ".svg"),
 }
 # Name of an export -> how its file's name ends behind that of the video, and the format.
 TRACK_EXPORTS: dict[str, tuple[str, str]] = {
@@ -70,6 +72,7 @@ TRACK_EXPORTS: dict[str, tuple[str, str]] = {
     "3de": ("_3de.txt", "3de"),
     "blender": ("_blender.py", "blender"),
     "comfyui": ("_comfyui.json", "comfyui"),
+    "plot": ("_plot.png", "plot"),
 }
 # The writers of tables and texts for other tools; those of texts take the number of the first frame too.
 WRITERS: dict[str, Callable[[Path, Tracks], None]] = {
@@ -78,6 +81,7 @@ WRITERS: dict[str, Callable[[Path, Tracks], None]] = {
     "cvat": cvat.write,
     "sleap": sleap.write,
     "parquet": parquet.write,
+    "plot": plot.write,
 }
 TEXTS: dict[str, Callable[[Tracks, int | None], Iterator[str]]] = {
     "nuke": nuke.lines,
@@ -134,6 +138,7 @@ def save_tracks(
     | "blender" | .py that makes tracks in Blender's movie clip | 1 | up |
     | "comfyui" | .json, a list per point of {"x", "y"} for every frame | - | down |
     | "dlc-labels" | .csv, CollectedData_SCORER.csv of DeepLabCut: what a person said, in the folder of the video | 0 | down |
+    | "plot" | .png, .pdf, .svg: x and y as curves, and which frames every point is seen on | 0 | down |
 
     Where the queries are lost, `load_tracks` takes the first frame on which a point is known; a point that is
     known nowhere is then left out, with a warning in the log. States are lost in all formats but the first two, where a point

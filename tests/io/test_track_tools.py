@@ -235,6 +235,24 @@ def test_comfyui_takes_a_place_on_every_frame(tmp_path, tracks):
     np.testing.assert_allclose(places, tracks.xy[[2, 2, *range(2, 8)], 2], atol=1e-3)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_plot_is_a_picture_with_the_names_of_its_points(tmp_path, tracks, suffix):
+    path = save_tracks(tmp_path / f"t{suffix}", tracks)
+    assert path.read_bytes()[:4] in (b"\x89PNG", b"%PDF", b"<?xm")
+    if suffix == ".svg":
+        text = path.read_text()
+        assert "3 points, 8 frames" in text and "<!-- nose -->" in text and "of them as curves" not in text
+
+
+def test_plot_of_many_points_says_how_many_are_curves(tmp_path):
+    t, n = 6, 30
+    xy = torch.stack(torch.meshgrid(torch.arange(float(t)), torch.arange(float(n)), indexing="ij"), dim=-1)
+    visibility = torch.ones(t, n)
+    tracks = Tracks(xy, visibility, visibility, Queries(0, xy[0]), WH, 0, 25.0)
+    text = save_tracks(tmp_path / "t.svg", tracks).read_text()
+    assert "30 points (24 of them as curves), 6 frames" in text
+
+
 class FakeClip:
     """As much of a movie clip of Blender as a script needs, for machines without Blender."""
 

@@ -127,7 +127,7 @@ export function askForExport(app) {
   const { boot, state } = app;
   if (!boot || !state) return;
   /** @type {Record<string, string>} */
-  const words = { npz: "pointtrack .npz", csv: "CSV", json: "JSON", dlc: "DeepLabCut CSV", "dlc-h5": "DeepLabCut H5", napari: "napari", cvat: "CVAT", tapvid: "TAP-Vid", davis: "DAVIS PNGs", ytvos: "YouTube-VOS", coco: "COCO", ytvis: "YouTube-VIS", yolo: "YOLO", mot: "MOT", cutout: "cut-out video", sleap: "SLEAP", parquet: "Parquet", rerun: "Rerun", "napari-tracks": "napari tracks", nuke: "Nuke", "after-effects": "After Effects", fusion: "Fusion", "3de": "3DEqualizer", blender: "Blender", comfyui: "ComfyUI", mp4: ".mp4", m4v: ".m4v", mov: ".mov", mkv: ".mkv", webm: ".webm", gif: ".gif", png: "PNGs" };
+  const words = { npz: "pointtrack .npz", csv: "CSV", json: "JSON", dlc: "DeepLabCut CSV", "dlc-h5": "DeepLabCut H5", napari: "napari", cvat: "CVAT", tapvid: "TAP-Vid", davis: "DAVIS PNGs", ytvos: "YouTube-VOS", coco: "COCO", ytvis: "YouTube-VIS", yolo: "YOLO", mot: "MOT", cutout: "cut-out video", sleap: "SLEAP", parquet: "Parquet", rerun: "Rerun", "napari-tracks": "napari tracks", nuke: "Nuke", "after-effects": "After Effects", fusion: "Fusion", "3de": "3DEqualizer", blender: "Blender", comfyui: "ComfyUI", plot: "plot of curves", mp4: ".mp4", m4v: ".m4v", mov: ".mov", mkv: ".mkv", webm: ".webm", gif: ".gif", png: "PNGs" };
   /** @type {Record<string, HTMLInputElement[]>} */
   const boxes = {};
   const choices = (/** @type {string} */ kind, /** @type {string[]} */ names, /** @type {string[]} */ ticked, /** @type {boolean} */ enabled) => {

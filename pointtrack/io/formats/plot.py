@@ -1,0 +1,51 @@
+"""A picture of tracks as curves: where points went, and on which frames they are seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pointtrack.types import Tracks
+
+MOST_CURVES = 24  # more of them cannot be told apart
+MOST_NAMES = 12  # that a legend has place for
+SEEN, HIDDEN, NOWHERE = 1.0, 0.45, 0.0  # darkness of a cell of the lower panel
+
+
+def write(path: Path, tracks: Tracks) -> None:
+    """Write a .png, .pdf or .svg: x and y of every point over the frames, and which frames it is seen on.
+
+    Curves are drawn where a point is seen. Of more than MOST_CURVES points evenly many are drawn as curves, which the
+    title says; the lower panel has all of them. Matplotlib is used without pyplot: no window opens.
+    """
+    from matplotlib.figure import Figure  # only here: importing it takes a good part of a second
+
+    count = len(tracks.ids)
+    shown = np.unique(np.linspace(0, count - 1, min(count, MOST_CURVES)).round().astype(int))
+    frames = tracks.first_frame + np.arange(len(tracks))
+    seen, tracked = tracks.visible().numpy(), tracks.tracked().numpy()
+    xy = np.where(seen[..., None], tracks.xy.numpy(), np.nan)
+
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
+    labels = tracks.queries.labels()
+    for n in shown:
+        for axis, ax in enumerate(axes[:2]):
+            ax.plot(frames, xy[:, n, axis], marker=".", markersize=3, linewidth=1.2, label=labels[n])
+    for axis, ax in enumerate(axes[:2]):
+        ax.set_ylabel(f"{'xy'[axis]} (pixels)")
+        ax.grid(alpha=0.25, linewidth=0.6)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[1].invert_yaxis()  # y points down in images
+    if len(shown) <= MOST_NAMES:
+        axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
+    cells = np.where(seen, SEEN, np.where(tracked, HIDDEN, NOWHERE))
+    extent = (frames[0] - 0.5, frames[-1] + 0.5, count - 0.5, -0.5)
+    axes[2].imshow(
+        cells.T, aspect="auto", cmap="Blues", vmin=0, vmax=1.2, extent=extent, interpolation="none"
+    )
+    axes[2].set(xlabel="frame", ylabel="point", title="dark: seen, pale: hidden, white: not tracked")
+    some = f" ({len(shown)} of them as curves)" if len(shown) < count else ""
+    figure.suptitle(f"{count} {'point' if count == 1 else 'points'}{some}, {len(tracks)} frames")
+    figure.savefig(path, dpi=110)
