@@ -63,21 +63,24 @@ clean:
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/.torch:
-	@echo "installing into $(VENV), once; this takes a few minutes"
+	@echo "installing into $(VENV), once; this takes a few minutes: torch"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -c "import torch" 2>/dev/null || $(PIP) --no-deps torch==$(TORCH) $(TORCH_INDEX) \
 		|| echo "torch $(TORCH) cannot be had; pip will choose one"
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.torch setup.cfg pyproject.toml
+	@echo "installing pointtrack and what it needs"
 	@$(PIP) -e '.[ui]'
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready
+	@echo "installing what the tests need, once: some 150 packages, a few minutes; make PIP_FLAGS=-vv shows them"
 	@$(PIP) -e '.[test,train]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready-test
+	@echo "installing what the checks need, once"
 	@$(PIP) -e '.[dev]'
 	@touch $@
 
@@ -87,6 +90,7 @@ $(VENV)/.ready-all: $(VENV)/.torch setup.cfg pyproject.toml
 	@touch $(VENV)/.ready && touch $(VENV)/.ready-test && touch $(VENV)/.ready-dev && touch $@
 
 $(VENV)/.ready-docs: $(VENV)/.ready
+	@echo "installing what the site needs, once"
 	@$(PIP) -e '.[docs]'
 	@touch $@
 
