@@ -143,6 +143,8 @@ def _spell_out(arguments: Sequence[str], command: Callable[..., Any], names: Opt
             continue
         option, equals, value = argument[2:].partition("=")
         key = names.full(option)
+        if key is None and "." in option:  # of a group that may be left out: --loop.save-every
+            argument = f"--{option.replace('-', '_')}{equals}{value}"
         listing = key if key in lists and not equals else None
         following = arguments[i + 1] if i + 1 < len(arguments) else "--"
         if key is None and not equals and (switch := names.switched_off(option)):
@@ -173,9 +175,13 @@ def one_line(error: BaseException) -> str:
         key, given = text.split('"')[1], re.search("(?:Given|Got) value: (.*)", text)
         kinds = dict.fromkeys(re.findall(r"Expected (?:an? )?<class '(\w+)'>", text))
         kinds.pop("NoneType", None)
+        nested = re.search(r"NestedArg\(key='(\S+)', val='(.*)'\)", text)  # of a group that may be left out
+        if nested and f"Option '{nested[1]}' is not accepted" in text:
+            return f"unrecognized option --{key}.{nested[1]}; --{key}.help shows its settings"
         if given and kinds:
             expected = " or ".join(KINDS.get(kind, kind) for kind in kinds)
-            text = f"{key.rpartition('.')[2]}: expected {expected}, got {given[1]}"
+            name, value = (nested[1], nested[2]) if nested else (key.rpartition(".")[2], given[1])
+            text = f"{name}: expected {expected}, got {value}"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
