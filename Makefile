@@ -63,6 +63,8 @@ clean:
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/.torch:
+	@test -x $(PY) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "expected Python 3.10 or newer, got $$($(PYTHON) --version 2>&1): make demo PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "installing into $(VENV), once; this takes a few minutes: torch"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -c "import torch" 2>/dev/null || $(PIP) --no-deps torch==$(TORCH) $(TORCH_INDEX) \
