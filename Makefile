@@ -63,21 +63,26 @@ clean:
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/.torch:
-	@echo "installing into $(VENV), once; this takes a few minutes"
+	@test -x $(PY) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "expected Python 3.10 or newer, got $$($(PYTHON) --version 2>&1): make demo PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "installing into $(VENV), once; this takes a few minutes: torch"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -c "import torch" 2>/dev/null || $(PIP) --no-deps torch==$(TORCH) $(TORCH_INDEX) \
 		|| echo "torch $(TORCH) cannot be had; pip will choose one"
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.torch setup.cfg pyproject.toml
+	@echo "installing pointtrack and what it needs"
 	@$(PIP) -e '.[ui]'
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready
+	@echo "installing what the tests need, once, a few minutes; make PIP_FLAGS=-vv shows them"
 	@$(PIP) -e '.[test,train]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready-test
+	@echo "installing what the checks need, once"
 	@$(PIP) -e '.[dev]'
 	@touch $@
 
@@ -87,6 +92,7 @@ $(VENV)/.ready-all: $(VENV)/.torch setup.cfg pyproject.toml
 	@touch $(VENV)/.ready && touch $(VENV)/.ready-test && touch $(VENV)/.ready-dev && touch $@
 
 $(VENV)/.ready-docs: $(VENV)/.ready
+	@echo "installing what the site needs, once"
 	@$(PIP) -e '.[docs]'
 	@touch $@
 

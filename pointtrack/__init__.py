@@ -1,4 +1,16 @@
-"""pointtrack: track any point through any video."""
+"""Track any point through any video, and turn tracked points into masks of objects.
+
+    import pointtrack as pt
+
+    video = pt.read_video("dog.mp4")  # or pt.example_video()
+    tracks = pt.Tracker().track(video, pt.grid_queries(video, size=20), progress=True)
+    tracks.xy, tracks.visible()  # (t, n, 2) float pixels as (x, y), and (t, n) bool
+    pt.write_video("tracks.mp4", pt.draw_tracks(video, tracks), fps=video.fps)
+    pt.save_tracks("tracks.csv", tracks)
+
+`Tracker` tracks points in memory, into files, frame by frame and live; `TrackSession` lets them be corrected;
+`ObjectSession` makes masks from clicks. `pointtrack --help` lists the commands.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": (
         "pointtrack demo                   the easy clip",
         "pointtrack demo --clip hard       small, blurred, with sudden turns",
-        "pointtrack demo --no-compare    without Lucas-Kanade and DIS beside it",
+        "pointtrack demo --no-compare      without Lucas-Kanade and DIS beside it",
     ),
     "batch": (
         "pointtrack batch clips --out results --dry-run    what would be done, and how long it would take",

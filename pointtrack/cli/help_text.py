@@ -30,6 +30,7 @@ class Option:
         text: what it does.
         default: as a text, "" for none worth saying.
         is_positional: it stands without a name.
+        is_required: the command cannot do without it.
         group: the title that it is listed under.
         nested_in: the parameter whose dataclass has it, "" for the command's own.
     """
@@ -39,6 +40,7 @@ class Option:
     text: str
     default: str
     is_positional: bool
+    is_required: bool
     group: str = "options"
     nested_in: str = ""
 
@@ -49,8 +51,8 @@ def help_text(command: Callable[..., Any], prog: str) -> str:
     examples = EXAMPLES.get(prog.partition(" ")[2], ())
     options = options_of(command)
     width = min(shutil.get_terminal_size((100, 24)).columns, 110)
-    places = " ".join(option.value or option.name.upper() for option in options if option.is_positional)
-    lines = [f"usage: {prog} {places}{' ' * bool(places)}[options]", ""]
+    places = [one.value if one.is_required else f"[{one.value}]" for one in options if one.is_positional]
+    lines = [f"usage: {' '.join([prog, *places])} [options]", ""]
     for paragraph in about.split("\n\n"):
         lines += [*textwrap.wrap(" ".join(paragraph.split()), width), ""]
     for group in dict.fromkeys(option.group for option in options):
@@ -107,6 +109,7 @@ def options_of(command: Callable[..., Any], *, nested_in: str = "", settings: ob
                 text,
                 "" if default in (None, False, True, "") else str(default),
                 not has_default or (i == 0 and not nested_in),
+                not has_default,
             )
         )
         if default is True:

@@ -143,6 +143,8 @@ def _spell_out(arguments: Sequence[str], command: Callable[..., Any], names: Opt
             continue
         option, equals, value = argument[2:].partition("=")
         key = names.full(option)
+        if key is None and "." in option:  # of a group that may be left out: --loop.save-every
+            argument = f"--{option.replace('-', '_')}{equals}{value}"
         listing = key if key in lists and not equals else None
         following = arguments[i + 1] if i + 1 < len(arguments) else "--"
         if key is None and not equals and (switch := names.switched_off(option)):
@@ -174,10 +176,14 @@ def one_line(error: BaseException) -> str:
         kinds = dict.fromkeys(re.findall(r"Expected (?:an? )?<class '(\w+)'>", text))
         kinds.pop("NoneType", None)
         choices = re.findall(r"'([^']*)'", one[1]) if (one := re.search(r"Literal\[(.*?)\]", text)) else []
+        nested = re.search(r"NestedArg\(key='(\S+)', val='(.*)'\)", text)  # of a group that may be left out
+        if nested and f"Option '{nested[1]}' is not accepted" in text:
+            return f"unrecognized option --{key}.{nested[1]}; --{key}.help shows its settings"
         if given and (kinds or choices):
             named = [", ".join(choices)] if choices else []
             expected = " or ".join([*named, *(KINDS.get(kind, kind) for kind in kinds)])
-            text = f"{key.rpartition('.')[2]}: expected {expected}, got {given[1]}"
+            name, value = (nested[1], nested[2]) if nested else (key.rpartition(".")[2], given[1])
+            text = f"{name}: expected {expected}, got {value}"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 

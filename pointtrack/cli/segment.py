@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pointtrack.cli.options import VideoOptions, outputs_to, video_target
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.segment_flat import NAMED, object_stream, print_doubts, segment_flat
+from pointtrack.cli.segment_flat import NAMED, object_stream, print_doubts, print_segmented, segment_flat
 from pointtrack.io.mask_writers import parse_growing
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
 from pointtrack.io.outputs import check_outputs, record_origin
@@ -139,10 +139,7 @@ class SegmentCommand(VideoOptions):
                 masks, doubts = self._follow(video, engine, told, progress)
         seconds = time.perf_counter() - began
         print(f"with {engine.name}, weights under {engine.licence}")
-        print(
-            f"segmented {len(masks.object_ids)} objects in {len(video)} frames of {video.wh[0]} x {video.wh[1]} "
-            f"in {seconds:.1f} s; each is there in {masks.present().float().mean(0).mul(100).round().tolist()} %"
-        )
+        print_segmented(masks.present().float().mean(0).tolist(), len(video), video.wh, seconds)
         print_doubts(doubts)
         masks = masks.with_times(video.times)
         record_origin(outputs, self.video)

@@ -43,6 +43,15 @@ class ObjectTally:
             self.frames[number] = self.frames.get(number, 0) + count
 
 
+def print_segmented(shares: Sequence[float], frames: int, wh: tuple[int, int], seconds: float) -> None:
+    """How many objects there are, and on which share of the frames each is there."""
+    there = ", ".join(f"{100 * share:.0f}" for share in shares)
+    print(
+        f"segmented {len(shares)} objects in {frames} frames of {wh[0]} x {wh[1]} in {seconds:.1f} s; "
+        f"there on {there} % of them"
+    )
+
+
 def print_doubts(doubts: Sequence[Doubt]) -> None:
     """Say which frames are worth a look, the worst of them."""
     for doubt in worst(doubts, NAMED):
@@ -95,12 +104,9 @@ def segment_flat(
                 f"prompt: expected a frame in 0..{frames - 1}, got {stream.waiting[0]}; the video has {frames} frames"
             )
         video.close()
-    seconds, (w, h) = time.perf_counter() - began, stream.image_wh
+    seconds = time.perf_counter() - began
     print(
         f"with {stream.network.config.name} + {stream.segmenter.name}, weights under {stream.segmenter.licence}"
     )
-    print(
-        f"segmented {len(ids)} objects in {frames} frames of {w} x {h} in {seconds:.1f} s; each is there in "
-        f"{[round(100 * count / frames) for count in tally.frames.values()]} %"
-    )
+    print_segmented([count / frames for count in tally.frames.values()], frames, stream.image_wh, seconds)
     print_doubts(tally.doubts)

@@ -34,7 +34,9 @@ def with_names(tracks: Tracks, queries: Queries) -> Tracks:
 
 
 @contextmanager
-def progress_of(progress: Progress | bool | None, total: int | None) -> Iterator[Progress | None]:
+def progress_of(
+    progress: Progress | bool | None, total: int | None, what: str = "tracking"
+) -> Iterator[Progress | None]:
     """What is called with the number of frames that were done: the function itself, or a bar for True."""
     if not isinstance(progress, bool):
         yield progress
@@ -43,5 +45,5 @@ def progress_of(progress: Progress | bool | None, total: int | None) -> Iterator
     else:
         from tqdm.auto import tqdm
 
-        with tqdm(total=total, desc="tracking", unit="frame") as bar:
+        with tqdm(total=total, desc=what, unit="frame") as bar:
             yield lambda done: bar.update(done) and None

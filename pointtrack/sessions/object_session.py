@@ -16,6 +16,7 @@ from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.video_engine import load_video_engine
+from pointtrack.pipeline.inputs import progress_of
 from pointtrack.segment.base import Prompt, Segmenter, check_inside, checked_mask
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
@@ -42,23 +43,20 @@ class ObjectSession:
 
     Args:
         video: the frames.
-        tracker, segmenter: a `Tracker` (or a loaded network), and what `load_segmenter` gives; or
+        tracker, segmenter: a `Tracker` (or a loaded network), and what `load_segmenter` gives; those that ship where not given. Or
         engine: what follows the objects instead: the name of a SAM 2 for video, as "sam2.1-hiera-tiny", or an `Engine`.
         cuts: frames on which a new shot begins; found by PySceneDetect where not given.
         exclusive: every pixel belongs to one object at most. The masks of each object are computed without a look at
             the others, so this can be changed at any time.
 
     Raises:
-        ValueError: neither tracker and segmenter nor an engine, or cuts outside the video.
+        ValueError: an engine beside a tracker or a segmenter, a video without frames, or cuts outside the video.
 
-    >>> import numpy as np
-    >>> import pointtrack as pt
+    >>> import numpy as np, pointtrack as pt
     >>> frames = np.full((4, 60, 80, 3), 60, np.uint8)
     >>> frames[:, 15:40, 15:40] = 200
-    >>> video = pt.Video(frames)
-    >>> session = pt.ObjectSession(video, pt.Tracker(), pt.load_segmenter())
-    >>> thing = session.add_object(name="thing")
-    >>> mask = session.prompt(thing, frame=0, box=[10, 10, 40, 40])
+    >>> session = pt.ObjectSession(pt.Video(frames))
+    >>> thing, mask = session.prompt_new(frame=0, box=[10, 10, 40, 40])
     >>> tuple(mask.shape)
     (60, 80)
     """
@@ -258,14 +256,14 @@ class ObjectSession:
         stop: int | None = None,
         *,
         direction: Direction = "both",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> Masks:
         """Follow all objects from their keyframes; only what is not known yet is computed.
 
         Args:
             start, stop: frames start..stop-1 are wanted; by default all.
             direction: "forward" computes only what follows from keyframes before, "backward" from those after.
-            progress: called with the number of frames done since the last call, per object.
+            progress: called with the number of frames done since the last call, per object. True shows a bar.
 
         Returns:
             Masks of these frames; where nothing is known, the object is absent.
@@ -281,7 +279,8 @@ class ObjectSession:
         missing = self._schedule.missing(self._state, frames, direction)
         if missing:
             known = {side: known_masks(self._object(side.object_id), side) for side in missing}
-            self._schedule.walk(known, frames, self.cuts, progress or (lambda done: None))
+            with progress_of(progress, self._schedule.steps(missing, frames), "following") as step:
+                self._schedule.walk(known, frames, self.cuts, step or (lambda done: None))
         return self.masks(frames.start, frames.stop)
 
     def masks(self, start: int = 0, stop: int | None = None) -> Masks:

@@ -69,6 +69,10 @@ class Schedule:
             and self.results.done(side) < _wanted(side, frames)
         ]
 
+    def steps(self, missing: Sequence[Side], frames: range) -> int:
+        """How many frames of objects `walk` computes for these sides."""
+        return sum(_wanted(side, frames) - self.results.done(side) for side in missing)
+
     def walk(
         self,
         missing: Mapping[Side, Sequence[KnownMask]],

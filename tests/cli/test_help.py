@@ -54,6 +54,12 @@ def test_help_is_short_shows_examples_and_no_classes(name, capsys):
         assert option.text, f"--{option.name} is not explained"
 
 
+def test_what_may_be_left_out_stands_in_brackets(capsys):
+    for name, usage in (("demo", "[VIDEO]"), ("eval-still", "[VIDEOS ...]"), ("track", "VIDEO"), ("convert", "WEIGHTS OUT")):  # fmt: skip
+        assert cli.main([name, "--help"]) == 0
+        assert capsys.readouterr().out.startswith(f"usage: pointtrack {name} {usage} [options]\n")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_are_read_as_they_stand(name):
     command = load_command(name, COMMANDS, ENTRIES)

@@ -124,6 +124,16 @@ def test_cuts_may_be_told_later():
     assert session.cuts == [3, 7]
 
 
+def test_a_bar_counts_what_is_computed(capsys):
+    session = new_session()
+    for _ in range(2):
+        click(session, session.add_object(), 0, 0)
+    session.propagate(stop=3, progress=True)
+    shown = capsys.readouterr().err
+    assert "following: 100%" in shown and "4/4" in shown  # the frame of the click is known
+    assert len(session.propagate(progress=False)) == len(session.video)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_a_run_that_is_broken_off_can_be_asked_for_again(error):
     """Control-C while objects are followed loses nothing but that walk."""

@@ -42,7 +42,12 @@ def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--task", "matching", "--out", "x", "--loop.stepz", "3"], "stepz"),
+        (
+            ["--task", "matching", "--out", "x", "--loop.stepz", "3"],
+            "error: unrecognized option --loop.stepz; --loop.help shows its settings\n",
+        ),
+        (["--out", "x", "--loop.steps", "few"], "error: steps: expected a whole number, got few\n"),
+        (["--out", "x", "--loop.save-every", "few"], "error: save_every: expected a whole number, got few\n"),
         (["--task", "knitting", "--out", "x"], "knitting"),
         (["--task", "matching", "--out", "x", "--init", "none.safetensors"], "found nothing there"),
         (["--task", "matching", "--out", "x", "--textures", "nowhere"], "expected photographs"),

@@ -158,7 +158,7 @@ def open_page(browser) -> Iterator[Callable[..., Page]]:
 
     def open_one(url: str, **options: Any) -> Page:
         context = browser.new_context(
-            viewport={"width": 1280, "height": 720}, **{"color_scheme": "dark", **options}
+            **{"viewport": {"width": 1280, "height": 720}, "color_scheme": "dark", **options}
         )
         contexts.append(context)
         return Page(context.new_page(), url)

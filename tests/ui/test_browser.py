@@ -237,6 +237,32 @@ def test_who_is_faster_than_the_answers_is_understood(start_server, open_page, t
     assert not page.errors
 
 
+def test_a_click_is_shown_before_it_is_answered(server, open_page):
+    page = open_page(server.url)
+    page.opened()
+    page.page.route("**/act", lambda route: (page.page.wait_for_timeout(300), route.continue_()))
+    page.click(40, 40)
+    page.until("[...app.asked].some(one => Math.abs(one.points[0][0] - 40) < 2)", seconds=5)
+    page.until("app.asked.size === 0 && app.state.objects.length")
+    page.press("Control+z")
+    page.idle()
+    assert not page.errors
+
+
+def test_a_narrow_window_hides_nothing(server, open_page):
+    page = open_page(server.url, viewport={"width": 390, "height": 844})
+    page.opened()
+    root = "document.documentElement"
+    # It is scrolled down, not sideways.
+    assert page.ask(f"{root}.scrollWidth <= 390 && {root}.scrollHeight > 844")
+    for name in ("export", "undo", "tool-grid", "run-both", "run-forward", "suggest"):
+        box = page.page.locator(f"#{name}").bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, name
+    assert page.page.locator("#stage").bounding_box()["height"] > 300
+    page.page.locator("#panels details").last.click()
+    assert not page.errors
+
+
 def test_a_killed_server_has_lost_nothing(start_server, open_page, tmp_path):
     first = start_server(tmp_path / "home", "demo")
     page = open_page(first.url)

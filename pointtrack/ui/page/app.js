@@ -30,6 +30,8 @@ export class App {
     this.choices = 0; // how often a person chose: an answer that comes later leaves a newer choice alone
     /** @type {{choices: number, answer: Promise<any|null>}|null} */
     this.making = null;
+    /** @type {Set<{frame: number, points: number[][], labels: number[]}>} clicks whose masks are on their way */
+    this.asked = new Set();
     this.brush = 12;
     this.connected = true;
     /** @type {Float32Array} */
@@ -264,12 +266,19 @@ export class App {
   /** @param {number[][]} points @param {number[]} labels clicks on and beside the chosen object, or a new one */
   async click(points, labels) {
     const frame = this.frame;
-    const answer = await this.tellObject("objects.click", { frame, points, labels });
-    if (!answer) return;
-    const said = (await api.get(`${this.base}/masks/${frame}`)).objects.find((/** @type {any} */ one) => one.id === answer.object)?.said;
-    if (said?.clicks.length === 1 && labels[0]) this.askCandidates(answer.object, frame);
-    else this.candidates = null;
+    const asked = { frame, points, labels };
+    this.asked.add(asked);
     this.emit("data");
+    try {
+      const answer = await this.tellObject("objects.click", asked);
+      if (!answer) return;
+      const said = (await api.get(`${this.base}/masks/${frame}`)).objects.find((/** @type {any} */ one) => one.id === answer.object)?.said;
+      if (said?.clicks.length === 1 && labels[0]) this.askCandidates(answer.object, frame);
+      else this.candidates = null;
+    } finally {
+      this.asked.delete(asked);
+      this.emit("data");
+    }
   }
 
   /** @param {number} object @param {number} frame */

@@ -123,7 +123,7 @@ export function openDialog(title, inside, foot = []) {
  */
 export function say(text, kind = "plain", more) {
   const place = /** @type {HTMLElement} */ (document.getElementById("messages"));
-  const box = h("div", { class: `message ${kind}` }, icon(kind === "bad" ? "warn" : "check"), h("span", { class: "grow" }, text, more));
+  const box = h("div", { class: `message ${kind}` }, kind !== "plain" && icon(kind === "bad" ? "warn" : "check"), h("span", { class: "grow" }, text, more));
   box.append(iconButton("close", "Dismiss", () => box.remove(), { class: "plain" }));
   for (const old of [...place.children].slice(0, -2)) old.remove();
   place.append(box);

@@ -206,6 +206,10 @@ export class Stage {
       for (const [x, y, on] of row.said.clicks) this.mark(over, port.toStage(x, y), on > 0);
       over.globalAlpha = 1;
     }
+    over.globalAlpha = 0.55;
+    for (const { frame, points, labels } of app.asked)
+      if (frame === app.frame) points.forEach(([x, y], at) => this.mark(over, port.toStage(x, y), labels[at] > 0));
+    over.globalAlpha = 1;
   }
 
   /** A click: a plus or a minus on a disc. @param {CanvasRenderingContext2D} over @param {number[]} at @param {boolean} on */

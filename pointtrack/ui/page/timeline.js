@@ -199,7 +199,7 @@ export class Timeline {
     });
     if (!rows.length) {
       context.fillStyle = ink("--quiet");
-      context.fillText("A lane appears here for every object and point.", LABEL, RULER + 24);
+      context.fillText("A lane appears here for every object and point.", LABEL + 20, RULER + 24);
     }
     context.restore();
     this.drawRuler(context, width, height, ink);
