@@ -107,6 +107,15 @@ def test_from_the_first_click_to_the_file(server, open_page, truth, tmp_path):
     page.until("app.state.objects[0].keys.length === 1")
     page.idle()
     assert np.array_equal(mask_on(page, 1), followed), "all is as before the correction"
+    # The same without a second button, as on a touch screen.
+    page.press("m")
+    page.click(float(x), float(y))
+    page.until("app.state.objects[0].keys.length === 2")
+    page.idle()
+    assert not mask_on(page, 1)[y, x]
+    page.press("Control+z")
+    page.until("app.state.objects[0].keys.length === 1")
+    page.idle()
 
     # Export COCO; the file says what the API says.
     page.press("Control+e")

@@ -44,7 +44,9 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     seconds = f", {sum(drawn.values()) / len(drawn):.0f} CPU s each" if drawn else ""
-    print(f"{len(drawn)} clips drawn{seconds}")
+    others = options.clips - len(drawn)
+    kept = f"; {others} were there already, or show too little" if others else ""
+    print(f"{len(drawn)} clips drawn{seconds}{kept}")
     return 0
 
 

@@ -8,7 +8,7 @@ import { Tracks } from "./tracks.js";
 
 /** @typedef {import("./types.js").ProjectState} ProjectState */
 /** @typedef {import("./types.js").Selection} Selection */
-/** @typedef {"move"|"click"|"box"|"brush"|"eraser"|"point"|"grid"} Tool */
+/** @typedef {"move"|"click"|"beside"|"box"|"brush"|"eraser"|"point"|"grid"} Tool */
 /** @typedef {"state"|"frame"|"tool"|"selection"|"settings"|"data"|"run"|"lanes"|"project"|"export"|"connection"} Topic */
 
 const SETTINGS = "pointtrack-settings";

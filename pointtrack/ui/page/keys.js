@@ -3,7 +3,7 @@
 /** @type {{title: string, keys: [string, string][]}[]} */
 export const KEYS = [
   { title: "Frames", keys: [["Space", "Play or pause"], ["← →", "One frame back or on"], ["Shift ← →", "Ten frames"], ["Home End", "First, last frame"], [", .", "Last or next frame with a click of yours"], ["I U", "Range begins, ends here"], ["W", "Next frame worth a correction"]] },
-  { title: "Tools", keys: [["V", "Move and choose"], ["C", "Click on objects"], ["B", "Box"], ["D", "Brush"], ["E", "Eraser"], ["[ ]", "Smaller, larger brush"], ["P", "Points"], ["R", "Region of points"], ["G", "Grid or corners"]] },
+  { title: "Tools", keys: [["V", "Move and choose"], ["C", "Click on objects"], ["M", "Click on what does not belong"], ["B", "Box"], ["D", "Brush"], ["E", "Eraser"], ["[ ]", "Smaller, larger brush"], ["P", "Points"], ["R", "Region of points"], ["G", "Grid or corners"]] },
   { title: "Objects and points", keys: [["N", "New object"], ["1 2 3", "Choose an answer"], ["X", "Absent here, or in the range"], ["Tab", "Through buttons and lists"], ["PgUp PgDn", "Choose the one before, the next"], ["H", "Hide or show the chosen one"], ["L", "Lock or unlock it"], ["Backspace", "Take back what was said here"], ["Delete", "Remove the chosen one"]] },
   { title: "Runs", keys: [["Shift P", "Propagate both ways"], ["Shift F", "Propagate forward"], ["Shift B", "Propagate backward"], ["Esc", "Stop"]] },
   { title: "Picture", keys: [["+ −", "Zoom"], ["0", "Whole frame"], ["O", "Masks: full, light, none"], ["K", "Pointer moved by arrow keys"], ["Enter", "Click there (Alt: beside)"]] },
@@ -31,6 +31,7 @@ export function bindKeys(app, parts) {
     w: () => app.suggest(),
     v: () => app.use("move"),
     c: () => app.use("click"),
+    m: () => app.use("beside"),
     b: () => app.use("box"),
     d: () => app.use("brush"),
     e: () => app.use("eraser"),

@@ -18,6 +18,7 @@ const app = new App();
 const TOOLS = [
   ["move", "V", "Move and choose", "move"],
   ["click", "C", "Click on objects", "click"],
+  ["beside", "M", "Click on what does not belong to the object", "beside"],
   ["box", "B", "Box around an object", "box"],
   ["brush", "D", "Brush", "brush"],
   ["eraser", "E", "Eraser", "eraser"],

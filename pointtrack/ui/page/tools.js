@@ -8,6 +8,7 @@ import { pack } from "./masks.js";
 const WORDS = {
   move: "Drag to pan, wheel to zoom, click to choose. Drag a point to correct it.",
   click: "Click on an object; Alt-click or right-click what does not belong to it.",
+  beside: "Click on what does not belong to the object.",
   box: "Drag a box around an object.",
   brush: "Paint what belongs to the object. [ and ] change the size.",
   eraser: "Paint over what does not belong to the object. [ and ] change the size.",
@@ -62,8 +63,8 @@ export class Tools {
     const chosen = app.selection;
     const words = WORDS[app.tool];
     if (this.keyPointer) return "Arrow keys move the pointer (Shift: by 10), Enter clicks, Alt+Enter clicks beside, K ends.";
-    if (["click", "box", "brush"].includes(app.tool)) {
-      const whom = chosen?.kind === "object" ? app.nameOf(`o${chosen.id}`, `object ${chosen.id}`) : "a new object";
+    if (["click", "beside", "box", "brush"].includes(app.tool)) {
+      const whom = chosen?.kind === "object" ? app.nameOf(`o${chosen.id}`, `object ${chosen.id}`) : app.tool === "beside" ? "choose one first" : "a new object";
       return `${words}  →  ${whom}`;
     }
     return words;
@@ -100,7 +101,7 @@ export class Tools {
       this.gesture = { kind: "pan", from: [x, y], to: [x, y], id: -1, moved: false, by: "pointer" };
       return;
     }
-    if (event.button === 2 && this.app.tool !== "click") return;
+    if (event.button === 2 && this.app.tool !== "click" && this.app.tool !== "beside") return;
     this.begin(this.pointer, event.button === 2 || event.altKey, [x, y], "pointer");
   }
 
@@ -132,7 +133,8 @@ export class Tools {
       return;
     }
     if (!within && tool !== "box" && tool !== "grid") return;
-    if (tool === "click") {
+    if (tool === "click" || tool === "beside") {
+      beside ||= tool === "beside"; // a touch screen has no second button
       if (beside && app.selection?.kind !== "object") {
         say("Click on the object first; then what does not belong to it.", "plain");
         return;
