@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -73,6 +72,3 @@ def check_data(folder: Path, quiet: bool = False) -> int:
                 print(f"{path}: {finding}")
     print(f"checked   {len(clips)} clips: {errors} errors, {warnings} warnings")
     return 1 if errors else 0
-
-
-DATA_COMMANDS: Mapping[str, Callable[..., Any]] = {"data check": check_data, "data convert": convert_data}

@@ -41,10 +41,6 @@ class RunEstimate:
         """Memory with the whole video, a drawn copy of it and all tracks."""
         return self.base_bytes + video_bytes(frames, self.wh) + 3 * self.file_bytes(frames)
 
-    def flat_bytes(self) -> int:
-        """Memory with one window, whatever the length."""
-        return self.base_bytes
-
     def file_bytes(self, frames: int) -> int:
         """Of the tracks."""
         return ROW_BYTES * frames * self.points

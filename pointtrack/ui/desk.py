@@ -17,9 +17,8 @@ from pointtrack.ui.project import Project
 from pointtrack.ui.store import SNAPSHOT
 from pointtrack.ui.views import Pictures
 
-MOST_OPEN = (
-    4  # projects at a time; of those in which nothing runs, the one not used for longest is saved and closed
-)
+# Projects at a time; of those in which nothing runs, the one not used for longest is saved and closed.
+MOST_OPEN = 4
 UPLOADS = "uploads"
 
 
