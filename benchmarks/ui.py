@@ -82,19 +82,19 @@ def as_page(figures: dict[str, Any]) -> str:
     """The figures in words, as Markdown."""
     first, later = figures["first_mask_ms"], figures["later_mask_ms"]
     rows = [
-        ("computing for the first mask of a frame, all threads together", f"{figures['first_mask_cpu_ms'] / 1000:.2f} s"),
-        ("waiting for it", in_words(first)),
-        ("waiting for the mask after one more click on the frame", in_words(later)),
+        ("compute time for the first mask of a frame, all threads together", f"{figures['first_mask_cpu_ms'] / 1000:.2f} s"),
+        ("wait for that mask", in_words(first)),
+        ("wait for the mask after one more click on the frame", in_words(later)),
         ("a frame of the bundled clip, in random order", in_words(figures["scrub_clip_ms"])),
-        (f"a frame of a video of {figures['frames']:,} frames with a key frame in every {KEY_FRAMES}, in random order", in_words(figures["scrub_long_ms"])),
+        (f"a frame of a video of {figures['frames']:,} frames with a key frame every {KEY_FRAMES}, in random order", in_words(figures["scrub_long_ms"])),
         ("opening that video", f"{figures['open_long_s']:.1f} s"),
-        (f"memory of the server with the clip open and its models loaded; after {figures['acts']:,} acts (an hour has some 1,200)", f"{figures['memory_before_mb']:,.0f} MB; {figures['memory_after_mb']:,.0f} MB"),
-        ("on the way there, at every tenth of it", ", ".join(f"{mb:,.0f}" for mb in figures["memory_mb"])),
-        ("with the long video open too", f"{figures['memory_long_mb']:,.0f} MB"),
+        (f"memory of the server with the clip open and its models loaded; after {figures['acts']:,} actions (an hour of work has about 1,200)", f"{figures['memory_before_mb']:,.0f} MB; {figures['memory_after_mb']:,.0f} MB"),
+        ("memory after each tenth of those actions", ", ".join(f"{mb:,.0f}" for mb in figures["memory_mb"])),
+        ("memory with the long video open too", f"{figures['memory_long_mb']:,.0f} MB"),
     ]  # fmt: skip
     head = (
         f"On {figures['cores']} cores of an {figures['processor']}, 854 x 480, with a load of {figures['load']} from this and all other work "
-        "on the machine; medians, and what 95 in 100 stay below:"
+        "on the machine; median, then 95th percentile:"
     )
     return "\n".join(
         [head, "", "| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows), ""]
