@@ -35,9 +35,19 @@ def with_names(tracks: Tracks, queries: Queries) -> Tracks:
 
 @contextmanager
 def progress_of(
-    progress: Progress | bool | None, total: int | None, what: str = "tracking"
-) -> Iterator[Progress | None]:
-    """What is called with the number of frames that were done: the function itself, or a bar for True."""
+    progress: Callable[[Any], None] | bool | None,
+    total: int | None,
+    what: str = "tracking",
+    count: Callable[[Any], int] = int,
+) -> Iterator[Callable[[Any], None] | None]:
+    """What is called with the frames that were done: the function itself, or a bar for True.
+
+    Args:
+        progress: as the caller was given it.
+        total: number of frames, where it is known.
+        what: the word before the bar.
+        count: what is done -> number of frames.
+    """
     if not isinstance(progress, bool):
         yield progress
     elif not progress:
@@ -46,4 +56,4 @@ def progress_of(
         from tqdm.auto import tqdm
 
         with tqdm(total=total, desc=what, unit="frame") as bar:
-            yield lambda done: bar.update(done) and None
+            yield lambda done: bar.update(count(done)) and None

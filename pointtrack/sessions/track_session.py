@@ -14,6 +14,7 @@ from torch import Tensor
 from pointtrack.geometry import inside_image
 from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.pipeline.backward import track_video
+from pointtrack.pipeline.inputs import progress_of
 from pointtrack.sessions.fixes import Fix, FixedPoint, spans_of
 from pointtrack.sessions.history import History
 from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
@@ -28,7 +29,6 @@ from pointtrack.types import VISIBLE, Queries, Source, Tracks, Video
 
 APART = 8  # frames between two that are named as worth a correction
 PIECE = 4096  # frames that are looked at together
-Progress = Callable[[range], None]
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class TrackSession:
         stop: int | None = None,
         *,
         direction: Direction = "both",
-        progress: Progress | None = None,
+        progress: Callable[[range], None] | bool | None = None,
     ) -> None:
         """Follow points from what was said of them; only what is not known yet is tracked.
 
@@ -208,7 +208,7 @@ class TrackSession:
             direction: "forward" follows points only from a fix before these frames, "backward" only from one after them.
                 What lies between two fixes of a point follows from both.
             progress: called with the frames that some points have got since the last call. What it raises ends the
-                work, and all that was tracked stays: the next call goes on from there.
+                work, and all that was tracked stays: the next call goes on from there. True shows a bar.
 
         Raises:
             ValueError: frames that the video does not have.
@@ -218,15 +218,16 @@ class TrackSession:
             raise ValueError(
                 f"frames: expected 0 <= start < stop <= {len(self.video)}, got start {start} and stop {stop}"
             )
-        for walk in self._wanted_walks(range(start, stop), direction):
-            two_ended = walk.spans[0].left is not None and walk.spans[0].right is not None
-            wanted = len(walk.frames) if two_ended else _reach(walk.frames, range(start, stop))
-            while walk.done < wanted:
-                new = walk.advance(self.tracker, self.video)
-                if walk.done == len(walk.frames):
-                    self._settle(walk)
-                if progress is not None:
-                    progress(new)
+        with progress_of(progress, None, "following", count=len) as step:
+            for walk in self._wanted_walks(range(start, stop), direction):
+                two_ended = walk.spans[0].left is not None and walk.spans[0].right is not None
+                wanted = len(walk.frames) if two_ended else _reach(walk.frames, range(start, stop))
+                while walk.done < wanted:
+                    new = walk.advance(self.tracker, self.video)
+                    if walk.done == len(walk.frames):
+                        self._settle(walk)
+                    if step is not None:
+                        step(new)
 
     def tracks(self) -> Tracks:
         """All points on all frames; tracks what is not known yet.

@@ -33,6 +33,14 @@ def test_points_are_tracked_both_ways(session, calls):
     assert calls == [] and session.points == {0: [0], 1: [10]}
 
 
+def test_propagate_shows_a_bar(calls, capsys):
+    session = TrackSession(VIDEO, None)
+    session.add(Queries([0], [[20.0, 20.0]]), follow=False)
+    session.propagate(progress=True)
+    shown = capsys.readouterr().err
+    assert "following" in shown and f"{FRAMES - 1}frame" in shown
+
+
 def test_a_track_passes_through_its_corrections_without_a_jump(session, calls):
     right = torch.tensor([20.0, 20.0]) + 12 * SPEED
     session.correct(0, 12, right.tolist())
