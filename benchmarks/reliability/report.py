@@ -16,7 +16,7 @@ from pointtrack.io.atomic import write_text
 
 HEAD = """# Reliability
 
-Written by `python -m benchmarks.reliability.report` from the figures of `make fuzz` and `make kill`; nothing is entered by hand.
+Written by `python -m benchmarks.reliability.report` from the figures of `make fuzz` and `make kill`; nobody edits it by hand.
 """
 
 
@@ -30,13 +30,13 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
         HEAD,
         "## Damaged and hostile files",
         "",
-        f"{fuzz['inputs']} inputs of {len(fuzz['kinds'])} kinds, each a good file that was damaged once or twice (bits, cuts, values, "
-        "members of archives, depth), read in child processes with limits of memory and time"
+        f"{fuzz['inputs']} inputs of {len(fuzz['kinds'])} kinds. Each is a good file, damaged once or twice (bits, cuts, values, "
+        "members of archives, depth); child processes read them with limits of memory and time"
         + (f"; seed {fuzz['seed']}." if "seed" in fuzz else "."),
         "",
         "| outcome | inputs |",
         "|---|---|",
-        f"| read all the same | {counts.get('answer', 0)} |",
+        f"| read despite the damage | {counts.get('answer', 0)} |",
         f"| refused with an error that a command prints as one line | {counts.get('error', 0)} |",
         *(
             f"| {name} | {number} |"
@@ -46,9 +46,9 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
         "",
         "Crashes, tracebacks, hangs, long errors and files written outside count as faults: "
         + (
-            f"{len(faults)}, mended since; `tests/benchmarks/test_fuzz.py` repeats their seeds."
+            f"{len(faults)}, fixed since; `tests/benchmarks/test_fuzz.py` repeats their seeds."
             if faults
-            else "none. `tests/benchmarks/test_fuzz.py` repeats the seeds of those that earlier runs found."
+            else "none. `tests/benchmarks/test_fuzz.py` repeats the seeds with which earlier runs found faults."
         ),
         "",
         *faults,
@@ -62,9 +62,9 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
         "",
         "## Kills",
         "",
-        f"{kill['kills']} kills, half of them SIGKILL and half SIGINT, at random moments of writing over an earlier result, and of runs "
-        f"that are gone on with; {kill['lost']} losses. Earlier: the file from before was there, byte by byte; new: the new one, whole (of "
-        "videos its frames, as encoders and containers do not write the same bits twice). A full disk has room for none, half, or 95 % "
+        f"{kill['kills']} kills, half of them SIGKILL and half SIGINT, at random moments while a command overwrites an earlier "
+        f"result or resumes a run; {kill['lost']} losses. Earlier: the earlier file was there, unchanged; new: the new one was there, complete (for "
+        "videos all frames, as encoders and containers do not write the same bits twice). A full disk has room for none, half, or 95 % "
         "of the new file.",
         "",
         "| writer | earlier | new | destroyed or gone | full disk | two at a time |",
@@ -78,7 +78,7 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
     if not kill["runs"]:
         lines += [
             "",
-            "Runs that are gone on with were not killed in this measurement; `tests/pipeline/test_resume.py` kills some.",
+            "This measurement killed no resumed runs; `tests/pipeline/test_resume.py` kills some.",
         ]
         return "\n".join(lines) + "\n"
     lines += ["", "| run | kills | ended in the same tracks | others |", "|---|---|---|---|"]
@@ -88,7 +88,7 @@ def report(fuzz: dict[str, Any], kill: dict[str, Any]) -> str:
             number for key, number in found.items() if key not in ("kills", "ended in the same tracks")
         )
         lines.append(f"| {name} | {found.get('kills', 0)} | {same} | {others} |")
-    lines += ["", "A run is begun again until it comes to its end; some did so before their kill came."]
+    lines += ["", "Each run is restarted until it finishes; some finished before they were killed."]
     return "\n".join(lines) + "\n"
 
 
