@@ -1,4 +1,4 @@
-"""Sharp outlines: where a rough mask ends is decided by colours, those of the object and those around it."""
+"""Sharp outlines: the colours of the object and those around it decide where a rough mask ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the tracked points to prompt a segmenter with, and how well a mask agrees with the points."""
+"""Chooses tracked points to prompt a segmenter with, and measures how well a mask agrees with the points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects frame by frame: what is known of each as the frames go by, and one step of the walk."""
+"""Follows objects frame by frame: the state of each object, and one step of the walk."""
 
 from __future__ import annotations
 

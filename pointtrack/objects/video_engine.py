@@ -1,4 +1,4 @@
-"""SAM 2, EdgeTAM and the tracker of SAM 3 through a video, over the models of `transformers`, as an engine for sessions."""
+"""SAM 2, EdgeTAM and the tracker of SAM 3 as an engine for sessions, based on the models of `transformers`."""
 
 from __future__ import annotations
 

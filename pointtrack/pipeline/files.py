@@ -1,4 +1,4 @@
-"""Videos of any length in flat memory: frames come one by one, tracks go to a growing file, a killed run goes on exactly."""
+"""Tracks videos of any length in constant memory: frames come one by one, tracks go to a growing file, runs resume exactly."""
 
 from __future__ import annotations
 

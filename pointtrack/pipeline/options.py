@@ -1,4 +1,4 @@
-"""Which stages there are between frames and tracks, and how they are put together."""
+"""The stages between frames and tracks: which there are, and how to put them together."""
 
 from __future__ import annotations
 
