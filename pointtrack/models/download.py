@@ -1,4 +1,4 @@
-"""A file of the Hugging Face hub, fetched so that a later call goes on where this one was cut off."""
+"""Downloads a file of the Hugging Face hub. A later call resumes an interrupted download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads whose digest nobody published: that of their first use on this machine counts from then on."""
+"""Downloads without a published digest: the digest of the first use on this machine counts from then on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The published drivers, rule by rule, as the paper's figures were made with them (see `evaluation/points`).
+"""The published drivers, rule by rule, which the paper's figures come from (see `evaluation/points`).
 
-`models/alltracker/loop.py` is what users get: it keeps the parts of pixels that these drop.
+Users get `models/alltracker/loop.py`, which keeps the fractions of pixels that these drop.
 """
 
 from __future__ import annotations
