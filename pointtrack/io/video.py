@@ -73,7 +73,7 @@ class VideoStream:
         self._frames = frames
         self._first = next(frames, None)
         if self._first is None:
-            raise ValueError(f"{name}: expected at least one frame in the span asked for, found none")
+            raise ValueError(f"{name}: expected at least one frame in the span, found none")
         self.wh: tuple[int, int] = (self._first[0].shape[1], self._first[0].shape[0])
         self.fps, self.frame_count, self.name, self.path = float(fps), frame_count, name, path
         self.pixel_aspect, self.has_sound = pixel_aspect, has_sound

@@ -91,5 +91,5 @@ def _complete(url: str, part: Path, size: int, headers: dict[str, str], what: st
             if failed == TRIES:
                 raise ConnectionError(
                     f"{what}: {have} of {size} bytes are here, then the download failed ({reason}); "
-                    "call it again to go on from there"
+                    "call it again to resume from there"
                 )

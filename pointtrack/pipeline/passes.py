@@ -81,7 +81,7 @@ def track_dense(
     if chunk < 1:
         raise ValueError(f"chunk: expected 1 point or more, got {chunk}")
     if resume and out is None:
-        raise ValueError("resume: expected a folder `out` to go on in, got none")
+        raise ValueError("resume: expected a folder `out` with the run to resume, got none")
     if isinstance(queries, int):
         queries = stride_queries(video.wh, queries)
     _check_inside(queries, video)

@@ -159,7 +159,7 @@ def check_mask_counts(mask: object, given: object, *choosing: object) -> None:
     """
     if mask and given and all(size is None for size in choosing):
         raise ValueError(
-            "mask: expected --grid or --corners with it, whose points lie where it is not black; got given points alone"
+            "mask: expected --grid or --corners with it, whose points lie where the mask is not black; got given points alone"
         )
 
 

@@ -231,7 +231,7 @@ class WindowStream:
     def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`."""
         if self._finished:
-            raise ValueError("WindowStream: expected its state to be asked for before finish")
+            raise ValueError("WindowStream: expected state_dict before finish")
         kept = {name: getattr(self, name) for name in ("image_wh", "fps", "_returned", "_pushed")}
         groups = [group.state_dict() for group in self._groups]
         return {**kept, "_waiting": list(self._waiting), "groups": groups}
