@@ -134,9 +134,7 @@ class _FileRun:
                 replay(source, spilled_pieces(self.path), self.sinks)
         late = int((self.requested.frame >= frames).sum())
         if late:
-            logger.warning(
-                "%s: %d queries lie after the last frame (%d)", self.name, late, frames - 1
-            )
+            logger.warning("%s: %d queries lie after the last frame (%d)", self.name, late, frames - 1)
         return frames
 
     def _ahead(
