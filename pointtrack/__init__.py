@@ -1,4 +1,4 @@
-"""Track any point through any video, and turn tracked points into masks of objects.
+"""Track any point through any video, and turn tracked points into object masks.
 
     import pointtrack as pt
 
@@ -8,7 +8,7 @@
     pt.write_video("tracks.mp4", pt.draw_tracks(video, tracks), fps=video.fps)
     pt.save_tracks("tracks.csv", tracks)
 
-`Tracker` tracks points in memory, into files, frame by frame and live; `TrackSession` lets them be corrected;
+`Tracker` tracks points in memory, into files, frame by frame and live. `TrackSession` lets you correct tracks;
 `ObjectSession` makes masks from clicks. `pointtrack --help` lists the commands.
 """
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public name -> the module it is in. They are imported when they are first asked for, so that a command that only says its
-# version or what is wrong with its options does not wait for torch.
+# Public name -> its module. Modules are imported on first use, so that a command that only prints its version or an
+# error in its options does not wait for torch.
 _MODULES = {
     "Masks": "types",
     "ObjectSession": "sessions.object_session",

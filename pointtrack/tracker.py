@@ -1,4 +1,4 @@
-"""What users hold: one object, configured once, that tracks points in memory, into a file, frame by frame or live."""
+"""`Tracker`: configure it once, then track points in memory, into a file, frame by frame or live."""
 
 from __future__ import annotations
 
@@ -32,25 +32,28 @@ class Tracker(HubModel):
     """Tracks any points through any video.
 
     Args:
-        name: "small", the model that ships with the package; a published one, as "cotracker3-online"; the path of a file of
-            weights or of a folder of ONNX graphs; or a network that is loaded already (`zoo.load_tracker`).
-        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
-        states: say of every point and frame whether it is seen, hidden, out of frame or lost (`Tracks.states`); or how.
-        regions: for small things: follow them in crops of the full-resolution frame that go along; or which crops.
-        smooth: even out final positions over so many frames on each side; 0 for not.
-        precision: "float32", or "bfloat16" on processors made for it.
-        iterations: rounds of refinement per window, where they should differ from the model's own.
-        step: frames by which windows move on, where it should differ from the model's own; 1 answers for every frame anew.
-        looks: 2 to see every frame mirrored and larger too, which is more exact and takes 2.4 times as long.
+        name: "small", the model that ships with the package; a published model such as "cotracker3-online"; the path of
+            a weights file or of a folder of ONNX graphs; or a loaded network (`zoo.load_tracker`).
+        device: "cpu", "cuda", ...; "auto" takes the GPU if there is one.
+        states: True classifies every point on every frame as visible, hidden, out of frame or lost (`Tracks.states`);
+            pass `StateOptions` to choose how.
+        regions: True follows small things in moving crops of the full-resolution frame; pass `RegionOptions` to choose
+            the crops.
+        smooth: smooth final positions over this many frames on each side; 0 turns it off.
+        precision: "float32", or "bfloat16" on processors that support it.
+        iterations: refinement rounds per window; None keeps the model's own number.
+        step: how many frames the window advances at a time; None keeps the model's own number, 1 answers anew for every
+            frame.
+        looks: 2 also looks at every frame mirrored and larger, which is more exact and takes 2.4 times as long.
 
     Raises:
-        FileNotFoundError: neither a known name nor a file.
-        ConnectionError, PermissionError: the hub cannot be reached, or does not give the file.
-        ValueError: a file that holds no tracker, a device that this machine does not have, or a setting out of range.
+        FileNotFoundError: `name` is neither a known name nor a file.
+        ConnectionError, PermissionError: the hub cannot be reached, or refuses the file.
+        ValueError: the file holds no tracker, this machine lacks the device, or a setting is out of range.
 
     Attributes:
         network: the loaded model.
-        options: what is done with it, beside `name` and what loading decides.
+        options: the `TrackOptions`: every setting that does not affect loading.
 
     >>> import numpy as np, pointtrack as pt
     >>> video = pt.Video(np.zeros((5, 48, 64, 3), np.uint8))
@@ -87,17 +90,17 @@ class Tracker(HubModel):
 
     @property
     def name(self) -> str:
-        """Of the model."""
+        """Name of the model."""
         return self.network.config.name
 
     @property
     def needs_whole_video(self) -> bool:
-        """The model takes a video in one window: it can track in memory only."""
+        """True if the model takes the whole video as one window; it can then track in memory only."""
         return self.network.needs_whole_video
 
     def with_options(self, **changes: Any) -> Tracker:
-        """The same network with other `TrackOptions`: states, regions, smooth, support_grid, support_local,
-        steady."""
+        """A tracker with the same network and other `TrackOptions`: states, regions, smooth, support_grid,
+        support_local, steady."""
         other = Tracker(self.network)
         other.options = replace(self.options, **changes)
         return other
@@ -110,15 +113,16 @@ class Tracker(HubModel):
         Args:
             video: a `Video`, or anything that `read_video` takes: a path, a pattern, an array, frames.
             queries: `Queries`, or rows of (frame, x, y).
-            backward: also track every point from its own frame back to the first one; otherwise its track is NaN before that.
-            progress: called with the number of frames that each step has done; 2 passes over part of the video when
-                points are tracked backward. True shows a bar.
+            backward: also track every point from its query frame back to the first frame. Without it the track is NaN
+                before the query frame.
+            progress: called with the number of frames that each step has done; tracking backward makes a second pass
+                over part of the video. True shows a bar.
 
         Returns:
-            Tracks over all frames. Each point is exactly where it was asked for on its own frame, visible.
+            Tracks over all frames. On its query frame each point is visible and exactly at the query.
 
         Raises:
-            ValueError: a query after the last frame or outside the image.
+            ValueError: a query lies after the last frame or outside the image.
         """
         video, queries = inputs_of(video, queries)
         options = replace(self.options, backward=backward)
@@ -142,23 +146,24 @@ class Tracker(HubModel):
         Args:
             source: a video file, a folder of pictures, a URL, or anything else that `open_video` takes.
             queries: points with their frames, as in `track`.
-            out: the file of the tracks, which grows piece by piece; `load_tracks` reads it at any time. Beside it lies
-                OUT.state, from which a run that was killed goes on.
-            backward: as in `track`; for points after the first frame the video is read twice.
-            resume: go on with what a killed run left at `out`, if there is anything; the result is the same to the last bit.
+            out: the .tracks file to write. It grows piece by piece, and `load_tracks` reads it at any time. A killed run
+                resumes from OUT.state, which lies beside it.
+            backward: as in `track`; if a query lies after the first frame, the video is read twice.
+            resume: continue what a killed run left at `out`, if anything; the result is the same to the last bit.
             progress: as in `track`.
 
         Returns:
             `out`.
 
         Raises:
-            ValueError: a file of another kind, a tracker that needs the whole video, a query outside the image, a run to go on with that was
-                another one, or a source that can be read only once, and points to track backward.
+            ValueError: `out` has another ending, the tracker needs the whole video, a query lies outside the image, the
+                run to resume had other settings, or points are to be tracked backward in a source that can be read only
+                once.
         """
         if Path(out).suffix.lower() != ".tracks":
             raise ValueError(
-                f"out: expected a file ending in .tracks, which grows, got {out}; save_tracks(path, load_tracks(out)) makes "
-                "others of it"
+                f"out: expected a file ending in .tracks, which grows, got {out}; save_tracks(path, load_tracks(out)) "
+                "converts it to other formats"
             )
         queries = Queries.of(queries)
         stdin = isinstance(source, str) and source == "-"
@@ -167,7 +172,7 @@ class Tracker(HubModel):
         )
         if once and backward and bool((queries.frame > 0).any()):
             raise ValueError(
-                f"backward: expected a video that can be read twice, got {type(source).__name__}; a file will do, or "
+                f"backward: expected a video that can be read twice, got {type(source).__name__}; pass a file, or "
                 "backward=False"
             )
 
@@ -179,15 +184,15 @@ class Tracker(HubModel):
         return Path(out)
 
     def stream(self, queries: Any, wh: tuple[int, int], fps: float = 30.0) -> PointStream:
-        """A stream that frames are pushed into; `push`, `preview`, `finish`, `add`, `remove` give and change tracks.
+        """A stream to push frames into: `push`, `preview` and `finish` return tracks, `add` and `remove` change the points.
 
         Args:
-            queries: points to track, as in `track`; frames are counted from the first frame pushed.
+            queries: points to track, as in `track`; frame 0 is the first frame pushed.
             wh: size of the frames as (width, height).
-            fps: only noted in the tracks.
+            fps: recorded in the tracks; it changes nothing else.
 
         Raises:
-            ValueError: a query outside the image.
+            ValueError: a query lies outside the image.
         """
         return build_stream(self.network, Queries.of(queries), wh, fps, self.options)
 
@@ -200,18 +205,19 @@ class Tracker(HubModel):
         fps: float | None = None,
         drop: bool = True,
     ) -> LiveTracker:
-        """Track points in a camera, a stream or a file, one answer per frame: loop over it, best in a `with` block.
+        """Track points in a camera, a stream or a file, one answer per frame. Loop over the result, best in a `with` block.
 
         Args:
             source: index of a camera, a URL, a file, an iterator of frames, or a `FrameReader`.
-            queries: the points as in `track`, frames counted from the first one tracked; or a function that makes them for the size
-                (width, height) of the frames.
+            queries: the points as in `track`, where frame 0 is the first frame tracked; or a function that makes them
+                from the (width, height) of the frames.
             on_final: called with every piece of tracks that has become final.
             fps: frames per second of a source without time stamps.
-            drop: where frames come faster than they are tracked, the newest wins; otherwise the source waits.
+            drop: if frames arrive faster than they are tracked, take the newest and drop the others; otherwise the
+                source waits.
 
         Raises:
-            FileNotFoundError, ValueError: a source that cannot be opened, or a tracker that needs the whole video.
+            FileNotFoundError, ValueError: the source cannot be opened, or the tracker needs the whole video.
         """
         reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
         chosen = queries if callable(queries) else Queries.of(queries)
@@ -220,12 +226,12 @@ class Tracker(HubModel):
     def object_stream(
         self, wh: tuple[int, int], fps: float = 30.0, *, segmenter: Segmenter | None = None
     ) -> ObjectStream:
-        """A stream of masks that frames are pushed into; `prompt`, `remove`, `push`, `preview`, `finish`.
+        """A stream to push frames into that returns masks: `prompt`, `remove`, `push`, `preview`, `finish`.
 
         Args:
             wh: size of the frames as (width, height).
-            fps: only noted in the masks.
-            segmenter: from `load_segmenter`; by default the one that ships.
+            fps: recorded in the masks; it changes nothing else.
+            segmenter: from `load_segmenter`; by default the one that ships with pointtrack.
 
         >>> import numpy as np, pointtrack as pt
         >>> stream = pt.Tracker("small").object_stream((64, 48))
@@ -244,17 +250,18 @@ class Tracker(HubModel):
         fps: float | None = None,
         drop: bool = True,
     ) -> LiveObjects:
-        """Follow objects in a camera, a stream or a file, one answer per frame: loop over it, best in a `with` block.
+        """Follow objects in a camera, a stream or a file, one answer per frame. Loop over the result, best in a `with` block.
 
         Args:
             source, fps, drop: as in `live`.
-            prompts: object id (1 or more) -> what `ObjectStream.prompt` takes, as `{1: {"frame": 0, "points": [[310, 250]]}}`;
-                more may be said between two frames to the `stream` of what is returned.
-            segmenter: from `load_segmenter`; by default the one that ships.
+            prompts: object id (1 or more) -> arguments of `ObjectStream.prompt`, as in
+                `{1: {"frame": 0, "points": [[310, 250]]}}`. To add prompts between two frames, use `stream.prompt` of
+                the result.
+            segmenter: from `load_segmenter`; by default the one that ships with pointtrack.
             on_final: called with every piece of masks that has become final.
 
         Raises:
-            FileNotFoundError, ValueError: a source that cannot be opened, or a tracker that needs the whole video.
+            FileNotFoundError, ValueError: the source cannot be opened, or the tracker needs the whole video.
         """
         reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
 
@@ -265,7 +272,7 @@ class Tracker(HubModel):
         return LiveObjects(self.network, segmenter or self._segmenter(), say, reader, on_final=on_final)
 
     def _segmenter(self) -> Segmenter:
-        """The one that ships, where and as exactly as the tracker computes."""
+        """The segmenter that ships with pointtrack, on the tracker's device and in its precision."""
         return load_segmenter(device=self._device, precision=self.network.inference.precision)
 
     @property

@@ -59,30 +59,29 @@ def load_tracker(
             "cotracker3-offline", "cotracker3-online" (and the last two with "-baseline"), "locotrack-small",
             "locotrack-base", "alltracker-tiny", "alltracker"; or the path of a .safetensors, .pth or .ckpt file of any of them; or a folder of ONNX graphs (`pointtrack export-onnx`).
         checkpoint: file with the weights of the published model, instead of the hub.
-        sha256: digest that the file of weights must have.
-        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
-        iterations: rounds of refinement per window, where they should differ from the model's own; with 0
-            the first guess is the answer.
-        step: frames by which the windows move on, where it should differ from the model's own (half a window); with
-            1 every frame is answered for again when the next one comes. Costs as much more as it is smaller. With 1, and
-            `iterations` left out, a model that matches first takes windows of 8 frames and one round, which is faster and
-            no less exact (docs/explain/speed.md); its own windows if `iterations` is named.
-        precision: "float32", or "bfloat16" for convolutions, linear layers and products of features: faster on
-            processors made for it, and positions of the shipped model differ by hundredths of a pixel
-            (`python -m benchmarks.track --precision bfloat16`). On other processors float32 is used, with a warning.
-        looks: 2 to see every frame mirrored and larger too: places are more exact, and where both looks do not agree confidence
-            is low; 2.4 times the time (docs/explain/speed.md).
-        strict_parity: repeat a fault of the published CoTracker2 that changes numbers with exactly 64
-            points, see `docs/explain/differences.md`.
+        sha256: digest that the weights file must have.
+        device: "cpu", "cuda", ...; "auto" takes the GPU if there is one.
+        iterations: refinement rounds per window; None keeps the model's own number, with 0 the first guess is the answer.
+        step: how many frames the window advances at a time; None keeps the model's own number (half a window), 1 answers
+            anew for every frame. The cost grows as the step shrinks. With 1 and no `iterations`, a model that matches
+            first takes windows of 8 frames and one round, which is faster and no less exact (docs/explain/speed.md); if
+            you set `iterations`, it keeps its own windows.
+        precision: "float32", or "bfloat16" for convolutions, linear layers and products of features. This is faster on
+            processors that support it, and changes positions of the shipped model by hundredths of a pixel
+            (`python -m benchmarks.track --precision bfloat16`). Other processors use float32, with a warning.
+        looks: 2 also looks at every frame mirrored and larger. Positions are more exact, and confidence is low where the
+            two looks disagree; takes 2.4 times as long (docs/explain/speed.md).
+        strict_parity: reproduce a fault of the published CoTracker2 that changes numbers with exactly 64 points, see
+            `docs/explain/differences.md`.
 
     Returns:
         A `TrackingNetwork`: a `PointTracker`, `LocoTrack` or `AllTracker`.
 
     Raises:
-        FileNotFoundError: neither a known name nor a file.
-        ConnectionError, PermissionError: the hub cannot be reached, or does not give the file.
-        ValueError: a file that does not hold that tracker, a device that this machine does not have, or iterations or
-            a step that the model cannot make.
+        FileNotFoundError: `name` is neither a known name nor a file.
+        ConnectionError, PermissionError: the hub cannot be reached, or refuses the file.
+        ValueError: the file does not hold that tracker, this machine lacks the device, or the model cannot run with these
+            iterations or this step.
     """
     key = ALIASES.get(str(name), str(name))
     options = InferenceOptions(precision, iterations, strict_parity=strict_parity, looks=looks)
@@ -109,7 +108,7 @@ def load_tracker(
 
 
 def _with_step(options: InferenceOptions, config: Any, step: int | None) -> InferenceOptions:
-    """The options with a step, and what follows for the windows of a network. Errors as `load_tracker`."""
+    """The options with a step, and what follows for the network's windows. Raises what `load_tracker` raises."""
     window = config.window
     if step is not None and window.length is None:
         raise ValueError(f"step: expected none, as {config.name} takes a video in one window, got {step}")
@@ -141,7 +140,7 @@ def _find(name: str, checkpoint: str | Path | None) -> Path:
 
 
 def _tell_licence(config: Any, path: Path) -> None:
-    """Once per process and model: weights that are not free to use, or may not be, must not pass unnoticed."""
+    """Warn once per process and model if the weights are not, or may not be, free to use."""
     terms = terms_of(config.name)
     if (terms is None and config.licence == TrackerConfig.licence) or config.name in _told:
         return

@@ -19,14 +19,14 @@ LINE_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
 @dataclass(frozen=True, kw_only=True)
 class _Where:
-    """What stands first.
+    """The options that come first.
 
     Args:
         source: a folder, a pattern as 'clips/**/*.mp4', a prefix as s3://bucket/clips, or a manifest in .csv, .jsonl or .parquet
-            with a column video and, for single videos, columns called as options; with --status the OUT of a batch.
+            with a column video and, for single videos, columns named like options; with --status the OUT of a batch.
         out: folder or prefix of the results.
-        dry_run: only say what would be done and how long it would take, measured on a few of the videos.
-        status: only say how the batch in SOURCE stands.
+        dry_run: only print what would be done and how long it would take, measured on a few of the videos.
+        status: only print the state of the batch in SOURCE.
     """
 
     source: str = field(kw_only=False)
@@ -39,15 +39,15 @@ class _Where:
 class BatchCommand(RunOptions, JobOptions, _Where):
     """Track points or follow objects in every video of a folder, a manifest or a bucket.
 
-    The options of `track` and `segment` say what is done with each. Each video gets one result and one row in a ledger; broken
-    videos are put aside. The same command again does only what is missing, also after a crash.
+    The options of `track` and `segment` apply to each video. Each gets one result and one row in a ledger; broken videos are
+    put aside. Run the same command again to do only what is missing, also after a crash.
 
     Args:
         source: a folder, a pattern as 'clips/**/*.mp4', a prefix as s3://bucket/clips, or a manifest in .csv, .jsonl or .parquet.
     """
 
     def run(self) -> int:
-        """Do it; 0 where everything is done, 3 where some videos were put aside."""
+        """Run; 0 if everything is done, 3 if some videos were put aside."""
         if self.status:
             print_status(status(self.out or self.source))
             return 0
@@ -63,12 +63,12 @@ class BatchCommand(RunOptions, JobOptions, _Where):
         print(f"now       {result.ended} videos, {result.frames} frames in {result.seconds:.1f} s")
         print(f"results   {self.out}")
         if result.failed:
-            print(f"reasons   in {self.out}/logs, a file for each video that was put aside")
+            print(f"reasons   in {self.out}/logs, one file for each video put aside")
         return 3 if result.failed else 0
 
 
 class ProgressLine:
-    """One line that says how far the batch is: on a terminal it stays, elsewhere a new one comes now and then."""
+    """One line that shows how far the batch is: updated in place on a terminal, elsewhere printed anew now and then."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -101,7 +101,7 @@ class ProgressLine:
 
 
 def print_plan(what: Plan) -> None:
-    """Say what would be done."""
+    """Print what would be done."""
     result, guess = what.result, what.estimate
     print(f"videos    {result.videos}: {result.done} done, {result.failed} put aside, {result.left} to do")
     if guess is None:
@@ -124,7 +124,7 @@ def print_plan(what: Plan) -> None:
 
 
 def print_status(what: Status) -> None:
-    """Say how a batch stands."""
+    """Print the state of a batch."""
     failed = sum(what.failed.values())
     print(
         f"videos    {what.done} done, {failed} put aside, {what.attempts} needed more than one attempt; last {what.last}"

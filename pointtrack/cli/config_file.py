@@ -1,4 +1,4 @@
-"""Files of options (--config) are read before the parser gets them: it would import what they name, and quote all of them."""
+"""Reads options files (--config) before the parser does: it would import classes that they name, and quote their content."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def check_options(arguments: Sequence[str], command: Callable[..., Any]) -> None
     groups = grouped_options(command)
     for option, value in _pairs(arguments):
         if option in groups:
-            raise ValueError(f"{option}: expected its own options, as --{option}.NAME, got {value[:60]!r}")
+            raise ValueError(f"{option}: expected options of its own, as --{option}.NAME, got {value[:60]!r}")
         if {"class_path", "init_args"} & set(option.split(".")):
             raise ValueError(f"--{option[:60]}: expected an option of the command; see --help")
 
 
 def split_config(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """The files of options that are named, and the other arguments."""
+    """The options files named by --config, and the other arguments."""
     files, others, words = [], [], iter(arguments)
     for word in words:
         option, equals, value = word.partition("=")
@@ -49,12 +49,12 @@ def split_config(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def read_config(path: Path, command: Callable[..., Any], names: OptionNames) -> dict[str, Any]:
-    """The options in a file: full name -> value. Their names may be all that the command line takes.
+    """The options in a file: full name -> value. It may use all names that the command line takes.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that is no YAML of options, one that is too large, too deep, has aliases or names classes. Errors tell
-            the line, and never the content of others.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no YAML of options, is too large or too deep, has aliases, or names classes. Messages give
+            the line, and never the content of other lines.
     """
     content = {key.replace("-", "_"): value for key, value in _content(path).items()}
     groups = grouped_options(command)
@@ -96,12 +96,12 @@ def _content(path: Path) -> dict[str, Any]:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = "" if mark is None else f", line {mark.line + 1}"
         raise ValueError(
-            f"{path}{where}: expected YAML with options, but {problem or 'it is none'}"
+            f"{path}{where}: expected YAML with options, but {problem or 'it is not valid YAML'}"
         ) from error
     except (ValueError, RecursionError, OverflowError) as error:
         if str(error).startswith(str(path)):
             raise
-        raise ValueError(f"{path}: expected a YAML file with options, but a value of it is none") from error
+        raise ValueError(f"{path}: expected a YAML file with options, got an invalid value") from error
     content = {} if content is None else content
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ValueError(f"{path}: expected options as NAME: VALUE, got another kind of file")

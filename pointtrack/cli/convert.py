@@ -16,11 +16,11 @@ def convert(
     """Write the weights of a published tracker as one .safetensors file that needs no name beside it.
 
     Args:
-        weights: a .pth or .safetensors file, or the name of a published tracker, downloaded if need be.
+        weights: a .pth or .safetensors file, or the name of a published tracker, downloaded if needed.
         out: the .safetensors file to write.
-        half: in half precision: half as large, and no longer exactly the same answers.
-        sha256: digest that the file of weights must have.
-        overwrite: replace an existing file that does not come from these weights.
+        half: write half precision: half as large, but tracks are no longer exactly the same.
+        sha256: digest that the weights file must have.
+        overwrite: also replace an existing file that does not come from these weights.
     """
     path = Path(out)
     if path.suffix != ".safetensors":

@@ -23,22 +23,22 @@ def convert_data(
     link: bool = False,
     pictures: Literal["png", "jpg", "mp4"] = "png",
 ) -> None:
-    """Write a published set as clips of docs/train/data-format.md, a folder each. Clips that are there already are kept.
+    """Convert a published data set to clips as in docs/train/data-format.md, one folder each. Keeps existing clips.
 
     Args:
         kind: badja, cotracker3-kubric, davis2016, davis2017, dynamic-replica, kubric, lvos, mose, movi,
             pointodyssey, robotap, tapvid or ytvos.
-        source: folder or file of the set as it is unpacked.
+        source: folder or file of the unpacked data set.
         out: folder for the clips.
         licence: terms of use to write into every clip; the published files do not hold them.
-        subset: only the first so many clips.
-        max_frames: only the first so many frames of each clip.
-        points: at most so many points of each clip, drawn at random, the same ones every time.
-        link: link pictures in place of copying them; the source must stay where it is.
-        pictures: how frames that are no files yet are written: png, jpg, or mp4.
+        subset: convert only this many clips, from the first on.
+        max_frames: take only this many frames of each clip, from the first on.
+        points: keep at most this many points of each clip, drawn at random, the same ones every time.
+        link: link pictures instead of copying them; the source must stay where it is.
+        pictures: format of frames that are not files yet: png, jpg, or mp4.
 
     Raises:
-        ValueError: an unknown kind, or a set of another layout. FileNotFoundError: files of it are missing.
+        ValueError: the kind is unknown, or the data set has another layout. FileNotFoundError: files of it are missing.
     """
     if kind not in KINDS:
         raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
@@ -53,14 +53,14 @@ def convert_data(
 
 
 def check_data(folder: Path, quiet: bool = False) -> int:
-    """Check clips and say what is wrong with each. The exit code is 1 if there are errors, 0 with warnings alone.
+    """Check clips and print what is wrong with each. The exit code is 1 if there are errors, 0 if there are only warnings.
 
     Args:
         folder: a clip, or a folder with clips in it.
-        quiet: errors only.
+        quiet: print errors only.
 
     Raises:
-        FileNotFoundError: no clip there.
+        FileNotFoundError: there is no clip.
     """
     clips = list_clips(folder)
     errors = warnings = 0

@@ -33,16 +33,16 @@ def demo(
 ) -> None:
     """Track a grid and the strongest corners of the middle frame; write a video, pictures and the tracks.
 
-    Without a video it takes a clip that comes with pointtrack, whose exact tracks are known, and says how far off the
-    tracker was, and how far Lucas-Kanade and DIS flow are.
+    Without a video it takes a clip that comes with pointtrack, whose exact tracks are known, and prints the errors of the
+    tracker, of Lucas-Kanade and of DIS flow.
 
     Args:
         video: any video file or folder of pictures; a bundled clip if left out.
-        clip: which bundled clip: easy (patterned things slide over a floor), or hard (blur, sudden turns, things that look
+        clip: bundled clip: easy (patterned things slide over a floor), or hard (blur, sudden turns, things that look
             alike).
         grid: points per side of a grid on the first frame.
-        corners: this many corners, chosen on the middle frame and tracked both ways from there.
-        compare: track the points whose exact tracks are known with the other methods too.
+        corners: number of corners, chosen on the middle frame and tracked both ways from there.
+        compare: also track the points with known exact tracks by the other methods.
         tracker: name of a tracker, or its .safetensors file.
         out: folder for the results.
         max_frames: use only this many frames.
@@ -66,7 +66,7 @@ def demo(
 
 
 def compare_with_truth(tracker: Tracker, video: Video, clip: str, compare: bool) -> None:
-    """Print how far off methods are on the points of a bundled clip whose exact tracks are known."""
+    """Print the errors of the methods on the points of a bundled clip whose exact tracks are known."""
     truth, visible, frame = example_tracks(clip)
     truth, visible = truth[: len(video)], visible[: len(video)]
     known = frame < len(video)
@@ -78,7 +78,7 @@ def compare_with_truth(tracker: Tracker, video: Video, clip: str, compare: bool)
     if compare:
         methods |= {"Lucas-Kanade": lk, "DIS flow": dis}
     print(f"\n{len(frame)} points whose exact tracks are known:")
-    print("method          error median    mean    within 4 px    hidden told right    seconds")
+    print("method          error median    mean    within 4 px     visibility right    seconds")
     for name, method in methods.items():
         began = time.perf_counter()
         tracks = method(video, queries)

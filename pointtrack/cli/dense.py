@@ -23,17 +23,17 @@ from pointtrack.viz.motion import dense_picture
 class DenseCommand(VideoOptions):
     """Track a dense grid of points, up to every pixel of a frame, in bounded memory.
 
-    The tracks go to a folder of .npy files, which `open_dense` reads without loading them; beside them is a picture,
-    motion.png. A run that was killed goes on with --resume, given the same options.
+    It writes the tracks to a folder of .npy files, which `open_dense` reads without loading them into memory, with a picture
+    motion.png beside them. --resume, with the same options, continues a killed run.
 
     Args:
         stride: pixels between neighbouring points; 1 is every pixel.
-        frame: the frame on which the points lie.
-        out: folder of the results; outputs/NAME_dense where not given.
-        chunk: so many points are tracked together; as many as suit the tracker where not given.
-        memory: gigabytes that features and points may take beside the network, the frames and Python itself.
-        resume: go on with a run that was killed.
-        states, redetect, regions, smooth: as in `pointtrack track`; then a chunk at a time.
+        frame: query frame of the points.
+        out: folder of the results; by default outputs/NAME_dense.
+        chunk: track this many points together; by default as many as suit the tracker.
+        memory: gigabytes that features and points may take, besides the network, the frames and Python itself.
+        resume: continue a killed run.
+        states, redetect, regions, smooth: as in `pointtrack track`, one chunk at a time.
     """
 
     stride: int = 4

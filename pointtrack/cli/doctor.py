@@ -1,4 +1,4 @@
-"""`pointtrack doctor`: what this installation consists of, and whether it can track."""
+"""`pointtrack doctor`: shows the parts of this installation, and tests whether it can track."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pointtrack.zoo import load_tracker
 
 
 def doctor(tracker: str = "small", device: str = "auto") -> int:
-    """Say what this installation consists of, and whether it can track.
+    """Show the parts of this installation, and test whether it can track.
 
     Args:
         tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
@@ -46,12 +46,14 @@ def doctor(tracker: str = "small", device: str = "auto") -> int:
             f"tracker    {model.config.name}, {parameters / 1e6:.1f} million parameters, {model.config.licence}"
         )
         error_px, seconds = _track_known_motion(model)
-    except Exception as error:  # whatever it is, the doctor is there to say it
+    except Exception as error:  # whatever it is, the doctor reports it
         print(f"PROBLEM    {type(error).__name__}: {one_line(error)}")
         return 1
     print(f"self-test  a moving texture of 12 frames tracked in {seconds:.1f} s, {error_px:.2f} pixels off")
     if not error_px < 4:
-        print("PROBLEM    the tracker loses an easy texture (expected less than 4 pixels): broken weights?")
+        print(
+            "PROBLEM    the tracker loses an easy texture (expected an error below 4 pixels): broken weights?"
+        )
         return 1
     print("ok")
     return 0

@@ -1,4 +1,4 @@
-"""Three examples or more for every command, which its `--help` shows; a test parses each of them."""
+"""At least three examples for every command. Its `--help` shows them, and a test parses each."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "pointtrack track dog.mp4                      a grid of 20 x 20 points, into outputs/",
         "pointtrack track dog.mp4 --points 0,120,80 10,300,210 --export csv,nuke",
         "pointtrack track dog.mp4 --queries points.csv --redetect --out results",
-        "pointtrack track long.mp4 --flat --resume     in flat memory; a killed run goes on",
+        "pointtrack track long.mp4 --flat --resume     in constant memory; continues a killed run",
     ),
     "segment": (
         "pointtrack segment dog.mp4 --click 0,120,80            the object under a click on frame 0",
         "pointtrack segment dog.mp4 --box 1:0,90,40,210,160 --click 2:0,300,210 --export coco,davis",
         "pointtrack segment dog.mp4 --mask 0,dog.png --export cutout    the object alone, with alpha",
-        "pointtrack segment dog.mp4 --click 40,150,90 --session dog.npz    goes on where it was",
+        "pointtrack segment dog.mp4 --click 40,150,90 --session dog.npz    continues a session",
     ),
     "ui": (
         "pointtrack ui dog.mp4                 opens a page on this machine",
-        "pointtrack ui dog.mp4 --port 8800     at a port of your choice",
+        "pointtrack ui dog.mp4 --port 8800     on a port of your choice",
         "pointtrack ui                         asks for a video",
     ),
     "live": (
@@ -26,14 +26,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "ffmpeg -i dog.mp4 -f mpegts - | pointtrack live - --out out.mp4",
     ),
     "models": (
-        "pointtrack models                                what there is, its licence, what it is for",
+        "pointtrack models                                all models with licence and purpose",
         "pointtrack models --download alltracker-tiny     fetch one now",
         "pointtrack models --download sam2.1-hiera-tiny",
     ),
     "demo": (
         "pointtrack demo                   the easy clip",
-        "pointtrack demo --clip hard       small, blurred, with sudden turns",
-        "pointtrack demo --no-compare      without Lucas-Kanade and DIS beside it",
+        "pointtrack demo --clip hard       small, blurred things with sudden turns",
+        "pointtrack demo --no-compare      without Lucas-Kanade and DIS",
     ),
     "batch": (
         "pointtrack batch clips --out results --dry-run    what would be done, and how long it would take",

@@ -29,20 +29,20 @@ WIDE_WH = (1920, 1080)  # the shape of most videos
 class ExportOnnxCommand:
     """Write a tracker as ONNX graphs: the encoder, and a round of refinement for fixed numbers of points.
 
-    The folder is then a tracker for `pointtrack.onnx.runtime.OnnxTracker`. Graphs take frames of one size alone: that of
-    --wh, else that at which the video of --check is tracked, else that of 16:9 videos.
+    `pointtrack.onnx.runtime.OnnxTracker` loads the folder as a tracker. Graphs take frames of one size only: that of --wh,
+    else the tracking size of the --check video, else that of 16:9 videos.
 
     Args:
         out: folder for the graphs.
         tracker: name of a tracker (small, cotracker3-online, ...), or its .safetensors or .pth file.
-        wh: size of the frames that the network gets, width x height in pixels.
-        points: numbers of points that graphs are for; helper points count.
+        wh: size of the network's input, width x height in pixels.
+        points: numbers of points to write graphs for; support points count.
         frames: length of the clips, for a tracker that takes a whole video at once.
-        check: video that is tracked with torch and with the graphs, to see how far apart and how fast they are.
-        check_frames: so many frames of it.
-        grid: with a grid of this many points per side.
-        threads: of both; their own choice if left out.
-        repeats: so many runs of each, in turns; the fastest counts.
+        check: video to track with both torch and the graphs, to compare their results and speed.
+        check_frames: number of frames of that video.
+        grid: points per side of the grid in that comparison.
+        threads: threads for each of the two; by default they choose.
+        repeats: runs of each, in turns; the fastest counts.
     """
 
     out: str
@@ -57,7 +57,7 @@ class ExportOnnxCommand:
     repeats: int = 2
 
     def run(self) -> None:
-        """Do it, and print what was written, and what the comparison says."""
+        """Write the graphs, and print what was written and the result of the comparison."""
         points = _numbers("points", self.points, ",")
         check_outputs([self.tracker, self.check], [self.out])
         if self.threads is not None:
@@ -102,7 +102,7 @@ class ExportOnnxCommand:
 def compare(
     tracker: PointTracker, exported: OnnxTracker, video: Video, queries: Queries, *, repeats: int = 2
 ) -> list[str]:
-    """Track the same points with both, in turns after a run that warms up, and say what came out.
+    """Track the same points with both, in turns after a warm-up run, and compare.
 
     Returns:
         Lines to print: the largest differences, and the speed of each.

@@ -1,4 +1,4 @@
-"""What `--help` prints: made from docstrings and signatures, short and without the names of Python classes."""
+"""The output of `--help`, made from docstrings and signatures, short and without names of Python classes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Option:
     """One option of a command.
 
     Attributes:
-        name: as it is typed, without dashes in front.
-        value: what stands for its value, "" for a switch.
+        name: as typed, without leading dashes.
+        value: placeholder for its value, "" for a switch.
         text: what it does.
-        default: as a text, "" for none worth saying.
-        is_positional: it stands without a name.
+        default: as a text, "" if not worth showing.
+        is_positional: it is typed without a name.
         is_required: the command cannot do without it.
-        group: the title that it is listed under.
+        group: the title that lists it.
         nested_in: the parameter whose dataclass has it, "" for the command's own.
     """
 
@@ -64,7 +64,7 @@ def help_text(command: Callable[..., Any], prog: str) -> str:
     if examples:
         lines += ["examples:", *(f"  {line}" for line in examples), ""]
     lines += textwrap.wrap(
-        "A switch is turned off by --no-NAME. --config FILE.yaml reads options from a file; "
+        "--no-NAME turns a switch off. --config FILE.yaml reads options from a file; "
         "--debug shows full error reports.",
         width,
     )
@@ -131,9 +131,9 @@ def options_of(command: Callable[..., Any], *, nested_in: str = "", settings: ob
 
 
 def sections(command: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """What a docstring says: about, and the texts of the arguments by name.
+    """The parts of a docstring: the description, and the texts of the arguments by name.
 
-    The arguments of a dataclass's parents are theirs too.
+    A dataclass also has the arguments of its parents.
     """
     arguments: dict[str, str] = {}
     for kind in reversed(inspect.getmro(command)) if isinstance(command, type) else (command,):
@@ -164,7 +164,7 @@ def _init_hints(command: Any) -> Any:
 
 
 def _value(hint: Any, text: str) -> str:
-    """What stands for the value of an option of this type; the form that its text gives first, as in frame,x,y."""
+    """Placeholder for the value of an option of this type; the first form in its text, as in frame,x,y."""
     form = re.search(r"\bas ((?:[a-zA-Z0-9]+,)+[a-zA-Z0-9]+)", text)
     kinds = [part for part in _parts(hint) if part is not type(None)]
     if bool in kinds:

@@ -39,51 +39,51 @@ from pointtrack.zoo import load_tracker
 
 WINDOW = "pointtrack live (q ends)"
 AnyLive = LiveTracker | LiveObjects
-LATEST_CUTS = 5  # of which a watcher is told
+LATEST_CUTS = 5  # newest cuts that `/state` lists
 
 
 @dataclass(frozen=True)
 class LiveCommand:
     """Track points, or follow objects, in a camera, a stream or a file, one answer per frame; show, serve and record them.
 
-    Every answer is a first one, given at once; it becomes final some frames later, and what is recorded besides the
-    video are final tracks. Where frames come faster than they are tracked, the newest wins, and the others are
-    counted. Ctrl-C, or q in the window, ends it. Without any points a grid of 10 x 10 is tracked; with clicks, boxes or masks
-    objects are followed instead, each from the frame on which it is given.
+    Each frame gets a first answer at once, which becomes final some frames later. The recorded video shows first answers;
+    the recorded tracks are final. If frames arrive faster than they are tracked, the newest wins, and the dropped ones are
+    counted. Ctrl-C, or q in the window, ends the run. If you give no points, it tracks a grid of 10 x 10. With clicks, boxes
+    or masks it follows objects instead, each from the frame of its prompt.
 
     Args:
         source: index of a camera, a URL (rtsp://, http://), a file or folder of pictures (played at its own speed),
-            or - for a video on standard input: bare RGB frames if --wh says their size.
+            or - for a video on standard input, which holds bare RGB frames if you pass --wh.
         grid: track a grid of this many points per side.
         points: single points, each as frame,x,y in pixels: --points 0,120,80 0,300.5,210
         queries: CSV or JSON file of points.
-        click: follow objects: clicks as frame,x,y, with ,- behind for one beside the object; a number and a colon before it for
-            more than one, as in 2:0,310,250.
+        click: follow objects from clicks as frame,x,y; append ,- for a click beside the object. For several objects put a
+            number and a colon before each click, as in 2:0,310,250.
         box: boxes as frame,x0,y0,x1,y1 in pixels.
-        mask: pictures as large as the frames, not black where the object is, as frame,FILE.
+        mask: pictures of the frames' size, not black where the object is, as frame,FILE.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
         wh: size of bare RGB frames on standard input, as in 640x480.
-        fps: frames per second of a source that does not say.
-        no_drop: let the source wait rather than drop frames.
+        fps: frames per second of a source that does not state it.
+        no_drop: make the source wait instead of dropping frames.
         tracker: name of a tracker (small, cotracker3-online, ...), or its .safetensors or .pth file.
-        precision: float32, or bfloat16 for processors made for it.
-        speed: fast, balanced or exact: how much time to take for how much exactness.
+        precision: float32, or bfloat16 on processors that support it.
+        speed: fast, balanced or exact: trade time for exactness.
         device: cpu, cuda, mps, or auto.
         show: open a window.
         serve: serve a web page on this port (0: any free one), with /stream.mjpg, /frame.jpg and /state.
-        host: who may see that page: 127.0.0.1 this machine only, 0.0.0.0 the network.
-        out: folder, or video file, for the drawn frames; the final tracks come beside it as .npz. While it runs they are in
-            a file with the ending .tracks, which a crash does not destroy. Without it nothing is written.
-        states: say of every point whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
-        redetect: the same, and search for lost points and go on with them where they are found.
-        regions: for small things: follow them in crops too, as in `pointtrack track`.
-        smooth: even out the final tracks over so many frames on each side; 0: not.
+        host: who may see that page: 127.0.0.1 for this machine only, 0.0.0.0 for the network.
+        out: folder, or video file, for the drawn frames; the final tracks go beside it as .npz. While the run lasts they
+            are in a .tracks file, which survives a crash. Without --out nothing is written.
+        states: tell for every point whether it is visible, hidden, out of frame or lost; from a cut on all points are lost.
+        redetect: like --states, and also search for lost points and track them on from where they are found.
+        regions: follow small things in crops too, as in `pointtrack track`.
+        smooth: smooth the final tracks over this many frames on each side; 0 turns it off.
         max_frames: end after this many tracked frames.
         stall: seconds without a frame after which the source counts as stalled.
-        give_up: end where a stall lasts so many seconds; by default a stalled source is waited for.
-        reconnect: open a camera or stream again where it breaks off, as often as it takes; otherwise that is an error.
+        give_up: end when a stall has lasted this many seconds; by default the run waits for a stalled source.
+        reconnect: reopen a camera or stream that breaks off, as often as needed; otherwise that is an error.
         overwrite: replace files of an earlier recording.
-        style: how the tracks are drawn.
+        style: how to draw the tracks.
     """
 
     source: str
@@ -117,7 +117,7 @@ class LiveCommand:
     style: TrackStyle = field(default_factory=TrackStyle)
 
     def run(self) -> int:
-        """Do it, print how it went, and return 0 where the source simply ended."""
+        """Run, print how it went, and return 0 if the source simply ended."""
         if self.max_frames is not None and self.max_frames < 1:
             raise ValueError(f"max_frames: expected at least 1, got {self.max_frames}")
         target = None if self.out is None else video_target(self.out, self.stem)
@@ -205,7 +205,7 @@ class LiveCommand:
         return 0 if state is LiveState.ENDED else 1
 
     def check_alone(self) -> None:
-        """Raise ValueError where something is asked for that objects do not have."""
+        """Raise ValueError for an option that does not apply to objects."""
         for name in ("grid", "points", "queries", "states", "redetect", "regions", "smooth"):
             if getattr(self, name):
                 raise ValueError(
@@ -214,7 +214,7 @@ class LiveCommand:
 
     @property
     def stem(self) -> str:
-        """What a recording in a folder is called: as the file it is of, or live."""
+        """Base name of a recording in a folder: that of the source file, or live."""
         return Path(self.source).stem if Path(self.source).exists() else "live"
 
     def opened_source(self) -> Any:
@@ -228,14 +228,14 @@ class LiveCommand:
         return int(self.source) if self.source.isdigit() else self.source
 
     def choose_queries(self, given: list[Queries], wh: tuple[int, int]) -> Queries:
-        """The given points and the grid; a grid of 10 x 10 where there are none at all."""
+        """The given points and the grid; a grid of 10 x 10 if there are none."""
         parts = list(given)
         if self.grid is not None or not parts:
             parts.append(grid_queries(wh, 10 if self.grid is None else self.grid))
         return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
 
     def frames(self, live: AnyLive, server: LiveServer | None) -> Iterator[tuple[np.ndarray, float]]:
-        """Drawn frames with their times, until the source or somebody ends it; each is shown and served."""
+        """Drawn frames with their times, until the source or the user ends the run; shows and serves each."""
         drawer = MaskDrawer(MaskStyle(label="score")) if isinstance(live, LiveObjects) else Trail(self.style)
         count, waited = 0, 0.0
         result: LiveResult | LiveMasks | None = None
@@ -272,7 +272,7 @@ def parse_wh(text: str) -> tuple[int, int]:
 
 
 def open_window() -> None:
-    """Open the window. Raises ValueError where this machine or this OpenCV has none."""
+    """Open the window. Raises ValueError if this machine or this OpenCV has none."""
     display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if sys.platform.startswith("linux") and not display:  # Qt would end the whole process
         raise ValueError("show: expected a display, found none; use --serve and a browser, or --out")
@@ -286,7 +286,7 @@ def open_window() -> None:
 
 
 def state_of(live: AnyLive, result: LiveResult | LiveMasks | None) -> dict[str, Any]:
-    """What a watcher wants to know, ready for JSON; `points` or `objects` are those of the newest frame."""
+    """The state that viewers get, ready for JSON; `points` or `objects` are those of the newest frame."""
     report = live.report()
     state: dict[str, Any] = {
         "state": live.state.value,
@@ -346,7 +346,7 @@ def print_report(report: LiveReport, policy: str, what: str) -> None:
 
 @contextmanager
 def ending_politely(live: AnyLive) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the source instead of the process, so that all is written; a second time they end it."""
+    """Make Ctrl-C and SIGTERM end the source first, so that everything is written; a second one ends the process."""
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield
         return

@@ -1,4 +1,4 @@
-"""What `pointtrack live` records of final rows: tracks, or masks of objects."""
+"""Recordings of `pointtrack live`: final tracks, or final masks of objects."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class MaskRecording:
 
     Args:
         target: the drawn video, beside which they lie; None to write nothing.
-        told: what is said of objects.
+        told: the prompts.
         reader: the source.
 
     Attributes:
-        tally: prints on which share of the frames each object was there.
+        tally: prints on which share of the frames each object was present.
     """
 
     def __init__(self, target: Path | None, told: Sequence[Told], reader: FrameReader):
@@ -122,7 +122,7 @@ class LiveLike:
 
 
 class MaskTally(ObjectTally):
-    """On how many of the final frames each object was there, and which of them are worth a look."""
+    """On how many of the final frames each object was present, and which frames to check."""
 
     def __init__(self, ids: Sequence[int]):
         super().__init__(ids)
@@ -151,7 +151,7 @@ def objects_live(
     on_final: Callable[[Masks], None],
     prepare: Callable[[tuple[int, int]], Any],
 ) -> LiveObjects:
-    """Objects that were told of, through a live source; `prepare` sets the tracker for the size of its frames."""
+    """Follows prompted objects through a live source; `prepare` configures the tracker for the size of its frames."""
 
     def say(stream: ObjectStream) -> None:
         prepare(stream.image_wh)
@@ -165,7 +165,7 @@ def objects_live(
 
 
 def objects_of(masks: Masks) -> dict[str, Any]:
-    """The objects of one frame for a watcher, ready for JSON: score, pixels, and the box around it, null where absent."""
+    """The objects of one frame for viewers, ready for JSON: score, pixels, and the box around each, null if absent."""
     objects = []
     for place, number in enumerate(masks.object_ids.tolist()):
         picture = masks.masks[0, place].numpy()

@@ -35,13 +35,13 @@ setInterval(async () => {
 
 
 class LiveServer:
-    """Serves `/`, `/stream.mjpg`, `/frame.jpg` and `/state` until it is closed; pictures are coded only for viewers.
+    """Serves `/`, `/stream.mjpg`, `/frame.jpg` and `/state` until closed. It encodes pictures only while there are viewers.
 
     Args:
-        port: to listen on; 0 takes a free one.
-        host: whose requests are answered: this machine's own by default; "0.0.0.0" for those of the whole network, which
-            need the token of the address that `url` shows.
-        limits: what clients may use up.
+        port: port to listen on; 0 takes a free one.
+        host: whose requests to answer: by default only this machine's; "0.0.0.0" for the whole network, where requests need
+            the token in the address that `url` shows.
+        limits: resources that clients may use.
 
     Raises:
         OSError: the port is taken.
@@ -72,7 +72,7 @@ class LiveServer:
         self._wake()
 
     def tell(self, state: dict[str, Any]) -> None:
-        """What `/state` answers from now on; numbers that JSON does not have become null."""
+        """Set the answer of `/state`. Numbers that JSON does not have become null."""
         self._state = state
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The command `pointtrack`. Its commands are in `registry.py`, how they are run is in `runner.py`."""
+"""The program `pointtrack`. `registry.py` lists its commands, `runner.py` runs them."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def is_video(text: str) -> bool:
-    """Whether a first argument is a video rather than a command with a slip in it."""
+    """Whether a first argument is a video rather than a mistyped command."""
     if text == "-" or "://" in text or any(sign in text for sign in "*?%/\\"):
         return True
     return not text.startswith("-") and (bool(VIDEO_LIKE.search(text)) or Path(text).exists())
 
 
 def unknown(name: str, known: Sequence[str]) -> str:
-    """What to say of a command that there is not."""
+    """The message for an unknown command."""
     if name.startswith("-"):
         return f"expected a command or a video first, got the option {name}; pointtrack --help shows them"
     near = [one for one in known if one.startswith(f"{name} ")] or difflib.get_close_matches(
@@ -95,7 +95,7 @@ def overview(commands: Mapping[str, registry.Entry], entries: Mapping[str, metad
     lines += [
         EXAMPLES,
         "",
-        "pointtrack COMMAND --help shows its options. --version, --print_completion bash|zsh|fish.",
+        "pointtrack COMMAND --help shows its options. Also: --version, --print_completion bash|zsh|fish.",
     ]
     return "\n".join(lines)
 

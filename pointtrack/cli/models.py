@@ -1,4 +1,4 @@
-"""`pointtrack models`: every tracker and segmenter that there is by name."""
+"""`pointtrack models`: every tracker and segmenter that has a name."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pointtrack.zoo import SHIPPED
 
 # What each is for, by how its name begins; the first that fits.
 PURPOSES = {
-    "cotracker3-offline": "points that see each other, whole short videos",
-    "cotracker3-online": "points that see each other, videos of any length",
+    "cotracker3-offline": "points tracked jointly, whole short videos",
+    "cotracker3-online": "points tracked jointly, videos of any length",
     "cotracker2": "comparison with older results",
-    "locotrack": "few points, each by itself; free code",
+    "locotrack": "few points, each tracked by itself; free code",
     "alltracker-tiny": "every pixel of a frame; one point costs as much as all",
     "alltracker": "the same, larger and slower",
     "sam2.1": "objects through a video, or single frames",
     "sam2": "as sam2.1, older",
-    "sam3": "objects through a video; asks for consent on the hub",
+    "sam3": "objects through a video; the hub asks for your consent",
     "sam-hq": "thin outlines of single frames",
     "sam-": "outlines of single frames",
     "edgetam": "objects through a video, on small devices",
@@ -40,8 +40,8 @@ class Row:
 
     Attributes:
         kind: "tracker" or "segmenter".
-        licence: of the weights, in a word; terms: the sentence where a word does not say it.
-        repo, repo_type, files: where they lie on the hub; no files for a model that ships.
+        licence: of the weights, in a word; terms: a sentence if a word is not enough.
+        repo, repo_type, files: where the weights lie on the hub; no files for a model that ships with pointtrack.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Row:
     terms: str | None = None
 
     def path(self) -> Path | None:
-        """Where the weights lie on this machine, None where they do not."""
+        """Path of the weights on this machine; None if they are not here."""
         if not self.files:
             return Path(self.repo)
         from huggingface_hub import try_to_load_from_cache
@@ -68,7 +68,7 @@ class Row:
         return Path(str(found[-1])) if all(isinstance(path, str) for path in found) else None
 
     def size(self) -> str:
-        """Of the weights: of the file that is here, or as it is stated, or nothing."""
+        """Size of the weights: of the file on this machine, or as published, or nothing."""
         path = self.path()
         if path is not None:
             return f"{path.stat().st_size / 1e6:.1f} MB"
@@ -82,7 +82,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """Every model that there is by name: trackers, then segmenters; those that ship first."""
+    """Every named model: trackers, then segmenters; in each group those that ship with pointtrack come first."""
     from pointtrack.segment.small import SHIPPED as SMALL_SEGMENTER
 
     found = [Row("tracker", name, "Apache-2.0", None, str(path)) for name, path in SHIPPED.items()]
@@ -102,11 +102,11 @@ def rows() -> list[Row]:
 
 
 def models(download: str | None = None) -> None:
-    """List every tracker and segmenter: licence, size, where from, here or not, what for.
+    """List all trackers and segmenters with licence, size, source, purpose, and whether this machine has them.
 
     Args:
-        download: name of one to fetch into the cache of the Hugging Face hub, with progress. A download that was cut off
-            goes on where it was, and the digest is checked where it is known.
+        download: name of a model to download into the cache of the Hugging Face hub, with progress. An interrupted download
+            resumes where it stopped; the digest is checked if known.
     """
     table = rows()
     if download is not None:

@@ -26,19 +26,19 @@ FILE_LIKE = re.compile(r"\.(?!v\d)[a-z][a-z0-9]{0,7}", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions:
-    """Which video, which part of it, and what tracks it; a command's own options come behind the video.
+    """Which video, which part of it, and which tracker; a command's own options come after the video.
 
     Args:
         video: a video file, a folder of pictures, or a URL.
         tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
         device: cpu, cuda, mps, or auto.
-        start: second of the video at which to begin; frames count from there.
-        end: second before which to end.
+        start: begin at this second of the video; frames count from there.
+        end: end before this second.
         max_frames: end after this many frames.
-        name: what the results are called; by default like the video.
-        precision: float32, or bfloat16 on processors made for it.
-        speed: fast, balanced or exact: how much time to take for how much exactness.
-        overwrite: replace existing files that are no results of this video.
+        name: base name of the results; by default that of the video.
+        precision: float32, or bfloat16 on processors that support it.
+        speed: fast, balanced or exact: trade time for exactness.
+        overwrite: also replace existing files that are not results of this video.
     """
 
     video: str = field(kw_only=False)
@@ -59,7 +59,7 @@ class VideoOptions:
 
     @property
     def stem(self) -> str:
-        """What the results are called: like the video; standard input "stdin", a pattern of pictures like their folder."""
+        """Base name of the results: that of the video; "stdin" for standard input, the folder's for a pattern of pictures."""
         if self.video == "-":
             return self.name or "stdin"
         path = Path(self.video)
@@ -68,7 +68,7 @@ class VideoOptions:
         return self.name or stem_of(path)
 
     def loaded(self, wh: tuple[int, int]) -> PointTracker:
-        """The tracker, set for videos of that size."""
+        """The tracker, configured for videos of that size."""
         from pointtrack.models.speed import options_at
         from pointtrack.zoo import load_tracker
 
@@ -77,7 +77,7 @@ class VideoOptions:
         return tracker
 
     def guard(self, outputs: Iterable[Path], *inputs: str | None, folders: Iterable[Path] = ()) -> None:
-        """Raise ValueError where an output cannot be written, or would destroy an input or something else; see `check_outputs`."""
+        """Raise ValueError if an output cannot be written, or would destroy an input or another file; see `check_outputs`."""
         check_outputs(
             [self.video, self.tracker, *inputs],
             outputs,
@@ -88,9 +88,9 @@ class VideoOptions:
 
 
 def video_target(out: str, stem: str) -> Path:
-    """The video file to write: `out` itself, or out/stem.mp4 where `out` is a folder. ValueError for other files.
+    """The video file to write: `out` itself, or out/stem.mp4 if `out` is a folder. ValueError for other files.
 
-    A folder may have a dot in its name, as v1.0; one that looks like a file, as run.new, has to be there or end with /.
+    A folder may have a dot in its name, as v1.0. One that looks like a file, as run.new, has to exist or end with /.
     """
     if scheme_of(out) is not None:
         raise ValueError(f"out: expected a path on this machine for this command, got {out}")
@@ -108,9 +108,9 @@ def video_target(out: str, stem: str) -> Path:
 
 @contextmanager
 def outputs_to(out: str) -> Iterator[str]:
-    """The path on this machine in whose place a command writes its results to `out`, which may be in an object store.
+    """The path on this machine to which a command writes the results for `out`, which may be in an object store.
 
-    Then everything that lies there, or beside it, goes to the store when the block ends without an error.
+    If it is, everything at or beside that path goes to the store when the block ends without an error.
     """
     here = local_path(out)
     if here is not None:

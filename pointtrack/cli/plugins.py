@@ -1,4 +1,4 @@
-"""Commands that are not in the package: those of a checkout (`train/`, `evaluation/`), and of other packages."""
+"""Commands from outside the package: those of a checkout (`train/`, `evaluation/`), and of other packages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXTRAS = {
 
 
 def entry_points() -> dict[str, metadata.EntryPoint]:
-    """Commands by name that are loaded when they are called for."""
+    """Commands by name, loaded only when called."""
     own = {name: metadata.EntryPoint(name, value, GROUP) for name, value in CHECKOUT.items()}
     return own | {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
 
@@ -41,7 +41,7 @@ def entry_points() -> dict[str, metadata.EntryPoint]:
 def load_command(
     name: str, commands: Mapping[str, Entry], entries: Mapping[str, metadata.EntryPoint]
 ) -> Callable[..., Any]:
-    """The command of that name; ValueError where a package that it needs is not there, with what to do."""
+    """The command of that name. If a package that it needs is missing, raises ValueError that says what to do."""
     if name in commands:
         try:
             return commands[name].load()

@@ -1,4 +1,4 @@
-"""Progress of a command: a bar on a terminal, elsewhere a line every ten seconds, with the time that is left."""
+"""Progress of a command: a bar on a terminal, elsewhere a line every ten seconds, with the remaining time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ LINE_SECONDS = 10.0
 
 
 class Bar:
-    """Counts what is done, and shows it.
+    """Counts and shows progress.
 
     Args:
-        total: how much there is, None where nobody knows.
-        desc: what is done.
-        unit: of what is counted.
+        total: how much there is to do; None if unknown.
+        desc: name of the work.
+        unit: name of what is counted.
     """
 
     def __init__(self, total: int | None = None, desc: str = "tracking", unit: str = "frame", **more: Any):
@@ -28,7 +28,7 @@ class Bar:
         self._began = self._told = time.monotonic()
 
     def update(self, done: int = 1) -> None:
-        """So much more is done."""
+        """Add to what is done."""
         self.n += done
         if self._bar is not None:
             self._bar.total = self.total
@@ -40,7 +40,7 @@ class Bar:
             print(self.line(now - self._began), file=sys.stderr, flush=True)
 
     def line(self, seconds: float) -> str:
-        """How it stands after so many seconds, in words."""
+        """The progress after this many seconds, in words."""
         rate = self.n / max(seconds, 1e-9)
         of = "" if self.total is None else f" of {self.total}"
         words = f"{self.desc}  {self.n}{of} {self.unit}s, {rate:.3g} per second"
@@ -57,7 +57,7 @@ class Bar:
 
 
 def duration(seconds: float) -> str:
-    """About how long, in words.
+    """An approximate duration in words.
 
     >>> duration(12), duration(600), duration(9000)
     ('about 12 s', 'about 10 min', 'about 2.5 h')

@@ -1,4 +1,4 @@
-"""Which commands there are, and where: each is imported when it is called."""
+"""The table of commands and their modules. Each is imported when it is called."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Entry:
         return getattr(import_module(module), name)
 
 
-# In the order of the overview: what most people come for.
+# In the order of the overview: what most people need.
 FIRST = {
     "track": Entry(
         "pointtrack.cli.track:TrackCommand", "track points through videos (also: pointtrack VIDEO)"
@@ -35,33 +35,31 @@ FIRST = {
         "pointtrack.cli.segment:SegmentCommand", "follow objects: clicks, boxes, masks or tracks become masks"
     ),
     "ui": Entry("pointtrack.cli.ui:UiCommand", "a page in the browser: click, track, correct, export"),
-    "live": Entry(
-        "pointtrack.cli.live:LiveCommand", "track in a camera, a stream or a pipe, one answer per frame"
-    ),
+    "live": Entry("pointtrack.cli.live:LiveCommand", "track in a camera, a stream or a pipe, frame by frame"),
 }
 MORE = {
-    "demo": Entry(
-        "pointtrack.cli.demo:demo", "track the clips that come with pointtrack, beside other methods"
-    ),
+    "demo": Entry("pointtrack.cli.demo:demo", "track a bundled clip, and compare with other methods"),
     "batch": Entry("pointtrack.cli.batch:BatchCommand", "run thousands of videos on one machine or many"),
     "convert": Entry("pointtrack.cli.convert:convert", "write published weights as one .safetensors file"),
-    "data check": Entry("pointtrack.cli.data:check_data", "say what is wrong with clips for training"),
-    "data convert": Entry("pointtrack.cli.data:convert_data", "write published sets as clips for training"),
+    "data check": Entry("pointtrack.cli.data:check_data", "find errors in clips for training"),
+    "data convert": Entry(
+        "pointtrack.cli.data:convert_data", "convert published data sets to clips for training"
+    ),
     "dense": Entry("pointtrack.cli.dense:DenseCommand", "track every pixel of a frame, in bounded memory"),
-    "doctor": Entry("pointtrack.cli.doctor:doctor", "check this installation and say what is missing"),
-    "models": Entry("pointtrack.cli.models:models", "list every tracker and segmenter; fetch one"),
+    "doctor": Entry("pointtrack.cli.doctor:doctor", "check this installation and show what is missing"),
+    "models": Entry("pointtrack.cli.models:models", "list all trackers and segmenters; download one"),
     "export-onnx": Entry("pointtrack.cli.export_onnx:ExportOnnxCommand", "write a tracker as ONNX graphs"),
 }
-# Those of a checkout; what they are in is found by `pointtrack.cli.plugins`.
+# Commands of a checkout; `pointtrack.cli.plugins` finds their modules.
 CHECKOUT_ABOUT = {
     "eval": "score trackers on TAP-Vid and other sets",
     "eval-masks": "score masks on DAVIS and other sets",
-    "eval-still": "how far points wander in a still video",
+    "eval-still": "measure how far points drift in a still video",
     "finetune": "adapt the shipped tracker to your videos",
     "train": "train a tracker or a segmenter",
 }
 
 
 def commands() -> dict[str, Entry]:
-    """The commands that are there, by name."""
+    """The available commands by name."""
     return {name: entry for name, entry in (FIRST | MORE).items() if find_spec(entry.place.partition(":")[0])}

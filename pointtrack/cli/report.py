@@ -1,4 +1,4 @@
-"""How `pointtrack track` deals with videos that do not fit into memory, and what it says before it starts."""
+"""How `pointtrack track` handles videos that do not fit into memory, and the estimate it prints before it starts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WORTH_TIMING = 10  # windows: timing one of them first must not take long beside
 
 
 def does_not_fit(stream: VideoStream) -> bool:
-    """The whole video, and a drawn copy of it, would take most of the machine's memory (as far as both are known)."""
+    """True if the video and a drawn copy would take most of the machine's memory (as far as both sizes are known)."""
     memory = machine_memory()
     if memory is None or stream.frame_count is None:
         return False
@@ -53,10 +53,10 @@ def print_estimate(
     flat: bool,
     tracked: int | None = None,
 ) -> None:
-    """Say how long tracking will take and how much memory, measured on one window of this size.
+    """Print how much time and memory tracking will take, measured on one window of this size.
 
-    Nothing for videos of less than ten windows, of which that would be a good part, and for trackers whose one window
-    is the whole video. With `tracked` only so many of the frames are tracked, and all of them are held.
+    Prints nothing for videos of less than ten windows, where the measurement would take too large a share, and for trackers
+    that take the whole video as one window. With `tracked` only that many frames are tracked, but all are held.
     """
     length, tracked = tracker.config.window.length, frames if tracked is None else tracked
     if length is None or (tracked is not None and tracked < WORTH_TIMING * length):
@@ -74,7 +74,7 @@ def describe(
     states: bool = False,
     tracked: int | None = None,
 ) -> str:
-    """The estimate in words; with `states` the tracks hold them too, and with `tracked` only so many frames are tracked."""
+    """The estimate in words. With `states` the tracks hold them too; with `tracked` only that many frames are tracked."""
     rate = f"{estimate.seconds_per_frame:.2g} seconds of tracking per frame"
     if frames is None:
         words = [f"{rate}, for a video of unknown length"]
@@ -103,12 +103,12 @@ def print_tracked(
     seconds: float,
     gone_on: int | None = None,
 ) -> None:
-    """Say what was tracked, by what, and how fast; `gone_on` is how many frames a run tracked that went on with another."""
+    """Print what was tracked, by which tracker, and how fast; `gone_on` counts the frames tracked by a resumed run itself."""
     device = next(tracker.parameters()).device
     print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
     tracked = f"tracked   {points} points through {frames} frames of {wh[0]} x {wh[1]}"
     if gone_on == 0:
-        print(f"{tracked}, all by the run before")
+        print(f"{tracked}, all by the earlier run")
         return
     counted = frames if gone_on is None else gone_on
     part = "" if gone_on is None else f"; this run {gone_on} frames"
@@ -126,10 +126,11 @@ def track_flat(
     style: TrackStyle,
     settings: Mapping[str, str],
 ) -> Path:
-    """Track, draw and write without ever holding more than a window; the .npz file of the tracks.
+    """Track, draw and write without ever holding more than a window; returns the .npz file of the tracks.
 
-    While it runs the tracks are in a file beside `target`, with the ending .tracks. With `smooth` that file and the .npz
-    hold what was tracked, and a second .npz, the picture and what is returned the smoothed ones. The .npz notes the settings, what the result depends on.
+    While it runs, the tracks are in a .tracks file beside `target`. With `smooth`, that file and the .npz hold the tracks as
+    tracked; a second .npz, which is returned, and the video hold the smoothed ones. The .npz records the settings that the
+    result depends on.
     """
     spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
     tally, radius = StateTally(), options.smooth
@@ -167,7 +168,7 @@ def track_flat(
 
 
 def _bar(total: int | None, before: int) -> Bar:
-    """Of so many frames, some of which an earlier run has done."""
+    """A bar for `total` frames, of which an earlier run has done `before`."""
     return Bar(None if total is None else total - before)
 
 
@@ -183,7 +184,7 @@ def track_flat_sparsely(
     style: TrackStyle,
     settings: Mapping[str, str],
 ) -> Path:
-    """As `track_flat`, but track every n-th frame alone, with straight lines between; the video is drawn afterwards."""
+    """As `track_flat`, but track only every n-th frame, with straight lines between, and draw the video afterwards."""
     spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
     thinned, began = EveryNth(opened, every, queries), time.perf_counter()
     with thinned(None) as source:

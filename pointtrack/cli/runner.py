@@ -1,4 +1,4 @@
-"""How a command is run: its parameters become options, and a user's mistake becomes one clear line.
+"""Runs a command: its parameters become options, and a user's mistake becomes one clear line.
 
 A command is a function, or a dataclass with a method `run`. The programs `pointtrack`, `demo.py`, the
 benchmarks, `python -m train` and `python -m evaluation` all go through `run_command`.
@@ -34,10 +34,10 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
     """Parse the arguments of a command, call it, and turn a user's mistake into one line and exit code 2.
 
     Args:
-        load: gives the command, a function or a dataclass with `run`.
-        arguments: what the user typed behind the command's name. --debug, or the environment variable
+        load: returns the command, a function or a dataclass with `run`.
+        arguments: what the user typed after the command's name. --debug, or the environment variable
             POINTTRACK_DEBUG, shows the traceback of a mistake.
-        prog: name of the command in help texts; its first word stands before error messages.
+        prog: name of the command in help texts; its first word begins error messages.
     """
     command: Callable[..., Any] | None = None
     debug = "--debug" in arguments or bool(os.environ.get(DEBUG))
@@ -68,7 +68,7 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
     except (MemoryError, RecursionError) as error:
         if debug:
             raise
-        what = "more memory than this machine has" if isinstance(error, MemoryError) else "too deep a nesting"
+        what = "more memory than this machine has" if isinstance(error, MemoryError) else "too deep nesting"
         reason = f" ({one_line(error)})" if str(error) else ""
         print(f"{name}: error: this takes {what}{reason}", file=sys.stderr)
         return 2
@@ -103,15 +103,15 @@ def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
 
 
 def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: ArgumentParser) -> list[str]:
-    """What people type -> what jsonargparse reads.
+    """What users type -> what jsonargparse reads.
 
-    --max-frames is --max_frames, --trail is --style.trail, a bare --resume is true, an option that takes a
-    list takes all values up to the next option, and a first parameter with a default may stand without name. What files
-    of options say comes first, so that the command line wins, also over their lists.
+    --max-frames becomes --max_frames, --trail --style.trail, and a bare --resume true. A list option takes all values up to
+    the next option, and a first parameter with a default may come without its name. Options from files come first, so that
+    the command line wins, also over their lists.
 
     Raises:
-        FileNotFoundError: no such file of options.
-        ValueError: a name that options of several groups have, or a broken file of options.
+        FileNotFoundError: there is no such options file.
+        ValueError: options of several groups share a name, or an options file is broken.
     """
     names = OptionNames(command, parser)
     files, arguments = split_config(arguments)
@@ -169,7 +169,7 @@ KINDS = {
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks; those of jsonargparse shortened to what matters, and none too long to be read."""
+    """The message of an error on one line of readable length; messages of jsonargparse are cut to what matters."""
     text = " ".join(str(error).split())
     if isinstance(error, argparse.ArgumentError) and text.startswith("Parser key"):
         key, given = text.split('"')[1], re.search("(?:Given|Got) value: (.*)", text)
@@ -188,7 +188,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _with_hint(message: str, command: Callable[..., Any] | None, prog: str) -> str:
-    """The message; of an option or argument that a command lacks, what may have been meant."""
+    """The message; for an unknown option or argument, with a suggestion."""
     message = re.sub(
         r"^Option '(\S+)' is not accepted$", r"unrecognized argument: --\1", message
     )  # of a file

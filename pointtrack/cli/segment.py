@@ -36,28 +36,28 @@ from pointtrack.viz.styles import MaskStyle
 
 @dataclass(frozen=True)
 class SegmentCommand(VideoOptions):
-    """Follow objects through a video from clicks, boxes or masks; write the video with the masks, and the masks.
+    """Follow objects through a video from clicks, boxes or masks; write the video with the masks drawn in, and the masks.
 
-    Several objects: put a number and a colon before what is given of each, as in 2:0,310,250. An object may be given
-    on several frames: each of them is kept as it is, and those between follow from both.
+    For several objects, put a number and a colon before each prompt, as in 2:0,310,250. You can prompt an object on several
+    frames: those masks stay as they are, and the frames between follow from both sides.
 
     Args:
-        click: clicks as frame,x,y, with ,- behind for one beside the object: --click 0,310,250 0,40,40,-
+        click: clicks as frame,x,y; append ,- for a click beside the object: --click 0,310,250 0,40,40,-
         box: boxes as frame,x0,y0,x1,y1 in pixels.
-        mask: pictures as large as the video, not black where the object is, as frame,FILE.
-        absent: frames on which an object is not there.
+        mask: pictures of the video's size, not black where the object is, as frame,FILE.
+        absent: frames on which an object is absent.
         tracks: .npz, .csv or .json file of tracks, all on one object, instead of prompts.
-        session: .npz file to go on from, if it exists, and to keep all that was said and computed in: the next call adds
-            to it, and computes only what changed.
+        session: .npz file that keeps prompts and results. If it exists, the run continues from it, adds the new prompts, and
+            computes only what changes.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
-        video_segmenter: follow objects by a published model alone, without points: its name (sam2.1-hiera-tiny, ..., edgetam,
-            sam3) or a folder.
-        out: folder, or video file with the other results beside it.
-        export: what to write besides the drawn video: npz, davis, ytvos, coco, ytvis, yolo, mot, cutout, comma-separated.
-        overlap: objects may overlap; otherwise every pixel belongs to one at most.
-        flat: never hold more than a window of frames: one pass, objects are followed forward from where they are given, and
-            masks written as they are final, as npz, davis, coco, mot or cutout.
-        style: how the masks are drawn.
+        video_segmenter: follow objects with a published model alone, without points: its name (sam2.1-hiera-tiny, ...,
+            edgetam, sam3) or a folder.
+        out: folder, or video file; the other results go beside that.
+        export: formats to write besides the drawn video: npz, davis, ytvos, coco, ytvis, yolo, mot, cutout, comma-separated.
+        overlap: let objects overlap; otherwise every pixel belongs to one at most.
+        flat: never hold more than a window of frames in memory. One pass follows objects forward from their prompts and
+            writes masks once they are final, as npz, davis, coco, mot or cutout.
+        style: how to draw the masks.
     """
 
     click: list[str] | None = None
@@ -90,7 +90,7 @@ class SegmentCommand(VideoOptions):
         pictures = [text.partition(",")[2] for text in self.mask or ()]
         if self.session is not None and Path(self.session).resolve() in {path.resolve() for path in outputs}:
             raise ValueError(
-                f"session: expected a file of its own, got {self.session}, where the masks go; choose another name"
+                f"session: expected a file of its own, got {self.session}, to which the masks go; choose another name"
             )
         read = [*pictures, self.tracks, self.session, self.segmenter, self.video_segmenter]
         self.guard([path for path in outputs if path not in folders], *read, folders=folders)
@@ -146,11 +146,11 @@ class SegmentCommand(VideoOptions):
         self._write(video, masks, exports, target)
 
     def run_flat(self, target: Path, exports: Sequence[str], told: Sequence[Told]) -> None:
-        """The same in one pass, with frames that are read one by one."""
+        """The same in one pass, reading frames one by one."""
         for name in ("tracks", "session", "video_segmenter"):
             if getattr(self, name) is not None:
                 raise ValueError(
-                    f"flat: expected prompts alone, as frames are seen once and forward, got --{name} too"
+                    f"flat: expected prompts alone, as it reads frames once and forward, got --{name} too"
                 )
         parse_growing(exports)
         with self.opened() as source:
@@ -186,14 +186,16 @@ class SegmentCommand(VideoOptions):
         if self.video_segmenter is not None:
             return load_video_engine(self.video_segmenter, device=self.device)
         if self.segmenter == SHIPPED and (stronger := cached_video_names()):
-            print(f"stronger and here: --video_segmenter {stronger[0]} (of {', '.join(stronger)})")
+            print(
+                f"stronger models on this machine: --video_segmenter {stronger[0]} (of {', '.join(stronger)})"
+            )
         segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
         return PointEngine(self.loaded(wh), segmenter)
 
     def _follow(
         self, video: Video, engine: Engine, told: list[Told], progress: Progress
     ) -> tuple[Masks, list[Doubt]]:
-        """Say all that was told in a session, and propagate; masks, and which frames are worth a look."""
+        """Enter all prompts into a session, and propagate: masks, and the frames to check."""
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
         if self.session is not None and exists(self.session):
             session.load(self.session)
@@ -218,7 +220,7 @@ class SegmentCommand(VideoOptions):
 
 
 def _drop_others(folder: Path, frames: range) -> None:
-    """Take away the frames that a longer run left in a folder of results; they would be read as this one's."""
+    """Delete frames that a longer run left in a folder of results; otherwise they would be read as this run's."""
     for path in folder.rglob("*"):
         number = path.stem.removeprefix("frame_")
         if path.is_file() and number.isdecimal() and int(number) not in frames:
@@ -226,5 +228,5 @@ def _drop_others(folder: Path, frames: range) -> None:
 
 
 def _stem(target: Path, export: str) -> Path:
-    """Path without suffix of an export: our own file is called like the video that was drawn, others like the source."""
+    """Path without suffix of an export: our own file has the name of the drawn video, others that of the source."""
     return target.with_suffix("") if export == "npz" else target.with_name(target.stem.removesuffix("_masks"))

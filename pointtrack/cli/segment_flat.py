@@ -1,4 +1,4 @@
-"""How `pointtrack segment --flat` follows objects: one pass, frame by frame, masks written as they are final."""
+"""`pointtrack segment --flat`: one pass over the video, frame by frame, which writes masks once they are final."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from pointtrack.sessions.doubts import Doubt, doubts_of_masks, worst
 from pointtrack.types.masks import Masks
 from pointtrack.viz.styles import MaskStyle
 
-NAMED = 3  # frames at most that are named as worth a look
-KEPT = 64  # of them in a pass: those to come decide which ones stay, and a bad video must not fill the memory
+NAMED = 3  # most frames to suggest for a check
+KEPT = 64  # suggestions kept during a pass: later ones may replace them, and a bad video must not fill the memory
 
 
 class ObjectTally:
-    """What is said of masks in the end, over pieces of them that follow each other.
+    """Counts masks over consecutive pieces, for the summary at the end.
 
     Attributes:
-        frames: object id -> number of frames on which it is there.
-        doubts: the frames that are worth a look, the worst first.
+        frames: object id -> number of frames on which it is present.
+        doubts: the frames to check, the worst first.
     """
 
     def __init__(self, ids: Sequence[int]):
@@ -44,16 +44,16 @@ class ObjectTally:
 
 
 def print_segmented(shares: Sequence[float], frames: int, wh: tuple[int, int], seconds: float) -> None:
-    """How many objects there are, and on which share of the frames each is there."""
+    """Print how many objects there are, and on which share of the frames each is present."""
     there = ", ".join(f"{100 * share:.0f}" for share in shares)
     print(
         f"segmented {len(shares)} objects in {frames} frames of {wh[0]} x {wh[1]} in {seconds:.1f} s; "
-        f"there on {there} % of them"
+        f"present on {there} % of them"
     )
 
 
 def print_doubts(doubts: Sequence[Doubt]) -> None:
-    """Say which frames are worth a look, the worst of them."""
+    """Print the worst of the frames to check."""
     for doubt in worst(doubts, NAMED):
         print(f"worth a look: object {doubt.object_id} on frame {doubt.frame} (quality {doubt.quality:.2f})")
 
@@ -67,7 +67,7 @@ def object_stream(
     *,
     overlap: bool,
 ) -> ObjectStream:
-    """A stream that knows what was told, on whichever frames. Raises ValueError for a tracker that needs the whole video."""
+    """A stream with all prompts, on whichever frames. Raises ValueError for a tracker that needs the whole video."""
     tracker.check_windows()
     stream = ObjectStream(tracker, segmenter, wh, fps, exclusive=not overlap)
     tell(stream, told)
@@ -85,13 +85,13 @@ def segment_flat(
 
     Args:
         source: the video, not read yet.
-        stream: knows its objects.
+        stream: has its prompts already.
         target: the drawn video.
         exports: formats of masks and their paths without suffix.
-        style: how the masks are drawn.
+        style: how to draw the masks.
 
     Raises:
-        ValueError: something was said of a frame that the video does not have. Then no file is left.
+        ValueError: a prompt is on a frame that the video does not have. Then no file is left.
     """
     ids, began = stream.objects, time.perf_counter()
     tally = ObjectTally(ids)

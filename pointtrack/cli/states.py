@@ -1,4 +1,4 @@
-"""What commands say about states of points."""
+"""What commands print about states of points."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pointtrack.types.point_states import PointState
 
 
 class StateTally:
-    """Counts states over pieces of tracks that follow each other.
+    """Counts states over consecutive pieces of tracks.
 
     Attributes:
-        frames: State -> on how many frames of how many points, together.
+        frames: state -> number of frames with it, summed over points.
         found: id of a point -> how often it was found again.
     """
 
@@ -33,7 +33,7 @@ class StateTally:
                 self.found[point] = max(times, self.found.get(point, 0))
 
     def print(self) -> None:
-        """Print the shares and how often points were found again; nothing where no states were counted."""
+        """Print the shares and how often points were found again; nothing if no states were counted."""
         total = sum(self.frames.values())
         if total:
             shares = [f"{self.frames[state] / total:.0%} {word(state)}" for state in PointState]
@@ -46,5 +46,5 @@ def word(state: PointState) -> str:
 
 
 def state_options(states: bool, redetect: bool) -> StateOptions | None:
-    """What the options --states and --redetect of a command ask for; None for no states."""
+    """The `StateOptions` for --states and --redetect of a command; None for no states."""
     return StateOptions(redetect=redetect) if states or redetect else None

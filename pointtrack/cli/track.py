@@ -43,34 +43,35 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class TrackCommand(VideoOptions):
-    """Track points through a video; write the video with the tracks, a contact sheet and the numbers.
+    """Track points through a video; write the video with the tracks drawn in, a contact sheet and the tracks.
 
-    Without any points a grid of 20 x 20 is tracked. The whole video is held in memory, unless it would take most of it,
-    or --flat says so: then frames are read one by one, memory does not grow with the length, and a run that was
-    killed goes on with --resume.
+    If you give no points, it tracks a grid of 20 x 20. It holds the whole video in memory, unless that would take most of
+    it or you pass --flat. Then it reads frames one by one, memory does not grow with the length, and --resume continues a
+    killed run.
 
     Args:
         grid: track a grid of this many points per side.
         points: single points, each as frame,x,y in pixels: --points 0,120,80 10,300.5,210
         queries: CSV or JSON file of points.
         corners: track this many of the strongest corners.
-        mask: picture as large as the video; grid and corners lie where it is not black.
+        mask: picture of the video's size; grid and corners lie where it is not black.
         frame: frame of grid, corners and mask.
-        out: folder, or video file with the other results beside it.
+        out: folder, or video file; the other results go beside that.
         backward: also track from each point's frame back to the first one.
         export: more files of the tracks besides .npz, comma-separated: csv, json, parquet, dlc, sleap, napari,
             cvat, rerun, mot, nuke, after-effects, fusion, 3de, blender, comfyui and others (docs/guides/export.md).
-        states: say of every point and frame whether it is seen, hidden, out of frame or lost; from a cut on all are lost.
-        redetect: the same, and search for lost points and go on with them where they are found.
-        regions: for small things: follow them in crops of the full-resolution frame that go along, see docs/guides/regions.md; auto,
+        states: tell for every point and frame whether it is visible, hidden, out of frame or lost; from a cut on all points
+            are lost.
+        redetect: like --states, and also search for lost points and track them on from where they are found.
+        regions: follow small things in moving crops of the full-resolution frame, see docs/guides/regions.md; auto,
             a size as in 192x108, or a box as in 100,50,484,266.
-        every: track only every n-th frame, several times as fast; on those between points go straight, and the tracks say
-            so (source interpolated).
-        smooth: even out positions over so many frames on each side, in the video and the exports; 0: not. The
-            .npz keeps them as they were tracked, and a second one holds the smoothed ones.
-        flat: never hold more than a window of frames.
-        resume: go on with a flat run that was killed, given the same options; the result is the same.
-        style: how the tracks are drawn.
+        every: track only every n-th frame, several times as fast; between those, points move in straight lines, and the
+            tracks mark these positions (source interpolated).
+        smooth: smooth positions over this many frames on each side, in the video and the exports; 0 turns it off. The
+            .npz keeps the positions as tracked, and a second one holds the smoothed ones.
+        flat: never hold more than a window of frames in memory.
+        resume: continue a killed flat run, with the same options; the result is the same.
+        style: how to draw the tracks.
     """
 
     grid: int | None = None
@@ -95,7 +96,7 @@ class TrackCommand(VideoOptions):
         """Do it, and print where the results are."""
         if self.resume and local_path(self.out) is None:
             raise ValueError(
-                f"resume: expected --out on this machine, where the run was killed, got {self.out}"
+                f"resume: expected --out on this machine, where the killed run wrote, got {self.out}"
             )
         with outputs_to(self.out) as out:
             replace(self, out=out).run_here()
@@ -123,7 +124,7 @@ class TrackCommand(VideoOptions):
             too_large = does_not_fit(stream)
             if too_large and not self.flat:
                 print(
-                    f"flat      {stream.frame_count} frames would take most of this machine's memory: --flat"
+                    f"flat      {stream.frame_count} frames would take most of this machine's memory, so --flat is on"
                 )
             if self.flat or self.resume or too_large:
                 stream.close()
@@ -151,17 +152,17 @@ class TrackCommand(VideoOptions):
             print(f"tracks    {path}")
 
     def is_finished(self, target: Path) -> bool:
-        """Whether a run to go on with came to its end: the tracks are there, and no file that grows."""
+        """Whether the run to resume is finished: its tracks exist, and no growing file does."""
         return target.with_suffix(".npz").is_file() and not target.with_suffix(".tracks").exists()
 
     def finish(self, target: Path, given: Sequence[Queries], exports: Sequence[str]) -> None:
-        """Look whether a run that came to its end is the one asked for, and write those exports that are not of it yet."""
+        """Check that the finished run has the same settings, and write the exports that it lacks."""
         saved = target.with_suffix(".npz")
         smoothed = target.with_name(f"{target.stem}_smooth.npz")
         lacking = {"smooth": NONE} if self.smooth and not smoothed.is_file() else {}
         wanted = self.settings(self.choose_queries(self.picture(), given, self.frame))
         check_same_run(noted_run(saved) | lacking, wanted, saved)
-        print(f"finished  {saved} is whole: nothing to go on with; without --resume it is made anew")
+        print(f"finished  {saved} is complete; without --resume it is made anew")
         shown = load_tracks(smoothed if self.smooth else saved)
         for name in exports:
             path = Path(f"{target.with_suffix('')}{TRACK_EXPORTS[name][0]}")
@@ -170,7 +171,7 @@ class TrackCommand(VideoOptions):
                 print(f"tracks    {export_tracks(target.with_suffix(''), shown, [name])[0]}")
 
     def settings(self, queries: Queries) -> dict[str, str]:
-        """What the tracks depend on, in words."""
+        """The settings that the tracks depend on, as texts."""
         return {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
@@ -187,7 +188,7 @@ class TrackCommand(VideoOptions):
         exports: Sequence[str],
         options: TrackOptions,
     ) -> None:
-        """The same with frames that are read one by one."""
+        """The same, reading frames one by one."""
         if self.video == "-":
             raise ValueError("flat: expected a video that can be read twice, got standard input")
         queries = self.choose_queries(self.picture(), given, self.frame)
@@ -200,13 +201,13 @@ class TrackCommand(VideoOptions):
             resume=self.resume, style=self.style, settings=self.settings(queries),
         )  # fmt: skip
         if copy_sound(self.video, target, self.start):
-            print(f"sound     {target} has that of the video")
+            print(f"sound     {target} has the video's sound")
         if exports:
             for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
                 print(f"tracks    {path}")
 
     def picture(self) -> Video:
-        """The frame on which grid and corners lie, alone."""
+        """A video of one frame: the one on which grid and corners lie."""
         count = 0
         with self.opened() as stream:
             for count, (frame, _) in enumerate(stream, 1):
@@ -215,12 +216,12 @@ class TrackCommand(VideoOptions):
         raise ValueError(f"frame: expected 0..{count - 1}, got {self.frame}")
 
     def given_queries(self) -> list[Queries]:
-        """The points that are known without the video."""
+        """The points that need no video to be known."""
         parts = [parse_points(self.points)] if self.points else []
         return parts if self.queries is None else [*parts, load_queries(self.queries)]
 
     def choose_queries(self, video: Video, given: Sequence[Queries] = (), first: int = 0) -> Queries:
-        """The given points, and those chosen on the video; a grid of 20 x 20 where there are none at all.
+        """The given points, and those chosen on the video; a grid of 20 x 20 if there are none.
 
         `first` is the number of the video's first frame.
         """
@@ -245,9 +246,9 @@ def track_and_report(
     *,
     every: int = 1,
 ) -> Tracks:
-    """Track in memory, with a progress bar on a terminal; prints what was done and how fast.
+    """Track in memory, with a progress bar on a terminal; print what was tracked and how fast.
 
-    With `every` that many frames go by for each that is tracked, and points go straight between those.
+    With `every` only every n-th frame is tracked, and points move in straight lines between those.
     """
     options = options or TrackOptions()
     kept, among = thinned(len(video), every, queries)

@@ -1,4 +1,4 @@
-"""The command `pointtrack ui`: the page on which objects and points are clicked, seen, corrected and exported."""
+"""The command `pointtrack ui`: the page on which you click, view, correct and export objects and points."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pointtrack.io.tracks import load_tracks
 
 @dataclass(frozen=True)
 class UiCommand:
-    """Click, see, correct and export in the browser; the server runs on this machine and ends with Ctrl-C.
+    """Click, view, correct and export in the browser. The server runs on this machine; Ctrl-C ends it.
 
     Args:
         video: a video file or a folder of pictures to open at once; `demo` is the clip that comes with pointtrack.
-        folders: folders that videos may be opened from; by default that of the video, and the current one.
-        review: a folder of videos, or a .txt file with a path in each line, to look through one by one.
-        tracks: file of tracks of the video (.npz, .csv, .json), to look at and to correct.
+        folders: folders from which you may open videos; by default that of the video, and the current one.
+        review: a folder of videos, or a .txt file with one path per line, to review one by one.
+        tracks: file of tracks of the video (.npz, .csv, .json), to view and correct.
         tracker: name of a tracker for points (small, cotracker3-offline, ...), or its .safetensors or .pth file.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
-        engine: follow objects by SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
+        engine: follow objects with SAM 2 alone, without points: its name (sam2.1-hiera-tiny, ...) or a folder.
         device: cpu, cuda, mps, or auto.
-        precision: float32, or bfloat16 on processors made for it.
-        looks: 2 to see every frame mirrored and larger too when points are tracked: more exact, at 2.4 times the time.
-        out: folder for projects, exports and uploads; what was done stays there.
-        port: to listen on; 0 takes a free one.
-        host: whose requests are answered: 127.0.0.1 this machine only, 0.0.0.0 the network (the token is needed anyway).
-        no_browser: print the address, and open no browser.
-        most_upload_gb: of a file that is dropped onto the page.
+        precision: float32, or bfloat16 on processors that support it.
+        looks: 2 also looks at every frame mirrored and larger when it tracks points; more exact, takes 2.4 times as long.
+        out: folder for projects, exports and uploads; your work stays there.
+        port: port to listen on; 0 takes a free one.
+        host: whose requests to answer: 127.0.0.1 for this machine only, 0.0.0.0 for the network (both need the token).
+        no_browser: print the address without opening a browser.
+        most_upload_gb: largest file in gigabytes that you may drop onto the page.
     """
 
     video: str | None = None
@@ -85,8 +85,8 @@ class UiCommand:
         desk.first = None if first is None else str(first.resolve())
         if self.tracks is not None:
             if first is None:
-                raise ValueError("tracks: expected a video that they are of, got none")
-            load_tracks(self.tracks)  # a file that holds none is told of here, not in the browser
+                raise ValueError("tracks: expected their video too, got none")
+            load_tracks(self.tracks)  # a file without tracks is an error here, not in the browser
             desk.tracks = str(Path(self.tracks).resolve())
         limits = Limits(body_bytes=most)
         with WebServer(
@@ -96,7 +96,7 @@ class UiCommand:
             print(f"projects  {desk.home}; Ctrl-C ends", flush=True)
             if not self.no_browser:
                 webbrowser.open(server.url)
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that all is saved then, too
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that everything is saved then, too
             try:
                 while True:
                     time.sleep(3600)
@@ -104,7 +104,7 @@ class UiCommand:
                 desk.close()
 
     def first_video(self) -> Path | None:
-        """The video to open at once. Raises FileNotFoundError where there is none."""
+        """The video to open at once. Raises FileNotFoundError if there is none."""
         if self.video is None:
             return None
         if self.video == "demo" and not Path("demo").exists():

@@ -1,4 +1,4 @@
-"""Several videos in one call, and videos that are not there: told before anything heavy is imported."""
+"""Several videos in one call, and missing videos, which are reported before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def split_videos(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def missing(videos: Sequence[str]) -> str | None:
-    """What to say of the first video that is not there; None where all are, as far as a look at the disk tells."""
+    """The message for the first missing video; None if all exist, as far as the disk tells."""
     for video in videos:
         elsewhere = video == "-" or "://" in video or "%" in video or glob.has_magic(video)
         if elsewhere or Path(video).exists():
@@ -34,12 +34,12 @@ def missing(videos: Sequence[str]) -> str | None:
 
 
 def stem_of(path: Path) -> str:
-    """What the results of a video are called: its name without the suffix; a folder has none, also with a dot in its name."""
+    """Base name of a video's results: its name without the suffix. Folders have no suffix, even with a dot in the name."""
     return (path.name if path.is_dir() else path.stem) or "video"
 
 
 def names_of(videos: Sequence[str]) -> list[str]:
-    """What the results of each are called: its stem, with its folders in front as far as it takes to tell them apart.
+    """Base name of each video's results: its stem, with as many folders in front as are needed to tell them apart.
 
     >>> names_of(["a/x.mp4", "b/x.mp4", "y.mov"])
     ['a_x', 'b_x', 'y']
@@ -58,7 +58,7 @@ def names_of(videos: Sequence[str]) -> list[str]:
 
 
 def run_each(videos: Sequence[str], rest: Sequence[str], run: Callable[[list[str]], int]) -> int:
-    """Run a command for each video; one that fails does not end the others.
+    """Run a command for each video. A failure does not stop the others.
 
     Args:
         videos: the videos.

@@ -1,4 +1,4 @@
-"""What is done with every video, and how a whole batch is run."""
+"""Options of a batch: what to do with every video, and how to run the whole."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ FORMATS = ("npz", "parquet")
 PREVIEWS = ("video", "sheet")
 PRECISIONS = ("float32", "bfloat16")
 LISTS = ("points", "click", "box", "mask", "absent")
-# A setting of these changes no number in a result, or none that is promised: they may differ between runs on one OUT.
+# These settings change no number in a result, or none that is promised: they may differ between runs on one OUT.
 FREE = ("device",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """What is done with every video: the options of `pointtrack track` and `pointtrack segment`, by the same names.
+    """What to do with every video: the options of `pointtrack track` and `pointtrack segment`, by the same names.
 
-    Without any points or prompts a grid of 20 x 20 is tracked. With clicks, boxes or masks objects are followed, and points are
-    tracked only if some are asked for too.
+    Without points or prompts a batch tracks a grid of 20 x 20. With clicks, boxes or masks it follows objects, and tracks
+    points only if you ask for some too.
 
     Args:
         tracker: name of a tracker (small, cotracker3-offline, ...), or its .safetensors or .pth file.
         device: cpu, cuda, mps, or auto; workers on a machine with several GPUs take them in turn.
-        start: second of each video at which to begin; frames count from there.
-        end: second before which to end.
+        start: begin at this second of each video; frames count from there.
+        end: end before this second.
         max_frames: end after this many frames.
         grid: track a grid of this many points per side.
         points: single points, each as frame,x,y in pixels.
@@ -44,28 +44,28 @@ class JobOptions:
         mask: a picture, not black where grid and corners lie; or pictures of objects as frame,FILE.
         frame: frame of grid and corners.
         backward: also track from each point's frame back to the first one.
-        states: say of every point and frame whether it is seen, hidden, out of frame or lost.
-        redetect: the same, and search for lost points and go on with them where they are found.
+        states: tell for every point and frame whether it is visible, hidden, out of frame or lost.
+        redetect: like --states, and also search for lost points and track them on from where they are found.
         regions: follow small things in crops of the full-resolution frame: auto, a size as in 192x108, or a box.
-        every: track only every n-th frame; on those between points go straight.
-        precision: float32, or bfloat16 on processors made for it.
-        speed: fast, balanced or exact: how much time to take for how much exactness.
-        flat: never hold more than a window of frames, for long or large videos. Points have no tracks before their own frames
-            then, and there are neither masks nor previews.
-        smooth: even out positions over so many frames on each side, in previews and exports; 0: not.
-        click: clicks on objects as frame,x,y, with ,- behind for one beside the object; 2: in front for object 2.
+        every: track only every n-th frame; between those, points move in straight lines.
+        precision: float32, or bfloat16 on processors that support it.
+        speed: fast, balanced or exact: trade time for exactness.
+        flat: never hold more than a window of frames in memory, for long or large videos. Then points have no tracks before
+            their own frames, and there are neither masks nor previews.
+        smooth: smooth positions over this many frames on each side, in previews and exports; 0 turns it off.
+        click: clicks on objects as frame,x,y; append ,- for a click beside the object, and put 2: before a click for object 2.
         box: boxes around objects as frame,x0,y0,x1,y1.
-        absent: frames on which an object is not there.
-        tracks: file of tracks, all on one object, that become its mask, instead of clicks and boxes.
+        absent: frames on which an object is absent.
+        tracks: file of tracks, all on one object, from which to make its masks, instead of clicks and boxes.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.
-        video_segmenter: follow objects by SAM 2 alone, without points: its name, or a folder.
-        overlap: objects may overlap; otherwise every pixel belongs to one at most.
-        format: of the tracks: npz, or parquet with a line for each frame and point.
+        video_segmenter: follow objects with SAM 2 alone, without points: its name, or a folder.
+        overlap: let objects overlap; otherwise every pixel belongs to one at most.
+        format: format of the tracks: npz, or parquet with a line for each frame and point.
         export: more files of each video, as `track` and `segment` write them, comma-separated: csv, json, coco, davis and others.
-        preview: video: each video with its tracks or masks drawn in; sheet: a contact sheet of it.
-        threads: of each worker. Another number of threads changes the last bits of results.
-        style: how tracks are drawn.
-        mask_style: how masks are drawn.
+        preview: video writes each video with its tracks or masks drawn in, sheet a contact sheet of it.
+        threads: threads of each worker. Another number changes the last bits of results.
+        style: how to draw tracks.
+        mask_style: how to draw masks.
     """
 
     tracker: str = "small"
@@ -104,23 +104,23 @@ class JobOptions:
 
     @property
     def wants_masks(self) -> bool:
-        """Objects are to be followed."""
+        """The job follows objects."""
         return bool(self.click or self.box or self.absent or self.object_masks or self.tracks)
 
     @property
     def wants_tracks(self) -> bool:
-        """Points are to be tracked for their own sake."""
+        """The job tracks points for their own sake."""
         asked = (self.grid, self.points, self.queries, self.corners)
         return any(one is not None for one in asked) or not self.wants_masks
 
     @property
     def object_masks(self) -> list[str]:
-        """Those of `mask` that are objects."""
+        """The entries of `mask` that are objects."""
         return [text for text in self.mask or () if _is_object(text)]
 
     @property
     def area_mask(self) -> str | None:
-        """The one of `mask` that says where grid and corners lie."""
+        """The entry of `mask` that says where grid and corners lie."""
         return next((text for text in self.mask or () if not _is_object(text)), None)
 
     @property
@@ -129,7 +129,7 @@ class JobOptions:
         return [name.strip() for name in (self.export or "").split(",") if name.strip()]
 
     def checked(self) -> JobOptions:
-        """These options; ValueError, in one line, where they make no sense whatever the video is."""
+        """These options. Raises ValueError, in one line, if they make no sense for any video."""
         known = list(dict.fromkeys([*TRACK_EXPORTS, *MASK_EXPORTS]))
         unknown = [name for name in self.exports if name not in known]
         if unknown:
@@ -173,10 +173,10 @@ class JobOptions:
         return self
 
     def with_changes(self, changes: Mapping[str, Any]) -> JobOptions:
-        """These options with those of one video in their place.
+        """These options with the changes of one video.
 
         Raises:
-            ValueError: a name or a value that does not fit.
+            ValueError: a name or a value does not fit.
         """
         types = {one.name: str(one.type) for one in fields(self)}
         unknown = sorted(set(changes) - set(types))
@@ -186,26 +186,27 @@ class JobOptions:
         return replace(self, **values)
 
     def digest(self) -> str:
-        """A text that tells these options from others, as far as results depend on them."""
+        """A text that identifies these options, as far as results depend on them."""
         values = {name: value for name, value in asdict(self).items() if name not in FREE}
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where and within which limits a batch runs; results do not depend on it.
+    """Where and within which limits a batch runs. Results do not depend on these options.
 
     Args:
-        workers: processes on this machine; by default as many as `threads` of each leave room for, and one per GPU.
-        shard: i/n: only every n-th video, from the i-th on, counted from 0; for SLURM arrays and other jobs that share OUT.
-        ray: run on a Ray cluster: its address, auto for the one of this machine, local to start one here.
-        gpus: GPUs of a Ray task, also a part of one as in 0.25.
-        limit_seconds: put a video aside that takes longer.
-        limit_memory: put a video aside whose worker takes more gigabytes; by default a worker's share of the machine.
-        limit_frames: put a video aside that has more frames.
-        limit_bytes: put a video aside whose file has more bytes; it also bounds what is copied here from a store.
-        pack: put the tracks of so many videos into one Parquet file; 0: one file per video.
-        retry: failed: do videos again that were put aside; all: everything.
+        workers: processes on this machine; by default as many as its CPUs allow at `threads` each, or one per GPU.
+        shard: i/n takes only every n-th video, from the i-th on, counted from 0; for SLURM arrays and other jobs that share
+            OUT.
+        ray: run on a Ray cluster: its address, auto for the one of this machine, or local to start one here.
+        gpus: GPUs per Ray task; a part of one works too, as in 0.25.
+        limit_seconds: put a video aside if it takes longer.
+        limit_memory: put a video aside if its worker takes more gigabytes; by default a worker's share of the machine.
+        limit_frames: put a video aside if it has more frames.
+        limit_bytes: put a video aside if its file has more bytes; it also bounds the copies made here from a store.
+        pack: put the tracks of this many videos into one Parquet file; 0 writes one file per video.
+        retry: failed repeats the videos put aside, all repeats everything.
     """
 
     workers: int | None = None
@@ -220,7 +221,7 @@ class RunOptions:
     retry: str | None = None
 
     def checked_with(self, job: JobOptions) -> RunOptions:
-        """These options; ValueError where they make no sense."""
+        """These options. Raises ValueError if they make no sense."""
         for name in ("workers", "limit_seconds", "limit_memory", "limit_frames", "limit_bytes"):
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -259,7 +260,7 @@ def _is_object(text: str) -> bool:
 
 
 def _converted(name: str, kind: str, value: Any) -> Any:
-    """A value out of a manifest -> that of the option; texts of CSV files become numbers, truth values and lists."""
+    """A value from a manifest -> the option's value; texts from CSV files become numbers, truth values and lists."""
     if name in LISTS:
         return value.split() if isinstance(value, str) else [str(one) for one in value]
     expected = kind.partition(" ")[0]

@@ -154,7 +154,7 @@ class Output:
                     fcntl.flock(file, kind | fcntl.LOCK_NB)
                 except BlockingIOError as error:
                     raise ValueError(
-                        f"{self.root}: expected no other driver at work here, but there is one; share the videos out "
+                        f"{self.root}: expected no other driver at work here, but found one; divide the videos "
                         "with --shard i/n, or wait"
                     ) from error
                 except OSError:

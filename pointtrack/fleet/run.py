@@ -1,4 +1,4 @@
-"""A batch from the source to the last row: what is missing is done, and nothing is done twice."""
+"""A batch from the source to the last row. It does what is missing, and nothing twice."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class BatchResult:
     """How far a batch is.
 
     Attributes:
-        videos: in the source, or in this shard of it.
-        done: of them, those whose results are there.
-        failed: of them, those that were put aside.
-        ended: those that this call did or put aside.
-        frames: of the videos that this call did.
-        seconds: of this call.
+        videos: number of videos in the source, or in this shard of it.
+        done: those of them with results.
+        failed: those of them that were put aside.
+        ended: those that this call processed or put aside.
+        frames: frames of the videos that this call processed.
+        seconds: duration of this call.
     """
 
     videos: int
@@ -51,7 +51,7 @@ class BatchResult:
 
     @property
     def left(self) -> int:
-        """Videos that are still to do."""
+        """Videos still to do."""
         return self.videos - self.done - self.failed
 
 
@@ -61,8 +61,8 @@ class Plan:
 
     Attributes:
         result: how far it is.
-        workers: processes on this machine, or CPUs of the cluster in threads of workers; None where nobody knows.
-        estimate: measured on a few of the missing videos; None where there are none.
+        workers: processes on this machine, or CPUs of the cluster divided by the threads of a worker; None if unknown.
+        estimate: measured on a few of the missing videos; None if there are none.
     """
 
     result: BatchResult
@@ -83,23 +83,23 @@ def batch(
 ) -> BatchResult:
     """Track points or follow objects in every video of a source, once.
 
-    Called again with the same arguments it does what is missing. Results are under `tracks/`, `masks/`, `exports/` and
-    `previews/` of OUT, named as the videos; `ledger/` has a row for each video, and `logs/` what was said about single ones.
-    A script that calls this needs `if __name__ == "__main__":`, as workers are processes.
+    A second call with the same arguments does what is missing. Results lie under `tracks/`, `masks/`, `exports/` and
+    `previews/` of OUT, with the names of the videos. `ledger/` has a row for each video, and `logs/` the messages about
+    single ones. A script that calls this needs `if __name__ == "__main__":`, as workers are processes.
 
     Args:
         source: a folder, a pattern, a prefix in a store (s3://...), or a manifest (.csv, .jsonl, .parquet).
         out: folder, or prefix in a store.
-        job: what is done with every video.
-        run: where it runs, and within which limits.
+        job: what to do with every video.
+        run: where the batch runs, and within which limits.
         progress: called after every video.
 
     Returns:
-        How far it is.
+        How far the batch is.
 
     Raises:
-        FileNotFoundError: no such source, or no such weights.
-        ValueError: options that make no sense or differ from those OUT was begun with, or another driver at work there.
+        FileNotFoundError: the source or the weights do not exist.
+        ValueError: the options make no sense or differ from those that OUT was begun with, or another driver works there.
         OSError: OUT cannot be written to, as when the disk is full.
     """
     job, run = (job or JobOptions()).checked(), run or RunOptions()
@@ -135,9 +135,9 @@ def batch(
 def plan(
     source: str | Path, out: str | Path, job: JobOptions | None = None, run: RunOptions | None = None
 ) -> Plan:
-    """What `batch` would do with the same arguments, and how long it would take; nothing is written to OUT.
+    """What `batch` would do with the same arguments, and how long it would take. Writes nothing to OUT.
 
-    A few of the missing videos are tracked, some frames of each, to measure it.
+    To measure this, it tracks some frames of a few of the missing videos.
     """
     job, run = (job or JobOptions()).checked(), run or RunOptions()
     run.checked_with(job)
@@ -153,7 +153,7 @@ def plan(
 
 
 def make_executor(setup: JobSetup, run: RunOptions) -> Executor:
-    """Where the videos are done."""
+    """The executor that processes the videos."""
     if run.ray is not None:
         return RayExecutor(setup, run.ray, workers=run.workers, gpus=run.gpus)
     workers = run.workers or default_workers(setup.options.threads, setup.options.device)
@@ -172,7 +172,7 @@ def drive(
     packer: Packer | None = None,
     progress: Progress | None = None,
 ) -> BatchResult:
-    """Let an executor do the tasks, and keep its rows; the executor is closed."""
+    """Let an executor do the tasks, keep its rows, and close it."""
     began = time.monotonic()
     with contextlib.closing(executor):
         for row in executor.run(tasks):
@@ -224,7 +224,7 @@ def _missing(
 ) -> tuple[list[Attempt], BatchResult]:
     """The videos to do with the number of this attempt, and how far the batch is.
 
-    Results whose row is missing, as their driver was killed in between, get one.
+    Results without a row, whose driver was killed before it wrote one, get one.
     """
     known = read_rows(output, ["key", "status", "attempt", "options"]).to_pydict()
     rows = {
@@ -264,7 +264,7 @@ def _missing(
 
 
 def _adopt(output: Output, setup: JobSetup, task: VideoTask, ledger: LedgerWriter | None) -> bool:
-    """Note a result that is there; False where it cannot be read, and has to be made again."""
+    """Add a row for an existing result; False if it cannot be read and has to be made again."""
     if ledger is None:
         return True
     try:
@@ -276,7 +276,7 @@ def _adopt(output: Output, setup: JobSetup, task: VideoTask, ledger: LedgerWrite
 
 
 def _feed(output: Output, setup: JobSetup, todo: list[Attempt], run: RunOptions) -> Iterator[Attempt]:
-    """The tasks; in stores, where nobody can be kept out, without those that another driver has done meanwhile."""
+    """The tasks; in stores, which cannot be locked, without those that another driver has done meanwhile."""
     for task, attempt in todo:
         if output.folder is None and run.retry is None:
             options = setup.options.with_changes(task.changes)

@@ -1,4 +1,4 @@
-"""The clips that come with pointtrack, made by ourselves, with exact tracks of some points."""
+"""Our own clips that come with pointtrack, with exact tracks of some points."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def example_video(name: str = "easy") -> Video:
             turns and things that look alike (854 x 480, 72 frames).
 
     Raises:
-        ValueError: another name.
+        ValueError: the name is neither of these.
     """
     return read_video(example_path(name))
 
 
 def example_path(name: str) -> Path:
-    """The file of a clip. Errors as `example_video`."""
+    """The file of a clip. Raises what `example_video` raises."""
     return ASSETS / _files(name)[0]
 
 
 def example_tracks(name: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Exact tracks of a clip: (t, n, 2) pixels, (t, n) bool whether seen, (n,) frames to ask for them on. Errors as `example_video`."""
+    """Exact tracks of a clip: (t, n, 2) pixels, (t, n) bool visible, (n,) query frames. Raises what `example_video` raises."""
     with np.load(ASSETS / _files(name)[1]) as file:
         xy, visible, frame = (torch.from_numpy(file[key]) for key in ("xy", "visible", "query_frame"))
     return xy.float(), visible.bool(), frame.long()

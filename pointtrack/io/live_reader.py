@@ -1,4 +1,4 @@
-"""Frames of a live source, read by a thread, so that a slow reader gets new frames and not old ones."""
+"""Reads frames of a live source in a thread, so that a slow consumer gets new frames and not old ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before a source is opened again
 
 
 class LiveState(Enum):
-    """How a live source is."""
+    """State of a live source."""
 
     RUNNING = "running"
     STALLED = "stalled"  # no frame for a while; it may come back
@@ -36,14 +36,14 @@ class LiveState(Enum):
 
 @dataclass(frozen=True, eq=False)
 class LiveFrame:
-    """A frame as it came.
+    """A frame as it arrived.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB.
-        number: which frame of the source it is, dropped ones counted, from 0.
+        number: number of the frame in the source from 0, counting dropped ones.
         seconds: its time by the clock of the source.
-        arrived: when it came, by `time.monotonic`.
-        follows: it came behind the frame before without a break; not where the source was opened again in between.
+        arrived: when it arrived, by `time.monotonic`.
+        follows: True if no break lies between it and the frame before, that is, the source was not reopened in between.
     """
 
     pixels: np.ndarray
@@ -61,24 +61,24 @@ class FrameReader:
             played at its own speed; "-" for a video on standard input; an array, a `Video`, or an iterable of
             (h, w, 3) uint8 RGB frames, such as `raw_frames`.
         fps: frames per second of a source without time stamps; 30 by default.
-        drop: where frames come faster than they are taken, drop the oldest one that waits, and count it: the newest
+        drop: if frames arrive faster than you take them, drop the oldest waiting one and count it, so that the newest
             wins. Otherwise the source has to wait.
-        waiting: number of frames that may wait to be taken.
-        stall_seconds: a source that gives no frame for so long is stalled.
-        pace: give frames no sooner than their times say; by default for files, folders and `Video` only.
-        reconnect: open a camera or stream again where it breaks off, after 1, 2, 4, ... seconds, at most a minute, as long
-            as it takes. Numbers and times go on; frames of another size end it.
+        waiting: largest number of frames that wait to be taken.
+        stall_seconds: a source without a frame for this long is stalled.
+        pace: deliver frames no sooner than their times say; by default for files, folders and `Video` only.
+        reconnect: reopen a camera or stream that breaks off, after 1, 2, 4, ... seconds, at most a minute, as often as
+            needed. Numbers and times go on; frames of another size end the run.
 
     Raises:
-        FileNotFoundError, ValueError: a source that cannot be opened, as `open_video`; what goes wrong later is
-            told by `state` and `message`.
+        FileNotFoundError, ValueError: the source cannot be opened, as in `open_video`. `state` and `message` report later
+            errors.
 
     Attributes:
         name: what messages call the source.
         fps: frames per second that the source claims to have.
-        pixel_aspect: width of a pixel by its height, as the source claims.
+        pixel_aspect: width of a pixel divided by its height, as the source claims.
         dropped: number of frames dropped so far.
-        message: why it is over, in words.
+        message: why the source is over, in words.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class FrameReader:
 
     @property
     def state(self) -> LiveState:
-        """How the source is. It is over only when all frames that wait are taken."""
+        """State of the source. It is over only once you have taken all waiting frames."""
         with self._changed:
             if self._queue:
                 return LiveState.RUNNING
@@ -127,11 +127,11 @@ class FrameReader:
 
     @property
     def over(self) -> bool:
-        """No frame will come any more."""
+        """True if no more frames will come."""
         return self.state not in (LiveState.RUNNING, LiveState.STALLED)
 
     def take(self, timeout: float) -> LiveFrame | None:
-        """The next frame; None where none came in `timeout` seconds, or none will come any more."""
+        """The next frame; None if none came in `timeout` seconds, or no more will come."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._end is not None, timeout)
             frame = self._queue.popleft() if self._queue else None
@@ -139,7 +139,7 @@ class FrameReader:
             return frame
 
     def close(self) -> None:
-        """Stop reading, and let go of the source: at once, or when it answers, if it hangs. Frames that wait are lost."""
+        """Stop reading and release the source: at once, or when it answers if it hangs. Waiting frames are lost."""
         self._stop.set()
         with self._changed:
             self._queue.clear()

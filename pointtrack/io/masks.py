@@ -1,4 +1,4 @@
-"""Masks in files: pointtrack's own .npz, which comes back exactly, and formats of other tools."""
+"""Masks in files: pointtrack's own .npz, which reads back exactly, and formats of other tools."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def save_masks(
     video: Video | None = None,
     video_name: str | None = None,
 ) -> Path:
-    """Write masks; `load_masks` reads every format back but "yolo", "mot" and "cutout".
+    """Write masks. `load_masks` reads every format back except "yolo", "mot" and "cutout".
 
     | format | is | keeps besides the pixels and the frame numbers |
     |---|---|---|
@@ -50,25 +50,25 @@ def save_masks(
     | "mot" | .txt of MOTChallenge, the box around each object: frame and pixels from 1 | ids and scores; boxes instead of pixels |
     | "cutout" | .mov, .webm, .mkv: the objects alone, the rest transparent | nothing |
 
-    Pictures are numbered from `masks.first_frame`, so that pieces of a stream can go to one folder, as can
-    several videos to one "ytvos" folder. PNGs cannot hold overlapping objects, and an object that is absent
-    on all frames leaves no trace in "davis". Scores come back from them as 1.
+    Pictures are numbered from `masks.first_frame`, so one folder can take several pieces of a stream. A "ytvos" folder can
+    also take several videos. PNGs cannot hold overlapping objects, and an object that is absent on all frames leaves no
+    trace in "davis". Scores read back from PNGs as 1.
 
     Args:
-        path: file or folder to write, also s3://... and the like; missing folders are made, files of the same names are
+        path: file or folder to write, also s3://... and the like. Missing folders are made, files of the same names
             replaced. In a store a "ytvos" folder holds one video.
         masks: the masks.
         format: by default that of the suffix: .json is "coco", .npz is "npz", .txt is "mot", none is "davis".
-        video: the frames: "cutout" needs them (a path or a stream will do there), "coco" and "yolo" write them as pictures,
-            into a folder beside the .json or into `images`.
+        video: the frames. "cutout" needs them (there a path or a stream works too); "coco" and "yolo" write them as
+            pictures, into a folder beside the .json or into `images`.
         video_name: what "ytvos", "coco" and "ytvis" call the video; by default the last part of `path`, without suffix.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: an unknown format or suffix; for PNGs objects that overlap or ids outside 1..254; a video that the masks
-            do not fit.
+        ValueError: the format or suffix is unknown; objects overlap, or ids lie outside 1..254, for PNGs; or the masks do
+            not fit the video.
     """
     path = Path(path)
     format = format or BY_SUFFIX.get(path.suffix.lower())
@@ -106,7 +106,7 @@ def save_masks(
 
 
 def parse_mask_exports(names: str) -> list[str]:
-    """Comma-separated names among `MASK_EXPORTS` -> a list of them. Raises ValueError for an unknown one."""
+    """Comma-separated names from `MASK_EXPORTS` -> a list of them. Raises ValueError for an unknown one."""
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in chosen if name not in MASK_EXPORTS]
     if unknown:
@@ -115,9 +115,9 @@ def parse_mask_exports(names: str) -> list[str]:
 
 
 def export_masks(stem: str | Path, masks: Masks, names: list[str], video: Video) -> list[Path]:
-    """Write masks to a file or folder for each name among `MASK_EXPORTS`; the stem is a path without suffix.
+    """Write masks to a file or folder for each name from `MASK_EXPORTS`. The stem is a path without suffix.
 
-    Pictures of labels cannot hold overlaps: there every pixel goes to the surest object.
+    Label pictures cannot hold overlaps; in them every pixel goes to the object with the highest score.
 
     Returns:
         The paths.
@@ -144,19 +144,19 @@ def _check_fits(masks: Masks, video: Video) -> None:
 
 @reads_anywhere
 def load_masks(path: str | Path, *, fps: float = 30.0) -> Masks:
-    """Read masks that `save_masks` wrote, or others of these formats that hold one video.
+    """Read masks that `save_masks` wrote, or other files of these formats that hold one video.
 
-    Folders of PNGs: pixels of 255 are left out, as DAVIS has them for "no matter", unless nothing else is in
-    all pictures: those of DAVIS-2016 give one object, 1. A .json is COCO with images or YouTube-VIS with videos,
-    which its content says; polygons and uncompressed RLE are read too.
+    In folders of PNGs, pixels of 255 are left out, as DAVIS marks ignored pixels with them. If all pictures hold nothing
+    else, as in DAVIS-2016, they become one object with id 1. The content of a .json tells COCO, which has images, from
+    YouTube-VIS, which has videos. Polygons and uncompressed RLE work too.
 
     Args:
         path: .npz or .json file, or a folder: of PNGs 00000.png, or one that holds `Annotations/<video>/`.
-        fps: frames per second, where the format does not say.
+        fps: frames per second, for formats that do not store it.
 
     Raises:
-        FileNotFoundError: nothing at that path, or a folder without PNGs.
-        ValueError: not such a file or folder, a gap in the numbers of the pictures, several videos.
+        FileNotFoundError: there is nothing at that path, or the folder has no PNGs.
+        ValueError: it is no such file or folder, the picture numbers have a gap, or it holds several videos.
     """
     path = Path(path)
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Query points in files."""
+"""Queries in files."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ TABLES = (".csv", ".tsv", ".txt")
 
 @reads_anywhere
 def load_queries(path: str | Path) -> Queries:
-    """Read query points from a table (.csv, .tsv, .txt) or a .json file.
+    """Read queries from a table (.csv, .tsv, .txt) or a .json file.
 
-    A table has a header with the columns frame (or t), x and y, and id and name if wanted, in any order; then one point per
-    line. Delimiter, decimal comma, comments and encoding are found out; tables of napari and DeepLabCut are known by
-    their headers, and of tracks that pointtrack saved the points that were asked for are taken. JSON: a list of
-    [frame, x, y], or of {"frame": 0, "x": 1.5, "y": 2.0} with an "id" each and a "name" if wanted. Frames count from 0; x
-    and y are pixels with (0, 0) the centre of the top-left pixel. An id that is no whole number is a name.
+    A table has a header with the columns frame (or t), x and y, optionally id and name, in any order; then one point per
+    line. pointtrack detects delimiter, decimal comma, comments and encoding. It knows tables of napari and DeepLabCut by
+    their headers. From tracks that pointtrack saved it takes the queries. JSON: a list of [frame, x, y], or of
+    {"frame": 0, "x": 1.5, "y": 2.0} with an "id" each and optionally a "name". Frames count from 0; x and y are pixels with
+    (0, 0) the centre of the top-left pixel. An id that is no whole number becomes a name.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an unknown suffix, missing columns, no points, or something that is not a number; the
-            message says on which line or at which point.
+        FileNotFoundError: there is no such file.
+        ValueError: the suffix is unknown, columns are missing, there are no points, or a value is not a number; the
+            message names the line or the point.
     """
     path = Path(path)
     suffix = _checked_suffix(path, (*TABLES, ".json"))
@@ -77,10 +77,10 @@ def load_queries(path: str | Path) -> Queries:
 
 @writes_anywhere
 def save_queries(path: str | Path, queries: Queries) -> Path:
-    """Write query points with their ids to .csv or .json, exactly as `read_queries` reads them back.
+    """Write queries with their ids to .csv or .json. `load_queries` reads them back exactly.
 
     Raises:
-        ValueError: an unknown suffix.
+        ValueError: the suffix is unknown.
     """
     path = Path(path)
     suffix = _checked_suffix(path, (".csv", ".json"))

@@ -15,7 +15,7 @@ from pointtrack.io.outside import check_memory, reading
 
 MARK = b"PTST"
 _HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
-EXPECTED = "the state of a run to go on with; delete it to begin anew"
+EXPECTED = "the state of a run to resume; delete it to begin anew"
 
 
 def write_state(path: str | Path, state: dict[str, Any]) -> Path:

@@ -115,7 +115,7 @@ class FileStore:
         self.done = 0
         if (folder / ABOUT).exists() and _is_unfinished(folder):
             raise ValueError(
-                f"{folder}: expected a new or a finished run, found one that was stopped; go on with --resume (resume=True), "
+                f"{folder}: expected a new or a finished run, found one that was stopped; continue it with --resume (resume=True), "
                 "delete the folder, or replace it with --overwrite"
             )
         folder.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ class TrackWriter:
         self.path = Path(path)
         self.next_frame: int | None = None
         if keep is not None and not self.path.is_file():
-            raise FileNotFoundError(f"tracks: expected a file to go on with, found nothing at {self.path}")
+            raise FileNotFoundError(f"tracks: expected a file to continue, found nothing at {self.path}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Not emptied yet: it may be somebody's.
         self._file: BinaryIO = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
@@ -140,7 +140,7 @@ class TrackWriter:
                 self.next_frame, end = piece.first_frame + len(piece), record.end
         if keep and self.next_frame != keep:
             raise ValueError(
-                f"{self.path}: expected tracks up to frame {keep} to go on behind, "
+                f"{self.path}: expected tracks up to frame {keep}, to continue after them, "
                 f"got them up to frame {self.next_frame or 0}"
             )
         return end
@@ -149,7 +149,7 @@ class TrackWriter:
         marks = [record.mark for record in _records(self.path, self._file)]
         if any(mark in (PIECE, OLD_MARK) for mark in marks) and marks[-1] != END:
             raise ValueError(
-                f"{self.path}: expected a new or a finished file, found the tracks of a run that was stopped; go on with "
+                f"{self.path}: expected a new or a finished file, found the tracks of a run that was stopped; continue it with "
                 "--resume (resume=True), delete the file, or replace it with --overwrite"
             )
 

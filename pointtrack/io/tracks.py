@@ -1,4 +1,4 @@
-"""Tracks in files: pointtrack's own .npz, .csv and .json, which come back exactly, and formats of other tools."""
+"""Tracks in files: pointtrack's own .npz, .csv and .json, which read back exactly, and formats of other tools."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def save_tracks(
     video: Video | None = None,
     first_number: int | None = None,
 ) -> Path:
-    """Write tracks. `load_tracks` reads the formats of the first table back; what a format has no place for is lost.
+    """Write tracks. `load_tracks` reads the formats of the first table back; the last column lists what each cannot hold.
 
     | format | is | lost |
     |---|---|---|
@@ -126,7 +126,7 @@ def save_tracks(
     | "mot" | .txt of MOTChallenge: boxes of a pixel where points are seen; frames and pixels from 1 | all but those positions and their visibility |
     | "tapvid" | .npz of one video, or .pkl like TAP-Vid-DAVIS: positions in 0..1, occluded: not visible, or outside the image; query points (t, y, x) in 0..1 | confidence, ids, fps, the first frame's number; visibility becomes 0 or 1; the size without `video` |
 
-    For showing and animating, written only, keys where a point is seen:
+    For display and animation; pointtrack writes these but does not read them. They have keys where a point is visible:
 
     | format | is | its first frame | y goes |
     |---|---|---|---|
@@ -140,23 +140,23 @@ def save_tracks(
     | "dlc-labels" | .csv, CollectedData_SCORER.csv of DeepLabCut: what a person said, in the folder of the video | 0 | down |
     | "plot" | .png, .pdf, .svg: x and y as curves, and which frames every point is seen on | 0 | down |
 
-    Where the queries are lost, `load_tracks` takes the first frame on which a point is known; a point that is
-    known nowhere is then left out, with a warning in the log. States are lost in all formats but the first two, where a point
-    that is lost has a visibility of 0.
+    If a format does not hold the queries, `load_tracks` takes the first frame on which each point has a position. It leaves
+    out a point without any, with a warning in the log. Only the first two formats hold states; in the others a lost point
+    has a visibility of 0.
 
     Args:
         path: file to write; missing folders are made.
         tracks: the tracks.
-        format: one of the above; by default the first of them that has such a suffix.
+        format: one of the above; by default the first of them with that suffix.
         video: the frames, which "tapvid" and "rerun" keep; a .pkl must have them.
-        first_number: what the tool calls the first frame of the video, where that is not as in the second table (1001).
+        first_number: the tool's number of the first frame of the video, if it differs from the second table (1001).
 
     Returns:
         The path.
 
     Raises:
-        ValueError: an unknown format, or a suffix that it does not have; a file that needs an extra without it; a .pkl
-            without the video, or a video that the tracks do not fit; a number of the first frame for a format without.
+        ValueError: the format is unknown or does not have that suffix, its extra is not installed, a .pkl lacks the
+            video, the tracks do not fit the video, or the format takes no number of the first frame.
     """
     path = Path(path)
     format = _format_of(path, format)
@@ -186,19 +186,20 @@ def save_tracks(
 def load_tracks(
     path: str | Path, *, format: str | None = None, wh: tuple[int, int] | None = None, fps: float = 30.0
 ) -> Tracks:
-    """Read tracks that `save_tracks` wrote, or others of these formats that hold one point per track.
+    """Read tracks that `save_tracks` wrote, or other files of these formats that hold one point per track.
 
-    Where a format has one number for both, the confidence repeats the visibility.
+    If a format has one number for both, the confidence repeats the visibility.
 
     Args:
         path: the file.
         format: as in `save_tracks`.
-        wh: size of the video as (width, height) in pixels, where the format does not say.
-        fps: frames per second, where the format does not say.
+        wh: size of the video as (width, height) in pixels, for formats that do not store it.
+        fps: frames per second, for formats that do not store it.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an unknown suffix or format, a file that does not hold such tracks, or a size that nobody says.
+        FileNotFoundError: there is no such file.
+        ValueError: the suffix or format is unknown, the file does not hold such tracks, or neither the file nor `wh` gives
+            the size.
     """
     path = Path(path)
     format = _format_of(path, format)
@@ -215,10 +216,10 @@ def load_tracks(
 
 
 def parse_exports(names: str | None) -> list[str]:
-    """Comma-separated names among `TRACK_EXPORTS` -> a list of them.
+    """Comma-separated names from `TRACK_EXPORTS` -> a list of them.
 
     Raises:
-        ValueError: an unknown name, or one that needs an extra which is not installed.
+        ValueError: a name is unknown, or needs an extra that is not installed.
     """
     chosen = [name.strip().lstrip(".") for name in (names or "").split(",") if name.strip()]
     unknown = [name for name in chosen if name not in TRACK_EXPORTS]
@@ -233,7 +234,7 @@ def parse_exports(names: str | None) -> list[str]:
 def export_tracks(
     stem: str | Path, tracks: Tracks, names: list[str], video: Video | None = None
 ) -> list[Path]:
-    """Write tracks to a file for each name among `TRACK_EXPORTS`; the stem is a path without suffix.
+    """Write tracks to a file for each name from `TRACK_EXPORTS`. The stem is a path without suffix.
 
     Returns:
         The paths.

@@ -1,8 +1,8 @@
-"""Videos in and out: files, folders of pictures, arrays, iterables, streams and cameras, all read alike.
+"""Videos in and out: files, folders of pictures, arrays, iterables, streams and cameras, all read the same way.
 
-`open_video` gives one frame after the other and never holds more than one; `read_video` gathers them
-into a `Video`. Rotation stored in the file is applied, time stamps are kept, and what can be read of a
-damaged file is read, with a warning that says how much that was.
+`open_video` yields one frame after the other and never holds more than one; `read_video` collects them in a `Video`.
+Both apply the rotation stored in the file and keep time stamps. Of a damaged file they read what they can, and a
+warning says how much that was.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ LARGE_BYTES = 4 * 2**30
 class VideoStream:
     """One pass over the frames of a video: an iterator of (frame, time).
 
-    Each frame is (h, w, 3) uint8 RGB, its time is in seconds and later than the last one. Made by
-    `open_video`. Close it, or use it in a `with` block, to let go of the file before its end.
+    Each frame is (h, w, 3) uint8 RGB; its time is in seconds and later than the previous one. `open_video` makes these
+    streams. Close one, or use it in a `with` block, to release the file before its end.
 
     Attributes:
         wh: size of every frame as (width, height) in pixels.
-        fps: frames per second, the average where the rate varies.
-        frame_count: frames to expect by the header of the file (a few more or fewer may come); None
-            where nobody knows (generators, cameras, some containers).
+        fps: frames per second, the average if the rate varies.
+        frame_count: frames to expect by the header of the file (a few more or fewer may come); None if unknown
+            (generators, cameras, some containers).
         name: what log and error messages call the source.
         path: the file or folder that the frames come from; None for other sources.
-        pixel_aspect: width of a pixel by its height, as the frames are shown; 1 for nearly all.
-        has_sound: the source has sound, which frames do not.
+        pixel_aspect: width of a pixel divided by its height, as the frames are shown; 1 for nearly all.
+        has_sound: True if the source has sound; the stream yields frames only.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class VideoStream:
         self._frames = frames
         self._first = next(frames, None)
         if self._first is None:
-            raise ValueError(f"{name}: expected at least one frame in the span asked for, found none")
+            raise ValueError(f"{name}: expected at least one frame in the span, found none")
         self.wh: tuple[int, int] = (self._first[0].shape[1], self._first[0].shape[0])
         self.fps, self.frame_count, self.name, self.path = float(fps), frame_count, name, path
         self.pixel_aspect, self.has_sound = pixel_aspect, has_sound
@@ -95,11 +95,11 @@ class VideoStream:
         self.close()
 
     def about(self) -> dict[str, str]:
-        """What tells this stream from others: its file by content, its span, its first frame. Before any frame is taken."""
+        """Identifies this stream: its file by content, its span, its first frame. Call it before you take any frame."""
         return dict(self._about)
 
     def through(self, frames: Iterable[TimedFrame]) -> VideoStream:
-        """The same stream with its frames on the way through something else, as a progress bar, or drawn on."""
+        """The same stream with its frames passed through something else: a progress bar, or drawing."""
         stream = VideoStream(
             iter(frames), self.fps, self.frame_count, self.name,
             path=self.path, pixel_aspect=self.pixel_aspect, has_sound=self.has_sound,
@@ -108,7 +108,7 @@ class VideoStream:
         return stream
 
     def close(self) -> None:
-        """Let go of the file or camera. No frames come after that."""
+        """Release the file or camera. No frames come after that."""
         self._first = None
         if hasattr(self._frames, "close"):
             self._frames.close()
@@ -123,26 +123,26 @@ def open_video(
     wh: tuple[int, int] | None = None,
     fps: float | None = None,
 ) -> VideoStream:
-    """Open a video and give its frames one by one, so that memory does not grow with its length.
+    """Open a video and yield its frames one by one, so that memory does not grow with its length.
 
     Args:
         source: a video file of any codec that FFmpeg decodes; a URL (rtsp://, http://, s3://); a folder of
-            pictures, taken in natural order (frame2 before frame10); "-" or an open binary file; a `Video`;
+            pictures, in natural order (frame2 before frame10); "-" or an open binary file; a `Video`;
             a (t, h, w, 3) uint8 RGB array; an iterable of (h, w, 3) uint8 RGB frames; or a whole number,
             the index of a camera.
         start, stop: span in seconds from the beginning of the video; `stop` itself is not included.
         max_frames: end after this many frames.
-        wh: resize every frame to (width, height), averaging over the pixels it shrinks (the "edges" rule
-            of `rescale_points`).
+        wh: resize every frame to (width, height), averaging pixels when it shrinks (the "edges" rule of
+            `rescale_points`).
         fps: frames per second of a source that has no time stamps (folder, array, iterable); 30 by default.
 
     Returns:
-        A `VideoStream`. The first frame is read at once, so that mistakes show here.
+        A `VideoStream`. It reads the first frame at once, so that mistakes show here.
 
     Raises:
-        FileNotFoundError: nothing at that path, or a folder without pictures.
-        ValueError: not a video, no frames in the span, frames of other shapes, types or differing sizes,
-            or settings that make no sense.
+        FileNotFoundError: there is nothing at that path, or the folder has no pictures.
+        ValueError: the source is no video, has no frames in the span, or has frames of other shapes, types or differing
+            sizes; or the settings make no sense.
     """
     if start < 0 or (stop is not None and stop <= start):
         raise ValueError(f"span: expected 0 <= start < stop in seconds, got start={start}, stop={stop}")
@@ -196,7 +196,7 @@ def _about(
 
 
 def _resized_aspect(aspect: Fraction, source: Any, wh: tuple[int, int] | None) -> Fraction:
-    """The shape of pixels after frames of a source were resized: as a whole they are shown in the same shape."""
+    """The pixel aspect after resizing, so that players show the frames in the same shape as before."""
     before = source.wh if isinstance(source, VideoStream | Video) else None
     if wh is None or before is None:
         return aspect
@@ -214,11 +214,11 @@ def read_video(
 ) -> Video:
     """Read a whole video, or a span of it, into memory.
 
-    Arguments and errors are those of `open_video`. A frame of 1280 x 720 takes 2.8 MB; for videos that do
-    not fit into memory use `open_video`, or a smaller `wh`.
+    Takes and raises the same as `open_video`. A frame of 1280 x 720 takes 2.8 MB. If a video does not fit into memory, use
+    `open_video` or a smaller `wh`.
 
     Returns:
-        A `Video` with the time stamps of the source: `times` starts at 0 only where `start` does.
+        A `Video` with the time stamps of the source: `times` starts at 0 only if `start` does.
     """
     with open_video(source, start=start, stop=stop, max_frames=max_frames, wh=wh, fps=fps) as stream:
         needed = (stream.frame_count or 0) * stream.wh[0] * stream.wh[1] * 3
@@ -242,23 +242,23 @@ def read_video(
 def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: int = 18) -> Path:
     """Write a video file: H.264 in .mp4 .m4v .mov .mkv, VP9 in .webm, or an animated .gif.
 
-    Frames are written as they come, so a generator of any length takes no memory. Time stamps of a `Video` or
-    `VideoStream` are kept. H.264 and VP9 as every player reads them need even sides: an odd last row or
-    column is repeated once.
+    Frames are written as they come, so a generator of any length takes no memory. The file keeps the time stamps of a
+    `Video` or `VideoStream`. Many players need H.264 and VP9 with even sides, so an odd last row or column is repeated
+    once.
 
     Args:
         path: file to write; missing folders are made, an existing file is replaced.
         video: a `Video`, a `VideoStream`, a (t, h, w, 3) uint8 RGB array, or an iterable of such frames.
-        fps: frames per second. By default that of the video; 30 for arrays and iterables. Given for a video
-            with time stamps it replaces them.
-        crf: quality, 0 (lossless) to 51 (worst); no meaning for .gif.
+        fps: frames per second; by default that of the video, or 30 for arrays and iterables. For a video with time
+            stamps it replaces them.
+        crf: quality, 0 (lossless) to 51 (worst); .gif ignores it.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: an unknown suffix, no frames, frames that are not (h, w, 3) uint8 of one size, or the file that is
-            being read.
+        ValueError: the suffix is unknown, there are no frames, the frames are not (h, w, 3) uint8 of one size, or `path` is
+            the file being read.
     """
     path = Path(path)
     codec = VIDEO_CODECS.get(path.suffix.lower())
@@ -287,7 +287,7 @@ def write_image(path: str | Path, frame: np.ndarray) -> Path:
     """Write one (h, w, 3) uint8 RGB frame as a picture, by suffix; missing folders are made.
 
     Raises:
-        ValueError: an unknown suffix, or not such a frame.
+        ValueError: the suffix is unknown, or it is no such frame.
     """
     path = Path(path)
     if path.suffix.lower() not in PICTURE_SUFFIXES:
@@ -320,7 +320,7 @@ def _cut(
             size = size or frame.shape
             if frame.shape != size:
                 raise ValueError(
-                    f"{name} frame {i}: expected {size[1]} x {size[0]} pixels as the frames before it, "
+                    f"{name} frame {i}: expected {size[1]} x {size[0]} pixels like the frames before it, "
                     f"got {frame.shape[1]} x {frame.shape[0]}; resize the frames to one size"
                 )
             if wh is not None and (frame.shape[1], frame.shape[0]) != tuple(wh):
@@ -336,7 +336,7 @@ def _cut(
 
 
 def checked_frame(frame: Any, name: str) -> np.ndarray:
-    """The frame as (h, w, 3) uint8 array; ValueError, with the name in front, where it is something else."""
+    """The frame as (h, w, 3) uint8 array. Raises ValueError, which begins with the name, if it is something else."""
     return as_frame(frame, name)
 
 

@@ -1,4 +1,4 @@
-"""What a network is, in a few words: states of runs hold them, so that a run goes on with the same one alone."""
+"""Describes a network in a few words. States of runs hold these, so that a run resumes only with the same network."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A tracker whose encoder and transformer run as compiled by torch.compile, for shapes that come again.
+"""Compiles a tracker's encoder and transformer with torch.compile, for shapes that repeat.
 
-On a GPU they are CUDA graphs as well: their hundreds of small kernels are launched as one. That part was not run so far,
-for want of a GPU.
+On a GPU they become CUDA graphs as well, so that their hundreds of small kernels are launched as one. That part has not run
+so far, for want of a GPU.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which device to run on, and where the shipped weights lie."""
+"""The device to run on, and the location of the shipped weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of the Hugging Face hub, fetched so that a later call goes on where this one was cut off."""
+"""Downloads a file of the Hugging Face hub. A later call resumes an interrupted download."""
 
 from __future__ import annotations
 
@@ -91,5 +91,5 @@ def _complete(url: str, part: Path, size: int, headers: dict[str, str], what: st
             if failed == TRIES:
                 raise ConnectionError(
                     f"{what}: {have} of {size} bytes are here, then the download failed ({reason}); "
-                    "call it again to go on from there"
+                    "call it again to resume from there"
                 )

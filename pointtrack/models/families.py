@@ -1,4 +1,4 @@
-"""Kinds of networks that track points: how files of them are told apart, and where the published ones lie."""
+"""Families of networks that track points: how to recognise their files, and where the published ones lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pieces of features put side by side, without copying once more what the window before has put there."""
+"""Joins pieces of features along time without copying again what the previous window already holds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Pyramid = list[Tensor]  # per level (b, t, h, w, c)
 class Joiner:
     """Joins pieces of features along time.
 
-    A window that moves on by one frame shares all others with the window before. With room for it, and where nothing is
-    to be learnt, its frames are kept in one block of memory: new ones are written behind, and the window is a view. Nothing
-    that was written is changed later, so views stay valid, and all loops that hold the same pieces may share a joiner.
+    A window that advances by one frame shares all other frames with the window before. With room for it, and outside of
+    training, its frames stay in one block of memory: new ones are appended, and the window is a view. Written frames never
+    change, so views stay valid, and all loops that hold the same pieces may share a joiner.
 
     Args:
-        room: frames that the memory holds beyond those of a window; 0 to copy always, but while `sharing`.
+        room: frames that the memory holds beyond those of a window; 0 always copies, except while `sharing`.
     """
 
     def __init__(self, room: int):

@@ -1,4 +1,4 @@
-"""Downloads whose digest nobody published: that of their first use on this machine counts from then on."""
+"""Downloads without a published digest: the digest of the first use on this machine counts from then on."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def check_first_use(path: Path, name: str) -> None:
     digest = file_sha256(path)
     if isinstance(row, dict) and row.get("sha256") not in (None, digest):
         raise ValueError(
-            f"{path}: expected {name} as it was at its first use, with SHA-256 {row['sha256']}, got {digest}; if the change is "
-            f"known to be right, remove its line from {lock}"
+            f"{path}: expected {name} as it was at its first use, with SHA-256 {row['sha256']}, got {digest}; if you know that "
+            f"the change is right, remove its line from {lock}"
         )
     try:
         write_text(lock, json.dumps({**known, name: {"sha256": digest, "stamp": stamp}}, indent=1) + "\n")

@@ -35,7 +35,7 @@ class HubModel(
     pipeline_tag="keypoint-detection",
     model_card_template=CARD,
 ):
-    """What `Tracker` gets from huggingface_hub's mixin. Its `network` is what is kept, in one file of weights."""
+    """What `Tracker` gets from huggingface_hub's mixin. It stores `network`, in one weights file."""
 
     network: Any
 

@@ -1,9 +1,10 @@
-"""Where a window starts from: where points were last, or where a search for their features finds them.
+"""The start of a window: the last positions of points, or those where a search for their features finds them.
 
-In the search every point is looked for frame after frame. The best cell of a small search area around the last position wins; a point whose best product there is
-poor is looked for over the whole frame, and moves only to where it is much better; one that is found nowhere moves as the points around it do. What a thing is and where
-exactly it is are asked of the same features with other weights: coarse maps know the one, fine ones the other. This first guess needs no transformer, and the refinement
-is always measured against it.
+The search goes frame by frame. For each point it takes the best cell of a small search area around the last position. If the
+best product there is poor, it searches the whole frame, and moves the point only to a much better place. A point found
+nowhere moves as the points around it do. Coarse maps tell what a thing is, fine maps where exactly it is, so both questions
+use the same features with different weights. This first guess needs no transformer, and the refinement is always measured
+against it.
 """
 
 from __future__ import annotations
@@ -56,12 +57,12 @@ def _expected(xy: Tensor, frame: int, side: int, pace: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Which points were near each other where they were asked for.
+    """Which queries were near each other.
 
     Attributes:
-        xy: (b, n, 2) cells, where.
-        frame: (b, n) on which frame; points of other frames are no neighbours.
-        leads: (b, n) bool, points that others may go by; all where None.
+        xy: (b, n, 2) their positions, in cells.
+        frame: (b, n) their frames; points of other frames are no neighbours.
+        leads: (b, n) bool, points that others may follow; all if None.
     """
 
     xy: Tensor
@@ -96,7 +97,7 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Search:
-    """How points are looked for through a window.
+    """How to search for points through a window.
 
     Attributes:
         rules: what counts as a match.

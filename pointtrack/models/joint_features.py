@@ -1,8 +1,7 @@
-"""The encoder's and the trunk's features side by side: how much each part counts, for what a thing is and for where.
+"""The encoder's and the trunk's features side by side, with weights for what a thing is and for where it is.
 
-Coarse maps tell things apart, fine ones tell places apart. Both questions are asked of one tensor: its parts are scaled so
-that a plain product is the cosine that tells what a thing is, and factors on the channels turn it into the one that tells
-where exactly.
+Coarse maps tell things apart, fine ones tell places apart. One tensor answers both: its parts are scaled so that a plain
+product is the cosine that tells what a thing is, and factors on the channels turn it into the one that tells where exactly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Joint features that are learnt: what the trunk knows of things and what the encoder knows of places, as one feature.
+"""Learnt joint features: combines what the trunk knows of things and the encoder of places in one feature.
 
-Side by side (`joint_features.py`) every part has one weight for all it says. Here the coarse maps are led down to the fine
-ones, each is told what lies around it, and training decides which of their channels tell points apart. Fewer channels
-come out than went in, so that comparing them is cheaper too.
+Side by side (`joint_features.py`), every part has one weight for all its channels. Here the coarse maps are passed down to
+the fine ones, each cell gets information from its surroundings, and training decides which channels tell points apart. The
+output has fewer channels than the input, so comparing them is cheaper too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AT_ONCE = 16  # points whose surroundings a CPU reads at a time
 
 
 class Mix(nn.Module):
-    """A cell is told of those around it. It begins as no change at all."""
+    """Adds information from the surrounding cells to each cell. It begins as the identity."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -114,12 +114,12 @@ class JointHead(nn.Module):
 
 
 class JointLook(nn.Module):
-    """How alike a point and what lies around its estimate are by the joint features: what refinement is told of it.
+    """Similarity of a point and the surroundings of its estimate in the joint features, as input to the refinement.
 
-    It begins by telling nothing.
+    It begins by adding zero.
 
     Args:
-        width: of what the correlation tells, to which this is added.
+        width: width of the correlation's output, to which this is added.
     """
 
     def __init__(self, width: int):

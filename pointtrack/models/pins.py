@@ -1,7 +1,7 @@
-"""Which commit of a repository on the Hugging Face hub is fetched, and the digests of its files, where they are known.
+"""The commits to fetch from repositories of the Hugging Face hub, and the digests of their files if known.
 
-Source: public code and notes of several independent projects that fetch the same commits; of the repositories that are not
-named here nobody's were found, and the first use on this machine counts (`models/first_use.py`).
+Source: public code and notes of several independent projects that fetch the same commits. None were found for repositories
+not listed here; for those the first use on this machine counts (`models/first_use.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Pin:
-    """A repository as it was when it was looked at.
+    """A repository at a fixed commit.
 
     Attributes:
         revision: full hash of the commit.

@@ -1,8 +1,8 @@
-"""Moves that suggest themselves to a point before any transformer thinks: it weighs them, it need not invent them.
+"""Proposed moves of a point, computed before the transformer, which only has to weigh them.
 
-A network that must regress "go back to where your own past and future say you are" from coordinates learns
-that slowly and imprecisely. So the suggestions are computed outright, and the refinement chooses, per point
-and frame, how much of each to follow (none at all in a new tracker).
+A network that must regress "go back to where your own past and future say you are" from coordinates learns this slowly and
+imprecisely. So these proposals are computed directly, and the refinement chooses, per point and frame, how much of each to
+follow (none at all in a new tracker).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The published CoTracker models as configs of `PointTracker`, and how their tensors are called here.
+"""The published CoTracker models as configs of `PointTracker`, and the names of their tensors here.
 
-Written from a description of what the models compute and of what their files hold, not from their code.
+Written from a description of what the models compute and what their files hold, not from their code.
 Their weights are not ours: CC BY-NC 4.0, no commercial use.
 """
 
@@ -34,12 +34,12 @@ class Published:
     """A published checkpoint.
 
     Attributes:
-        config: the tracker that it is of.
+        config: its tracker.
         repo, filename: where it lies on the Hugging Face hub.
-        sha256: digest of the file, or how it begins, where we know it; then it is checked.
-        repo_type: "model" or "dataset", as the hub calls its repositories.
-        terms: what is stated of the licences, where one word does not say it.
-        megabytes: size of the file, where we know it.
+        sha256: digest of the file, or its beginning, if we know it; then it is checked.
+        repo_type: "model" or "dataset", the hub's kind of repository.
+        terms: the stated licence terms, if one word is not enough.
+        megabytes: size of the file, if we know it.
     """
 
     config: Any

@@ -1,4 +1,4 @@
-"""What the transformer is told: one token per point and frame, put together from named parts."""
+"""The input of the transformer: one token per point and frame, put together from named parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What streams ask of a network that tracks points, whichever it is."""
+"""The interface between streams and any network that tracks points."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class TrackingNetwork(nn.Module):
     """A network that encodes frames and tracks points through windows of them. It keeps nothing of a video.
 
     Attributes:
-        own_config: its settings: name, licence, input_wh or input_area, resize_rule, window and what is its own. A
+        own_config: its settings: name, licence, input_wh or input_area, resize_rule, window and its own others. A
             checkpoint carries them.
-        inference: what loading decided; no checkpoint carries it.
-        uses_support: whether helper points tell it how the rest of the scene moves; otherwise they only cost.
-        loop: what cuts windows for it.
-        tells_confidence: whether confidence is an answer of its own; where it is not, it repeats the visibility.
-        dense_chunk: so many points are best tracked together where there are very many.
+        inference: settings chosen at loading; no checkpoint carries them.
+        uses_support: True if support points show it how the rest of the scene moves; otherwise they only cost time.
+        loop: cuts windows for it.
+        tells_confidence: True if it predicts confidence; otherwise confidence repeats the visibility.
+        dense_chunk: how many points to track together if there are very many.
     """
 
     own_config: Any

@@ -12,10 +12,10 @@ from pointtrack.layers.linear import linear
 
 
 class Updater(nn.Module):
-    """Tokens of all points on all frames of a window -> what the transformer makes of them.
+    """Tokens of all points on all frames of a window -> the transformer's output for them.
 
-    Every point looks along its own track; then, frame by frame, a fixed number of proxy tokens read the
-    points, talk to each other, and are read by the points. Work grows linearly with the points.
+    Every point attends along its own track. Then, frame by frame, a fixed number of proxy tokens attend to the points, to
+    each other, and the points attend to them. Work grows linearly with the points.
 
     Source: CoTracker (Karaev et al. 2023), section "virtual tracks".
     """
@@ -67,7 +67,7 @@ def _along_time(block: nn.Module, x: Tensor) -> Tensor:
 
 
 class FilledUp(nn.Module):
-    """An updater that hides, from everyone, the points that only fill up a batch.
+    """An updater that hides filler points of a batch from all others.
 
     Args:
         updater: of the tracker.

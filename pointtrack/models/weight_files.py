@@ -1,4 +1,4 @@
-"""Reading weights from disk, and saying plainly what a file is when it holds none."""
+"""Reads weights from disk; if a file holds none, the error says plainly what it is."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TENSORS_ALONE = (
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a file of weights holds: tensors on the CPU in the dtype stored, and its notes, if it has any.
+    """The content of a weights file: tensors on the CPU in the dtype stored, and its notes, if it has any.
 
     The tensors are views of the file where its format allows that. Copy them, as `load_state_dict` does,
     before the file is written again.

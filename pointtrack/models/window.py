@@ -1,4 +1,4 @@
-"""What goes into the refinement of one window of frames, and what comes out. Axes: b t n, model pixels."""
+"""Inputs and outputs of the refinement of one window of frames. Axes: b t n, model pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass
 class Templates:
-    """What is remembered of every queried point, read on its query frame; zeros before that was seen.
+    """Features of every queried point, read on its query frame; zeros until that frame has come.
 
     Attributes:
         support: what the correlation compares with, see its `remember`: a list of (b, n, ...).
@@ -55,7 +55,7 @@ class WindowQueries:
     Attributes:
         frame: (b, n) int64 query frame counted from the first frame of the window; negative if earlier.
         xy: (b, n, 2) query positions in pixels of the model's input.
-        templates: what the points look like.
+        templates: appearance of the points.
     """
 
     frame: Tensor
@@ -71,8 +71,8 @@ class Window:
         pyramid: per level (b, t, h, w, c) features.
         queries: the n points.
         begin: (b, n, 2) pixels, where the first guess puts the points on the first frame.
-        shared: the first so many frames were tracked by the window before.
-        joint: maps of joint features that refinement looks at; none where it looks at none.
+        shared: number of frames, from the first on, that the window before tracked too.
+        joint: maps of joint features for the refinement, if it uses any.
     """
 
     pyramid: list[Tensor]
@@ -125,7 +125,7 @@ class Estimate:
 
 @dataclass
 class WindowState:
-    """What one window hands to the next.
+    """What one window passes to the next.
 
     Attributes:
         overlap: estimate for the frames that both windows share; NaN for points that are new.

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrackedWindow:
-    """The answer of one window.
+    """The result of one window.
 
     Attributes:
         start: number of its first frame, counted from the first frame of the stream.
-        estimates: of the first guess and each round, over the frames of the window that really exist.
-        points: (k,) which of the n points the estimates are of, in this order.
+        estimates: estimates of the first guess and each round, over the frames of the window that exist.
+        points: (k,) indices, among the n points, of the points in the estimates.
     """
 
     start: int
@@ -40,8 +40,8 @@ class TrackedWindow:
 class WindowLoop:
     """Tracks points through features that arrive in pieces of any size.
 
-    The one driver of the network: for files, cameras and training alike. It keeps one window of features, and one
-    step before it, so that points can still be added on the frames that became final last (`branch`).
+    Files, cameras and training all drive the network by it. It keeps one window of features, and one step before it, so that
+    points can still be added on the frames that became final last (`branch`).
 
     Args:
         tracker: the network.

@@ -1,4 +1,4 @@
-"""One object on one frame: points, memory and the mask before prompt a segmenter and judge what it answers."""
+"""One object on one frame: points, memory and the previous mask prompt a segmenter and select among its candidates."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ class ObjectOptions:
     """How points become masks.
 
     Attributes:
-        positives, negatives: the most points of the object, and of others, in a prompt.
-        rounds: of prompting; every one after the first also gives the mask of the one before.
-        visible, confident: a point counts on a frame above these.
-        present: the agreement of mask and points (`prompts.agreement`) from which an object counts as there.
-        temporal_weight: weight of the overlap with the mask before, moved along with the points, when choosing
-            among a segmenter's candidates.
-        max_misses: frames in a row on which a visible point may be outside the mask of its object before it is
-            dropped for good.
+        positives, negatives: most points of the object, and of others, in a prompt.
+        rounds: rounds of prompting; each after the first also passes the mask of the one before.
+        visible, confident: visibility and confidence above which a point counts on a frame.
+        present: least agreement of mask and points (`point_prompts.agreement`) for an object to count as present.
+        temporal_weight: weight of the overlap with the previous mask, moved along with the points, in the choice among a
+            segmenter's candidates.
+        max_misses: frames in a row on which a visible point may lie outside its object's mask before it is dropped for
+            good.
         reseed_below: with fewer usable points, new ones are taken from the mask (needs a tracker).
-        reseed_every: least number of frames between two times that happens, as it costs a pass of the tracker.
-        confident_agreement: agreement from which a mask may drop points, give new ones, and be remembered.
-        prior: weight of what the memory says of each pixel (`memory.ObjectMemory` on the segmenter's
-            features, or the tracker's where there is one), as logits added to the segmenter's.
-        sharpen: move outlines to where the object's colours end, those under its first known mask (`boundary.py`); if
-            None where the segmenter is `coarse`.
-        outline: how they are moved.
-        min_similarity: similarity to what is remembered from which a cell can hardly be anything else.
-        cells: so many of these a place needs for an object without points to be found again there.
+        reseed_every: least number of frames from one such time to the next, as each costs a pass of the tracker.
+        confident_agreement: least agreement for a mask to drop points, provide new ones, and be remembered.
+        prior: weight of what the memory says of each pixel (`memory.ObjectMemory` on the features of the segmenter, or
+            of the tracker if there is one), as logits added to the segmenter's.
+        sharpen: move outlines to where the object's colours end, those under its first known mask (`boundary.py`). None
+            does so if the segmenter is `coarse`.
+        outline: how to move them.
+        min_similarity: similarity to the memory from which a cell can hardly be anything else.
+        cells: number of such cells that a place needs for an object without points to be found again there.
         neighbour_similarity: similarity that the other cells of the place need.
-        found: overlap of the mask and the place from which the object counts as found.
-        faded: `Signs.faded` from which it is looked for elsewhere; it goes where so much more is known again.
+        found: least overlap of mask and place for the object to count as found.
+        faded: `Signs.faded` from which the object is searched for elsewhere; it moves to where it is known again by this
+            much more.
     """
 
     positives: int = 8
@@ -88,11 +89,11 @@ class ObjectOptions:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of an object on a frame before the segmenter is asked.
+    """What is known of an object on a frame before the segmenter runs.
 
     Attributes:
         own, beside: (n, 2), (m, 2) pixels on it, and not on it.
-        prior: (h, w) logits of every pixel by the memory; 0 where it says nothing.
+        prior: (h, w) logits of every pixel from the memory; 0 where it has none.
         before: (h, w) bool, the last mask moved to where it should be now, or None.
     """
 
@@ -104,12 +105,12 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A mask that was found.
+    """A mask for an object.
 
     Attributes:
         mask: (h, w) bool, not empty.
         agrees: how well it agrees with the evidence, at most 1.
-        predicted, there: what the segmenter says of it; see `Signs`.
+        predicted, there: the segmenter's predictions for it; see `Signs`.
     """
 
     mask: Tensor

@@ -1,4 +1,4 @@
-"""Sharp outlines: where a rough mask ends is decided by colours, those of the object and those around it."""
+"""Sharp outlines: the colours of the object and those around it decide where a rough mask ends."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from pointtrack.segment.base import check_frame
 
 @dataclass(frozen=True)
 class OutlineRules:
-    """How the outline of a rough mask is moved. Lengths are in square roots of the mask's area.
+    """How to move the outline of a rough mask. Lengths are in square roots of the mask's area.
 
     Args:
-        core: deeper than this inside a mask is certainly the object.
-        reach: farther than this outside is certainly not.
-        gap, ring: the surroundings' colours are learnt in a ring of this width, so far outside the mask.
-        seed: radius around a point that is as certain as the point.
-        thin, own_colour: in parts too thin to be so deep, what is deeper than this share of half their width is certain as
-            well, if it has a colour of the object, so many standard deviations away at most. Otherwise a limb is cut off
-            where its colour is beside it too.
+        core: pixels deeper than this inside a mask certainly belong to the object.
+        reach: pixels farther than this outside certainly do not.
+        gap, ring: the surroundings' colours are learnt in a ring of width `ring`, at a distance `gap` from the mask.
+        seed: radius around a point within which pixels are as certain as the point.
+        thin, own_colour: parts too thin to be that deep are certain beyond the share `thin` of half their width, if their
+            colour is within `own_colour` standard deviations of one of the object. Without this, a limb is cut off where its
+            colour is beside it too.
         cut_px, learn_px: the longer side to which a cut-out is reduced, to find the outline and to learn colours; time grows
             with its pixels.
-        least_overlap: a refined mask that overlaps the rough one less is not believed: colours that tell nothing give the
-            whole belt to one side, which leaves a round object about 0.42 either way.
-        proved, gain: outlines of an object are refined where on the frame whose mask is known that gives at least this
-            overlap, and so much more than the segmenter's answer has.
+        least_overlap: a refined mask that overlaps the rough one less is rejected. Colours that tell nothing give the whole
+            belt to one side, which leaves a round object about 0.42 either way.
+        proved, gain: an object's outlines are refined if, on the frame with its known mask, that gives at least the overlap
+            `proved`, and `gain` more than the segmenter's answer.
 
     Raises:
-        ValueError: a number that is not positive.
+        ValueError: a number is not positive.
     """
 
     core: float = 0.2

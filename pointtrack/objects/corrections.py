@@ -1,4 +1,4 @@
-"""Clicks that correct a mask: what changes is what they point at, so that a correction never makes a mask worse elsewhere."""
+"""Clicks that correct a mask change only the place they point at, so that a correction never makes a mask worse elsewhere."""
 
 from __future__ import annotations
 

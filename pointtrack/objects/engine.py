@@ -1,4 +1,4 @@
-"""What a session asks of whatever follows objects for it: an answer on one frame, and a walk away from known ones."""
+"""The interface of an engine, which follows objects for a session: answers on one frame, and walks away from known ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ObjectResult:
 
     Attributes:
         mask: (h, w) bool of the video's size, on the CPU; empty where the object is absent.
-        score: in [0, 1], how sure it is that the object is there as drawn; 0 where it is absent.
-        quality: in [0, 1], how likely a person would leave the frame as it is. For an object that is there that is
-            the score; an absence has a quality too.
-        signs: what the score of a mask that was followed is made of; None for others.
+        score: in [0, 1], how sure the mask is; 0 if the object is absent.
+        quality: in [0, 1], how likely a person would leave the frame as it is. For a present object this equals the
+            score; an absence has a quality too.
+        signs: the parts of the score of a followed mask; None for others.
     """
 
     mask: Tensor
@@ -55,13 +55,13 @@ def masks_of(found: Sequence[Found], wh: tuple[int, int], first: int, fps: float
 
 
 class Engine(Protocol):
-    """Follows objects through a video. It holds models and caches, but nothing of what a person asked for.
+    """Follows objects through a video. It holds models and caches, but no prompts.
 
     Attributes:
-        name: of the models in it.
+        name: name of its models.
         licence: SPDX name of the licence of the weights that draw the masks.
-        own_answers: prompts are answered by our rules: every click is honoured, and no click beside an object makes its
-            mask larger. Otherwise as the model's library answers them.
+        own_answers: True if it answers prompts by our rules: every click is honoured, and no click beside an object makes
+            its mask larger. Otherwise the model's library answers them.
     """
 
     name: str

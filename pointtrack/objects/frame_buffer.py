@@ -1,4 +1,4 @@
-"""The frames of a walk that are not final yet: whoever follows objects reads them here, wherever they come from."""
+"""Buffer of the frames of a walk that are not final yet, wherever they come from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 class FrameBuffer:
-    """Frames by their place in the walk, from 0 on; those that nobody needs any more are let go.
+    """Frames by their place in the walk, from 0 on. Frames no longer needed are dropped.
 
     Args:
         wh: size of the frames as (width, height).

@@ -1,4 +1,4 @@
-"""From tracked points to masks: points prompt a segmenter, and the points say which of its answers to believe."""
+"""From tracked points to masks: points prompt a segmenter, and then select the best of its candidates."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ def segment_tracks(
 ) -> Masks:
     """Masks of objects from points tracked on them.
 
-    Frame by frame, starting where most points are seen: some points of the object that cover it, and some of
-    others around it, prompt the segmenter; a memory of the object's looks corrects its candidates, and the one is
-    kept that agrees best with all points and with the mask before.
+    The work goes frame by frame, from the frame with most visible points. Points spread over the object, and some around it
+    on others, prompt the segmenter. A memory of the object's appearance corrects the candidates, and the one that agrees
+    best with all points and with the previous mask is kept.
 
     Args:
         video: the frames.
         tracks: points through all of these frames.
         segmenter: from `load_segmenter`.
-        objects: (n,) whole numbers, which object each point is on; 0 for the background. All on object 1 if
-            not given.
-        given: masks that are known, by object: taken as they are, remembered, and where the work starts.
-        tracker: a `pointtrack.Tracker` or a loaded network; lets new points be taken from the masks when too few are left, as when the object turns.
-        config: how; see there.
+        objects: (n,) whole numbers, the object that each point is on; 0 for the background. All on object 1 if not given.
+        given: known masks, by object. They are taken as they are and remembered, and the work starts from them.
+        tracker: a `pointtrack.Tracker` or a loaded network. With it, new points on the masks replace lost ones when too
+            few are left, as when the object turns.
+        config: see `ObjectOptions`.
         progress: called with the number of frames done since the last call.
 
     Returns:
-        Masks (t, o, h, w), objects in the order of their numbers. Where no point of an object is seen, or no mask
-        agrees with the points, the object is absent: an empty mask and score 0.
+        Masks (t, o, h, w), objects in the order of their numbers. An object is absent (an empty mask, score 0) where none
+        of its points is visible, or no candidate agrees with them.
 
     Raises:
-        ValueError: tracks of another length or frame size than the video, not one object number per point, no
-            object at all, or a given mask that does not fit the video or the objects.
+        ValueError: the tracks have another length or frame size than the video, there is not one object number per point
+            or no object at all, or a given mask does not fit the video or the objects.
     """
     if len(tracks) != len(video) or tracks.wh != video.wh:
         raise ValueError(
@@ -113,7 +113,7 @@ def segment_tracks(
 def _walked(
     walker: ObjectPropagator, video: Video, order: range, known: Mapping[int, Mapping[int, Tensor]]
 ) -> Iterator[dict[int, ObjectResult]]:
-    """What a walk finds, frame by frame; the video's frames are read as they are needed."""
+    """The results of a walk, frame by frame. It reads frames of the video as it needs them."""
     place = 0
     for frame in order:
         walker.frames.add(video.frames[frame])

@@ -1,4 +1,4 @@
-"""What follows from a mask that somebody gave: points on and around it, and whether outlines may go by its colours."""
+"""What follows from a given mask: points on and around it, and whether its colours may move outlines."""
 
 from __future__ import annotations
 

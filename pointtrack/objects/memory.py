@@ -1,14 +1,13 @@
-"""Space-time memory of objects: what their surroundings looked like, cell by cell, in frames whose masks are known.
+"""Space-time memory of objects: the appearance of objects and their surroundings, cell by cell, in frames with known masks.
 
-A frame is remembered as keys, features of its cells, and values, which object each cell shows. To read the memory
-with a new frame's keys is to ask of every cell which remembered cells look most like it, and what those showed.
-The memory is bounded, however long the video: frames that a person gave stay for ever, the newest few stay
-until newer ones come, every few frames one stays longer, and of those that must go the cells that were read
-most are kept one by one.
+The memory stores a frame as keys, features of its cells, and values, which object each cell shows. To read it with a new
+frame's keys is to find, for every cell, the most similar remembered cells and what those showed. The memory is bounded,
+however long the video. Frames with a person's masks stay for ever, the newest few stay until newer ones come, and every few
+frames one stays longer. Of those that must go, the cells that were read most are kept one by one.
 
-What is remembered of later frames are masks that were found, so a mistake confirms itself: what leaked once is the
-object from then on. Frames that a person gave are certain. They vote a second time, alone, and by looks alone, as places
-of long ago mean little.
+Masks of later frames are themselves results, so a mistake confirms itself: what leaked once is the object from then on.
+Frames with a person's masks are certain. They vote a second time, alone, and by appearance alone, as places of long ago
+mean little.
 
 Source: the ideas of STM (Oh et al. 2019), STCN (Cheng et al. 2021) and XMem (Cheng and Schwing 2022), from the papers.
 """
@@ -36,15 +35,15 @@ class MemoryConfig:
     """How much is remembered, and how it is read.
 
     Attributes:
-        recent: the newest frames that are kept.
-        every: one in so many frames is kept as a working frame beyond that.
-        working: the most working frames.
-        prototypes: the most single cells kept of working frames that had to go.
-        top: remembered cells that answer for a cell.
-        sharpness: factor on likenesses before the soft-max over them.
-        place: weight of where a cell lies in the frame, beside what it looks like, which counts 1: objects
-            rarely jump, and look-alikes are elsewhere.
-        certain: share of the given frames' own vote, in [0, 1]; with 0 they are not asked by themselves.
+        recent: number of newest frames kept.
+        every: one in this many frames is kept longer, as a working frame.
+        working: largest number of working frames.
+        prototypes: largest number of single cells kept from dropped working frames.
+        top: number of remembered cells that answer for a cell.
+        sharpness: factor on similarities before the soft-max over them.
+        place: weight of a cell's position in the frame; its appearance counts 1. Objects rarely jump, and look-alikes are
+            elsewhere.
+        certain: share of the separate vote of frames with a person's masks, in [0, 1]; with 0 there is no such vote.
     """
 
     recent: int = 2
@@ -85,14 +84,15 @@ class _Cells:
 
 @dataclass(frozen=True)
 class Recollection:
-    """What the memory says of a frame.
+    """What the memory returns for a frame.
 
     Attributes:
         share: (o, h, w) in [0, 1], how much of what each cell resembles was the object.
-        similarity: (h, w) cosine of the looks of each cell and of the remembered cell that is most like it: low
-            where the frame shows what was never seen.
-        certain: (o, h, w) as `share`, by the frames that a person gave alone; None where none was given, or none is asked.
-        looks: (h * w, m) cosine of the looks of each cell here and each cell of the given frames.
+        similarity: (h, w) cosine between each cell and the most similar remembered cell: low where the frame shows something
+            new.
+        certain: (o, h, w) as `share`, from frames with a person's masks alone; None if there are none, or they have no
+            separate vote.
+        looks: (h * w, m) cosine of each cell here and each cell of those frames.
         was: (m, o) how much of each of the latter the objects covered.
     """
 

@@ -1,4 +1,4 @@
-"""Masks alone through a video, by memory: no points, no segmenter."""
+"""Propagates masks through a video by memory alone, without points and without a segmenter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The points of objects, frame by frame along a walk: tracked beforehand, or seeded and tracked as the walk goes."""
+"""The points of objects, frame by frame along a walk: tracked beforehand, or seeded and tracked during the walk."""
 
 from __future__ import annotations
 
@@ -42,10 +42,9 @@ class FramePoints:
     """Points on one frame.
 
     Attributes:
-        ids: (n,) int64 names, for as long as the feed lives.
+        ids: (n,) int64 ids, valid as long as the feed exists.
         xy: (n, 2) pixels.
-        owner: (n,) int64: o for a point of object o, -o for one of what lies around object o, 0 for one that is on
-            no object.
+        owner: (n,) int64: o for a point of object o, -o for one around object o, 0 for one on no object.
     """
 
     ids: Tensor
@@ -63,15 +62,15 @@ class FramePoints:
 
 
 class ObjectPoints:
-    """Points along the frames of a walk, asked for frame by frame.
+    """Points along the frames of a walk, read frame by frame.
 
-    Memory does not grow with the walk: it has the points that count, and one window of frames and features.
+    Memory does not grow with the walk: it holds the points that count, and one window of frames and features.
 
     Args:
-        frames: of the walk; places of frames are places in it.
+        frames: frames of the walk; frame numbers here are places in it.
         rules: which points count.
-        tracker: tracks points that are seeded on the way; without one none can be.
-        tracks, owner: points that are known already, row by row as the frames come, and whose they are (n,).
+        tracker: tracks points seeded during the walk; without it none can be seeded.
+        tracks, owner: points known already, row by row as the frames come, and the object of each (n,).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is known of an object as the frames of a walk go by."""
+"""The state of an object during a walk."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FIRST = 3  # frames that tell how well an object is known again while it still l
 
 @dataclass
 class ObjectState:
-    """What is known of an object as the frames go by.
+    """What is known of an object so far.
 
     Attributes:
-        memory: what it and its surroundings looked like.
-        colours: those under the mask that was given first; sharpens: whether outlines that go by them are better ones.
-        mask, frame: the last mask that was believed and its frame.
+        memory: appearance of the object and its surroundings.
+        colours: colours under the first given mask; sharpens: whether they make outlines better.
+        mask, frame: the last accepted mask and its frame.
         points: (ids, xy) of its points there.
         areas: pixels of its latest masks.
         max_misses: id -> frames in a row that the point was outside the mask.
         seeded: frame on which points were last taken from the mask.
-        known: how much of it was known again (`Signs.known`) on the first frames that were looked at.
-        first: the overlap that was expected of the mask that was given last.
+        known: how much of it was recognised (`Signs.known`) on the first frames.
+        first: the expected overlap of the last given mask.
     """
 
     memory: ObjectMemory = field(default_factory=lambda: ObjectMemory(1))

@@ -1,4 +1,4 @@
-"""Our own engine: tracked points prompt a segmenter, a memory knows the looks."""
+"""Our own engine: tracked points prompt a segmenter, and a memory keeps the appearance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEPT_EMBEDDINGS = 4
 class PointEngine:
     """Follows objects by points, segmenter and memory; see `engine.Engine`.
 
-    Every object is followed for itself: what is found of one does not depend on the others.
+    It follows every object by itself: the result for one does not depend on the others.
 
     Args:
         tracker: from `load_tracker`.

@@ -1,4 +1,4 @@
-"""Which of the tracked points to prompt a segmenter with, and how well a mask agrees with the points."""
+"""Chooses tracked points to prompt a segmenter with, and measures how well a mask agrees with the points."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pointtrack.types import Video
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What was answered already to the first clicks of a prompt.
+    """The earlier answer to the first clicks of a prompt.
 
     Attributes:
-        clicks: how many.
+        clicks: number of these clicks.
         mask: (h, w) bool, the answer to them.
     """
 
@@ -25,12 +25,12 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class KnownMask:
-    """Where an object starts.
+    """The mask from which an object is followed.
 
     Attributes:
         frame: number of the frame.
         mask: (h, w) bool, of the video's size and not empty.
-        score: the overlap (IoU) to expect of it, in [0, 1]: 1 of a mask that somebody drew, less of an answer to clicks.
+        score: its expected overlap (IoU), in [0, 1]: 1 for a drawn mask, less for an answer to clicks.
     """
 
     frame: int

@@ -1,4 +1,4 @@
-"""Prompts as texts, as commands and manifests have them: frame,x,y and the like."""
+"""Prompts as texts, in the form of commands and manifests: frame,x,y and the like."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ABSENT = "an absence frame"
 
 @dataclass
 class Told:
-    """All that is said about one object on one frame: clicks and a box, or a mask, or that it is not there."""
+    """The prompt of one object on one frame: clicks and a box, or a mask, or that it is absent."""
 
     object_id: int
     frame: int
@@ -99,7 +99,7 @@ def parse_prompts(
 
 
 class Listener(Protocol):
-    """What objects are said to: a session, or a stream."""
+    """What takes prompts: a session, or a stream."""
 
     def prompt(
         self,

@@ -1,4 +1,4 @@
-"""What a person's prompt means on a frame: clicks one after the other, each of which corrects what those before it gave."""
+"""Answers a person's prompt on a frame: clicks one after the other, each correcting the answer to those before it."""
 
 from __future__ import annotations
 

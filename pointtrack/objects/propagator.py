@@ -1,4 +1,4 @@
-"""Objects frame by frame: what is known of each as the frames go by, and one step of the walk."""
+"""Follows objects frame by frame: the state of each object, and one step of the walk."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class ObjectPropagator:
     """Steps along the frames of a walk.
 
     Args:
-        frames: of the walk; places of frames are places in it. Frames behind the one that is next are let go.
+        frames: frames of the walk; frame numbers here are places in it. Frames before the next one are dropped.
         segmenter: from `load_segmenter`.
         feed: the points; new ones are seeded there if it has a tracker.
-        states: object number -> what is known of it so far; changed on the way.
+        states: object number -> what is known of it so far; changed during the walk.
         config: how points become masks.
-        rivals: the points of other objects say where an object is not. Without that no object depends on another.
-        appearance: (h, w, 3) uint8 RGB frame -> (c, h', w') what the memory knows objects by. The features of the segmenter
-            where not given; these do not tell objects apart well enough to find one again.
+        rivals: let the points of other objects tell where an object is not. Without this no object depends on another.
+        appearance: (h, w, 3) uint8 RGB frame -> (c, h', w') features for the memory. None takes those of the segmenter,
+            which do not tell objects apart well enough to find one again.
     """
 
     def __init__(

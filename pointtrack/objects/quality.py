@@ -1,8 +1,9 @@
-"""How right a mask is likely to be: what speaks for it and against it, as one number in [0, 1].
+"""How right a mask is likely to be: the evidence for and against it, as one number in [0, 1].
 
-`python -m evaluation.cli_calibrate` measures what is said beside the true overlap (IoU), and fits the weights. The weights below
-are fitted on objects of clips drawn by `train.rays`, followed from the true mask and from one click; real sequences had no part in
-them and judge them: docs/results/masks.md. An object that went over to another is known by how little of it is known again.
+`python -m evaluation.cli_calibrate` compares this number with the true overlap (IoU), and fits the weights. The weights below
+are fitted on objects of clips drawn by `train.rays`, followed from the true mask and from one click. Real sequences had no
+part in the fit and test it: docs/results/masks.md. A mask that has moved to another object shows in how little of the object
+is recognised.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ WEIGHTS = (0.63, 2.18, 0.17, 0.26, 0.05, 1.82, -0.51, -0.15, 1.09, -0.45, 1.67)
 
 @dataclass(frozen=True)
 class Signs:
-    """What speaks for a mask and against it.
+    """Evidence for and against a mask.
 
     Attributes:
         agrees: share of the object's points inside, minus that of others' points.
         predicted: overlap that the segmenter predicts.
-        there: how likely the segmenter thinks one object is under the prompt.
+        there: the segmenter's probability that one object is under the prompt.
         kept: overlap with the last mask, moved as the points have moved.
-        changed: how much larger or smaller it is than the latest masks, as the size of the logarithm; at most 2.
+        changed: how much larger or smaller it is than the latest masks, as the absolute logarithm; at most 2.
         recalled: share of its cells that the memory takes for the object.
-        leaked: what of its surroundings the memory takes for the object, in areas of the mask; at most 1.
+        leaked: area around it that the memory takes for the object, in areas of the mask; at most 1.
         settled: overlap of the mask before and after its outline was refined.
-        known: how much of it is known again from the frames that a person gave, and of these in it; `known_again`.
-        faded: how much less that is than on the first frames that were looked at.
-        first: the overlap that was expected of the mask it was followed from; 1 of one that somebody drew.
+        known: how much of it the frames with a person's masks recognise, and how much of these it recognises; `known_again`.
+        faded: how much less that is than on the first frames.
+        first: the expected overlap of the mask it was followed from; 1 for a drawn one.
     """
 
     agrees: float = 1.0

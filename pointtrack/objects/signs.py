@@ -1,4 +1,4 @@
-"""What speaks for a mask that was found: its points, the segmenter, the memory, the masks before it."""
+"""Evidence for and against a mask: its points, the segmenter, the memory, the masks before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects as a stage: frames go in, final masks come out, whatever the frames come from."""
+"""`ObjectStream`: frames go in, final masks come out, wherever the frames come from."""
 
 from __future__ import annotations
 
@@ -33,26 +33,24 @@ from pointtrack.types.masks import Masks
 
 
 class ObjectStream:
-    """Follows objects through frames that arrive in pieces of any size; the masks do not depend on the pieces.
+    """Follows objects through frames that arrive in pieces of any size. The masks do not depend on the pieces.
 
-    What is said of an object holds from its frame on; before that it is absent. Every object is followed for itself: its masks
-    do not depend on the others. Memory does not grow with the video: the frames that are not final, a window of features, and
-    of each object a bounded memory and every mask that was given.
+    An object is absent before its first prompt; each prompt applies from its frame on. The masks of an object do not depend
+    on the other objects. Memory does not grow with the video. The stream holds the frames that are not final, a window of
+    features, and for each object a bounded memory and every mask that you gave.
 
-    A frame is final when the tracker's window behind it is complete: `lag` says how many are not. The newest one never is
-    before the next one comes, so that prompts can be given on it.
-
-    A run that was stopped goes on exactly: `state_dict` is all that is known, and a new stream that was made with the same
-    networks and options takes it by `load_state_dict`.
+    A frame is final when the tracker's window behind it is complete; `lag` counts the frames that are not. The newest frame
+    never is until the next one arrives, so that you can prompt on it. A stopped run can resume exactly: pass the
+    `state_dict` to `load_state_dict` of a new stream with the same networks and options.
 
     Args:
-        tracker: from `load_tracker`. One that needs the whole video has every frame wait for `finish`.
+        tracker: from `load_tracker`. With one that needs the whole video, no frame is final before `finish`.
         segmenter: from `load_segmenter`.
         image_wh: size of the frames as (width, height).
-        fps: only noted in the masks.
+        fps: recorded in the masks; it changes nothing else.
         config: how points become masks.
-        finds_cuts: look for cuts; otherwise there are those that `cut` is told of.
-        exclusive: every pixel belongs to one object at most in the rows that come out, the surest one.
+        finds_cuts: look for cuts; otherwise only calls of `cut` mark them.
+        exclusive: give every pixel to one object at most, the one with the highest score.
 
     Attributes:
         frames_pushed: number of frames taken in so far.
@@ -87,7 +85,7 @@ class ObjectStream:
         self._cuts: set[int] = set()  # on frames that are not final
         self._next = 0  # the frame that becomes final next
         self._unsaid: list[Found] = []  # of the frames before it: rows of a push that had a prompt to refuse
-        # What was said of objects on frames that are not final: masks, by frame and object; and prompts for frames to come.
+        # Masks given on frames that are not final, by frame and object; then what waits for frames to come.
         self._given: defaultdict[int, dict[int, KnownMask]] = defaultdict(dict)
         self._elsewhere: defaultdict[int, list[Sight]] = defaultdict(list)
         self._prompts = StreamPrompts(segmenter)
@@ -101,23 +99,23 @@ class ObjectStream:
 
     @property
     def lag(self) -> int:
-        """Number of frames pushed of which no final answer was given yet."""
+        """Number of frames pushed whose final masks were not returned yet."""
         return self._frames.stop - self._next + len(self._unsaid)
 
     @property
     def earliest_frame(self) -> int:
-        """The first frame on which something can still be said."""
+        """The first frame on which you can still prompt."""
         return self._next
 
     @property
     def waiting(self) -> list[int]:
-        """Frames that have not come yet, of which something was said."""
+        """Frames with prompts that have not been pushed yet."""
         told: list[tuple[int, dict[int, Any]]] = [*self._prompts.to_come.items(), *self._given.items()]
         return sorted({frame for frame, objects in told if objects and frame >= self._frames.stop})
 
     @property
     def objects(self) -> list[int]:
-        """Ids of all objects of which something was said, in order."""
+        """Ids of all prompted objects, in order."""
         told: list[dict[int, Any]] = [*self._given.values(), *self._prompts.to_come.values()]
         return sorted({*self._walker.states, *(number for objects in told for number in objects)})
 
@@ -131,22 +129,22 @@ class ObjectStream:
         box: Any = None,
         mask: Any = None,
     ) -> Tensor | None:
-        """Say where an object is on a frame that is not final: it begins there, or begins anew.
+        """Prompt an object on a frame that is not final. The object begins there, or begins anew.
 
-        Clicks add to those made on the frame before. Where its mask was given on that frame, or `preview` has just shown the
-        object there, they correct that mask.
+        Clicks add to earlier clicks on the frame, and correct the mask that was given or that `preview` just showed there.
 
         Args:
-            object_id: a number from 1 on; a new one makes a new object.
-            frame: number of the frame; one that has not come yet is prompted when it comes.
+            object_id: a number from 1 on; a new number adds an object.
+            frame: number of the frame. A prompt on a frame not pushed yet waits for it.
             points, labels, box, mask: as in `ObjectSession.prompt`.
 
         Returns:
-            (h, w) bool, the mask of the object on that frame; None if it has not come yet.
+            (h, w) bool, the mask of the object on that frame; None if the frame has not been pushed yet.
 
         Raises:
-            ValueError: an id below 1, a frame that is final, nothing said, anything outside the image, an empty box or mask, a
-                mask of another size, or a prompt in which nothing is seen; that of a frame to come is raised by `push`.
+            ValueError: the id is below 1, the frame is final, the prompt is empty or reaches outside the image, the box or
+                mask is empty, the mask has another size, or the segmenter finds nothing at the prompt. For a frame not
+                pushed yet, `push` raises this last error.
         """
         self._check(object_id, frame)
         if mask is not None:
@@ -163,25 +161,25 @@ class ObjectStream:
         return None
 
     def mark_absent(self, object_id: int, frame: int) -> None:
-        """Say that an object is not on a frame; from then on it is looked for by what it looks like. Errors as of `prompt`."""
+        """Mark an object as absent on a frame; from there on its appearance is searched for. Raises what `prompt` raises."""
         self.give(object_id, frame, torch.zeros(self.image_wh[1], self.image_wh[0], dtype=torch.bool))
 
     def give(self, object_id: int, frame: int, mask: Tensor, score: float = 1.0) -> None:
-        """The mask (h, w) bool of an object on a frame, taken as it is; an empty one says that it is absent. Errors as of `prompt`.
+        """Set the mask (h, w) bool of an object on a frame as it is; an empty mask means absent. Raises what `prompt` raises.
 
         Args:
-            score: the overlap to expect of it, less than 1 where nobody drew it.
+            score: the expected overlap with the true mask; below 1 for a mask that no person drew.
         """
         self._check(object_id, frame)
         self._prompts.begin_anew(object_id)
         self._given[frame][object_id] = KnownMask(frame, mask, score)
 
     def learn(self, object_id: int, picture: np.ndarray, mask: Tensor) -> None:
-        """Show an object, (h, w) bool, in any picture (h, w, 3) of the video: what it looks like there is remembered."""
+        """Show an object's mask, (h, w) bool, in any frame (h, w, 3) of the video; the stream remembers how it looks there."""
         self._elsewhere[object_id].append((picture, mask))
 
     def remove(self, object_id: int) -> None:
-        """Follow an object no more: rows that are not final yet are without it. ValueError for an unknown id."""
+        """Stop following an object. Rows that are not final yet leave it out. ValueError for an unknown id."""
         if object_id not in self.objects:
             raise ValueError(f"object id: expected one of {self.objects}, got {object_id!r}")
         for masks in self._given.values():
@@ -193,16 +191,16 @@ class ObjectStream:
             self._walker.remove(object_id)
 
     def cut(self) -> None:
-        """Say that a new shot begins with the frame that is pushed next: there objects have to be found again."""
+        """Mark a cut at the frame pushed next. The stream has to find the objects again there."""
         self._cuts.add(self._frames.stop)
 
     def push(self, frames: np.ndarray | Tensor) -> Masks:
-        """Take in (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one; the rows that are final now.
+        """Take (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one, and return the rows that are final now.
 
         Raises:
-            ValueError: another size or type than expected, a stream that was finished, or prompts for such a frame in which
-                nothing is seen. These are dropped; the frames are taken in all the same, with all other prompts, and the
-                rows come with those of the next call.
+            ValueError: the frames have another size or type, the stream is finished, or the segmenter finds nothing at
+                prompts that waited for these frames. In the last case the stream drops these prompts, takes the frames
+                with all other prompts, and returns the rows with those of the next call.
         """
         frames = array_of(frames)
         refused: list[str] = []
@@ -214,22 +212,22 @@ class ObjectStream:
         return self._rows()
 
     def push_results(self, frame: np.ndarray) -> Iterator[Found]:
-        """As `push` with one frame, which is not copied; what is found of every object on the frames that are final now.
+        """As `push` with one frame, without a copy: yields the results of all objects, one final frame at a time.
 
-        Each is computed when it is asked for, and all have to be before the next frame.
+        Each is computed when you ask for it. Take all of them before you push the next frame.
         """
         if refused := self._take(frame):
             raise ValueError("; ".join(refused))
         return self._ready()
 
     def preview(self) -> Masks:
-        """A first answer for the frame pushed last, at once: it may change until that frame becomes final.
+        """First masks for the newest frame, at once. They may change until that frame becomes final.
 
-        An object is there once the frame on which it was prompted is final, or next. What `push` and `finish` return is, up to
-        rounding, as without this; each call costs a window of tracking and a look of the segmenter.
+        An object appears once the frame on which you prompted it is final, or next to be. Calling this does not change what
+        `push` and `finish` return, up to rounding. Each call costs a window of tracking and one pass of the segmenter.
 
         Raises:
-            ValueError: no frame was pushed yet, or the stream was finished.
+            ValueError: no frame was pushed yet, or the stream is finished.
         """
         if self._frames.ended or not self._frames.stop:
             raise ValueError("ObjectStream: expected preview after the first push and before finish")
@@ -241,28 +239,26 @@ class ObjectStream:
         return self._masks(newest, [found])
 
     def finish(self) -> Masks:
-        """Everything that was not yet returned; no more frames are taken; see `waiting` for what came too late. ValueError the second time."""
+        """End the stream and return all remaining rows; see `waiting` for prompts that came to nothing. ValueError the second time."""
         self._unsaid += self.finish_results()
         return self._rows()
 
     def finish_results(self) -> Iterator[Found]:
-        """As `finish`; what was found of every object, frame by frame, each when it is asked for."""
+        """As `finish`, but yields the results of all objects frame by frame, each computed when you ask for it."""
         if self._frames.ended:
             raise ValueError("ObjectStream: expected finish once")
         self._frames.ended = True
         return self._ready()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly from here: tensors and plain values, for `torch.save`.
+        """All that `load_state_dict` needs to continue exactly from here: tensors and plain values, for `torch.save`.
 
-        It holds the frames that are not final, and does not grow with the video. `pointtrack.io.state_file` has
-        `write_state` and `read_state`, which replace a file in one step and notice a damaged one.
-
-        Raises:
-            ValueError: after `finish`.
+        It holds the frames that are not final, and does not grow with the video. `write_state` and `read_state` in
+        `pointtrack.io.state_file` replace a file in one step and notice a damaged one.
+ Raises ValueError after `finish`.
         """
         if self._frames.ended:
-            raise ValueError("ObjectStream: expected its state to be asked for before finish")
+            raise ValueError("ObjectStream: expected state_dict before finish")
         elsewhere = {
             number: [(torch.from_numpy(np.array(picture)), mask) for picture, mask in shown]
             for number, shown in self._elsewhere.items()
@@ -285,15 +281,16 @@ class ObjectStream:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly from where `state_dict` was asked for: push the frames from `frames_pushed` on.
+        """Continue exactly where `state_dict` was called. Push the frames from `frames_pushed` on.
 
-        All that comes is, bit for bit, what the other stream would have said on the same kind of machine.
+        On the same kind of machine, the masks equal those of the other stream bit for bit.
 
         Args:
-            state: of a stream with the same networks, size and options; this one is new.
+            state: from a stream with the same networks, size and options. This stream must be new.
 
         Raises:
-            ValueError: a stream that was used, or the state of another kind of stream or with other settings; it says which.
+            ValueError: this stream was used, or the state is of another kind of stream or has other settings, which the
+                message names.
         """
         if self._frames.stop or self._frames.ended or self.objects:
             raise ValueError(
@@ -317,11 +314,11 @@ class ObjectStream:
         self._previewed = frame, found_again(found)
 
     def know_embedding(self, frame: int, embedding: Embedding) -> None:
-        """What the segmenter sees of a frame that is not final, if the caller has it already."""
+        """Pass the segmenter's embedding of a frame that is not final, if you already have it."""
         self._walker.embedding(frame, embedding)
 
     def _take(self, frame: np.ndarray) -> list[str]:
-        """Take in the next frame with the prompts that waited for it; why some of them are refused."""
+        """Take the next frame and the prompts that waited for it; returns an error message for each refused prompt."""
         if self._frames.ended:
             raise ValueError("ObjectStream: expected push before finish; make a new one for a new video")
         if check_frame(frame) != self.image_wh:
@@ -341,7 +338,7 @@ class ObjectStream:
         return refused
 
     def _ready(self) -> Iterator[Found]:
-        """Frames that become final with what is there."""
+        """The results of frames that are final now."""
         while self._next < self._frames.stop - (not self._frames.ended):
             if self._next in self._cuts:
                 self._cuts.discard(self._next)
@@ -358,7 +355,7 @@ class ObjectStream:
             yield found
 
     def _about(self) -> dict[str, str]:
-        """What must be the same for a stream to go on from the state of this one."""
+        """The settings that another stream must share to continue from this one's state."""
         if self._networks is None:
             self._networks = about_objects(self.network, self.segmenter, self.config)
         return {
@@ -378,7 +375,7 @@ class ObjectStream:
             )
 
     def _answer(self, object_id: int, frame: int, prompt: Prompt) -> Tensor:
-        """The mask that a prompt means on a frame that is there, which is given from now on."""
+        """Answer a prompt on a frame that was pushed, and store the mask as given there."""
         shown: KnownMask | ObjectResult | None = self._given.get(frame, {}).get(object_id)
         if shown is None and self._previewed[0] == frame:
             shown = self._previewed[1].get(object_id)
@@ -388,11 +385,11 @@ class ObjectStream:
         return answer.mask
 
     def _closer(self, frame: int) -> Embedding:
-        """What the segmenter sees of a frame that somebody points at."""
+        """The segmenter's closer embedding of a frame with a prompt."""
         return self.segmenter.look_closer(self._frames[frame], self._walker.embedding(frame))
 
     def _rows(self) -> Masks:
-        """What became final since rows were given last."""
+        """The rows that became final since rows were last returned."""
         found, self._unsaid = self._unsaid, []
         return self._masks(self._next - len(found), found)
 

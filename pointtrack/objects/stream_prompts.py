@@ -1,4 +1,4 @@
-"""What a person points at in a stream: clicks on a frame add up, and prompts for frames to come wait for them."""
+"""Prompts in a stream: clicks on a frame add up, and prompts for frames to come wait for them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class StreamPrompts:
     """Prompts of one stream.
 
     Args:
-        segmenter: answers.
+        segmenter: answers the prompts.
 
     Attributes:
-        to_come: prompts on frames that are not there yet, by frame and object.
+        to_come: prompts on frames not pushed yet, by frame and object.
     """
 
     def __init__(self, segmenter: Segmenter):

@@ -1,4 +1,4 @@
-"""What the state of an `ObjectStream` is made of, and whether a stream can go on from one."""
+"""The parts of an `ObjectStream`'s state, and the check whether a stream can continue from one."""
 
 from __future__ import annotations
 

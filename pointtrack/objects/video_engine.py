@@ -1,4 +1,4 @@
-"""SAM 2, EdgeTAM and the tracker of SAM 3 through a video, over the models of `transformers`, as an engine for sessions."""
+"""SAM 2, EdgeTAM and the tracker of SAM 3 as an engine for sessions, based on the models of `transformers`."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def load_video_engine(
 class VideoEngine:
     """SAM 2, EdgeTAM or the tracker of SAM 3 as an `Engine`: every settled mask is in its memory, beside its last frames.
 
-    A cut is not told to the model: its memory goes on, and what it finds after the cut is there by its looks.
+    The model does not learn of cuts: its memory goes on, and after a cut it finds objects by their appearance.
 
-    Scores are the probability that the object is there, times the overlap (IoU) with the true mask that the model
-    predicts for its own; on a frame of which the object's mask is known, that mask comes back, with quality 1.
+    A score is the probability that the object is present, times the overlap (IoU) with the true mask that the model predicts.
+    On a frame with a known mask of the object, the engine returns that mask with quality 1.
 
-    Memory does not grow with the frames walked; it does with the masks known, all of which the model reads on every frame.
+    Memory does not grow with the frames walked, but with the known masks, all of which the model reads on every frame.
 
     Args:
         model: from `load_video_model`; `load_video_engine` makes the engine by name.

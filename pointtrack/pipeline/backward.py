@@ -1,4 +1,4 @@
-"""Tracking backward, around any stream: forward, then the reversed frames, then both joined at the points' own frames."""
+"""Tracking backward, around any stream: a forward pass, a pass over the reversed frames, joined at the query frames."""
 
 from __future__ import annotations
 

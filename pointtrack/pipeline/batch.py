@@ -1,7 +1,7 @@
-"""Several videos through the network at once, each with its own points: the tracks are those of one after the other.
+"""Tracks several videos at once, each with its own points. The tracks equal those of one video after the other.
 
-Videos with the same number of frames, and of the same size for the tracker, share the batch axis. Where one of them
-has fewer points than another, its places are filled up with points that the true ones do not see.
+Videos with the same number of frames, and of the same size for the tracker, share the batch axis. If one of them has fewer
+points than another, filler points that the true ones do not see take the empty places.
 
 On one core of a CPU this gains no time: `python -m benchmarks.batch` measures it.
 """

@@ -1,4 +1,4 @@
-"""Every n-th frame of a video alone, for runs that read it frame by frame."""
+"""Every n-th frame of a video, for runs that read it frame by frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TimedFrame = tuple[np.ndarray, float]
 
 
 class EveryNth:
-    """Opens a video with every n-th of its frames alone, those on which points are given, and the last one.
+    """Opens a video with only every n-th of its frames, its query frames, and its last frame.
 
     Args:
         opened: opens the whole video.

@@ -1,4 +1,4 @@
-"""Videos of any length in flat memory: frames come one by one, tracks go to a growing file, a killed run goes on exactly."""
+"""Tracks videos of any length in constant memory: frames come one by one, tracks go to a growing file, runs resume exactly."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ def track_file(
 
     Args:
         network: from `load_tracker`; one that works in windows.
-        opened: opens the video; it is read once, and again where points are tracked backward, or where the sinks could not
-            be given their frames in the same pass: behind a resume.
+        opened: opens the video. It is read once, and once more if points are tracked backward, or if the sinks could not get
+            their frames in the same pass, as after a resume.
         queries: points with their frames.
         path: the file of the tracks.
         options: which stages there are.
-        resume: go on with what a killed run left at `path`, if there is anything. The frames that are done are decoded and
-            passed over. The result is the same to the last bit.
-        sinks: take the tracks as they are in the end, in order, with their frames if they need them.
+        resume: continue what a killed run left at `path`, if anything. Finished frames are decoded and skipped. The result is
+            the same to the last bit.
+        sinks: take the final tracks in order, with their frames if they need them.
         progress: called with the number of frames that each step has done.
 
     Returns:
         The number of frames.
 
     Raises:
-        ValueError: a tracker that needs the whole video, a query outside the image, a function for the cuts, a region larger
-            than the image, or a run to go on with that had another tracker, other points, another size of frames, or
+        ValueError: the tracker needs the whole video, a query lies outside the image, the cuts come from a function, a region
+            is larger than the image, or the run to resume had another tracker, other points, another size of frames, or
             other options.
     """
     return _FileRun(network, opened, queries, Path(path), options or TrackOptions(), sinks, progress).run(
@@ -74,7 +74,7 @@ def track_file(
 
 
 class _FileRun:
-    """A run of `track_file`: ahead, back, and both joined; each phase can be gone on with."""
+    """A run of `track_file`: forward, backward, and both joined. It can resume in each phase."""
 
     def __init__(
         self,
@@ -134,9 +134,7 @@ class _FileRun:
                 replay(source, spilled_pieces(self.path), self.sinks)
         late = int((self.requested.frame >= frames).sum())
         if late:
-            logger.warning(
-                "%s: %d points are asked for behind the last frame (%d)", self.name, late, frames - 1
-            )
+            logger.warning("%s: %d queries lie after the last frame (%d)", self.name, late, frames - 1)
         return frames
 
     def _ahead(

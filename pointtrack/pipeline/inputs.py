@@ -1,4 +1,4 @@
-"""What users hand in -> videos, points and ways to show progress."""
+"""Converts what users pass to videos, queries and progress callbacks."""
 
 from __future__ import annotations
 

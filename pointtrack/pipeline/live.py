@@ -1,4 +1,4 @@
-"""Live tracking: one frame in, one answer out, from a camera, a URL, a pipe, a file or any iterator."""
+"""Live tracking from a camera, a URL, a pipe, a file or any iterator: one frame in, one answer out."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ REMEMBERED = 10_000  # latencies per number of points
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LiveFrame:
-    """A frame, and how it went with it.
+    """A frame, and the figures of its tracking.
 
     Attributes:
         frame: (h, w, 3) uint8 RGB, the frame.
         lag: how many frames, this one included, have no final answer yet.
-        latency: seconds from when the frame came to this answer.
-        number: which frame of the source it is, dropped ones counted.
+        latency: seconds from the arrival of the frame to this answer.
+        number: number of the frame in the source, counting dropped ones.
         seconds: its time by the clock of the source.
         dropped: frames dropped so far.
     """
@@ -55,8 +55,8 @@ class LiveResult(LiveFrame):
     """The answer for one frame.
 
     Attributes:
-        tracks: one row, for this frame: a first answer, which may still change. Its `first_frame` counts the frames
-            that were tracked, dropped ones left out.
+        tracks: one row, for this frame: a first answer, which may still change. Its `first_frame` counts tracked frames
+            only, not dropped ones.
     """
 
     tracks: Tracks
@@ -78,11 +78,11 @@ class LiveReport:
     """How a live run went.
 
     Attributes:
-        frames: that were tracked.
-        dropped: that were not, because newer ones came.
-        lag: most frames that ever were without a final answer.
+        frames: number of tracked frames.
+        dropped: number of frames not tracked because newer ones came.
+        lag: largest number of frames without a final answer.
         fps: tracked frames per second.
-        latency_ms: by number of points, or objects: median and 95th percentile in milliseconds, of how many frames.
+        latency_ms: number of points, or objects -> median and 95th percentile in milliseconds, and over how many frames.
     """
 
     frames: int
@@ -93,14 +93,14 @@ class LiveReport:
 
 
 class LiveRun(Generic[S, F]):
-    """Takes a live source through a stream; use it in a `with` block, and loop over it.
+    """Runs a live source through a stream. Use it in a `with` block, and loop over it.
 
     Args:
         reader: the source.
         on_final: called with every piece of rows that has become final.
 
     Attributes:
-        stream: None before the first frame. What it has to change what is followed may be called between two frames.
+        stream: None before the first frame. Between two frames you may call its methods that change what it follows.
     """
 
     def __init__(self, reader: FrameReader, on_final: Callable[[Any], None] | None):
@@ -120,29 +120,29 @@ class LiveRun(Generic[S, F]):
         raise NotImplementedError
 
     def _result(self, row: Any, **how: Any) -> F:
-        """What is given for a frame."""
+        """The result for a frame."""
         raise NotImplementedError
 
     def _late(self, stream: S) -> str:
-        """In words, how much was asked for on frames that never came; empty if nothing."""
+        """A message about prompts or queries on frames that never came; empty if there are none."""
         raise NotImplementedError
 
     @property
     def state(self) -> LiveState:
-        """How the source is."""
+        """State of the source."""
         return self.reader.state
 
     @property
     def over(self) -> bool:
-        """No result will come any more."""
+        """True if no more results will come."""
         return self._finished
 
     def stop(self) -> None:
-        """End at the next `take`; may be called from a signal handler or another thread."""
+        """End at the next `take`. You may call this from a signal handler or another thread."""
         self._stopping = True
 
     def take(self, timeout: float = 0.1) -> F | None:
-        """Track the next frame; None where none came in `timeout` seconds, or the source is over."""
+        """Track the next frame; None if none came in `timeout` seconds, or the source is over."""
         if self._stopping:
             self.close()
         if self._finished:
@@ -176,9 +176,9 @@ class LiveRun(Generic[S, F]):
         )
 
     def __iter__(self) -> Iterator[F]:
-        """Results until the source is over; a source that stalls is waited for.
+        """Results until the source is over. Waits for a source that stalls.
 
-        What breaks it off is logged as a warning; where that was before the first frame, it is raised as a ValueError.
+        If the source breaks off, the reason is logged as a warning; before the first frame it is raised as a ValueError.
         """
         while not self._finished:
             result = self.take()
@@ -190,14 +190,14 @@ class LiveRun(Generic[S, F]):
             logger.warning("%s", self.reader.message)
 
     def finish(self) -> None:
-        """Give the rest of the final rows; no more frames are taken."""
+        """End the run and pass on the remaining final rows."""
         if not self._finished:
             self._finished = True
             if self._loop is not None and self.stream is not None:
                 self._loop.finish()
                 if late := self._late(self.stream):
                     last = self.stream.frames_pushed - 1
-                    logger.warning("%s: %s behind the last frame (%d)", self.reader.name, late, last)
+                    logger.warning("%s: %s after the last frame (%d)", self.reader.name, late, last)
 
     def close(self) -> None:
         """Stop reading, and `finish`."""
@@ -211,7 +211,7 @@ class LiveRun(Generic[S, F]):
         self.close()
 
     def report(self) -> LiveReport:
-        """How it went so far."""
+        """The figures of the run so far."""
         frames = 0 if self.stream is None else self.stream.frames_pushed
         seconds = self._ended - (self._began or 0.0)
         latency_ms = {}
@@ -222,7 +222,7 @@ class LiveRun(Generic[S, F]):
         return LiveReport(frames, self.reader.dropped, self._lag, fps, latency_ms)
 
     def _tell(self) -> None:
-        """Log what has changed."""
+        """Log changes of the source's state."""
         state = self.reader.state
         if state is LiveState.STALLED and self._told is not state:
             logger.warning("%s: no frame comes; waiting for it", self.reader.name)
@@ -232,23 +232,23 @@ class LiveRun(Generic[S, F]):
 
 
 class LiveTracker(LiveRun[PointStream, LiveResult]):
-    """Tracks points through a live source; use it in a `with` block, and loop over it.
+    """Tracks points through a live source. Use it in a `with` block, and loop over it.
 
     Args:
         network: from `load_tracker`; one that works in windows.
-        queries: the points, frames counted from the first one tracked; or a function that makes them for the size
+        queries: the points, where frame 0 is the first frame tracked; or a function that makes them from the
             (width, height) of the frames.
         reader: the source.
-        on_final: called with every piece of tracks that has become final, one following the other; all of them are
-            given when the run is over, whatever the reason, and at `close`.
-        options: which stages there are; nothing is tracked backward. States of a first answer are not judged
-            yet: a point is lost there once that is known of the latest final frame, or a cut came.
+        on_final: called with every piece of tracks that has become final, in order. When the run ends, for whatever reason,
+            and at `close`, it gets all that remain.
+        options: which stages there are; nothing is tracked backward. States of a first answer are provisional: a point is
+            lost there if it is lost on the latest final frame, or a cut came.
 
     Raises:
-        ValueError: a tracker that needs the whole video; and, by `take`, a point outside the image.
+        ValueError: the tracker needs the whole video; or, from `take`, a point lies outside the image.
 
     Attributes:
-        stream: tracks; None before the first frame. Its `add` and `remove` may be called between two frames.
+        stream: tracks the points; None before the first frame. You may call its `add` and `remove` between two frames.
     """
 
     def __init__(
@@ -273,26 +273,27 @@ class LiveTracker(LiveRun[PointStream, LiveResult]):
 
     def _late(self, stream: PointStream) -> str:
         count = int((stream.queries.requested().frame >= stream.frames_pushed).sum())
-        return f"{count} points are asked for" if count else ""
+        return f"{count} queries lie" if count else ""
 
 
 class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
-    """Follows objects through a live source; use it in a `with` block, and loop over it.
+    """Follows objects through a live source. Use it in a `with` block, and loop over it.
 
     Args:
         network: from `load_tracker`; one that works in windows.
         segmenter: from `load_segmenter`.
         say: called with the stream before its first frame, to `prompt` objects.
         reader: the source.
-        on_final: called with every piece of masks that has become final, one following the other; all of them are
-            given when the run is over, whatever the reason, and at `close`.
-        exclusive: every pixel belongs to one object at most.
+        on_final: called with every piece of masks that has become final, in order. When the run ends, for whatever reason,
+            and at `close`, it gets all that remain.
+        exclusive: give every pixel to one object at most.
 
     Raises:
-        ValueError: a tracker that needs the whole video; and, by `take`, a prompt in which nothing is seen.
+        ValueError: the tracker needs the whole video; or, from `take`, the segmenter finds nothing at a prompt.
 
     Attributes:
-        stream: follows; None before the first frame. Its `prompt`, `mark_absent` and `remove` may be called between two frames.
+        stream: follows the objects; None before the first frame. You may call its `prompt`, `mark_absent` and `remove`
+            between two frames.
     """
 
     def __init__(
@@ -320,4 +321,4 @@ class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
 
     def _late(self, stream: ObjectStream) -> str:
         frames = stream.waiting
-        return f"objects are pointed out on {len(frames)} frames, from {frames[0]} on," if frames else ""
+        return f"prompts on {len(frames)} frames, from {frames[0]} on, lie" if frames else ""

@@ -1,4 +1,4 @@
-"""Which stages there are between frames and tracks, and how they are put together."""
+"""The stages between frames and tracks: which there are, and how to put them together."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from pointtrack.types import Queries
 
 @dataclass(frozen=True)
 class TrackOptions:
-    """Which stages there are between frames and tracks.
+    """Which stages stand between frames and tracks.
 
     Attributes:
-        states: say of every point and frame what became of it, in this way; None for no states.
-        regions: follow small things in crops of the full-resolution frame too, in this way; None for no crops.
-        smooth: even out final positions over so many frames on each side; 0 for not.
-        support_grid: side of a grid of helper points that is tracked along, and left out of the answer; 0 for none. They
-            tell the tracker how the rest of the scene moves.
-        support_local: the same around every query, on its frame, 50 pixels wide: they tell how the surroundings of the
-            point move. Costs support_local^2 points per query.
-        steady: lead points from frame to frame by the pixels too (`tracking/steady.py`), where the network is one of ours; the
-            answers of published ones stay as they are, and with regions nothing is led.
-        backward: also track every point from its own frame back to the first one.
+        states: how to determine the state of every point and frame; None for no states.
+        regions: how to follow small things in crops of the full-resolution frame too; None for no crops.
+        smooth: smooth final positions over this many frames on each side; 0 turns it off.
+        support_grid: side of a grid of support points, which the tracker tracks too and leaves out of the answer; 0 for
+            none. They show it how the rest of the scene moves.
+        support_local: side of a grid of support points around every query, on its frame, 50 pixels wide. They show how
+            the surroundings of the point move. Costs support_local^2 points per query.
+        steady: also lead points from frame to frame by the pixels (`tracking/steady.py`), for our own networks. Tracks
+            of published networks stay as they are, and so do all tracks with regions.
+        backward: also track every point from its query frame back to the first frame.
 
     Raises:
-        ValueError: a negative number.
+        ValueError: a number is negative.
     """
 
     states: StateOptions | None = None

@@ -1,7 +1,7 @@
-"""Any number of points in bounded memory: chunks of points that share one encoder pass, results in memory or in files.
+"""Tracks any number of points in bounded memory: chunks of points share one encoder pass; results go to memory or files.
 
-Each chunk, with its own grid of support points, is tracked as if it were alone. What a point's track is thus depends
-on the points of its chunk, and not on how many chunks there are, nor on how many of them are tracked at once.
+Each chunk, with its own grid of support points, is tracked as if it were alone. So a point's track depends on the points of
+its chunk, but not on how many chunks there are, nor on how many of them are tracked at once.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def track_dense(
     if chunk < 1:
         raise ValueError(f"chunk: expected 1 point or more, got {chunk}")
     if resume and out is None:
-        raise ValueError("resume: expected a folder `out` to go on in, got none")
+        raise ValueError("resume: expected a folder `out` with the run to resume, got none")
     if isinstance(queries, int):
         queries = stride_queries(video.wh, queries)
     _check_inside(queries, video)

@@ -1,4 +1,4 @@
-"""How a run that was killed goes on exactly: from time to time all that its stream knows goes to a file."""
+"""Resumes killed runs exactly: from time to time a run writes the whole state of its stream to a file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Resume:
         path: the file of the tracks.
 
     Attributes:
-        about: what must be the same for a run to go on.
+        about: settings that must be the same to resume.
     """
 
     def __init__(self, path: str | Path, about: Mapping[str, str]):

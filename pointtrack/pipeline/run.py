@@ -22,7 +22,7 @@ TimedFrame = tuple[np.ndarray, float]
 
 
 class RowStream(Protocol):
-    """What the loop asks of a stream: a `PointStream`, whose rows are `Tracks`, or an `ObjectStream`, whose rows are `Masks`."""
+    """What the loop needs of a stream: a `PointStream`, whose rows are `Tracks`, or an `ObjectStream`, whose rows are `Masks`."""
 
     @property
     def frames_pushed(self) -> int:
@@ -43,7 +43,7 @@ class RowStream(Protocol):
 
 
 class Loop:
-    """One step of the loop at a time, for sources that a caller takes frames of himself.
+    """One step of the loop at a time, for callers that take frames from the source themselves.
 
     Args:
         stream: tracks points, or follows objects.

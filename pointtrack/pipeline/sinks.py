@@ -1,4 +1,4 @@
-"""Where tracks go: memory, a growing file, arrays, a drawn video. A new way out is one more of these."""
+"""Where rows go: memory, a growing file, arrays, a drawn video. A new output is one more sink."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Piece:
     """Rows that are final, or the first answer for a frame.
 
     Attributes:
-        rows: `Tracks` of the points that were asked for, or `Masks` of objects.
-        frames: the frames of the rows with their times, where a sink asked for frames and they are there: those from
-            before a run that went on are not.
+        rows: `Tracks` of the requested points, or `Masks` of objects.
+        frames: the frames of the rows with their times, if a sink needs frames and they are available; a resumed run does
+            not have those from before.
     """
 
     rows: Any
@@ -39,10 +39,10 @@ class Piece:
 
 
 class Sink(Protocol):
-    """Takes pieces that follow each other.
+    """Takes consecutive pieces.
 
     Attributes:
-        needs_frames: pieces are to have their frames.
+        needs_frames: True if the sink needs the frames of the pieces.
     """
 
     needs_frames: bool
@@ -58,7 +58,7 @@ class Sink(Protocol):
 
 
 class FinalSink:
-    """A sink that has no use for first answers."""
+    """A sink that ignores first answers."""
 
     needs_frames = False
 
@@ -70,7 +70,7 @@ class FinalSink:
 
 
 class MemorySink(FinalSink):
-    """All rows in memory."""
+    """Keeps all rows in memory."""
 
     def __init__(self) -> None:
         self._parts: list[Tracks] = []
@@ -85,7 +85,7 @@ class MemorySink(FinalSink):
 
 
 class CallSink(FinalSink):
-    """Rows to a function."""
+    """Passes rows to a function."""
 
     def __init__(self, function: Callable[[Any], None]):
         self._function = function
@@ -96,7 +96,7 @@ class CallSink(FinalSink):
 
 
 class LogSink(FinalSink):
-    """Rows to a file that grows."""
+    """Writes rows to a growing file."""
 
     def __init__(self, writer: TrackWriter):
         self._writer = writer
@@ -111,7 +111,7 @@ class LogSink(FinalSink):
 
 
 class BackwardSink(FinalSink):
-    """Rows of the reversed frames `late`..0 to some columns of arrays: those before the points' own frames.
+    """Writes rows of the reversed frames `late`..0 to some columns of arrays: the rows before the points' query frames.
 
     Args:
         store: the arrays.
@@ -133,10 +133,10 @@ class BackwardSink(FinalSink):
 
 
 class Trail:
-    """Draws frames of pieces that follow each other, with the tails of the points.
+    """Draws the frames of consecutive pieces, with the trails of the points.
 
     Args:
-        style: how it looks.
+        style: how the tracks look.
     """
 
     def __init__(self, style: TrackStyle | None = None):
@@ -161,7 +161,7 @@ class MaskDrawer:
     """Draws frames of pieces with their masks.
 
     Args:
-        style: how it looks.
+        style: how the masks look.
     """
 
     def __init__(self, style: MaskStyle | None = None):
@@ -177,7 +177,7 @@ class MaskDrawer:
 
 
 class MaskSink(FinalSink):
-    """Masks to a file that grows, or a folder.
+    """Writes masks to a growing file, or a folder.
 
     Args:
         append: from `io.mask_writers.mask_writer`.
@@ -194,11 +194,11 @@ class MaskSink(FinalSink):
 
 
 class SmoothSink(FinalSink):
-    """Rows with even positions to another sink.
+    """Passes rows with smoothed positions to another sink.
 
     Args:
-        sink: takes them.
-        radius: frames on each side that are looked at.
+        sink: takes the smoothed rows.
+        radius: frames on each side to smooth over.
     """
 
     def __init__(self, sink: Sink, radius: int):
@@ -225,15 +225,15 @@ class SmoothSink(FinalSink):
 
 
 class VideoSink:
-    """Drawn frames to a video file, which a thread writes; use it in a `with` block.
+    """Writes drawn frames to a video file in a thread. Use it in a `with` block.
 
     Args:
-        path: the file; it appears when all is written.
-        like: the video that the frames are of: rate, name and shape of pixels.
-        style: how the tracks are drawn, or the masks.
+        path: the file; it appears once everything is written.
+        like: the video of the frames, for rate, name and pixel aspect.
+        style: how to draw the tracks, or the masks.
 
     Raises:
-        ValueError, OSError: by `close` and `write`, what `write_video` says.
+        ValueError, OSError: from `close` and `write`, what `write_video` raises.
     """
 
     needs_frames = True

@@ -1,1 +1,1 @@
-"""Small things in magnified crops of the full-resolution frame."""
+"""Regions: tracks small things in magnified crops of the full-resolution frame."""

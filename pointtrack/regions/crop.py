@@ -1,4 +1,4 @@
-"""A crop of the full-resolution frame that follows its points by whole pixels, and the tracker that sees only it."""
+"""A crop of the full-resolution frame that follows its points by whole pixels, and the stream that tracks inside it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EDGE_PX = 8  # of the model's input: nearer to an edge of the crop a point's sur
 class Camera:
     """Where a crop of one size lies, frame after frame.
 
-    It moves as far as most points have moved since the first frame, and goes on as fast as lately between two looks.
+    It moves as far as most points have moved since the first frame; between two updates it keeps its latest speed.
 
     Args:
         left_top: of the crop on the first frame, in pixels; moved where the crop would reach beyond the frame.
@@ -81,10 +81,10 @@ class CropStream:
     Args:
         network: tracks the points.
         queries: points that are all on one frame, in pixels of it, inside the crop.
-        camera: of the crop.
-        fps: only noted in the rows.
-        support_grid: helper points per side, over the first crop.
-        update_interval: so many frames lie between two looks at where the points are.
+        camera: where the crop lies.
+        fps: recorded in the rows; it changes nothing else.
+        support_grid: support points per side, over the first crop.
+        update_interval: frames from one update of the crop's position to the next.
 
     Attributes:
         first: number of the points' frame, the first one to be pushed.

@@ -1,4 +1,4 @@
-"""Where the regions of `RegionStream` lie: which points share one, how large it is, where its crop begins."""
+"""Placement of the regions of `RegionStream`: which points share one, how large it is, where its crop begins."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ class RegionOptions:
     """Where regions lie, and how many there are.
 
     Attributes:
-        wh: size of a region in pixels of the video; where None a third of the size at which the tracker sees frames, so
-            that it sees them magnified three times. The smaller, the finer; but things move the more from frame to frame.
-        box: x0, y0, x1, y1 in pixels: one region for the points inside it, of its size. Not together with `wh`.
-        max_regions: number of regions. Each takes somewhat longer than tracking the whole frame; points of smaller groups
-            have none.
-        update_interval: frames between two looks at where a region has to go. Fast things need 1 or 2; more is faster.
+        wh: size of a region in pixels of the video. None takes a third of the size at which the tracker sees frames, so
+            that it sees the region magnified three times. Smaller regions show finer detail, but things then move further
+            from frame to frame.
+        box: x0, y0, x1, y1 in pixels: one region of this size for the points inside the box. Excludes `wh`.
+        max_regions: largest number of regions. Each takes somewhat longer than tracking the whole frame. The largest groups
+            of points get one; the others get none.
+        update_interval: frames between two updates of where a region goes. Fast things need 1 or 2; more is faster.
 
     Raises:
-        ValueError: a size, box or number that is not possible.
+        ValueError: a size, box or number is not possible.
     """
 
     wh: tuple[int, int] | None = None
@@ -58,7 +59,7 @@ class RegionOptions:
         """Options from a text: auto, a size as in 384x216, or a box as in 100,50,484,266.
 
         Raises:
-            ValueError: anything else.
+            ValueError: the text is anything else.
 
         >>> RegionOptions.parse("384x216").wh
         (384, 216)
@@ -77,15 +78,15 @@ class RegionOptions:
 
 
 def group_points(queries: Queries, wh: tuple[int, int], options: RegionOptions) -> list[Tensor]:
-    """Points that share a region: neighbours on a frame, the largest groups first.
+    """Group the points that share a region: neighbours on a frame, the largest groups first.
 
     Args:
         queries: the points.
-        wh: size of a region. A group keeps within the middle half of it, so that there is room around it.
+        wh: size of a region. A group stays within its middle half, which leaves room around it.
         options: with a box, a group is all points of a frame inside it.
 
     Returns:
-        (k,) places among the queries, per group.
+        (k,) indices into the queries, per group.
     """
     left = torch.arange(len(queries))
     groups: list[Tensor] = []
@@ -108,7 +109,7 @@ def group_points(queries: Queries, wh: tuple[int, int], options: RegionOptions) 
 
 
 def region_wh(tracker: PointTracker, image_wh: tuple[int, int], options: RegionOptions) -> tuple[int, int]:
-    """Size of the regions; ValueError where they are larger than the image."""
+    """Size of the regions. Raises ValueError if they are larger than the image."""
     if options.box is not None:
         x0, y0, x1, y1 = options.box
         if min(x0, y0) < 0 or x1 > image_wh[0] or y1 > image_wh[1]:

@@ -1,8 +1,8 @@
-"""Small things in large frames: points tracked inside crops that follow them, where they are seen larger.
+"""Small things in large frames: tracks points inside crops that follow them and show them larger.
 
-A tracker shrinks every frame to one size; of a thing of 20 pixels in a frame of 1920 x 1080 it sees 8. Here it sees,
-beside the whole frame, a crop around each group of points. Where a point is inside its crop, the crop's answer
-is taken, otherwise the whole frame's.
+A tracker shrinks every frame to one size; of a thing of 20 pixels in a frame of 1920 x 1080 it sees 8. Here it also sees a
+crop around each group of points. While a point is inside its crop, its position comes from the crop, otherwise from the
+whole frame.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ class _Region:
 class RegionStream(WrappingStream):
     """A stage that tracks points in crops too, beside the stream of whole frames that it wraps.
 
-    Memory does not grow with the video: a window of every region. (For a tracker whose one window is
-    the whole video it does, and every look of a region costs a pass over all frames so far.)
+    Memory does not grow with the video: it holds a window of every region. (With a tracker that takes the whole video as one
+    window it does grow, and every update of a region costs a pass over all frames so far.)
 
     Args:
-        inner: tracks all points in whole frames. A region is for points of one frame.
+        inner: tracks all points in whole frames. The points of a region share one query frame.
         options: size and number of the regions.
-        support_grid: side of a grid of helper points in each region.
-        keeps_frames: keep the pixels of the frames that are not final, so that points that are added there have
-            regions. Without, only those have that are added on frames that did not come yet.
+        support_grid: side of a grid of support points in each region.
+        keeps_frames: keep the pixels of the frames that are not final, so that points added on them get regions. Otherwise
+            only points added on frames not pushed yet get them.
 
     Raises:
-        ValueError: a region larger than the image.
+        ValueError: a region is larger than the image.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""What every segmenter speaks: `Prompt` in, `Candidates` out, and the frame in between as `Embedding`.
+"""The interface of every segmenter: `Prompt` in, `Candidates` out, and an `Embedding` of the frame in between.
 
-A segmenter looks at a frame once (`encode`) and answers any number of prompts on it (`decode`).
+A segmenter encodes a frame once (`encode`) and answers any number of prompts on it (`decode`).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ BOX_SLACK_PX = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What is asked for on one frame: points, a box, a former answer, or several of these.
+    """A prompt on one frame: points, a box, an earlier answer, or several of these.
 
     Args:
         points: (k, 2) points as (x, y) in pixels of the frame; (0, 0) is the centre of the top-left pixel.
         labels: (k,) whether each point is on the object (True) or beside it (False); all on it if None.
         box: (4,) corners x0, y0, x1, y1 around the object, in pixels of the frame.
-        mask_logits: (h', w') `Candidates.low` of a former answer of the same segmenter.
+        mask_logits: (h', w') `Candidates.low` of an earlier answer of the same segmenter.
 
-    Lists and arrays are taken too.
+    Lists and arrays work too.
 
     Raises:
-        ValueError: nothing given, shapes that do not fit, coordinates or logits that are not finite, labels
-            other than 0 and 1, or a box without area.
+        ValueError: nothing is given, shapes do not fit, coordinates or logits are not finite, labels are not 0 or 1, or
+            the box has no area.
 
     >>> len(Prompt(points=[[10, 20], [30, 20]], labels=[1, 0]).points)
     2
@@ -63,16 +63,17 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """A frame as a segmenter sees it; made by `encode`, for `decode` of the same segmenter.
+    """A frame encoded by a segmenter; `encode` makes it for `decode` of the same segmenter.
 
     Attributes:
         wh: size of the frame in pixels.
         features: (c, h', w') one feature per cell of a grid over the frame, from its top-left corner.
         extent_wh: (width, height) in pixels of the frame that the whole grid spans: `wh`, or up to one cell
-            more where the cells do not end with the frame.
+            more if the cells do not end with the frame.
         made_by: name of the segmenter.
-        parts: what else the segmenter's decoder needs; its own matter.
-        closer: the same frame looked at once more (`Segmenter.look_closer`), or None; where it is there, prompts are answered by both.
+        parts: whatever else the segmenter's decoder needs; private to it.
+        closer: a second embedding of the same frame (`Segmenter.look_closer`), or None. If present, prompts are answered
+            from both.
     """
 
     wh: tuple[int, int]
@@ -90,16 +91,16 @@ class Embedding:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Masks that may be meant by one prompt, on the segmenter's device.
+    """Masks that one prompt may mean, on the segmenter's device.
 
     Args:
         logits: (m, h, w) at the size of the frame; the mask is where they are above 0.
-        scores: (m,) predicted overlap (IoU) of each mask with what is meant.
-        low: (m, h', w') the same logits at the decoder's own size, to prompt with again.
-        there: in [0, 1], how likely there is one object under the prompt at all; None where the segmenter has no opinion.
+        scores: (m,) predicted overlap (IoU) of each mask with the intended one.
+        low: (m, h', w') the same logits at the decoder's own size, for use in a later prompt.
+        there: in [0, 1], how likely there is one object under the prompt at all; None if the segmenter does not predict it.
 
     Raises:
-        ValueError: no candidate, or shapes that do not fit.
+        ValueError: there is no candidate, or shapes do not fit.
     """
 
     logits: Tensor
@@ -129,13 +130,13 @@ class Candidates:
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Encode a frame once, ask about it often.
+    """Encodes a frame once, and answers any number of prompts on it.
 
     Attributes:
-        name: which model it is.
+        name: name of the model.
         licence: SPDX name of the licence of its weights.
         device: where it runs; embeddings and candidates are there too.
-        coarse: its outlines are so coarse that colours know better where an object ends.
+        coarse: True if its outlines are so coarse that colours tell better where an object ends.
     """
 
     name: str
@@ -148,14 +149,14 @@ class Segmenter(Protocol):
         ...
 
     def look_closer(self, frame: np.ndarray, embedding: Embedding) -> Embedding:
-        """The embedding of a frame on which a person points something out, where the answer may take twice as long.
+        """A closer embedding of a frame that a person prompts, where the answer may take twice as long.
 
         Args:
             frame: (h, w, 3) uint8 RGB.
             embedding: of it, from `encode`.
 
         Returns:
-            The embedding with what a second look told, or as it is, where the segmenter has no use for one.
+            The embedding with a second look added, or unchanged if the segmenter does not use one.
         """
         ...
 

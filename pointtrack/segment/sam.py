@@ -1,7 +1,6 @@
-"""SAM and SAM-HQ as segmenters, over the models of the `transformers` library.
+"""SAM and SAM-HQ as segmenters, based on the models of the `transformers` library.
 
-The library runs the networks; what goes in and what comes out is prepared here, because its own image
-processors need torchvision.
+The library runs the networks. Input and output are prepared here, because its own image processors need torchvision.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ DEVIATION = (0.229, 0.224, 0.225)
 
 
 class SamSegmenter:
-    """SAM: the frame, its longest side as long as the model's square input, with a margin right and below.
+    """SAM: resizes the frame so that its longest side fills the model's square input, with a margin right and below.
 
     Args:
-        model: a `transformers.SamModel`; it is moved to `device` and set to evaluate.
-        name: how errors and embeddings call it.
+        model: a `transformers.SamModel`; it is moved to `device` and set to evaluation mode.
+        name: its name in errors and embeddings.
         licence: SPDX name of the licence of its weights.
-        device: where it is to run.
+        device: device to run on.
 
     Use `pointtrack.segment.load_segmenter` to get one by name.
 

@@ -1,4 +1,4 @@
-"""SAM 2 and 2.1 on single frames, over the models of the `transformers` library."""
+"""SAM 2 and 2.1 on single frames, based on the models of the `transformers` library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pointtrack.segment.sam import SamSegmenter
 
 
 class Sam2Segmenter(SamSegmenter):
-    """SAM 2: the frame stretched to the model's square input, and features at three sizes.
+    """SAM 2: stretches the frame to the model's square input; features come at three sizes.
 
     `model` is a `transformers.Sam2Model`; the rest is as for `SamSegmenter`. `Embedding.features` are the
     coarsest of the three.

@@ -1,4 +1,4 @@
-"""Our own small segmenter: it ships with the package, needs no network, and runs on a CPU."""
+"""Our own small segmenter. It ships with the package, needs no internet access, and runs on a CPU."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def load_small(
 
 
 class SmallSegmenter:
-    """Masks from clicks, boxes and former masks; see `segment.base.Segmenter`.
+    """Masks from clicks, boxes and earlier masks; see `segment.base.Segmenter`.
 
     Attributes:
         network: the trained parts.
         name, licence: of the weights.
         device: where it runs.
-        narrow: it computes in bfloat16 where that is exact enough.
-        coarse: it is small, and learnt little.
+        narrow: True if it computes in bfloat16 where that is exact enough.
+        coarse: see `Segmenter`; this one is small, and has learnt little.
     """
 
     coarse = True

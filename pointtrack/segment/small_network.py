@@ -1,9 +1,9 @@
-"""The network of our small segmenter: a frame encoded once, prompts answered on it often.
+"""The network of our small segmenter: it encodes a frame once, and answers many prompts on it.
 
-The backbone is a trunk that knows photographs (`layers/trunk.py`) and stays as it is; attention at stride 16 gives it a
-view of the whole frame. A prompt is told twice: as tokens, which a two-way decoder lets talk to the frame, and as maps
-beside the frame (`small_prompts.py`). Masks grow back to stride 4 for every prompt, and to stride 2 along a map that
-every frame has once.
+The backbone is a frozen trunk pretrained on photographs (`layers/trunk.py`); attention at stride 16 gives it a view of the
+whole frame. A prompt goes in twice: as tokens, which exchange information with the frame in a two-way decoder, and as maps
+beside the frame (`small_prompts.py`). The decoder upsamples masks to stride 4 for every prompt, and to stride 2 along a map
+that is computed once per frame.
 
 Source: the ideas of SAM (Kirillov et al. 2023: encoder apart from decoder, several masks and their predicted
 overlap), by the paper.
@@ -35,10 +35,10 @@ class SegmenterConfig:
 
     Attributes:
         name, licence: of the weights.
-        input_side: frames are resized, shape kept to 32 pixels, so that their longer side is this.
+        input_side: longer side of resized frames; their shape is kept to within 32 pixels.
         width, heads, mlp_ratio: of the tokens, of the frame's and of the prompt's.
         depth: blocks of attention over the frame.
-        decoder_depth: rounds of talk between prompt and frame.
+        decoder_depth: rounds of attention between prompt and frame.
         grow_channels: of the maps at strides 8 and 4 on the way back to a mask, and of the frame's at stride 2.
         several: candidates for a prompt that may mean more than one thing; one more for those that do not.
     """
@@ -137,7 +137,7 @@ class PromptMaps(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Prompts and frame talk to each other, then masks grow along the frame's finer maps."""
+    """Prompts and frame exchange information by attention; then masks are upsampled along the frame's finer maps."""
 
     def __init__(self, config: SegmenterConfig):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Prompts of our small segmenter, drawn as maps beside the frame, so that little has to be learnt about what a click means.
+"""Prompts of our small segmenter, drawn as maps beside the frame, so that it has little to learn about what a click means.
 
 Source: click maps of interactive segmentation (Xu et al. 2016), from the paper.
 """
@@ -31,7 +31,7 @@ class Asked:
         frame: (m,) int64 which frame each is on.
         points: (m, k, 2) points and corners of boxes, (x, y).
         kinds: (m, k) int64: NEGATIVE, POSITIVE, BOX_START, BOX_END, or NOTHING for an empty place.
-        former: (m, h / 4, w / 4) logits of a former answer.
+        former: (m, h / 4, w / 4) logits of an earlier answer.
         has_former: (m,) bool: whether there is one.
     """
 

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VideoKind:
-    """Names of the classes in `transformers` for a `model_type`: of the config, the model, and a video in work."""
+    """Names of the classes in `transformers` for a `model_type`: of the config, the model, and a video in progress."""
 
     config: str
     model: str
@@ -54,7 +54,7 @@ class VideoModel:
     """A published model for video, and the one for single frames over the same weights.
 
     Attributes:
-        video: a model of `transformers`, on `device` and set to evaluate.
+        video: a model of `transformers`, on `device` and in evaluation mode.
         image: the library's model for single frames whose weights are those of `video`, not a copy.
         kind: key of VIDEO_KINDS.
         name, licence: as those of a segmenter.

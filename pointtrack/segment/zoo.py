@@ -32,7 +32,7 @@ class Published:
 
     Attributes:
         kind: `model_type` of its config.json.
-        repo: where it lies on the Hugging Face hub.
+        repo: its repository on the Hugging Face hub.
         licence: SPDX name of the licence of its weights.
     """
 
@@ -43,7 +43,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Kind:
-    """How models of a `model_type` are loaded: names of their classes in `transformers`, and our adapter."""
+    """How to load models of a `model_type`: names of their classes in `transformers`, and our adapter."""
 
     config: str
     model: str
@@ -100,19 +100,19 @@ def load_segmenter(
         name: "small", the model that ships with the package; a published model, whose weights come from the
             Hugging Face hub unless `checkpoint` is given: "sam-vit-b", "-l", "-h", "sam-hq-vit-b", "-l",
             "-h", "sam2-hiera-tiny", "-small", "-base-plus", "-large" and the same of "sam2.1", "edgetam", "sam3";
-            the folder, or the "hf:owner/name" on the hub, of another one of these kinds in the format of
+            the folder, or the "hf:owner/name" on the hub, of another model of these kinds in the format of
             `transformers`; or the .safetensors file of another model like "small". All SAMs need the extra `sam`.
-        checkpoint: with a published model, the folder that holds its config.json and model.safetensors (or
-            one of these two files), instead of the hub; with "small", the file with other weights for it.
-        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
-        precision: "float32", or "bfloat16" on processors made for it: of one like "small". The published models compute in
-            float32 whatever is said here.
+        checkpoint: for a published model, the folder that holds its config.json and model.safetensors (or one of these
+            two files), in place of the hub; for "small", a file with other weights.
+        device: "cpu", "cuda", ...; "auto" takes the GPU if there is one.
+        precision: "float32", or "bfloat16" on processors that support it. It applies to models like "small"; published
+            models always compute in float32.
 
     Raises:
-        FileNotFoundError: neither a known name nor a folder, or a folder without one of the two files.
-        ConnectionError, PermissionError: the hub cannot be reached, or does not give the files.
+        FileNotFoundError: `name` is neither a known name nor a folder, or the folder lacks one of the two files.
+        ConnectionError, PermissionError: the hub cannot be reached, or refuses the files.
         ImportError: the extra `sam` is not installed, or too old.
-        ValueError: files that do not hold that segmenter, or a device that this machine does not have.
+        ValueError: the files do not hold that segmenter, or this machine lacks the device.
     """
     name = BY_REPO.get(str(name), str(name))
     where = pick_device(device)
@@ -134,7 +134,7 @@ def load_segmenter(
 
 
 def called(name: str, folder: Path) -> tuple[str, str]:
-    """Name and licence of a model that was asked for by `name` and found in `folder`."""
+    """Name and licence of a model requested as `name` and found in `folder`."""
     if name in PUBLISHED:
         return name, PUBLISHED[name].licence
     return Path(name).name or folder.resolve().name, "unknown"
@@ -239,7 +239,7 @@ def _not_those_weights(folder: Path, kind: str, reason: str) -> ValueError:
 
 
 def transformers_with(needed: Iterable[str] = ()) -> Any:
-    """The library, imported only where one of its models is asked for: it takes seconds.
+    """The library `transformers`, imported only when one of its models is requested, as the import takes seconds.
 
     Args:
         needed: names of the classes that it must have, besides those of OF_OLD.

@@ -1,1 +1,1 @@
-"""People correct tracks and objects: prompts, undo, files."""
+"""Sessions, in which people correct tracks and objects: prompts, undo, files."""

@@ -1,4 +1,4 @@
-"""What a prompt of a person makes of an object on a frame: a keyframe."""
+"""Answers a person's prompt for an object on a frame with a keyframe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follow objects that were clicked, boxed or drawn on one frame each: a session in one call."""
+"""Follows objects that are clicked, boxed or drawn on one frame each: a session in one call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ObjectPrompt:
         mask: (h, w) bool of the video's size, taken as it is.
 
     Raises:
-        ValueError: neither or both of prompt and mask.
+        ValueError: neither or both of prompt and mask are given.
     """
 
     frame: int

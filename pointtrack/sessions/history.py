@@ -1,4 +1,4 @@
-"""States of a session one after the other, with undo and redo. A state never changes; an action makes a new one."""
+"""The states of a session in order, with undo and redo. A state never changes; an action makes a new one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class History(Generic[State]):
     """All states that undo and redo can reach.
 
     Args:
-        states: at least one, in the order in which they came about.
-        now: position of the one that counts; the last one if not given.
+        states: at least one, in the order of their creation.
+        now: position of the current one; the last one if not given.
 
     Raises:
-        ValueError: no state, or a position that none has.
+        ValueError: there is no state, or none at that position.
 
     >>> history = History([()])
     >>> history.do(("a point",))

@@ -1,4 +1,4 @@
-"""What a person said about objects, and which frames follow from it. Pure: no models, no pixels of the video."""
+"""The keyframes of objects, and which frames follow from them. Pure: no models, no pixels of the video."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ TOUCH_UP = 0.75  # overlap of a mask before and after its clicks from which they
 
 @dataclass(frozen=True, eq=False)
 class Keyframe:
-    """A frame on which a person said where an object is.
+    """A frame on which a person set where an object is.
 
     Attributes:
         frame: its number.
-        serial: distinct from that of every other keyframe of the session: a correction is a new keyframe.
-        mask: (h, w) bool, what counts there; empty where the object was said to be absent.
+        serial: unique among the keyframes of the session; a correction is a new keyframe.
+        mask: (h, w) bool, the object's mask there; empty if it was marked absent.
         points, labels: (k, 2) pixels and (k,) bool of all clicks on that frame.
         box: (4,) x0, y0, x1, y1, or None.
         base: (h, w) bool, the mask that the clicks correct, or None.
-        followed: 1 or -1 where the base was found by following the object forward or backward in time, 0 where it was not.
-        score: the overlap (IoU) to expect of the mask, in [0, 1]: what the segmenter says of an answer to clicks, 1 of a mask that was given.
+        followed: 1 or -1 if the base comes from following the object forward or backward in time, 0 otherwise.
+        score: the expected overlap (IoU) of the mask, in [0, 1]: predicted by the segmenter for an answer to clicks, 1 for a
+            mask that a person gave.
     """
 
     frame: int
@@ -76,18 +77,18 @@ class SessionObject:
 class Side:
     """Frames that follow from a keyframe in one direction.
 
-    What lies between two keyframes follows from both: each is responsible for the half next to it, and knows the
-    other. (Where one of them says that the object is absent, the other one has all frames: it knows where the object
-    was. And where one of them only touches up a mask that was followed there, nothing follows from it towards where that came
-    from: what else is wrong with it would spread to frames on which it was not wrong yet.) What lies beyond the first or the last
-    keyframe follows from that one, and knows the one that was said first as well, so that later corrections do not change it. So
-    a side is fully told by what it holds, and stays valid until one of its keyframes changes.
+    Frames between two keyframes follow from both: each is responsible for the half next to it, and knows the other. There
+    are two exceptions. If one keyframe marks the object absent, the other takes all frames, as it knows where the object
+    was. If one only corrects a followed mask, nothing follows from it towards where that mask came from, because its
+    remaining errors would spread to frames that were still right. Frames beyond the first or last keyframe follow from that
+    one; they also know the keyframe that was set first, so that later corrections do not change them. So its attributes
+    define a side fully, and it stays valid until one of its keyframes changes.
 
     Attributes:
-        object_id: whose.
-        start: serial of the keyframe that it starts beside.
-        other: serial of the keyframe that it knows besides, at its far end if there is one; None without any.
-        frames: those of the side, in the order of the walk; step 1 or -1.
+        object_id: the object.
+        start: serial of the keyframe that the side starts beside.
+        other: serial of the second keyframe that it knows, at its far end if there is one; None without any.
+        frames: the frames of the side, in the order of the walk; step 1 or -1.
     """
 
     object_id: int

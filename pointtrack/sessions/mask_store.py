@@ -1,4 +1,4 @@
-"""What was computed in a session, kept small: masks as run lengths."""
+"""Compact results of a session: masks as run lengths."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Packed:
 
 @dataclass
 class Results:
-    """Per side, what was found of its object on its first frames, in the order of the walk.
+    """Per side, the results of its object on its first frames, in the order of the walk.
 
     Attributes:
-        sides: as far as each was walked.
+        sides: the results of each side, as far as it was walked.
     """
 
     sides: dict[Side, list[Packed]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A person and a video: objects are pointed out, followed, corrected where they go wrong, and corrections stick."""
+"""`ObjectSession`: point out objects in a video, follow them, correct their masks, and keep the corrections."""
 
 from __future__ import annotations
 
@@ -43,14 +43,15 @@ class ObjectSession:
 
     Args:
         video: the frames.
-        tracker, segmenter: a `Tracker` (or a loaded network), and what `load_segmenter` gives; those that ship where not given. Or
-        engine: what follows the objects instead: the name of a SAM 2 for video, as "sam2.1-hiera-tiny", or an `Engine`.
-        cuts: frames on which a new shot begins; found by PySceneDetect where not given.
-        exclusive: every pixel belongs to one object at most. The masks of each object are computed without a look at
-            the others, so this can be changed at any time.
+        tracker, segmenter: a `Tracker` (or a loaded network), and a segmenter from `load_segmenter`; None takes those that
+            ship with pointtrack.
+        engine: follows the objects in place of both: an `Engine`, or the name of one, as "sam2.1-hiera-tiny".
+        cuts: frames on which a new shot begins; None finds them with PySceneDetect.
+        exclusive: give every pixel to one object at most. The mask of an object does not depend on the other objects, so
+            you can change this at any time.
 
     Raises:
-        ValueError: an engine beside a tracker or a segmenter, a video without frames, or cuts outside the video.
+        ValueError: an engine beside a tracker or segmenter, a video without frames, or cuts outside the video.
 
     >>> import numpy as np, pointtrack as pt
     >>> frames = np.full((4, 60, 80, 3), 60, np.uint8)
@@ -86,27 +87,28 @@ class ObjectSession:
         self._cuts = None if cuts is None else sorted(set(cuts))
         if self._cuts and not 0 < self._cuts[0] <= self._cuts[-1] < len(video):
             raise ValueError(f"cuts: expected frames in 1..{len(video) - 1}, got {self._cuts}")
-        # What a person said, before and after every action; all else follows from the state that counts.
+        # What the person entered, before and after every action. Everything else follows from the current state.
         self._history: History[tuple[SessionObject, ...]] = History([()])
         self._serial = itertools.count(1)
         self._schedule = Schedule(video, engine)
 
-    # What a person says.
+    # What the person enters.
 
     def add_object(self, name: str = "", object_id: int | None = None) -> int:
-        """A new object; its id, from 1 on, which is the next one that was never used unless it is given.
+        """Add an object and return its id: `object_id`, or else the next number from 1 on that was never used.
 
         Raises:
-            ValueError: a name that is no text, an id that is no whole number from 1 on, or one that another object has or had.
+            ValueError: the name is no text, or the id is no whole number from 1 on or belongs, or belonged, to another
+                object.
         """
         new = new_object(name, object_id, {one.id for state in self._history.states for one in state})
         self._do((*self._state, new))
         return new.id
 
     def prompt_new(self, frame: int, **prompt: Any) -> tuple[int, Tensor]:
-        """A new object that begins with a prompt, as of `prompt`: its id, and its mask on that frame. Two actions for undo.
+        """Add an object with a first prompt, as in `prompt`; returns its id and its mask on that frame.
 
-        Errors as of `prompt`; then nothing has changed, and what was undone before can still be done again.
+        `undo` counts this as two actions. Raises what `prompt` raises; the session and its redo history are then unchanged.
         """
         before = self._history.mark()
         try:
@@ -116,7 +118,7 @@ class ObjectSession:
             raise
 
     def remove_object(self, object_id: int | str) -> None:
-        """Forget an object and all that was said about it."""
+        """Remove an object and all its prompts."""
         gone = self._object(object_id)
         self._do(tuple(one for one in self._state if one is not gone))
 
@@ -130,26 +132,27 @@ class ObjectSession:
         box: Any = None,
         mask: Any = None,
     ) -> Tensor:
-        """Say where an object is on a frame; the answer comes at once, and stands.
+        """Prompt an object on a frame. The mask comes at once, and propagation keeps it as it is.
 
-        Clicks add to those made on the frame before, and correct the mask that it has now. Frames around have to be
-        propagated anew: those up to the next keyframes of this object, and no others.
+        Clicks add to earlier clicks on the frame and correct its current mask. Only the frames up to this object's
+        neighbouring keyframes have to be propagated again.
 
         Args:
             object_id: from `add_object`, or the name of the object.
             frame: number of the frame.
             points: (k, 2) clicks in pixels (x, y).
-            labels: (k,) 1 on the object, 0 beside it; all on it where not given.
-            box: x0, y0, x1, y1 around it, in pixels. It begins the frame anew.
-            mask: (h, w) bool of the video's size, taken as it is. It begins the frame anew; not together with others.
+            labels: (k,) 1 for a click on the object, 0 for one beside it; None means that all are on it.
+            box: x0, y0, x1, y1 around the object, in pixels. It replaces earlier prompts on the frame.
+            mask: (h, w) bool of the video's size, taken as it is. It replaces earlier prompts on the frame, and excludes
+                points and a box.
 
         Returns:
-            (h, w) bool, the mask of the object on that frame. All clicks on the frame are honoured.
+            (h, w) bool, the mask of the object on that frame. It honours all clicks on the frame.
 
         Raises:
-            ValueError: an unknown object, a frame that the video does not have, nothing said, anything outside the
-                image, an empty box or mask, a mask of another size, or a prompt in which nothing is seen. Then
-                nothing has changed.
+            ValueError: the object is unknown, the video does not have the frame, the prompt is empty or reaches outside
+                the image, the box or mask is empty, the mask has another size, or the segmenter finds nothing at the
+                prompt. The session is then unchanged.
         """
         one = self._object(object_id)
         frame = self._frame(frame)
@@ -169,9 +172,9 @@ class ObjectSession:
         return key.mask.clone()
 
     def candidates(self, object_id: int | str, frame: int) -> list[ObjectResult]:
-        """All that the clicks or the box on a frame may mean, the best first: a part, the object, a group.
+        """All masks that the clicks or the box on a frame may mean, best first: a part, the object, a group.
 
-        Raises ValueError for an unknown object, and where there are neither clicks nor a box.
+        Raises ValueError if the object is unknown, or has neither clicks nor a box on that frame.
         """
         key = self._object(object_id).key(self._frame(frame))
         if key is None or not (len(key.points) or key.box is not None):
@@ -179,10 +182,10 @@ class ObjectSession:
         return self.engine.answers(self.video, frame, Prompt(key.points, key.labels, key.box))
 
     def choose(self, object_id: int | str, frame: int, place: int) -> Tensor:
-        """Take one of the `candidates`, (h, w) bool, in the place of the mask that counts; clicks that follow correct it."""
+        """Make one of the `candidates` the object's mask on a frame, and return it, (h, w) bool. Later clicks correct it."""
         one, found = self._object(object_id), self.candidates(object_id, frame)
         if not (0 <= place < len(found) and found[place].mask.any()):
-            raise ValueError(f"candidate: expected 0..{len(found) - 1} that is not empty, got {place}")
+            raise ValueError(f"candidate: expected one of 0..{len(found) - 1} that is not empty, got {place}")
         chosen, key = found[place], one.key(frame)
         assert key is not None
         mask = chosen.mask
@@ -191,7 +194,7 @@ class ObjectSession:
         return mask.clone()
 
     def mark_absent(self, object_id: int | str, frame: int, stop: int | None = None) -> None:
-        """Say that an object is not on a frame, or on frames frame..stop-1. Errors as of `prompt`."""
+        """Mark an object as absent on a frame, or on frames frame..stop-1. Raises what `prompt` raises."""
         one, frame = self._object(object_id), self._frame(frame)
         nothing = torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool)
         changed = one
@@ -200,10 +203,7 @@ class ObjectSession:
         self._do(tuple(changed if other is one else other for other in self._state))
 
     def remove_prompt(self, object_id: int | str, frame: int) -> None:
-        """Take back all that was said about an object on a frame.
-
-        Raises ValueError where nothing was said.
-        """
+        """Remove all prompts of an object on a frame. Raises ValueError if there are none."""
         one = self._object(object_id)
         if one.key(frame) is None:
             raise ValueError(
@@ -213,14 +213,14 @@ class ObjectSession:
         self._do(tuple(other.without_key(frame) if other is one else other for other in self._state))
 
     def undo(self) -> bool:
-        """Take the last action back (prompt, mark_absent, remove_prompt, add or remove an object); False if there is none.
+        """Undo the last action (prompt, mark_absent, remove_prompt, add or remove an object); False if there is none.
 
-        What was computed before it counts again; nothing is computed twice.
+        Restores the masks from before that action without computing anything again.
         """
         return self._history.undo()
 
     def redo(self) -> bool:
-        """Do again what was undone; False if there is nothing."""
+        """Redo the action undone last; False if there is none."""
         return self._history.redo()
 
     # What follows from it.
@@ -239,15 +239,15 @@ class ObjectSession:
 
     @cuts.setter
     def cuts(self, cuts: Iterable[int]) -> None:
-        """Cuts that were found elsewhere; walks that begin from now on know them."""
+        """Set cuts found elsewhere. Walks that begin from now on use them."""
         self._cuts = sorted(set(cuts))
 
     def keyframes(self, object_id: int | str) -> list[int]:
-        """Frames on which something was said about an object."""
+        """Keyframes of an object: the frames on which you prompted it or marked it absent."""
         return [key.frame for key in self._object(object_id).keys]
 
     def keyframe(self, object_id: int | str, frame: int) -> Keyframe | None:
-        """What was said about an object on a frame; None where nothing was."""
+        """The keyframe of an object on a frame; None if there is none."""
         return self._object(object_id).key(frame)
 
     def propagate(
@@ -258,18 +258,18 @@ class ObjectSession:
         direction: Direction = "both",
         progress: Progress | bool | None = None,
     ) -> Masks:
-        """Follow all objects from their keyframes; only what is not known yet is computed.
+        """Follow all objects from their keyframes. Only masks that are not known yet are computed.
 
         Args:
-            start, stop: frames start..stop-1 are wanted; by default all.
-            direction: "forward" computes only what follows from keyframes before, "backward" from those after.
+            start, stop: follow the objects on frames start..stop-1; by default on all.
+            direction: "forward" follows objects only from earlier keyframes, "backward" only from later ones.
             progress: called with the number of frames done since the last call, per object. True shows a bar.
 
         Returns:
-            Masks of these frames; where nothing is known, the object is absent.
+            Masks of these frames. Where an object's mask is not known, the object counts as absent.
 
         Raises:
-            ValueError: no object with a prompt, or frames that the video does not have.
+            ValueError: no object has a prompt, or the video does not have these frames.
         """
         frames = self._range(start, stop)
         if direction not in ("forward", "backward", "both"):
@@ -284,9 +284,9 @@ class ObjectSession:
         return self.masks(frames.start, frames.stop)
 
     def masks(self, start: int = 0, stop: int | None = None) -> Masks:
-        """What is known now of frames start..stop-1, without computing anything. Errors as of `propagate`."""
+        """The masks known so far of frames start..stop-1. Computes nothing. ValueError if the video lacks these frames."""
         frames = self._range(start, stop)
-        # Of objects that are equally sure, the one that was spoken of last has a pixel.
+        # Between objects with equal scores, the one prompted last gets a pixel.
         preview = sorted(self._state, key=lambda one: -max([0, *(key.serial for key in one.keys)]))
         w, h = self.video.wh
         masks = torch.zeros(len(frames), len(preview), h, w, dtype=torch.bool)
@@ -302,24 +302,24 @@ class ObjectSession:
         return (result.exclusive() if self.exclusive else result).select(ids.argsort())
 
     def mask(self, object_id: int | str, frame: int) -> Tensor | None:
-        """(h, w) bool of one object on one frame as it was computed; None where nothing is known."""
+        """(h, w) bool of one object on one frame, as computed; None if it is not known."""
         one, frame = self._object(object_id), self._frame(frame)
         return next((found.mask for _, found in self._schedule.known(one, range(frame, frame + 1))), None)
 
     def quality(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """(t, o) in [0, 1]: how likely each mask can stay as it is; NaN where nothing is known.
+        """(t, o) in [0, 1]: how likely each mask needs no correction; NaN where no mask is known.
 
-        Of a mask that was given it is 1, of an answer to clicks or a box the overlap that the segmenter expects.
+        A mask that you gave has quality 1; a mask from clicks or a box has the overlap that the segmenter predicts.
 
         Args:
-            start, stop: of frames start..stop-1; by default of all.
+            start, stop: frames start..stop-1; by default all.
         """
         return self._measures(self._range(start, stop), 0)
 
     def scores(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """(t, o) in [0, 1]: how sure it is that each object is there as drawn; 0 where it is absent, NaN where nothing is known.
+        """(t, o) in [0, 1]: how sure each mask is; 0 where the object is absent, NaN where no mask is known.
 
-        Arguments as of `quality`.
+        Takes the arguments of `quality`.
         """
         return self._measures(self._range(start, stop), 1)
 
@@ -331,11 +331,11 @@ class ObjectSession:
         return values
 
     def suggest_corrections(self, count: int = 5) -> list[Doubt]:
-        """The frames on which a correction would help most, the worst first, not side by side."""
+        """The frames where a correction would help most, worst first. No two of them lie side by side."""
         return worst(doubts_in(self.quality(), [one.id for one in self._state]), count)
 
     def save(self, path: str | Path) -> Path:
-        """Write all that was said, the history and what is computed to one .npz file (without the video)."""
+        """Write all prompts, their history and the computed masks to one .npz file (without the video)."""
         from pointtrack.sessions.files import write_session
 
         sides = {side for one in self._state for side in sides_of(one, len(self.video))}
@@ -343,11 +343,11 @@ class ObjectSession:
         return write_session(path, self.video, self._history, results)
 
     def load(self, path: str | Path) -> None:
-        """Go on with a saved session of the same video, in the place of this one.
+        """Replace this session with a saved one of the same video.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: a file that is no session, or one of another video. Then nothing has changed.
+            FileNotFoundError: there is no such file.
+            ValueError: the file holds no session, or one of another video. The session is then unchanged.
         """
         from pointtrack.sessions.files import read_session
 
@@ -364,7 +364,7 @@ class ObjectSession:
         return self._history.state
 
     def _do(self, state: tuple[SessionObject, ...]) -> None:
-        """A new state; what was undone is gone, and with it the results that no state can reach any more."""
+        """Enter a new state. Drops the undone states, and the results that no state can reach any more."""
         drops = self._history.now + 1 < len(self._history.states)
         self._history.do(state)
         if not drops:
@@ -374,7 +374,7 @@ class ObjectSession:
         self._schedule.keep({side for one in objects for side in sides_of(one, len(self.video))})
 
     def _object(self, object_id: int | str) -> SessionObject:
-        """The object of that id, or of that name where only one has it."""
+        """The object with that id, or with that name if only one has it."""
         named = [one for one in self._state if one.name == object_id]
         if object_id and len(named) == 1:
             return named[0]

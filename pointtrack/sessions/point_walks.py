@@ -1,4 +1,4 @@
-"""Points followed away from a frame on which they are known, piece by piece, so that a caller can stop at any time."""
+"""Follows points away from a frame on which they are known, piece by piece, so that a caller can stop at any time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SUPPORT_GRID = 5  # side of the grid of helper points that goes with every group
 
 @dataclass(frozen=True)
 class Span:
-    """Frames between two fixes of a point that follow each other, or beyond its first or last one.
+    """Frames between two consecutive fixes of a point, or beyond its first or last one.
 
     Attributes:
         point: id of the point.
-        left, right: serials of the fixes at the ends; None where there is none.
-        frames: without those of the fixes.
+        left, right: serials of the fixes at the ends; None if there is none.
+        frames: the frames, without those of the fixes.
     """
 
     point: int
@@ -36,7 +36,7 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What was found on the frames of a span: xy (t, 2), visibility and confidence (t,)."""
+    """The track on the frames of a span: xy (t, 2), visibility and confidence (t,)."""
 
     xy: Tensor
     visibility: Tensor
@@ -73,14 +73,14 @@ def walk_points(
 
 @dataclass(eq=False)
 class PointWalk:
-    """A walk along the frames of some spans that may go on later.
+    """A walk along the frames of some spans, which can continue later.
 
     Attributes:
         spans: all on the same frames.
         xy: (n, 2) where their points are on the frame beside the first.
         frames: in the order of the walk, step 1 or -1.
         together: see `walk_points`.
-        rows: what was found so far: xy (t, n, 2), visibility and confidence (t, n).
+        rows: the tracks so far: xy (t, n, 2), visibility and confidence (t, n).
         steps: the walk itself; None before it begins, and after it was read from a file: then it begins anew.
     """
 

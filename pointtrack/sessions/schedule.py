@@ -1,4 +1,4 @@
-"""What of a session is computed, and what has to be: sides are walked once, several together where they can be."""
+"""Schedules the work of a session: it walks each missing side once, and several together if possible."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class _Walk:
 
 
 class Schedule:
-    """Results of walks, and walks that have not come to their end.
+    """Results of walks, and unfinished walks.
 
     Args:
         video: the frames.
-        engine: walks.
-        results: what is known already.
+        engine: follows the objects.
+        results: the results known already.
     """
 
     def __init__(self, video: Video, engine: Engine, results: Results | None = None):

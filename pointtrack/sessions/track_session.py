@@ -1,4 +1,4 @@
-"""A person and tracks: points are added, corrected where they go wrong, and corrections stick."""
+"""`TrackSession`: add points, correct their tracks where they go wrong, and keep the corrections."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from pointtrack.sessions.track_session_file import (
 from pointtrack.tracker import Tracker
 from pointtrack.types import VISIBLE, Queries, Source, Tracks, Video
 
-APART = 8  # frames between two that are named as worth a correction
-PIECE = 4096  # frames that are looked at together
+APART = 8  # least distance in frames between two suggestions for one point
+PIECE = 4096  # frames that are searched at a time
 
 
 @dataclass(frozen=True)
 class PointDoubt:
-    """A frame that is worth a look: the confidence of a point in view is low on it."""
+    """A frame worth checking: the point is in view there, but its confidence is low."""
 
     frame: int
     point: int
@@ -43,9 +43,9 @@ class PointDoubt:
 class TrackSession:
     """Points in a video: add them, look at their tracks, correct them.
 
-    A correction is hard: the track passes through it. Only the frames up to the neighbouring fixes of that point are
-    tracked again, from both sides, and joined without a jump; all other frames, and all other points, stay exactly as
-    they were.
+    The track passes exactly through each correction. A correction only changes the frames up to the point's neighbouring
+    fixes: the session tracks these again from both sides and joins them without a jump. All other frames and points stay
+    exactly as they were.
 
     Args:
         video: the frames.
@@ -73,27 +73,27 @@ class TrackSession:
 
     @property
     def points(self) -> dict[int, list[int]]:
-        """Id of every point -> frames on which a person said where it is."""
+        """Id of every point -> frames with a fix: its query and its corrections."""
         return {point.id: [fix.frame for fix in point.fixes] for point in self._history.state}
 
     @property
     def groups(self) -> dict[int, int]:
-        """Id of every point -> number of the call of `add` that brought it."""
+        """Id of every point -> number of the call of `add` that added it."""
         return {point.id: self._groups[point.id] for point in self._history.state}
 
     def add(self, queries: Any, *, follow: bool = True) -> Tensor:
-        """Track more points; those of one call are tracked together.
+        """Track more points. The points of one call are tracked together.
 
         Args:
-            queries: the points, as `Queries` or rows of (frame, x, y). Their ids are not used; their names are kept.
-            follow: through the whole video, now. Otherwise they are known on their frames only, until `propagate` or
-                `tracks` follows them.
+            queries: the points, as `Queries` or rows of (frame, x, y). The session keeps their names, not their ids.
+            follow: track them through the whole video now. Otherwise they are known on their query frames only, until
+                `propagate` or `tracks` follows them.
 
         Returns:
-            (n,) int64 ids of the points, which were never used before.
+            (n,) int64 new ids of the points; the session never uses an id twice.
 
         Raises:
-            ValueError: a query after the last frame or outside the image. Then nothing has changed.
+            ValueError: a query lies after the last frame or outside the image. The session is then unchanged.
         """
         queries = Queries.of(queries)
         queries.check_inside(len(self.video), self.video.wh)
@@ -118,21 +118,21 @@ class TrackSession:
         return torch.tensor(ids, dtype=torch.int64)
 
     def adopt(self, tracks: Tracks) -> Tensor:
-        """Take over tracks of this video that were made elsewhere, to look at and to correct them.
+        """Take over tracks of this video that were made elsewhere, to check and correct them.
 
         Args:
-            tracks: of all its frames. Where a point is not tracked it is not known, and can be followed.
+            tracks: tracks of all frames of the video. `propagate` can follow a point where they have no position.
 
         Returns:
-            (n,) int64 ids of the points here.
+            (n,) int64 ids of the points in this session.
 
         Raises:
-            ValueError: tracks of another size or length. Then nothing has changed.
+            ValueError: the tracks have another size or length. The session is then unchanged.
         """
         if tracks.wh != self.video.wh or tracks.first_frame or len(tracks) != len(self.video):
             raise ValueError(
-                f"tracks: expected {len(self.video)} frames of {self.video.wh} as the video, got {len(tracks)} from "
-                f"{tracks.first_frame} on, of {tracks.wh}"
+                f"tracks: expected {len(self.video)} frames of {self.video.wh} like the video, got {len(tracks)} from "
+                f"frame {tracks.first_frame} on, of {tracks.wh}"
             )
         ids = self.add(tracks.queries, follow=False)
         known = tracks.tracked()
@@ -148,7 +148,7 @@ class TrackSession:
         return ids
 
     def correct(self, point: int, frame: int, xy: Sequence[float]) -> None:
-        """Say where a point is on a frame.
+        """Set where a point is on a frame.
 
         Args:
             point: its id.
@@ -156,8 +156,8 @@ class TrackSession:
             xy: (x, y) in pixels of the video.
 
         Raises:
-            ValueError: an unknown point, a frame that the video does not have, or a place outside the image. Then nothing
-                has changed.
+            ValueError: the point is unknown, the video does not have the frame, or `xy` lies outside the image. The
+                session is then unchanged.
         """
         one = self._point(point)
         if isinstance(frame, bool) or int(frame) != frame or not 0 <= frame < len(self.video):
@@ -169,9 +169,9 @@ class TrackSession:
         self._do(tuple(other.with_fix(fix) if other is one else other for other in self._history.state))
 
     def forget(self, point: int, frame: int) -> None:
-        """Take back what was said about a point on a frame; with its last fix the point goes.
+        """Remove a point's fix on a frame. Removing its last fix removes the point.
 
-        Raises ValueError where nothing was said.
+        Raises ValueError if the point has no fix on that frame.
         """
         one = self._point(point)
         rest = tuple(fix for fix in one.fixes if fix.frame != frame)
@@ -181,16 +181,16 @@ class TrackSession:
         self._do(tuple(other for other in kept if other.fixes))
 
     def remove(self, points: Iterable[int]) -> None:
-        """Forget points and all that was said about them. Raises ValueError for an unknown one."""
+        """Remove points and all their fixes. Raises ValueError for an unknown point."""
         gone = {self._point(point).id for point in points}
         self._do(tuple(point for point in self._history.state if point.id not in gone))
 
     def undo(self) -> bool:
-        """Take the last action back; False if there is none. What was tracked before it counts again."""
+        """Undo the last action and restore the tracks from before it; False if there is none."""
         return self._history.undo()
 
     def redo(self) -> bool:
-        """Do again what was undone; False if there is nothing."""
+        """Redo the action undone last; False if there is none."""
         return self._history.redo()
 
     def propagate(
@@ -201,17 +201,17 @@ class TrackSession:
         direction: Direction = "both",
         progress: Callable[[range], None] | bool | None = None,
     ) -> None:
-        """Follow points from what was said of them; only what is not known yet is tracked.
+        """Follow points from their fixes. Only frames that are not known yet are tracked.
 
         Args:
-            start, stop: frames start..stop-1 are wanted; by default all.
+            start, stop: follow the points on frames start..stop-1; by default on all.
             direction: "forward" follows points only from a fix before these frames, "backward" only from one after them.
-                What lies between two fixes of a point follows from both.
-            progress: called with the frames that some points have got since the last call. What it raises ends the
-                work, and all that was tracked stays: the next call goes on from there. True shows a bar.
+                Frames between two fixes of a point always follow from both.
+            progress: called with the frames finished since the last call. An exception that it raises stops the work;
+                everything tracked so far is kept, and the next call continues from there. True shows a bar.
 
         Raises:
-            ValueError: frames that the video does not have.
+            ValueError: the video does not have these frames.
         """
         stop = len(self.video) if stop is None else stop
         if not 0 <= start < stop <= len(self.video):
@@ -230,15 +230,15 @@ class TrackSession:
                         step(new)
 
     def tracks(self) -> Tracks:
-        """All points on all frames; tracks what is not known yet.
+        """All points on all frames. Tracks whatever is not known yet.
 
-        The queries of the tracks are the first fixes of the points.
+        The queries of these tracks are the points' first fixes.
         """
         self.propagate()
         return self.known()
 
     def known(self, start: int = 0, stop: int | None = None) -> Tracks:
-        """All points on frames start..stop-1 as far as they are known, NaN elsewhere; tracks nothing."""
+        """All points on frames start..stop-1 as far as they are known, NaN elsewhere. Tracks nothing."""
         stop = len(self.video) if stop is None else stop
         frames, points = range(start, stop), self._history.state
         xy = torch.full((len(frames), len(points), 2), torch.nan)
@@ -273,7 +273,7 @@ class TrackSession:
         return tracks.with_times(self.video.times[frames.start : frames.stop])
 
     def suggest_corrections(self, count: int = 5) -> list[PointDoubt]:
-        """The frames on which a correction would help most: in view, but of low confidence; not side by side."""
+        """The frames where a correction would help most: the point is in view, its confidence low. No two side by side."""
         doubts: list[PointDoubt] = []
         length = len(self.video)
         for start in range(0, length, PIECE):
@@ -289,7 +289,7 @@ class TrackSession:
         return sorted(doubts, key=lambda one: one.confidence)[:count]
 
     def save(self, path: str | Path) -> Path:
-        """Write all that was said, its history and what was tracked to one .npz file (without the video)."""
+        """Write all fixes, their history and the tracked frames to one .npz file (without the video)."""
         wanted = [span for point in self._history.state for span in spans_of(point, len(self.video))]
         parts = {span: self._parts[span] for span in wanted if span in self._parts}
         content = TrackSessionContent(
@@ -298,11 +298,11 @@ class TrackSession:
         return write_track_session(path, self.video, content)
 
     def load(self, path: str | Path) -> None:
-        """Go on with a saved session of the same video, in the place of this one.
+        """Replace this session with a saved one of the same video.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: a file that is no such session, or one of another video. Then nothing has changed.
+            FileNotFoundError: there is no such file.
+            ValueError: the file holds no such session, or one of another video. The session is then unchanged.
         """
         content = read_track_session(path, self.video)
         self._history, self._parts = content.history, content.parts
@@ -314,7 +314,7 @@ class TrackSession:
         self._groups = {point: fix.group for point, fix in fixes if fix.group}
 
     def _do(self, state: tuple[FixedPoint, ...]) -> None:
-        """A new state; what was undone is gone, and with it what no state can reach any more."""
+        """Enter a new state. Drops the undone states, and the parts that no state can reach any more."""
         drops = self._history.now + 1 < len(self._history.states)
         self._history.do(state)
         if not drops:
@@ -325,7 +325,7 @@ class TrackSession:
         self._walks = [walk for walk in self._walks if not reachable.isdisjoint(walk.spans)]
 
     def _known_parts(self, span: Span) -> Iterator[tuple[range, Part]]:
-        """What is known of a span, with the frames that each piece covers; later ones go before earlier ones."""
+        """The known pieces of a span with the frames that each covers. A later piece takes precedence over an earlier one."""
         if span in self._parts:
             yield span.frames, self._parts[span]
             return
@@ -338,7 +338,7 @@ class TrackSession:
                     yield walk.frames[: walk.done][::-1], reversed_part(part)
 
     def _wanted_walks(self, frames: range, direction: Direction) -> list[PointWalk]:
-        """The walks that have to go on, or begin, for points to be known on frames: those that are begun first."""
+        """The walks to continue or begin so that points become known on these frames; begun ones first."""
         fixes = {fix.serial: fix for point in self._history.state for fix in point.fixes}
         wanted: list[PointWalk] = []
         fresh: dict[tuple[range, int], list[tuple[Span, Fix]]] = {}
@@ -367,7 +367,7 @@ class TrackSession:
         return wanted
 
     def _settle(self, walk: PointWalk) -> None:
-        """A walk has come to its end: its spans are known, or half of them is."""
+        """Store the result of a finished walk: its spans are known, or one half of each is."""
         for span in walk.spans:
             part = walk.part(span) if walk.forward else reversed_part(walk.part(span))
             if span.left is None or span.right is None:
@@ -390,11 +390,11 @@ class TrackSession:
 
 
 def _distinct(history: History[tuple[FixedPoint, ...]]) -> Collection[FixedPoint]:
-    """The points of all states, each once: states share those that did not change."""
+    """The points of all states, each once. States share points that did not change."""
     return {id(point): point for state in history.states for point in state}.values()
 
 
 def _reach(order: range, frames: range) -> int:
-    """How many frames of a walk cover its part of a range."""
+    """How many frames a walk needs to cover its part of a range."""
     last = frames.stop - 1 if order.step > 0 else frames.start
     return min(max((last - order.start) * order.step + 1, 0), len(order))

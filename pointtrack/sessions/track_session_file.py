@@ -1,4 +1,4 @@
-"""Track sessions as files: one .npz with what was said (all of the history) and what was tracked."""
+"""Track sessions as files: one .npz with all fixes and their history, and the tracked frames."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FORMAT = "pointtrack track session 2"
 
 @dataclass
 class TrackSessionContent:
-    """What a track session is made of.
+    """The content of a track session.
 
     Attributes:
-        history: of what was said.
-        parts: what is known of whole spans.
-        walks: that have not come to their end.
+        history: of the fixes.
+        parts: tracks of whole spans.
+        walks: unfinished walks.
         names: id -> name of points that have one.
     """
 

@@ -1,1 +1,1 @@
-"""What became of a point: seen, hidden, out of frame or lost, and where it is found again."""
+"""States of points: visible, hidden, out of frame or lost, and where lost points are found again."""

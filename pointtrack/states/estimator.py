@@ -1,4 +1,4 @@
-"""Judges what a stream says of points, frame after frame, with the features of the frames; and searches for lost ones."""
+"""Determines the states of a stream's points, frame after frame, with the features of the frames; searches for lost ones."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from pointtrack.types.point_states import PointState, PointStates
 
 
 class StateEstimator:
-    """What is the same for all rows of a stream.
+    """Estimates states; holds what is the same for all rows of a stream.
 
     Args:
-        tracker: of the stream.
+        tracker: the tracker of the stream.
         rules: when a point counts as lost.
-        redetect: search for lost points by these rules; None for not.
+        redetect: rules of the search for lost points; None for no search.
 
     Attributes:
         cuts: the frames on which a new shot begins.
-        maps: frame -> (c, h, w) unit cells of the frames on which points were asked for that may be searched for.
+        maps: frame -> (c, h, w) unit cells of the query frames of points that may be searched for.
     """
 
     def __init__(self, tracker: PointTracker, rules: StateRules, redetect: RedetectionRules | None):

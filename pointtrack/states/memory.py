@@ -1,4 +1,4 @@
-"""What is known of points while their states are told, frame after frame."""
+"""What is known of points while their states are determined, frame after frame."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class PointMemory:
 
     Attributes:
         queries: the points.
-        judge: says what became of them.
-        appearance: (n, v, c, 9) of the queries, as `PointStream.appearance` gives it.
-        names: (n,) ids by which the stream knows them now.
-        starts: (n,) frame from which on they are followed under this name.
+        judge: determines their states.
+        appearance: (n, v, c, 9) of the queries, from `PointStream.appearance`.
+        names: (n,) ids under which the stream tracks them now.
+        starts: (n,) frame from which on it tracks them under this id.
         times_redetected: (n,) how often they were found again.
     """
 

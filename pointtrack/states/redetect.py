@@ -1,4 +1,4 @@
-"""Lost points searched for over whole frames: by their looks, there and back, and by where their neighbours are found."""
+"""Searches whole frames for lost points: by appearance, forth and back, and by where their neighbours are found."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class RedetectionRules:
 
     Args:
         every: frames from one search to the next.
-        min_similarity: similarity to the query, a cosine, that a place needs.
-        margin: by which it must be more alike than any other place, where no neighbours speak for it.
-        back_cells: that a search back on the query's frame may end beside the query.
-        neighbours: points nearest on the query's frame that may speak for a place.
-        agreeing: of them that must have moved alike.
-        stretch: of the distance of two points: by so much may their moves differ.
+        min_similarity: least similarity to the query, a cosine, of a place.
+        margin: by how much its similarity must exceed that of any other place, if no neighbours support it.
+        back_cells: how many cells beside the query a search back on the query frame may end.
+        neighbours: how many points, the nearest on the query frame, may support a place.
+        agreeing: how many of them must have moved alike.
+        stretch: share of the distance between two points by which their moves may differ.
 
     Raises:
-        ValueError: a number that is out of range.
+        ValueError: a number is out of range.
     """
 
     every: int = 4
@@ -53,11 +53,11 @@ class Redetection:
     """A lost point that was found again.
 
     Attributes:
-        id: of the point.
+        id: id of the point.
         frame: number of the frame.
         xy: (x, y) in pixels.
-        score: how alike the place is to that of the query, at most 1.
-        name: the id by which the stream follows it from there on.
+        score: similarity of the place to the query, at most 1.
+        name: the id under which the stream tracks it from there on.
     """
 
     id: int
@@ -69,13 +69,13 @@ class Redetection:
 
 @dataclass(frozen=True, eq=False)
 class QueryMaps:
-    """Features of the frames that points were asked for on, to search back on.
+    """Features of the query frames, for the search back.
 
     Attributes:
         cells: (n, 2) where the queries are on them.
-        frame: (n,) which.
-        maps: frame -> (c, h, w) unit cells; of points that are searched for theirs must be there.
-        rules: when a place is taken for a point.
+        frame: (n,) the query frames.
+        maps: frame -> (c, h, w) unit cells; must include the query frames of all points searched for.
+        rules: when a place counts as the point.
     """
 
     cells: Tensor

@@ -1,7 +1,7 @@
-"""Whether a point is seen, hidden, out of frame or lost: rules over what a tracker says, the same for every tracker.
+"""Rules that decide whether a point is visible, hidden, out of frame or lost, from the output of any tracker.
 
-A tracker that lost a point says so only as long as nothing similar comes by. So its word is not enough here: a point that claims
-to be seen must look as it did, and be where the points that moved along with it say it should be.
+A tracker that has lost a point reports it only until something similar passes by. So its output alone is not enough: a point
+reported as visible must also look as it did before, and lie where its partners say.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ class StateRules:
     """When a point counts as lost. Distances are shares of the diagonal of the image.
 
     Args:
-        visible: visibility above which a tracker claims to see a point.
-        unsure: confidence below which a tracker does not know where a point is.
-        patience: frames in a row of that after which the point is lost.
-        min_similarity: share of its usual similarity to the query that a point must have to be believed when it comes back.
-        min_similarity_seen: the same for a point that was seen on the frame before.
-        min_cosine: likeness to the query, a cosine, that every point must have to be believed; what is usual for a point may sink
-            with it while it slides off slowly.
-        reach: how far from where it should be a point may be.
-        blind: by how much this grows on every frame on which no other point says where it should be.
-        blind_limit: up to this.
-        returning: frames in a row that must speak for a lost point before it counts as seen.
+        visible: visibility above which the tracker reports a point as visible.
+        unsure: confidence below which the tracker does not know where a point is.
+        patience: number of such frames in a row after which the point is lost.
+        min_similarity: share of its usual similarity to the query that a returning point must have to be believed.
+        min_similarity_seen: the same for a point that was visible on the frame before.
+        min_cosine: least similarity to the query, a cosine, for any point to be believed. Without it, the usual similarity
+            of a point that drifts off slowly would sink along.
+        reach: how far a point may be from where it should be.
+        blind: by how much this grows on every frame on which no partners say where the point should be.
+        blind_limit: the most that it may grow.
+        returning: number of frames in a row that must support a lost point before it counts as visible.
 
     Raises:
-        ValueError: a number that is out of range.
+        ValueError: a number is out of range.
     """
 
     visible: float = VISIBLE
@@ -93,10 +93,10 @@ class StateMachine:
         rules: when a point counts as lost.
 
     Attributes:
-        state: (n,) uint8, of every point on the latest frame.
-        expected: (n, 2) pixels: where the points that were near say that it should be on that frame; NaN before its start.
-        guided: (n,) bool: some of these are seen on that frame.
-        known: (n,) bool: of some of these it is known where they should be.
+        state: (n,) uint8, state of every point on the latest frame.
+        expected: (n, 2) pixels: where its partners say that a point should be on that frame; NaN before its start.
+        guided: (n,) bool: some of its partners are visible on that frame.
+        known: (n,) bool: for some of its partners it is known where they should be.
     """
 
     def __init__(self, points: int, image_wh: tuple[int, int], rules: StateRules | None = None):

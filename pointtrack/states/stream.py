@@ -1,7 +1,7 @@
-"""The stage that says what became of every point: seen, hidden, out of frame or lost, and where it is found again.
+"""`StateStream`, the stage that classifies points as visible, hidden, out of frame or lost, and finds lost ones again.
 
-Stands above the network, so it is the same for every tracker: it reads positions, visibility, confidence, and what the
-points look like (`PointStream.appearance`).
+It stands above the network, so it works for every tracker: it reads positions, visibility, confidence, and appearance
+(`PointStream.appearance`).
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from pointtrack.tracking.stream import PointStream, WrappingStream, restored, sa
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState, PointStates
 
-# Frames on which a new shot begins, a function that says so of every frame, or "auto": they are looked for.
+# Frames on which a new shot begins, a function that tells whether a frame is one, or "auto" to look for them.
 Cuts = Sequence[int] | Callable[[np.ndarray], bool] | Literal["auto"]
 
 
 @dataclass(frozen=True)
 class StateOptions:
-    """How states are told.
+    """How the states of points are determined.
 
     Args:
         rules: when a point counts as lost.
-        cuts: frames on which a new shot begins; by default they are found as `CutFinder` does. Or a function that is given
-            every frame (h, w, 3) uint8 RGB in turn and says so.
-        redetect: search for lost points all over the frame, and go on with them where they are found. Keeps a map of
-            features for every frame that points are asked for on.
+        cuts: frames on which a new shot begins; by default `CutFinder` finds them. Or a function that takes every frame
+            (h, w, 3) uint8 RGB in turn and returns whether a shot begins there.
+        redetect: search the whole frame for lost points, and track them on from where they are found. Keeps a feature map
+            for every frame with queries.
         redetection: when a lost point counts as found again.
 
     Raises:
-        ValueError: an unknown word for the cuts.
+        ValueError: `cuts` is an unknown word.
     """
 
     rules: StateRules = field(default_factory=StateRules)
@@ -58,20 +58,20 @@ class StateOptions:
 
 @stage
 class StateStream(WrappingStream):
-    """A stage that says what became of each point: `Tracks.states`.
+    """A stage that adds states to tracks: `Tracks.states`.
 
-    Where a point is lost its visibility is 0; it counts as seen again only when it looks as it did and is where the points say
-    that moved along with it. From a cut on every point is lost.
+    A lost point has visibility 0. It counts as visible again only if it looks as it did before and lies where its partners
+    say. From a cut on every point is lost.
 
     Args:
-        inner: tracks the points; their ids must not be negative, but those of helpers.
-        options: how.
+        inner: tracks the points. Only support points may have negative ids.
+        options: how the states are determined.
 
     Raises:
-        ValueError: a negative id.
+        ValueError: an id is negative.
 
     Attributes:
-        redetected: the points that were found again on the frames that the latest `push`, or `finish`, gave.
+        redetected: the points found again on the frames that the latest `push` or `finish` returned.
     """
 
     def __init__(self, inner: PointStream, options: StateOptions):
@@ -102,7 +102,7 @@ class StateStream(WrappingStream):
 
     @property
     def queries(self) -> Queries:
-        """The points that are tracked now, in the order of the tracks."""
+        """The points tracked now, in the order of the tracks."""
         return self._memory.queries
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -120,9 +120,10 @@ class StateStream(WrappingStream):
         return Tracks.concat(parts)
 
     def preview(self) -> Tracks:
-        """As `PointStream.preview`, with states that are not judged yet, and without similarity.
+        """As `PointStream.preview`, with provisional states and without similarity.
 
-        Lost is what is lost on the latest final frame, and everything after a cut; of the rest the tracker's word is taken.
+        Points lost on the latest final frame are lost, and so are all points after a cut. For the others the states follow
+        from what the tracker says.
         """
         row, memory = self.inner.preview(), self._memory
         row = replace(row.select(columns(row, memory)), queries=memory.queries)
@@ -166,10 +167,10 @@ class StateStream(WrappingStream):
         return tracks
 
     def add(self, queries: Queries) -> Tracks:
-        """As `PointStream.add`, with states: what the tracker says of the others stays the same.
+        """As `PointStream.add`, with states. The tracker's output for the other points does not change.
 
-        They may become partners of others, whose states may change with that. On the frames that were returned already they
-        are judged among themselves, and not searched for.
+        New points may become partners of others, which may change the states of those. On frames already returned, their
+        states depend on the new points alone, and they are not searched for.
         """
         _check_ids(queries)
         rows = self.inner.add(queries)
@@ -179,12 +180,12 @@ class StateStream(WrappingStream):
         return tracks
 
     def remove(self, ids: Tensor | Sequence[int]) -> None:
-        """Stop to track some points, which are no partners of others any more.
+        """Stop tracking some points. They are no partners of others any more.
 
-        What the tracker says of the others stays the same exactly; states of these may change.
+        The tracker's output for the others stays exactly the same, but their states may change.
 
         Raises:
-            ValueError: an id that no point has.
+            ValueError: no point has one of the ids.
         """
         ids = self.queries.known_ids(ids, "remove")
         gone = torch.isin(self._memory.queries.ids, ids)
@@ -194,10 +195,10 @@ class StateStream(WrappingStream):
         self._judge.maps = {frame: level for frame, level in self._judge.maps.items() if frame in needed}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`.
+        """All that `restored` needs to continue exactly from here: tensors and plain values, for `torch.save`.
 
         Raises:
-            ValueError: after `finish`, or where a function tells the cuts, which cannot be saved.
+            ValueError: after `finish`, or if the cuts come from a function, which cannot be saved.
         """
         if self._told_by is not None and self._cut_finder is None:
             raise ValueError("cuts: expected frames, or 'auto', in a state to be saved, got a function")
@@ -213,7 +214,7 @@ class StateStream(WrappingStream):
 
     @classmethod
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> StateStream:
-        """The stream as it was when its state was asked for, on the same network."""
+        """The stream as it was when `state_dict` was called, on the same network."""
         memory = PointMemory.from_state_dict(state["memory"])
         rules = RedetectionRules(**state.get("redetection", {}))
         options = StateOptions(memory.judge.rules, state["cuts"], state["redetect"], rules)
@@ -226,12 +227,12 @@ class StateStream(WrappingStream):
         return again
 
     def appearance(self, frame: int, xy: Tensor, ids: Tensor) -> Tensor:
-        """As `PointStream.appearance`, of points under their own names."""
+        """As `PointStream.appearance`, with the ids that the caller knows."""
         names = dict(zip(self.queries.ids.tolist(), self._memory.names.tolist(), strict=True))
         return self.inner.appearance(frame, xy, torch.tensor([names[point] for point in ids.tolist()]))
 
     def _settled(self, rows: Tracks) -> Tracks:
-        """Rows of the stream, of all points, as final tracks of those asked for."""
+        """Rows of the inner stream, which hold all points -> final tracks of the requested ones."""
         planned: list[Redetection] = []
         while True:
             memory = copy.deepcopy(self._memory) if self.redetect and len(rows) else self._memory
@@ -249,7 +250,7 @@ class StateStream(WrappingStream):
         return tracks
 
     def _follow(self, found: list[Redetection]) -> Tracks:
-        """Follow points from where they were found."""
+        """Track points on from where they were found."""
         return self.inner.add(
             Queries(
                 torch.tensor([find.frame for find in found]),
@@ -261,7 +262,7 @@ class StateStream(WrappingStream):
 
 
 def _check_ids(queries: Queries) -> None:
-    """ValueError for a negative id of a point that was asked for: points that are found again have them."""
+    """Raise ValueError if a requested point has a negative id: these are kept for points found again."""
     ids = queries.requested().ids
     if len(ids) and int(ids.min()) < 0:
         raise ValueError(f"query ids: expected 0 or more, got {int(ids.min())}")

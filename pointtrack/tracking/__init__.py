@@ -1,1 +1,1 @@
-"""Points through frames: the stream of windows, query points, helpers, cuts, smoothing."""
+"""Points through frames: the stream of windows, queries, support points, cuts, smoothing."""

@@ -1,4 +1,4 @@
-"""What places look like to a tracker: 3 x 3 cells of its features, compared, and searched for over a whole frame."""
+"""Appearance of places: 3 x 3 cells of the tracker's features, to compare, and to search for over a whole frame."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ APART = 3  # cells; a second place as alike as the best one counts only outside 
 
 @dataclass(frozen=True)
 class Match:
-    """Where things that were searched for are on a frame, if they are.
+    """The results of a search over a frame.
 
     Attributes:
-        cells: (n, 2) the most alike places, in cells.
-        score: (n,) how alike they are.
-        rival: (n,) how alike the best place is that is not next to these; -1 where there is none.
+        cells: (n, 2) the most similar places, in cells.
+        score: (n,) their similarity.
+        rival: (n,) similarity of the best place that is not next to these; -1 if there is none.
     """
 
     cells: Tensor

@@ -1,4 +1,4 @@
-"""Points that are tracked together, and all that has to be kept to go on with them later."""
+"""Groups of points that are tracked together, with everything needed to continue them later."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pointtrack.types import Queries
 
 @dataclass
 class PointGroup:
-    """Points that are tracked together, and see nothing of the points of other groups.
+    """Points that are tracked together, independently of the points of other groups.
 
     Attributes:
-        queries: those of them that are still wanted.
-        places: (k,) where these are among the points of the loop.
+        queries: the points of the group that are still wanted.
+        places: (k,) their positions among the points of the loop.
         loop: tracks them.
         last: the newest window of the loop.
     """

@@ -1,4 +1,4 @@
-"""Tracks of every n-th frame spread over all frames, those between marked as what they are."""
+"""Spreads tracks of every n-th frame over all frames, and marks the positions between as interpolated."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Frames that are seen twice, the second time mirrored and larger: two answers, whose agreement tells how good they are.
+"""Tracks frames twice, the second time mirrored and larger. The agreement of the two answers tells how good they are.
 
-Source: averaging the answers to an image and to its mirror image is an old habit (test-time augmentation, as in Simonyan and
+Source: averaging the answers to an image and its mirror image is common (test-time augmentation, as in Simonyan and
 Zisserman, 2014); the weights are those of a geometric median (Weiszfeld, 1937).
 """
 
@@ -50,7 +50,7 @@ class TwoLooks(WrappingStream):
     """Points tracked twice: through the frames, and through the mirrored ones.
 
     Args:
-        inner: tracks through the frames; features and appearance are read there.
+        inner: tracks through the frames; features and appearance come from it.
         second: tracks the mirrored points through the mirrored frames, in windows of the same frames.
     """
 

@@ -1,4 +1,4 @@
-"""Where to track: points of a regular grid, of every pixel so far apart, and corners."""
+"""Where to track: points of a regular grid, points a stride apart, and corners."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def grid_queries(
     Args:
         video_or_wh: the video, or its size as (width, height) in pixels.
         size: points per side, or (columns, rows).
-        frame: the frame the points are given on.
-        mask: (h, w) bool; only points inside it. The grid is then square and so fine that about as many
-            points as without a mask fall into the mask: its spacing is sqrt(mask area / number of points)
-            pixels, and at least 1. There is always at least one point.
+        frame: the query frame of the points.
+        mask: (h, w) bool; only points inside it. The grid is then square, and fine enough that about as many points fall
+            into the mask as without one: its spacing is sqrt(mask area / number of points) pixels, and at least 1. There
+            is always at least one point.
 
     Returns:
         `Queries` row by row, x fastest; ids 0..n-1.
 
     Raises:
-        ValueError: fewer than one point per side, a frame outside the video, a mask of another size or an
-            empty one.
+        ValueError: there is less than one point per side, the frame lies outside the video, or the mask is empty or has
+            another size.
     """
     wh = _size_of(video_or_wh, frame)
     columns, rows = (size, size) if isinstance(size, int | np.integer) else size
@@ -52,20 +52,20 @@ def grid_queries(
 
 
 def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndarray | None = None) -> Queries:
-    """The points of a frame that are easiest to follow: its strongest corners, best first.
+    """The points of a frame that are easiest to track: its strongest corners, best first.
 
     Args:
-        video: the video; one frame of it is read.
+        video: the video, of which one frame is read.
         count: at most this many points; flat images give fewer.
-        frame: the frame to look at.
+        frame: the query frame, on which to look for corners.
         mask: (h, w) bool; only corners inside it.
 
     Returns:
         `Queries` with ids 0..n-1 in order of strength.
 
     Raises:
-        ValueError: no corners at all (use `grid_queries`), a frame outside the video, a count below 1, a
-            mask of another size or an empty one.
+        ValueError: there are no corners (use `grid_queries`), the frame lies outside the video, the count is below 1, or
+            the mask is empty or has another size.
 
     Source: Shi and Tomasi, "Good features to track", as in OpenCV.
     """
@@ -84,7 +84,7 @@ def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndar
 
 
 def _size_of(video_or_wh: Video | tuple[int, int], frame: int) -> tuple[int, int]:
-    """(width, height); raises ValueError for a frame that the video has not."""
+    """(width, height). Raises ValueError if the video does not have the frame."""
     if isinstance(video_or_wh, Video):
         if not 0 <= frame < len(video_or_wh):
             raise ValueError(f"frame: expected 0..{len(video_or_wh) - 1}, got {frame}")
@@ -95,7 +95,7 @@ def _size_of(video_or_wh: Video | tuple[int, int], frame: int) -> tuple[int, int
 
 
 def _checked_mask(mask: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
-    """(h, w) bool; raises ValueError for a mask of another size or without a pixel."""
+    """(h, w) bool. Raises ValueError if the mask is empty or has another size."""
     mask = np.asarray(mask)
     if mask.shape != (wh[1], wh[0]):
         raise ValueError(f"mask: expected shape (h, w) = ({wh[1]}, {wh[0]}) as the video, got {mask.shape}")
@@ -121,18 +121,18 @@ def _grid_in_mask(mask: np.ndarray, count: int) -> np.ndarray:
 
 
 def stride_queries(wh: tuple[int, int], stride: int, frame: int = 0) -> Queries:
-    """Points `stride` pixels apart over a whole image, in the middle of it; 1 is every pixel.
+    """Points `stride` pixels apart over a whole image, centred in it; 1 is every pixel.
 
     Args:
         wh: size of the image as (width, height) in pixels.
         stride: distance in pixels, 1 or more.
-        frame: the frame they are given on.
+        frame: the query frame of the points.
 
     Returns:
         `Queries` row by row, x fastest; ids 0..n-1.
 
     Raises:
-        ValueError: a stride below 1.
+        ValueError: the stride is below 1.
 
     >>> stride_queries((6, 3), 4).xy
     tensor([[0.5000, 1.0000],
@@ -147,7 +147,7 @@ def stride_queries(wh: tuple[int, int], stride: int, frame: int = 0) -> Queries:
 
 
 def check_mask_counts(mask: object, given: object, *choosing: object) -> None:
-    """Refuse a mask that would change nothing, since no points are chosen in it.
+    """Refuse a mask that would change nothing, because there is no grid and there are no corners to put in it.
 
     Args:
         mask: where grid and corners lie, if there is one.
@@ -155,11 +155,11 @@ def check_mask_counts(mask: object, given: object, *choosing: object) -> None:
         choosing: how many points to choose as a grid, as corners; None for none.
 
     Raises:
-        ValueError: a mask, and points that are given alone.
+        ValueError: there is a mask, but only given points.
     """
     if mask and given and all(size is None for size in choosing):
         raise ValueError(
-            "mask: expected --grid or --corners with it, whose points lie where it is not black; got given points alone"
+            "mask: expected --grid or --corners with it, whose points lie where the mask is not black; got given points alone"
         )
 
 
@@ -167,7 +167,7 @@ def parse_points(points: Sequence[str]) -> Queries:
     """Texts like "0,120,80.5" (frame, x, y) -> Queries.
 
     Raises:
-        ValueError: a text of another form.
+        ValueError: a text has another form.
 
     >>> parse_points(["0,120,80.5"]).xy
     tensor([[120.0000,  80.5000]])

@@ -1,7 +1,7 @@
-"""Where one shot of a video ends and the next begins: points and masks must not be carried across a cut.
+"""Finds cuts, where one shot of a video ends and the next begins: points and masks must not be carried across a cut.
 
-How much a frame differs from the one before is what PySceneDetect measures. A cut is more than that: it differs
-much more than the frames just before it did, so that a fast camera is not taken for one.
+PySceneDetect measures how much a frame differs from the one before. A cut must also differ much more than the frames just
+before it did, so that a fast camera does not count as one.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ JUMP = 1.7  # how many times the largest of these a cut is
 
 
 class CutFinder:
-    """Finds cuts frame by frame, at once and without a look ahead.
+    """Finds cuts frame by frame, at once and without looking ahead.
 
-    A single bright flash counts as a cut where it begins, not where it ends, and so does a picture that stood
-    still and jumps; a fade or a dissolve does not. A cut on
-    frame 1 or 2 is not seen, as nothing is known of the motion yet, nor is one within 4 frames of another.
+    A single bright flash counts as a cut where it begins, not where it ends. A still picture that jumps counts too; a fade
+    or a dissolve does not. The finder misses a cut on frame 1 or 2, as it does not know the motion yet, and one within 4
+    frames of another.
 
     Args:
         threshold: the least difference of a cut from the frame before, as the mean over all pixels of the
             change of hue, saturation and brightness, each on OpenCV's scale for bytes. Lower it for dim videos.
 
     Raises:
-        ValueError: a threshold that is not positive.
+        ValueError: the threshold is not positive.
 
     Source: the difference is `content_val` of PySceneDetect's ContentDetector, the default threshold that of its
     AdaptiveDetector, which compares with frames on both sides and so has to wait for them.

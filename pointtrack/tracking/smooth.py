@@ -1,4 +1,4 @@
-"""Tracks without their tremble: an offline smoother without lag, off unless somebody calls it."""
+"""Smooths tracks offline, without a shift in time. It is off unless you call it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def smooth_tracks(
 
 
 class Smoother:
-    """`smooth_tracks` for pieces that follow each other; a row comes out once all is known that its fit reads.
+    """`smooth_tracks` for consecutive pieces. A row comes out once all rows that its fit reads are known.
 
     Args:
         radius: as in `smooth_tracks`.
@@ -105,7 +105,7 @@ class Smoother:
 
 @stage
 class SmoothStream(WrappingStream):
-    """A stage that evens out positions: rows are final `radius` frames later. First answers stay as they are."""
+    """A stage that smooths positions. Rows become final `radius` frames later; first answers stay as they are."""
 
     def __init__(self, inner: PointStream, radius: int = RADIUS):
         super().__init__(inner)

@@ -1,10 +1,10 @@
-"""Steps between frames as the pixels make them: what the network says of each frame alone trembles a little.
+"""Leads points from frame to frame by the pixels, because the network's positions on single frames tremble a little.
 
-A point is led from one frame to the next by Lucas-Kanade, which is exact over one step and drifts over many, and from there a
-share of the way towards where the network has it, which does not drift. Where both do not agree, the network is right.
+Lucas-Kanade leads a point from one frame to the next; it is exact over one step, but drifts over many. From there the point
+moves a share of the way towards the network's position, which does not drift. Where the two disagree, the network wins.
 
-Source: Lucas and Kanade, 1981, as OpenCV's calcOpticalFlowPyrLK has it; that steps of one kind are held by places of another, a
-complementary filter.
+Source: Lucas and Kanade, 1981, as in OpenCV's calcOpticalFlowPyrLK; positions of one source that correct the steps of
+another are a complementary filter.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ NO_LEVELS = 0  # the network's own step is where the search begins, so nothing i
 
 @dataclass
 class Steadied:
-    """Points on a frame: where the network has them, and where they were led.
+    """Points on a frame: the network's positions, and those they were led to.
 
     Attributes:
-        frame: its number.
-        ids: (n,) of the points.
-        told: (n, 2) pixels of the network, NaN where it has none.
-        xy: (n, 2) pixels.
+        frame: number of the frame.
+        ids: (n,) ids of the points.
+        told: (n, 2) pixels, the network's positions; NaN where it has none.
+        xy: (n, 2) pixels, the positions that the points were led to.
     """
 
     frame: int
@@ -65,7 +65,7 @@ class Steadied:
 
 
 class Steadier:
-    """Leads the points of rows that follow each other.
+    """Leads the points of consecutive rows.
 
     Args:
         wh: size of the frames as (width, height).

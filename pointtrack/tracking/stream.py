@@ -1,4 +1,4 @@
-"""What every stage between frames and tracks speaks: frames in, rows of points out, each stage around the one before it."""
+"""`PointStream`, the interface of every stage between frames and tracks. Each stage wraps the one before it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Progress = Callable[[int], None]
 
 
 class PointStream(Protocol):
-    """Points through frames that arrive in pieces of any size; the answer does not depend on the pieces.
+    """Tracks points through frames that arrive in pieces of any size. The tracks do not depend on the pieces.
 
-    Rows hold the helper points too (`Queries.support`).
+    Rows also hold the support points (`Queries.support`).
 
     Attributes:
         network: tracks the points.
         image_wh: size of the frames as (width, height).
-        fps: only noted in the tracks.
-        views: number of views that `appearance` has of a point.
+        fps: recorded in the tracks; it changes nothing else.
+        views: number of views of a point that `appearance` returns.
     """
 
     network: PointTracker
@@ -35,7 +35,7 @@ class PointStream(Protocol):
 
     @property
     def queries(self) -> Queries:
-        """The points that are tracked now, in the order of the tracks."""
+        """The points tracked now, in the order of the tracks."""
 
     @property
     def cuts(self) -> set[int]:
@@ -43,80 +43,80 @@ class PointStream(Protocol):
 
     @property
     def frames_pushed(self) -> int:
-        """Number of frames taken in so far."""
+        """Number of frames pushed so far."""
 
     @property
     def lag(self) -> int:
-        """Number of frames pushed of which no final answer was given yet."""
+        """Number of frames pushed whose final rows were not returned yet."""
 
     @property
     def earliest_frame(self) -> int:
-        """The first frame on which points can still be added."""
+        """The first frame on which you can still add points."""
 
     def cut(self) -> None:
-        """Say that a new shot begins with the frame that is pushed next, for a stage that has a use for it."""
+        """Mark a cut at the frame pushed next, for the stages that use cuts."""
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
-        """Take in (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one; the rows that are final now.
+        """Take (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one, and return the rows that are final now.
 
         Raises:
-            ValueError: another size or type than expected, or a stream that was finished.
+            ValueError: the frames have another size or type, or the stream is finished.
         """
 
     def preview(self) -> Tracks:
-        """A first answer for the frame pushed last, at once: it may change until that frame becomes final.
+        """A first row for the newest frame, at once. It may change until that frame becomes final.
 
         Raises:
-            ValueError: no frame was pushed yet, or the stream was finished.
+            ValueError: no frame was pushed yet, or the stream is finished.
         """
 
     def finish(self) -> Tracks:
-        """Everything that was not yet returned; no more frames are taken. ValueError the second time."""
+        """End the stream and return all remaining rows. ValueError the second time."""
 
     def add(self, queries: Queries) -> Tracks:
-        """Track more points from now on, as a group of their own: the tracker says the same of the others.
+        """Track more points from now on, as a group of their own. The tracks of the other points do not change.
 
         Args:
-            queries: with ids that no other point has or had, on the frame `earliest_frame` or later.
+            queries: points with ids that no other point has or had, on frame `earliest_frame` or later.
 
         Returns:
-            The new points alone, on those frames from `earliest_frame` on that were returned before. From now on the
-            pieces that `push` returns have the new points too, behind the others.
+            Tracks of the new points alone, on those frames from `earliest_frame` on that were returned before. From now
+            on, `push` returns the new points too, behind the others.
 
         Raises:
-            ValueError: a frame before `earliest_frame`, a point outside the image, an id that is taken, or a stream that was
+            ValueError: a query lies before `earliest_frame` or outside the image, an id is taken, or the stream is
                 finished.
         """
 
     def remove(self, ids: Tensor | Sequence[int]) -> None:
-        """Stop to track some points; the tracks of the others stay the same exactly. ValueError for an unknown id."""
+        """Stop tracking some points. The tracks of the others stay exactly the same. ValueError for an unknown id."""
 
     def features(self, frame: int, level: int) -> Tensor:
-        """(c, h, w) what the tracker saw of a whole frame, at a level of its pyramid.
+        """(c, h, w) the tracker's feature map of a whole frame, at one level of its pyramid.
 
-        There are those of the newest final rows, also after `finish`. Raises ValueError for frames long before and
-        for those not encoded yet.
+        Available for the newest final rows, also after `finish`. Raises ValueError for much earlier frames and for
+        frames not encoded yet.
         """
 
     def appearance(self, frame: int, xy: Tensor, ids: Tensor) -> Tensor:
-        """(n, v, c, 9) what points (n,) look like that are at (n, 2) pixels of a frame whose features are there.
+        """(n, v, c, 9) the appearance of points (n,) at (n, 2) pixels of a frame whose features are available.
 
-        The first of the v views is read in the whole frame, the others in the point's crop, NaN where it has none.
+        The first of the v views comes from the whole frame, the others from the point's crop, NaN where it has none.
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`.
+        """All that `restored` needs to continue exactly from here: tensors and plain values, for `torch.save`.
 
         Raises:
-            ValueError: after `finish`, or with something in it that cannot be saved.
+            ValueError: after `finish`, or if the stream holds something that cannot be saved.
         """
 
 
 class WrappingStream:
-    """What stages have in common that stand around another one: what they leave as it is.
+    """Base of the stages that wrap another stream: passes on what they do not change.
 
     Args:
-        inner: the stream that is wrapped.
+        inner: the wrapped stream.
     """
 
     def __init__(self, inner: PointStream):
@@ -130,22 +130,22 @@ class WrappingStream:
 
     @property
     def queries(self) -> Queries:
-        """The points that are tracked now, in the order of the tracks."""
+        """The points tracked now, in the order of the tracks."""
         return self.inner.queries
 
     @property
     def frames_pushed(self) -> int:
-        """Number of frames taken in so far."""
+        """Number of frames pushed so far."""
         return self.inner.frames_pushed
 
     @property
     def lag(self) -> int:
-        """Number of frames pushed of which no final answer was given yet."""
+        """Number of frames pushed whose final rows were not returned yet."""
         return self.inner.lag
 
     @property
     def earliest_frame(self) -> int:
-        """The first frame on which points can still be added."""
+        """The first frame on which you can still add points."""
         return self.inner.earliest_frame
 
     @property
@@ -170,21 +170,21 @@ STAGES: dict[str, Any] = {}  # kinds of streams by name, for `restored`
 
 
 def stage(kind: S) -> S:
-    """Let `restored` find a kind of stream, which has `from_state_dict(network, state)`."""
+    """Register a class of streams, with `from_state_dict(network, state)`, for `restored`."""
     STAGES[kind.__name__] = kind
     return kind
 
 
 def saved(stream: PointStream) -> dict[str, Any]:
-    """The state of a stream with its kind, for `restored`."""
+    """The state of a stream with the name of its class, for `restored`."""
     return {"stage": type(stream).__name__, **stream.state_dict()}
 
 
 def restored(network: PointTracker, state: dict[str, Any]) -> Any:
-    """The stream as it was when `saved` was asked for, on the same network; push what came behind it.
+    """The stream as it was when `saved` was called, on the same network. Push the frames that follow.
 
-    The tensors of the state may lie anywhere. Stages around others get theirs on the CPU; the innermost takes its own to
-    where the network is.
+    The tensors of the state may be on any device. Wrapping stages get theirs on the CPU; the innermost stage moves its
+    own to the network's device.
     """
     kind = STAGES[state["stage"]]
     own = {name: value for name, value in state.items() if name != "stage"}

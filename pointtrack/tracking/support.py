@@ -1,4 +1,4 @@
-"""Helper points that are tracked along so that the others are tracked better."""
+"""Support points, which are tracked too so that the others are tracked better."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _square_grid(size: int, extent: float) -> Tensor:
 
 @stage
 class RequestedStream(WrappingStream):
-    """The stage through which rows leave: the points that were asked for, without the helper points."""
+    """The outermost stage: it passes on the requested points and leaves out the support points."""
 
     @property
     def queries(self) -> Queries:

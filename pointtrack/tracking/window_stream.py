@@ -1,6 +1,6 @@
-"""The innermost stage: windows of frames through the network.
+"""The innermost stage: sends windows of frames through the network.
 
-The only place that resizes frames to the model's size, adds the batch axis, cuts windows, and undoes it all.
+Only this module resizes frames to the model's size, adds the batch axis, cuts windows, and undoes all of that.
 """
 
 from __future__ import annotations
@@ -45,20 +45,19 @@ def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int
 class WindowStream:
     """Tracks points through frames that arrive in pieces of any size.
 
-    Every `push` returns what has become final; `finish` returns the rest. However the frames are cut into
-    pieces, the answer is the same. Memory does not grow with the video: one window of frames and features. (A
-    tracker whose one window is the whole video keeps the features of all frames until `finish`.)
+    Every `push` returns the rows that have become final; `finish` returns the rest. The tracks do not depend on how the
+    frames are cut into pieces. Memory does not grow with the video: it holds one window of frames and features. (A tracker
+    that takes the whole video as one window keeps the features of all frames until `finish`.)
 
     Args:
         tracker: from `load_tracker`.
-        queries: points to track; frames are counted from the first frame pushed. A point exists from its
-            query frame on: before it, its track is NaN. (A tracker whose one window is the whole video
-            answers for the frames before it as well.)
+        queries: points to track; frame 0 is the first frame pushed. A point exists from its query frame on; its track is
+            NaN before that. (A tracker that takes the whole video as one window tracks it on earlier frames too.)
         image_wh: size of the frames as (width, height).
-        fps: only noted in the tracks.
+        fps: recorded in the tracks; it changes nothing else.
 
     Raises:
-        ValueError: a query outside the image.
+        ValueError: a query lies outside the image.
     """
 
     views = 1  # of a point
@@ -232,7 +231,7 @@ class WindowStream:
     def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`."""
         if self._finished:
-            raise ValueError("WindowStream: expected its state to be asked for before finish")
+            raise ValueError("WindowStream: expected state_dict before finish")
         kept = {name: getattr(self, name) for name in ("image_wh", "fps", "_returned", "_pushed")}
         groups = [group.state_dict() for group in self._groups]
         return {**kept, "_waiting": list(self._waiting), "groups": groups}

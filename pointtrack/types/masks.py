@@ -1,4 +1,4 @@
-"""What every part of pointtrack says objects with: `Masks`, one picture per object and frame."""
+"""`Masks`: which pixels belong to each object, one mask per object and frame."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ class Masks:
 
     Args:
         masks: (t, o, h, w) bool, at the size of the video. Objects may overlap. Not copied.
-        object_ids: (o,) distinct whole numbers that name the objects for ever; 1..o where not given.
-        scores: (t, o) in [0, 1]: how sure it is that the object is there as drawn; 1 where not given. Set to
-            0 where the mask is empty: there the object is absent.
+        object_ids: (o,) distinct whole numbers, the lasting ids of the objects; 1..o if not given.
+        scores: (t, o) in [0, 1]: how sure each mask is; 1 if not given. Set to 0 where the mask is empty, as the object
+            is absent there.
         first_frame: frame number of the first row, for pieces of a stream.
         fps: frames per second of the video.
         names: one per object, or none at all.
-        times: (t,) seconds of every row in the video, increasing; None where they follow from `fps`, see `seconds`.
+        times: (t,) seconds of every row in the video, increasing; None if they follow from `fps`, see `seconds`.
 
-    Arrays are taken too.
+    Arrays work too.
 
     Raises:
-        ValueError: shapes that do not fit together, masks that are not bool, ids that are not distinct,
-            scores outside [0, 1].
+        ValueError: shapes do not fit together, masks are not bool, ids are not distinct, or scores lie outside [0, 1].
     """
 
     masks: Tensor
@@ -102,7 +101,7 @@ class Masks:
     def to_supervision(self, frame: int) -> Any:
         """The objects of one frame as `supervision.Detections`: masks, boxes, scores, ids as tracker_id, names as classes.
 
-        Raises ValueError for a frame that the masks do not have.
+        Raises ValueError if the masks do not have that frame.
         """
         return to_detections(self, frame)
 
@@ -117,12 +116,12 @@ class Masks:
         return torch.from_numpy(self.masks.numpy().any(axis=(2, 3)))
 
     def overlapping(self) -> Tensor:
-        """(t,) bool: a pixel belongs to more than one object."""
+        """(t,) bool: some pixel belongs to more than one object."""
         doubled = [bool((frame.sum(axis=0, dtype=np.uint16) > 1).any()) for frame in self.masks.numpy()]
         return torch.tensor(doubled, dtype=torch.bool)
 
     def select(self, index: Any) -> Masks:
-        """The objects at the given positions (indices, a slice or an (o,) bool mask), ids and names kept."""
+        """The objects at the given positions (indices, a slice or an (o,) bool mask), with their ids and names."""
         places = torch.arange(len(self.object_ids))[index].tolist()
         return replace(
             self,
@@ -133,25 +132,25 @@ class Masks:
         )
 
     def clip(self, start: int = 0, stop: int | None = None) -> Masks:
-        """Rows start..stop-1 as a piece that knows its first frame. The pixels are shared, not copied."""
+        """Rows start..stop-1, with `first_frame` set to match. The pixels are shared, not copied."""
         rows = slice(start, stop)
         first = self.first_frame + rows.indices(len(self))[0]
         times = None if self.times is None else self.times[rows]
         return replace(self, masks=self.masks[rows], scores=self.scores[rows], first_frame=first, times=times)
 
     def seconds(self) -> np.ndarray:
-        """(t,) seconds of every row in the video: `times`, or the frame numbers by `fps`. What every writer uses."""
+        """(t,) seconds of every row in the video: `times`, or the frame numbers divided by `fps`. All writers use it."""
         if self.times is not None:
             return self.times
         return (self.first_frame + np.arange(len(self))) / self.fps
 
     def with_times(self, times: np.ndarray) -> Masks:
-        """The same with the (t,) seconds of the video's frames; without, where `fps` says the same to a tenth of a millisecond."""
+        """The same masks with the (t,) seconds of the video's frames; without, if `fps` gives the same to 0.1 ms."""
         plain = replace(self, times=None)
         return plain if np.abs(plain.seconds() - times).max(initial=0) < 1e-4 else replace(self, times=times)
 
     def exclusive(self) -> Masks:
-        """Every pixel to one object at most: the one with the higher score, on a tie the earlier one."""
+        """The same with every pixel in one object at most: the one with the higher score, on a tie the earlier one."""
         overlapping = self.overlapping()
         if not bool(overlapping.any()):
             return self
@@ -166,10 +165,10 @@ class Masks:
         return replace(self, masks=masks)
 
     def labels(self) -> Tensor:
-        """(t, h, w) uint8 index picture: 0 background, else 1 + the object's position in `object_ids`.
+        """(t, h, w) uint8 index pictures: 0 background, else 1 + the object's position in `object_ids`.
 
         Raises:
-            ValueError: objects overlap (make them `exclusive()` first), or there are more than 255.
+            ValueError: objects overlap (call `exclusive()` first), or there are more than 255.
         """
         if len(self.object_ids) > MOST_LABELS:
             raise ValueError(f"labels: expected at most {MOST_LABELS} objects, got {len(self.object_ids)}")
@@ -202,10 +201,10 @@ class Masks:
         Args:
             labels: (t, h, w) whole numbers: 0 background, other values one object each.
             scores: (t, o), as for `Masks`.
-            object_ids: the values to take, in this order; every value above 0 that occurs where not given.
+            object_ids: the values to take, in this order; if not given, every value above 0 that occurs.
 
         Raises:
-            ValueError: labels that are not whole numbers (t, h, w), or the parts do not fit together.
+            ValueError: the labels are not whole numbers (t, h, w), or the parts do not fit together.
         """
         labels = np.asarray(labels)
         t, h, w = check_shape(labels, "t h w", "labels").values()
@@ -224,10 +223,10 @@ class Masks:
     def concat(cls, parts: Sequence[Masks]) -> Masks:
         """Join pieces that follow each other in time, as a stream returns them.
 
-        Objects are matched by id; one that is missing from a piece is absent there.
+        Objects are matched by id. An object missing from a piece is absent there.
 
         Raises:
-            ValueError: no parts, pieces of different sizes, or a gap between two pieces.
+            ValueError: there are no parts, the pieces differ in size, or two pieces have a gap between them.
         """
         frames = joined_frames(parts, "Masks.concat")
         names: dict[int, str] = {}

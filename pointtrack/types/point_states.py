@@ -1,4 +1,4 @@
-"""What became of points, frame by frame: seen, hidden, out of frame or lost."""
+"""States of points, frame by frame: visible, hidden, out of frame or lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pointtrack.checks import check_shape
 
 
 class PointState(IntEnum):
-    """What became of a point on a frame; `docs/guides/states.md` says how it is told."""
+    """State of a point on a frame; `docs/guides/states.md` explains how pointtrack determines it."""
 
     NOT_TRACKED = 0
     VISIBLE = 1
@@ -25,18 +25,19 @@ class PointState(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class PointStates:
-    """States of n points on t frames, and what goes with them.
+    """States of n points on t frames, and the values behind them.
 
     Args:
         state: (t, n) uint8, values of `PointState`.
-        similarity: (t, n) in [-1, 1], how alike the place is to that of the query; NaN where nobody looked.
-        times_redetected: (t, n) whole numbers: 0 where a point is followed from its query, k where it is followed from the place where
-            it was found again for the k-th time. On the frame where this grows, the similarity is the score of the match.
-        raw_xy: (t, n, 2) pixels, what the tracker said; the positions of the tracks differ where a point is out of frame.
-        raw_visibility: (t, n) in [0, 1], what the tracker said; that of the tracks is 0 where a point is lost.
+        similarity: (t, n) in [-1, 1], similarity between the appearance at the point and at its query; NaN where it was
+            not computed.
+        times_redetected: (t, n) whole numbers: 0 while a point is tracked from its query, k after it was found again for
+            the k-th time. On the frame where this grows, the similarity is the score of the match.
+        raw_xy: (t, n, 2) pixels, the tracker's positions; those of the tracks differ where a point is out of frame.
+        raw_visibility: (t, n) in [0, 1], the tracker's visibility; that of the tracks is 0 where a point is lost.
 
     Raises:
-        ValueError: shapes that do not fit together, or an unknown state.
+        ValueError: shapes do not fit together, or a state is unknown.
     """
 
     state: Tensor
@@ -70,12 +71,12 @@ class PointStates:
 
     @classmethod
     def concat(cls, parts: Sequence[PointStates]) -> PointStates:
-        """The frames of all parts, which are of the same points, in order."""
+        """The frames of all parts in order. All parts are of the same points."""
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in BLANK})
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> PointStates | None:
-        """What `arrays` gave, among other things; None where it is not there."""
+        """The states that `arrays` wrote among other arrays; None if there are none."""
         if "state" not in arrays:
             return None
         return cls(**{name: torch.as_tensor(arrays[name]) for name in BLANK})

@@ -20,18 +20,18 @@ class Queries:
     """Points to track: where each one is on one frame.
 
     Args:
-        frame: (n,) whole numbers, the frame each point is given on, from 0; one number is the frame of all.
+        frame: (n,) whole numbers from 0, the query frame of each point; one number applies to all points.
         xy: (n, 2) points as (x, y) in pixels of the video.
-        ids: (n,) distinct whole numbers that name the points for ever; 0..n-1 where not given.
-        names: a text for each point, "" where it has none, or no texts at all. They go along into the files.
-        support: (n,) bool, helper points: tracked along so that the others are tracked better, and left out of the answer.
-            None of them where not given.
+        ids: (n,) distinct whole numbers, the lasting ids of the points; 0..n-1 if not given.
+        names: a text for each point, "" for a point without one; or no texts at all. Files keep them.
+        support: (n,) bool, True for support points, which improve the tracks of the others and are left out of the
+            result; all False if not given.
 
-    Lists and arrays are taken too. `frame` and `xy` are kept apart so that (t, x, y) and the (t, y, x)
-    of other tools cannot be mixed up.
+    Lists and arrays work too. `frame` and `xy` are separate so that nobody confuses (t, x, y) with the (t, y, x) of
+    other tools.
 
     Raises:
-        ValueError: shapes that do not fit, negative or fractional frames, coordinates that are not finite.
+        ValueError: shapes do not fit, frames are negative or fractional, or coordinates are not finite.
     """
 
     frame: Tensor
@@ -47,7 +47,7 @@ class Queries:
         if xy.ndim == 1 and torch.as_tensor(self.frame).ndim == 2:
             raise ValueError(
                 f"query xy: expected shape (n, 2), got {tuple(xy.shape)}, and (n, 2) came as the frame: "
-                "are frame and xy swapped? Queries(frame=..., xy=...) cannot be mixed up"
+                "are frame and xy swapped? Name them: Queries(frame=..., xy=...)"
             )
         n = check_shape(xy, "n 2", "query xy")["n"]
         frame = whole_numbers(self.frame, "query frame")
@@ -89,14 +89,14 @@ class Queries:
 
     @classmethod
     def of(cls, points: Any) -> Queries:
-        """Points as people have them -> Queries.
+        """Points in any usual form -> Queries.
 
         Args:
-            points: `Queries`; (n, 3) rows of (frame, x, y) as a list, array or tensor, also (1, n, 3) as batches of one
-                are; or an empty list.
+            points: `Queries`; (n, 3) rows of (frame, x, y) as a list, array or tensor, also (1, n, 3) for a batch of
+                one; or an empty list.
 
         Raises:
-            ValueError: something else; the message says what to do.
+            ValueError: `points` is something else; the message says what to do.
         """
         if isinstance(points, Queries):
             return points
@@ -129,13 +129,13 @@ class Queries:
         return cls(frame=txy[:, 0], xy=txy[:, 1:])
 
     def select(self, index: Any) -> Queries:
-        """The points at the given positions (indices, a slice or a (n,) bool mask), ids kept."""
+        """The points at the given positions (indices, a slice or a (n,) bool mask), with their ids."""
         places = torch.arange(len(self))[index].tolist() if self.names else ()
         names = tuple(self.names[place] for place in places)
         return Queries(self.frame[index], self.xy[index], self.ids[index], names, self.support[index])
 
     def requested(self) -> Queries:
-        """The points that were asked for, without the helper points."""
+        """The points that you asked for, without the support points."""
         return self.select(~self.support)
 
     def moved(self, frames: int) -> Queries:
@@ -143,12 +143,12 @@ class Queries:
         return replace(self, frame=self.frame + frames)
 
     def named(self, names: Mapping[int, str]) -> Queries:
-        """The same points with the names of `names`, by id; those that it lacks keep theirs."""
+        """The same points with new names from `names` (id -> name); points not in it keep theirs."""
         known = dict(zip(self.ids.tolist(), self.names or [""] * len(self), strict=True)) | dict(names)
         return replace(self, names=tuple(known[point] for point in self.ids.tolist()))
 
     def labels(self) -> list[str]:
-        """n texts that tell the points apart: their names, "point7" by id where there is none, "name_7" where two share one.
+        """n distinct texts for the points: the name, "point7" (7 is the id) without a name, "name_7" if two share it.
 
         >>> Queries(0, [[1, 1]] * 4, names=("a", "a", "a_0", "")).labels()
         ['a_0_0', 'a_1', 'a_0', 'point3']
@@ -168,7 +168,7 @@ class Queries:
 
     @classmethod
     def concat(cls, parts: Sequence[Queries], renumber: bool = False) -> Queries:
-        """All points of all parts in order; ids must differ, or are counted anew with `renumber`."""
+        """All points of all parts in order. Ids must differ, unless `renumber` gives the points new ones from 0."""
         frame = torch.cat([part.frame for part in parts])
         xy = torch.cat([part.xy for part in parts])
         names = tuple(name for part in parts for name in part.names or [""] * len(part))
@@ -177,7 +177,7 @@ class Queries:
         return cls(frame, xy, ids, names, support)  # type: ignore[arg-type]
 
     def known_ids(self, ids: Tensor | Sequence[int], who: str) -> Tensor:
-        """(k,) the ids; ValueError, with `who` was asked in front, for one that no point has."""
+        """(k,) the ids as a tensor. ValueError, which begins with `who`, if no point has one of them."""
         ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
         unknown = ids[~torch.isin(ids, self.ids)]
         if len(unknown):
@@ -185,7 +185,7 @@ class Queries:
         return ids
 
     def check_inside(self, frames: int | None, wh: tuple[int, int]) -> None:
-        """Raise ValueError when a point lies outside the image or after the last frame."""
+        """Raise ValueError if a point lies outside the image or after the last frame."""
         for i in range(len(self)):
             if frames is not None and int(self.frame[i]) >= frames:
                 raise ValueError(

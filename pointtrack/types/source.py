@@ -1,12 +1,12 @@
-"""Who says where a point is."""
+"""Where the position of a point comes from."""
 
 from enum import IntEnum
 
 
 class Source(IntEnum):
-    """Who says where a point is on a frame."""
+    """Where the position of a point on a frame comes from."""
 
     NOBODY = 0
     MODEL = 1
     PERSON = 2
-    INTERPOLATED = 3  # on a frame between two that were looked at
+    INTERPOLATED = 3  # on a frame between two tracked ones

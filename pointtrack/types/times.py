@@ -14,7 +14,9 @@ def checked_times(times: Any, count: int, name: str) -> np.ndarray:
     if times.shape != (count,):
         raise ValueError(f"{name}: expected one per frame ({count},), got shape {times.shape}")
     if not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
-        raise ValueError(f"{name}: expected increasing seconds, got a frame that is not later than the last")
+        raise ValueError(
+            f"{name}: expected increasing seconds, got a frame that is not later than the one before"
+        )
     return times
 
 

@@ -20,7 +20,7 @@ from pointtrack.types.source import Source
 from pointtrack.types.tables import to_keypoints, to_movement, to_pandas
 from pointtrack.types.times import checked_times, joined_frames, joined_times
 
-VISIBLE = 0.5  # a point counts as visible above this: the default wherever something is shown, written or decided by it
+VISIBLE = 0.5  # a point counts as visible above this: the default for drawing, writing and deciding
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +28,20 @@ class Tracks:
     """Where points went: positions, visibility and confidence on consecutive frames.
 
     Args:
-        xy: (t, n, 2) pixels of the original video, not clamped to the image; NaN on frames where a point
-            was not tracked (before its query frame, unless tracked backward too).
+        xy: (t, n, 2) pixels of the original video, not clamped to the image; NaN on frames where a point is not tracked
+            (before its query frame, unless it is tracked backward too).
         visibility: (t, n) in [0, 1]: probability that the point is in view. 0 where `xy` is NaN.
         confidence: (t, n) in [0, 1]: probability that `xy` is close to the truth. 0 where `xy` is NaN.
-        queries: the n points that were asked for.
+        queries: the n tracked points.
         wh: size of the video as (width, height) in pixels.
         first_frame: frame number of the first row, for pieces of a stream.
         fps: frames per second of the video.
-        states: what became of the points; None where nobody judged it (`Tracker(states=True)` does).
-        sources: (t, n) who says where each point is, values of `Source`; None where nobody kept it (sessions do).
-        times: (t,) seconds of every row in the video, increasing; None where they follow from `fps`, see `seconds`.
+        states: states of the points; None unless `Tracker(states=True)` determined them.
+        sources: (t, n) where each position comes from, values of `Source`; None if that is not recorded (sessions do).
+        times: (t,) seconds of every row in the video, increasing; None if they follow from `fps`, see `seconds`.
 
     Raises:
-        ValueError: shapes that do not fit together, or probabilities outside [0, 1].
+        ValueError: shapes do not fit together, or probabilities lie outside [0, 1].
     """
 
     xy: Tensor
@@ -95,7 +95,7 @@ class Tracks:
         return len(self.xy)
 
     def seconds(self) -> np.ndarray:
-        """(t,) seconds of every row in the video: `times`, or the frame numbers by `fps`. What every writer uses."""
+        """(t,) seconds of every row in the video: `times`, or the frame numbers divided by `fps`. All writers use it."""
         if self.times is not None:
             return self.times
         return (self.first_frame + np.arange(len(self))) / self.fps
@@ -111,24 +111,25 @@ class Tracks:
 
     def to_pandas(self) -> Any:
         """A long `pandas.DataFrame`: a row per frame and point with frame, time, id, name, x, y, visibility, confidence,
-        visible, and source and states where there are some."""
+        visible, and source and states if the tracks have them."""
         return to_pandas(self)
 
     def to_supervision(self, frame: int) -> Any:
-        """The points of one frame as `supervision.KeyPoints`: each point an object of one key point, id and name in `data`.
+        """The points of one frame as `supervision.KeyPoints`: each point is an object of one key point, its id and name in
+        `data`.
 
-        Raises ValueError for a frame that the tracks do not have.
+        Raises ValueError if the tracks do not have that frame.
         """
         return to_keypoints(self, frame)
 
     def to_movement(self, individual: str = "individual_0") -> Any:
-        """A data set of poses as `movement` takes it (an `xarray.Dataset`): the points are key points of one individual,
-        their visibility is the confidence."""
+        """A data set of poses for `movement` (an `xarray.Dataset`). The points become key points of one individual, and
+        their visibility becomes the confidence."""
         return to_movement(self, individual)
 
     @property
     def ids(self) -> Tensor:
-        """(n,) names of the points, as in the queries."""
+        """(n,) ids of the points, as in the queries."""
         return self.queries.ids
 
     def tracked(self) -> Tensor:
@@ -136,11 +137,12 @@ class Tracks:
         return torch.isfinite(self.xy).all(dim=-1)
 
     def visible(self, threshold: float = VISIBLE) -> Tensor:
-        """(t, n) bool: the point is seen, and seen where `xy` says: the geometric mean of both probabilities is above `threshold`.
+        """(t, n) bool: the point is in view, and where `xy` says: the geometric mean of visibility and confidence is above
+        `threshold`.
 
-        Source: the product of the two in TAPIR (Doersch et al. 2023) and in the evaluation of CoTracker3 (Karaev et al.
-        2024); its root means the same for trackers whose confidence repeats the visibility. States and prompts, which ask for
-        a least confidence apart, hold the visibility alone against the same number.
+        Source: TAPIR (Doersch et al. 2023) and the evaluation of CoTracker3 (Karaev et al. 2024) use the product of the
+        two. Its root means the same for trackers whose confidence repeats the visibility. States and prompts have a
+        separate threshold for confidence, so they compare the visibility alone with this number.
         """
         return (self.visibility * self.confidence).sqrt() > threshold
 
@@ -149,7 +151,7 @@ class Tracks:
         return inside_image(self.xy, self.wh)
 
     def corrected(self) -> Tensor:
-        """(t, n) bool: a person said where the point is, after it was tracked or as its query."""
+        """(t, n) bool: a person set the position, as the query or as a correction."""
         return (
             torch.zeros(self.visibility.shape, dtype=torch.bool)
             if self.sources is None
@@ -157,7 +159,7 @@ class Tracks:
         )
 
     def with_times(self, times: np.ndarray) -> Tracks:
-        """The same with the (t,) seconds of the video's frames; without, where `fps` says the same to a tenth of a millisecond."""
+        """The same tracks with the (t,) seconds of the video's frames; without, if `fps` gives the same to 0.1 ms."""
         plain = replace(self, times=None)
         return plain if np.abs(plain.seconds() - times).max(initial=0) < 1e-4 else replace(self, times=times)
 
@@ -174,12 +176,12 @@ class Tracks:
         )
 
     def requested(self) -> Tracks:
-        """The points that were asked for, without the helper points."""
+        """The points that you asked for, without the support points."""
         support = self.queries.support
         return self.select(~support) if bool(support.any()) else self
 
     def beside(self, more: Tracks) -> Tracks:
-        """The points of both, whose rows are of the same frames; states where both have them."""
+        """The points of both tracks, which cover the same frames; with states if both have them."""
         parts: dict[str, Any] = {
             name: torch.cat([getattr(self, name), getattr(more, name)], dim=1)
             for name in ("xy", "visibility", "confidence")
@@ -193,7 +195,7 @@ class Tracks:
         return replace(self, **parts, queries=queries, states=states, sources=None)
 
     def clip(self, start: int = 0, stop: int | None = None) -> Tracks:
-        """Rows start..stop-1 as a piece that knows its first frame."""
+        """Rows start..stop-1, with `first_frame` set to match."""
         rows = slice(start, stop)
         first = self.first_frame + rows.indices(len(self))[0]
         parts = {name: getattr(self, name)[rows] for name in ("xy", "visibility", "confidence")}
@@ -204,7 +206,7 @@ class Tracks:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Tracks:
-        """The tracks that `dataclasses.asdict` was asked of, as states of streams hold them."""
+        """The tracks from their `dataclasses.asdict`, which the states of streams hold."""
         states = values["states"]
         estimated = None if states is None else PointStates(**states)
         return cls(**{**values, "queries": Queries(**values["queries"]), "states": estimated})
@@ -213,11 +215,11 @@ class Tracks:
     def concat(cls, parts: Sequence[Tracks]) -> Tracks:
         """Join pieces that follow each other in time, as a stream returns them.
 
-        Points are matched by id; one that is missing from a piece is NaN and not visible there. States are kept where all
-        pieces have them.
+        Points are matched by id. A point missing from a piece is NaN and not visible there. States are kept if all pieces
+        have them.
 
         Raises:
-            ValueError: no parts, pieces of different videos, or a gap between two pieces.
+            ValueError: there are no parts, the pieces are of different videos, or two pieces have a gap between them.
         """
         frames = joined_frames(parts, "Tracks.concat")
         if all(torch.equal(part.ids, parts[0].ids) for part in parts):  # as in nearly every stream

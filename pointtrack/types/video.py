@@ -19,14 +19,14 @@ class Video:
     """Frames of one video with their times.
 
     Args:
-        frames: (t, h, w, 3) uint8 RGB, at least one frame; numpy array or torch tensor, also grey, RGBA or with
-            channels first; or `LazyFrames`, which are read when they are asked for.
-        fps: frames per second; used to fill `times` where those are not given.
-        times: (t,) seconds of every frame, increasing; from `fps` where not given.
-        pixel_aspect: width of a pixel by its height; 1 for nearly all videos.
+        frames: (t, h, w, 3) uint8 RGB, at least one frame, as a numpy array or torch tensor; grey, RGBA and channels
+            first work too. Or `LazyFrames`, which are read on demand.
+        fps: frames per second.
+        times: (t,) seconds of every frame, increasing; from `fps` if not given.
+        pixel_aspect: width of a pixel divided by its height; 1 for nearly all videos.
 
     Raises:
-        ValueError: another shape or type, no frames, times that do not fit or do not increase.
+        ValueError: the frames have another shape or type, there are none, or the times do not fit or do not increase.
     """
 
     frames: np.ndarray
@@ -46,7 +46,7 @@ class Video:
             raise ValueError(f"times: expected one per frame ({len(frames)},), got shape {times.shape}")
         if not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
             raise ValueError(
-                "times: expected increasing seconds, got a frame that is not later than the last"
+                "times: expected increasing seconds, got a frame that is not later than the one before"
             )
         object.__setattr__(self, "frames", frames)
         object.__setattr__(self, "fps", float(self.fps))
@@ -67,14 +67,14 @@ class Video:
         return self.frames.shape[2], self.frames.shape[1]
 
     def fingerprint(self) -> str:
-        """Size and digest of some frames: tells a video from others without reading all of it."""
+        """Size and digest of some frames. It tells videos apart without reading all frames."""
         digest = 0
         for frame in (0, len(self) // 2, len(self) - 1):
             digest = zlib.crc32(np.ascontiguousarray(self.frames[frame]).data, digest)
         return f"{len(self)} frames of {self.wh[0]} x {self.wh[1]}, digest {digest:08x}"
 
     def clip(self, start: int = 0, stop: int | None = None) -> Video:
-        """Frames start..stop-1, their times kept. The pixels are shared, not copied."""
+        """Frames start..stop-1 with their times. The pixels are shared, not copied."""
         return Video(self.frames[start:stop], self.fps, self.times[start:stop], self.pixel_aspect)
 
     def split(self, chunk: int) -> Iterator[np.ndarray]:

@@ -194,7 +194,7 @@ def change_view(project: Project, changes: dict[str, Any], label: str = "") -> D
 def undo(project: Project) -> Done:
     """Take the last step back."""
     if project.now == 0:
-        raise ValueError("undo: there is nothing to take back")
+        raise ValueError("undo: there is nothing to undo")
     label = project.entries[project.now - 1].label
     project.go(project.now - 1)
     return Done(f"undone: {label}")
@@ -203,7 +203,7 @@ def undo(project: Project) -> Done:
 def redo(project: Project) -> Done:
     """Do the next step again."""
     if project.now == len(project.entries):
-        raise ValueError("redo: there is nothing to do again")
+        raise ValueError("redo: there is nothing to redo")
     project.go(project.now + 1)
     return Done(f"done again: {project.entries[project.now - 1].label}")
 

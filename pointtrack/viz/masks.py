@@ -1,7 +1,7 @@
 """Masks on frames: transparent fill, crisp outline, labels, a legend; or the objects cut out.
 
-As with tracks, everything of one frame is drawn on a transparent layer, with colours multiplied by their
-opacity, and laid over the frame once.
+As with tracks, everything on one frame is drawn on a transparent layer, with colours multiplied by their opacity, and
+that layer is put over the frame once.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ CHECKER = (168, 208)  # the two greys that stand for transparency
 
 
 def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **changes: Any) -> Video:
-    """Draw masks onto every frame of a video. Objects keep the colour of their id for ever.
+    """Draw masks onto every frame of a video. The colour of an object depends on its id only.
 
     Args:
-        video: the video that was segmented. It is not changed.
-        masks: its masks; row i belongs to frame `masks.first_frame + i` of the video. On frames without a row
-            no object is drawn.
-        style: how it looks; by default `MaskStyle()`.
-        changes: settings of `MaskStyle` by name, as `opacity=0.6`, which go before `style`.
+        video: the segmented video. It is not changed.
+        masks: its masks; row i belongs to frame `masks.first_frame + i` of the video. Frames without a row show no
+            object.
+        style: how the masks look; by default `MaskStyle()`.
+        changes: settings of `MaskStyle` by name, as `opacity=0.6`, which override `style`.
 
     Returns:
         A new `Video` with the same times, twice as wide with `side_by_side`.
 
     Raises:
-        ValueError: masks of another image size or beyond the end of the video, or an unknown setting.
+        ValueError: the masks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
     style = _style(style, changes)
     if masks.first_frame + len(masks) > len(video):
@@ -61,15 +61,15 @@ def draw_mask_frame(
 
     Args:
         frame: (h, w, 3) uint8 RGB. It is not changed.
-        masks: masks of that size; without a row for frame `t` no object is drawn.
-        t: frame number, counted as `masks.first_frame` is.
+        masks: masks of that size; if they have no row for frame `t`, no object is drawn.
+        t: frame number, counted like `masks.first_frame`.
         style, changes: as in `draw_masks`.
 
     Returns:
         (h, w, 3) uint8 RGB, a new array; (h, 2 * w, 3) with `side_by_side`.
 
     Raises:
-        ValueError: masks of another image size, or an unknown setting.
+        ValueError: the masks have another image size, or a setting is unknown.
     """
     style = _style(style, changes)
     if frame.shape != (masks.wh[1], masks.wh[0], 3) or frame.dtype != np.uint8:

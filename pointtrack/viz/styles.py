@@ -1,4 +1,4 @@
-"""How tracks and masks look, as values that commands take as options. Nothing heavy is imported here."""
+"""How tracks and masks look: settings that commands also take as options. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class TrackStyle:
 
     Args:
         trail: length of the fading trail in frames; 0 for none.
-        color_by: "position" (neighbours on their query frames look alike; best for a fixed set of points),
+        color_by: "position" (neighbours on their query frames get similar colours; best for a fixed set of points),
             "id" (distinct colours that stay the same when points come and go), "visibility" (orange: hidden,
-            blue: visible), "state" (a colour for each: seen, hidden, out of frame, lost), or in Python colours of your own,
-            (n, 3) RGB in 0..255.
-        radius: of a dot in pixels; by default an 80th of the shorter image side, less where there are many points.
-        hidden: how points that are not visible are drawn: "ring", "dot" (filled, dim) or "none".
-        lost: how lost points are drawn: "cross", or "none". Lost are those of a low confidence; of tracks with states, those
-            that these say, and the cross is where the point was last seen, as long as the trail reaches back to that.
-        outside: how points out of the frame are drawn: "arrow" (at the border, pointing to where they are) or "none".
+            blue: visible), "state" (one colour each for visible, hidden, out of frame and lost), or in Python your own
+            colours, (n, 3) RGB in 0..255.
+        radius: radius of a dot in pixels; by default an 80th of the shorter image side, less if there are many points.
+        hidden: how to draw points that are not visible: "ring", "dot" (filled, dim) or "none".
+        lost: how to draw lost points: "cross" or "none". In tracks with states their state decides, and the cross marks
+            where the point was last visible, if the trail reaches back to that. Otherwise points of low confidence are lost.
+        outside: how to draw points out of the frame: "arrow" (at the border, pointing to where they are) or "none".
         threshold: a point is visible above this visibility.
         lost_below: a point is lost below this confidence; 0 means never.
         legend: explain the signs in a corner.
 
     Raises:
-        ValueError: an unknown word, or a number out of range.
+        ValueError: a word is unknown, or a number out of range.
     """
 
     trail: int = 12
@@ -65,16 +65,16 @@ class MaskStyle:
     """How masks look.
 
     Args:
-        opacity: of the fill, 0 (outline only) to 1 (nothing shines through).
+        opacity: opacity of the fill, 0 (outline only) to 1 (nothing shines through).
         outline: width in pixels of the line along the edge of the mask; 0 for none; by default a 240th of the
             shorter image side.
-        label: what stands at each object: "none", "name", or "score" (the name, and the score in percent).
+        label: text at each object: "none", "name", or "score" (the name, and the score in percent).
         legend: explain the colours in a corner; objects that are absent are dim there.
         view: "overlay" draws on the frame; "cutout" shows the objects alone, as they are, on a checkerboard.
-        side_by_side: the untouched frame left of what is drawn.
+        side_by_side: put the untouched frame to the left of the drawn one.
 
     Raises:
-        ValueError: an unknown word, or a number out of range.
+        ValueError: a word is unknown, or a number out of range.
     """
 
     opacity: float = 0.4

@@ -1,8 +1,8 @@
-"""Tracks on frames: dots, rings for what is hidden, crosses for what is lost, arrows for what is out of the frame, fading
-trails, a legend.
+"""Tracks on frames: dots, rings for hidden points, crosses for lost ones, arrows for points out of frame, fading trails, a
+legend.
 
-Everything of one frame is drawn on a transparent layer, with colours multiplied by their opacity, and laid
-over the frame once: overlapping trail pieces replace each other instead of adding up to dark joints.
+Everything on one frame is drawn on a transparent layer, with colours multiplied by their opacity, and that layer is put
+over the frame once. So overlapping trail pieces replace each other instead of adding up to dark joints.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def draw_tracks(video: Video, tracks: Tracks, style: TrackStyle | None = None, *
     """Draw tracks onto every frame of a video.
 
     Args:
-        video: the video that was tracked. It is not changed.
+        video: the tracked video. It is not changed.
         tracks: its tracks; row i belongs to frame `tracks.first_frame + i` of the video. Frames without a row
             stay as they are.
-        style: how it looks; by default `TrackStyle()`.
-        changes: settings of `TrackStyle` by name, as `trail=20`, which go before `style`.
+        style: how the tracks look; by default `TrackStyle()`.
+        changes: settings of `TrackStyle` by name, as `trail=20`, which override `style`.
 
     Returns:
         A new `Video` with the same times.
 
     Raises:
-        ValueError: tracks of another image size or beyond the end of the video, or an unknown setting.
+        ValueError: the tracks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
     style = _style(style, changes)
     if tracks.first_frame + len(tracks) > len(video):
@@ -73,14 +73,14 @@ def draw_frame(
     Args:
         frame: (h, w, 3) uint8 RGB. It is not changed.
         tracks: tracks with a row for frame `t`; earlier rows give the trails.
-        t: frame number, counted as `tracks.first_frame` is.
+        t: frame number, counted like `tracks.first_frame`.
         style, changes: as in `draw_tracks`.
 
     Returns:
         (h, w, 3) uint8 RGB, a new array.
 
     Raises:
-        ValueError: no row for `t`, tracks of another image size, or an unknown setting.
+        ValueError: there is no row for `t`, the tracks have another image size, or a setting is unknown.
     """
     style = _style(style, changes)
     row = t - tracks.first_frame

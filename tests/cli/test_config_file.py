@@ -31,7 +31,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("just text", "another kind of file"),
         ("\0\1", "YAML"),
         ("!!python/object/apply:os.system [id]", "constructor"),
-        ("grid: 2020-99-99", "a value of it is none|grid"),
+        ("grid: 2020-99-99", "got an invalid value|grid"),
         ("x" * 2_000_000, "2000000 bytes"),
     ],
 )

@@ -61,6 +61,6 @@ def test_mistakes_get_one_clear_line(arguments, message, pickled, capsys):
 
 def test_help_names_every_kind(capsys):
     assert cli.main([]) == 0
-    assert "data convert  write published sets" in capsys.readouterr().out
+    assert "data convert  convert published data sets" in capsys.readouterr().out
     for kind in KINDS:
         assert kind in convert_data.__doc__

@@ -173,7 +173,7 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     assert code == 2 and "states: none before, given now" in error
     monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("tracked again"))
     code, (said, _), _ = run("killed", "--grid", 3, "--resume")
-    assert code == 0 and "9 points through 6 frames of 64 x 48, all by the run before" in said
+    assert code == 0 and "9 points through 6 frames of 64 x 48, all by the earlier run" in said
     tracks, wanted = pt.load_tracks(out.with_suffix(".npz")), pt.load_tracks(expected.with_suffix(".npz"))
     assert tracks.xy.equal(wanted.xy)
 
@@ -215,7 +215,7 @@ def test_the_summary_counts_this_run_only(tiny_tracker, capsys):
     for gone_on, words in (
         (None, "frames of 64 x 48 in 4.0 s: 25.0 frames per second"),
         (8, "frames of 64 x 48; this run 8 frames in 4.0 s: 2.0 frames per second"),
-        (0, "frames of 64 x 48, all by the run before"),
+        (0, "frames of 64 x 48, all by the earlier run"),
     ):
         cli_flat.print_tracked(tiny_tracker, 3, 100, (64, 48), 4.0, gone_on)
         assert capsys.readouterr().out.endswith(f"tracked   3 points through 100 {words}\n")

@@ -149,7 +149,7 @@ def test_a_switch_that_is_on_can_be_turned_off():
 
 def test_help_lists_nested_options_under_a_title():
     text = help_text(COMMANDS["track"].load(), "pointtrack track")
-    assert re.search(r"\nhow the tracks are drawn:\n  --trail N ", text)
+    assert re.search(r"\nhow to draw the tracks:\n  --trail N ", text)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

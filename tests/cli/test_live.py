@@ -260,7 +260,7 @@ def test_clicks_on_frames_that_never_come_are_told_of(tiny_tracker_file, monkeyp
     monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(scene.video.frames))
     arguments = ["--click", "0,28,28", "0,20,20", "5,28,28", "2:9,1,1", "2:9,2,2", "--no-drop"]
     assert live("0", *arguments, "--tracker", tiny_tracker_file) == 0
-    assert "objects are pointed out on 2 frames, from 5 on, behind the last frame (2)" in caplog.text
+    assert "prompts on 2 frames, from 5 on, lie after the last frame (2)" in caplog.text
 
 
 def test_points_or_objects(tiny_video_file, tiny_tracker_file, capsys):

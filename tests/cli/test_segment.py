@@ -51,7 +51,7 @@ def test_one_object_is_followed(arguments, files, capsys):
     assert run(arguments.replace(" --click 0,70", " 0,70"), files) == 0
     printed = capsys.readouterr().out
     assert "segmented 1 objects in 6 frames of 80 x 60" in printed
-    assert re.search(r" s; there on \d+ % of them\n", printed)
+    assert re.search(r" s; present on \d+ % of them\n", printed)
     masks = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0])
     assert (files["dir"] / "out" / "frames_masks.mp4").stat().st_size > 0
@@ -193,7 +193,7 @@ def test_in_one_pass(files, capsys):
     assert run(told.replace(" --click 2", " 2") + " --flat --export npz,mot,davis", files) == 0
     printed = capsys.readouterr().out
     assert "segmented 2 objects in 6 frames of 80 x 60" in printed and "frames_davis" in printed
-    assert re.search(r" s; there on \d+, \d+ % of them\n", printed)
+    assert re.search(r" s; present on \d+, \d+ % of them\n", printed)
     flat = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert torch.equal(flat.masks, whole.masks) and torch.equal(flat.scores, whole.scores)
     assert (files["dir"] / "out" / "frames_mot.txt").read_text() == lines

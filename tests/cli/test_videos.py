@@ -146,7 +146,9 @@ def test_a_finished_run_says_so(tiny_video_file, tiny_tracker_file, tmp_path, ca
     assert cli.main(arguments) == 0
     capsys.readouterr()
     assert cli.main(arguments) == 0
-    assert re.match(r"finished  .*tiny.npz is whole: nothing to go on with", capsys.readouterr().out)
+    assert re.match(
+        r"finished  .*tiny.npz is complete; without --resume it is made anew", capsys.readouterr().out
+    )
 
 
 def test_a_finished_run_is_the_one_asked_for_and_gets_the_exports_that_it_lacks(

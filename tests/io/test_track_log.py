@@ -130,7 +130,7 @@ def test_an_unfinished_run_is_not_emptied(path):
     content = path.read_bytes()
     unfinished = content[: content.rindex(END)]
     path.write_bytes(unfinished)
-    with pytest.raises(ValueError, match="run that was stopped; go on with --resume"):
+    with pytest.raises(ValueError, match="run that was stopped; continue it with --resume"):
         TrackWriter(path)
     assert path.read_bytes() == unfinished
     with TrackWriter(path, overwrite=True) as writer:
@@ -197,9 +197,9 @@ def test_going_on_behind_a_frame(path, torn):
 
 def test_going_on_where_no_piece_ends(path, tmp_path):
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="expected tracks up to frame 11 .* got them up to frame 8"):
+    with pytest.raises(ValueError, match="expected tracks up to frame 11, .* got them up to frame 8"):
         TrackWriter(path, keep=11)
-    with pytest.raises(ValueError, match="up to frame 24 .* got them up to frame 20"):
+    with pytest.raises(ValueError, match="up to frame 24, .* got them up to frame 20"):
         TrackWriter(path, keep=24)
     assert path.read_bytes() == before
     with pytest.raises(FileNotFoundError):

@@ -331,7 +331,7 @@ def test_deeplabcut_keeps_what_a_person_said(tmp_path, tracks):
     row = table.iloc[0]
     np.testing.assert_allclose(row["anna", "nose"], tracks.xy[5, 0])
     assert row["anna", "point5"].isna().all()
-    with pytest.raises(ValueError, match="nobody did"):
+    with pytest.raises(ValueError, match="person's corrections, got none"):
         save_tracks(path, tracks.clip(0, 2), format="dlc-labels")
 
 

@@ -1,4 +1,4 @@
-"""A whole clip in one call, as the published code answers for it."""
+"""Tracks a whole clip in one call, with the same result as the published code."""
 
 from __future__ import annotations
 

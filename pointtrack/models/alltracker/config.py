@@ -1,4 +1,4 @@
-"""Settings of AllTracker, and what tells its two published sizes apart."""
+"""Settings of AllTracker, and how its two published sizes differ."""
 
 from __future__ import annotations
 

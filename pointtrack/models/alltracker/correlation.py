@@ -1,4 +1,4 @@
-"""Products of every cell of the anchor with the cells around where it is thought to be, on five maps."""
+"""Products of every cell of the anchor with the cells around its estimated position, on five maps."""
 
 from __future__ import annotations
 

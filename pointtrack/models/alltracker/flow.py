@@ -1,4 +1,4 @@
-"""What is known of the anchor's cells on the frames of a window, and what the next window starts from."""
+"""The flow of the anchor's cells on the frames of a window, and what the next window starts from."""
 
 from __future__ import annotations
 

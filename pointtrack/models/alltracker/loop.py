@@ -1,4 +1,4 @@
-"""Flow from the frames of the queries on, through features that arrive in pieces; in bounded memory."""
+"""Flow from the query frames on, through features that arrive in pieces, in bounded memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Anchor:
 
     Attributes:
         features: (h, w, c) of the frame.
-        points: (k,) which points are asked for on it.
+        points: (k,) indices of the points with queries on it.
         next: first frame of its next window.
-        start: what that starts from; None for the first.
+        start: flow that this window starts from; None for the first.
         rows: frame -> (k, 4) position (x, y) and two logits of its points, for frames that are not final yet.
     """
 
@@ -37,8 +37,8 @@ class Anchor:
 class FlowLoop(WindowLoop):
     """Tracks points by the flow from their own frames, one run for all points of a frame.
 
-    Every frame with queries has windows of its own, from itself on. A frame is answered by the first window that has it,
-    as in the paper. So that this is known for every query of a step, one window and one step of features are kept.
+    Every query frame has windows of its own, from itself on. The first window that contains a frame gives its flow, as in the
+    paper. To know this for every query of a step, the loop keeps one window and one step of features.
 
     Arguments as `WindowLoop`; b is 1.
     """

@@ -1,6 +1,6 @@
-"""The published drivers, rule by rule, as the paper's figures were made with them (see `evaluation/points`).
+"""The published drivers, rule by rule, which the paper's figures come from (see `evaluation/points`).
 
-`models/alltracker/loop.py` is what users get: it keeps the parts of pixels that these drop.
+Users get `models/alltracker/loop.py`, which keeps the fractions of pixels that these drop.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def dense_tracks(
     for clip in (video[: frame + 1].flip(0), video[frame:]):
         if len(clip) < 3 and not (len(clip) == 1 and frame == 0):
             raise ValueError(
-                f"frame: expected one with none or two and more frames before it, and two or more behind, got {frame} of {len(video)}"
+                f"frame: expected one with no frame or at least two before it, and at least two after it, got {frame} of {len(video)}"
             )
         if len(clip) > 1:
             windows = windows_of_clip(network, clip, iterations=iterations)

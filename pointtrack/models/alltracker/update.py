@@ -1,4 +1,4 @@
-"""One round: what was compared, and what was thought before, become a better estimate."""
+"""One round of refinement: improves the previous estimate by the results of the comparison."""
 
 from __future__ import annotations
 

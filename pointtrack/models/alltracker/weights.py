@@ -1,4 +1,4 @@
-"""How the published files call AllTracker's tensors, and how they become ours."""
+"""Names of AllTracker's tensors in the published files, and how to convert them to ours."""
 
 from __future__ import annotations
 

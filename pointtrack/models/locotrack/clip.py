@@ -1,4 +1,4 @@
-"""A whole clip in one call, as the published code answers for it: every frame, those before the queries too."""
+"""Tracks a whole clip in one call, with the same result as the published code: all frames, also those before the queries."""
 
 from __future__ import annotations
 

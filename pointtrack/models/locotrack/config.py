@@ -1,4 +1,4 @@
-"""Settings of LocoTrack, and what tells its two published sizes apart."""
+"""Settings of LocoTrack, and how its two published sizes differ."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class LocoTrackConfig:
         width, heads, depth: of the transformer over time.
         kernels, strides, channels: of the convolutions that digest the products of two patches.
         input_wh, resize_rule: size that frames are resized to before all else, and what that keeps in place.
-        window: a long video is tracked in chunks of `length` frames, which take each other's place in the middle of
-            what they share (`context`); None takes it whole. Every chunk compares with what points looked like when they
-            were asked for, so errors do not add up. `iterations` are rounds of refinement.
+        window: a long video is tracked in chunks of `length` frames, each of which replaces the one before in the middle of
+            their shared frames (`context`); None takes the video whole. Every chunk compares with the appearance of the
+            points at their queries, so errors do not add up. `iterations` are rounds of refinement.
     """
 
     name: str = "locotrack-small"

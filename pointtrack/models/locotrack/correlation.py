@@ -1,4 +1,4 @@
-"""All products of the patch around the query with the patch around the estimate, digested from both sides."""
+"""All products of the patch around the query with the patch around the estimate, encoded from both sides."""
 
 from __future__ import annotations
 

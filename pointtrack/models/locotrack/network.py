@@ -1,4 +1,4 @@
-"""The network: encodes frames, remembers what points look like, finds and refines them on all frames at once."""
+"""The network: encodes frames, keeps the appearance of points, finds and refines them on all frames at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OCTAVES = 10
 
 @dataclass(frozen=True)
 class Looks:
-    """What points look like on their own frame.
+    """Appearance of the points on their query frames.
 
     Attributes:
         features: (b, n, c) at the point, at 1/4 and 1/8, from the maps of the first guess.
@@ -46,7 +46,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class Guess:
-    """Where points are thought to be on all frames.
+    """Estimated positions of the points on all frames.
 
     Attributes:
         xy: (b, t, n, 2) from the corner of the frame, which measures 256 x 256 whatever its size.

@@ -1,4 +1,4 @@
-"""At which sizes the published LocoTrack encodes a video."""
+"""The sizes at which the published LocoTrack encodes a video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the published files call LocoTrack's tensors, and how they become ours."""
+"""Names of LocoTrack's tensors in the published files, and how to convert them to ours."""
 
 from __future__ import annotations
 
