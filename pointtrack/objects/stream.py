@@ -253,9 +253,8 @@ class ObjectStream:
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to continue exactly from here: tensors and plain values, for `torch.save`.
 
-               It holds the frames that are not final, and does not grow with the video. `write_state` and `read_state` in
-               `pointtrack.io.state_file` replace a file in one step and notice a damaged one.
-        Raises ValueError after `finish`.
+        It holds the frames that are not final, and does not grow with the video. `write_state` and `read_state` in
+        `pointtrack.io.state_file` replace a file in one step and notice a damaged one. Raises ValueError after `finish`.
         """
         if self._frames.ended:
             raise ValueError("ObjectStream: expected state_dict before finish")
