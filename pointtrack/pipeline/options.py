@@ -62,7 +62,7 @@ def build_stream(
 
     Args:
         network: tracks the points.
-        queries: the points, with or without helper points of their own.
+        queries: the points, with or without support points of their own.
         wh: size of the frames as (width, height).
         fps: only noted in the tracks.
         options: by default `TrackOptions()`; `backward` has no meaning here.
