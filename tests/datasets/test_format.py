@@ -66,7 +66,7 @@ def test_frames_of_other_kinds_stay_as_they_are(clip, tmp_path):
     assert not (copied / "frames" / "00000.jpg").is_symlink()
     assert (linked / "frames" / "00000.jpg").resolve() == tmp_path / "a.jpg"
     assert len(read_clip(linked).video) == 3
-    with pytest.raises(ValueError, match="bytes of a JPEG or PNG"):
+    with pytest.raises(ValueError, match="bytes of a JPEG, PNG or WebP file"):
         write_clip(tmp_path / "other", SourceClip("x", [clip.video.frames[0], b"GIF89a"]))
     assert not (tmp_path / "other").exists()
 

@@ -45,7 +45,7 @@ def make_bad(tmp_path, what):
         ("text", "no moving pictures"),
         ("sound", "no moving pictures"),
         ("no index", r"no index\.mp4: expected a video"),
-        ("sizes", "expected 20 x 10 pixels as the frames before it, got 10 x 20"),
+        ("sizes", "expected 20 x 10 pixels like the frames before it, got 10 x 20"),
         ("broken picture", r"1\.png: expected a picture"),
     ],
 )

@@ -138,7 +138,7 @@ def test_another_answer_can_be_chosen_and_is_what_later_clicks_correct():
         assert torch.equal(session.choose(red, 0, place), one.mask)
         assert torch.equal(session.mask(red, 0), one.mask)
     assert session.undo() and torch.equal(session.mask(red, 0), found[1].mask)
-    with pytest.raises(ValueError, match=r"candidate: expected 0\.\.2"):
+    with pytest.raises(ValueError, match=r"candidate: expected one of 0\.\.2"):
         session.choose(red, 0, 3)
     with pytest.raises(ValueError, match="expected clicks or a box"):
         session.candidates(red, 5)

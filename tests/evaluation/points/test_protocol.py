@@ -151,7 +151,7 @@ def test_help_shows_the_protocol(capsys):
 @pytest.mark.parametrize(
     "typed, message",
     [
-        ("--preset paper", "'own', 'cotracker'"),
+        ("--preset paper", "own, cotracker"),
         ("--score best", "score: expected one of visibility, product, mean, got 'best'"),
         ("--support-grid -1", "support_grid: expected 0 or more points per side, got -1"),
         ("--support-local few", "support_local: expected a whole number, got few"),
