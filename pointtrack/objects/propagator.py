@@ -360,7 +360,7 @@ class ObjectPropagator:
             state.colours = learn_colours(picture, mask, self.config.outline)
 
     def _learn(self, place: int, number: int, points: FramePoints, mask: Tensor, sure: bool) -> None:
-        """Store a mask as the last one. If it is sure, drop points that keep leaving it, and seed new ones if needed."""
+        """Store a mask as the last one. If it is sure, drop points that keep leaving it, and seed if few stay."""
         state, config = self.states[number], self.config
         own = points.of(number)
         ids, xy = points.ids[own], points.xy[own]

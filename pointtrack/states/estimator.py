@@ -1,4 +1,4 @@
-"""Determines the states of a stream's points, frame by frame, with the frames' features, and searches for lost points."""
+"""Determines the states of a stream's points, frame by frame, from the frames' features; searches for lost points."""
 
 from __future__ import annotations
 

@@ -127,4 +127,4 @@ def agreeing(before: Tensor, after: Tensor, rules: RedetectionRules | None = Non
     near = apart.topk(min(rules.neighbours, len(before) - 1), dim=1, largest=False)
     way = after - before
     differing = (way[near.indices] - way[:, None]).norm(dim=-1)
-    return (differing <= rules.stretch * near.values + 1).sum(dim=1)  # one cell more, as cells are whole numbers
+    return (differing <= rules.stretch * near.values + 1).sum(dim=1)  # one cell more, as cells are whole ones

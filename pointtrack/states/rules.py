@@ -1,7 +1,7 @@
 """Rules that decide whether a point is visible, hidden, out of frame or lost, from the output of any tracker.
 
-A tracker that has lost a point reports this only until something similar passes by. So its output alone is not enough: a
-point reported as visible must also look as it did before, and lie where its partners say.
+A tracker that has lost a point reports this only until something similar passes by. So its output alone is not enough:
+a point reported as visible must also look as it did before, and lie where its partners say.
 """
 
 from __future__ import annotations
