@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 S = TypeVar("S", PointStream, ObjectStream)
 F = TypeVar("F", bound="LiveFrame")
 L = TypeVar("L", bound="LiveRun[Any, Any]")
-REMEMBERED = 10_000  # latencies per number of points
+REMEMBERED = 10_000  # latencies kept per number of points
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -156,7 +156,7 @@ class LiveRun(Generic[S, F]):
         if self._loop is None or self.stream is None:
             self.stream = self._opened((frame.pixels.shape[1], frame.pixels.shape[0]))
             self._loop = Loop(self.stream, self._sinks, previews=True)
-        if not frame.follows:  # nobody knows what happened meanwhile
+        if not frame.follows:  # the source was reopened, and frames in between are unknown
             self.stream.cut()
         self._began = frame.arrived if self._began is None else self._began
         row = self._loop.take(frame.pixels, frame.seconds)
