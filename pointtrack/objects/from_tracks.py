@@ -104,7 +104,7 @@ def segment_tracks(
             if frame == start:
                 places = {one: state.place() for one, state in states.items()}
             progress(1)
-        # Backward goes on from the masks of the first frame, not from those of the last.
+        # The backward walk continues from the masks of the start frame, not from those of the last one.
         for one, state in states.items():
             state.resume(places[one])
     return Masks(masks, ids, scores, fps=video.fps)

@@ -118,7 +118,7 @@ class ObjectPoints:
         return True
 
     def on(self, place: int) -> FramePoints:
-        """The points that count on a frame; it must be `ready`, and not lie before the last one asked for."""
+        """The points that count on a frame; it must be `ready`, and not lie before the one of the previous call."""
         assert self.ready(place)
         self._rows = {row: parts for row, parts in self._rows.items() if row >= place}
         fixed = [] if self._fixed is None else [self._fixed.clip(place, place + 1)]

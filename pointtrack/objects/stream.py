@@ -129,7 +129,7 @@ class ObjectStream:
         box: Any = None,
         mask: Any = None,
     ) -> Tensor | None:
-        """Prompt an object on a frame that is not final. The object begins there, or begins anew.
+        """Prompt an object on a frame that is not final. The object begins there, or starts over.
 
         Clicks add to earlier clicks on the frame, and correct the mask that was given or that `preview` just showed there.
 

@@ -56,7 +56,7 @@ def load_video_engine(
 class VideoEngine:
     """SAM 2, EdgeTAM or the tracker of SAM 3 as an `Engine`: every settled mask is in its memory, beside its last frames.
 
-    The model does not learn of cuts: its memory goes on, and after a cut it finds objects by their appearance.
+    The model ignores cuts: its memory continues, and after a cut it finds objects by their appearance.
 
     A score is the probability that the object is present, times the overlap (IoU) with the true mask that the model predicts.
     On a frame with a known mask of the object, the engine returns that mask with quality 1.

@@ -55,7 +55,7 @@ class LiveResult(LiveFrame):
     """The answer for one frame.
 
     Attributes:
-        tracks: one row, for this frame: a first answer, which may still change. Its `first_frame` counts tracked frames
+        tracks: one row, for this frame: a preview, which may still change. Its `first_frame` counts tracked frames
             only, not dropped ones.
     """
 
@@ -67,7 +67,7 @@ class LiveMasks(LiveFrame):
     """The answer for one frame.
 
     Attributes:
-        masks: one row, for this frame: a first answer, which may still change. Its `first_frame` counts as in `LiveResult`.
+        masks: one row, for this frame: a preview, which may still change. Its `first_frame` counts as in `LiveResult`.
     """
 
     masks: Masks
@@ -241,7 +241,7 @@ class LiveTracker(LiveRun[PointStream, LiveResult]):
         reader: the source.
         on_final: called with every piece of tracks that has become final, in order. When the run ends, for whatever reason,
             and at `close`, it gets all that remain.
-        options: which stages there are; nothing is tracked backward. States of a first answer are provisional: a point is
+        options: which stages to use; nothing is tracked backward. States in a preview are provisional: a point is
             lost there if it is lost on the latest final frame, or a cut came.
 
     Raises:

@@ -26,7 +26,7 @@ from pointtrack.viz.tracks import draw_frame
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Rows that are final, or the first answer for a frame.
+    """Final rows, or the preview of a frame.
 
     Attributes:
         rows: `Tracks` of the requested points, or `Masks` of objects.
@@ -51,14 +51,14 @@ class Sink(Protocol):
         """Take final rows."""
 
     def preview(self, piece: Piece) -> None:
-        """Take a first answer, which may still change."""
+        """Take a preview, which may still change."""
 
     def close(self) -> None:
         """No more pieces come."""
 
 
 class FinalSink:
-    """A sink that ignores first answers."""
+    """A sink that ignores previews."""
 
     needs_frames = False
 
