@@ -17,7 +17,8 @@ from pointtrack.objects.point_prompts import agreement, nearest_others, overlap,
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 from pointtrack.types import VISIBLE
 
-# Points so far inside an outline are on the object, though it be a little off: thin parts get points too.
+# A point this deep inside an outline is on the object even if the outline is a little off. A fixed depth gives thin
+# parts points too.
 EDGE_PX = 5.0
 
 
@@ -26,28 +27,28 @@ class ObjectOptions:
     """How points become masks.
 
     Attributes:
-        positives, negatives: most points of the object, and of others, in a prompt.
-        rounds: rounds of prompting; each after the first also passes the mask of the one before.
+        positives, negatives: largest number of points on the object, and on others, in a prompt.
+        rounds: rounds of prompting; each after the first also passes the previous round's mask.
         visible, confident: visibility and confidence above which a point counts on a frame.
         present: least agreement of mask and points (`point_prompts.agreement`) for an object to count as present.
         temporal_weight: weight of the overlap with the previous mask, moved along with the points, in the choice among a
             segmenter's candidates.
         max_misses: frames in a row on which a visible point may lie outside its object's mask before it is dropped for
             good.
-        reseed_below: with fewer usable points, new ones are taken from the mask (needs a tracker).
-        reseed_every: least number of frames from one such time to the next, as each costs a pass of the tracker.
+        reseed_below: with fewer usable points, the mask provides new ones (needs a tracker).
+        reseed_every: least number of frames between two reseedings, as each costs a pass of the tracker.
         confident_agreement: least agreement for a mask to drop points, provide new ones, and be remembered.
-        prior: weight of what the memory says of each pixel (`memory.ObjectMemory` on the features of the segmenter, or
-            of the tracker if there is one), as logits added to the segmenter's.
-        sharpen: move outlines to where the object's colours end, those under its first known mask (`boundary.py`). None
-            does so if the segmenter is `coarse`.
+        prior: weight of the memory's logits for each pixel, which are added to the segmenter's (`memory.ObjectMemory`
+            on the features of the tracker, or of the segmenter if there is none).
+        sharpen: move outlines to where the object's colours end; the colours are those under its first known mask
+            (`boundary.py`). None does so if the segmenter is `coarse`.
         outline: how to move them.
-        min_similarity: similarity to the memory from which a cell can hardly be anything else.
-        cells: number of such cells that a place needs for an object without points to be found again there.
+        min_similarity: similarity to the memory above which a cell can hardly show anything else.
+        cells: number of such cells that a place needs before an object without points is found again there.
         neighbour_similarity: similarity that the other cells of the place need.
         found: least overlap of mask and place for the object to count as found.
-        faded: `Signs.faded` from which the object is searched for elsewhere; it moves to where it is known again by this
-            much more.
+        faded: the object is searched for elsewhere if `Signs.faded` exceeds this; it moves to a place whose
+            `Signs.known` is higher by more than this.
     """
 
     positives: int = 8
@@ -89,11 +90,11 @@ class ObjectOptions:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of an object on a frame before the segmenter runs.
+    """The evidence for an object on a frame before the segmenter runs.
 
     Attributes:
-        own, beside: (n, 2), (m, 2) pixels on it, and not on it.
-        prior: (h, w) logits of every pixel from the memory; 0 where it has none.
+        own, beside: (n, 2), (m, 2) pixels on the object, and not on it.
+        prior: (h, w) the memory's logits of every pixel; 0 without a memory.
         before: (h, w) bool, the last mask moved to where it should be now, or None.
     """
 
@@ -122,12 +123,12 @@ class Answer:
 def answer_points(
     segmenter: Segmenter, embedding: Embedding, evidence: Evidence, config: ObjectOptions
 ) -> Answer | None:
-    """The mask that agrees best with points, memory and the mask before; None where none agrees enough.
+    """The mask that agrees best with points, memory and the previous mask; None if none agrees enough.
 
     Args:
         segmenter, embedding: of the frame.
         evidence: with at least one own point.
-        config: how.
+        config: how points become masks.
     """
     own, before = evidence.own, evidence.before
     beside = evidence.beside[nearest_others(own, evidence.beside, config.negatives)]
@@ -159,13 +160,13 @@ def find_again(
     recalled: Recollection,
     config: ObjectOptions,
 ) -> Answer | None:
-    """An object of which no point is seen, by its looks; None where the memory is not sure.
+    """Find an object without visible points by its appearance; None if the memory is not sure.
 
     Args:
         segmenter, embedding: of the frame.
-        grid: the cells that the memory was asked about.
-        recalled: what the memory of this one object says of them, read `anywhere`.
-        config: how.
+        grid: the cells that the memory was read with.
+        recalled: the memory's answer for them, of this object alone, read `anywhere`.
+        config: how points become masks.
     """
     known = recalled.share[0] > 0.5
     h, w = known.shape
@@ -173,7 +174,7 @@ def find_again(
         (known & (recalled.similarity > config.neighbour_similarity)).cpu().numpy().astype(np.uint8)
     )
     sure = (known & (recalled.similarity > config.min_similarity)).cpu().numpy()
-    # Of the places that resemble it, the one with most cells that can hardly be anything else.
+    # Of all places that resemble the object, take the one with most cells that can hardly show anything else.
     certain = np.bincount(pieces[sure], minlength=count)
     certain[0] = 0
     if certain.max() < config.cells:
@@ -204,7 +205,7 @@ def as_logits(share: Tensor, grid: Embedding) -> Tensor:
 
 
 def as_cells(mask: Tensor, grid: Embedding) -> Tensor:
-    """(h, w) mask -> (h*, w*) of the area that a grid's cells span, which may reach beyond the frame."""
+    """(h, w) mask -> (h*, w*), padded to the area that a grid's cells span, which may reach beyond the frame."""
     right = round(grid.extent_wh[0]) - mask.shape[1]
     below = round(grid.extent_wh[1]) - mask.shape[0]
     return F.pad(mask.float(), (0, max(right, 0), 0, max(below, 0)))
@@ -216,7 +217,7 @@ def pieces_with(mask: Tensor, xy: Tensor) -> Tensor:
     left, top, width, height = cv2.boundingRect(pixels.astype(np.uint8))
     if not width:
         return found
-    area = slice(top, top + height), slice(left, left + width)  # beyond it there is nothing to look through
+    area = slice(top, top + height), slice(left, left + width)  # outside it the mask is empty
     count, pieces = cv2.connectedComponents(pixels[area].astype(np.uint8), connectivity=4)
     x, y = xy[read_mask(mask, xy)].round().long().unbind(1)
     kept = np.zeros(count, bool)
@@ -226,17 +227,17 @@ def pieces_with(mask: Tensor, xy: Tensor) -> Tensor:
 
 
 def points_inside(mask: Tensor, count: int) -> Tensor:
-    """Points of a mask that lie well inside it and cover it: (h, w) bool, not empty -> (k, 2) float32, k <= count."""
+    """Points well inside a mask that together cover it: (h, w) bool, not empty -> (k, 2) float32, k <= count."""
     depth = cv2.distanceTransform(np.pad(mask.numpy().astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     rows, columns = np.nonzero(depth >= min(0.3 * depth.max(), EDGE_PX))
-    # A few hundred of the pixels cover it as well as all of them.
+    # A few hundred pixels cover the mask as well as all of them.
     every = max(len(rows) // 400, 1)
     xy = torch.from_numpy(np.stack([columns, rows], axis=-1)[::every]).float()
     return xy[spread_points(xy, count)]
 
 
 def belt_around(mask: Tensor, width: float) -> Tensor:
-    """What lies close around a mask, but not on its outline.
+    """The belt close around a mask, without the pixels along its outline.
 
     Args:
         mask: (h, w) bool.
@@ -248,13 +249,13 @@ def belt_around(mask: Tensor, width: float) -> Tensor:
 
 
 def grown(mask: Tensor | np.ndarray, pixels: int) -> Tensor:
-    """(h, w) bool: the mask and a rim of so many pixels."""
+    """(h, w) bool: the mask, and a rim around it of this many pixels."""
     picture = np.asarray(mask).astype(np.uint8)
     return torch.from_numpy(cv2.dilate(picture, np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0)
 
 
 def _to_ask(own: Tensor, mask: Tensor | None, count: int) -> Tensor:
-    """At most `count` points that cover an object; first of all those that the mask so far leaves out."""
+    """At most `count` points that cover an object; those that the mask so far leaves out come first."""
     if mask is None:
         return own[spread_points(own, count)]
     inside = read_mask(mask, own)
@@ -264,6 +265,6 @@ def _to_ask(own: Tensor, mask: Tensor | None, count: int) -> Tensor:
 
 
 def _believed(own: Tensor, before: Tensor) -> Tensor:
-    """The points that lie where the object should be by its last mask; all of them if that is less than half."""
+    """The points inside the moved last mask; all points if fewer than half are inside."""
     inside = read_mask(grown(before, 2), own)
     return own[inside] if 2 * int(inside.sum()) >= len(own) else own

@@ -24,15 +24,15 @@ class OutlineRules:
         reach: pixels farther than this outside certainly do not.
         gap, ring: the surroundings' colours are learnt in a ring of width `ring`, at a distance `gap` from the mask.
         seed: radius around a point within which pixels are as certain as the point.
-        thin, own_colour: parts too thin to be that deep are certain beyond the share `thin` of half their width, if their
-            colour is within `own_colour` standard deviations of one of the object. Without this, a limb is cut off where its
-            colour is beside it too.
-        cut_px, learn_px: the longer side to which a cut-out is reduced, to find the outline and to learn colours; time grows
-            with its pixels.
-        least_overlap: a refined mask that overlaps the rough one less is rejected. Colours that tell nothing give the whole
-            belt to one side, which leaves a round object about 0.42 either way.
-        proved, gain: an object's outlines are refined if, on the frame with its known mask, that gives at least the overlap
-            `proved`, and `gain` more than the segmenter's answer.
+        thin, own_colour: in parts too thin to reach the depth `core`, pixels deeper than the share `thin` of half the
+            part's width are certain, if their colour is within `own_colour` standard deviations of one of the object's.
+            Without this, a limb is cut off where its surroundings have its colour.
+        cut_px, learn_px: the longer side to which a cut-out is reduced, to find the outline and to learn colours. Time
+            grows with its pixels.
+        least_overlap: a refined mask that overlaps the rough one less is rejected. Colours that do not discriminate
+            give the whole belt to one side, which leaves a round object about 0.42 either way.
+        proved, gain: an object's outlines are refined if, on the frame with its known mask, that gives at least the
+            overlap `proved`, and `gain` more than the segmenter's answer.
 
     Raises:
         ValueError: a number is not positive.
@@ -63,7 +63,7 @@ class ObjectColours:
 
     Attributes:
         mixture: (1, 65) float64, 5 Gaussians over BGR as OpenCV's GrabCut writes them.
-        thin: parts thinner than the belt of `refine_outline` keep their middle where it has one of these colours.
+        thin: parts thinner than the belt of `refine_outline` keep their middle where it has a colour of the object.
     """
 
     mixture: np.ndarray
@@ -71,7 +71,7 @@ class ObjectColours:
 
 
 def learn_colours(frame: np.ndarray, mask: Tensor, rules: OutlineRules | None = None) -> ObjectColours | None:
-    """The colours of an object on a frame where its mask is known.
+    """Learn the colours of an object on a frame where its mask is known.
 
     Args:
         frame: (h, w, 3) uint8 RGB.
@@ -99,29 +99,29 @@ def refine_outline(
 ) -> Tensor:
     """Move the outline of a rough mask to where the colours change.
 
-    Pixels in a belt along the outline are given to the object or to its surroundings, whichever their colours are
-    more like, with borders along edges of the picture. The belt is wide: what is missing or too much may be up
-    to a third of the object's size across. Parts thinner than the belt keep their middle where it has a colour of the
-    object, if `colours.thin` says so. The surroundings' colours are those of this frame, as they change with the view.
+    Pixels in a belt along the outline go to the object or to its surroundings, whichever their colours resemble more,
+    with borders along edges of the picture. The belt is wide: a missing or surplus part may be up to a third of the
+    object's size across. If `colours.thin` is set, parts thinner than the belt keep their middle where it has a colour
+    of the object. The surroundings' colours are learnt on this frame, as they change with the view.
 
     Args:
         frame: (h, w, 3) uint8 RGB.
         mask: (h, w) bool, roughly the object.
-        colours: of the object, from a frame where its mask was known; those under this mask if not given, which
-            are mixed up to the degree that it is wrong.
+        colours: of the object, from a frame where its mask was known. By default those under this mask, which include
+            other colours as far as the mask is wrong.
         inside: (n, 2) points on the object, in pixels; only connected pieces that hold one remain. Points beyond the
-            belt mean nothing.
+            belt have no effect.
         outside: (m, 2) points not on it.
         rules: by default `OutlineRules()`.
 
     Returns:
-        (h, w) bool; the mask as it was where it is empty or full, or where the two differ so much that the refined
-        one is not to be believed.
+        (h, w) bool; the mask unchanged if it is empty or full, or if the refined one overlaps it less than
+        `least_overlap`.
 
     Raises:
         ValueError: a frame of another kind, or a mask or points that do not fit.
 
-    Source: Rother et al., GrabCut, 2004; here the models of colour stay as they were learnt.
+    Source: Rother et al., GrabCut, 2004; here the colour models stay as they were learnt.
     """
     rules, coarse = rules or OutlineRules(), _checked(frame, mask)
     own, others = (torch.zeros(0, 2) if xy is None else xy.float().cpu() for xy in (inside, outside))
@@ -138,7 +138,7 @@ def refine_outline(
     picture = cut.reduce(frame)
     coloured = _has(colours, picture, rules.own_colour) if colours.thin else None
     labels = cut.labels(cut.reduce_mask(coarse), own.numpy(), others.numpy(), coloured, rules)
-    if len(np.unique(labels & 1)) < 2:  # a cut wants both sides
+    if len(np.unique(labels & 1)) < 2:  # GrabCut needs pixels of both sides
         return mask
     held = cut.disks(own.numpy(), rules.seed) if len(own) else labels == cv2.GC_FGD
     _grabcut(picture, labels, colours.mixture.copy(), beside[1], cv2.GC_EVAL_FREEZE_MODEL)
@@ -150,14 +150,14 @@ def refine_outline(
 def _mixtures(
     frame: np.ndarray, mask: np.ndarray, rules: OutlineRules
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """(1, 65) colours inside a (h, w) bool mask, and in a ring around it; None where one of these is empty."""
+    """(1, 65) colours inside a (h, w) bool mask, and in a ring around it; None if either is empty."""
     if not mask.any():
         return None
     cut = _CutOut(mask, rules.ring, rules.learn_px)
     labels = np.where(cut.reduce_mask(mask), cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
     if (labels == labels[0, 0]).all():
         return None
-    # Colours are grouped by k-means, which draws from OpenCV's own generator.
+    # GrabCut groups colours by k-means, which draws from OpenCV's own generator.
     cv2.setRNGSeed(0)
     inside, around = np.zeros((1, 65)), np.zeros((1, 65))
     _grabcut(cut.reduce(frame), labels, inside, around, cv2.GC_INIT_WITH_MASK)
@@ -165,12 +165,12 @@ def _mixtures(
 
 
 class _CutOut:
-    """The part of a frame around a mask, and how it is reduced.
+    """The part of a frame around a mask, reduced in size.
 
     Args:
         mask: (h, w) bool, not empty.
-        reach: how much of the frame around it, in square roots of its area.
-        longest_px: the longer side to which it is reduced at most.
+        reach: margin around the mask, in square roots of its area.
+        longest_px: the cut-out is reduced until its longer side is at most this.
     """
 
     def __init__(self, mask: np.ndarray, reach: float, longest_px: int) -> None:
@@ -209,12 +209,12 @@ class _CutOut:
         coloured: np.ndarray | None,
         rules: OutlineRules,
     ) -> np.ndarray:
-        """What GrabCut is told of every reduced pixel, uint8.
+        """GrabCut's label for every reduced pixel, uint8.
 
         Args:
-            mask, coloured: reduced (h', w') bool, the rough mask, and where thin parts have colours of the object; None
-                where these count for nothing.
-            own, others: points in pixels of the frame.
+            mask, coloured: reduced (h', w') bool, the rough mask, and the pixels with colours of the object; None if
+                thin parts get no special treatment.
+            own, others: points on the object and beside it, in pixels of the frame.
         """
         side = self.side * self.scale
         near = _distance_to(mask) <= max(rules.reach * side, 2)
@@ -230,7 +230,7 @@ class _CutOut:
         return labels
 
     def disks(self, xy: np.ndarray, seed: float) -> np.ndarray:
-        """(n, 2) points in pixels of the frame -> (h', w') bool reduced pixels at one of them, by that radius."""
+        """(n, 2) points in pixels of the frame -> (h', w') bool reduced pixels within the radius `seed` of one."""
         picture = np.zeros(self.wh[::-1], np.uint8)
         radius = round(seed * self.side * self.scale)
         for x, y in ((xy + 0.5 - (self.left, self.top)) * self.scale - 0.5).round().astype(int).tolist():
@@ -241,13 +241,13 @@ class _CutOut:
 def _grabcut(
     picture: np.ndarray, labels: np.ndarray, inside: np.ndarray, around: np.ndarray, mode: int
 ) -> None:
-    """One round of GrabCut; writes into labels, and into the models unless the mode keeps them as they are."""
+    """Run one round of GrabCut; writes into labels, and into the models unless the mode freezes them."""
     solve: Any = cv2.grabCut
     solve(picture, labels, None, around, inside, 1, mode)
 
 
 def _pieces_with(drawn: np.ndarray, certain: np.ndarray) -> np.ndarray:
-    """The connected pieces of a (h, w) picture of 0 and 1 that hold a certain pixel; all where none does."""
+    """The connected pieces of a (h, w) picture of 0 and 1 that hold a certain pixel; all pieces if none does."""
     count, pieces = cv2.connectedComponents(drawn, connectivity=4)
     kept = np.zeros(count, np.uint8)
     kept[pieces[certain & (drawn > 0)]] = 1
@@ -255,27 +255,27 @@ def _pieces_with(drawn: np.ndarray, certain: np.ndarray) -> np.ndarray:
 
 
 def _has(colours: ObjectColours, picture: np.ndarray, deviations: float) -> np.ndarray:
-    """Where a picture's colours are some of an object's: (h, w, 3) uint8 BGR -> (h, w) bool."""
+    """Where a picture has colours of an object: (h, w, 3) uint8 BGR -> (h, w) bool."""
     weights, means, spreads = np.split(colours.mixture[0], [5, 20])
     close = np.zeros(picture.shape[:2], bool)
     for weight, mean, spread in zip(weights, means.reshape(5, 3), spreads.reshape(5, 3, 3), strict=True):
         if weight > 0:
             away = picture - mean
-            # OpenCV sees to it that the spread of a plain colour can be inverted too.
+            # OpenCV makes the spread of a uniform colour invertible too.
             squared = np.einsum("hwi,ij,hwj->hw", away, np.linalg.inv(spread), away, optimize=True)
             close |= squared <= deviations**2
     return close
 
 
 def _middle(depth: np.ndarray, widest: float, share: float) -> np.ndarray:
-    """The middle of all parts of a mask: deeper than a share of half their width.
+    """The middle of all parts of a mask: pixels deeper than a share of half the part's width.
 
     Args:
-        depth: (h, w) distance to what is not in the mask, 0 there.
+        depth: (h, w) distance to the nearest pixel outside the mask, 0 outside.
         widest: half the width of the widest parts that count, in pixels.
 
     Returns:
-        (h, w) bool. Half the width of the mask at a pixel is the radius of the largest disk in it that covers the pixel.
+        (h, w) bool. Half the width at a pixel is the radius of the largest disk inside the mask that covers the pixel.
     """
     middle, covered = np.zeros(depth.shape, bool), np.zeros(depth.shape, bool)
     radius = min(float(depth.max()), widest)
@@ -288,14 +288,14 @@ def _middle(depth: np.ndarray, widest: float, share: float) -> np.ndarray:
 
 
 def _distance_to(mask: np.ndarray) -> np.ndarray:
-    """(h, w) distance of every pixel to the nearest one of a mask; far where it is empty."""
+    """(h, w) distance of every pixel to the nearest one of a mask; infinite if the mask is empty."""
     if not mask.any():
         return np.full(mask.shape, np.inf, np.float32)
     return cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
 
 
 def _checked(frame: np.ndarray, mask: Tensor) -> np.ndarray:
-    """The mask as an array. Raises ValueError where frame and mask are not what they should be."""
+    """The mask as an array. Raises ValueError for an unusable frame, or a mask that does not fit it."""
     w, h = check_frame(frame)
     if tuple(mask.shape) != (h, w) or mask.dtype != torch.bool:
         raise ValueError(

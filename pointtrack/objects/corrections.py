@@ -1,4 +1,4 @@
-"""Clicks that correct a mask change only the place they point at, so that a correction never makes a mask worse elsewhere."""
+"""Corrects masks by clicks. A click changes only the place it points at, so it never makes a mask worse elsewhere."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from torch import Tensor
 
 from pointtrack.objects.point_prompts import overlap, read_mask
 
-# With less overlap of the mask that is corrected and the answer to the clicks, the mask was on something else: then a click
-# on the object begins it anew.
+# If the corrected mask and the answer to the clicks overlap less than this, the mask was on something else, and a click
+# on the object starts over.
 SAME_OBJECT = 0.3
 
 
 def corrected(before: Tensor, answer: Tensor, points: Tensor, labels: Tensor) -> Tensor:
-    """A mask with what its corrections point at changed, and nothing else.
+    """Change a mask only where its corrections point.
 
-    A click beside the object takes away the connected piece under it that the answer leaves out; a click on the object adds
-    the piece under it that the answer has more. So the first kind never makes a mask larger, and the second never smaller.
+    A click beside the object removes the connected piece under it that the answer leaves out. A click on the object
+    adds the piece under it that only the answer has. So the first kind never enlarges a mask, and the second never
+    shrinks one.
 
     Args:
-        before: (h, w) bool, the mask that is corrected.
-        answer: (h, w) bool, what a segmenter makes of the clicks and the mask.
+        before: (h, w) bool, the mask to correct.
+        answer: (h, w) bool, the segmenter's answer to the clicks and the mask.
         points, labels: (k, 2) pixels and (k,) bool of the clicks.
 
     Returns:
@@ -40,17 +41,17 @@ def corrected(before: Tensor, answer: Tensor, points: Tensor, labels: Tensor) ->
 
 
 def not_larger(mask: Tensor, shown: Tensor | None, labels: Tensor) -> Tensor:
-    """A (h, w) mask, without what the one that was shown did not have, if all (k,) clicks say what is too much."""
+    """A (h, w) mask; if all (k,) clicks are beside the object, only the part that the shown mask had too."""
     return mask if shown is None or bool(labels.any()) else mask & shown
 
 
 def _agrees(mask: Tensor, points: Tensor, labels: Tensor) -> bool:
-    """Whether some click on the object lies in the mask: then it was on the object."""
+    """Whether some click on the object lies in the mask; if so, the mask was on the object."""
     return bool(read_mask(mask, points[labels]).any())
 
 
 def _piece(mask: Tensor, point: Tensor) -> Tensor:
-    """The connected piece of a (h, w) mask at a point; nothing where the mask is not there."""
+    """The connected piece of a (h, w) mask at a point; empty if the point is outside the mask."""
     h, w = mask.shape
     x, y = point.round().long().tolist()
     x, y = min(max(x, 0), w - 1), min(max(y, 0), h - 1)

@@ -1,4 +1,4 @@
-"""The interface of an engine, which follows objects for a session: answers on one frame, and walks away from known ones."""
+"""The interface of an engine, which follows objects for a session: it answers prompts and walks from known frames."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ Found = dict[int, ObjectResult]  # by object id
 
 
 def said(mask: Tensor, score: float) -> ObjectResult:
-    """A (h, w) mask that somebody drew, or that clicks were answered with, of an expected overlap; an empty one is an absence, which is certain."""
+    """The result for a drawn (h, w) mask, or a prompt's answer, with its expected overlap; empty: certainly absent."""
     there = bool(mask.any())
     return ObjectResult(mask, score * there, score if there else 1.0)
 
 
 def masks_of(found: Sequence[Found], wh: tuple[int, int], first: int, fps: float) -> Masks:
-    """What was found of objects on frames of width and height `wh`, from frame `first` on; one that is missing somewhere is absent there."""
+    """Masks of the results from frame `first` on, of width and height `wh`; an object without a result is absent."""
     ids = sorted({number for row in found for number in row})
     masks = torch.zeros(len(found), len(ids), wh[1], wh[0], dtype=torch.bool)
     scores = torch.zeros(len(found), len(ids))
@@ -76,13 +76,13 @@ class Engine(Protocol):
         before: Tensor | None = None,
         shown: Shown | None = None,
     ) -> ObjectResult:
-        """What a prompt means on its frame, at once and without a look at other frames.
+        """Answer a prompt on its frame, at once and without looking at other frames.
 
         Args:
-            video, frame: where it is given.
+            video, frame: where the prompt is.
             prompt: points or a box, without mask logits.
             before: (h, w) bool mask of the frame that the prompt corrects.
-            shown: the answer to the first clicks of the prompt, where it was given already.
+            shown: the earlier answer to the first clicks of the prompt, if there was one.
 
         Raises:
             ValueError: a prompt outside the frame.
@@ -92,7 +92,7 @@ class Engine(Protocol):
     def answers(
         self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
     ) -> list[ObjectResult]:
-        """All that a prompt may mean, the best first. Arguments and errors as of `answer`."""
+        """All candidates for a prompt, the best first. Arguments and errors as of `answer`."""
         ...
 
     def walk(
@@ -104,18 +104,18 @@ class Engine(Protocol):
     ) -> Iterator[dict[int, ObjectResult]]:
         """Follow objects along some frames, forward or backward, as far as the caller asks for the next frame.
 
-        What comes for a frame does not depend on how many more are asked for.
+        The results for a frame do not depend on how many more the caller asks for.
 
         Args:
             video: all frames.
-            known: object id (1 or more) -> its masks on frames that are settled. The walk starts beside one of them,
-                on frame `frames.start - frames.step`, and every object has a mask there, which is empty where
-                it is known to be absent; the others, on any frames, also tell what the object looks like.
+            known: object id (1 or more) -> its masks on settled frames. The walk starts beside frame
+                `frames.start - frames.step`, on which every object has a mask; an empty mask means absent. The masks
+                on other frames also show what the object looks like.
             frames: to walk, of step 1 or -1.
-            cuts: frames on which a new shot begins. Nothing moves across a cut: there an object has to be
-                found again by its looks, or it is absent.
+            cuts: frames on which a new shot begins. Nothing is tracked across a cut: an object has to be
+                found again there by its appearance, or it is absent.
 
         Returns:
-            Per frame, in the order of `frames`, what was found of every object.
+            Per frame, in the order of `frames`, the result for every object.
         """
         ...

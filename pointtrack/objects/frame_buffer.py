@@ -1,4 +1,4 @@
-"""Buffer of the frames of a walk that are not final yet, wherever they come from."""
+"""Buffer of the frames of a walk that are not final yet, whatever their source."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class FrameBuffer:
     Args:
         wh: size of the frames as (width, height).
         fps: frames per second of the video.
-        order: numbers of the frames in the video, in the order of the walk; where not given it begins with frame 0.
+        order: numbers of the frames in the video, in the order of the walk; by default from 0 on.
 
     Attributes:
-        start, stop: there are frames start..stop-1.
+        start, stop: the buffer holds frames start..stop-1.
         ended: no more frames come.
     """
 
@@ -30,15 +30,15 @@ class FrameBuffer:
 
     @property
     def stop(self) -> int:
-        """The place of the frame that comes next."""
+        """The place of the next frame to come."""
         return self.start + len(self._frames)
 
     def number(self, place: int) -> int:
-        """Which frame of the video that is."""
+        """The number in the video of the frame at this place."""
         return self._first + self._step * place
 
     def add(self, frame: np.ndarray) -> None:
-        """The next frame, (h, w, 3) uint8 RGB, which is not copied."""
+        """Add the next frame, (h, w, 3) uint8 RGB, without a copy."""
         self._frames.append(frame)
 
     def __getitem__(self, place: int) -> np.ndarray:
@@ -47,7 +47,7 @@ class FrameBuffer:
         return self._frames[place - self.start]
 
     def piece(self, first: int, most: int) -> np.ndarray:
-        """(t, h, w, 3) frames from `first` on, as far as they are there, and at most so many."""
+        """(t, h, w, 3) at most `most` frames from `first` on, as far as the buffer holds them."""
         places = range(first, min(first + most, self.stop))
         return (
             np.stack([self[place] for place in places])
@@ -56,15 +56,15 @@ class FrameBuffer:
         )
 
     def forget_before(self, place: float) -> None:
-        """Let go of all frames before this one."""
+        """Drop all frames before this one."""
         while self._frames and self.start < place:
             self._frames.popleft()
             self.start += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """The frames that are held (t, h, w, 3), copied, and the place of the first of them."""
+        """The held frames (t, h, w, 3), copied, and the place of the first."""
         return {"start": self.start, "frames": torch.from_numpy(self.piece(self.start, len(self._frames)))}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Hold the frames that `state` has, and no others."""
+        """Hold exactly the frames in `state`."""
         self.start, self._frames = state["start"], deque(state["frames"].numpy())

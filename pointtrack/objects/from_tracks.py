@@ -35,20 +35,20 @@ def segment_tracks(
     config: ObjectOptions | None = None,
     progress: Progress | None = None,
 ) -> Masks:
-    """Masks of objects from points tracked on them.
+    """Turn points tracked on objects into masks.
 
-    The work goes frame by frame, from the frame with most visible points. Points spread over the object, and some around it
-    on others, prompt the segmenter. A memory of the object's appearance corrects the candidates, and the one that agrees
-    best with all points and with the previous mask is kept.
+    The walk starts on the frame with most visible points and goes frame by frame. Points spread over the object, and
+    some around it on others, prompt the segmenter. A memory of the object's appearance corrects the candidates, and the
+    one that agrees best with all points and with the previous mask is kept.
 
     Args:
         video: the frames.
         tracks: points through all of these frames.
         segmenter: from `load_segmenter`.
-        objects: (n,) whole numbers, the object that each point is on; 0 for the background. All on object 1 if not given.
-        given: known masks, by object. They are taken as they are and remembered, and the work starts from them.
+        objects: (n,) whole numbers, the object that each point is on; 0 for the background. By default object 1.
+        given: known masks, by object. They are kept as they are and remembered, and the walk starts from them.
         tracker: a `pointtrack.Tracker` or a loaded network. With it, new points on the masks replace lost ones when too
-            few are left, as when the object turns.
+            few are left, for example when the object turns.
         config: see `ObjectOptions`.
         progress: called with the number of frames done since the last call.
 
@@ -104,7 +104,7 @@ def segment_tracks(
             if frame == start:
                 places = {one: state.place() for one, state in states.items()}
             progress(1)
-        # Backward goes on from the masks of the first frame, not from those of the last.
+        # The backward walk continues from the masks of the start frame, not from those of the last one.
         for one, state in states.items():
             state.resume(places[one])
     return Masks(masks, ids, scores, fps=video.fps)
@@ -113,7 +113,7 @@ def segment_tracks(
 def _walked(
     walker: ObjectPropagator, video: Video, order: range, known: Mapping[int, Mapping[int, Tensor]]
 ) -> Iterator[dict[int, ObjectResult]]:
-    """The results of a walk, frame by frame. It reads frames of the video as it needs them."""
+    """Yield the results of a walk, frame by frame, and read frames of the video only as needed."""
     place = 0
     for frame in order:
         walker.frames.add(video.frames[frame])

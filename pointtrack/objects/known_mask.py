@@ -1,4 +1,4 @@
-"""What follows from a given mask: points on and around it, and whether its colours may move outlines."""
+"""Uses of a given mask: points on and around it, a prior, and whether its colours may move outlines."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from pointtrack.objects.memory import ObjectMemory
 from pointtrack.objects.point_prompts import overlap
 from pointtrack.segment.base import Embedding, Segmenter
 
-INSIDE, AROUND = 16, 16  # points on an object, and on what lies close around it
+INSIDE, AROUND = 16, 16  # points on an object, and close around it
 BELT = 0.3  # width of that belt, in square roots of the object's area
 
 
 def points_of(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """(h, w) bool -> (k, 2) pixels on an object, and (l, 2) close around it; none of these where it fills the frame."""
+    """(h, w) bool -> (k, 2) pixels on an object, and (l, 2) close around it; l is 0 if it fills the frame."""
     own, belt = points_inside(mask, INSIDE), belt_around(mask, BELT)
     return own, points_inside(belt, AROUND) if belt.any() else own[:0]
 
 
 def told_by_others(memory: ObjectMemory, grid: Embedding, weight: float) -> Tensor | None:
-    """(h, w) logits of an object's pixels on a frame by what is remembered of other frames; None where it is not known again.
+    """(h, w) logits of an object on a frame, from the memory of other frames; None if it does not recognise the object.
 
     Args:
         memory: of the object.
-        grid: the frame's cells, as the memory knows them.
-        weight: of what it says; 0 where it has no say.
+        grid: the frame's cells, with the features that the memory uses.
+        weight: factor on the memory's logits; 0 turns the memory off.
     """
     if not (len(memory) and weight):
         return None
     share = memory.read(grid.features, note=False).share[0]
-    # Of frames on which the object is absent a memory knows nothing of it.
+    # A memory of frames without the object knows nothing of it.
     return weight * as_logits(share, grid) if bool((share > 0.5).any()) else None
 
 
@@ -55,19 +55,19 @@ def tried_colours(
     prior: Tensor | None,
     config: ObjectOptions,
 ) -> ObjectColours | None:
-    """How to draw an object's outlines, tried where its mask is known, on the segmenter's answer to points and memory.
+    """Choose how to refine an object's outlines, by a test on the segmenter's answer where the true mask is known.
 
-    Where its surroundings have its colours thin parts must be kept; elsewhere that would keep what is wrong. None where
-    colours do not find nearly the whole object, clearly better than the segmenter: what they get wrong, the memory
-    learns.
+    If the surroundings share the object's colours, thin parts must be kept; otherwise that would keep wrong pixels.
+    None if colours do not find nearly the whole object, clearly better than the segmenter: the memory would learn their
+    errors.
 
     Args:
-        segmenter: asked for the mask.
-        embedding, picture: the frame, as it sees it and (h, w, 3).
-        mask: (h, w) bool what is known there.
+        segmenter: draws the mask to refine.
+        embedding, picture: the segmenter's embedding of the frame, and the frame (h, w, 3).
+        mask: (h, w) bool, the known mask there.
         colours: those under the mask.
-        prior: (h, w) logits by what is known of other frames. On its way the segmenter has this help, so without it
-            colours look better than they are; an object that is known on one frame alone is tried without.
+        prior: (h, w) logits from the memory of other frames. The segmenter has this help during the walk, so a test
+            without it makes colours look better than they are; an object known on one frame only is tested without.
         config: how points become masks.
     """
     own, beside = points_of(mask)
@@ -75,7 +75,7 @@ def tried_colours(
     answer = answer_points(segmenter, embedding, evidence, config)
     if answer is None:
         return colours
-    ways = (colours, replace(colours, thin=True))  # of equally good ones the first
+    ways = (colours, replace(colours, thin=True))  # the first wins a tie
     rules = config.outline
     drawn = [
         refine_outline(picture, answer.mask, way, inside=own, outside=beside, rules=rules) for way in ways

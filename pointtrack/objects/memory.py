@@ -1,12 +1,12 @@
 """Space-time memory of objects: the appearance of objects and their surroundings, cell by cell, in frames with known masks.
 
-The memory stores a frame as keys, features of its cells, and values, which object each cell shows. To read it with a new
-frame's keys is to find, for every cell, the most similar remembered cells and what those showed. The memory is bounded,
-however long the video. Frames with a person's masks stay for ever, the newest few stay until newer ones come, and every few
-frames one stays longer. Of those that must go, the cells that were read most are kept one by one.
+The memory stores a frame as keys (features of its cells) and values (which object each cell shows). Reading it with a
+new frame's keys finds, for every cell, the most similar remembered cells and what those showed. The memory is bounded,
+however long the video. Frames with a person's masks stay for ever, the newest few stay until newer ones come, and one
+frame in every few stays longer. When such a frame is dropped, its most read cells are kept one by one.
 
 Masks of later frames are themselves results, so a mistake confirms itself: what leaked once is the object from then on.
-Frames with a person's masks are certain. They vote a second time, alone, and by appearance alone, as places of long ago
+Frames with a person's masks are certain. They vote a second time, alone, and by appearance alone, as old positions
 mean little.
 
 Source: the ideas of STM (Oh et al. 2019), STCN (Cheng et al. 2021) and XMem (Cheng and Schwing 2022), from the papers.
@@ -27,12 +27,12 @@ from pointtrack.checks import check_shape
 ROWS, GROUP = (
     256,
     16,
-)  # cells that are compared at a time on a CPU; remembered cells of a group in a search for the largest
+)  # cells compared at a time on a CPU; remembered cells per group in the search for the largest values
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """How much is remembered, and how it is read.
+    """Size of the memory, and how it is read.
 
     Attributes:
         recent: number of newest frames kept.
@@ -43,7 +43,7 @@ class MemoryConfig:
         sharpness: factor on similarities before the soft-max over them.
         place: weight of a cell's position in the frame; its appearance counts 1. Objects rarely jump, and look-alikes are
             elsewhere.
-        certain: share of the separate vote of frames with a person's masks, in [0, 1]; with 0 there is no such vote.
+        certain: share, in [0, 1], of the separate vote by frames with a person's masks; with 0 there is no such vote.
     """
 
     recent: int = 2
@@ -72,7 +72,7 @@ class _Cells:
     used: Tensor
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The tensors by name; reading replaces `used`, and changes none of them in place."""
+        """The tensors by name. Reading the memory replaces `used`; nothing changes these tensors in place."""
         return {"keys": self.keys, "values": self.values, "used": self.used}
 
     @classmethod
@@ -87,13 +87,13 @@ class Recollection:
     """What the memory returns for a frame.
 
     Attributes:
-        share: (o, h, w) in [0, 1], how much of what each cell resembles was the object.
-        similarity: (h, w) cosine between each cell and the most similar remembered cell: low where the frame shows something
-            new.
+        share: (o, h, w) in [0, 1], the object's share in the remembered cells that each cell resembles.
+        similarity: (h, w) cosine between each cell and the most similar remembered cell; low where the frame shows
+            something new.
         certain: (o, h, w) as `share`, from frames with a person's masks alone; None if there are none, or they have no
             separate vote.
-        looks: (h * w, m) cosine of each cell here and each cell of those frames.
-        was: (m, o) how much of each of the latter the objects covered.
+        looks: (h * w, m) cosine of each cell here with each cell of those frames.
+        was: (m, o) how much of each cell of those frames the objects covered.
     """
 
     share: Tensor
@@ -126,7 +126,7 @@ class ObjectMemory:
         return sum(len(part.keys) for part in self._parts())
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered, as tensors and plain values."""
+        """The whole memory, as tensors and plain values."""
         return {
             "objects": self.objects,
             "config": asdict(self.config),
@@ -139,7 +139,7 @@ class ObjectMemory:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> ObjectMemory:
-        """The memory as it was when `state` was asked for."""
+        """The memory as it was when `state` was taken."""
         memory = cls(state["objects"], MemoryConfig(**state["config"]))
         memory._given = [(frame, _Cells(**cells)) for frame, cells in state["given"]]
         memory._recent = [(frame, _Cells(**cells)) for frame, cells in state["recent"]]
@@ -152,13 +152,13 @@ class ObjectMemory:
         """Remember a frame.
 
         Args:
-            frame: its number; None for one that was given and is remembered beside all others.
+            frame: its number; None for a given frame that replaces no other.
             features: (c, h, w) of its cells.
             masks: (o, H, W) of the objects, any size; averaged over each cell.
-            given: by a person: it is never forgotten, and takes the place of what was given on that frame before.
+            given: a person gave the masks: the frame is never forgotten, and replaces what was given on it before.
 
         Raises:
-            ValueError: another number of objects than promised, or wrong shapes.
+            ValueError: the number of objects differs from the memory's, or a shape is wrong.
         """
         check_shape(features, "c h w", "memory features")
         if masks.ndim != 3 or len(masks) != self.objects:
@@ -178,14 +178,14 @@ class ObjectMemory:
             self._retire(*self._recent.pop(0))
 
     def read(self, features: Tensor, *, anywhere: bool = False, note: bool = True) -> Recollection:
-        """What the memory says of the frame with these (c, h, w) features.
+        """Look up the frame with these (c, h, w) features.
 
         Args:
-            anywhere: go by looks alone, not by places: for an object that was gone, or after a cut.
-            note: remember which cells answered, as those that are read most are kept longest.
+            anywhere: compare appearance alone, without positions; for an object that was gone, or after a cut.
+            note: count which cells answered, as those that are read most are kept longest.
 
         Raises:
-            ValueError: nothing was remembered yet.
+            ValueError: the memory is empty.
         """
         check_shape(features, "c h w", "memory features")
         parts = self._parts()
@@ -202,7 +202,7 @@ class ObjectMemory:
             self._note_use(parts, which, weight)
         places = torch.cat([part.keys[:, appearance:] for part in parts])
         best = near[:, 0]
-        if not anywhere:  # looks alone: without what the places add
+        if not anywhere:  # subtract what the positions add, to leave the appearance alone
             best = best - (keys[:, appearance:] * places[which[:, 0]]).sum(1)
         h, w = features.shape[1:]
         told = Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", h=h))
@@ -217,13 +217,13 @@ class ObjectMemory:
         return replace(told, certain=certain, looks=looks, was=values[:given])
 
     def _vote(self, near: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """What the remembered cells say that are most alike.
+        """Average the values of the most similar remembered cells.
 
         Args:
-            near: (p, k) how alike they are. values: (p, k, o) of them.
+            near: (p, k) their similarities. values: (p, k, o) their values.
 
         Returns:
-            (p, o) shares, and (p, k) how much each counts.
+            (p, o) shares, and (p, k) the weight of each.
         """
         weight = torch.softmax(near * self.config.sharpness, dim=1)
         return torch.einsum("pk,pko->po", weight, values), weight
@@ -244,7 +244,7 @@ class ObjectMemory:
             part.used = part.used + share
 
     def _retire(self, frame: int, cells: _Cells) -> None:
-        """A frame is no longer among the newest: keep it as a working frame if it is far enough from the last one."""
+        """Keep a frame that leaves the newest as a working frame, if it is far enough from the last one."""
         if self._newest_working is not None and abs(frame - self._newest_working) < self.config.every:
             return
         self._newest_working = frame
@@ -253,11 +253,11 @@ class ObjectMemory:
             self._condense(self._working.pop(0))
 
     def _condense(self, cells: _Cells) -> None:
-        """Keep the most used cells of a frame that goes, in the place of prototypes that were used less."""
+        """Keep the most used cells of a dropped frame, in place of prototypes that were used less."""
         if not self.config.prototypes:
             return
         pool = cells if self._prototypes is None else _Cells.concat([self._prototypes, cells])
-        # Of each object and of the background alike, or the background would crowd out small objects.
+        # Each object and the background get the same number, or the background would crowd out small objects.
         kind = torch.cat([(1 - pool.values.sum(1, keepdim=True)).clamp(min=0), pool.values], dim=1).argmax(1)
         share = self.config.prototypes // (self.objects + 1)
         kept = []
@@ -269,20 +269,20 @@ class ObjectMemory:
 
 
 def _most_alike(keys: Tensor, parts: list[_Cells], top: int, first: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Which remembered cells each cell is most like.
+    """Find the remembered cells that are most similar to each cell.
 
     Args:
-        keys: (p, c) of the cells, compared with as many channels of the remembered ones.
+        keys: (p, c) of the cells, compared with the first c channels of the remembered ones.
         parts: the remembered ones, m in all.
-        top: so many, or all where there are fewer.
-        first: of so many remembered cells, those in front, all products are wanted.
+        top: k, or m if that is fewer.
+        first: the products with this many remembered cells at the front are all returned.
 
     Returns:
-        (p, k) products, the largest first, and which cells they are of; (p, first) products.
+        (p, k) products, the largest first, and the indices of their cells; (p, first) products.
     """
     counts = [len(part.keys) for part in parts]
     rows = min(ROWS, len(keys)) if keys.device.type == "cpu" else len(keys)
-    # A few cells at a time: all products at once are memory that is new for every frame, and out of the cache when it is read.
+    # A few cells at a time: all products at once take new memory for every frame, and have left the cache when read.
     room = keys.new_empty(rows, sum(counts))
     found = []
     for some in keys.split(rows):
@@ -297,14 +297,14 @@ def _most_alike(keys: Tensor, parts: list[_Cells], top: int, first: int) -> tupl
 def _top(similarity: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """(p, m) -> its (p, k) largest values and their places, as `topk`; on a CPU in half the time.
 
-    Of columns in groups, the largest values are in those groups whose own largest are.
+    The k largest values all lie in the k groups of columns with the largest maxima.
     """
     m = similarity.shape[1]
     groups = m // GROUP
     if groups <= top:
         near, which = similarity.topk(min(top, m), dim=1)
         return near, which
-    # Every `groups`-th column makes a group, so that the largest of all groups are found side by side.
+    # A group is every `groups`-th column, so that the maxima of all groups lie side by side.
     largest = similarity[:, : groups * GROUP].unflatten(1, (GROUP, groups)).amax(1)
     members = torch.arange(GROUP, device=similarity.device) * groups
     chosen = (largest.topk(top, dim=1).indices[:, :, None] + members).flatten(1)
@@ -315,7 +315,7 @@ def _top(similarity: Tensor, top: int) -> tuple[Tensor, Tensor]:
 
 
 def _keys(features: Tensor, place: float) -> Tensor:
-    """(c, h, w) -> (h * w, c + 4): looks of unit length, then the place as waves, near for near places."""
+    """(c, h, w) -> (h * w, c + 4): appearance of unit length, then positions as waves, similar for near positions."""
     appearance = F.normalize(rearrange(features.float(), "c h w -> (h w) c"), dim=1)
     h, w = features.shape[1:]
     # One unit is half the longer side, so that the frame's shape does not matter.

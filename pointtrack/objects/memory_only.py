@@ -18,18 +18,17 @@ from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
-KEY_STRIDE = 16  # of the cells that memories know objects by, in pixels of the tracker's input
+KEY_STRIDE = 16  # of the cells in memories of objects, in pixels of the tracker's input
 Features = Callable[[np.ndarray], Tensor]  # (h, w, 3) uint8 RGB frame -> (c, h', w')
 
 
 def tracker_features(tracker: PointTracker, level: int | None = None) -> Features:
-    """What a tracker sees of a frame, as keys for the memory.
+    """A function from a frame to a tracker's features, as keys for the memory.
 
     Args:
         tracker: from `load_tracker`.
-        level: of its pyramid, or behind it, as `PointTracker.read_level` takes it; by default that of what things are in
-            cells of KEY_STRIDE pixels of its input. Finer cells give finer masks, and cost time with the square of
-            their number.
+        level: as in `PointTracker.read_level`; by default the appearance level with cells of KEY_STRIDE pixels of its
+            input. Finer cells give finer masks, and time grows with the square of their number.
 
     Raises:
         ValueError: a level that the tracker does not have.
@@ -58,21 +57,21 @@ def propagate_masks(
     backward: bool = False,
     config: MemoryConfig | None = None,
 ) -> Masks:
-    """Carry masks of objects from the frame each is given on through the video.
+    """Carry masks of objects through the video, each from the frame on which it is given.
 
-    Every object has a memory of its own, which starts with its frame; where two objects claim a pixel, the one whose
-    memory is more certain has it.
+    Every object has a memory of its own, which starts with its frame. If two objects claim a pixel, the one whose
+    memory is more certain gets it.
 
     Args:
         video: the frames.
         given: object id (1 or more) -> where it starts.
         features: of frames, `tracker_features` or a segmenter's.
-        backward: also from that frame back to the first one; otherwise the object is absent before.
+        backward: also go from that frame back to the first one; otherwise the object is absent before.
         config: of the memories.
 
     Returns:
-        Masks without overlaps, objects in the order of their ids. The score of an object is the mean share of
-        what the cells of its mask resemble that was this object; 0 where it is absent.
+        Masks without overlaps, objects in the order of their ids. The score of an object is its mean share
+        (`Recollection.share`) over its mask; 0 where it is absent.
 
     Raises:
         ValueError: no object, a frame that the video does not have, or a mask that is empty or of another size.

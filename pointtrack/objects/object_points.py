@@ -18,10 +18,10 @@ from pointtrack.tracking.looks import window_stream
 from pointtrack.tracking.stream import PointStream, restored, saved
 from pointtrack.types import VISIBLE, Queries, Tracks
 
-# The owner of points that are tracked only to tell the tracker how the scene moves.
+# The owner of support points, which only show the tracker how the scene moves.
 HELPER = torch.iinfo(torch.int64).min
 SUPPORT_GRID = 5
-# The most groups of points of one object that are tracked at a time.
+# Largest number of groups of points of one object that are tracked at a time.
 MOST_GROUPS = 4
 
 
@@ -56,7 +56,7 @@ class FramePoints:
         return self.owner == number
 
     def beside(self, number: int, rivals: bool) -> Tensor:
-        """(n,) bool: around this object, on none, or with `rivals` on another. What lies around another may be this one."""
+        """(n,) bool: around this object, on none, or with `rivals` on another; points around another may be on this."""
         other = (self.owner > 0) & (self.owner != number)
         return (self.owner == -number) | (self.owner == 0) | (other & rivals)
 
@@ -70,7 +70,7 @@ class ObjectPoints:
         frames: frames of the walk; frame numbers here are places in it.
         rules: which points count.
         tracker: tracks points seeded during the walk; without it none can be seeded.
-        tracks, owner: points known already, row by row as the frames come, and the object of each (n,).
+        tracks, owner: points tracked beforehand, with one row per frame of the walk, and the object of each (n,).
     """
 
     def __init__(
@@ -81,30 +81,30 @@ class ObjectPoints:
         tracks: Tracks | None = None,
         owner: Tensor | None = None,
     ):
-        # What lies around an object moves otherwise: a point that is found nowhere must not go by it.
+        # The surroundings of an object move differently, so an unmatched point must not follow its neighbours.
         self.frames, self.rules, self.tracker = frames, rules, tracker and tracker.unled()
-        # The feed's own ids: those of its points, in order.
+        # The feed numbers its points itself, in order.
         self._fixed = tracks and replace(tracks, queries=Queries(tracks.queries.frame, tracks.queries.xy))
-        # Points that count, by their ids in order, and whose they are; ids count from the fixed points on.
+        # Owners and ids of the points that count, in the order of the ids; the fixed points have the first ids.
         self._owner = torch.zeros(0, dtype=torch.int64) if owner is None else owner.long()
         self._ids = torch.arange(len(self._owner))
         self._next_id = self._first_seeded = len(self._owner)
         self._stream: PointStream | None = None
-        self._seeing: PointStream | None = None  # the newest stream, also after its last frame
+        self._seeing: PointStream | None = None  # the newest stream, even after its last frame
         self._origin = 0  # place of the stream's first frame
-        self._known = 0  # place up to which the stream has returned its points
+        self._known = 0  # place up to which the stream has returned rows
         self._rows: dict[int, list[Tracks]] = {}  # place -> what streams returned for it
-        self._groups: list[tuple[int, range]] = []  # per call of `seed` the object, and the ids of its points
+        self._groups: list[tuple[int, range]] = []  # per `seed`: the object, the ids of its points
 
     @property
     def next_frame(self) -> float:
-        """The place of the frame that is tracked next; infinity where nothing is."""
+        """The place of the frame that is tracked next; infinity if nothing is tracked."""
         return math.inf if self._stream is None else self._origin + self._stream.frames_pushed
 
     def ready(self, place: int) -> bool:
-        """Track on, as far as frames are there; whether the points of this frame are known now."""
+        """Track as far as frames are there; whether the points of this frame are known now."""
         while self._stream is not None and self._known <= place:
-            # In pieces of a fixed size: what is found for a frame must not depend on who asks for more.
+            # In pieces of a fixed size, so that a frame's result does not depend on how far a caller reads ahead.
             step, pushed = self._stream.network.config.window.step, self._stream.frames_pushed
             piece = self.frames.piece(self._origin + pushed, step - pushed % step)
             if len(piece) == step - pushed % step or (len(piece) and self.frames.ended):
@@ -118,14 +118,14 @@ class ObjectPoints:
         return True
 
     def on(self, place: int) -> FramePoints:
-        """The points that count on a frame, which is `ready` and does not lie before the last one asked for."""
+        """The points that count on a frame; it must be `ready`, and not lie before the one of the previous call."""
         assert self.ready(place)
         self._rows = {row: parts for row, parts in self._rows.items() if row >= place}
         fixed = [] if self._fixed is None else [self._fixed.clip(place, place + 1)]
         return self._counting([*fixed, *self._rows.get(place, ())])
 
     def preview(self) -> FramePoints:
-        """The points that count on the newest frame, by a first answer of the tracker."""
+        """The points that count on the newest frame, by the tracker's preview."""
         if self._stream is None:
             return self._counting([])
         behind = self.frames.piece(self._origin + self._stream.frames_pushed, self.frames.stop)
@@ -136,9 +136,9 @@ class ObjectPoints:
         return self._counting([self._stream.preview()])
 
     def features(self, place: int, *, final: bool = True) -> Tensor | None:
-        """(c, h, w) what the tracker saw of a frame, as keys of a memory; None where it has not looked at it lately.
+        """(c, h, w) the tracker's features of a frame, as keys of a memory; None if it no longer holds them.
 
-        With `final` only of frames whose points are known; otherwise of the newest one too, after its `preview`.
+        With `final`, only for frames whose points are known; otherwise for the newest one too, after its `preview`.
         """
         if self._seeing is None:
             return None
@@ -151,8 +151,8 @@ class ObjectPoints:
     def seed(self, place: int, points: Mapping[int, Tensor]) -> None:
         """Track new points of one object from a frame on: owner -> (k, 2) pixels.
 
-        They go as a group of their own: the points that are there do not notice, so that one object's tracks do not
-        depend on another's. Of the groups of an object the first and the newest few are tracked on.
+        They form a group of their own and do not affect the other points, so that one object's tracks do not depend on
+        another's. The first and the newest few groups of an object stay tracked.
         """
         assert self.tracker is not None
         xy = torch.cat(list(points.values()))
@@ -164,7 +164,7 @@ class ObjectPoints:
         self._ids = torch.cat([self._ids, ids])
         self._owner = torch.cat([self._owner, owner, torch.full((len(helpers),), HELPER)])
         if self._stream is None or not len(self._stream.queries):
-            # A stream in which nobody is left was not pushed on; nor is one that has finished kept.
+            # A stream without points was not pushed further, and a finished one is not kept.
             nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
             self._stream = self._seeing = window_stream(self.tracker, nobody, self.frames.wh, self.frames.fps)
             self._origin = self._known = place
@@ -174,18 +174,18 @@ class ObjectPoints:
         self._groups.append((number, range(first, self._next_id)))
         mine = [ids for one, ids in self._groups if one == number]
         if len(mine) > MOST_GROUPS:
-            # Not the first ones: those were seeded on the mask that a person gave.
+            # The first group stays, as it was seeded on the mask that a person gave.
             self.drop(torch.tensor(mine[1]))
 
     def drop(self, ids: Tensor) -> None:
-        """These points count no more."""
+        """Stop tracking these points."""
         self._keep(~torch.isin(self._ids, ids))
         left = []
         for number, group in self._groups:
             inside = (self._ids >= group.start) & (self._ids < group.stop)
             if bool((self._owner[inside] != HELPER).any()):
                 left.append((number, group))
-            else:  # helpers alone are of no use
+            else:  # support points alone are of no use
                 self._keep(~inside)
         self._groups = left
         if self._stream is None:
@@ -196,16 +196,16 @@ class ObjectPoints:
             self._stream = None
 
     def drop_object(self, number: int) -> None:
-        """No point counts any more that is on an object or close around it."""
+        """Stop tracking all points on an object and around it."""
         self.drop(self._ids[self._owner.abs() == number])
 
     def forget(self) -> None:
-        """A cut: all seeded points end here."""
+        """Drop all seeded points, at a cut."""
         self._stream, self._seeing, self._rows, self._groups = None, None, {}, []
         self._keep(self._ids < self._first_seeded)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is known of points that were seeded on the way, as tensors and plain values."""
+        """The complete state of the seeded points, as tensors and plain values."""
         assert self._fixed is None, "tracks that were given are the caller's to keep"
         return {
             "owner": self._owner,
@@ -221,7 +221,7 @@ class ObjectPoints:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as what `state` was asked of; this one is new, and has the same tracker."""
+        """Continue from `state`; this feed must be new and have the same tracker."""
         assert self.tracker is not None and not self._next_id
         self._owner, self._ids = state["owner"], state["ids"]
         self._next_id, self._origin, self._known = state["next_id"], state["origin"], state["known"]
@@ -234,14 +234,14 @@ class ObjectPoints:
         self._groups = [(number, range(start, stop)) for number, start, stop in state["groups"]]
 
     def counting(self, ids: Tensor) -> Tensor:
-        """(n,) bool: of these points those that still count."""
+        """(n,) bool: which of these points still count."""
         return torch.isin(ids, self._ids)
 
     def _keep(self, kept: Tensor) -> None:
         self._ids, self._owner = self._ids[kept], self._owner[kept]
 
     def _counting(self, parts: list[Tracks]) -> FramePoints:
-        """Of rows of one frame the points that count."""
+        """The points that count among the rows of one frame."""
         ids, places = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, 2)]
         for part in parts:
             usable = self.rules.usable(part)[0] & self.counting(part.ids)

@@ -16,20 +16,20 @@ from pointtrack.objects.boundary import ObjectColours
 from pointtrack.objects.memory import ObjectMemory
 
 AREAS, MOST_GROWTH = 12, 1.6
-FIRST = 3  # frames that tell how well an object is known again while it still looks as it was given
+FIRST = 3  # frames that set the usual `Signs.known`, while the object still looks as it was given
 
 
 @dataclass
 class ObjectState:
-    """What is known of an object so far.
+    """The state of one object.
 
     Attributes:
         memory: appearance of the object and its surroundings.
         colours: colours under the first given mask; sharpens: whether they make outlines better.
         mask, frame: the last accepted mask and its frame.
         points: (ids, xy) of its points there.
-        areas: pixels of its latest masks.
-        max_misses: id -> frames in a row that the point was outside the mask.
+        areas: areas of its latest masks, in pixels.
+        max_misses: id -> frames in a row on which the point was outside the mask.
         seeded: frame on which points were last taken from the mask.
         known: how much of it was recognised (`Signs.known`) on the first frames.
         first: the expected overlap of the last given mask.
@@ -48,38 +48,38 @@ class ObjectState:
     first: float = 1.0
 
     def faded(self, known: float, *, note: bool) -> float:
-        """`Signs.faded` of a mask of which so much is known again. The first few are noted, for later ones to be held against."""
+        """`Signs.faded` of a mask with this `Signs.known`. With `note`, the first few values set the usual one."""
         if note and len(self.known) < FIRST:
             self.known.append(known)
         return float(np.mean(self.known)) - known if self.known else 0.0
 
     def usual(self, mask: Tensor) -> bool:
-        """Whether a mask is about as large as the latest ones; one that grew or shrank at once has leaked or lost parts."""
+        """Whether a mask is about as large as the latest ones; a sudden change means that it leaked or lost parts."""
         if not self.areas:
             return True
         ratio = int(mask.sum()) / max(float(np.median(self.areas)), 1.0)
         return 1 / MOST_GROWTH < ratio < MOST_GROWTH
 
     def place(self) -> tuple[Tensor | None, int, tuple[Tensor, Tensor]]:
-        """Where it was last."""
+        """The last mask, its frame, and the points there."""
         return self.mask, self.frame, self.points
 
     def resume(self, place: tuple[Tensor | None, int, tuple[Tensor, Tensor]]) -> None:
-        """Begin anew at a place, as `place` gave it."""
+        """Start over from what `place` returned."""
         self.lose()
         self.mask, self.frame, self.points = place
 
     def lose(self) -> None:
-        """Nothing is known of where it is any more; what it looks like stays known."""
+        """Forget where the object is, but not what it looks like."""
         self.mask, self.frame, self.seeded = None, -1, None
         self.areas.clear()
         self.points, self.max_misses = (torch.zeros(0), torch.zeros(0, 2)), {}
 
     def moved_mask(self, ids: Tensor, xy: Tensor) -> Tensor | None:
-        """The last mask (h, w), moved as its points have moved since; None where none of them is left.
+        """The last mask (h, w), moved as its points have moved since; None if none of them is left.
 
         Args:
-            ids, xy: (n,) and (n, 2) pixels of the points that are there now.
+            ids, xy: (n,) and (n, 2) pixels of the points on the present frame.
         """
         if self.mask is None:
             return None
@@ -95,7 +95,7 @@ class ObjectState:
         return torch.from_numpy(shifted > 0)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it as tensors and plain values, which do not change when this does."""
+        """The whole state as tensors and plain values, which later changes do not affect."""
         colours = self.colours and {
             "mixture": torch.from_numpy(self.colours.mixture),
             "thin": self.colours.thin,
@@ -111,7 +111,7 @@ class ObjectState:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any], device: torch.device) -> ObjectState:
-        """What was known when `state` was asked for; the memory goes to the device that its keys are read on."""
+        """The object as it was when `state` was taken; its memory moves to `device`, where keys are read."""
         colours = state["colours"]
         return cls(
             memory=ObjectMemory.from_state_dict(moved(state["memory"], device)),

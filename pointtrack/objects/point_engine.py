@@ -17,14 +17,14 @@ from pointtrack.objects.stream import ObjectStream
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 from pointtrack.types import Video
 
-# Frames whose embeddings are kept, so that one more click on them is answered at once.
+# Number of frames whose embeddings are kept, so that another click on them is answered at once.
 KEPT_EMBEDDINGS = 4
 
 
 class PointEngine:
     """Follows objects by points, segmenter and memory; see `engine.Engine`.
 
-    It follows every object by itself: the result for one does not depend on the others.
+    It follows every object on its own: the result for one does not depend on the others.
 
     Args:
         tracker: from `load_tracker`.
@@ -49,14 +49,14 @@ class PointEngine:
         before: Tensor | None = None,
         shown: Shown | None = None,
     ) -> ObjectResult:
-        """What the segmenter makes of a prompt; see `Engine.answer`."""
+        """The segmenter's answer to a prompt; see `Engine.answer`."""
         embedding = self._closer(video, frame)
         return answer_prompt(self.segmenter, embedding, prompt, before, shown)
 
     def answers(
         self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
     ) -> list[ObjectResult]:
-        """All that a prompt may mean; see `Engine.answers`."""
+        """All candidates for a prompt; see `Engine.answers`."""
         embedding = self._closer(video, frame)
         return answer_prompt_variously(self.segmenter, embedding, prompt, before)
 
@@ -67,13 +67,13 @@ class PointEngine:
         frames: range,
         cuts: Sequence[int] = (),
     ) -> Iterator[dict[int, ObjectResult]]:
-        """Along frames from known masks; see `Engine.walk`."""
+        """Follow objects along frames from known masks; see `Engine.walk`."""
         begin = frames.start - frames.step
         stream = ObjectStream(
             self.tracker, self.segmenter, video.wh, video.fps, self.config, finds_cuts=False
         )
         stream.push_results(video.frames[begin])
-        # A stream sees every frame alike, whether somebody pointed at it or not.
+        # A stream treats every frame alike, whether it was prompted or not, so it gets no second look.
         stream.know_embedding(0, replace(self._embedding(video, begin), closer=None))
         for number, masks in known.items():
             for one in masks:
@@ -81,17 +81,17 @@ class PointEngine:
                     stream.give(number, 0, one.mask, one.score)
                 else:
                     stream.learn(number, video.frames[one.frame], one.mask)
-        # Of a cut the first frame of the later shot is named: backward the one before is across it.
+        # A cut is the first frame of the later shot. Backward, the frame before it is the first across the cut.
         across = set(cuts) if frames.step > 0 else {cut - 1 for cut in cuts}
         results = self._results(stream, video, frames, across)
-        next(results)  # of the frame that is known
+        next(results)  # skip the known frame
         yield from results
 
     @staticmethod
     def _results(
         stream: ObjectStream, video: Video, frames: range, across: set[int]
     ) -> Iterator[dict[int, ObjectResult]]:
-        """What a stream says, of no more frames than it has to see for it."""
+        """The stream's results, from as few frames as each needs."""
         for frame in frames:
             if frame in across:
                 stream.cut()
@@ -110,7 +110,7 @@ class PointEngine:
 
     @torch.no_grad()
     def _closer(self, video: Video, frame: int) -> Embedding:
-        """The same with the second look that answers to a person are worth."""
+        """The embedding with the second look, which prompts get."""
         embedding = self.segmenter.look_closer(video.frames[frame], self._embedding(video, frame))
         self._embeddings[frame] = embedding
         return embedding

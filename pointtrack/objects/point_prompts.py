@@ -55,14 +55,14 @@ class KnownMask:
 
 
 def spread_points(xy: Tensor, count: int) -> Tensor:
-    """Choose points that cover their set: the most central one first, then always the one farthest from all chosen.
+    """Choose points that cover their set: first the most central one, then always the one farthest from all chosen.
 
     Args:
         xy: (n, 2) points.
         count: how many to choose; all, if there are no more.
 
     Returns:
-        (min(count, n),) int64 indices, in the order chosen. The order of the points given decides between ties only.
+        (min(count, n),) int64 indices, in the order chosen. The order of the given points only breaks ties.
 
     Source: farthest point sampling (Gonzalez 1985), as SAM-PT (Rajič et al. 2023) compares with k-medoids.
     """
@@ -78,7 +78,7 @@ def spread_points(xy: Tensor, count: int) -> Tensor:
 
 
 def nearest_others(own: Tensor, others: Tensor, count: int) -> Tensor:
-    """The points of others that lie closest to one's own: they say where the object ends.
+    """Choose the points of others that lie closest to an object's own: they mark where it ends.
 
     Args:
         own: (n, 2) points of the object, at least one.
@@ -109,7 +109,7 @@ def agreement(mask: Tensor, own: Tensor, others: Tensor) -> float:
 
     Args:
         mask: (h, w) bool.
-        own: (n, 2) points that should be inside; without any, that share is 0.
+        own: (n, 2) points that should be inside; without any, their share is 0.
         others: (m, 2) points that should be outside.
     """
     inside = float(read_mask(mask, own).float().mean()) if len(own) else 0.0

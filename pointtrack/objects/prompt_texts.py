@@ -1,4 +1,4 @@
-"""Prompts as texts, in the form of commands and manifests: frame,x,y and the like."""
+"""Prompts as texts, as commands and manifests write them: frame,x,y and the like."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ABSENT = "an absence frame"
 
 @dataclass
 class Told:
-    """The prompt of one object on one frame: clicks and a box, or a mask, or that it is absent."""
+    """The prompt of one object on one frame: clicks and a box, or a mask, or an absence."""
 
     object_id: int
     frame: int
@@ -44,11 +44,12 @@ def parse_prompts(
     masks: Sequence[str] = (),
     absences: Sequence[str] = (),
 ) -> list[Told]:
-    """Texts as the command takes them -> what is said, by object and frame.
+    """Texts as the command takes them -> prompts, in the order of object and frame.
 
     Raises:
-        ValueError: a text of another form, two boxes or masks of one object on one frame, or a mask or an absence together with other things on one frame.
-        FileNotFoundError: no such picture.
+        ValueError: a text has another form, an object has two boxes or masks on one frame, or a mask or an absence
+            together with something else there.
+        FileNotFoundError: a picture does not exist.
 
     >>> (told,) = parse_prompts(["2:0,31,25", "2:0,4,4,-"])
     >>> told.object_id, told.frame, told.labels
@@ -57,7 +58,7 @@ def parse_prompts(
     told: dict[tuple[int, int], Told] = {}
 
     def place(text: str, form: str) -> tuple[Told, list[str]]:
-        """What is said of the text's object on its frame, and the fields behind the frame."""
+        """The prompt of the text's object on its frame, and the fields after the frame."""
         number, colon, rest = text.partition(":")
         named = bool(colon) and number.isdigit()
         fields = (rest if named else text).split(",")
@@ -99,7 +100,7 @@ def parse_prompts(
 
 
 class Listener(Protocol):
-    """What takes prompts: a session, or a stream."""
+    """Anything that takes prompts: a session, or a stream."""
 
     def prompt(
         self,
@@ -114,11 +115,11 @@ class Listener(Protocol):
         """Clicks, a box or a mask on a frame."""
 
     def mark_absent(self, object_id: int, frame: int) -> None:
-        """Nothing of it on a frame."""
+        """Mark the object as absent on a frame."""
 
 
 def tell(listener: Listener, told: Iterable[Told]) -> None:
-    """Say what texts say. Errors as those of the listener."""
+    """Pass parsed prompts to a listener. Errors as those of the listener."""
     for one in told:
         if one.absent:
             listener.mark_absent(one.object_id, one.frame)

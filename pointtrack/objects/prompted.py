@@ -1,4 +1,4 @@
-"""Answers a person's prompt on a frame: clicks one after the other, each correcting the answer to those before it."""
+"""Answers a person's prompt on a frame: clicks one after the other, each correcting the previous answer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.point_prompts import Shown, agreement, read_mask
 from pointtrack.segment.base import Candidates, Embedding, Prompt, Segmenter
 
-# How far the correction of a click reaches that the segmenter did not follow.
+# Reach of the correction around a click that the segmenter did not follow.
 CLICK_REACH_PX = 12.0
-# A click so near to the mask it corrects is on a part of the same object, farther away it is on the object itself; and so far
-# from all clicks is what speaks for the mask. In square roots of its area.
+# A click within PART_REACH of the mask it corrects is on a part of the same object; farther away, the mask is on
+# something else. An added click on the mask is at least CLEAR_OF_CLICKS from all clicks. Both are in square roots of
+# the mask's area.
 PART_REACH, CLEAR_OF_CLICKS = 0.5, 0.25
-SPEAKERS = 16  # points of the mask among which one is clear of the clicks
-# How far out of a box an object may reach, in the box's sides.
+SPEAKERS = 16  # points of the mask from which that added click is chosen
+# How far an object may reach out of its box, as a share of the box's sides.
 BOX_SLACK = 0.08
 
 
@@ -32,17 +33,17 @@ def answer_prompt(
     before: Tensor | None = None,
     shown: Shown | None = None,
 ) -> ObjectResult:
-    """What a person's prompt means on a frame; every click is honoured.
+    """Answer a person's prompt on a frame; every click is honoured.
 
-    Clicks that come at once give what the same clicks give one after the other.
+    Several clicks at once give the same answer as the same clicks one after the other.
 
     Args:
-        segmenter: answers.
-        embedding: what the segmenter sees of the frame.
-        prompt: points or a box. A box begins anew.
-        before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`). If no click is in
-            it, it is asked for with one that speaks for it; and it counts no more where the object was clicked far from it.
-        shown: the answer to the first clicks of the prompt, where it is known; otherwise they are answered once more.
+        segmenter: draws the masks.
+        embedding: the segmenter's embedding of the frame.
+        prompt: points or a box. A box starts over.
+        before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`). If
+            no click is inside it, a click on it is added. It is ignored if all clicks on the object are far from it.
+        shown: the earlier answer to the first clicks of the prompt; without it they are answered once more.
     """
     return _answers(segmenter, embedding, prompt, before, shown, several=False)[0]
 
@@ -50,7 +51,7 @@ def answer_prompt(
 def answer_prompt_variously(
     segmenter: Segmenter, embedding: Embedding, prompt: Prompt, before: Tensor | None = None
 ) -> list[ObjectResult]:
-    """All that a person's prompt may mean on a frame, a part, an object or a group, the best first; arguments as of `answer_prompt`."""
+    """All candidates for a prompt (a part, an object, a group), the best first; arguments as of `answer_prompt`."""
     return _answers(segmenter, embedding, prompt, before, None, several=True)
 
 
@@ -63,7 +64,7 @@ def _answers(
     *,
     several: bool,
 ) -> list[ObjectResult]:
-    """The readings of a prompt behind its last click, the best first."""
+    """The readings of a prompt after its last click, the best first."""
     mask, answered = (None, 0) if shown is None else (shown.mask, shown.clicks)
     begun = shown is not None or (before is not None and prompt.box is None)
     readings: list[ObjectResult] = []
@@ -80,10 +81,11 @@ def _answers(
 
 
 def _steps(prompt: Prompt, begun: bool, answered: int) -> list[int]:
-    """How many clicks are asked with, step by step.
+    """The number of clicks that each step prompts with.
 
     Args:
-        begun: there is a mask already, and `answered` clicks are in it. Otherwise a box, or else the first click on the object, makes one.
+        begun: there is a mask already, which answers the first `answered` clicks. Otherwise a box, or else the first
+            click on the object, makes one.
     """
     count = len(prompt.points)
     if begun:
@@ -108,7 +110,7 @@ def _readings(
     *,
     several: bool,
 ) -> list[ObjectResult]:
-    """What a prompt may mean of which all but the last click were answered with a mask, the best first."""
+    """The readings of a prompt, the best first; `mask` is the answer to all clicks but the last."""
     # A single click may mean a part, an object or a group; anything more is clear.
     several = several or (len(prompt.points) == 1 and prompt.box is None and mask is None)
     asked = prompt if before is None or mask is None else _spoken_for(prompt, mask)
@@ -121,7 +123,7 @@ def _readings(
     answers = []
     for place in np.argsort(-np.array(values), kind="stable").tolist():
         logits = candidates.logits[place].float().cpu()
-        if len(inside):  # what no click is in is seldom meant
+        if len(inside):  # a piece without a click is seldom meant
             meant = pieces_with(logits > 0, inside)
             logits = torch.where(meant, logits, logits.clamp(max=-1)) if meant.any() else logits
         if prompt.box is not None:
@@ -145,11 +147,11 @@ def _decoded(
     *,
     alone_too: bool,
 ) -> Candidates:
-    """What a segmenter says to a prompt of which all but the last click were answered with a mask, or to a first one.
+    """The segmenter's candidates for a prompt; `mask`, if any, is the answer to all clicks but the last.
 
     Args:
-        alone_too: ask the clicks without the mask as well. The mask keeps what is right, and what is wrong as well; the clicks alone do
-            neither. The mean is better than both.
+        alone_too: decode the clicks without the mask as well, and take the mean. The mask keeps what is right and also
+            what is wrong; the clicks alone keep neither. The mean is better than both.
     """
     if mask is None:
         return segmenter.decode(embedding, prompt, several=several)
@@ -166,10 +168,10 @@ def _decoded(
 
 
 def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
-    """A correction with a click for what is right already, as a segmenter makes little of a mask alone.
+    """Add a click on the mask to a correction without one, as a mask alone means little to a segmenter.
 
-    Where a mask came from other frames no click of this one may be in it: a click on a part that is missing would be answered
-    with the part alone, and one beside the object with next to nothing.
+    If the mask came from other frames, it may hold no click of this frame. The segmenter would then answer a click on a
+    missing part with that part alone, and a click beside the object with next to nothing.
     """
     if not before.any() or read_mask(before, prompt.points[prompt.labels]).any():
         return prompt
@@ -182,7 +184,7 @@ def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
 
 
 def _elsewhere(prompt: Prompt, before: Tensor) -> bool:
-    """Whether all clicks on the object are far from the mask: then the object is there, and the mask is of something else."""
+    """Whether all clicks on the object are far from the mask; if so, the mask shows something else."""
     if not prompt.labels.any() or not before.any():
         return False
     away = cv2.distanceTransform((~before).numpy().astype(np.uint8), cv2.DIST_L2, 5)
@@ -193,7 +195,7 @@ def _elsewhere(prompt: Prompt, before: Tensor) -> bool:
 
 
 def around_box(box: Tensor, wh: tuple[int, int]) -> Tensor:
-    """(h, w) bool: in a box x0, y0, x1, y1 or close to it; people draw boxes a little off, and mean what is in them."""
+    """(h, w) bool: inside a box x0, y0, x1, y1 or close to it, as people draw boxes a little off."""
     x0, y0, x1, y1 = box.tolist()
     slack_x, slack_y = (2 + BOX_SLACK * side for side in (x1 - x0, y1 - y0))
     x, y = torch.arange(wh[0]), torch.arange(wh[1])[:, None]
@@ -208,13 +210,13 @@ def honour_clicks(logits: Tensor, points: Tensor, labels: Tensor) -> Tensor:
         points, labels: (k, 2) pixels and (k,) bool.
 
     Returns:
-        (h, w) logits; the same where no click is contradicted. Of a click in the object and one beside it on the
-        same pixel the later one counts.
+        (h, w) logits, unchanged if they contradict no click. If a click on the object and one beside it share a pixel,
+        the later one counts.
     """
     h, w = logits.shape
     y, x = torch.arange(h)[:, None], torch.arange(w)[None, :]
     bent = logits.clone()
-    # Bending for one click may push another one over: those are seen to again, each in a smaller circle.
+    # Bending for one click may flip another one: each next round bends around those in a smaller circle.
     for radius in (CLICK_REACH_PX, CLICK_REACH_PX / 2, CLICK_REACH_PX / 4, 0.5):
         for point, positive in zip(points, labels.tolist(), strict=True):
             column, row = point.round().long().clamp(min=0).tolist()

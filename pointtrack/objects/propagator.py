@@ -34,18 +34,18 @@ from pointtrack.objects.quality import Signs, quality
 from pointtrack.objects.signs import signs_of
 from pointtrack.segment.base import Embedding, Segmenter
 
-MOST_MISSES = 1000  # points whose misses are noted, before those that are gone are looked for
+MOST_MISSES = 1000  # entries in `max_misses` before those of dropped points are removed
 
 Sight = tuple[np.ndarray, Tensor]  # a picture (h, w, 3) of the video, and the mask (h, w) of an object there
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """An object on a frame: the answer, and what speaks for it; None where it is absent.
+    """An object on a frame: the answer (None if it is absent), and the evidence for it.
 
     Attributes:
-        doubt: of an object that is absent, in [0, 1], how much speaks for its being there all the same.
-        again: it was found by what it looks like alone, not where its points are.
+        doubt: for an absent object, in [0, 1], the evidence that it is there all the same.
+        again: it was found by its appearance alone, not by its points.
     """
 
     answer: Answer | None = None
@@ -61,9 +61,9 @@ class ObjectPropagator:
         frames: frames of the walk; frame numbers here are places in it. Frames before the next one are dropped.
         segmenter: from `load_segmenter`.
         feed: the points; new ones are seeded there if it has a tracker.
-        states: object number -> what is known of it so far; changed during the walk.
+        states: object number -> its state so far; changed during the walk.
         config: how points become masks.
-        rivals: let the points of other objects tell where an object is not. Without this no object depends on another.
+        rivals: use the points of other objects as points beside an object. Without this, no object depends on another.
         appearance: (h, w, 3) uint8 RGB frame -> (c, h', w') features for the memory. None takes those of the segmenter,
             which do not tell objects apart well enough to find one again.
     """
@@ -81,11 +81,11 @@ class ObjectPropagator:
     ):
         self.frames, self.segmenter, self.feed = frames, segmenter, feed
         self.states, self.config, self.rivals, self.appearance = states, config, rivals, appearance
-        self._embeddings: dict[int, Embedding] = {}  # of frames that were looked at before their turn
-        self._begun: dict[int, KnownMask] = {}  # masks of objects that begin on the frame that is next
+        self._embeddings: dict[int, Embedding] = {}  # of frames from the next one on
+        self._begun: dict[int, KnownMask] = {}  # masks of objects that begin on the next frame
 
     def embedding(self, place: int, known: Embedding | None = None) -> Embedding:
-        """What the segmenter sees of a frame: `known`, where the caller has it already."""
+        """The segmenter's embedding of a frame, or `known` if the caller has it already."""
         if place not in self._embeddings:
             self._embeddings[place] = self.segmenter.encode(self.frames[place]) if known is None else known
         return self._embeddings[place]
@@ -96,15 +96,15 @@ class ObjectPropagator:
         given: Mapping[int, KnownMask],
         elsewhere: Mapping[int, Sequence[Sight]] | None = None,
     ) -> None:
-        """Take the masks of objects on the frame that is next for certain, and seed points on and around each.
+        """Set certain masks of objects on the next frame, and seed points on and around each.
 
-        An object that is followed already begins anew there; an empty mask says that it is absent.
+        An object that is followed already starts over there; an empty mask means that it is absent.
 
         Args:
             place: of the frame.
             given: object number -> its mask there.
-            elsewhere: object number -> other frames of the video on which its mask is certain too. What it looks like there is
-                remembered.
+            elsewhere: object number -> other frames of the video with a certain mask of it. The memory keeps its
+                appearance there.
         """
         grid = self._grid(place)
         for number, one in given.items():
@@ -119,7 +119,7 @@ class ObjectPropagator:
             for picture, other in sights:
                 seen = self._seen(picture)
                 state.memory.add(None, seen.features, as_cells(other, seen)[None], given=True)
-            # Asked before this frame is remembered: of one that it holds a memory knows all.
+            # Read before this frame is added, as a memory that holds the frame would give its mask back.
             prior = told_by_others(state.memory, grid, self.config.prior)
             self._remember(number, place, grid, mask, given=True)
             for picture, other in sights:
@@ -140,11 +140,11 @@ class ObjectPropagator:
         self._begun |= given
 
     def ready(self, place: int) -> bool:
-        """Whether the frames that are there are enough for a step to this one."""
+        """Whether enough frames are there for a step to this one."""
         return place < self.frames.stop and self.feed.ready(place)
 
     def step(self, place: int, known: Mapping[int, Tensor] | None = None) -> dict[int, ObjectResult]:
-        """Find every object on the next frame, which is `ready`. Masks that are known are taken for certain."""
+        """Find every object on the next frame, which must be `ready`. Masks in `known` are certain."""
         begun, self._begun = self._begun, {}
         known = known or {}
         if self.states.keys() - begun.keys():
@@ -171,7 +171,7 @@ class ObjectPropagator:
             if seen.answer is None:
                 continue
             if seen.again:
-                # What its points say is wrong, if there are any: they begin anew on the mask.
+                # Its points, if any, are in the wrong place: start over with new ones on the mask.
                 self.feed.drop(points.ids[points.of(number)])
                 if self.feed.tracker is not None:
                     self.states[number].lose()
@@ -186,10 +186,10 @@ class ObjectPropagator:
         return found
 
     def preview(self, *, across_a_cut: bool) -> dict[int, ObjectResult]:
-        """A first answer for the newest frame; nothing is learnt from it.
+        """Preview the newest frame; nothing is learnt from it.
 
         Args:
-            across_a_cut: a new shot began behind the frames that are final: objects are looked for by what they look like.
+            across_a_cut: a new shot began after the final frames, so objects are searched for by their appearance.
         """
         place = self.frames.stop - 1
         if not self.states:
@@ -205,19 +205,19 @@ class ObjectPropagator:
         }
 
     def cut(self) -> None:
-        """The next frame begins another shot: points end, and where objects are is not known."""
+        """Begin another shot with the next frame: drop all points, and forget where objects are."""
         self.feed.forget()
         for state in self.states.values():
             state.lose()
 
     def remove(self, number: int) -> None:
-        """Follow an object no more."""
+        """Stop following an object."""
         del self.states[number]
         self._begun.pop(number, None)
         self.feed.drop_object(number)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is known of the objects and their points, as tensors and plain values."""
+        """The complete state of the objects and their points, as tensors and plain values."""
         return {
             "states": {number: state.state_dict() for number, state in self.states.items()},
             "feed": self.feed.state_dict(),
@@ -226,7 +226,7 @@ class ObjectPropagator:
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on as what `state` was asked of; this one is new, and has the same networks.
+        """Continue from `state`; this propagator must be new and have the same networks.
 
         Args:
             device: where the keys of memories are read.
@@ -255,7 +255,7 @@ class ObjectPropagator:
         *,
         note: bool = True,
     ) -> _Seen:
-        """Look for an object on a frame; without `note` the memory does not notice that it was asked."""
+        """Look for an object on a frame; without `note` this leaves the memory and the state unchanged."""
         state = self.states[number]
         own = points.of(number)
         told = None
@@ -289,9 +289,10 @@ class ObjectPropagator:
         grid: Embedding,
         told: Recollection | None,
     ) -> _Seen | None:
-        """The object in another place, if its mask went over to something else: little of it is known again by now.
+        """Find the object in another place, if its mask has moved to something else and little of it is recognised.
 
-        None where there is no place of which clearly more is. Only what was given is asked: the rest of the memory has gone over too.
+        None if no other place is recognised clearly better. Only given frames are compared: the rest of the memory has
+        followed the mask.
         """
         # Features of a segmenter do not tell objects apart well enough to find one again.
         if (
@@ -310,9 +311,9 @@ class ObjectPropagator:
         return _Seen(answer, better, again=True) if enough else None
 
     def _sharpened(self, place: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:
-        """The same with its outline where the object's colours end.
+        """The answer with its outline moved to where the object's colours end.
 
-        The memory has no say in this: it learns from these masks, and what both got wrong would stay for good.
+        The memory is not used here: it learns from these masks, so an error of both would stay for good.
         """
         if state.colours is None or not self._sharpens():
             return answer
@@ -331,15 +332,15 @@ class ObjectPropagator:
         return self.segmenter.coarse if self.config.sharpen is None else self.config.sharpen
 
     def _grid(self, place: int, *, final: bool = True) -> Embedding:
-        """What the memory is told of a frame: its cells, as the tracker or else the segmenter sees them."""
+        """A frame's cells for the memory, with features of the tracker, or else of the segmenter."""
         if self.appearance is None:
             return self.embedding(place)
-        # The same, where the tracker has looked at the frame anyway.
+        # The tracker's features of the frame, if it still holds them, are the same.
         seen = self.feed.features(place, final=final)
         return self._seen(self.frames[place]) if seen is None else Embedding(self.frames.wh, seen)
 
     def _seen(self, picture: np.ndarray) -> Embedding:
-        """The same of any picture (h, w, 3) of the video."""
+        """As `_grid`, for any picture (h, w, 3) of the video."""
         if self.appearance is None:
             return self.segmenter.encode(picture)
         return Embedding(self.frames.wh, self.appearance(picture))
@@ -347,19 +348,19 @@ class ObjectPropagator:
     def _remember(
         self, number: int, place: int, grid: Embedding, mask: Tensor, *, given: bool = False
     ) -> None:
-        """Remember a mask on a frame; one that is given is certain."""
+        """Remember a mask on a frame; a given one is certain."""
         state = self.states[number]
         state.memory.add(self.frames.number(place), grid.features, as_cells(mask, grid)[None], given=given)
         if given:
             self._learn_colours(state, self.frames[place], mask)
 
     def _learn_colours(self, state: ObjectState, picture: np.ndarray, mask: Tensor) -> None:
-        """Those under the first mask that is certain and not empty, unless they were tried in vain."""
+        """Learn the colours under the first certain mask that is not empty, unless a test has ruled colours out."""
         if state.sharpens and state.colours is None and mask.any():
             state.colours = learn_colours(picture, mask, self.config.outline)
 
     def _learn(self, place: int, number: int, points: FramePoints, mask: Tensor, sure: bool) -> None:
-        """Take a mask as the last one; if it is sure, drop points that keep leaving it, add points if few are left."""
+        """Store a mask as the last one. If it is sure, drop points that keep leaving it, and seed if few stay."""
         state, config = self.states[number], self.config
         own = points.of(number)
         ids, xy = points.ids[own], points.xy[own]
@@ -374,7 +375,7 @@ class ObjectPropagator:
             for point, out in zip(ids.tolist(), outside.tolist(), strict=True)
         }
         state.max_misses |= max_misses
-        if len(state.max_misses) > MOST_MISSES:  # of points that are long gone
+        if len(state.max_misses) > MOST_MISSES:  # with those of dropped points
             counting = self.feed.counting(torch.tensor(list(state.max_misses)))
             pairs = zip(state.max_misses.items(), counting.tolist(), strict=True)
             state.max_misses = {point: misses for (point, misses), counts in pairs if counts}

@@ -1,4 +1,4 @@
-"""How right a mask is likely to be: the evidence for and against it, as one number in [0, 1].
+"""The quality of a mask: the evidence for and against it, as one number in [0, 1].
 
 `python -m evaluation.cli_calibrate` compares this number with the true overlap (IoU), and fits the weights. The weights below
 are fitted on objects of clips drawn by `train.rays`, followed from the true mask and from one click. Real sequences had no
@@ -31,13 +31,13 @@ class Signs:
         predicted: overlap that the segmenter predicts.
         there: the segmenter's probability that one object is under the prompt.
         kept: overlap with the last mask, moved as the points have moved.
-        changed: how much larger or smaller it is than the latest masks, as the absolute logarithm; at most 2.
+        changed: how much larger or smaller it is than the latest masks, as an absolute logarithm; at most 2.
         recalled: share of its cells that the memory takes for the object.
         leaked: area around it that the memory takes for the object, in areas of the mask; at most 1.
         settled: overlap of the mask before and after its outline was refined.
-        known: how much of it the frames with a person's masks recognise, and how much of these it recognises; `known_again`.
-        faded: how much less that is than on the first frames.
-        first: the expected overlap of the mask it was followed from; 1 for a drawn one.
+        known: how well it and the frames with a person's masks recognise each other; `known_again`.
+        faded: by how much `known` is below its value on the first frames.
+        first: the expected overlap of the mask from which the object is followed; 1 for a drawn one.
     """
 
     agrees: float = 1.0
@@ -58,7 +58,7 @@ class Signs:
 
 
 def quality(signs: Signs, offset: float = OFFSET, weights: Sequence[float] = WEIGHTS) -> float:
-    """The overlap (IoU) with the true mask to expect, in [0, 1]."""
+    """The expected overlap (IoU) with the true mask, in [0, 1]."""
     value = offset + sum(weight * sign for weight, sign in zip(weights, signs.row(), strict=True))
     return 1 / (1 + math.exp(-value))
 
@@ -75,7 +75,7 @@ def agreement_of_memory(share: Tensor | None, cells: Tensor) -> tuple[float, flo
     """`Signs.recalled` and `Signs.leaked`.
 
     Args:
-        share: (h, w) in [0, 1] of every cell, by the memory; None where there is none.
+        share: (h, w) in [0, 1], the object's share of every cell by the memory; None without a memory.
         cells: (h, w) in [0, 1], how much of every cell the mask covers.
     """
     size = float(cells.sum())
@@ -87,18 +87,18 @@ def agreement_of_memory(share: Tensor | None, cells: Tensor) -> tuple[float, flo
 
 
 def known_again(told: Recollection, cells: Tensor) -> float:
-    """`Signs.known`: how far the mask and what was given for certain know each other by their looks, in [0, 1].
+    """`Signs.known`: how well the mask and the given masks match by appearance, in [0, 1].
 
-    A mask that went over to somebody else is still one object to its points, to the segmenter and to a memory of its own
-    latest frames; only what was given can tell.
+    A mask that has moved to another object still looks right to its points, to the segmenter and to a memory of its own
+    latest frames. Only the given masks reveal the error.
 
     Args:
-        told: what the memory says of the frame, of one object.
+        told: the memory's answer for the frame, of one object.
         cells: (h, w) in [0, 1], how much of every cell the mask covers.
 
     Returns:
-        The harmonic mean of two shares: of the mask's cells that look like the given object, and of the given object's cells whose
-        look-alike here lies in the mask. 1 where nothing was given.
+        The harmonic mean of two shares: of the mask's cells that look like the given object, and of the given object's
+        cells whose look-alike here lies in the mask. 1 if no mask was given.
     """
     if told.certain is None or told.looks is None or told.was is None:
         return 1.0

@@ -25,11 +25,11 @@ def signs_of(
 
     Args:
         answer: a mask on a frame.
-        state: what is known of the object.
-        grid: the frame's cells, which the memory was asked about.
-        told: what it said of them, or None.
-        kept, settled: as in `Signs`; by default of an object that was found again by its looks.
-        note: whether the state may learn from it, as of a frame that is final.
+        state: of the object.
+        grid: the frame's cells, which the memory was read with.
+        told: the memory's answer for them, or None.
+        kept, settled: as in `Signs`; the defaults are for an object found again by its appearance.
+        note: whether the state may learn from the mask, as on final frames.
     """
     recalled, leaked, known = 1.0, 0.0, 1.0
     if told is not None:

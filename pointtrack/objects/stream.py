@@ -84,13 +84,13 @@ class ObjectStream:
         self._cut_finder = CutFinder() if finds_cuts else None
         self._cuts: set[int] = set()  # on frames that are not final
         self._next = 0  # the frame that becomes final next
-        self._unsaid: list[Found] = []  # of the frames before it: rows of a push that had a prompt to refuse
-        # Masks given on frames that are not final, by frame and object; then what waits for frames to come.
+        self._unsaid: list[Found] = []  # results of earlier frames, from a push that refused a prompt
+        # Masks given on frames that are not final, by frame and object; then masks in other frames, by object.
         self._given: defaultdict[int, dict[int, KnownMask]] = defaultdict(dict)
         self._elsewhere: defaultdict[int, list[Sight]] = defaultdict(list)
         self._prompts = StreamPrompts(segmenter)
         self._previewed: tuple[int, Found] = (-1, {})
-        self._networks: dict[str, str] | None = None  # what states say of them, once it was asked for
+        self._networks: dict[str, str] | None = None  # their description in saved states, computed once
 
     @property
     def frames_pushed(self) -> int:
@@ -129,7 +129,7 @@ class ObjectStream:
         box: Any = None,
         mask: Any = None,
     ) -> Tensor | None:
-        """Prompt an object on a frame that is not final. The object begins there, or begins anew.
+        """Prompt an object on a frame that is not final. The object begins there, or starts over.
 
         Clicks add to earlier clicks on the frame, and correct the mask that was given or that `preview` just showed there.
 
@@ -205,7 +205,7 @@ class ObjectStream:
         frames = array_of(frames)
         refused: list[str] = []
         for frame in frames[None] if frames.ndim == 3 else frames:
-            refused += self._take(np.array(frame))  # as a camera may use its memory again
+            refused += self._take(np.array(frame))  # a copy, as a camera may reuse its memory
             self._unsaid += self._ready()
         if refused:
             raise ValueError("; ".join(refused))
@@ -297,7 +297,7 @@ class ObjectStream:
                 f"and {len(self.objects)} objects; make another one with the same settings"
             )
         check_state(state, self._about())
-        state = moved(state, "cpu")  # what computes elsewhere takes its own there
+        state = moved(state, "cpu")  # the walker moves what it needs to its own devices
         self._frames.load_state_dict(state["frames"])
         self._walker.load_state_dict(state["walker"], next(self.network.parameters()).device)
         if state["cut_finder"] is not None:
@@ -332,7 +332,7 @@ class ObjectStream:
         for object_id, prompt in self._prompts.to_come.pop(number, {}).items():
             try:
                 self._answer(object_id, number, prompt)
-            except ValueError as error:  # the other objects have nothing to do with it
+            except ValueError as error:  # other objects are not affected
                 refused.append(str(error))
         return refused
 

@@ -47,10 +47,10 @@ class StreamPrompts:
         self.segmenter = segmenter
         self.to_come: defaultdict[int, dict[int, Prompt]] = defaultdict(dict)
         self._answered: dict[int, _Answered] = {}
-        self._seen: tuple[int, Embedding] | None = None  # of the frame that somebody pointed at last
+        self._seen: tuple[int, Embedding] | None = None  # of the frame with the latest prompt
 
     def wait(self, object_id: int, frame: int, prompt: Prompt) -> None:
-        """Keep a prompt until its frame comes."""
+        """Keep a prompt until its frame is pushed."""
         before = self.to_come[frame].get(object_id)
         self.to_come[frame][object_id] = prompt if before is None else _both(before, prompt)
 
@@ -62,14 +62,15 @@ class StreamPrompts:
         shown: Tensor | None,
         look: Callable[[], Embedding],
     ) -> ObjectResult:
-        """What a prompt means, together with the earlier clicks on its frame.
+        """Answer a prompt together with the earlier clicks on its frame.
 
         Args:
-            shown: (h, w) bool, a mask of the object there that was given or shown, which first clicks correct; None without one.
-            look: what the segmenter sees of the frame, with a second look.
+            shown: (h, w) bool, the mask of the object that was given or shown there, which the first clicks correct; or
+                None.
+            look: returns the segmenter's embedding of the frame, with a second look.
 
         Raises:
-            ValueError: nothing is seen there, or only clicks beside an object of which nothing is known there.
+            ValueError: the segmenter finds nothing there, or all clicks are beside an object without a mask there.
         """
         corrects, answered = None, None
         if prompt.box is None:
@@ -96,11 +97,11 @@ class StreamPrompts:
         return answer
 
     def begin_anew(self, object_id: int) -> None:
-        """The clicks so far count no more: a mask was given."""
+        """Forget an object's clicks so far, as a mask was given."""
         self._answered.pop(object_id, None)
 
     def forget(self, object_id: int) -> None:
-        """Of an object that is removed."""
+        """Forget all prompts of an object that is removed."""
         self.begin_anew(object_id)
         for prompts in self.to_come.values():
             prompts.pop(object_id, None)
@@ -116,7 +117,7 @@ class StreamPrompts:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as those that `state` was asked of; these are new."""
+        """Continue from `state`; these prompts must be new."""
         for frame, prompts in state["to_come"].items():
             self.to_come[frame].update({number: Prompt(**prompt) for number, prompt in prompts.items()})
         for number, one in state["answered"].items():
@@ -124,7 +125,7 @@ class StreamPrompts:
 
 
 def _both(one: Prompt, other: Prompt) -> Prompt:
-    """Both prompts on one frame; a box begins it anew."""
+    """Both prompts on one frame together; a box in the later one starts over."""
     if other.box is not None:
         return other
     points, labels = torch.cat([one.points, other.points]), torch.cat([one.labels, other.labels])

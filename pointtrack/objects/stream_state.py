@@ -20,7 +20,7 @@ KIND = "ObjectStream, format 1"
 
 
 def about_objects(tracker: PointTracker, segmenter: Segmenter, config: ObjectOptions) -> dict[str, str]:
-    """What must be the same of networks and options for a stream to go on."""
+    """The networks and options that must be the same for a stream to continue."""
     network = getattr(segmenter, "network", getattr(segmenter, "model", None))
     weights = f", weights {weights_digest(network)}" if isinstance(network, nn.Module) else ""
     return {
@@ -32,7 +32,7 @@ def about_objects(tracker: PointTracker, segmenter: Segmenter, config: ObjectOpt
 
 
 def check_state(state: Any, about: dict[str, str]) -> None:
-    """Raise ValueError unless a stream of which `about` is true can go on from a state."""
+    """Raise ValueError unless a stream with the settings `about` can continue from a state."""
     known = state.get("about") if isinstance(state, dict) else None
     kind = known.get("kind", "another kind of run") if isinstance(known, dict) else type(state).__name__
     if kind != KIND:
@@ -49,12 +49,12 @@ def check_state(state: Any, about: dict[str, str]) -> None:
 
 
 def found_state(found: dict[int, ObjectResult]) -> dict[int, dict[str, Any]]:
-    """What was found of objects on a frame, as tensors and plain values."""
+    """The results for objects on a frame, as tensors and plain values."""
     return {number: asdict(one) for number, one in found.items()}
 
 
 def found_again(state: dict[int, dict[str, Any]]) -> dict[int, ObjectResult]:
-    """What `found_state` was given."""
+    """The results that `found_state` was given."""
     return {
         number: ObjectResult(**{**one, "signs": one["signs"] and Signs(**one["signs"])})
         for number, one in state.items()

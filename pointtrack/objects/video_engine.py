@@ -56,7 +56,7 @@ def load_video_engine(
 class VideoEngine:
     """SAM 2, EdgeTAM or the tracker of SAM 3 as an `Engine`: every settled mask is in its memory, beside its last frames.
 
-    The model does not learn of cuts: its memory goes on, and after a cut it finds objects by their appearance.
+    The model ignores cuts: its memory continues, and after a cut it finds objects by their appearance.
 
     A score is the probability that the object is present, times the overlap (IoU) with the true mask that the model predicts.
     On a frame with a known mask of the object, the engine returns that mask with quality 1.
@@ -80,7 +80,7 @@ class VideoEngine:
         of_kind = _Sam3Frames if model.image.__class__.__name__.startswith("Sam3") else _Sam2Frames
         self._segmenter = of_kind(model.image, model.name, model.licence, model.device)
         config = model.video.config
-        # So many frames back the model looks for memories of the object's place, or for pointers to it.
+        # How many frames back the model looks for memories of the object's place, or for pointers to it.
         self._reach = max(config.num_maskmem, config.max_object_pointers_in_encoder)
         self._last: tuple[weakref.ref[Video], int, Embedding] | None = None
         self._seen: tuple[weakref.ref[Video], int, Any] | None = None
@@ -93,9 +93,9 @@ class VideoEngine:
         before: Tensor | None = None,
         shown: Shown | None = None,
     ) -> ObjectResult:
-        """What the model makes of a prompt on that frame alone, as `Engine.answer` says.
+        """The model's answer to a prompt on that frame alone, as `Engine.answer` says.
 
-        The score is the overlap (IoU) that it predicts. The frame asked about last is not encoded again.
+        The score is the overlap (IoU) that it predicts. The latest prompted frame is not encoded again.
 
         Raises:
             ValueError: a frame that the video does not have, or a prompt outside the frame.
@@ -108,7 +108,7 @@ class VideoEngine:
     def answers(
         self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
     ) -> list[ObjectResult]:
-        """All that a prompt may mean; see `Engine.answers`. Errors as of `answer`."""
+        """All candidates for a prompt; see `Engine.answers`. Errors as of `answer`."""
         if not 0 <= frame < len(video):
             raise ValueError(f"prompt: expected a frame in 0..{len(video) - 1}, got {frame}")
         check_inside(prompt, video.wh)
@@ -125,7 +125,7 @@ class VideoEngine:
         return [_result(masks[place].cpu(), _probability(scores[place])) for place in order]
 
     def _asked(self, video: Video, frame: int, prompt: Prompt) -> tuple[Tensor, Tensor]:
-        """(m, h, w) bool candidates of the video model for a prompt that begins an object, and (m,) their overlaps."""
+        """(m, h, w) bool candidates of the video model for an object's first prompt, and (m,) predicted overlaps."""
         session = self._session(video)
         if self._seen is not None and self._seen[0]() is video and self._seen[1] == frame:
             session.cache.cache_vision_features(frame, self._seen[2])
@@ -151,7 +151,7 @@ class VideoEngine:
             self._seen = weakref.ref(video), frame, features
         low, overlaps = heard[0]
         masks = self._segmenter.to_frame(rearrange(low, "1 1 m h w -> m 1 h w"), video.wh)
-        there = bool((seen.object_score_logits > 0).all())  # of an absent object the library draws nothing
+        there = bool((seen.object_score_logits > 0).all())  # the library draws nothing for an absent object
         return masks & there, overlaps.flatten().float()
 
     def walk(
@@ -189,7 +189,7 @@ class VideoEngine:
             yield found
 
     def _session(self, video: Video) -> Any:
-        """One of the library's, without objects."""
+        """A new session of the library, without objects."""
         import transformers
 
         w, h = video.wh
@@ -223,12 +223,12 @@ class VideoEngine:
         predicted: list[Tensor] = []
 
         def listen(module: Any, requested: Any, answer: Any) -> None:
-            predicted.extend(answer[1].amax(-1).flatten())  # SAM 2 goes on with the best of its candidates
+            predicted.extend(answer[1].amax(-1).flatten())  # SAM 2 continues with the best of its candidates
 
         with self._model.mask_decoder.register_forward_hook(listen):
             seen = self._model(inference_session=session, frame_idx=frame, reverse=backward)
         masks = self._segmenter.to_frame(seen.pred_masks, video.wh).cpu()
-        overlaps = iter(predicted)  # the decoder is not asked where the mask is known
+        overlaps = iter(predicted)  # the decoder does not run where the mask is known
         found = {}
         for at, (number, mask) in enumerate(zip(session.obj_ids, masks, strict=True)):
             if number in given:
@@ -237,7 +237,7 @@ class VideoEngine:
             logit = session.get_output(at, frame, "object_score_logits", is_conditioning_frame=False)
             there = float(logit.sigmoid())
             score = there * _probability(next(overlaps))
-            if mask.any():  # of an absent object the library draws nothing
+            if mask.any():  # the library draws nothing for an absent object
                 found[number] = ObjectResult(mask, score, score)
             else:
                 found[number] = ObjectResult(torch.zeros_like(mask), 0.0, 1.0 - there)
@@ -254,7 +254,7 @@ class VideoEngine:
 
 
 class _Sam2Frames(Sam2Segmenter):
-    """SAM 2 or EdgeTAM on single frames, and what goes into the video model and comes out of it by the same rules."""
+    """SAM 2 or EdgeTAM on single frames; converts the video model's inputs and outputs by the same rules."""
 
     def frame_input(self, frame: np.ndarray) -> Tensor:
         """(h, w, 3) uint8 -> (3, side, side)."""
@@ -276,7 +276,7 @@ class _Sam3Frames(Sam3Segmenter, _Sam2Frames):
 
 
 class _Frames(Mapping[int, Tensor]):
-    """All frames of a video as the model takes them, each prepared when it is asked for and not kept."""
+    """All frames of a video as the model takes them, each prepared on demand and not kept."""
 
     def __init__(self, segmenter: _Sam2Frames, video: Video) -> None:
         self._segmenter, self._video = segmenter, video
@@ -322,7 +322,7 @@ def _check(video: Video, known: Mapping[int, Sequence[KnownMask]], frames: range
     start = frames.start - frames.step
     for number, masks in known.items():
         for given in masks:
-            # An empty mask is one too: there the object is known to be absent.
+            # An empty mask is valid too: it marks the object as absent.
             replace(given, mask=torch.ones_like(given.mask)).check(video, number)
         if start not in (given.frame for given in masks):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Tracking backward, around any stream: a forward pass, a pass over the reversed frames, joined at the query frames."""
+"""Tracks backward with any stream: a forward pass, and a pass over the reversed frames, joined at the query frames."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pointtrack.types.point_states import PointStates
 
 @dataclass(frozen=True)
 class BackwardPass:
-    """What to track through the frames `late`..0.
+    """The points to track through the frames `late`..0.
 
     Attributes:
-        late: the last frame that a point is asked for on.
+        late: the last query frame.
         queries: the points after frame 0, ids kept, with frames counted from `late` backward.
-        options: for them.
+        options: of the backward pass.
     """
 
     late: int
@@ -34,18 +34,18 @@ class BackwardPass:
     options: TrackOptions
 
     def stream(self, network: PointTracker, like: PointStream) -> PointStream:
-        """The stages for it."""
+        """Build the stages for the backward pass."""
         return build_stream(network, self.queries, like.image_wh, like.fps, self.options, keeps_frames=False)
 
 
 def backward_pass(
     network: PointTracker, queries: Queries, options: TrackOptions, cuts: Iterable[int] = ()
 ) -> BackwardPass | None:
-    """What is left to track backward once frames were tracked forward; None where nothing is.
+    """The backward pass that a forward pass leaves to do; None if there is none.
 
     Args:
-        network: tracks the points. One that takes a video in one window needs it for its regions only.
-        queries: the points, with the helpers that they were tracked with.
+        network: tracks the points. One that takes a video in one window needs the pass for its regions only.
+        queries: the points, with the support points of the forward pass.
         options: of the forward pass.
         cuts: the frames on which a new shot begins.
     """
@@ -54,12 +54,12 @@ def backward_pass(
     if not options.backward or in_one_window or not len(points.requested()):
         return None
     if options.states is None and options.regions is None:
-        # The helpers of the first frame are at their end there; in the reversed frames, points of the queries' own
-        # surroundings are the helpers that are left.
+        # Support points on the first frame have nothing left to track. In the reversed frames, those around the queries
+        # remain.
         return BackwardPass(late, points, replace(options, support_grid=0, support_local=0, smooth=0))
     states = options.states
     if states is not None:
-        # A shot that begins on frame c ends, seen backward, with c: the next one begins on c - 1.
+        # A shot that begins on frame c ends with c in reversed order, and the next shot there begins on c - 1.
         states = replace(states, cuts=[late - cut + 1 for cut in sorted(cuts) if 0 < cut <= late])
     return BackwardPass(late, points.requested(), replace(options, states=states, smooth=0))
 
@@ -67,7 +67,7 @@ def backward_pass(
 def frames_both_ways(
     network: PointTracker, queries: Queries, options: TrackOptions, count: int | None
 ) -> int | None:
-    """How many frames are gone through in all, the way back counted too; None for a video of unknown length."""
+    """Number of frames that both passes process together; None for a video of unknown length."""
     back = backward_pass(network, queries, options)
     return None if count is None else count + (0 if back is None else back.late + 1)
 
@@ -86,16 +86,17 @@ def track_video(
         network: from `load_tracker`.
         video: the frames.
         queries: points with their frames.
-        options: which stages there are.
-        progress: called with the number of frames that each step has done; 2 passes over part of the
-            video when points are tracked backward.
+        options: which stages to use.
+        progress: called with the number of frames that each step has done; with backward tracking, part of the video
+            counts twice.
 
     Returns:
-        Tracks over all frames. Each point is exactly where it was asked for on its own frame, visible; without
-        `backward` its track is NaN before that.
+        Tracks over all frames. On its query frame, each point is visible and exactly at its query; without `backward`
+        its track is NaN before that.
 
     Raises:
-        ValueError: a query after the last frame or outside the image, a region larger than it, or with states a negative id.
+        ValueError: a query after the last frame or outside the image, a region larger than the image, or, with states,
+            a negative id.
     """
     options = options or TrackOptions()
     queries.check_inside(len(video), video.wh)
@@ -122,11 +123,11 @@ def track_video(
 
 
 def flipped_queries(queries: Queries) -> tuple[int, Queries]:
-    """Points that have frames before theirs, as points of the reversed frames `frames[late::-1]`.
+    """Points queried after frame 0, as points of the reversed frames `frames[late::-1]`.
 
     Returns:
-        `late`, the last frame that a point is asked for on, and the points after frame 0, ids kept, with frames
-        counted from it backward. 0 and no points where all are on frame 0.
+        `late`, the last query frame, and the points after frame 0, ids kept, with frames counted from it backward.
+        0 and no points if all are on frame 0.
 
     >>> late, points = flipped_queries(Queries([0, 4, 7], [[1, 1], [2, 2], [3, 3]]))
     >>> late, points.frame.tolist(), points.ids.tolist()
@@ -138,7 +139,7 @@ def flipped_queries(queries: Queries) -> tuple[int, Queries]:
 
 
 def turned(rows: Tracks, late: int) -> Tracks:
-    """Rows of the frames `late`..0 in the order of the video; frames of the points stay counted backward."""
+    """Rows of the frames `late`..0 in the order of the video; the query frames stay counted backward."""
     order = torch.arange(len(rows) - 1, -1, -1)
     return replace(
         rows,
@@ -151,11 +152,11 @@ def turned(rows: Tracks, late: int) -> Tracks:
 
 
 def joined(ahead: Tracks, back: Tracks) -> Tracks:
-    """Rows with what was tracked backward put in front of the points' own frames.
+    """Put backward tracks into the frames before the points' query frames.
 
     Args:
-        ahead: of all points.
-        back: of some of them, in the same order, from the same frame on, over as many frames or fewer.
+        ahead: rows of all points, tracked forward.
+        back: rows of some of them, tracked backward, in the same order, from the same frame on, and no longer.
     """
     count, later = len(back), torch.isin(ahead.ids, back.ids)
     before = torch.arange(count)[:, None] + ahead.first_frame < ahead.queries.frame[later]
@@ -174,7 +175,7 @@ def joined(ahead: Tracks, back: Tracks) -> Tracks:
 
 
 def joined_pieces(ahead: Iterable[Tracks], back: Iterable[Tracks]) -> Iterator[Tracks]:
-    """`joined` for pieces that follow each other, both in the order of the video; a few of them are held at a time."""
+    """`joined` for consecutive pieces, both in the order of the video; memory holds a few of them at a time."""
     rest: Tracks | None = None
     pieces = iter(back)
     for rows in ahead:
@@ -193,7 +194,7 @@ def joined_pieces(ahead: Iterable[Tracks], back: Iterable[Tracks]) -> Iterator[T
 
 
 def without(tracks: Tracks, where: Tensor) -> Tracks:
-    """The same tracks, with nothing known where (t, n) bool `where` says so."""
+    """The same tracks, blank where the (t, n) bool `where` is True."""
     states = tracks.states
     return replace(
         tracks,

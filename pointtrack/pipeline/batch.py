@@ -1,7 +1,7 @@
 """Tracks several videos at once, each with its own points. The tracks equal those of one video after the other.
 
-Videos with the same number of frames, and of the same size for the tracker, share the batch axis. If one of them has fewer
-points than another, filler points that the true ones do not see take the empty places.
+Videos with the same number of frames, and of the same size for the tracker, share the batch axis. If one of them has
+fewer points than another, filler points, which do not affect the true ones, take the empty places.
 
 On one core of a CPU this gains no time: `python -m benchmarks.batch` measures it.
 """
@@ -31,7 +31,7 @@ from pointtrack.types import Queries, Tracks, Video
 
 @dataclass(frozen=True, eq=False)
 class _Pass:
-    """Frames of a video in the order in which they are tracked, and all points with frames counted in that order."""
+    """Frames of a video in the order of tracking, and all points with frames counted in that order."""
 
     video: int
     frames: np.ndarray
@@ -53,22 +53,22 @@ def track_batch(
     backward: bool = True,
     support_grid: int = 5,
 ) -> list[Tracks]:
-    """Track points through several videos at once; up to rounding what `track_video` gives for each of them.
+    """Track points through several videos at once; up to rounding, each result is that of `track_video`.
 
     Args:
         tracker: from `load_tracker`.
         videos: of any length and size. Those that share both go through the network together.
         queries: the points of every video, any number of them.
-        size: at most so many videos at once.
+        size: largest number of videos at once.
         backward, support_grid: as in `TrackOptions`.
 
-    A network that takes one video at a time (`TrackingNetwork.shares_batch`) takes one after the other.
+    A network that takes one video at a time (`TrackingNetwork.shares_batch`) gets one after the other.
 
     Returns:
         Tracks of every video, in order.
 
     Raises:
-        ValueError: not one `Queries` per video, a size below 1, or a query that its video has no place for.
+        ValueError: not one `Queries` per video, a size below 1, or a query outside the frames of its video.
     """
     if len(videos) != len(queries):
         raise ValueError(
@@ -107,7 +107,7 @@ def track_batch(
 
 
 def _alike(tracker: PointTracker, passes: Iterable[_Pass], size: int) -> list[list[_Pass]]:
-    """Passes that share size and length, so many at once; those of similar numbers of points together."""
+    """Batches of at most `size` passes of the same size and length, with similar numbers of points together."""
     kinds: dict[tuple[int, tuple[int, int]], list[_Pass]] = {}
     for one in sorted(passes, key=lambda one: len(one.queries)):
         kinds.setdefault((len(one.frames), model_wh(one.wh, tracker.config)), []).append(one)
@@ -115,7 +115,7 @@ def _alike(tracker: PointTracker, passes: Iterable[_Pass], size: int) -> list[li
 
 
 def _track_together(tracker: PointTracker, passes: Sequence[_Pass]) -> list[Tracks]:
-    """Passes of one length and size, as a batch."""
+    """Track passes of one length and size as a batch."""
     config, device = tracker.config, next(tracker.parameters()).device
     wh, rule = model_wh(passes[0].wh, config), config.resize_rule
     places = _places([one.queries.frame for one in passes], config.window)
@@ -126,7 +126,7 @@ def _track_together(tracker: PointTracker, passes: Sequence[_Pass]) -> list[Trac
         frame[b, true] = one.queries.frame[places[b, true]]
         xy[b, true] = rescale_points(one.queries.xy[places[b, true]], one.wh, wh, rule)
     filler = places < 0
-    # Where a place is filled up, the point of another video tells when: all of them join in the same window.
+    # A filler point takes its frame from another video's point at that place, as all of them join in the same window.
     frame = torch.where(filler, frame.amax(0), frame)
     twin = tracker.hiding(filler.to(device)) if bool(filler.any()) else tracker
     loop = WindowLoop(twin, frame.to(device), xy.to(device))
@@ -143,7 +143,7 @@ def _track_together(tracker: PointTracker, passes: Sequence[_Pass]) -> list[Trac
 
 
 def _places(frames: Sequence[Tensor], window: WindowConfig) -> Tensor:
-    """(b, k) which point of its clip stands at each place, -1 for none.
+    """(b, k) index of the clip's point at each place, -1 for none.
 
     Places are in the order of the windows in which points join, as the points of a batch must join together.
     """
@@ -157,7 +157,7 @@ def _places(frames: Sequence[Tensor], window: WindowConfig) -> Tensor:
 
 
 def _joining(frame: Tensor, window: WindowConfig) -> Tensor:
-    """(n,) frames -> the number of the first window that has each."""
+    """(n,) frames -> the number of the first window that contains each."""
     if window.length is None:
         return torch.zeros_like(frame)
     return (frame - window.length).div(window.step, rounding_mode="floor").add(1).clamp(min=0)
@@ -177,7 +177,7 @@ def _tracks_of(
     wh: tuple[int, int],
     tracker: PointTracker,
 ) -> Tracks:
-    """What windows say of a member of the batch, the later ones where they overlap."""
+    """Tracks of one member of the batch from its windows; the later window counts where two overlap."""
     t, n = len(one.frames), len(one.queries)
     xy = torch.full((t, n, 2), torch.nan)
     visibility, confidence = torch.zeros(t, n), torch.zeros(t, n)

@@ -26,7 +26,7 @@ class EveryNth:
         queries: the points with their frames in the whole video.
 
     Attributes:
-        numbers: of the frames that are kept, once the video was read to its end.
+        numbers: of the kept frames, once the video was read to its end.
         times: of all frames, likewise.
         queries: the points with their frames among those kept.
     """
@@ -34,14 +34,14 @@ class EveryNth:
     def __init__(self, opened: Opener, every: int, queries: Queries):
         self._opened, self._every, self._all = opened, every, queries
         self._given = set(queries.frame.tolist())
-        # The last frame of the video is not known yet, and comes behind all points.
+        # The video's last frame is not known yet; it comes after all query frames.
         _, self.queries = thinned(max(self._given, default=0) + 1, every, queries)
         self.numbers: list[int] = []
         self.times: list[float] = []
         self._fps = 30.0
 
     def __call__(self, seconds: float | None) -> VideoStream:
-        """The kept frames from the one on that is shown at a second, or from the first one; see `Opener`."""
+        """Open the kept frames, from the one shown at `seconds` on or from the first one; see `Opener`."""
         if seconds is None:
             source = self._opened(None)
             self._fps = source.fps
@@ -58,18 +58,18 @@ class EveryNth:
 
     @cached_property
     def _kept_times(self) -> set[float]:
-        """Of the frames that are kept, once they are known; the way back asks for them piece by piece."""
+        """Times of the kept frames, cached as the backward pass opens the video piece by piece."""
         return {round(self.times[number], 4) for number in self.numbers}
 
     def read(self) -> None:
-        """Learn which frames there are, by decoding all of them unless that was done."""
+        """Decode all frames to learn their numbers and times, unless that was done."""
         if not self.numbers:
             with self(None) as source:
                 for _ in source:
                     pass
 
     def spread(self, tracks: Tracks) -> Tracks:
-        """Tracks of the kept frames over all of them, see `tracking.interpolate.spread`."""
+        """Spread tracks of the kept frames over all frames; see `tracking.interpolate.spread`."""
         self.read()
         found = spread(tracks, self.numbers, len(self.times), self._all)
         return replace(found, fps=rate_of(self.times, self._fps)).with_times(np.array(self.times))

@@ -26,9 +26,9 @@ from pointtrack.types import Queries
 
 logger = logging.getLogger(__name__)
 
-# Opens the video from the frame on that is shown at a second, or from its beginning.
+# Opens the video at the frame shown at this second, or at its beginning for None.
 Opener = Callable[[float | None], VideoStream]
-BLOCK = 32  # frames of a video that are read at once where it is read backward
+BLOCK = 32  # frames that are read at once when a video is read backward
 
 
 def track_file(
@@ -44,19 +44,19 @@ def track_file(
 ) -> int:
     """Track points through a video of any length; memory holds one window of it.
 
-    The tracks are those of `track_video`. They go to a file piece by piece, which `load_tracks` reads at any time: until they
-    are tracked backward too, from the points' own frames on. Beside it lies PATH.state, from
-    which a run that was killed goes on: features of one window, a hundred megabytes or so, and as many for each region.
+    The tracks are those of `track_video`. They go piece by piece to a file, which `load_tracks` can read at any time.
+    Until the backward pass is done, they start on the points' query frames. PATH.state beside the file lets a killed
+    run continue. It holds the features of one window, a hundred megabytes or so, and as much again for each region.
 
     Args:
         network: from `load_tracker`; one that works in windows.
-        opened: opens the video. It is read once, and once more if points are tracked backward, or if the sinks could not get
-            their frames in the same pass, as after a resume.
+        opened: opens the video. The video is read once, and once more if points are tracked backward, or if the sinks
+            could not get their frames in the same pass, as after a resume.
         queries: points with their frames.
         path: the file of the tracks.
-        options: which stages there are.
-        resume: continue what a killed run left at `path`, if anything. Finished frames are decoded and skipped. The result is
-            the same to the last bit.
+        options: which stages to use.
+        resume: continue what a killed run left at `path`, if anything. Finished frames are decoded and skipped. The
+            result is the same to the last bit.
         sinks: take the final tracks in order, with their frames if they need them.
         progress: called with the number of frames that each step has done.
 
@@ -96,7 +96,7 @@ class _FileRun:
         self.joined_path = path.with_name(f"{path.name}.joined")
 
     def run(self, resume: bool) -> int:
-        """Whatever is left to do; the number of frames."""
+        """Do whatever is left to do, and return the number of frames."""
         with self.opened(None) as source:
             self.wh, self.fps, self.name = source.wh, source.fps, source.name
             options = self.options
@@ -106,7 +106,7 @@ class _FileRun:
             about = about_run(self.network, queries, source.wh, self.options) | source.about()
             self.resume = Resume(self.path, about)
             state = self.resume.load() if resume else None
-            self.overwrite = resume  # there is nothing to go on with
+            self.overwrite = resume  # then a file without a state may be replaced
             if state is None:
                 self.resume.begin()
                 self.joined_path.unlink(missing_ok=True)
@@ -120,7 +120,7 @@ class _FileRun:
             back = backward_pass(self.network, here, self.options, state["cuts"]) if goes_back else None
             if back is not None:
                 self._back(back, state)
-            # What was to go back was not smoothed yet, even where its late points turned out to lie behind the end.
+            # With a backward pass in view the forward pass did not smooth, even if all later queries lie after the end.
             if back is not None or (goes_back and self.options.smooth):
                 self._join(back)
                 self.resume.save(phase="moving", total=frames)
@@ -145,7 +145,7 @@ class _FileRun:
         sinks: Sequence[Sink],
         goes_back: bool,
     ) -> dict[str, Any]:
-        """Forward through all frames; the state behind that."""
+        """Track forward through all frames, and return the state after them."""
         if state is None:
             options = replace(self.options, smooth=0) if goes_back else self.options
             stream = build_stream(self.network, queries, self.wh, self.fps, options, keeps_frames=False)
@@ -172,7 +172,7 @@ class _FileRun:
         return state
 
     def _back(self, back: BackwardPass, state: dict[str, Any]) -> None:
-        """Backward from the last query frame."""
+        """Track backward from the last query frame."""
         stream: PointStream
         if state["stream"] is None:
             stream = build_stream(
@@ -187,18 +187,18 @@ class _FileRun:
             run(frames, stream, [LogSink(writer)], resume=self.resume, progress=self.progress)
 
     def _backward_frames(self, times: list[float]) -> Iterator[TimedFrame]:
-        """The frames that are shown at some times, from the last to the first, a block of them in memory."""
+        """The frames shown at these times, from the last to the first, with one block of them in memory."""
         for stop in range(len(times), 0, -BLOCK):
             start = max(stop - BLOCK, 0)
             with self.opened(times[start] if start else None) as source:
                 block = list(islice(source, stop - start))
-            if len(block) < stop - start or abs(block[0][1] - times[start]) > 1e-4:  # it cannot be sought in
+            if len(block) < stop - start or abs(block[0][1] - times[start]) > 1e-4:  # seeking failed
                 with self.opened(None) as source:
                     block = list(islice(source, start, stop))
-            yield from ((frame, math.nan) for frame, _ in reversed(block))  # the rows ahead have the times
+            yield from ((frame, math.nan) for frame, _ in reversed(block))  # the forward rows have the times
 
     def _join(self, back: BackwardPass | None) -> None:
-        """Both in the place of the first, smoothed; the first alone where nothing goes back."""
+        """Write both passes, joined and smoothed, to `joined_path`; the forward pass alone if `back` is None."""
         behind = () if back is None else spilled_backward(self.back_path)
         late = 0 if back is None else back.late
         pieces = joined_pieces(spilled_pieces(self.path), (turned(rows, late) for rows in behind))
@@ -211,7 +211,7 @@ class _FileRun:
 
 
 def _noted(source: VideoStream, times: list[float]) -> Iterator[TimedFrame]:
-    """The frames of a source, whose times are noted."""
+    """The frames of a source, with their times added to `times`."""
     for frame, seconds in source:
         times.append(seconds)
         yield frame, seconds

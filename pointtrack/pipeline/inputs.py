@@ -26,7 +26,7 @@ def inputs_of(video: Any, queries: Any) -> tuple[Video, Queries]:
 
 
 def with_names(tracks: Tracks, queries: Queries) -> Tracks:
-    """The tracks with the names of the points that were asked for."""
+    """The tracks with the names of the requested points."""
     if not queries.names:
         return tracks
     names = dict(zip(queries.ids.tolist(), queries.names, strict=True))
@@ -40,13 +40,13 @@ def progress_of(
     what: str = "tracking",
     count: Callable[[Any], int] = int,
 ) -> Iterator[Callable[[Any], None] | None]:
-    """What is called with the frames that were done: the function itself, or a bar for True.
+    """The function to call with finished frames: `progress` itself, or one that moves a bar for True.
 
     Args:
-        progress: as the caller was given it.
-        total: number of frames, where it is known.
+        progress: as the caller got it.
+        total: number of frames, if known.
         what: the word before the bar.
-        count: what is done -> number of frames.
+        count: finished frames, as `progress` gets them -> their number.
     """
     if not isinstance(progress, bool):
         yield progress

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 S = TypeVar("S", PointStream, ObjectStream)
 F = TypeVar("F", bound="LiveFrame")
 L = TypeVar("L", bound="LiveRun[Any, Any]")
-REMEMBERED = 10_000  # latencies per number of points
+REMEMBERED = 10_000  # latencies kept per number of points
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,7 +55,7 @@ class LiveResult(LiveFrame):
     """The answer for one frame.
 
     Attributes:
-        tracks: one row, for this frame: a first answer, which may still change. Its `first_frame` counts tracked frames
+        tracks: one row, for this frame: a preview, which may still change. Its `first_frame` counts tracked frames
             only, not dropped ones.
     """
 
@@ -67,7 +67,7 @@ class LiveMasks(LiveFrame):
     """The answer for one frame.
 
     Attributes:
-        masks: one row, for this frame: a first answer, which may still change. Its `first_frame` counts as in `LiveResult`.
+        masks: one row, for this frame: a preview, which may still change. Its `first_frame` counts as in `LiveResult`.
     """
 
     masks: Masks
@@ -156,7 +156,7 @@ class LiveRun(Generic[S, F]):
         if self._loop is None or self.stream is None:
             self.stream = self._opened((frame.pixels.shape[1], frame.pixels.shape[0]))
             self._loop = Loop(self.stream, self._sinks, previews=True)
-        if not frame.follows:  # nobody knows what happened meanwhile
+        if not frame.follows:  # the source was reopened, and frames in between are unknown
             self.stream.cut()
         self._began = frame.arrived if self._began is None else self._began
         row = self._loop.take(frame.pixels, frame.seconds)
@@ -241,7 +241,7 @@ class LiveTracker(LiveRun[PointStream, LiveResult]):
         reader: the source.
         on_final: called with every piece of tracks that has become final, in order. When the run ends, for whatever reason,
             and at `close`, it gets all that remain.
-        options: which stages there are; nothing is tracked backward. States of a first answer are provisional: a point is
+        options: which stages to use; nothing is tracked backward. States in a preview are provisional: a point is
             lost there if it is lost on the latest final frame, or a cut came.
 
     Raises:

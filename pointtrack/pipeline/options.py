@@ -1,4 +1,4 @@
-"""The stages between frames and tracks: which there are, and how to put them together."""
+"""The stages between frames and tracks, and how to put them together."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ def build_stream(
     *,
     keeps_frames: bool = True,
 ) -> PointStream:
-    """The stages that the options ask for, one around the other; rows hold the points that were asked for.
+    """Build the stages that the options select, each around the next; rows hold the requested points.
 
     Args:
         network: tracks the points.
         queries: the points, with or without support points of their own.
         wh: size of the frames as (width, height).
-        fps: only noted in the tracks.
-        options: by default `TrackOptions()`; `backward` has no meaning here.
-        keeps_frames: points that are added on frames that are not final get regions too, for which their pixels are kept.
+        fps: recorded in the tracks; it changes nothing else.
+        options: by default `TrackOptions()`; `backward` has no effect here.
+        keeps_frames: keep the pixels of frames that are not final, so that points added on them get regions too.
 
     Raises:
-        ValueError: a query outside the image, a region larger than it, or with states a negative id.
+        ValueError: a query outside the image, a region larger than the image, or, with states, a negative id.
     """
     options = options or TrackOptions()
     if not bool(queries.support.any()):
@@ -81,6 +81,6 @@ def build_stream(
         )
     if options.states is not None:
         stream = StateStream(stream, options.states)
-    # Things that need a crop may be smaller than the patch that is compared.
+    # Things that need a crop may be smaller than the patch that steadying compares.
     stream = steadied(RequestedStream(stream), options.steady and options.regions is None)
     return SmoothStream(stream, options.smooth) if options.smooth else stream

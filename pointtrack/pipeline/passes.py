@@ -1,7 +1,7 @@
 """Tracks any number of points in bounded memory: chunks of points share one encoder pass; results go to memory or files.
 
-Each chunk, with its own grid of support points, is tracked as if it were alone. So a point's track depends on the points of
-its chunk, but not on how many chunks there are, nor on how many of them are tracked at once.
+Each chunk, with its own grid of support points, is tracked as if it were alone. So a point's track depends on the
+points of its chunk, but not on the number of chunks, nor on how many of them are tracked at once.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from pointtrack.types import Queries, Tracks, Video
 
 logger = logging.getLogger(__name__)
 
-# Called with what is done and what there is to do, both in points times frames.
+# Called with the work done and the whole work, both in points times frames.
 DenseProgress = Callable[[int, int], None]
 SUPPORT_GRID = TrackOptions.support_grid  # points per side
-ROW_COPIES = 4  # of a step's rows: of a group, of all groups, of the wanted points, as they are written
-# Peak memory per byte that chunks keep, measured on a CPU: their pieces lie between freed ones that nothing fits into.
+ROW_COPIES = 4  # copies of a step's rows: of a group, of all groups, of the wanted points, and as written
+# Peak memory per byte that chunks keep, measured on a CPU: freed pieces between theirs are too small to be reused.
 HEAP = 2.5
 
 
@@ -61,21 +61,22 @@ def track_dense(
         network: from `load_tracker`.
         video: the frames. They may be a memory-mapped array.
         queries: points with their frames, or a stride in pixels: `stride_queries` on frame 0.
-        options: which stages there are.
-        chunk: so many points, neighbours in `queries`, are tracked together; by default as many as suit the network.
-        memory: bytes that features and points of one pass may take (`chunks_per_pass`), on the device of the tracker;
-            the network, the frames, and the tracks where there is no `out`, come on top. One chunk is always tracked.
-        out: folder of memory-mapped files for the tracks, read by `open_dense`, also while it is written.
-        resume: go on in `out` behind the chunks that are done there; with nothing there it starts anew. The result is
-            the same to the last bit.
-        progress: called after every few frames with what is done and the whole, in points times frames.
+        options: which stages to use.
+        chunk: number of points, neighbours in `queries`, that are tracked together; by default as many as suit the
+            network.
+        memory: bytes that features and points of one pass may take (`chunks_per_pass`), on the tracker's device. The
+            network, the frames, and without `out` the tracks come on top. At least one chunk is always tracked.
+        out: folder of memory-mapped files for the tracks; `open_dense` reads it, even while it is written.
+        resume: continue in `out` after the finished chunks; start over if there are none. The result is the same to the
+            last bit.
+        progress: called after every few frames with the work done and the whole work, in points times frames.
 
     Returns:
         Tracks over all frames in the order of the queries, or `out` as a Path.
 
     Raises:
         ValueError: a query after the last frame or outside the image, a chunk below 1, `resume` without `out`, or a
-            folder to go on in that was made with another video, tracker, points or chunk.
+            folder to continue in that was made with another video, tracker, points or chunk.
     """
     chunk = network.dense_chunk if chunk is None else chunk
     if chunk < 1:
@@ -110,7 +111,7 @@ def track_dense(
         parts[finished:], [_late(queries.select(part)) for part in parts[finished:]], at_once
     ):
         logger.info("dense: points %d..%d of %d", group[0].start, group[-1].stop - 1, len(queries))
-        # Names of their own: those of the user may be negative.
+        # New ids, as the user's may be negative.
         chunks = [replace(queries.select(part), ids=torch.arange(part.start, part.stop)) for part in group]
         if plain:
             _track_chunks(network, video, chunks, store, options, note)
@@ -127,21 +128,20 @@ def track_dense(
 
 
 def chunks_per_pass(tracker: PointTracker, wh: tuple[int, int], chunk: int, memory: float) -> int:
-    """How many chunks are tracked at once, so that one encoder pass serves them all; at least 1.
+    """Number of chunks to track at once, so that one encoder pass serves them all; at least 1.
 
-    The chunks share the features of a window. Each keeps what its points look like, their state and their last answers.
-    One of them at a time is refined, which takes the cells around every point on every frame of a window.
+    The chunks share the features of a window. Each keeps its points' appearance, their state and their last estimates.
+    Refinement takes one chunk at a time, and needs the cells around every point on every frame of a window.
 
     Args:
         tracker: from `load_tracker`.
         wh: size of the video as (width, height).
         chunk: points per chunk.
-        memory: bytes for all that.
+        memory: bytes for all of this.
     """
     window = tracker.config.window
     points = chunk + SUPPORT_GRID**2 * tracker.uses_support
-    # Four numbers a frame for each estimate of the last window, of the one before, and for the rows that both become on
-    # their way to the store.
+    # Four numbers per frame for each estimate of the last two windows, and for their rows on the way to the store.
     estimates = 2 * (window.iterations + 1) + ROW_COPIES
     twice = tracker.inference.looks == 2
     kept = HEAP * points * (1 + twice) * (tracker.bytes_per_point() + 16 * (window.length or 1) * estimates)
@@ -153,7 +153,7 @@ def chunks_per_pass(tracker: PointTracker, wh: tuple[int, int], chunk: int, memo
 
 
 def _passes(parts: Sequence[slice], late: Sequence[int], at_once: int) -> Iterator[list[slice]]:
-    """Neighbouring chunks that are tracked backward from the same frame, so many at a time."""
+    """Groups of at most `at_once` neighbouring chunks that are tracked backward from the same frame."""
     group: list[slice] = []
     for i, part in enumerate(parts):
         if group and (len(group) == at_once or late[i] != late[i - 1]):
@@ -172,7 +172,7 @@ def _track_chunks(
     options: TrackOptions,
     progress: Callable[[int], None],
 ) -> None:
-    """One pass, or two where there are frames before the points; tells how much is done (points times frames).
+    """Run one pass, or two if there are frames before the queries; `progress` gets the work done (points times frames).
 
     Args:
         chunks: their ids are their columns in the store.
@@ -183,7 +183,7 @@ def _track_chunks(
     columns = torch.cat([chunk.ids for chunk in chunks]).numpy()
 
     def put(rows: Tracks) -> None:
-        # A tracker that takes a video in one window answers for the frames before a point's own too.
+        # A tracker that takes a video in one window also returns the frames before the query frames.
         early = torch.arange(len(rows))[:, None] + rows.first_frame < rows.queries.frame
         store.write(rows.first_frame, columns, rows if options.backward else without(rows, early))
 
@@ -204,7 +204,7 @@ def _track_chunks(
 def _grouped(
     network: PointTracker, groups: Sequence[Queries], video: Video, options: TrackOptions
 ) -> PointStream:
-    """A stream with groups of points that see nothing of each other."""
+    """A stream with groups of points that do not affect each other."""
     named = named_apart(groups)
     none = replace(options, support_grid=0, support_local=0)
     stream = build_stream(network, named[0], video.wh, video.fps, none, keeps_frames=False)
@@ -214,7 +214,7 @@ def _grouped(
 
 
 def _late(queries: Queries) -> int:
-    """The frame that points are tracked backward from."""
+    """The frame from which points are tracked backward."""
     return int(queries.frame.max()) if len(queries) else 0
 
 
@@ -223,18 +223,18 @@ def _work(network: PointTracker, queries: Queries, frames: int, options: TrackOp
     back = backward_pass(network, queries, options)
     points = 0 if back is None else len(back.queries)
     if options.states is not None or options.regions is not None or options.smooth:
-        points = len(queries) if back is not None else 0  # told frame by frame
+        points = len(queries) if back is not None else 0  # `progress` then counts whole frames
     return len(queries) * frames + points * (0 if back is None else back.late + 1)
 
 
 def _check_inside(queries: Queries, video: Video) -> None:
-    """As `Queries.check_inside`, but all points at once."""
+    """As `Queries.check_inside`, but for all points at once."""
     fine = (queries.frame < len(video)) & inside_image(queries.xy, video.wh)
     queries.select(~fine).check_inside(len(video), video.wh)
 
 
 def _about(tracker: PointTracker, video: Video, queries: Queries, chunk: int) -> dict[str, str]:
-    """What must be the same for a run to go on."""
+    """The settings that must be the same for a run to continue."""
     points = 0
     for value in (queries.frame, queries.xy, queries.ids):
         points = zlib.crc32(value.numpy().tobytes(), points)

@@ -1,4 +1,4 @@
-"""Resumes killed runs exactly: from time to time a run writes the whole state of its stream to a file."""
+"""Resumes killed runs exactly: every so often, a run writes the whole state of its stream to a file."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pointtrack.pipeline.options import TrackOptions
 from pointtrack.tracking.stream import PointStream, saved
 from pointtrack.types import Queries
 
-STATE_SECONDS = 30.0  # between two states; what was tracked since the last one is tracked again
+STATE_SECONDS = 30.0  # between two states; a resumed run tracks again what came after the last one
 
 
 def state_path(path: str | Path) -> Path:
-    """Where the state of a run lies that writes its tracks to `path`."""
+    """The file with the state of a run that writes its tracks to `path`."""
     return Path(f"{path}.state")
 
 
 def frames_done(path: str | Path) -> int:
-    """How many frames the run has done that was killed while it wrote to `path`, ahead and back; 0 where there was none."""
+    """Number of frames that a killed run at `path` has done, forward and backward; 0 if there was no such run."""
     place = state_path(path)
     if not place.exists():
         return 0
@@ -56,7 +56,7 @@ class Resume:
         self._saved, self._rows = 0.0, 0  # when, and how many rows there were
 
     def load(self) -> dict[str, Any] | None:
-        """What was noted last: "phase", "frames", "stream" and more; None where there is nothing.
+        """The last saved state: "phase", "frames", "stream" and more; None if there is none.
 
         Raises:
             ValueError: it is of another run.
@@ -68,16 +68,16 @@ class Resume:
         return state
 
     def begin(self) -> None:
-        """Another run starts anew: what was noted must not be gone on with."""
+        """Start a new run: delete the old state, so that nothing continues from it."""
         self._place.unlink(missing_ok=True)
 
     def watch(self, writer: TrackWriter, **notes: Any) -> None:
-        """From now on the tracks go to this writer, and these notes go along."""
+        """Set the writer that gets the tracks from now on, and notes to save with each state."""
         self._writer, self._notes, self._saved = writer, notes, time.monotonic()
         self._rows = writer.next_frame or 0
 
     def save_if_due(self, stream: PointStream) -> None:
-        """Note all that the stream knows, if that was done some time ago and there are rows since."""
+        """Save the stream's whole state, if the last save was long enough ago and there are new rows."""
         rows = 0 if self._writer is None else self._writer.next_frame or 0
         known, self._rows = self._rows, rows
         if rows == known or time.monotonic() - self._saved < STATE_SECONDS:
@@ -86,14 +86,14 @@ class Resume:
         self._saved = time.monotonic()
 
     def save(self, **notes: Any) -> None:
-        """Replace the state in one step, so that there is a whole one at any moment."""
+        """Replace the state in one step, so that the file is always complete."""
         write_state(self._place, {"about": self.about, **notes})
 
 
 def about_run(
     network: PointTracker, queries: Queries, wh: tuple[int, int], options: TrackOptions
 ) -> dict[str, str]:
-    """What must be the same for a run to go on."""
+    """The settings that must be the same for a run to continue."""
     return {
         **about_network(network),
         "size of the frames": f"{wh[0]} x {wh[1]}",
@@ -103,7 +103,7 @@ def about_run(
 
 
 def told_points(queries: Queries) -> str:
-    """How many points are asked for, and a digest that tells them from others."""
+    """The number of requested points, and a digest that identifies them."""
     points = np.concatenate(
         [queries.frame.numpy()[:, None], queries.xy.numpy(), queries.ids.numpy()[:, None]], 1
     )

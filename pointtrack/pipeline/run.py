@@ -1,4 +1,4 @@
-"""The only loop: frames go into a stream, rows come out and go to every sink with their frames."""
+"""The only loop: frames go into a stream; its rows go to every sink, with their frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TimedFrame = tuple[np.ndarray, float]
 
 
 class RowStream(Protocol):
-    """What the loop needs of a stream: a `PointStream`, whose rows are `Tracks`, or an `ObjectStream`, whose rows are `Masks`."""
+    """A stream as the loop needs it: a `PointStream`, with rows of `Tracks`, or an `ObjectStream`, with `Masks`."""
 
     @property
     def frames_pushed(self) -> int:
@@ -30,16 +30,16 @@ class RowStream(Protocol):
 
     @property
     def lag(self) -> int:
-        """Number of frames pushed of which no final answer was given yet."""
+        """Number of frames pushed whose final rows were not returned yet."""
 
     def push(self, frames: np.ndarray) -> Any:
-        """Take in frames; the rows that are final now."""
+        """Take frames, and return the rows that are final now."""
 
     def preview(self) -> Any:
-        """A first answer for the frame pushed last."""
+        """The preview of the newest frame."""
 
     def finish(self) -> Any:
-        """The rest of the rows."""
+        """End the stream, and return the remaining rows."""
 
 
 class Loop:
@@ -48,26 +48,26 @@ class Loop:
     Args:
         stream: tracks points, or follows objects.
         sinks: take the rows.
-        previews: also give every sink a first answer for each frame.
+        previews: also give every sink a preview of each frame.
     """
 
     def __init__(self, stream: RowStream, sinks: Sequence[Sink], *, previews: bool = False):
         self.stream, self.sinks, self.previews = stream, sinks, previews
-        # Frames that are not final, with their numbers: a window and a step.
+        # Frames that are not final, with their numbers: a window and a step of them.
         self._buffer: deque[tuple[int, TimedFrame]] = deque()
         self._keeps = any(sink.needs_frames for sink in sinks)
-        # And their times: the first one is that of the earliest frame that is not final.
+        # Times of the frames that are not final, the earliest first.
         self._times: deque[float] = deque()
 
     def pass_over(self, seconds: float) -> None:
-        """A frame that the stream has seen already, of which it will still give rows."""
+        """Skip a frame that the stream has already, but whose row is still to come."""
         self._times.append(seconds)
 
     def take(self, frame: np.ndarray, seconds: float = math.nan) -> Any:
-        """Track the next frame, shown at `seconds`, which the rows are given; with `previews` the first answer for it."""
+        """Track the next frame; its row gets the time `seconds`. With `previews`, return the frame's preview."""
         self._times.append(seconds)
         if self._keeps:
-            copy = np.array(frame)  # as a camera may use its memory again
+            copy = np.array(frame)  # as a camera may reuse its memory
             self._buffer.append((self.stream.frames_pushed, (copy, seconds)))
         self._emit(self.stream.push(frame))
         if not self.previews:
@@ -78,7 +78,7 @@ class Loop:
         return row
 
     def finish(self) -> None:
-        """No more frames come."""
+        """End the stream, and pass on the remaining rows."""
         self._emit(self.stream.finish())
 
     def _emit(self, rows: Any) -> None:
@@ -106,14 +106,14 @@ def run(
     """Take all frames of a source through a stream.
 
     Args:
-        source: frames (h, w, 3) uint8 RGB with their times in seconds, which the rows are given; NaN where nobody asks for them.
-        stream: tracks points, or follows objects; where it has seen frames already, the source's first frames are passed over.
+        source: frames (h, w, 3) uint8 RGB with their times in seconds, which go to the rows; NaN if no sink needs them.
+        stream: tracks points, or follows objects. The source's first frames are skipped if the stream has them already.
         sinks: take the rows; they are not closed.
-        resume: notes from time to time how to go on, should the run be killed.
+        resume: saves the state every so often, in case the run is killed.
         progress: called with the number of frames that each step has done.
 
     Returns:
-        The number of frames, those that were passed over counted.
+        The number of frames, including skipped ones.
     """
     loop = Loop(stream, sinks)
     seen, open_ = stream.frames_pushed, stream.lag
@@ -133,7 +133,7 @@ def run(
 
 
 def replay(source: Iterable[TimedFrame], pieces: Iterable[Tracks], sinks: Sequence[Sink]) -> None:
-    """Give sinks pieces that are there already, with the frames of a second reading."""
+    """Give sinks finished pieces, with frames from a second reading of the source."""
     frames = iter(source)
     for rows in pieces:
         piece = Piece(rows, list(islice(frames, len(rows))))
@@ -142,5 +142,5 @@ def replay(source: Iterable[TimedFrame], pieces: Iterable[Tracks], sinks: Sequen
 
 
 def timed(frames: np.ndarray) -> Iterator[TimedFrame]:
-    """Frames of a video in memory, for sinks that ask for no times."""
+    """Frames of a video in memory, for sinks that need no times."""
     return ((frame, math.nan) for frame in frames)

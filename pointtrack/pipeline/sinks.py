@@ -1,4 +1,4 @@
-"""Where rows go: memory, a growing file, arrays, a drawn video. A new output is one more sink."""
+"""Sinks, which take rows: memory, a growing file, arrays, a drawn video. To add an output, add a sink."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from pointtrack.viz.tracks import draw_frame
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Rows that are final, or the first answer for a frame.
+    """Final rows, or the preview of a frame.
 
     Attributes:
         rows: `Tracks` of the requested points, or `Masks` of objects.
-        frames: the frames of the rows with their times, if a sink needs frames and they are available; a resumed run does
-            not have those from before.
+        frames: the frames of the rows with their times, if a sink needs frames and they are available; a resumed run
+            lacks those from before.
     """
 
     rows: Any
@@ -48,17 +48,17 @@ class Sink(Protocol):
     needs_frames: bool
 
     def write(self, piece: Piece) -> None:
-        """Take rows that are final."""
+        """Take final rows."""
 
     def preview(self, piece: Piece) -> None:
-        """Take a first answer, which may still change."""
+        """Take a preview, which may still change."""
 
     def close(self) -> None:
         """No more pieces come."""
 
 
 class FinalSink:
-    """A sink that ignores first answers."""
+    """A sink that ignores previews."""
 
     needs_frames = False
 
@@ -76,7 +76,7 @@ class MemorySink(FinalSink):
         self._parts: list[Tracks] = []
 
     def write(self, piece: Piece) -> None:
-        """Keep them."""
+        """Keep the rows."""
         self._parts.append(piece.rows)
 
     def tracks(self) -> Tracks:
@@ -91,7 +91,7 @@ class CallSink(FinalSink):
         self._function = function
 
     def write(self, piece: Piece) -> None:
-        """Call it."""
+        """Call the function with the rows."""
         self._function(piece.rows)
 
 
@@ -115,16 +115,16 @@ class BackwardSink(FinalSink):
 
     Args:
         store: the arrays.
-        columns: (n,) where the points of the rows stand in them.
-        late: number of the frame that the first row is of.
-        frame: (n,) own frames of the points.
+        columns: (n,) the columns of the rows' points in them.
+        late: frame number of the first row.
+        frame: (n,) query frames of the points.
     """
 
     def __init__(self, store: DenseStore, columns: np.ndarray, late: int, frame: Tensor):
         self._store, self._columns, self._late, self._frame = store, columns, late, frame
 
     def write(self, piece: Piece) -> None:
-        """Put them there."""
+        """Write the rows there."""
         rows = piece.rows
         for row in range(len(rows)):
             number = self._late - rows.first_frame - row
@@ -204,15 +204,15 @@ class SmoothSink(FinalSink):
     def __init__(self, sink: Sink, radius: int):
         self.needs_frames = sink.needs_frames
         self._sink, self._smoother = sink, Smoother(radius)
-        self._frames: deque[tuple[np.ndarray, float] | None] = deque()  # one for each row that is to come
+        self._frames: deque[tuple[np.ndarray, float] | None] = deque()  # one for each row still to come
 
     def write(self, piece: Piece) -> None:
-        """Give on what that completes."""
+        """Pass on the rows that this completes."""
         self._frames.extend(piece.frames if piece.frames else (None for _ in range(len(piece.rows))))
         self._give([self._smoother.push(piece.rows)])
 
     def close(self) -> None:
-        """Give on the rest."""
+        """Pass on the rest, and close the other sink."""
         self._give(self._smoother.finish())
         self._sink.close()
 
@@ -249,7 +249,7 @@ class VideoSink:
                 write_video(path, drawn)
             except BaseException as error:
                 self._error = error
-                while self._queue.get() is not None:  # whoever puts must not wait for ever
+                while self._queue.get() is not None:  # `put` must not wait for ever
                     pass
 
         self._thread = Thread(target=work, name=f"writer of {path}", daemon=True)
@@ -284,4 +284,4 @@ class VideoSink:
             if isinstance(item, BaseException):
                 raise item
             yield item
-        self._queue.put(None)  # for whoever empties it
+        self._queue.put(None)  # for the loop that empties the queue after an error

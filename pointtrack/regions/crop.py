@@ -15,11 +15,11 @@ from pointtrack.tracking.support import with_support
 from pointtrack.tracking.window_stream import WindowStream, model_wh
 from pointtrack.types import Queries, Tracks
 
-EDGE_PX = 8  # of the model's input: nearer to an edge of the crop a point's surroundings are cut off
+EDGE_PX = 8  # pixels of the model's input; closer to an edge of the crop, a point's surroundings are cut off
 
 
 class Camera:
-    """Where a crop of one size lies, frame after frame.
+    """The position of a crop of fixed size, frame by frame.
 
     It moves as far as most points have moved since the first frame; between two updates it keeps its latest speed.
 
@@ -39,18 +39,18 @@ class Camera:
         self._shift, self._speed, self._looked = torch.zeros(2), torch.zeros(2), 0
 
     def left_top(self, number: int) -> tuple[int, int]:
-        """Of the crop on the frame `number`, counted from the first one; in whole pixels, all of it inside the frame."""
+        """Left and top of the crop on frame `number`, from the first one; whole pixels, the crop inside the frame."""
         expected = self.first + self._shift + self._speed * (number - self._looked)
         left, top = expected.round().clamp(min=0).minimum(self._limit).int().tolist()
         return left, top
 
     def follow(self, number: int, moved: Tensor, seen: Tensor) -> None:
-        """Take note of how far the points have moved since the first frame.
+        """Update the crop's motion from how far the points have moved since the first frame.
 
         Args:
-            number: the frame that this is known of.
+            number: the frame on which they are now.
             moved: (n, 2) pixels.
-            seen: (n,) bool, which points are visible; where none is, the crop waits.
+            seen: (n,) bool, which points are visible; if none is, the crop waits.
         """
         if not bool(seen.any()):
             self._shift, self._speed, self._looked = (
@@ -69,7 +69,7 @@ class Camera:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Camera:
-        """The camera as it was when `state` was asked for."""
+        """The camera as it was when `state` was taken."""
         camera = cls(state["first"].tolist(), state["wh"], state["image_wh"])
         vars(camera).update(state)
         return camera
@@ -80,7 +80,7 @@ class CropStream:
 
     Args:
         network: tracks the points.
-        queries: points that are all on one frame, in pixels of it, inside the crop.
+        queries: points on one frame, in its pixels, all inside the crop.
         camera: where the crop lies.
         fps: recorded in the rows; it changes nothing else.
         support_grid: support points per side, over the first crop.
@@ -107,21 +107,21 @@ class CropStream:
         self._stream = WindowStream(network, helped, camera.wh, fps)
         sides = zip(camera.wh, model_wh(camera.wh, network.config), strict=True)
         self._edge = torch.tensor([EDGE_PX * side / seen for side, seen in sides])
-        # Left and top of the crop on frames that are not final, or whose features are still there.
+        # Left and top of the crop on frames that are not final, or whose features are still held.
         self._left_tops: dict[int, tuple[int, int]] = {}
 
     @property
     def ids(self) -> Tensor:
-        """(k,) names of its points."""
+        """(k,) ids of its points."""
         return self._queries.ids
 
     @property
     def begun(self) -> bool:
-        """Whether its first frame has come."""
+        """Whether its first frame was pushed."""
         return self._stream.frames_pushed > 0
 
     def push(self, frame: np.ndarray) -> Tracks:
-        """Take in the next (h, w, 3) frame; the rows that are final now.
+        """Take the next (h, w, 3) frame, and return the rows that are final now.
 
         Rows are in pixels of the frame, NaN where a point is not inside the crop.
         """
@@ -136,27 +136,27 @@ class CropStream:
         return rows
 
     def preview(self) -> Tracks:
-        """A first answer for the frame pushed last."""
+        """A preview of the newest frame."""
         return self._located(self._stream.preview())
 
     def appearance(self, frame: int, xy: Tensor) -> Tensor:
-        """(k, c, 9) what its points look like, (k, 2) pixels of the frame; NaN where they are not inside the crop.
+        """(k, c, 9) appearance around (k, 2) pixels of the frame; NaN where a point is not inside the crop.
 
-        As long as the features of the frame are there, which they are for a step before its newest final row.
+        Only for frames whose features are held; these reach back one step before the newest final row.
         """
         number = frame - self.first
-        if number not in self._left_tops:  # before its first frame, or long past
+        if number not in self._left_tops:  # before the first frame, or no longer held
             return torch.full((len(xy), self._stream.network.appearance_channels, 9), torch.nan)
         left_top = torch.tensor(self._left_tops[number])
         found = self._stream.appearance(number, xy - left_top, self._queries.ids)[:, 0]
         return torch.where(self._inside(xy - left_top, left_top)[..., None], found, torch.nan)
 
     def finish(self) -> Tracks:
-        """The rest of the rows."""
+        """End the stream and return the remaining rows."""
         return self._located(self._stream.finish())
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs to go on exactly from here, as tensors and plain values. ValueError after `finish`."""
+        """All that `restored` needs to continue exactly, as tensors and plain values. ValueError after `finish`."""
         return {
             "queries": asdict(self._queries),
             "camera": self._camera.state_dict(),
@@ -167,7 +167,7 @@ class CropStream:
 
     @classmethod
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> CropStream:
-        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
+        """The stream as it was when `state` was taken, on the same tracker; push the frames that follow."""
         stream = restored(network, state["stream"])
         queries, camera = Queries(**state["queries"]), Camera.from_state_dict(state["camera"])
         again = cls(
@@ -192,9 +192,9 @@ class CropStream:
         )
 
     def _inside(self, xy: Tensor, left_top: Tensor) -> Tensor:
-        """(..., 1) bool: places (..., 2) in the crop whose surroundings are not cut off."""
+        """(..., 1) bool: positions (..., 2) in the crop whose surroundings are not cut off."""
         wh, image_wh = torch.tensor(self._camera.wh), torch.tensor(self._camera.image_wh)
-        # Where the crop ends with the frame nothing is cut off.
+        # Where the crop ends with the frame, it cuts nothing off.
         inside = (left_top == 0) | (xy >= self._edge)
         inside &= (left_top + wh == image_wh) | (xy <= wh - 1 - self._edge)
         return inside.all(dim=-1, keepdim=True)

@@ -12,8 +12,8 @@ from pointtrack.regions.crop import Camera
 from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries
 
-MAGNIFIED = 3  # by default; measured in docs/guides/regions.md
-CANDIDATES = 1000  # points around which a group is looked for
+MAGNIFIED = 3  # default magnification; measured in docs/guides/regions.md
+CANDIDATES = 1000  # points around which groups are searched for
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def region_wh(tracker: PointTracker, image_wh: tuple[int, int], options: RegionO
 def first_camera(
     points: Queries, wh: tuple[int, int], image_wh: tuple[int, int], options: RegionOptions
 ) -> Camera:
-    """On the box, or around the middle of the points."""
+    """A camera on the box, or around the middle of the points."""
     if options.box is not None:
         return Camera(options.box[:2], wh, image_wh)
     middle = (points.xy.amin(dim=0) + points.xy.amax(dim=0)) / 2

@@ -1,8 +1,8 @@
-"""Small things in large frames: tracks points inside crops that follow them and show them larger.
+"""Tracks small things in large frames, inside crops that follow them and show them larger.
 
-A tracker shrinks every frame to one size; of a thing of 20 pixels in a frame of 1920 x 1080 it sees 8. Here it also sees a
-crop around each group of points. While a point is inside its crop, its position comes from the crop, otherwise from the
-whole frame.
+A tracker shrinks every frame to one size: it sees only 8 pixels of a thing of 20 pixels in a frame of 1920 x 1080. Here
+it also gets a crop around each group of points. While a point is inside its crop, its position comes from the crop,
+otherwise from the whole frame.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Region:
-    """What tracks in a crop.
+    """A region.
 
     Attributes:
-        stream: does it.
-        ids: of those of its points that are still wanted.
-        found: its rows, of all its points, that are final here, but maybe not in every other region.
+        stream: tracks in its crop.
+        ids: of its points that are still wanted.
+        found: rows of all its points that are final here, but maybe not in every other region.
     """
 
     stream: CropStream
@@ -68,19 +68,19 @@ class RegionStream(WrappingStream):
         self.views += 1
         self._options, self._support_grid = options, support_grid
         self._region_wh = region_wh(self.network, self.image_wh, options)
-        self._rows = self._blank(inner.queries, 0)  # final for the whole frame, but maybe not in every region
-        self._frames: deque[np.ndarray] | None = deque() if keeps_frames else None  # that are not final
+        self._rows = self._blank(inner.queries, 0)  # final in the whole frame, but maybe not in every region
+        self._frames: deque[np.ndarray] | None = deque() if keeps_frames else None  # not final yet
         self._regions: list[_Region] = []
         self._regions = self._opened(inner.queries)
 
     @property
     def queries(self) -> Queries:
-        """The points that are tracked now, in the order of the tracks."""
+        """The points tracked now, in the order of the tracks."""
         return self._rows.queries
 
     @property
     def lag(self) -> int:
-        """Number of frames pushed of which no final answer was given yet."""
+        """Number of frames pushed whose final rows were not returned yet."""
         return self.frames_pushed - self._rows.first_frame
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -89,7 +89,7 @@ class RegionStream(WrappingStream):
         for frame in frames if frames.ndim == 4 else frames[None]:
             self._take(frame)
             if self._frames is not None:
-                self._frames.append(np.array(frame))  # a copy, as a camera may use its memory again
+                self._frames.append(np.array(frame))  # a copy, as a camera may reuse its memory
                 while self._first_kept() < self._final():
                     self._frames.popleft()
         return self._stitched()
@@ -114,8 +114,9 @@ class RegionStream(WrappingStream):
     def add(self, queries: Queries) -> Tracks:
         """As `PointStream.add`.
 
-        They get regions of their own, the same as if they had been asked for from the start, as long as there are fewer than
-        `RegionOptions.max_regions`, and the frames since theirs are kept; the others are tracked in whole frames.
+        The points get regions of their own, as if queried from the start, as long as there are fewer regions than
+        `RegionOptions.max_regions` and the frames since their query frames are kept. The others are tracked in whole
+        frames.
         """
         late = self.inner.add(queries)
         everyone = Queries.concat([self.queries, queries])
@@ -127,7 +128,7 @@ class RegionStream(WrappingStream):
     def remove(self, ids: Tensor | Sequence[int]) -> None:
         """As `PointStream.remove`.
 
-        A region goes on with all its points, until none of them is wanted. Then there is room for another one.
+        A region keeps tracking all its points until none of them is wanted. Then there is room for another region.
         """
         ids = self.queries.known_ids(ids, "remove")
         self.inner.remove(ids)
@@ -137,7 +138,7 @@ class RegionStream(WrappingStream):
         self._regions = [region for region in self._regions if len(region.ids)]
 
     def appearance(self, frame: int, xy: Tensor, ids: Tensor) -> Tensor:
-        """As `PointStream.appearance`: in the whole frame, and in the crop."""
+        """As `PointStream.appearance`: in the whole frame, and also in the crop."""
         whole = self.inner.appearance(frame, xy, ids)
         own = torch.full_like(whole[:, :1], torch.nan)
         columns = {point: column for column, point in enumerate(ids.tolist())}
@@ -150,7 +151,7 @@ class RegionStream(WrappingStream):
         return torch.cat([whole, own], dim=1)
 
     def state_dict(self) -> dict[str, Any]:
-        """As `PointStream.state_dict`: as large as that of the whole frame again for each region, and the kept frames."""
+        """As `PointStream.state_dict`; each region adds as much as the whole frame takes, and kept frames add to it."""
         return {
             "inner": saved(self.inner),
             "rows": asdict(self._rows),
@@ -165,7 +166,7 @@ class RegionStream(WrappingStream):
 
     @classmethod
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> RegionStream:
-        """The stream as it was when its state was asked for, on the same network."""
+        """The stream as it was when `state` was taken, on the same network."""
         inner, options = restored(network, state["inner"]), RegionOptions(**state["options"])
         again = cls(inner, options, support_grid=state["support_grid"])
         again._rows = Tracks.from_dict(state["rows"])
@@ -182,7 +183,7 @@ class RegionStream(WrappingStream):
         return again
 
     def _take(self, frame: np.ndarray) -> None:
-        """The next frame, for the whole frame and every region."""
+        """Push the next frame to the stream of whole frames and to every region."""
         number = self.frames_pushed
         self._rows = Tracks.concat([self._rows, self.inner.push(frame)])
         for region in self._regions:
@@ -194,7 +195,7 @@ class RegionStream(WrappingStream):
         return self.frames_pushed - len(self._frames or ())
 
     def _opened(self, queries: Queries) -> list[_Region]:
-        """Regions for some points, as many as there is room for, which have seen all frames since theirs."""
+        """Open as many regions for some points as there is room for, and push the kept frames to them."""
         queries = queries.requested()
         room = self._options.max_regions - len(self._regions)
         if not len(queries) or not room:
@@ -233,14 +234,14 @@ class RegionStream(WrappingStream):
         return tracks
 
     def _blank(self, queries: Queries, first_frame: int, count: int = 0) -> Tracks:
-        """So many rows of which nothing is known."""
+        """`count` rows without any positions."""
         empty = torch.zeros(count, len(queries))
         xy = torch.full((count, len(queries), 2), torch.nan)
         return Tracks(xy, empty, empty, queries, self.image_wh, first_frame, self.fps)
 
 
 def _laid_over(tracks: Tracks, found: Tracks) -> Tracks:
-    """The tracks, with what `found` says of some of their points, on the frames on which it knows them."""
+    """The tracks, with the rows of `found` in place of theirs wherever `found` has positions."""
     first = max(tracks.first_frame, found.first_frame)
     count = min(tracks.first_frame + len(tracks), found.first_frame + len(found)) - first
     if count <= 0:

@@ -1,4 +1,4 @@
-"""Answers a person's prompt for an object on a frame with a keyframe."""
+"""Turns a person's prompt for an object on a frame into a keyframe."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def answered(
     found: Tensor | None,
     found_from: int,
 ) -> Keyframe:
-    """The keyframe that a prompt makes, together with the earlier clicks on the frame.
+    """Make the keyframe for a prompt, together with the earlier clicks on the frame.
 
     Args:
-        engine: answers.
+        engine: answers the prompt.
         video: the frames.
         one: the object.
         frame: on which it is prompted.
         requested: clicks or a box.
-        found: (h, w) bool, what was computed of the object there, which clicks correct.
-        found_from: 1 or -1 where that was found by following it forward or backward in time.
+        found: (h, w) bool, the computed mask of the object there, which clicks correct; or None.
+        found_from: 1 or -1 if that mask comes from following the object forward or backward in time.
 
     Returns:
-        The keyframe, of serial 0.
+        The keyframe, with serial 0.
 
     Raises:
-        ValueError: nothing is seen there.
+        ValueError: the segmenter finds nothing there, or all clicks are beside an object without a mask there.
     """
     key, shown = one.key(frame), None
     if requested.box is not None or (key is not None and not key.mask.any()):
@@ -44,7 +44,7 @@ def answered(
         followed = 0
     elif key is not None:
         base, box, followed = key.base, key.box, key.followed
-        if not len(key.points) and box is None:  # a mask that was given: now it is corrected
+        if not len(key.points) and box is None:  # the clicks correct a given mask
             base = key.mask
         shown = Shown(len(key.points), key.mask)
         points, labels = torch.cat([key.points, requested.points]), torch.cat([key.labels, requested.labels])

@@ -1,4 +1,4 @@
-"""Which frames are worth a look."""
+"""Frames that are worth a look."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pointtrack.types.masks import Masks
 
-APART = 8  # frames between two that are named as worth a correction
+APART = 8  # least distance in frames between two suggestions for one object
 DOUBTFUL = 0.6  # quality below which a frame is named
 
 
@@ -36,13 +36,13 @@ def doubts_in(quality: Tensor, ids: Sequence[int], first_frame: int = 0) -> list
 
 
 def doubts_of_masks(masks: Masks) -> list[Doubt]:
-    """The same of masks alone, whose scores say how sure they are; of an object that is not there they say nothing."""
+    """As `doubts_in`, from masks alone, by their scores; frames without the object are left out."""
     quality = masks.scores.where(masks.present(), torch.nan)
     return doubts_in(quality, masks.object_ids.tolist(), masks.first_frame)
 
 
 def worst(doubts: Iterable[Doubt], count: int) -> list[Doubt]:
-    """The frames on which a correction would help most, `count` at most: the lowest quality first, not side by side."""
+    """At most `count` frames on which a correction would help most, the lowest quality first, none side by side."""
     named: list[Doubt] = []
     for doubt in sorted(doubts, key=lambda one: one.quality):
         if len(named) == count:

@@ -1,4 +1,4 @@
-"""Sessions as files: one .npz with what was said (all of the history) and what was computed."""
+"""Sessions as files: one .npz with all prompts, their history, and the computed masks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pointtrack.sessions.mask_store import Packed, Results
 from pointtrack.types import Video
 
 FORMAT = "pointtrack session 1"
-LARGEST_TOLD = 1 << 28  # bytes of what was told
+LARGEST_TOLD = 1 << 28  # bytes of the JSON text
 Said = History[tuple[SessionObject, ...]]
 
 
 def write_session(path: str | Path, video: Video, history: Said, results: Results) -> Path:
-    """Write a session; the suffix .npz is added where it is missing. The file is never half written."""
+    """Write a session; the suffix .npz is added if missing. The file is never half written."""
     keys = {key.serial: key for state in history.states for one in state for key in one.keys}
     packed = [counts for key in keys.values() for counts in _packed(key)]
     rows = [row for rows in results.sides.values() for row in rows]
@@ -72,12 +72,12 @@ def write_session(path: str | Path, video: Video, history: Said, results: Result
     return write_session_npz(path, told, arrays)
 
 
-# A keyframe never changes, and its session is saved after every act: its masks are packed once.
+# A keyframe never changes, and its session is saved after every action, so its masks are packed only once.
 _known: WeakKeyDictionary[Keyframe, list[bytes]] = WeakKeyDictionary()
 
 
 def _packed(key: Keyframe) -> list[bytes]:
-    """Run lengths of its mask, and of the one that it corrects if there is one."""
+    """Run lengths of a keyframe's mask, and of the mask that it corrects, if any."""
     if key not in _known:
         masks = [mask for mask in (key.mask, key.base) if mask is not None]
         _known[key] = [Packed.of(ObjectResult(mask, 1.0, 1.0)).counts for mask in masks]
@@ -85,11 +85,11 @@ def _packed(key: Keyframe) -> list[bytes]:
 
 
 def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
-    """History and results, as `write_session` wrote them.
+    """Read the history and the results that `write_session` wrote.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that is no session, or the session of another video.
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds no session, or one of another video.
     """
     names = ("counts", "lengths", "scores")
     told, arrays = read_session_npz(path, "a session", names, format=FORMAT, video=video.fingerprint())
@@ -98,7 +98,7 @@ def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
 
 
 def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) -> tuple[Said, Results]:
-    """History and results; ValueError, KeyError or TypeError where the file says what cannot be."""
+    """Rebuild history and results; ValueError, KeyError or TypeError if the content is impossible."""
     size, last = (video.wh[1], video.wh[0]), len(video) - 1
     lengths = [whole(length, "lengths") for length in arrays["lengths"].ravel().tolist()]
     if sum(lengths) != len(arrays["counts"]) or arrays["counts"].dtype != np.uint8:
@@ -124,8 +124,8 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) 
         serial = whole(row["serial"], "serial")
         base = next_mask() if row["corrects"] else None
         frame = whole(row["frame"], "frame", most=last)
-        followed = whole(row.get("followed", 0), "followed", least=-1, most=1)  # older files do not say it
-        score = float(row.get("score", 1.0))  # nor this
+        followed = whole(row.get("followed", 0), "followed", least=-1, most=1)  # missing in older files
+        score = float(row.get("score", 1.0))  # this too
         if not 0 <= score <= 1:
             raise ValueError("the score of a keyframe is none")
         keys[serial] = Keyframe(frame, serial, mask, points, labels, box, base, followed, score)
@@ -182,15 +182,15 @@ def _frames(values: Any, last: int) -> range:
 
 @writes_anywhere
 def write_session_npz(path: str | Path, told: Mapping[str, Any], arrays: Mapping[str, Any]) -> Path:
-    """Write what a session was told, as JSON, and its arrays. The file is never half written.
+    """Write a session's entries, as JSON, and its arrays. The file is never half written.
 
     Args:
-        path: the file; the suffix .npz is added where it is missing, and folders are made.
-        told: with the "format" of the file and the fingerprint of the "video" in it.
+        path: the file; the suffix .npz is added if missing, and folders are created.
+        told: the entries, with the "format" of the file and the fingerprint of the "video".
         arrays: by name.
 
     Returns:
-        The path that was written.
+        The path of the file.
     """
     return write_npz(path, {"told": np.array(json.dumps(told)), **arrays})
 
@@ -199,20 +199,20 @@ def write_session_npz(path: str | Path, told: Mapping[str, Any], arrays: Mapping
 def read_session_npz(
     path: str | Path, what: str, needed: Collection[str], *, format: str, video: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What `write_session_npz` wrote: what was told, and the arrays.
+    """Read the entries and the arrays that `write_session_npz` wrote.
 
     Args:
         path: the file.
-        what: is expected in it, for messages, as "a session".
+        what: the expected content, for messages, such as "a session".
         needed: names of the arrays.
-        format: that it must have.
-        video: fingerprint of the video that it must be of.
+        format: the required format.
+        video: fingerprint of the required video.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file of another kind, or of another video.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is of another kind, or of another video.
     """
-    if not Path(path).is_file():  # as it was named when it was saved
+    if not Path(path).is_file():  # saving may have added the suffix
         path = npz_path(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f"session file: expected an .npz file, found nothing at {path}")

@@ -1,4 +1,4 @@
-"""What a person said about points, and which frames follow from it. Pure: no models, no pixels of the video."""
+"""A person's fixes of points, and which frames follow from them. Pure: no models, no pixels of the video."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pointtrack.sessions.point_walks import Span
 
 @dataclass(frozen=True)
 class Fix:
-    """Where a person saw a point: it passes through there.
+    """A position that a person set for a point; its track passes through it.
 
     Attributes:
         frame: number of the frame.
         xy: (x, y) in pixels.
-        serial: distinct from that of every other fix of the session.
+        serial: unique among the fixes of the session.
         group: number of the call that added the point together with others; 0 for a correction, from which a point
             is tracked alone.
     """
@@ -34,13 +34,13 @@ class FixedPoint:
     fixes: tuple[Fix, ...]
 
     def with_fix(self, fix: Fix) -> FixedPoint:
-        """The same with this fix, in place of the one on its frame if there is one."""
+        """The same point with this fix, which replaces one on the same frame."""
         others = [one for one in self.fixes if one.frame != fix.frame]
         return replace(self, fixes=tuple(sorted([*others, fix], key=lambda one: one.frame)))
 
 
 def spans_of(point: FixedPoint, length: int) -> list[Span]:
-    """All spans of a point in a video of so many frames; together they hold every frame without a fix once."""
+    """All spans of a point in a video of `length` frames; together they hold every frame without a fix once."""
     spans = []
     ends: Sequence[Fix | None] = [None, *point.fixes, None]
     for left, right in zip(ends[:-1], ends[1:], strict=True):

@@ -1,4 +1,4 @@
-"""Follows objects that are clicked, boxed or drawn on one frame each: a session in one call."""
+"""Follows objects from one prompt each: a session in one call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pointtrack.types.masks import Masks
 
 @dataclass(frozen=True, eq=False)
 class ObjectPrompt:
-    """Where an object is on one frame.
+    """A prompt for an object on one frame.
 
     Args:
         frame: number of the frame.
@@ -50,23 +50,23 @@ def follow_objects(
     config: ObjectOptions | None = None,
     progress: Progress | None = None,
 ) -> Masks:
-    """Masks of objects on all frames from one prompt each; `ObjectSession` lets them be corrected.
+    """Follow objects through all frames from one prompt each; use `ObjectSession` to correct masks.
 
     Args:
         video: the frames.
-        prompts: object id (1 or more) -> where it is.
+        prompts: object id (1 or more) -> its prompt.
         tracker: a `Tracker`, or a loaded network.
         segmenter: from `load_segmenter`.
         config: how points become masks.
         progress: called with the number of frames segmented since the last call, per object.
 
     Returns:
-        Masks (t, o, h, w), objects in the order of their ids; objects may overlap. On its own frame an object has the
-        mask given, or what the segmenter makes of the prompt.
+        Masks (t, o, h, w), objects in the order of their ids; objects may overlap. On its prompted frame an object has
+        the given mask, or the segmenter's answer to the prompt.
 
     Raises:
         ValueError: no object, an id below 1, a frame that the video does not have, a mask of another size, or a
-            prompt in which the segmenter sees nothing.
+            prompt at which the segmenter finds nothing.
     """
     if not prompts or min(prompts) < 1:
         raise ValueError(f"prompts: expected objects with ids from 1 on, got ids {sorted(prompts)}")
@@ -86,7 +86,7 @@ def follow_objects(
 
 
 def say_all(session: ObjectSession, told: Iterable[Told]) -> None:
-    """Say in a session what the texts of a command say; objects that it does not have yet are added.
+    """Pass parsed prompts to a session, and add the objects that it does not have yet.
 
     Raises:
         ValueError: as `ObjectSession.prompt` and `mark_absent`.

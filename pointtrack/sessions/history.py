@@ -32,30 +32,30 @@ class History(Generic[State]):
 
     @property
     def state(self) -> State:
-        """The one that counts."""
+        """The current state."""
         return self.states[self.now]
 
     def do(self, state: State) -> None:
-        """A new state follows; what was undone before is gone."""
+        """Add a new state after the current one; drop the undone ones."""
         self.states = [*self.states[: self.now + 1], state]
         self.now += 1
 
     def mark(self) -> tuple[list[State], int]:
-        """All of it, for `back_to`."""
+        """The whole history, for `back_to`."""
         return list(self.states), self.now
 
     def back_to(self, mark: tuple[list[State], int]) -> None:
-        """As it was when it was marked: nothing that was done since counts, and redo reaches what it reached then."""
+        """Restore the history as it was at `mark`: drops what was done since, and redo reaches what it did then."""
         self.states, self.now = list(mark[0]), mark[1]
 
     def undo(self) -> bool:
-        """One back; False where there is none before."""
+        """Go back by one state; False if there is none before."""
         moved = self.now > 0
         self.now -= moved
         return moved
 
     def redo(self) -> bool:
-        """One on again; False where nothing was undone."""
+        """Go forward by one state; False if nothing was undone."""
         moved = self.now < len(self.states) - 1
         self.now += moved
         return moved

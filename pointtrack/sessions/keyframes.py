@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pointtrack.objects.point_prompts import KnownMask, overlap
 
-TOUCH_UP = 0.75  # overlap of a mask before and after its clicks from which they only touch it up
+TOUCH_UP = 0.75  # clicks only touch up a mask if its overlap before and after them is above this
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Keyframe:
 
     @cached_property
     def touches_up(self) -> bool:
-        """Whether it changes little of a mask that was found from other keyframes: then it is hardly more certain than that."""
+        """Whether it changes little of a mask followed from other keyframes; then it is hardly more certain."""
         if not self.followed or self.base is None:
             return False
         return overlap(self.base, self.mask) > TOUCH_UP
@@ -56,7 +56,7 @@ class SessionObject:
     id: int
     name: str
     keys: tuple[Keyframe, ...] = ()
-    # What `sides_of` found, by the length of the video: long histories ask again and again.
+    # Results of `sides_of` by the length of the video, cached as long histories need them again and again.
     _sides: dict[int, tuple[Side, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def key(self, frame: int) -> Keyframe | None:
@@ -64,12 +64,12 @@ class SessionObject:
         return next((key for key in self.keys if key.frame == frame), None)
 
     def with_key(self, key: Keyframe) -> SessionObject:
-        """The same with this keyframe, in place of the one on its frame if there is one."""
+        """The same object with this keyframe, which replaces one on the same frame."""
         others = [one for one in self.keys if one.frame != key.frame]
         return replace(self, keys=tuple(sorted([*others, key], key=lambda one: one.frame)))
 
     def without_key(self, frame: int) -> SessionObject:
-        """The same without the keyframe on this frame."""
+        """The same object without the keyframe on this frame."""
         return replace(self, keys=tuple(key for key in self.keys if key.frame != frame))
 
 
@@ -98,12 +98,12 @@ class Side:
 
     @property
     def forward(self) -> bool:
-        """Whether it goes on in time."""
+        """Whether it goes forward in time."""
         return self.frames.step > 0
 
 
 def sides_of(one: SessionObject, length: int) -> tuple[Side, ...]:
-    """All sides of an object in a video of so many frames; together they hold every frame without a keyframe once."""
+    """All sides of an object in a video of `length` frames; together they hold every frame without a keyframe once."""
     if length not in one._sides:
         one._sides[length] = tuple(_sides(one, length))
     return one._sides[length]
@@ -126,9 +126,10 @@ def _sides(one: SessionObject, length: int) -> list[Side]:
 
 
 def _said_first(one: SessionObject, start: Keyframe) -> int | None:
-    """Serial of the first keyframe besides `start` that shows the object; None without one, or where `start` says it is absent.
+    """Serial of the keyframe besides `start` that was set first and shows the object; None without one.
 
-    What was said first is a whole object more often than a correction of a mask is. After an absence the object is not looked for.
+    The keyframe set first shows the whole object more often than a correction does. None also if `start` marks the
+    object absent, as it is not searched for from there.
     """
     if not start.mask.any():
         return None
@@ -141,7 +142,7 @@ def _middle(left: Keyframe | None, right: Keyframe | None, first: int, stop: int
         return stop if left else first
     if bool(left.mask.any()) != bool(right.mask.any()):
         return stop if left.mask.any() else first
-    # Towards the frames that a mask came over before it was touched up.
+    # Nothing follows from a touched-up mask towards the side it came from.
     from_left = right.touches_up and right.followed > 0
     from_right = left.touches_up and left.followed < 0
     if from_left != from_right:
@@ -150,7 +151,7 @@ def _middle(left: Keyframe | None, right: Keyframe | None, first: int, stop: int
 
 
 def known_masks(one: SessionObject, side: Side) -> list[KnownMask]:
-    """The masks of the keyframes that a side follows from, the one that it starts beside first."""
+    """The masks of the keyframes that a side follows from; first that of `side.start`."""
     keys: Mapping[int, Keyframe] = {key.serial: key for key in one.keys}
     wanted = [side.start] if side.other is None else [side.start, side.other]
     return [KnownMask(keys[serial].frame, keys[serial].mask, keys[serial].score) for serial in wanted]
@@ -162,15 +163,15 @@ def no_points() -> tuple[Tensor, Tensor]:
 
 
 def new_object(name: str, object_id: int | None, used: Collection[int]) -> SessionObject:
-    """An object of which nothing is said yet.
+    """An object without keyframes.
 
     Args:
-        name: of the object; called by its id where empty.
-        object_id: from 1 on; the next one that was never used if None.
+        name: of the object; if empty, made from its id.
+        object_id: from 1 on; None takes the next number above all used ones.
         used: ids that others have or had.
 
     Raises:
-        ValueError: a name that is no text, an id that is no whole number from 1 on, or a used one.
+        ValueError: the name is no text, or the id is no whole number from 1 on, or was used before.
     """
     if not isinstance(name, str):
         raise ValueError(f"object name: expected text, got {name!r}; an id goes to object_id=")  # noqa: TRY004

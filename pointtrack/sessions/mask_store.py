@@ -15,7 +15,7 @@ from pointtrack.sessions.keyframes import Side
 
 @dataclass(frozen=True)
 class Packed:
-    """A `Found`, its mask as COCO run lengths."""
+    """An `ObjectResult` with its mask as COCO run lengths."""
 
     counts: bytes
     size: tuple[int, int]  # (h, w)
@@ -24,13 +24,13 @@ class Packed:
 
     @classmethod
     def of(cls, found: ObjectResult) -> Packed:
-        """Pack one."""
+        """Pack a result."""
         encoded = coco.encode(np.asfortranarray(found.mask.numpy().astype(np.uint8)))
         h, w = found.mask.shape
         return cls(encoded["counts"], (h, w), found.score, found.quality)
 
     def found(self) -> ObjectResult:
-        """Unpack it."""
+        """Unpack the result."""
         mask = coco.decode({"counts": self.counts, "size": list(self.size)})
         return ObjectResult(torch.from_numpy(np.ascontiguousarray(mask)).bool(), self.score, self.quality)
 
@@ -46,34 +46,34 @@ class Results:
     sides: dict[Side, list[Packed]] = field(default_factory=dict)
 
     def done(self, side: Side) -> int:
-        """Number of frames of a side that are known."""
+        """Number of known frames of a side."""
         return len(self.sides.get(side, ()))
 
     def add(self, side: Side, found: ObjectResult) -> None:
-        """The next frame of a side."""
+        """Add the result for the next frame of a side."""
         self.sides.setdefault(side, []).append(Packed.of(found))
 
     def restart(self, side: Side) -> None:
-        """Forget a side."""
+        """Drop the results of a side."""
         self.sides.pop(side, None)
 
     def of(self, side: Side, frames: range) -> Iterator[tuple[int, ObjectResult]]:
-        """Those frames of a side that lie in a range and are known."""
+        """The known frames of a side that lie in a range, with their results."""
         return ((frame, packed.found()) for frame, packed in self.packed(side, frames))
 
     def packed(self, side: Side, frames: range) -> Iterator[tuple[int, Packed]]:
-        """The same, no mask unpacked."""
+        """As `of`, without unpacking masks."""
         rows = self.sides.get(side, ())
         begin, end = places(side.frames, frames)
         return zip(side.frames[begin:end], rows[begin:end], strict=False)
 
     def select(self, sides: Iterable[Side]) -> Results:
-        """Of these sides alone."""
+        """The results of these sides alone."""
         return Results({side: self.sides[side] for side in sides if side in self.sides})
 
 
 def places(order: range, frames: range) -> tuple[int, int]:
-    """Where, in a range of step 1 or -1, those lie that are also in a range of step 1: from one position to before another.
+    """Start and stop positions, in a range of step 1 or -1, of the numbers that a range of step 1 also holds.
 
     >>> places(range(9, 2, -1), range(4, 8))
     (2, 6)

@@ -223,7 +223,7 @@ class ObjectSession:
         """Redo the action undone last; False if there is none."""
         return self._history.redo()
 
-    # What follows from it.
+    # Everything that follows from the entries.
 
     @property
     def objects(self) -> dict[int, str]:
@@ -357,7 +357,7 @@ class ObjectSession:
         self._schedule = Schedule(self.video, self.engine, results)
         self._serial = itertools.count(1 + max(serials, default=0))
 
-    # How.
+    # Internals.
 
     @property
     def _state(self) -> tuple[SessionObject, ...]:

@@ -1,4 +1,4 @@
-"""Follows points away from a frame on which they are known, piece by piece, so that a caller can stop at any time."""
+"""Follows points from a frame on which they are known, piece by piece, so that a caller can stop at any time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pointtrack.tracking.steady import steadied
 from pointtrack.tracking.support import RequestedStream, named_apart, with_support
 from pointtrack.types import Queries, Tracks, Video
 
-SUPPORT_GRID = 5  # side of the grid of helper points that goes with every group of points
+SUPPORT_GRID = 5  # side of the grid of support points for every group of points
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def walk_points(
         tracker: from `load_tracker`.
         video: the frames.
         order: numbers of the frames, step 1 or -1; the points are known on the first of them.
-        xy: (n, 2) where they are there.
-        together: as one group, which is faster; otherwise each as if it were alone: no track depends on the others.
+        xy: (n, 2) their positions there.
+        together: track them as one group, which is faster; otherwise each on its own: no track depends on others.
     """
     nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
     stream = steadied(RequestedStream(window_stream(tracker, nobody, video.wh, video.fps)))
@@ -77,11 +77,11 @@ class PointWalk:
 
     Attributes:
         spans: all on the same frames.
-        xy: (n, 2) where their points are on the frame beside the first.
+        xy: (n, 2) positions of their points on the frame before the first one of the walk.
         frames: in the order of the walk, step 1 or -1.
         together: see `walk_points`.
         rows: the tracks so far: xy (t, n, 2), visibility and confidence (t, n).
-        steps: the walk itself; None before it begins, and after it was read from a file: then it begins anew.
+        steps: the walk itself; None before it begins. None after it was read from a file, and then it starts over.
     """
 
     spans: tuple[Span, ...]
@@ -95,16 +95,16 @@ class PointWalk:
         self._columns = {span: column for column, span in enumerate(self.spans)}
 
     def __contains__(self, span: Span) -> bool:
-        """Whether it goes along a span. There may be thousands, so nobody looks through `spans`."""
+        """Whether it covers a span. There may be thousands, so this does not search `spans`."""
         return span in self._columns
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled: a walk under way cannot be, and begins anew in the copy."""
+        """The content to copy or pickle, without a walk under way, which starts over in the copy."""
         return {**vars(self), "steps": None}
 
     @property
     def forward(self) -> bool:
-        """Whether it goes on in time."""
+        """Whether it goes forward in time."""
         return self.frames.step > 0
 
     @property
@@ -113,7 +113,7 @@ class PointWalk:
         return sum(len(row[1]) for row in self.rows)
 
     def advance(self, tracker: PointTracker, video: Video) -> range:
-        """Track one piece further; the frames that are new (none while the tracker still looks ahead)."""
+        """Track one more piece; returns the new frames (none while the tracker still looks ahead)."""
         if self.steps is None:
             self.rows = []
             order = range(self.frames.start - self.frames.step, self.frames.stop, self.frames.step)
@@ -122,7 +122,7 @@ class PointWalk:
         before = self.done
         try:
             found = next(self.steps)
-        except BaseException:  # what was broken off cannot go on: it begins anew next time
+        except BaseException:  # an interrupted walk cannot continue; it starts over next time
             self.steps, self.rows = None, []
             raise
         skip = min(self._skip, len(found))
@@ -132,7 +132,7 @@ class PointWalk:
         return self.frames[before : self.done]
 
     def part(self, span: Span) -> Part:
-        """What is known of a span: its first `done` frames, in the order of the walk."""
+        """The known part of a span: its first `done` frames, in the order of the walk."""
         column = self._columns[span]
         if len(self.rows) > 1:
             xy, visibility, confidence = (torch.cat(values) for values in zip(*self.rows, strict=True))
@@ -145,19 +145,19 @@ class PointWalk:
 
 
 def reversed_part(part: Part) -> Part:
-    """The same from its last frame to its first."""
+    """The part from its last frame to its first."""
     return Part(part.xy.flip(0), part.visibility.flip(0), part.confidence.flip(0))
 
 
 def join(ahead: Part, back: Part) -> Part:
-    """Two tracks of the same frames, one from either end, as one.
+    """Join two tracks of the same frames, one from either end, into one.
 
-    Each counts more the nearer its end is, and the surer it is; next to an end the other one counts next to nothing, so
-    the track does not jump there.
+    Each counts more near the end it comes from, and where it is surer. Next to an end the other one counts next to
+    nothing, so the track does not jump there.
     """
     count = len(ahead.xy)
     place = torch.arange(count, 0, -1) / (count + 1)  # 1 at the left fix, 0 at the right one
-    near = place.square() * (3 - 2 * place)  # and level there, so that the change comes in the middle
+    near = place.square() * (3 - 2 * place)  # flat at both ends, so that the change comes in the middle
     left, right = near * (ahead.confidence + 0.01), (1 - near) * (back.confidence + 0.01)
     share = left / (left + right)
     return Part(
@@ -168,5 +168,5 @@ def join(ahead: Part, back: Part) -> Part:
 
 
 def _as_slice(frames: range) -> slice:
-    """The same frames as a slice; a range that goes down to 0 has no whole number to stop at."""
+    """The same frames as a slice; one that goes down to 0 needs None as its stop."""
     return slice(frames.start, None if frames.stop < 0 else frames.stop, frames.step)

@@ -17,7 +17,7 @@ Direction = Literal["forward", "backward", "both"]
 
 @dataclass
 class _Walk:
-    """A walk of the engine that may go on later; all its sides lie on the same frames."""
+    """A walk of the engine that may continue later; all its sides lie on the same frames."""
 
     sides: tuple[Side, ...]
     steps: Iterator[dict[int, ObjectResult]]
@@ -38,11 +38,11 @@ class Schedule:
         self._walks: dict[Side, _Walk] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled: walks under way cannot be, and begin anew in the copy."""
+        """The content to copy or pickle, without walks under way, which start over in the copy."""
         return {**vars(self), "_walks": {}}
 
     def known(self, one: SessionObject, frames: range) -> Iterator[tuple[int, ObjectResult]]:
-        """Frames of a range on which something is known of an object."""
+        """The frames of a range on which an object's mask is known, with the results."""
         for key in one.keys:
             if key.frame in frames:
                 yield key.frame, said(key.mask, key.score)
@@ -50,7 +50,7 @@ class Schedule:
             yield from self.results.of(side, frames)
 
     def measures(self, one: SessionObject, frames: range) -> Iterator[tuple[int, float, float]]:
-        """Quality and score of frames of a range on which something is known of an object; no mask is unpacked for it."""
+        """Frame, quality and score where an object's mask is known in a range; this unpacks no stored masks."""
         for key in one.keys:
             if key.frame in frames:
                 found = said(key.mask, key.score)
@@ -70,7 +70,7 @@ class Schedule:
         ]
 
     def steps(self, missing: Sequence[Side], frames: range) -> int:
-        """How many frames of objects `walk` computes for these sides."""
+        """Number of frames, summed over objects, that `walk` computes for these sides."""
         return sum(_wanted(side, frames) - self.results.done(side) for side in missing)
 
     def walk(
@@ -84,14 +84,14 @@ class Schedule:
 
         Args:
             missing: the sides, with the masks that each follows from.
-            frames: that are wanted.
+            frames: the wanted range.
             cuts: of the video.
             progress: called with the number of frames done since the last call, per object.
         """
         for sides in self._together(missing):
             walk = self._walks.get(sides[0])
             if walk is None:
-                for side in sides:  # what a file held of them cannot be gone on from
+                for side in sides:  # results from a file cannot be continued
                     self.results.restart(side)
                 known = {side.object_id: missing[side] for side in sides}
                 walk = _Walk(sides, iter(self.engine.walk(self.video, known, sides[0].frames, cuts)))
@@ -99,7 +99,7 @@ class Schedule:
             for _ in range(_wanted(sides[0], frames) - self.results.done(sides[0])):
                 try:
                     found = next(walk.steps)
-                except BaseException:  # what was broken off cannot go on: its sides begin anew next time
+                except BaseException:  # an interrupted walk cannot continue; its sides start over
                     self._drop(walk)
                     raise
                 for side in walk.sides:
@@ -114,12 +114,12 @@ class Schedule:
     def keep(self, sides: set[Side]) -> None:
         """Forget all sides but these."""
         self._walks = {side: walk for side, walk in self._walks.items() if side in sides}
-        # A walk goes on for all of its sides; those that nobody wants any more stay with the others.
+        # A walk continues for all of its sides, so sides that are no longer wanted stay with the others.
         walked = {side for walk in self._walks.values() for side in walk.sides}
         self.results = self.results.select(sides | walked)
 
     def _together(self, sides: Iterable[Side]) -> list[tuple[Side, ...]]:
-        """Sides of several objects that one walk can do: on the same frames, and none of them begun without the others."""
+        """Groups of sides that one walk can do: on the same frames, and either all new or all of one begun walk."""
         groups: dict[Any, list[Side]] = {}
         for side in sides:
             begun = self._walks.get(side)
@@ -128,6 +128,6 @@ class Schedule:
 
 
 def _wanted(side: Side, frames: range) -> int:
-    """How many frames of a side must be walked to cover its part of a range."""
+    """Number of frames of a side to walk to cover its part of a range."""
     begin, end = places(side.frames, frames)
     return end if begin < end else 0

@@ -64,12 +64,12 @@ class TrackSession:
         self.video, self.tracker = video, network_of(tracker)
         self._history: History[tuple[FixedPoint, ...]] = History([()])
         self._serial = itertools.count(1)
-        # Ids are never used twice, so what is known by them needs no history.
+        # Ids are never used twice, so entries by id need no history.
         self._next_id = 0
         self._groups: dict[int, int] = {}
         self._names: dict[int, str] = {}
         self._parts: dict[Span, Part] = {}
-        self._walks: list[PointWalk] = []  # not at their end, or waiting for the one from the other side
+        self._walks: list[PointWalk] = []  # unfinished, or waiting for the walk from the other side
 
     @property
     def points(self) -> dict[int, list[int]]:
@@ -321,7 +321,7 @@ class TrackSession:
             return
         reachable = {span for point in _distinct(self._history) for span in spans_of(point, len(self.video))}
         self._parts = {span: part for span, part in self._parts.items() if span in reachable}
-        # A walk goes on for all of its spans; those that nobody wants any more stay with the others.
+        # A walk continues for all of its spans, so spans that are no longer wanted stay with the others.
         self._walks = [walk for walk in self._walks if not reachable.isdisjoint(walk.spans)]
 
     def _known_parts(self, span: Span) -> Iterator[tuple[range, Part]]:
@@ -367,7 +367,7 @@ class TrackSession:
         return wanted
 
     def _settle(self, walk: PointWalk) -> None:
-        """Store the result of a finished walk: its spans are known, or one half of each is."""
+        """Store the result of a finished walk; a span between two fixes also needs the walk from its other end."""
         for span in walk.spans:
             part = walk.part(span) if walk.forward else reversed_part(walk.part(span))
             if span.left is None or span.right is None:
@@ -395,6 +395,6 @@ def _distinct(history: History[tuple[FixedPoint, ...]]) -> Collection[FixedPoint
 
 
 def _reach(order: range, frames: range) -> int:
-    """How many frames a walk needs to cover its part of a range."""
+    """Number of frames that a walk needs to cover its part of a range."""
     last = frames.stop - 1 if order.step > 0 else frames.start
     return min(max((last - order.start) * order.step + 1, 0), len(order))

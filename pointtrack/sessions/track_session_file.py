@@ -36,7 +36,7 @@ class TrackSessionContent:
 
 
 def write_track_session(path: str | Path, video: Video, content: TrackSessionContent) -> Path:
-    """Write a session; the suffix .npz is added where it is missing. The file is never half written."""
+    """Write a session; the suffix .npz is added if missing. The file is never half written."""
     parts = [*content.parts.values(), *(walk.part(span) for walk in content.walks for span in walk.spans)]
     told = {
         "format": FORMAT,
@@ -68,11 +68,11 @@ def write_track_session(path: str | Path, video: Video, content: TrackSessionCon
 
 
 def read_track_session(path: str | Path, video: Video) -> TrackSessionContent:
-    """What `write_track_session` wrote.
+    """Read the content that `write_track_session` wrote.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that is no such session, or one of another video.
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds no such session, or one of another video.
     """
     names = ("xy", "visibility", "confidence")
     told, arrays = read_session_npz(path, "a track session", names, format=FORMAT, video=video.fingerprint())

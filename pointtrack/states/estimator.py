@@ -1,4 +1,4 @@
-"""Determines the states of a stream's points, frame after frame, with the features of the frames; searches for lost ones."""
+"""Determines the states of a stream's points, frame by frame, from the frames' features; searches for lost points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pointtrack.types.point_states import PointState, PointStates
 
 
 class StateEstimator:
-    """Estimates states; holds what is the same for all rows of a stream.
+    """Estimates the states in all rows of a stream.
 
     Args:
         tracker: the tracker of the stream.
@@ -39,23 +39,23 @@ class StateEstimator:
         self._level = tracker.appearance_level(STRIDE)
 
     def fresh(self, queries: Queries, stream: PointStream) -> PointMemory:
-        """Nothing known yet of some points."""
+        """An empty memory for some points."""
         shape = (stream.views, self.tracker.appearance_channels, 9)
         return PointMemory.fresh(queries, stream.image_wh, self.rules, shape)
 
     def estimated(
         self, rows: Tracks, stream: PointStream, memory: PointMemory, planned: list[Redetection] | None
     ) -> tuple[Tracks, list[Redetection]]:
-        """Judge frame after frame, up to the first one on which lost points are found that nobody knew of.
+        """Judge frame by frame, up to the first one on which the search finds lost points that are not planned.
 
         Args:
-            rows: of all points, under the names of the stream.
+            rows: of all points, under the stream's names.
             stream: has the features of the frames.
-            memory: what is known so far; it is changed.
-            planned: what was found on these frames already; `rows` has these points too. None: nothing is searched for.
+            memory: of the points so far; changed here.
+            planned: points found again on these frames already; `rows` has them too. None turns the search off.
 
         Returns:
-            The tracks under the names of the points, and what is newly found; with that, the tracks are of no use.
+            The tracks under the points' own ids, and the new finds. If there are any, ignore the tracks.
         """
         none = replace(
             rows.clip(0, 0).select(columns(rows, memory)),
@@ -78,12 +78,12 @@ class StateEstimator:
         return Tracks.concat(parts), []
 
     def before_queries(self, rows: Tracks, stream: PointStream, tracks: Tracks, queries: Queries) -> Tracks:
-        """Judge what a tracker of one window says about the frames before the queries, from these backward.
+        """Judge the frames before the queries, backward, for a tracker that takes the video in one window.
 
         Args:
             rows: of all points, from the first frame on.
             stream: has the features of the frames.
-            tracks: what `judged` made of them.
+            tracks: the tracks that `estimated` returned for them.
             queries: the points.
         """
         memory = self.fresh(queries, stream)
@@ -106,7 +106,7 @@ class StateEstimator:
         frame, judge = row.first_frame, memory.judge
         row = replace(row.select(columns(row, memory)), queries=memory.queries)
         xy, visibility = row.xy[0], row.visibility[0]
-        # Where it only repeats the visibility it says nothing about where a hidden point is.
+        # A confidence that only repeats the visibility tells nothing about the position of a hidden point.
         confidence = row.confidence[0] if self.tracker.tells_confidence else torch.ones_like(visibility)
         appearance = stream.appearance(frame, xy, memory.names)
         starting = memory.starts == frame
@@ -137,10 +137,10 @@ class StateEstimator:
         )
 
     def _search(self, frame: int, stream: PointStream, memory: PointMemory) -> list[Redetection]:
-        """Lost points that are found on a frame, the whole of it."""
+        """Search a whole frame for lost points."""
         judge, points = memory.judge, memory.queries
         missing = (judge.state == PointState.LOST) | ((judge.state == PointState.OUT_OF_FRAME) & ~judge.known)
-        missing &= memory.requested  # helpers are not worth it
+        missing &= memory.requested  # support points are not worth a search
         if not bool(missing.any()):
             return []
         assert self.redetect is not None
@@ -152,7 +152,7 @@ class StateEstimator:
         xy = rescale_points(cells, model_wh(stream.image_wh, config), stream.image_wh, config.resize_rule)
         off = (xy - judge.expected[which]).norm(dim=-1)
         fine = inside_image(xy, stream.image_wh) & ~(judge.guided[which] & (off > judge.limit()[which]))
-        # Below those of the helpers: points that are added later may have any id from 0 on.
+        # Below those of the support points, as points added later may have any id from 0 on.
         name = min(-1, int(memory.names.min())) - 1
         found = zip(which[fine].tolist(), xy[fine].tolist(), score[fine].tolist(), strict=True)
         return [
@@ -172,7 +172,7 @@ class StateEstimator:
 
 
 def _most_magnified(alike: Tensor) -> Tensor:
-    """(n,) similarity (n, v) in the last view that both appearances were read in."""
+    """(n, v) similarities -> (n,) those in the last view in which both appearances were read."""
     best = alike[:, 0]
     for view in alike.unbind(dim=1)[1:]:
         best = torch.where(view.isfinite(), view, best)
@@ -180,12 +180,12 @@ def _most_magnified(alike: Tensor) -> Tensor:
 
 
 def columns(rows: Tracks, memory: PointMemory) -> Tensor:
-    """(n,) where the points are among those of the stream."""
+    """(n,) the points' columns in rows of the stream."""
     places = {name: column for column, name in enumerate(rows.ids.tolist())}
     return torch.tensor([places[name] for name in memory.names.tolist()], dtype=torch.int64)
 
 
 def states_of(tracks: Tracks) -> PointStates:
-    """Those of tracks that were judged."""
+    """The states of tracks that were judged."""
     assert tracks.states is not None
     return tracks.states

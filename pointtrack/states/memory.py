@@ -1,4 +1,4 @@
-"""What is known of points while their states are determined, frame after frame."""
+"""The memory of points while their states are determined, frame by frame."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ ROWS = (
     "names",
     "starts",
     "times_redetected",
-)  # of a memory: tensors with a row for every point
+)  # the tensors of a memory with a row for every point
 
 
 @dataclass
 class PointMemory:
-    """What is known of n points so far.
+    """The memory of n points so far.
 
     Attributes:
         queries: the points.
         judge: determines their states.
         appearance: (n, v, c, 9) of the queries, from `PointStream.appearance`.
         names: (n,) ids under which the stream tracks them now.
-        starts: (n,) frame from which on it tracks them under this id.
+        starts: (n,) first frame on which it tracks them under this id.
         times_redetected: (n,) how often they were found again.
     """
 
@@ -45,7 +45,7 @@ class PointMemory:
     def fresh(
         cls, queries: Queries, image_wh: tuple[int, int], rules: StateRules, shape: tuple[int, int, int]
     ) -> PointMemory:
-        """Nothing known yet of points whose appearance has this shape (v, c, 9)."""
+        """An empty memory of points whose appearance has this shape (v, c, 9)."""
         n = len(queries)
         judge, appearance = StateMachine(n, image_wh, rules), torch.zeros(n, *shape)
         nothing = torch.zeros(n, dtype=torch.int64)
@@ -53,23 +53,23 @@ class PointMemory:
 
     @property
     def requested(self) -> Tensor:
-        """(n,) bool: the points that were asked for; the others are helpers."""
+        """(n,) bool: the requested points; the others are support points."""
         return ~self.queries.support
 
     @classmethod
     def concat(cls, parts: Sequence[PointMemory]) -> PointMemory:
-        """The points of all parts, in order; what is known is of the same frames."""
+        """The points of all parts, in order; all parts are at the same frame."""
         joined = [torch.cat([getattr(part, name) for part in parts]) for name in ROWS]
         queries = Queries.concat([part.queries for part in parts])
         return cls(queries, StateMachine.concat([part.judge for part in parts]), *joined)
 
     def select(self, chosen: Tensor) -> PointMemory:
-        """The points (n,) bool alone."""
+        """Keep only the points (n,) bool."""
         left = [getattr(self, name)[chosen] for name in ROWS]
         return PointMemory(self.queries.select(chosen), self.judge.select(chosen), *left)
 
     def follow(self, find: Redetection) -> None:
-        """From now on a point is the one that the stream follows from where it was found."""
+        """Switch a point to the track that the stream starts where the point was found again."""
         point = self.queries.ids == find.id
         self.names[point], self.starts[point] = find.name, find.frame
         self.times_redetected[point] += 1
@@ -83,7 +83,7 @@ class PointMemory:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> PointMemory:
-        """The memory as it was when `state` was asked for."""
+        """The memory as it was when `state` was taken."""
         judge = StateMachine.from_tensors(state["judge"], tuple(state["wh"]), StateRules(**state["rules"]))
         kept = [state[name].clone() for name in ROWS]
         return cls(Queries(**state["queries"]), judge, *kept)

@@ -1,4 +1,4 @@
-"""Searches whole frames for lost points: by appearance, forth and back, and by where their neighbours are found."""
+"""Searches whole frames for lost points: by appearance, in both directions, and by where their neighbours are found."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class RedetectionRules:
 
     Args:
         every: frames from one search to the next.
-        min_similarity: least similarity to the query, a cosine, of a place.
+        min_similarity: least similarity of a place to the query, a cosine.
         margin: by how much its similarity must exceed that of any other place, if no neighbours support it.
-        back_cells: how many cells beside the query a search back on the query frame may end.
-        neighbours: how many points, the nearest on the query frame, may support a place.
+        back_cells: how many cells from the query a search back on the query frame may end.
+        neighbours: number of points, the nearest on the query frame, that may support a place.
         agreeing: how many of them must have moved alike.
         stretch: share of the distance between two points by which their moves may differ.
 
@@ -72,7 +72,7 @@ class QueryMaps:
     """Features of the query frames, for the search back.
 
     Attributes:
-        cells: (n, 2) where the queries are on them.
+        cells: (n, 2) positions of the queries on them.
         frame: (n,) the query frames.
         maps: frame -> (c, h, w) unit cells; must include the query frames of all points searched for.
         rules: when a place counts as the point.
@@ -84,7 +84,7 @@ class QueryMaps:
     rules: RedetectionRules = RedetectionRules()
 
     def lead_back(self, which: Tensor, appearance: Tensor) -> Tensor:
-        """(k,) bool: a search for (k, c, 9) looks on the query frames of points (k,) ends where these were asked for."""
+        """(k,) bool: a search for (k, c, 9) appearances on the query frames of points (k,) ends at their queries."""
         back = torch.full((len(which), 2), torch.nan)
         for frame in self.frame[which].unique().tolist():
             here = self.frame[which] == frame
@@ -100,11 +100,11 @@ def find_again(
     Args:
         level: (c, h, w) unit cells of the frame.
         appearance: (n, c, 9) of the queries of all points.
-        which: (k,) points that are searched for.
-        queries: the frames that they were asked for on.
+        which: (k,) points to search for.
+        queries: their query frames.
 
     Returns:
-        (j,) those that are found, (j, 2) cells, whole ones, and (j,) scores.
+        (j,) the points found, (j, 2) their cells in whole numbers, and (j,) scores.
     """
     match, rules = search(level, appearance[which]), queries.rules
     alike = match.score >= rules.min_similarity
@@ -121,10 +121,10 @@ def find_again(
 
 
 def agreeing(before: Tensor, after: Tensor, rules: RedetectionRules | None = None) -> Tensor:
-    """How many of each point's nearest neighbours moved as it did, from (n, 2) to (n, 2) cells: (n,)."""
+    """(n,) how many of each point's nearest neighbours moved as it did, from (n, 2) to (n, 2) cells."""
     apart = torch.cdist(before, before).fill_diagonal_(torch.inf)
     rules = rules or RedetectionRules()
     near = apart.topk(min(rules.neighbours, len(before) - 1), dim=1, largest=False)
     way = after - before
     differing = (way[near.indices] - way[:, None]).norm(dim=-1)
-    return (differing <= rules.stretch * near.values + 1).sum(dim=1)  # a cell more, as they are whole ones
+    return (differing <= rules.stretch * near.values + 1).sum(dim=1)  # one cell more, as cells are whole ones

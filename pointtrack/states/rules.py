@@ -1,7 +1,7 @@
 """Rules that decide whether a point is visible, hidden, out of frame or lost, from the output of any tracker.
 
-A tracker that has lost a point reports it only until something similar passes by. So its output alone is not enough: a point
-reported as visible must also look as it did before, and lie where its partners say.
+A tracker that has lost a point reports this only until something similar passes by. So its output alone is not enough:
+a point reported as visible must also look as it did before, and lie where its partners say.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pointtrack.geometry import inside_image
 from pointtrack.types import VISIBLE
 from pointtrack.types.point_states import PointState
 
-ROUNDS = 3  # so many steps that guidance is handed on from point to point
-FEWEST = 2  # of them that must be seen for that
-PARTNERS = 8  # points whose motion says where one that is away should be
-POOL = 512  # points among which these are chosen; more would cost the square of their number
-MEMORY = 5  # frames over which two points are compared that may move together
-TOGETHER = 4.0  # pixels of distance that one pixel of different motion counts as
-RENEWAL = 0.1  # share of the newest likeness in what is usual for a point
+ROUNDS = 3  # steps in which guidance passes from point to point
+FEWEST = 2  # partners with a known position that a point needs for guidance
+PARTNERS = 8  # points whose motion shows where a missing one should be
+POOL = 512  # points from which partners are chosen; time grows with the square of their number
+MEMORY = 5  # frames over which the motion of two points is compared
+TOGETHER = 4.0  # pixels of distance that count as much as one pixel of different motion
+RENEWAL = 0.1  # weight of the newest similarity in a point's usual one
 
-# What a judge keeps of every point, and which axis of it counts the points.
+# The tensors that a judge keeps, and the axis of each that counts the points.
 KEPT = {
     "state": 0, "expected": 0, "guided": 0, "known": 0, "_usual": 0, "_recent": 1, "_sure_xy": 0, "_partners": 0,
     "_partner_xy": 0, "_doubtful": 0, "_blind": 0, "_for_it": 0, "_cut_off": 0,
@@ -39,13 +39,13 @@ class StateRules:
     Args:
         visible: visibility above which the tracker reports a point as visible.
         unsure: confidence below which the tracker does not know where a point is.
-        patience: number of such frames in a row after which the point is lost.
+        patience: number of doubtful frames in a row (unsure, or unlike the query) after which the point is lost.
         min_similarity: share of its usual similarity to the query that a returning point must have to be believed.
-        min_similarity_seen: the same for a point that was visible on the frame before.
-        min_cosine: least similarity to the query, a cosine, for any point to be believed. Without it, the usual similarity
-            of a point that drifts off slowly would sink along.
+        min_similarity_seen: the same for a point that was visible on the previous frame.
+        min_cosine: least similarity to the query, a cosine, for any point to be believed. Without it, the usual
+            similarity of a point that drifts off slowly would sink with it.
         reach: how far a point may be from where it should be.
-        blind: by how much this grows on every frame on which no partners say where the point should be.
+        blind: by how much this grows on every frame on which no partners show where the point should be.
         blind_limit: the most that it may grow.
         returning: number of frames in a row that must support a lost point before it counts as visible.
 
@@ -85,7 +85,7 @@ class StateRules:
 
 
 class StateMachine:
-    """Gives every point its state, frame after frame.
+    """Gives every point its state, frame by frame.
 
     Args:
         points: number of points.
@@ -95,8 +95,8 @@ class StateMachine:
     Attributes:
         state: (n,) uint8, state of every point on the latest frame.
         expected: (n, 2) pixels: where its partners say that a point should be on that frame; NaN before its start.
-        guided: (n,) bool: some of its partners are visible on that frame.
-        known: (n,) bool: for some of its partners it is known where they should be.
+        guided: (n,) bool: enough of its partners are visible on that frame.
+        known: (n,) bool: for enough of its partners it is known where they are or should be.
     """
 
     def __init__(self, points: int, image_wh: tuple[int, int], rules: StateRules | None = None):
@@ -105,32 +105,32 @@ class StateMachine:
         self.state = torch.full((points,), PointState.NOT_TRACKED, dtype=torch.uint8)
         self.expected = torch.full((points, 2), torch.nan)
         self.guided, self.known = torch.zeros(2, points, dtype=torch.bool)
-        self._usual = torch.ones(points)  # likeness
-        self._recent = torch.full((MEMORY, points, 2), torch.nan)  # places on the latest frames
-        self._sure_xy = torch.full((points, 2), torch.nan)  # the last place that was believed
+        self._usual = torch.ones(points)  # similarity
+        self._recent = torch.full((MEMORY, points, 2), torch.nan)  # positions on the latest frames
+        self._sure_xy = torch.full((points, 2), torch.nan)  # the last believed position
         self._partners = torch.zeros(points, PARTNERS, dtype=torch.int64)
         self._partner_xy = torch.full((points, PARTNERS, 2), torch.nan)  # where they were then
         self._doubtful = torch.zeros(points, dtype=torch.int64)  # frames in a row
         self._blind = torch.zeros(points, dtype=torch.int64)  # frames since then without a partner
-        self._for_it = torch.zeros(points, dtype=torch.int64)  # frames in a row that speak for a lost point
+        self._for_it = torch.zeros(points, dtype=torch.int64)  # frames in a row that support a lost point
         self._cut_off = torch.zeros(points, dtype=torch.bool)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that `from_tensors` needs to go on from here; of some values these are the judge's own, which it changes in place."""
+        """All that `from_tensors` needs to continue from here; not copies, and the judge changes some in place."""
         return {name: getattr(self, name) for name in KEPT}
 
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, Tensor], image_wh: tuple[int, int], rules: StateRules | None = None
     ) -> StateMachine:
-        """A judge that goes on with copies of what another one knew."""
+        """A judge that continues from copies of another one's tensors."""
         judge = cls(len(tensors["state"]), image_wh, rules)
         vars(judge).update({name: tensors[name].clone() for name in KEPT})
         return judge
 
     @classmethod
     def concat(cls, judges: Sequence[StateMachine]) -> StateMachine:
-        """The points of all judges, which are of the same frames up to here; from now on all may be partners."""
+        """The points of all judges, which are at the same frame; from now on all may be partners."""
         joined = {
             name: torch.cat([getattr(one, name) for one in judges], dim=axis) for name, axis in KEPT.items()
         }
@@ -139,7 +139,7 @@ class StateMachine:
         return cls.from_tensors({**joined, "_partners": torch.cat(partners)}, judges[0].wh, judges[0].rules)
 
     def select(self, chosen: Tensor) -> StateMachine:
-        """The points (n,) bool alone; the others are no partners any more."""
+        """Keep only the points (n,) bool; the others are no longer partners."""
         left = {
             name: getattr(self, name).index_select(axis, chosen.nonzero()[:, 0])
             for name, axis in KEPT.items()
@@ -150,7 +150,7 @@ class StateMachine:
         return StateMachine.from_tensors(left, self.wh, self.rules)
 
     def begin(self, which: Tensor, xy: Tensor, similarity: Tensor) -> None:
-        """Points (n,) bool that are known to be at these places (n, 2) on the frame that `step` is given next."""
+        """Start points (n,) bool at known positions (n, 2) on the frame that the next `step` gets."""
         self.state[which] = PointState.VISIBLE
         self._sure_xy[which] = self.expected[which] = xy[which]
         self._partner_xy[which] = self._recent[:, which] = torch.nan
@@ -160,17 +160,17 @@ class StateMachine:
         self._cut_off[which] = False
 
     def cut(self) -> None:
-        """A new shot begins with the next frame: what was tracked is not there any more."""
+        """Begin a new shot with the next frame: all tracked points are lost."""
         tracked = self.state != PointState.NOT_TRACKED
         self.state[tracked] = PointState.LOST
         self._cut_off |= tracked
 
     def step(self, xy: Tensor, visibility: Tensor, confidence: Tensor, similarity: Tensor) -> None:
-        """Take in what the tracker says about the next frame; `state` and `expected` are of it then.
+        """Take the tracker's output for the next frame; `state` and `expected` are then those of this frame.
 
         Args:
             xy: (n, 2) pixels; NaN where a point is not tracked.
-            visibility, confidence, likeness: (n,); the last is how alike the place is to that of the query.
+            visibility, confidence, similarity: (n,); the last is between the place and the query.
         """
         rules, told = self.rules, torch.isfinite(xy).all(-1)
         estimated = told & (self.state != PointState.NOT_TRACKED)
@@ -203,12 +203,12 @@ class StateMachine:
         self._remember(xy, similarity, estimated & (self.state == PointState.VISIBLE), estimated)
 
     def limit(self) -> Tensor:
-        """(n,) pixels that a point may be off."""
+        """(n,) pixels by which a point may be off."""
         blind = (self.rules.blind * self._blind).clamp(max=self.rules.blind_limit)
         return self.diagonal * (self.rules.reach + blind)
 
     def _expect(self, xy: Tensor, reliable: Tensor) -> None:
-        """Move `expected` along with the partners."""
+        """Move `expected` with the partners."""
         places, known = xy, reliable
         for turn in range(ROUNDS):
             usable = known[self._partners] & torch.isfinite(self._partner_xy[..., 0])
@@ -222,7 +222,7 @@ class StateMachine:
         self._blind = torch.where(led, 0, self._blind + 1)
 
     def _remember(self, xy: Tensor, similarity: Tensor, sure: Tensor, estimated: Tensor) -> None:
-        """Note where the points that are seen are, how they look, and who moves along with them."""
+        """Note where visible points are, how similar they look, and which points move with them."""
         self._sure_xy[sure] = self.expected[sure] = xy[sure]
         self._blind[sure] = 0
         self._usual[sure] += RENEWAL * (similarity[sure] - self._usual[sure])
@@ -232,7 +232,7 @@ class StateMachine:
             way = xy - self._recent[0]  # over some frames, as far as they are known
             way = torch.where(torch.isfinite(way), way, torch.nan_to_num(xy - self._recent[-1]))
             apart = torch.cdist(xy[sure], xy[pool]) + TOGETHER * torch.cdist(way[sure], way[pool])
-            apart[sure.nonzero()[:, :1] == pool] = torch.inf  # not with itself
+            apart[sure.nonzero()[:, :1] == pool] = torch.inf  # no point is its own partner
             near = apart.topk(min(PARTNERS, len(pool) - 1), dim=1, largest=False).indices
             partners = torch.zeros(len(near), PARTNERS, dtype=torch.int64)
             places = torch.full((len(near), PARTNERS, 2), torch.nan)
@@ -244,5 +244,5 @@ class StateMachine:
         )
 
     def _step(self) -> Tensor:
-        """(n, 2) what the points moved on the latest frame; 0 where not known."""
+        """(n, 2) how far the points moved on the latest frame; 0 if unknown."""
         return torch.nan_to_num(self._recent[-1] - self._recent[-2])

@@ -110,9 +110,9 @@ class StateStream(WrappingStream):
         frames = plain(frames)
         frames = frames[None] if frames.ndim == 3 else frames
         self.redetected = []
-        parts = [self._settled(self.inner.push(frames[:0]))]  # what became final as points were removed
+        parts = [self._settled(self.inner.push(frames[:0]))]  # rows that removing points made final
         for frame in frames:
-            # One at a time: the features of a frame are there when it becomes final, and gone soon after.
+            # One at a time, as a frame's features are there when it becomes final, and gone soon after.
             rows = self.inner.push(frame)
             if self._told_by is not None and self._told_by(array_of(frame)):
                 self.cuts.add(self.inner.frames_pushed - 1)
@@ -151,7 +151,7 @@ class StateStream(WrappingStream):
         stream, memory = self.inner, self._memory
         while True:
             if self.redetect:
-                # Points can only be added before the end, so the end is tried on a copy.
+                # Points can only be added before the end, so try the end on a copy.
                 stream = restored(self.network, saved(self.inner))
                 memory = copy.deepcopy(self._memory)
             rows = stream.finish()
@@ -162,7 +162,7 @@ class StateStream(WrappingStream):
             planned += new
         self.inner = stream  # from now on it refuses more frames
         self.redetected = planned
-        if self.network.needs_whole_video:  # then the frames before the queries are tracked too
+        if self.network.needs_whole_video:  # such a tracker also tracks the frames before the queries
             tracks = self._judge.before_queries(rows, stream, tracks, memory.queries)
         return tracks
 
@@ -250,13 +250,13 @@ class StateStream(WrappingStream):
         return tracks
 
     def _follow(self, found: list[Redetection]) -> Tracks:
-        """Track points on from where they were found."""
+        """Track points from where they were found again."""
         return self.inner.add(
             Queries(
                 torch.tensor([find.frame for find in found]),
                 torch.tensor([find.xy for find in found]).reshape(-1, 2),
                 torch.tensor([find.name for find in found]),
-                support=torch.ones(len(found)),  # nobody asked for them: they go on for others
+                support=torch.ones(len(found)),  # not requested: each continues a requested point
             )
         )
 
