@@ -20,9 +20,9 @@ FLATTEST = 24
 
 @functools.lru_cache(maxsize=8)
 def time_bias(frames: int, heads: int, device: torch.device) -> Tensor:
-    """(heads, frames, frames) what is added to scores of (from frame, to frame): the further, the less.
+    """(heads, frames, frames) bias on the scores of (from frame, to frame), lower with distance.
 
-    The first half of the heads looks at the frame itself and those before, the second at it and those behind.
+    The first half of the heads looks at the frame itself and earlier ones, the second half at it and later ones.
 
     Source: attention with linear biases (Press et al. 2022), both ways, as in LocoTrack.
     """
