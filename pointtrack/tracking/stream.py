@@ -39,7 +39,7 @@ class PointStream(Protocol):
 
     @property
     def cuts(self) -> set[int]:
-        """The frames on which a new shot begins, as far as a stage looks for them."""
+        """The frames on which a new shot begins, if a stage looks for cuts."""
 
     @property
     def frames_pushed(self) -> int:
