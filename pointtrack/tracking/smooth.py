@@ -18,7 +18,7 @@ from pointtrack.types import VISIBLE, Queries, Tracks
 # Chosen for the least error on the true tracks of the bundled clip with normal noise of 0.3 and 1 pixel.
 RADIUS, DEGREE = 4, 2
 CHUNK = 256  # points at a time, to bound memory
-HELD_WEIGHT = 100.0  # of a frame that keeps its position: fits beside it nearly pass through it, without a kink
+HELD_WEIGHT = 100.0  # of a frame that keeps its position: nearby fits almost pass through it, without a kink
 
 
 def smooth_tracks(
