@@ -166,7 +166,7 @@ class Segmenter(Protocol):
 
         Args:
             embedding: from `encode` of this segmenter.
-            prompt: what is asked for.
+            prompt: the prompt to answer.
             several: three candidates for a prompt that may mean more than one thing, such as a single
                 click (a part, an object, a group); one where False.
 

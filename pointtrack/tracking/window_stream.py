@@ -109,7 +109,7 @@ class WindowStream:
         After `finish`, the features of the frames that it returned are still available.
 
         Raises:
-            ValueError: a frame before `earliest_frame`, or one that is not encoded yet.
+            ValueError: a frame before `earliest_frame`, or not encoded yet.
         """
         loop = self._ended or self._groups[0].loop
         return rearrange(self.network.read_level(loop.features(frame), level), "1 1 h w c -> c h w")
@@ -188,7 +188,7 @@ class WindowStream:
 
         Returns:
             Tracks of the new points alone, on those frames from `earliest_frame` on that were returned before. From now
-            on, `push` returns the new points too, behind the others.
+            on, `push` returns the new points too, after the others.
 
         Raises:
             ValueError: a query lies before `earliest_frame` or outside the image, an id is taken, or the stream is

@@ -99,7 +99,7 @@ class Masks:
         return masks_html(self)
 
     def to_supervision(self, frame: int) -> Any:
-        """The objects of one frame as `supervision.Detections`: masks, boxes, scores, ids as tracker_id and names.
+        """Objects of one frame as `supervision.Detections`: masks, boxes, scores, ids as tracker_id, names as classes.
 
         Raises ValueError if the masks do not have that frame.
         """

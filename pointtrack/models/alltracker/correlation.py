@@ -17,7 +17,7 @@ CELLS = 256
 
 
 def pyramid(features: Tensor) -> list[Tensor]:
-    """(h, w, c) -> five maps, each the average of the one before over areas of about 2 x 2 cells."""
+    """(h, w, c) -> five maps, each the average of the previous one over areas of about 2 x 2 cells."""
     maps = [features]
     for _ in range(LEVELS - 1):
         h, w, _ = maps[-1].shape

@@ -14,7 +14,7 @@ from pointtrack.layers.linear import linear
 MLP_RATIO = 4
 # Added to the scores of frames that a head does not look at.
 BLIND = -1e9
-# The slopes of the heads fall evenly, on a logarithmic scale, to one part in so many per frame.
+# The slopes of the heads fall evenly, on a logarithmic scale, to 1 / FLATTEST per frame.
 FLATTEST = 24
 
 
