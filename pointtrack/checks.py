@@ -1,4 +1,4 @@
-"""Checks with names: `check_shape(xy, "t n 2", "xy")` says what was expected and what came."""
+"""Checks with names: `check_shape(xy, "t n 2", "xy")` reports what was expected and what it got."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def plain(value: Any) -> Any:
-    """A picture of PIL, or what else describes itself as an array, as an array of its own; anything else as it is.
+    """A PIL image, or any other object with an array interface, as an array; anything else unchanged.
 
     >>> from PIL import Image
     >>> plain(Image.new("L", (3, 2))).shape
@@ -21,7 +21,7 @@ def plain(value: Any) -> Any:
 
 
 def array_of(values: Any) -> np.ndarray:
-    """What `np.asarray` gives, also of tensors wherever they lie.
+    """`np.asarray` that also takes tensors on any device.
 
     >>> array_of(torch.zeros(2, 3)).shape
     (2, 3)
@@ -35,15 +35,15 @@ def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
 
     Args:
         x: anything with a `.shape` (torch tensor, numpy array).
-        pattern: axes separated by spaces. A number must match exactly, a name binds to the size
-            found and must bind to the same size again, `_` matches anything.
-        name: how the error message calls `x`.
+        pattern: axes separated by spaces. A number must match exactly; a name takes the size found, and must have the
+            same size wherever it recurs; `_` matches anything.
+        name: the name of `x` in the error message.
 
     Returns:
         The size of every named axis.
 
     Raises:
-        ValueError: `x` has another number of axes or another size.
+        ValueError: `x` has another number of axes, or an axis of another size.
 
     >>> import torch
     >>> check_shape(torch.zeros(5, 3, 2), "t n 2", "xy")
@@ -63,7 +63,7 @@ def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
 
 
 def tensor_of(values: Any, dtype: torch.dtype | None = None) -> Tensor:
-    """What `torch.as_tensor` gives, also of arrays that are mirrored or of another byte order, and of tables of pandas.
+    """`torch.as_tensor` that also takes reversed arrays, arrays of another byte order, and pandas tables.
 
     >>> tensor_of(np.arange(3)[::-1]).tolist(), tensor_of(np.array([1, 2], ">f4")).tolist()
     ([2, 1, 0], [1.0, 2.0])
@@ -80,7 +80,7 @@ def whole_numbers(values: Any, name: str) -> Tensor:
 
     Args:
         values: tensor, array or list of any shape.
-        name: how the error message calls them.
+        name: their name in the error message.
 
     Raises:
         ValueError: a number that is not whole.

@@ -1,6 +1,6 @@
 """Every setting of a tracker, as frozen dataclasses that go to and from plain dicts (JSON in checkpoints).
 
-Variants of the model are values of these fields, not classes: see `models/zoo.py` for the rows.
+Variants of the model are values of these fields, not classes: see `models/published.py` for those of CoTracker.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ class EncoderConfig:
         stage_channels, stage_strides: one entry per stage of residual blocks.
         blocks_per_stage: residual blocks in each stage.
         channels: features per cell of the output.
-        fusion: how the stages are brought together.
+        fusion: how the stages are combined.
         unit_length: divide every feature by its length.
         trunk_stride: coarsest stride of the pretrained trunk beside it (`layers/trunk.py`), 16 or 32; 0 for no trunk.
-        trunk_scale: the trunk sees frames made smaller by this; what things are needs less than where exactly they end.
-        trunk_blocks: of the trunk's stride 32, with which it ends; 0 for all.
-        trunk_narrow: channels that its maps at strides 16 and 32 are narrowed to; 0 for as they are.
-        weights: of the encoder's features and of each of the trunk's maps, finest first, in the cosine of the joint ones,
-            which tells what a thing is; empty where all weigh the same.
-        joint_channels: of the joint features where they are learnt (`models/joint_head.py`) and not put side by side by
-            `weights`; 0 for side by side.
+        trunk_scale: factor on the side of the trunk's frames; telling what things are needs less resolution than
+            telling where exactly they end.
+        trunk_blocks: number of the trunk's blocks of stride 32, with which it ends; 0 for all.
+        trunk_narrow: channels to which its maps at strides 16 and 32 are reduced; 0 keeps all.
+        weights: of the encoder's features and of each of the trunk's maps, finest first, in the cosine of the joint
+            features, which tells what a thing is; empty for equal weights.
+        joint_channels: channels of learnt joint features (`models/joint_head.py`); 0 for the parts side by side with
+            `weights`.
     """
 
     stem_channels: int = 32
@@ -55,12 +56,12 @@ class CorrelationConfig:
     """What is compared around a point's estimate (`layers/correlation.py`).
 
     Attributes:
-        kind: what the cells around the estimate are compared with: "patch", all cells around the query, once
-            and for all; "feature", one feature per frame that every round of refinement renews.
+        kind: what the cells around the estimate are compared with: "patch", all cells around the query, the same
+            in all rounds; "feature", one feature per frame, which every round of refinement updates.
         levels: pyramid levels; level l has cells of 4 * 2**l pixels.
         radius: the target patch is (2 * radius + 1) cells wide.
         support_radius: so is the patch around the query ("patch" only, as the next two).
-        hidden, channels: widths of the MLP that digests one level's products.
+        hidden, channels: widths of the MLP over one level's products.
     """
 
     kind: Literal["patch", "feature"] = "patch"
@@ -73,17 +74,17 @@ class CorrelationConfig:
 
 @dataclass(frozen=True)
 class TokenConfig:
-    """What the transformer is told about a point on a frame (`models/tokens.py`).
+    """The transformer's input for a point on a frame (`models/tokens.py`).
 
     Attributes:
-        parts: names of what is put side by side, in order; with "moves" among them, the tracker also answers
-            how much of each suggested move to make.
-        octaves: of the waves that "motion" is coded in.
+        parts: names of the parts that are concatenated, in order; with "moves", the tracker also predicts
+            how much of each proposed move to make.
+        octaves: of the waves that encode "motion".
         unit_wh: pixels that count as 1 in motion and place; None for the size of the frames.
         logit_scale: factor on the logits.
         time_table: frames of a stored table of time codes, resampled to windows of other lengths; None for
             codes computed for every length.
-        place_table_wh: cells of a stored table of codes of where a point starts in a window; None for none.
+        place_table_wh: cells of a stored table of codes of a point's first position in a window; None for none.
     """
 
     parts: tuple[str, ...] = (
@@ -104,7 +105,7 @@ class TransformerConfig:
         width, heads: of every block.
         depth: pairs of a time block and a space block.
         mlp_ratio: hidden width of the MLPs as a multiple of the width.
-        proxies: tokens per frame through which the points of that frame talk to each other.
+        proxies: tokens per frame through which the points of that frame exchange information.
     """
 
     width: int = 128
@@ -120,16 +121,16 @@ class WindowConfig:
 
     Attributes:
         length: frames per window; None is one window over the whole video.
-        step: frames by which the window moves on.
-        context: frames at the front of a window, but the first one, that the window before has the last word on.
+        step: frames by which the window advances.
+        context: frames at the front of every window but the first whose results come from the previous window.
         iterations: rounds of refinement per window.
-        start: where a window's new frames start from: the last known position, or a match of features.
-        search_radius: cells around the last position in which the match looks first.
-        start_logit: visibility and confidence logit that "repeat" starts new points from.
+        start: what a window's new frames start from: the last known position, or a match of features.
+        search_radius: cells around the last position in which the match searches first.
+        start_logit: initial visibility and confidence logit of new points with "repeat".
         pad: fill the last window up to its length with copies of the last frame.
-        late: points whose query frame is in a later window are "absent", or "present" with empty looks, or
+        late: points whose query frame is in a later window are "absent", or "present" with empty templates, or
             present but "masked" in the attention to other points.
-        hold: points stay where they were asked for on their own frame.
+        hold: points stay at the query position on their query frame.
     """
 
     length: int | None = 16
@@ -149,20 +150,20 @@ class InitializationConfig:
     """How a first guess matches features (`models/initialization.py`); all but the shares are cosines.
 
     Attributes:
-        query_share: of the query's feature in the template; the rest is the point's latest appearance.
-        seen: above it a match renews the latest appearance.
-        lost: below it the whole frame is searched.
+        query_share: share of the query's feature in the template; the rest is the point's latest appearance.
+        seen: a match above this updates the latest appearance.
+        lost: a match below this starts a search over the whole frame.
         pace: share of its last step that a point is expected to repeat.
-        far: what a match costs per squared cell from where the point is expected.
-        regained: what a match elsewhere in the frame needs.
-        better: by how much it must be above that of the best cell nearby: things look alike, and rarely does one jump.
-        exact_weights: as the encoder's `weights`, of the cosine that tells where exactly a point is, once it is known about
-            where; empty for the same weights, and no second look.
-        exact_radius: cells around the place found in which the exact one is looked for.
-        ride: below it, wherever it was looked for, a point moves as its neighbours do; -1 for never.
-        lead: above it a neighbour's motion counts.
-        snap: what a match near where the neighbours lead needs.
-        reach: standard deviation of the weight of neighbours, in cells between the places they were asked for.
+        far: cost of a match per squared cell of distance from the expected position.
+        regained: a match elsewhere in the frame must be above this.
+        better: margin by which it must also exceed the best match nearby: many things look alike, but they rarely jump.
+        exact_weights: like the encoder's `weights`, for the cosine that tells where exactly a point is, once its
+            place is roughly known; empty for the same weights and no second search.
+        exact_radius: radius in cells of the search for the exact place.
+        ride: a point whose best match anywhere is below this moves with its neighbours; -1 for never.
+        lead: a neighbour's motion counts if its match is above this.
+        snap: a match near the place where the neighbours lead must be above this.
+        reach: standard deviation of the weight of neighbours, in cells between their query positions.
     """
 
     query_share: float = 0.6
@@ -186,9 +187,9 @@ class TrackerConfig:
 
     Attributes:
         name, licence: shown when the model loads.
-        input_area: frames are resized, shape kept, to about this many pixels before they are encoded.
+        input_area: frames are resized to about this many pixels, keeping their shape, before they are encoded.
         input_wh: frames are resized to exactly this size instead, whatever their shape.
-        resize_rule: what that resize keeps in place, see `geometry.rescale_points`.
+        resize_rule: what resizing keeps in place, see `geometry.rescale_points`.
     """
 
     name: str = "pointtrack-small"
@@ -216,15 +217,15 @@ class TrackerConfig:
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """What is decided when a network is loaded, for the machine and the task at hand; no checkpoint carries it.
+    """Settings chosen when a network is loaded, for the machine and the task at hand; no checkpoint stores them.
 
     Attributes:
-        precision: "float32"; or "bfloat16" for convolutions, linear layers and products of features, on processors made
-            for it. Positions stay in float32.
+        precision: "float32"; or "bfloat16" for convolutions, linear layers and products of features, on processors that
+            support it. Positions stay in float32.
         iterations: rounds of refinement per window; None for the network's own.
-        length, step: frames per window, and by which it moves on; None for the network's own.
+        length, step: frames per window, and by which it advances; None for the network's own.
         input_area: frames are resized to about this many pixels; None for the network's own.
-        strict_parity: repeat a fault of the published code that changes numbers (`docs/explain/differences.md`).
+        strict_parity: reproduce a fault of the published code that changes numbers (`docs/explain/differences.md`).
         looks: 1; or 2 to see every frame mirrored and larger too (`tracking/looks.py`).
     """
 
@@ -250,10 +251,10 @@ class InferenceOptions:
         return self.precision == "bfloat16"
 
     def applied_to(self, config: Any) -> Any:
-        """The settings that a network runs with, from its own.
+        """The settings that a network runs with: its own, overridden by these.
 
         Raises:
-            ValueError: a window that the network cannot make.
+            ValueError: a window that the network cannot use.
         """
         changes = {name: getattr(self, name) for name in ("iterations", "length", "step")}
         changes = {name: value for name, value in changes.items() if value is not None}
@@ -265,12 +266,12 @@ class InferenceOptions:
         return dataclasses.replace(config, window=window, **area)
 
 
-# Settings in files of before there were `InferenceOptions`, which hold what their network was once loaded with.
+# Loading settings in files older than `InferenceOptions`.
 LOADING = ("bf16_encoder", "bf16_refinement", "strict_parity")
 
 
 def network_config(cls: type[C], data: dict[str, Any], where: str = "config") -> C:
-    """`from_dict` of a network's settings. What loading decides is left out: older files hold it too."""
+    """`from_dict` of a network's settings, ignoring loading settings, which older files hold too."""
     if isinstance(data, dict):
         data = {name: value for name, value in data.items() if name not in LOADING}
     return from_dict(cls, data, where)
@@ -280,7 +281,7 @@ def from_dict(cls: type[C], data: dict[str, Any], where: str = "config") -> C:
     """Build a (nested) config dataclass from plain dicts.
 
     Raises:
-        ValueError: a key that the config does not have, or a value of another type or beyond its limits.
+        ValueError: an unknown key, or a value of another type or beyond its limits.
 
     >>> from_dict(CorrelationConfig, {"radius": 2}).radius
     2
@@ -307,7 +308,7 @@ def from_dict(cls: type[C], data: dict[str, Any], where: str = "config") -> C:
     return cls(**values)
 
 
-# Whole numbers in configs are at most this, and those that cost time or memory by themselves less.
+# Upper limit of whole numbers in configs; those that cost time or memory have lower limits.
 MOST = 1 << 24
 MOST_OF = {
     "depth": 64, "blocks_per_stage": 32, "levels": 8, "radius": 64, "support_radius": 64, "octaves": 32, "iterations": 64,
@@ -318,7 +319,7 @@ MAY_BE_0 = {"radius", "support_radius", "iterations", "search_radius"}
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type as configs have them."""
+    """Whether a value fits a type hint of a config."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in inner)

@@ -1,8 +1,8 @@
-"""`CoTrackerPredictor` and `CoTrackerOnlinePredictor`: the calls that scripts for CoTracker make, on our engine.
+"""`CoTrackerPredictor` and `CoTrackerOnlinePredictor`: CoTracker's calls, on our engine.
 
-A script that imported them from `cotracker.predictor` imports them from here, and nothing else changes. New code
-should rather use `pointtrack.track` and `WindowStream`, which know nothing of batches and magic thresholds.
-What our answers do better is in `docs/explain/differences.md`.
+A script that imports them from `cotracker.predictor` can import them from here, without any other change. New code
+should rather use `pointtrack.Tracker`, which has no batches and no magic thresholds. `docs/explain/differences.md`
+says what our results do better.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pointtrack.models.window_loop import TrackedWindow, WindowLoop
 from pointtrack.tracking.window_stream import model_wh
 from pointtrack.zoo import load_tracker
 
-SUPPORT_GRID = 6  # points per side of the grid of helper points
+SUPPORT_GRID = 6  # points per side of the grid of support points
 OFFLINE_THRESHOLD = 0.9  # visibility above which a point counts as visible
 ONLINE_THRESHOLD = 0.6  # the same for visibility * confidence
 DENSE_SPACING = 80  # columns of a dense grid that are tracked together
@@ -34,7 +34,7 @@ Answer = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class Answers:
-    """What the windows of a video say, put together: the newest word on every frame, in model pixels."""
+    """The combined results of the windows of a video: the newest on every frame, in model pixels."""
 
     def __init__(self, b: int, n: int):
         self.shape = (b, n)
@@ -43,7 +43,7 @@ class Answers:
         self.confidence = torch.zeros(b, 0, n)
 
     def add(self, windows: Iterable[TrackedWindow]) -> None:
-        """Write windows over what was known of their frames. Points that a window does not know are NaN, 0, 0."""
+        """Overwrite the frames from each window's start on. Points that a window lacks are NaN, 0, 0."""
         for window in windows:
             last = window.estimates[-1]
             parts = {
@@ -61,7 +61,7 @@ class Answers:
 
 
 class _Predictor(nn.Module):
-    """What both predictors share: weights, sizes, points and answers."""
+    """The common part of both predictors: weights, sizes, points and results."""
 
     def __init__(self, tracker: PointTracker):
         super().__init__()
@@ -69,7 +69,7 @@ class _Predictor(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is; videos and queries may be elsewhere."""
+        """The device of the model; videos and queries may be on others."""
         return next(self.model.parameters()).device
 
     def _wh(self, image_wh: tuple[int, int]) -> tuple[int, int]:
@@ -95,7 +95,7 @@ class _Predictor(nn.Module):
     def _grid(
         self, size: int, frame: int, image_wh: tuple[int, int], mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """A grid over the frame, where the mask (b, 1, h, w) is not 0: (1, n) frames, (1, n, 2) model pixels."""
+        """A grid over the frame, only where the mask (b, 1, h, w) is not 0: (1, n) frames, (1, n, 2) model pixels."""
         wh = self._wh(image_wh)
         xy = published_grid(size, wh)
         if mask is not None:
@@ -112,7 +112,7 @@ class _Predictor(nn.Module):
         return torch.full(xy.shape[:2], frame, device=self.device), xy
 
     def _with_support(self, frame: Tensor, xy: Tensor, image_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """The points, and a grid of helper points on frame 0 behind them."""
+        """The points, followed by a grid of support points on frame 0."""
         helper_frame, helper_xy = self._grid(SUPPORT_GRID, 0, image_wh)
         b = len(frame)
         return (
@@ -132,15 +132,15 @@ def _load(checkpoint: str | Path | None, tracker: PointTracker | str | None, by_
 
 
 class CoTrackerPredictor(_Predictor):
-    """Tracks points through a whole video, with the calls and answers of CoTracker's predictor.
+    """Tracks points through a whole video, with the calls and results of CoTracker's predictor.
 
     Args:
-        checkpoint: file of weights; which model they are of is read from the file. None downloads the published
-            weights of the model that the next three arguments name.
+        checkpoint: file of weights; the file tells which model they belong to. None downloads the published
+            weights of the model that the next three arguments select.
         offline, v2, window_len: CoTracker3 offline; or online; or CoTracker2 (window_len 8) or 2.1 (16).
         tracker: a loaded tracker, or a name for `load_tracker`, instead.
 
-    The model is on the CPU until it is moved, `.to("cuda")`, as the published one.
+    The model is on the CPU until you move it with `.to("cuda")`, like the published one.
     """
 
     def __init__(
@@ -172,9 +172,9 @@ class CoTrackerPredictor(_Predictor):
 
         Args:
             video: (b, t, 3, h, w) RGB in 0..255.
-            queries: (b, n, 3) points as (t, x, y) in pixels. Helper points are tracked along, unless
-                grid_size is given too.
-            segm_mask: (b, 1, h, w), only those points of the grid where it is not 0.
+            queries: (b, n, 3) points as (t, x, y) in pixels. Support points are tracked along, unless you
+                give grid_size too.
+            segm_mask: (b, 1, h, w), keep only the points of the grid where it is not 0.
             grid_size: points per side of a grid over the frame grid_query_frame.
             grid_query_frame: that frame.
             backward_tracking: also track from the query frame back to the first frame.
@@ -182,8 +182,8 @@ class CoTrackerPredictor(_Predictor):
 
         Returns:
             Tracks (b, t, n, 2) in pixels and visible (b, t, n) bool; with `return_scores` also visibility and
-            confidence (b, t, n) in [0, 1]. Every point is where it was asked for on its frame, and visible.
-            Before that frame and without backward_tracking, the answer is a guess of little worth.
+            confidence (b, t, n) in [0, 1]. On its query frame every point is at its query position, and visible.
+            Before that frame and without backward_tracking, the result is a guess of little worth.
 
         Raises:
             ValueError: wrong shapes, a frame that the video does not have, or an empty grid.
@@ -255,10 +255,10 @@ class CoTrackerPredictor(_Predictor):
 
 
 class CoTrackerOnlinePredictor(_Predictor):
-    """Tracks points through chunks of a video as they come, with the calls and answers of CoTracker's predictor.
+    """Tracks points through chunks of a video as they arrive, with the calls and results of CoTracker's predictor.
 
-    The first call, with `is_first_step`, says which points; the next ones bring frames 0..2 * step - 1,
-    step..3 * step - 1 and so on. A chunk that is shorter ends the video.
+    The first call, with `is_first_step`, sets the points; the next ones pass frames 0..2 * step - 1,
+    step..3 * step - 1 and so on. A shorter chunk ends the video.
 
     Args as in `CoTrackerPredictor`.
     """
@@ -283,7 +283,7 @@ class CoTrackerOnlinePredictor(_Predictor):
 
     @property
     def step(self) -> int:
-        """Frames by which each chunk begins later than the one before; a chunk has twice as many."""
+        """How many frames later each chunk starts than the previous one; a chunk has twice as many frames."""
         return self.model.config.window.step
 
     @torch.inference_mode()
@@ -298,14 +298,14 @@ class CoTrackerOnlinePredictor(_Predictor):
         *,
         return_scores: bool = False,
     ) -> Answer | tuple[None, None]:
-        """Begin a video, or go on with it.
+        """Begin a video, or continue it.
 
         Args:
             video_chunk: (b, t, 3, h, w) RGB in 0..255. In the first step only its size counts.
-            is_first_step: begin a new video with the points that the next four arguments say.
+            is_first_step: begin a new video with the points that the next four arguments set.
             queries: (b, n, 3) points as (t, x, y) in pixels, t counted from the first frame of the video.
             grid_size, grid_query_frame: a grid over that frame, if there are no queries.
-            add_support_grid: track helper points along with queries, and leave them out of the answers.
+            add_support_grid: track support points along with queries, and leave them out of the results.
             return_scores: also return visibility and confidence as floats.
 
         Returns:
@@ -356,7 +356,7 @@ class CoTrackerOnlinePredictor(_Predictor):
         self._ended = False
 
     def _add(self, chunk: Tensor, wh: tuple[int, int]) -> None:
-        """Track through the frames of a chunk that are new."""
+        """Track through the new frames of a chunk."""
         if self._loop is None:
             raise ValueError("expected a first call with is_first_step=True that says which points to track")
         if self._ended:

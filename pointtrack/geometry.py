@@ -1,4 +1,4 @@
-"""Points and maps: the one place that knows how pixels, image sizes and feature cells relate.
+"""Points and maps: the only module that defines how pixels, image sizes and feature cells relate.
 
 Points are (x, y) in float pixels; (0, 0) is the centre of the top-left pixel, so the last pixel of a
 row has x = width - 1. A feature map of stride s has its cell (i, j) at pixel (s * i, s * j).
@@ -21,9 +21,9 @@ def rescale_points(
     Args:
         xy: (..., 2) points as (x, y), in pixels of the `from_wh` image.
         from_wh, to_wh: image sizes as (width, height), each side at least 2 pixels.
-        rule: what the resize keeps in place. "corners": the centres of the corner pixels, as the
-            published CoTracker models do. "edges": the outer edges of the image, as every resize that
-            averages over the pixels it shrinks, and "plain" too.
+        rule: what the resize keeps in place. "corners": the centres of the corner pixels, as in the
+            published CoTracker models. "edges" and "plain": the outer edges of the image, as in every resize
+            that averages over the pixels it shrinks.
 
     Returns:
         (..., 2) points in pixels of the `to_wh` image. `xy` is not changed.
@@ -53,7 +53,7 @@ def resize_frames(frames: Tensor, to_wh: tuple[int, int], rule: str = "corners")
     Args:
         frames: (t, c, h, w) images, float or uint8.
         to_wh: new size as (width, height).
-        rule: "corners" and "plain" read single pixels, as published models do; "edges" averages over all pixels
+        rule: "corners" and "plain" read single pixels, like published models; "edges" averages over all pixels
             that a shrunken pixel covers.
 
     Returns:
@@ -100,7 +100,7 @@ def published_grid(size: int, wh: tuple[float, float], centre: tuple[float, floa
     It spans from a margin of width / 64 to the width (and not the last pixel) minus that margin.
 
     Args:
-        size: points per side; with 1 it is the middle of `wh`, wherever the centre.
+        size: points per side; 1 gives the middle of `wh`, whatever the centre.
         wh: extent of the grid as (width, height) in pixels.
         centre: its middle as (x, y); by default that of an image of this size, (width / 2, height / 2).
 
@@ -131,7 +131,7 @@ def sample_features(features: Tensor, xy: Tensor) -> Tensor:
     Source: torch.nn.functional.grid_sample with align_corners=True and border padding.
     """
     b, _, h, w = features.shape
-    # A side of one cell has no extent to normalise by: every position reads that one cell.
+    # A side of one cell has no extent to normalise by, so every position reads that cell.
     scale = xy.new_tensor([2 / max(w - 1, 1), 2 / max(h - 1, 1)])
     grid = rearrange(xy * scale - 1, "b ... xy -> b (...) 1 xy")
     values = F.grid_sample(features, grid.to(features.dtype), align_corners=True, padding_mode="border")

@@ -1,4 +1,4 @@
-"""What the machine has, as far as the system tells."""
+"""Facts about the machine and the package, where the system provides them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import metadata
 
 
 def peak_memory() -> int:
-    """Most bytes of memory that this process has had; 0 where the system does not tell."""
+    """Peak memory of this process in bytes; 0 if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -17,7 +17,7 @@ def peak_memory() -> int:
 
 
 def machine_memory() -> int | None:
-    """Bytes of memory of this machine; None where the system does not tell."""
+    """Memory of this machine in bytes; None if the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -25,7 +25,7 @@ def machine_memory() -> int | None:
 
 
 def package_version() -> str:
-    """Of this package as it is installed; "unknown" for a copy that was never installed."""
+    """Version of the installed package; "unknown" for a copy that was never installed."""
     try:
         return metadata.version("pointtrack")
     except metadata.PackageNotFoundError:

@@ -42,8 +42,8 @@ class Tracker(HubModel):
         smooth: smooth final positions over this many frames on each side; 0 turns it off.
         precision: "float32", or "bfloat16" on processors that support it.
         iterations: refinement rounds per window; None keeps the model's own number.
-        step: how many frames the window advances at a time; None keeps the model's own number, 1 answers anew for every
-            frame.
+        step: how many frames the window advances at a time; None keeps the model's own number, 1 gives a new result for
+            every frame.
         looks: 2 also looks at every frame mirrored and larger, which is more exact and takes 2.4 times as long.
 
     Raises:
@@ -146,8 +146,8 @@ class Tracker(HubModel):
         Args:
             source: a video file, a folder of pictures, a URL, or anything else that `open_video` takes.
             queries: points with their frames, as in `track`.
-            out: the .tracks file to write. It grows piece by piece, and `load_tracks` reads it at any time. A killed run
-                resumes from OUT.state, which lies beside it.
+            out: the .tracks file to write. It grows piece by piece, and `load_tracks` reads it at any time. A killed
+                run resumes from OUT.state, which lies beside it.
             backward: as in `track`; if a query lies after the first frame, the video is read twice.
             resume: continue what a killed run left at `out`, if anything; the result is the same to the last bit.
             progress: as in `track`.
@@ -184,7 +184,7 @@ class Tracker(HubModel):
         return Path(out)
 
     def stream(self, queries: Any, wh: tuple[int, int], fps: float = 30.0) -> PointStream:
-        """A stream to push frames into: `push`, `preview` and `finish` return tracks, `add` and `remove` change the points.
+        """A stream to push frames into: `push`, `preview`, `finish` return tracks, `add`, `remove` change the points.
 
         Args:
             queries: points to track, as in `track`; frame 0 is the first frame pushed.
@@ -205,7 +205,7 @@ class Tracker(HubModel):
         fps: float | None = None,
         drop: bool = True,
     ) -> LiveTracker:
-        """Track points in a camera, a stream or a file, one answer per frame. Loop over the result, best in a `with` block.
+        """Track points in a camera, a stream or a file, frame by frame. Loop over the result, best in a `with` block.
 
         Args:
             source: index of a camera, a URL, a file, an iterator of frames, or a `FrameReader`.
@@ -250,7 +250,7 @@ class Tracker(HubModel):
         fps: float | None = None,
         drop: bool = True,
     ) -> LiveObjects:
-        """Follow objects in a camera, a stream or a file, one answer per frame. Loop over the result, best in a `with` block.
+        """Follow objects in a camera, a stream or a file, frame by frame. Loop over the result, best in a `with` block.
 
         Args:
             source, fps, drop: as in `live`.

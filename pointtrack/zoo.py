@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 SHIPPED = {
     "small": WEIGHTS / "pointtrack_small.safetensors",
 }
-# How the published models are called elsewhere.
+# Other names of the published models.
 ALIASES = {
     "cotracker2v1": "cotracker2.1",
     "cotracker3_offline": "cotracker3-offline",
@@ -33,10 +33,11 @@ ALIASES = {
     "locotrack_base": "locotrack-base",
     "alltracker_tiny": "alltracker-tiny",
 }
-# Frames and rounds of windows that move on by one frame, for trackers whose first guess is a match: each frame is refined once
-# in every window that it is in, and more of either only costs time (docs/explain/speed.md, "Single frames").
+# Frames and rounds of windows that advance by one frame, for trackers whose first guess is a match: each frame is
+# refined once in every window that contains it, and more of either only costs time (docs/explain/speed.md, "Single
+# frames").
 SINGLE_LENGTH, SINGLE_ITERATIONS = 8, 1
-_told: set[str] = set()  # licences that were already told of
+_told: set[str] = set()  # models whose licence was already shown
 
 
 def load_tracker(
@@ -57,20 +58,22 @@ def load_tracker(
         name: "small", the model that ships with the package; a published model, whose weights come from the
             Hugging Face hub unless `checkpoint` is given: "cotracker2", "cotracker2.1",
             "cotracker3-offline", "cotracker3-online" (and the last two with "-baseline"), "locotrack-small",
-            "locotrack-base", "alltracker-tiny", "alltracker"; or the path of a .safetensors, .pth or .ckpt file of any of them; or a folder of ONNX graphs (`pointtrack export-onnx`).
+            "locotrack-base", "alltracker-tiny", "alltracker"; or the path of a .safetensors, .pth or .ckpt file of
+            any of them; or a folder of ONNX graphs (`pointtrack export-onnx`).
         checkpoint: file with the weights of the published model, instead of the hub.
         sha256: digest that the weights file must have.
         device: "cpu", "cuda", ...; "auto" takes the GPU if there is one.
-        iterations: refinement rounds per window; None keeps the model's own number, with 0 the first guess is the answer.
-        step: how many frames the window advances at a time; None keeps the model's own number (half a window), 1 answers
-            anew for every frame. The cost grows as the step shrinks. With 1 and no `iterations`, a model that matches
-            first takes windows of 8 frames and one round, which is faster and no less exact (docs/explain/speed.md); if
-            you set `iterations`, it keeps its own windows.
+        iterations: refinement rounds per window; None keeps the model's own number, with 0 the first guess is the
+            answer.
+        step: how many frames the window advances at a time; None keeps the model's own number (half a window), 1
+            gives a new result for every frame. The cost grows as the step shrinks. With 1 and no `iterations`, a
+            model that matches first takes windows of 8 frames and one round, which is faster and no less exact
+            (docs/explain/speed.md); if you set `iterations`, it keeps its own windows.
         precision: "float32", or "bfloat16" for convolutions, linear layers and products of features. This is faster on
             processors that support it, and changes positions of the shipped model by hundredths of a pixel
             (`python -m benchmarks.track --precision bfloat16`). Other processors use float32, with a warning.
-        looks: 2 also looks at every frame mirrored and larger. Positions are more exact, and confidence is low where the
-            two looks disagree; takes 2.4 times as long (docs/explain/speed.md).
+        looks: 2 also looks at every frame mirrored and larger. Positions are more exact, and confidence is low where
+            the two looks disagree; takes 2.4 times as long (docs/explain/speed.md).
         strict_parity: reproduce a fault of the published CoTracker2 that changes numbers with exactly 64 points, see
             `docs/explain/differences.md`.
 
@@ -80,8 +83,8 @@ def load_tracker(
     Raises:
         FileNotFoundError: `name` is neither a known name nor a file.
         ConnectionError, PermissionError: the hub cannot be reached, or refuses the file.
-        ValueError: the file does not hold that tracker, this machine lacks the device, or the model cannot run with these
-            iterations or this step.
+        ValueError: the file does not hold that tracker, this machine lacks the device, or the model cannot run with
+            these iterations or this step.
     """
     key = ALIASES.get(str(name), str(name))
     options = InferenceOptions(precision, iterations, strict_parity=strict_parity, looks=looks)
@@ -108,7 +111,7 @@ def load_tracker(
 
 
 def _with_step(options: InferenceOptions, config: Any, step: int | None) -> InferenceOptions:
-    """The options with a step, and what follows for the network's windows. Raises what `load_tracker` raises."""
+    """The options with a step, and the resulting windows of the network. Errors as in `load_tracker`."""
     window = config.window
     if step is not None and window.length is None:
         raise ValueError(f"step: expected none, as {config.name} takes a video in one window, got {step}")

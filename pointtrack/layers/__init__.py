@@ -1,1 +1,1 @@
-"""Neural layers that every model is built from."""
+"""The neural layers that all models are built from."""

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from pointtrack.layers.linear import linear, onednn_takes
 
-TOKENS = 2048  # that an MLP takes at a time on a CPU
+TOKENS = 2048  # per pass of an MLP on a CPU
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries to a context (b, k, c); to itself where no context is given."""
+    """Multi-head attention of tokens (b, n, c) to a context (b, k, c)."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -26,13 +26,13 @@ class Attention(nn.Module):
         """(b, n, c), (b, k, c) -> (b, n, c).
 
         `hidden`, bool and broadcast to (b, n, k): pairs that do not see each other. A row that sees nothing
-        looks at everything alike, as if all its scores were equal.
+        attends to everything with equal weight.
         """
         q = rearrange(linear(x, self.to_q), "b n (h c) -> b h n c", h=self.heads)
         k, v = rearrange(linear(context, self.to_kv), "b k (two h c) -> two b h k c", two=2, h=self.heads)
         bias = None
         if hidden is not None:
-            # The lowest finite number, not -inf: in a row of nothing else the soft-max must not be NaN.
+            # The lowest finite number, not -inf: the soft-max of a row without any other value must not be NaN.
             full = hidden.expand(len(x), q.shape[2], k.shape[2])[:, None]
             bias = torch.zeros_like(full, dtype=q.dtype).masked_fill_(full, torch.finfo(q.dtype).min)
         heads = F.scaled_dot_product_attention(q, k, v, bias)
@@ -40,7 +40,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU (tanh form) between."""
+    """Two linear layers with a GELU (tanh form) in between."""
 
     def __init__(self, width: int, ratio: int):
         super().__init__()
@@ -51,7 +51,7 @@ class Mlp(nn.Module):
         """(..., c) -> (..., c)."""
         if not onednn_takes(x):
             return self._digest(x)
-        # A few tokens at a time: what lies between the layers stays in the processor's cache.
+        # A few tokens at a time, so that intermediate results stay in the processor's cache.
         return torch.cat([self._digest(part) for part in x.reshape(-1, x.shape[-1]).split(TOKENS)]).view_as(x)
 
     def _digest(self, x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Mlp(nn.Module):
 
 
 class SelfBlock(nn.Module):
-    """Tokens look at each other: pre-norm attention and MLP, both residual."""
+    """Tokens attend to each other: pre-norm attention and MLP, both residual."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: int):
         super().__init__()
@@ -75,7 +75,7 @@ class SelfBlock(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Tokens read other tokens: pre-norm attention to the context and MLP, both residual."""
+    """Tokens attend to other tokens: pre-norm attention to the context and MLP, both residual."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: int):
         super().__init__()

@@ -1,6 +1,6 @@
-"""Which hand-written GPU kernels this machine can use; decided once for each device.
+"""Decides, once per device, which hand-written GPU kernels this machine can use.
 
-They are asked for with POINTTRACK_TRITON=1: they compile for GPUs, but only few comparisons were run on one (docs/explain/speed.md).
+POINTTRACK_TRITON=1 turns them on. They compile for GPUs, but few comparisons were run on one (docs/explain/speed.md).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Products = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 @functools.cache
 def triton_products(device: torch.device) -> Products | None:
-    """`correlation_triton.local_products` if it runs on a device, else None: PyTorch has to do it.
+    """`correlation_triton.local_products` if it runs on a device; None if PyTorch has to compute the products.
 
-    It needs a GPU and Triton, and Triton needs a C compiler. The first time, the kernel is tried on an example.
+    It needs a GPU and Triton, and Triton needs a C compiler. The first call tries the kernel on an example.
     """
     if os.environ.get("POINTTRACK_TRITON") != "1":
         return None
@@ -35,7 +35,7 @@ def triton_products(device: torch.device) -> Products | None:
 
 
 def is_right(products: Products, device: torch.device) -> bool:
-    """Whether a function gives the products of `layers/correlation.py` for an example; a warning if not.
+    """Whether a function gives the products of `layers/correlation.py` for an example; warns if not.
 
     The example's map is the plane x + 10 y, whose blends are the plane between the cells.
     """
@@ -46,9 +46,7 @@ def is_right(products: Products, device: torch.device) -> bool:
     wanted = (position[0] + reach[:, None] + 10 * (position[1] + reach)).flatten()
     try:
         got = products(level, torch.ones(1, 1, 1, 1, device=device), position[None, None, None], 1)
-    except (
-        Exception
-    ) as error:  # Triton raises what it likes: no compiler, no driver, a GPU that it does not know
+    except Exception as error:  # Triton raises errors of many types: no compiler, no driver, an unknown GPU
         log.warning("correlation runs in PyTorch, which is slower: its Triton kernel fails here (%s)", error)
         return False
     right = torch.allclose(got.flatten(), wanted, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Convolutions in one pass with what is behind them, where the processor's library offers that."""
+"""Convolutions fused with the operation after them, where the processor's library offers that."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from torch import Tensor, nn
 
 from pointtrack.layers.linear import onednn_takes
 
-# What torch's own compiler calls on CPUs: oneDNN's convolution with a clamp or a sum in the same pass. It knows no gradients.
+# The call of torch's own compiler on CPUs: oneDNN's convolution with a clamp or a sum in the same pass, without
+# gradients.
 _FUSED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 RELU6: tuple[str, list[float]] = ("hardtanh", [0.0, 6.0])
 NOTHING: tuple[str, list[float]] = ("none", [])
 
 
 def convolve(x: Tensor, layer: nn.Conv2d, *, relu6: bool = False, behind: bool = False) -> Tensor:
-    """A convolution, and a ReLU that ends at 6 behind it where asked for.
+    """A convolution, and on request a ReLU capped at 6 after it.
 
     Args:
         x: (b, c, h, w).
         layer: its weights; odd kernels.
-        relu6: clamp what comes out to 0..6.
-        behind: a kernel that halves the map is padded more behind than in front, as TensorFlow does; h and w are even.
+        relu6: clamp the result to 0..6.
+        behind: a kernel that halves the map is padded more after the end than before the start, as TensorFlow does;
+            h and w are even.
 
     Returns:
-        (b, c', h', w') the same as of the layer's own convolution up to rounding.
+        (b, c', h', w') equal to the layer's own convolution up to rounding.
     """
     weight, bias, padding = layer.weight, layer.bias, layer.padding
     if behind and layer.stride[0] > 1:
-        if layer.groups == 1:  # of few channels, as pictures have
+        if layer.groups == 1:  # with few channels, as pictures have
             more = layer.kernel_size[0] - layer.stride[0]
             x, padding = F.pad(x, (more // 2, more - more // 2) * 2), (0, 0)
         else:
-            # A tap of zero in front does the same as unequal padding, for which the map would have to be copied.
+            # A leading tap of zero does the same as unequal padding, which would need a copy of the map.
             weight, padding = F.pad(weight, (1, 0, 1, 0)), (layer.kernel_size[0] // 2,) * 2
     if _FUSED and onednn_takes(x):
         kind = _kind(x)
@@ -45,7 +47,7 @@ def convolve(x: Tensor, layer: nn.Conv2d, *, relu6: bool = False, behind: bool =
 
 
 def convolve_onto(x: Tensor, layer: nn.Conv2d, under: Tensor) -> Tensor:
-    """(b, c, h, w) through a convolution that keeps the size, added to (b, c', h, w) -> (b, c', h, w)."""
+    """(b, c, h, w) through a convolution that keeps the size, plus (b, c', h, w) -> (b, c', h, w)."""
     if not (_FUSED and onednn_takes(x)):
         return under + layer(x)
     kind = _kind(x)
@@ -56,5 +58,5 @@ def convolve_onto(x: Tensor, layer: nn.Conv2d, under: Tensor) -> Tensor:
 
 
 def _kind(x: Tensor) -> torch.dtype:
-    """What is computed in, where oneDNN takes it."""
+    """The dtype to compute in, where oneDNN takes the call."""
     return torch.bfloat16 if torch.is_autocast_enabled("cpu") else x.dtype

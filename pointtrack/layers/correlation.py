@@ -1,8 +1,8 @@
-"""Correlation of small patches around estimated positions; the whole volume is never formed.
+"""Correlation of small patches around estimated positions, without ever forming the whole volume.
 
-Maps are kept with their channels last, (b, t, h, w, c), so that reading one cell is one contiguous row.
+Maps have their channels last, (b, t, h, w, c), so that one cell is one contiguous row.
 A patch at a float position is a block of whole cells, one wider than the patch, and one bilinear blend.
-Blending is linear, so it may come after the products: a quarter of the reads of four-tap sampling.
+Blending is linear, so it may come after the products, which needs a quarter of the reads of four-tap sampling.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pointtrack.config import CorrelationConfig
 from pointtrack.layers.backends import triton_products
 from pointtrack.layers.linear import linear
 
-# Positions (a point on a frame) that are compared at a time: on a CPU so many that what lies between the steps stays in
-# the cache, elsewhere as many as bound the memory.
+# Positions (a point on a frame) that are compared at a time: on a CPU few enough that intermediate results stay in the
+# cache, elsewhere few enough to bound the memory.
 POSITIONS = {"cpu": 1024}
 MANY_POSITIONS = 65536
 
@@ -30,7 +30,7 @@ class Block:
 
     Attributes:
         cells: (..., x, y, c) features of (2 * radius + 2)^2 cells, x slow; the border value repeats outside.
-        fraction: (..., 2) how far the position lies from the lower whole cell, in [0, 1).
+        fraction: (..., 2) offset of the position from the lower whole cell, in [0, 1).
     """
 
     cells: Tensor
@@ -38,13 +38,13 @@ class Block:
 
 
 def read_block(level: Tensor, frame: Tensor, xy: Tensor, radius: int, margin: int = 0) -> Block:
-    """Cells around float positions on given frames.
+    """Read the cells around float positions on given frames.
 
     Args:
         level: (b, t, h, w, c) maps.
         frame: (b, ...) int64 frame of each position.
         xy: (b, ..., 2) positions in cells of this level.
-        radius: of the patch that will be blended from the block.
+        radius: of the patch to blend from the block.
         margin: rows and columns along the border of the map that are never read.
     """
     b, t, h, w, c = level.shape
@@ -70,14 +70,14 @@ def blend(values: Tensor, fraction: Tensor) -> Tensor:
 def read_patch(level: Tensor, frame: Tensor, xy: Tensor, radius: int, margin: int = 0) -> Tensor:
     """(b, t, h, w, c) maps at (b, ..., 2) positions -> (b, ..., (2 * radius + 1)^2, c) features, x slow.
 
-    Same as bilinear sampling with the border value outside. Arguments as in `read_block`.
+    Equal to bilinear sampling with the border value outside. Arguments as in `read_block`.
     """
     block = read_block(level, frame, xy, radius, margin)
     return blend(block.cells, block.fraction)
 
 
 def local_products(level: Tensor, support: Tensor, xy: Tensor, radius: int) -> Tensor:
-    """Products of what points are compared with and the patch around where they are thought to be, on one level.
+    """Products of the points' support with the patches around their estimated positions, on one level.
 
     Args:
         level: (b, t, h, w, c) map; the border value repeats outside.
@@ -88,10 +88,10 @@ def local_products(level: Tensor, support: Tensor, xy: Tensor, radius: int) -> T
     Returns:
         (b, t, n, p, q), p the (2 * radius + 1)^2 places of the patch, x slow.
     """
-    # Point by point, all frames of it: one matrix product with the support of the point.
+    # Per point, one matrix product of its support with the cells of all frames.
     frame, position = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(xy), xy))
     block = read_block(level, frame, position, radius)
-    # A transposed view of the support, no copy: MKL is faster with it where there are few columns.
+    # A transposed view of the support, not a copy: MKL is faster with it if there are few columns.
     columns = rearrange(support, "b n q c -> b n c q")
     product = rearrange(block.cells, "b n t x y c -> b n (t x y) c") @ columns
     side = block.cells.shape[-2]
@@ -102,7 +102,7 @@ def local_products(level: Tensor, support: Tensor, xy: Tensor, radius: int) -> T
 class PatchCorrelation(nn.Module):
     """All products of a patch around the query with a patch around the estimate, per level, through one MLP.
 
-    What a round compares with, the `support` of `begin`, stays the same in all rounds.
+    The `support` from `begin`, which rounds compare with, stays the same in all rounds.
 
     Source: the local 4-D correlation of LocoTrack (Cho et al. 2024) as used by CoTracker3 (Karaev et al. 2024).
     """
@@ -123,7 +123,7 @@ class PatchCorrelation(nn.Module):
         ]
 
     def begin(self, support: list[Tensor], frames: int) -> list[Tensor]:
-        """What the first round on so many frames compares with."""
+        """The support of the first round."""
         return support
 
     def products(self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor) -> list[Tensor]:
@@ -141,7 +141,7 @@ class PatchCorrelation(nn.Module):
     def compare(
         self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """`products` and `forward` in one, a few points at a time where no gradient is wanted.
+        """`products` and `forward` in one, a few points at a time if no gradient is wanted.
 
         Returns:
             (b, t, n, levels * channels), and per level (b, t, n, p, 1) the products with the middle of the support.
@@ -150,7 +150,7 @@ class PatchCorrelation(nn.Module):
         for points in _groups(cells):
             products = self.products(pyramid, [x[:, points] for x in support], cells[:, :, points])
             digests.append(self(products))
-            # Copies: a view would keep the products of all groups until the last one is done.
+            # Copies, as views would keep the products of all groups in memory until the last one is done.
             middles.append([x[..., x.shape[-1] // 2, None].clone() for x in products])
         return torch.cat(digests, dim=2), [torch.cat(x, dim=2) for x in zip(*middles, strict=True)]
 
@@ -171,11 +171,11 @@ class FeatureCorrelation(nn.Module):
         return [read_patch(pyramid[0], frame, cells, 0)[..., 0, :]]
 
     def begin(self, support: list[Tensor], frames: int) -> list[Tensor]:
-        """What the first round compares with: the query's feature on each of so many frames, [(b, t, n, c)]."""
+        """The support of the first round: the query's feature, repeated for every frame, [(b, t, n, c)]."""
         return [repeat(support[0], "b n c -> b t n c", t=frames)]
 
     def products(self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor) -> list[Tensor]:
-        """Positions (b, t, n, 2) in level-0 cells -> per level (b, t, n, p) products, by the root of c."""
+        """Positions (b, t, n, 2) in level-0 cells -> per level (b, t, n, p) products, divided by the root of c."""
         feature = support[0]
         scale = feature.shape[-1] ** -0.5
         kernel = triton_products(cells.device)
@@ -196,7 +196,7 @@ class FeatureCorrelation(nn.Module):
     def compare(
         self, pyramid: list[Tensor], support: list[Tensor], cells: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """`products` and `forward` in one, a few points at a time where no gradient is wanted.
+        """`products` and `forward` in one, a few points at a time if no gradient is wanted.
 
         Returns:
             (b, t, n, levels * p), and per level (b, t, n, p, 1) the same.
@@ -216,7 +216,7 @@ CORRELATIONS: dict[str, type[PatchCorrelation] | type[FeatureCorrelation]] = {
 
 
 def _groups(cells: Tensor) -> list[slice]:
-    """Points of (b, t, n, 2) positions that are compared together."""
+    """Groups of points, out of (b, t, n, 2) positions, to compare together."""
     b, t, n, _ = cells.shape
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return [slice(0, n)]
@@ -225,7 +225,7 @@ def _groups(cells: Tensor) -> list[slice]:
 
 
 def every_frame(cells: Tensor) -> Tensor:
-    """(b, t, n, 2) positions -> (b, t, n) the frame that each lies on."""
+    """(b, t, n, 2) positions -> (b, t, n) the frame of each."""
     b, t, n, _ = cells.shape
     return torch.arange(t, device=cells.device)[:, None].expand(b, t, n)
 
@@ -238,8 +238,9 @@ def channels_last(maps: Tensor, b: int) -> Tensor:
 def averaged(cells: Tensor, side: int) -> Tensor:
     """(..., h, w, c) -> (..., h // side, w // side, c) float32 means over side x side cells, channels last throughout.
 
-    What `avg_pool2d` says of the same maps, several times as fast: whole rows are added to whole rows. Rows of float16 are added up
-    in full precision and rounded once: to write all cells as float32 takes a CPU longer than anything else here.
+    Equal to `avg_pool2d` of the same maps, but several times as fast, as whole rows are added to whole rows. Rows of
+    float16 are added up in full precision and rounded once: writing all cells as float32 would take a CPU longer than
+    the rest.
     """
     h, w = cells.shape[-3] // side, cells.shape[-2] // side
     rows = cells[..., : h * side, : w * side, :].unflatten(-3, (h, side))

@@ -1,9 +1,9 @@
 """The products of `layers/correlation.py` as one Triton kernel per level, forward and backward, for GPUs.
 
-A program reads the whole cells around one position of one point, multiplies them with what the point is compared with,
-and blends the products to the float position; neither cells nor products on whole cells are written to memory. To blend
-is to multiply with a sparse (patch, cells) matrix, which is made from the position on the spot; so everything is
-`tl.dot`, and the backward pass is the same with the matrices transposed.
+A program reads the whole cells around one position of one point, multiplies them with the point's support, and blends
+the products to the float position; it writes neither cells nor products on whole cells to memory. Blending is a
+product with a sparse (patch, cells) matrix, which the program computes from the position. So everything is `tl.dot`,
+and the backward pass is the same with the matrices transposed.
 
 Importing this needs Triton, which comes with the CUDA builds of PyTorch for Linux.
 """
@@ -18,18 +18,16 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SMALLEST = 16  # side of a matrix that tl.dot takes
-CHANNELS = 32  # that are multiplied at a time
-WARPS = (
-    8  # per program; with 4, what it holds of a 7 x 7 support or of gradients does not fit into its registers
-)
+SMALLEST = 16  # least side of a matrix that tl.dot takes
+CHANNELS = 32  # multiplied at a time
+WARPS = 8  # per program; with 4, a 7 x 7 support or gradients do not fit into its registers
 
 
 @triton.jit
 def _place(xy, item, h, w, RADIUS: tl.constexpr, CELLS: tl.constexpr):
-    """Which cells of the map lie around a position, (CELLS,), x slow; and the position's fraction of a cell."""
+    """The cells of the map around a position, (CELLS,), x slow; and the position's fraction of a cell."""
     side: tl.constexpr = 2 * RADIUS + 2
-    # Farther outside every cell is the border's, so this changes nothing but what an integer cannot hold.
+    # Farther outside, every cell has the border value, so this only changes values that overflow an integer.
     x = tl.clamp(tl.load(xy + 2 * item), -RADIUS - 2.0, w + RADIUS + 2.0)
     y = tl.clamp(tl.load(xy + 2 * item + 1), -RADIUS - 2.0, h + RADIUS + 2.0)
     cell = tl.arange(0, CELLS)
@@ -42,7 +40,7 @@ def _place(xy, item, h, w, RADIUS: tl.constexpr, CELLS: tl.constexpr):
 
 @triton.jit
 def _weights(fraction, at, cell):
-    """How much each whole cell counts at each place of the patch, along one axis: (places, cells)."""
+    """The weight of each whole cell at each place of the patch, along one axis: (places, cells)."""
     here, next_one = cell[None, :] == at[:, None], cell[None, :] == at[:, None] + 1
     return tl.where(here, 1.0 - fraction, 0.0) + tl.where(next_one, fraction, 0.0)
 
@@ -59,7 +57,7 @@ def _forward_kernel(
     level, support, xy, out, t, n, h, w, c, q, stride_b, stride_t,
     RADIUS: tl.constexpr, CELLS: tl.constexpr, LOOKS: tl.constexpr, PART: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """One program per (b, t, n). CELLS and LOOKS are the cells and q, filled up; sums are of type SUM."""
+    """One program per (b, t, n). CELLS and LOOKS are the numbers of cells and q, padded; sums are of type SUM."""
     side: tl.constexpr = 2 * RADIUS + 2
     patch: tl.constexpr = 2 * RADIUS + 1
     item = tl.program_id(0).to(tl.int64)
@@ -101,7 +99,7 @@ def _backward_kernel(
     RADIUS: tl.constexpr, CELLS: tl.constexpr, LOOKS: tl.constexpr, PART: tl.constexpr, SUM: tl.constexpr,
     OF_LEVEL: tl.constexpr, OF_SUPPORT: tl.constexpr, OF_XY: tl.constexpr,
 ):  # fmt: skip
-    """As `_forward_kernel`; OF_... say which gradients are wanted. Several programs add to the same cells and looks."""
+    """As `_forward_kernel`; OF_... select the gradients. Several programs add to the same cells and looks."""
     side: tl.constexpr = 2 * RADIUS + 2
     patch: tl.constexpr = 2 * RADIUS + 1
     item = tl.program_id(0).to(tl.int64)
@@ -140,7 +138,7 @@ def _backward_kernel(
         if OF_XY:
             product = tl.dot(cells, tl.trans(looks), product, input_precision="ieee", out_dtype=SUM)
     if OF_XY:
-        # How fast each place of the patch changes, weighed with its gradient and added up.
+        # The slope at each place of the patch, weighted by its gradient and added up.
         steep_x = (_slopes(at // patch, cell // side) * along_y).to(SUM)
         steep_y = (_slopes(at % patch, cell % side) * along_x).to(SUM)
         change_x = tl.dot(steep_x, product, input_precision="ieee", out_dtype=SUM) * result
@@ -173,7 +171,7 @@ class _LocalProducts(torch.autograd.Function):
         of_level, of_support, of_xy, _ = ctx.needs_input_grad
         numbers, sizes = _sizes(level, support, ctx.radius)
         exact = _sum_type(level)
-        # What is added to from many programs is added up in full precision.
+        # Many programs add to the same values, so these are added up in full precision.
         grads = [
             torch.zeros_like(x, dtype=exact) if wanted else x
             for x, wanted in ((level, of_level), (support, of_support), (xy, of_xy))
@@ -193,7 +191,7 @@ class _LocalProducts(torch.autograd.Function):
 
 
 def local_products(level: Tensor, support: Tensor, xy: Tensor, radius: int) -> Tensor:
-    """Products of what points are compared with and the patch around where they are thought to be, on one level.
+    """Products of the points' support with the patches around their estimated positions, on one level.
 
     Args:
         level: (b, t, h, w, c) map; the border value repeats outside.
@@ -202,12 +200,12 @@ def local_products(level: Tensor, support: Tensor, xy: Tensor, radius: int) -> T
         radius: of the patch, in cells.
 
     Returns:
-        (b, t, n, p, q) in the type of `level`, p the (2 * radius + 1)^2 places of the patch, x slow; sums are taken in
-        float32 (float64 for a float64 level). Differentiable once, by all three tensors; gradients by `level` and
-        `support` are added up in no fixed order on a GPU, so their last bits may differ from run to run.
+        (b, t, n, p, q) in the type of `level`, p the (2 * radius + 1)^2 places of the patch, x slow; sums are in
+        float32 (float64 for a float64 level). Differentiable once, with respect to all three tensors. A GPU adds up
+        the gradients of `level` and `support` in no fixed order, so their last bits may differ from run to run.
 
     Raises:
-        ValueError: shapes that do not belong together.
+        ValueError: shapes that do not fit together.
     """
     b, t, _, _, c = level.shape
     if xy.shape[:2] != (b, t) or xy.shape[-1] != 2:
@@ -223,12 +221,12 @@ def local_products(level: Tensor, support: Tensor, xy: Tensor, radius: int) -> T
 
 
 def _sum_type(level: Tensor) -> torch.dtype:
-    """In which products are added up."""
+    """The type in which products are added up."""
     return torch.float64 if level.dtype == torch.float64 else torch.float32
 
 
 def _sizes(level: Tensor, support: Tensor, radius: int) -> tuple[list[int], dict[str, Any]]:
-    """What both kernels are told: numbers, and constants that they are compiled for."""
+    """The arguments of both kernels: numbers, and constants that they are compiled for."""
     _, t, h, w, c = level.shape
     n, q = support.shape[2:4]
     numbers = [t, n, h, w, c, q, support.stride(0), support.stride(1) if support.shape[1] > 1 else 0]

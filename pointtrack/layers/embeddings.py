@@ -1,4 +1,4 @@
-"""Numbers turned into waves: codes of time, of place and of motion."""
+"""Codes of time, of place and of motion: numbers turned into waves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def place_code(wh: tuple[int, int], width: int) -> Tensor:
 
 
 def window_motion(cells: Tensor, waves: int = 32, highest: float = 1000.0) -> Tensor:
-    """How far a point is from where it was on the first frame, as waves of evenly spaced frequencies.
+    """A point's displacement from its position on the first frame, as waves of evenly spaced frequencies.
 
     Args:
         cells: (b, t, n, 2) positions in feature cells.
@@ -49,7 +49,7 @@ def window_motion(cells: Tensor, waves: int = 32, highest: float = 1000.0) -> Te
 
 
 def neighbour_motion(xy: Tensor, octaves: int = 10) -> Tensor:
-    """How a point moves to the next and from the last frame, as waves of doubling frequency.
+    """A point's motion to the next frame and from the previous one, as waves of doubling frequency.
 
     Args:
         xy: (b, t, n, 2) positions in units of about an image side.

@@ -20,12 +20,12 @@ Norm = Callable[[Tensor], Tensor]
 
 
 def relu(x: Tensor) -> Tensor:
-    """F.relu; into the same memory where no gradient is wanted, for which `x` must be nobody else's."""
+    """F.relu; in place if no gradient is wanted, so nothing else may use `x`."""
     return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut; the shortcut is a 1x1 convolution where the shape changes."""
+    """Two 3x3 convolutions around a shortcut, which is a 1x1 convolution if the shape changes."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int, norm: Norm = instance_norm):
         super().__init__()
@@ -58,7 +58,7 @@ class ConcatFusion(nn.Module):
 
 
 class SumFusion(nn.Module):
-    """Every stage projected to the output channels first, then resized and added: a fraction of the work."""
+    """Stages projected to the output channels first, then resized and added: a fraction of the work."""
 
     def __init__(self, stage_channels: list[int], channels: int, norm: Norm = instance_norm):
         super().__init__()
@@ -79,7 +79,7 @@ FUSIONS = {"concat": ConcatFusion, "sum": SumFusion}
 
 
 class Encoder(nn.Module):
-    """RGB frames -> feature maps at stride 4. Each frame by itself.
+    """RGB frames -> feature maps at stride 4, each frame on its own.
 
     The first convolution halves the image; every stage is a row of residual blocks of one width, and the
     last maps of all stages are fused at a quarter of the image size. A subclass may choose another stride.
@@ -114,12 +114,12 @@ class Encoder(nn.Module):
         """(b, 3, h, w) float RGB 0..255 -> (b, c, h // stride, w // stride) float features."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or frames.device.type != "cpu":
             return self._features(frames)
-        # One by one: the maps of one frame stay in the processor's cache from layer to layer.
+        # One frame at a time, so that its maps stay in the processor's cache from layer to layer.
         features = [self._features(frame) for frame in frames.split(1)]
         return torch.cat(features) if len(features) > 1 else features[0]
 
     def normalised(self, frames: Tensor) -> Tensor:
-        """RGB 0..255 -> what the first convolution takes."""
+        """RGB 0..255 -> the input of the first convolution."""
         return frames / 127.5 - 1
 
     def _features(self, frames: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class Encoder(nn.Module):
 
 
 def build_pyramid(features: Tensor, levels: int) -> list[Tensor]:
-    """(b, c, h, w) -> `levels` maps, each the 2x2 average of the one before (an odd last row is dropped)."""
+    """(b, c, h, w) -> `levels` maps, each the 2x2 average of the previous one (an odd last row is dropped)."""
     pyramid = [features]
     for _ in range(levels - 1):
         pyramid.append(F.avg_pool2d(pyramid[-1], 2, stride=2))

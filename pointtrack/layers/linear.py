@@ -1,4 +1,4 @@
-"""Linear layers in one pass with what is behind them, where the processor's library offers that."""
+"""Linear layers fused with the operation after them, where the processor's library offers that."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# What torch's own compiler calls on CPUs: oneDNN's matrix product with the GELU in the same pass. On processors of AMD
-# it is faster than MKL's, which torch takes by default. It knows no gradients.
+# The call of torch's own compiler on CPUs: oneDNN's matrix product with the GELU in the same pass, without gradients.
+# On AMD processors it is faster than MKL's, which torch uses by default.
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-_ONEDNN_BF16 = _ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # else it refuses bfloat16
+_ONEDNN_BF16 = _ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # otherwise it refuses bfloat16
 
 
 def linear(x: Tensor, layer: nn.Linear, gelu: str | None = None) -> Tensor:
-    """A linear layer, and a GELU behind it where one is named.
+    """A linear layer, followed by a GELU if `gelu` names one.
 
     Args:
         x: (..., c) input.
@@ -21,7 +21,7 @@ def linear(x: Tensor, layer: nn.Linear, gelu: str | None = None) -> Tensor:
         gelu: "tanh" or "none" (the exact one) as in F.gelu; None for no GELU.
 
     Returns:
-        (..., c') the same as `F.gelu(layer(x))` up to rounding, in bfloat16 under an autocast to that.
+        (..., c') equal to `F.gelu(layer(x))` up to rounding, in bfloat16 under an autocast to it.
     """
     if onednn_takes(x):
         kind = torch.bfloat16 if torch.is_autocast_enabled("cpu") else x.dtype
@@ -35,7 +35,7 @@ def linear(x: Tensor, layer: nn.Linear, gelu: str | None = None) -> Tensor:
 
 
 def convolve1x1_relu(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """(..., c) -> (..., c') by a 1x1 convolution with its channels last, and a ReLU."""
+    """(..., c) -> (..., c') by a 1x1 convolution on channels-last data, and a ReLU."""
     weight = layer.weight.flatten(1)
     if onednn_takes(x) and not torch.is_autocast_enabled("cpu"):
         return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, "relu", [], "")
@@ -43,14 +43,14 @@ def convolve1x1_relu(x: Tensor, layer: nn.Conv2d) -> Tensor:
 
 
 def multiply(x: Tensor, weight: Tensor) -> Tensor:
-    """(..., c) with a matrix (c', c) -> (..., c'), where `onednn_takes(x)`."""
+    """(..., c) times a matrix (c', c) -> (..., c'), if `onednn_takes(x)`."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
 
 def onednn_takes(x: Tensor) -> bool:
-    """Whether oneDNN may be called directly: on a CPU, no gradient wanted, nothing that records operations.
+    """Whether oneDNN may be called directly: on a CPU, without gradients, while no operations are recorded.
 
-    In float32, or under an autocast to bfloat16.
+    The dtype must be float32, or an autocast to bfloat16 must be on.
     """
     takes, known = _ONEDNN, [torch.float32]
     if torch.is_autocast_enabled("cpu"):

@@ -8,14 +8,14 @@ from einops import rearrange
 from torch import Tensor
 
 EPS = 1e-5
-ROWS = 8  # squared at a time, so that what lies between stays in the cache
+ROWS = 8  # squared at a time, so that intermediate results stay in the cache
 
 
 def instance_norm(x: Tensor) -> Tensor:
     """Zero mean and unit variance per image and channel, without learned scale. (b, c, h, w) -> same.
 
-    One group per channel is the same thing as F.instance_norm, and faster on a CPU. There it sums squares of maps whose
-    channels come last one after the other, in float32: errors of 1e-4 on a map of 200 x 250.
+    One group per channel is equal to F.instance_norm, and faster on a CPU. There it sums the squares of channels-last
+    maps one after the other, in float32, with errors of 1e-4 on a map of 200 x 250.
     """
     return F.group_norm(x, x.shape[1], eps=EPS)
 
@@ -25,14 +25,14 @@ def exact_instance_norm(x: Tensor, overwrite: bool = False) -> Tensor:
 
     Args:
         x: (b, c, h, w).
-        overwrite: the answer may be written into `x`.
+        overwrite: the result may be written into `x`.
     """
     x = x.float()
     rows = rearrange(x, "b c h w -> b h w c")
     if x.device.type != "cpu" or torch.is_grad_enabled() or not rows.is_contiguous():
         return F.instance_norm(x, eps=EPS)
     b, h, w, c = rows.shape
-    lines = rows.view(b, h, w * c)  # one long row each, which adds up faster than many short ones
+    lines = rows.view(b, h, w * c)  # one long row adds up faster than many short ones
     mean = (lines.sum(dim=1).view(b, w, c).sum(dim=1) / (h * w)).repeat(1, w)[:, None]
     strips = lines.split(ROWS, dim=1)
     squares = [(strip - mean).square_().sum(dim=1) for strip in strips]

@@ -1,4 +1,4 @@
-"""Half precision where it is asked for, and where the machine has it."""
+"""Half precision, on request and if the machine supports it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ log = logging.getLogger(__name__)
 
 
 def narrow(device: torch.device, requested: bool) -> AbstractContextManager[object]:
-    """bfloat16 for layers where it is asked for; otherwise as it is set around, which training may do."""
+    """bfloat16 for layers if requested; otherwise the surrounding setting stays, which training may use."""
     return torch.autocast(device.type, torch.bfloat16) if requested else nullcontext()
 
 
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether a device is any faster in bfloat16.
 
-    A processor without the instructions (x86 without AVX-512, as in many laptops) takes about ten times as long as in float32,
-    as torch then convolves channel by channel.
+    A processor without the instructions (x86 without AVX-512, as in many laptops) takes about ten times as long as in
+    float32, because torch then convolves channel by channel.
     """
     return device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def usable_precision(requested: str, device: torch.device) -> str:
-    """The precision to compute in: what is asked for, or float32, with a warning, where that would only be slower."""
+    """The precision to compute in: the requested one, or float32, with a warning, if it would only be slower."""
     if requested == "bfloat16" and not computes_bfloat16(device):
         _tell_float32()
         return "float32"
@@ -35,5 +35,5 @@ def usable_precision(requested: str, device: torch.device) -> str:
 
 @cache
 def _tell_float32() -> None:
-    """Once per process: nothing is lost by it."""
+    """Warn that float32 is used, once per process; nothing is lost by it."""
     log.warning("bfloat16: this processor has no instructions for it; float32 is used, which is faster here")

@@ -1,7 +1,7 @@
-"""A trunk that learnt from photographs what things are, and the map that puts its features beside the tracker's own.
+"""A trunk that learnt from photographs what things are, and a map of its features to join with the tracker's own.
 
-The encoder tells exactly where a place is; the trunk tells what it is of, however it turns. Its weights are those of
-EfficientNet-Lite0 (`train/trunk_weights.py` converts them), batch norm folded into the convolutions.
+The encoder tells exactly where a place is; the trunk tells what it belongs to, however that turns. Its weights are
+those of EfficientNet-Lite0 (`train/trunk_weights.py` converts them), with batch norm folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ ROWS = (
     (3, 1, 6, 320, 1),
 )
 STEM_CHANNELS = 32
-# Stride of a map that is kept -> its channels: the last row of that stride.
+# Stride of each map that is kept, the last row of that stride -> its channels.
 KEPT = {4: 24, 8: 40, 16: 112, 32: 320}
 COARSEST_ROW = 5  # the first of stride 32
 NARROWED = (16, 32)  # strides of maps with more channels than cosines need
-CHANNELS = {2: 16, **KEPT}  # of every map that can be asked for by its stride
+CHANNELS = {2: 16, **KEPT}  # stride -> channels of every map that can be requested
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's pixels / 255
 DEVIATION = (0.229, 0.224, 0.225)
 SMALLEST = 1e-6  # length that a feature is divided by
-CELL = 4  # pixels per cell of the maps that are given out
+CELL = 4  # pixels per cell of the joined maps
 
 
 def kept_channels(stride: int, blocks: int = 0, narrow: int = 0) -> dict[int, int]:
-    """Stride -> channels of the maps of a trunk, as `Trunk` takes its arguments; no maps for stride 0.
+    """Stride -> channels of the maps of a trunk, for arguments as in `Trunk`; no maps for stride 0.
 
     Raises:
-        ValueError: a stride that no map has, or more blocks than there are.
+        ValueError: a stride without a map, or more blocks than there are.
 
     >>> kept_channels(32, blocks=2, narrow=64)
     {4: 24, 8: 40, 16: 64, 32: 64}
@@ -60,9 +60,10 @@ def kept_channels(stride: int, blocks: int = 0, narrow: int = 0) -> dict[int, in
 
 
 class InvertedResidual(nn.Module):
-    """1x1 to a wider inside, a convolution per channel, 1x1 to the output; added to the input where shapes agree.
+    """1x1 to a wider inside, a depthwise convolution, 1x1 to the output; added to the input if shapes agree.
 
-    Source: MobileNetV2 (Sandler et al. 2018); as in EfficientNet-Lite (Tan and Le 2019, without squeeze-and-excitation).
+    Source: MobileNetV2 (Sandler et al. 2018); as in EfficientNet-Lite (Tan and Le 2019, without
+    squeeze-and-excitation).
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, factor: int):
@@ -81,18 +82,18 @@ class InvertedResidual(nn.Module):
 
 
 class Trunk(nn.Module):
-    """RGB frames -> maps at strides 4, 8, 16 (and 32), each frame by itself.
+    """RGB frames -> maps at strides 4, 8, 16 (and 32), each frame on its own.
 
-    Convolutions that halve a map are padded behind it only, as they were when they learnt. So cell i of a map of stride s
-    lies on pixel s * i + s - 1: the maps say what is a little to the lower right, in every frame alike. Moving them back was
-    tried and made joints of animals no better (docs/explain/training-log.md).
+    Convolutions that halve a map are padded at its end only, as in their training. So cell i of a map of stride s lies
+    on pixel s * i + s - 1: the maps describe places a little to the lower right, equally in every frame. Moving them
+    back was tried and did not improve results on joints of animals (docs/explain/training-log.md).
 
     Args:
         stride: of the coarsest map, 16 or 32.
-        scale: side of the frames that the trunk sees as a share of those it is given, in (0, 1]; for `forward` only.
-        blocks: of stride 32, with which the trunk ends; 0 for all of them.
-        narrow: channels that `forward` makes of the maps at strides 16 and 32, along the axes on which photographs
-            differ most (`train/trunk_weights.py`); 0 leaves them as they are.
+        scale: side of the frames inside the trunk as a share of the given ones, in (0, 1]; for `forward` only.
+        blocks: number of blocks of stride 32, with which the trunk ends; 0 for all of them.
+        narrow: channels to which `forward` reduces the maps at strides 16 and 32, along the axes on which photographs
+            differ most (`train/trunk_weights.py`); 0 keeps all.
 
     Raises:
         ValueError: another stride or scale, or more blocks than there are.
@@ -133,8 +134,8 @@ class Trunk(nn.Module):
         """(b, 3, h, w) float RGB 0..255, sides multiples of the coarsest stride -> per stride (b, c, h / s, w / s).
 
         Args:
-            strides: of the maps that are wanted, keys of CHANNELS; those that `forward` puts together where not given.
-                None is narrowed.
+            strides: of the wanted maps, keys of CHANNELS; by default those that `forward` joins. These maps are not
+                narrowed.
         """
         mean, deviation = (frames.new_tensor(x).reshape(3, 1, 1) for x in (MEAN, DEVIATION))
         x = (frames / 255 - mean) / deviation
@@ -150,19 +151,19 @@ class Trunk(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """(b, 3, h, w) float RGB 0..255 -> (b, c, h // 4, w // 4): the maps side by side, each of unit length per cell.
 
-        Every map is centred by its mean over the frame first: what all of a frame has in common tells no places apart.
+        The mean over the frame is subtracted from every map first: what a whole frame shares tells no places apart.
         """
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or frames.device.type != "cpu":
             return self._beside_each_other(frames)
         parts = [
             self._beside_each_other(frame) for frame in frames.split(1)
-        ]  # as the encoder does, for the cache
+        ]  # one frame at a time, as in the encoder, for the cache
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def compared(self, frames: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
-        """The maps as cells are compared by them, centred and of unit length, and the cells (h, w) they are brought to.
+        """The maps for comparing cells, centred and of unit length, and the size in cells (h, w) to resize them to.
 
-        (b, 3, h, w) float RGB 0..255 -> (b, c, h_i, w_i) per map, finest first, of what `seen` makes of the frames.
+        (b, 3, h, w) float RGB 0..255 -> (b, c, h_i, w_i) per map, finest first, from the frames as `seen` returns them.
         """
         seen, wide = self.seen(frames)
         parts = []
@@ -183,7 +184,7 @@ class Trunk(nn.Module):
         ]
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return torch.cat([unit(x) for x in parts], dim=1)
-        # Channels last, as the maps are, and written where they stay, which a CPU is faster with.
+        # Channels last, like the maps, and written in their final place, which is faster on a CPU.
         rows = frames.new_empty(len(frames), h // CELL, w // CELL, self.channels)
         first = 0
         for x in parts:
@@ -195,9 +196,9 @@ class Trunk(nn.Module):
         return rearrange(rows, "b h w c -> b c h w")
 
     def seen(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """What the trunk looks at, sides multiples of the coarsest stride, and the cells (h, w) that its maps are brought to.
+        """The trunk's input, sides multiples of the coarsest stride, and the size in cells (h, w) for its maps.
 
-        Frames are filled up behind, or made smaller: then their edges lie on the edges of what is seen.
+        Frames are padded at the end, or resized, which keeps their edges on the edges of the input.
         """
         h, w = frames.shape[-2:]
         coarsest = self.strides[-1]

@@ -1,4 +1,4 @@
-"""Networks without weights, for those whose weights are read from a file."""
+"""Builds networks without weights, if a file provides these."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class _NotDrawn(TorchFunctionMode):
-    """No normal numbers: where they have no storage torch loads its compiler to draw them, a second and 70 MB."""
+    """Skips drawing normal numbers: for tensors without storage torch would load its compiler, a second and 70 MB."""
 
     def __torch_function__(
         self,
@@ -29,7 +29,7 @@ class _NotDrawn(TorchFunctionMode):
 
 @contextmanager
 def unfilled() -> Iterator[None]:
-    """Modules built here have shapes and no values: no time and memory for weights that are replaced at once.
+    """Modules built in this context have shapes but no values: no time or memory for weights that are replaced at once.
 
     >>> with unfilled():
     ...     layer = nn.Embedding(4, 8)

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from pointtrack.layers.linear import multiply, onednn_takes
 
-ROWS = 8  # of tiles at a time: what lies between the steps stays in the processor's cache
-# From how many channels on, in and out and both multiplied, this is faster than the direct convolution.
+ROWS = 8  # of tiles at a time, so that intermediate results stay in the processor's cache
+# Least number of channels, in and out each and both multiplied, for this to be faster than the direct convolution.
 NARROW, WIDE = 120, 30_000
-# Layers whose weights do not learn -> the weights as they were, and what was made of them.
+# Layers whose weights are not trained -> an identity of their weights, and the transformed weights.
 _kept: weakref.WeakKeyDictionary[nn.Conv2d, tuple[tuple[int, int], Tensor]] = weakref.WeakKeyDictionary()
 
 
 def convolve(x: Tensor, layer: nn.Conv2d) -> Tensor:
     """(b, c, h, w) -> (b, c', h, w) by a 3x3 convolution of stride 1 and padding 1, in the faster of two ways.
 
-    The answer is that of `layer(x)` up to rounding.
+    The result equals `layer(x)` up to rounding.
     """
     channels = layer.in_channels, layer.out_channels
     wide = min(channels) >= NARROW and channels[0] * channels[1] >= WIDE
@@ -33,9 +33,9 @@ def convolve(x: Tensor, layer: nn.Conv2d) -> Tensor:
 
 
 def _kernels(layer: nn.Conv2d) -> Tensor:
-    """`transformed` weights of a layer; made once where they do not learn, which takes a fifth of a convolution."""
+    """`transformed` weights of a layer, kept if they are not trained, as making them takes a fifth of a convolution."""
     weight = layer.weight
-    if weight.requires_grad or weight.is_inference():  # changes of these may go unseen
+    if weight.requires_grad or weight.is_inference():  # their changes may go unnoticed
         return transformed(weight)
     state = weight.data_ptr(), weight._version
     known = _kept.get(layer)
@@ -78,13 +78,13 @@ def _convolve(image: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _weights(x: Tensor) -> list[Tensor]:
-    """Three weights along one axis -> what four inputs are multiplied with."""
+    """Three weights along one axis -> factors for the four transformed inputs."""
     middle = (x[0] + x[2]) / 2
     return [x[0], middle + x[1] / 2, middle - x[1] / 2, x[2]]
 
 
 def _inputs(x: list[Tensor]) -> list[Tensor]:
-    """Four neighbours along one axis -> what is multiplied."""
+    """Four neighbours along one axis -> the four transformed inputs."""
     return [x[0] - x[2], x[1] + x[2], x[2] - x[1], x[1] - x[3]]
 
 

@@ -1,4 +1,4 @@
-"""Describes a network in a few words. States of runs hold these, so that a run resumes only with the same network."""
+"""Describes a network in a few words, which saved runs hold, so that a run resumes only with the same network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pointtrack.models.point_tracker import PointTracker
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Eight hex digits that differ where some weight does, on whatever device they are."""
+    """Checksum of the weights as eight hex digits, the same on every device."""
     digest = 0
     for value in network.state_dict().values():
         digest = zlib.crc32(value.detach().cpu().contiguous().float().numpy().tobytes(), digest)
@@ -20,7 +20,7 @@ def weights_digest(network: nn.Module) -> str:
 
 
 def about_network(network: PointTracker) -> dict[str, str]:
-    """What must be the same of a tracker for a run to go on."""
+    """The properties of a tracker that must not change for a run to resume."""
     settings = to_dict(network.config) | {"inference": to_dict(network.inference)}
     return {
         "tracker": f"{network.config.name}, weights {weights_digest(network)}",

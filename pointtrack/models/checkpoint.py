@@ -27,36 +27,36 @@ OWN_FAMILY = "point_tracker"
 def save_checkpoint(path: str | Path, tracker: TrackingNetwork, half: bool = True) -> None:
     """Write weights and the network's own config to a .safetensors file, in float16 unless `half` is false.
 
-    What loading decided (`InferenceOptions`) is not written: it goes with the machine and the task.
+    The options chosen at loading (`InferenceOptions`) are not written: they depend on the machine and the task.
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in tracker.state_dict().items()}
     with atomic_path(path) as part:
         notes = {CONFIG: json.dumps(to_dict(tracker.own_config))}
-        # Not for our own kind: notes have no order in the file, and the same weights should be the same bytes.
+        # Not for our own family: notes have no fixed order in the file, and equal weights should give equal bytes.
         if (family := family_of(tracker.own_config)) != OWN_FAMILY:
             notes[FAMILY] = family
         save_file(tensors, part, metadata=notes)
 
 
 def load_checkpoint(path: str | Path, name: str | None = None) -> Any:
-    """Build the tracker whose weights a file holds, for inference.
+    """Build the tracker for the weights in a file, for inference.
 
     Args:
-        path: a file of `save_checkpoint`, or of a published model (.pth, .ckpt or .safetensors).
-        name: of the published model that the file must be of; None to find out.
+        path: a file from `save_checkpoint`, or of a published model (.pth, .ckpt or .safetensors).
+        name: the published model that the file must belong to; None to recognise it.
 
     Returns:
         A `TrackingNetwork`: a `PointTracker`, `LocoTrack` or `AllTracker`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a file of weights, of another model, or tensors that do not fit.
+        ValueError: not a weights file, the weights of another model, or tensors that do not fit.
     """
     file = read_weights(path)
     config = _config_of(file, name)
     family = FAMILIES[family_of(config)]
-    with reading(path, "the weights of a tracker"), unfilled():  # no time for random weights
+    with reading(path, "the weights of a tracker"), unfilled():  # random weights would be overwritten
         tracker = family.network(config)
     if CONFIG in file.metadata:
         wanted = {key: tuple(x.shape) for key, x in tracker.state_dict().items()}
@@ -66,7 +66,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Any:
         tensors = file.tensors
     else:
         tensors = family.from_published(file.tensors, tracker, file.path)
-    # Copies: what was read may be a view of the file.
+    # Copies, because the tensors may be views of the file.
     tensors = {key: x.to(torch.float32, copy=True) for key, x in tensors.items()}
     tracker.load_state_dict(tensors, assign=True)
     log.info("loaded %s (%s) from %s", config.name, config.licence, path)
@@ -74,10 +74,10 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Any:
 
 
 def _config_of(file: WeightsFile, name: str | None) -> Any:
-    """The settings of the tracker that a file is of.
+    """The config of the tracker whose weights a file holds.
 
     Raises:
-        ValueError: it is of none, or of another than `name`.
+        ValueError: the weights of no tracker, or of another one than `name`.
     """
     if CONFIG in file.metadata:
         family = file.metadata.get(FAMILY, OWN_FAMILY)

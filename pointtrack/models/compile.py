@@ -1,7 +1,7 @@
 """Compiles a tracker's encoder and transformer with torch.compile, for shapes that repeat.
 
-On a GPU they become CUDA graphs as well, so that their hundreds of small kernels are launched as one. That part has not run
-so far, for want of a GPU.
+On a GPU they also become CUDA graphs, so that their hundreds of small kernels are launched as one. The GPU part has
+not run yet, because no GPU was available.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker, check_kind
 
-BUCKETS = (64, 256, 1024, 4096)  # numbers of points; beyond, multiples of the last
-IMAGES = 8  # that the encoder takes at once; what is left over goes one by one
+BUCKETS = (64, 256, 1024, 4096)  # numbers of points; above these, multiples of the last
+IMAGES = 8  # encoded at once; the rest go one by one
 
 
 def compile_tracker(tracker: PointTracker, backend: str = "inductor") -> PointTracker:
-    """Let torch.compile translate the encoder and the transformer of a tracker, which is changed and returned.
+    """Compile the encoder and the transformer of a tracker with torch.compile, in place, and return the tracker.
 
-    Every size of frames and bucket of points is compiled when it first comes, which takes from ten seconds to minutes; so
-    this is for long streams of one size. Points are filled up to the next bucket with ones that nobody sees. Windows that
-    are not whole, at the end of a video, run as always. Answers agree to rounding.
+    Each new frame size and bucket of points is compiled when it first occurs, which takes from ten seconds to
+    minutes, so this is for long streams of one size. Points are padded to the next bucket with filler points that no
+    other point sees. Incomplete windows, at the end of a video, run uncompiled. Results agree up to rounding.
 
     Args:
         tracker: for inference, with windows of a fixed length.
         backend: of torch.compile.
 
     Raises:
-        ValueError: a tracker with one window over the whole video, or with `strict_parity`, whose answer depends on
-            the very number of points; or no C++ compiler, on a CPU.
+        ValueError: a tracker with one window over the whole video, or with `strict_parity`, whose results depend on
+            the exact number of points; or no C++ compiler, on a CPU.
     """
     check_kind(tracker, "compile")
     config = tracker.config
@@ -53,14 +53,14 @@ def compile_tracker(tracker: PointTracker, backend: str = "inductor") -> PointTr
     # "reduce-overhead" is inductor's name for CUDA graphs.
     mode = None if on_cpu or backend != "inductor" else "reduce-overhead"
     build = partial(torch.compile, dynamic=False, backend=backend, mode=mode)
-    # The methods of the two modules, not the modules: names of weights stay as they are.
+    # Replace the methods of the two modules, not the modules, so that weights keep their names.
     tracker.updater.forward = partial(_in_bucket, build(update), update, config.window.length)  # type: ignore[method-assign]
     tracker.encoder.forward = partial(_in_pieces, build(encode))  # type: ignore[method-assign]
     return tracker
 
 
 def bucket(points: int) -> int:
-    """The number of points that so many are filled up to.
+    """The number of points that `points` are padded to.
 
     >>> [bucket(n) for n in (1, 64, 65, 5000)]
     [64, 64, 256, 8192]
@@ -77,18 +77,18 @@ def _in_bucket(
     hidden: Tensor | None = None,
     by_proxy: bool = False,
 ) -> Tensor:
-    """`Updater.forward` with its points filled up, or `plain` for windows of another length."""
+    """`Updater.forward` with its points padded to a bucket, or `plain` for windows of another length."""
     b, t, n, _ = tokens.shape
     if t != length or n == 0:
         return plain(tokens, hidden, by_proxy)
     unseen = torch.ones(b, bucket(n), dtype=torch.bool, device=tokens.device)
     unseen[:, :n] = False if hidden is None else hidden
-    # A CUDA graph writes every answer to the same place: this one is taken out before the next.
+    # A CUDA graph writes every result to the same memory: copy this one before the next overwrites it.
     return compiled(F.pad(tokens, (0, 0, 0, bucket(n) - n)), unseen)[:, :, :n].clone()
 
 
 def _in_pieces(compiled: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """`Encoder.forward`, which treats every image for itself, on numbers of images that come again."""
+    """`Encoder.forward` in batches of few sizes, which is possible because it treats every image on its own."""
     whole = len(images) // IMAGES * IMAGES
     pieces = [*images[:whole].split(IMAGES), *images[whole:].split(1)]
     return torch.cat([compiled(piece).clone() for piece in pieces if len(piece)])  # cloned as above

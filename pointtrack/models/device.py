@@ -10,7 +10,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def pick_device(device: str | torch.device) -> torch.device:
-    """The device to use; "auto" takes the GPU where there is one. Raises ValueError for one that is not there."""
+    """The device to use; "auto" takes the GPU if there is one. Raises ValueError if the machine lacks the device."""
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

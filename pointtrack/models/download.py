@@ -1,4 +1,4 @@
-"""Downloads a file of the Hugging Face hub. A later call resumes an interrupted download."""
+"""Downloads a file from the Hugging Face hub. A later call resumes an interrupted download."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ TIMEOUT = 30  # seconds without a byte
 
 
 def fill_cache(repo: str, filename: str, repo_type: str = "model") -> None:
-    """Fetch a file into the hub's cache, where `hub.fetch` then finds it; shows progress on stderr.
+    """Download a file into the hub's cache, where `hub.fetch` then finds it; shows progress on stderr.
 
-    The hub's own library begins anew after every failure. Here what came stays in a file beside its place in the cache.
-    Where the hub gives no answer, or none that says which file it is, nothing is done: `hub.fetch` says what is wrong.
+    The hub's own library starts over after every failure. This function keeps the bytes it has received in a file
+    beside the final place in the cache. If the hub does not answer, or does not identify the file, this does nothing:
+    `hub.fetch` then reports what is wrong.
 
     Args:
         repo, filename, repo_type: as for `hub.fetch`.
 
     Raises:
-        ConnectionError: the connection broke again and again; call it once more to go on.
-        ValueError: what came is not the file that the hub named.
+        ConnectionError: the connection broke again and again; call this once more to resume.
+        ValueError: the downloaded file is not the one that the hub named.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import repo_folder_name
@@ -40,7 +41,7 @@ def fill_cache(repo: str, filename: str, repo_type: str = "model") -> None:
         about = get_hf_file_metadata(
             hf_hub_url(repo, filename, repo_type=repo_type, revision=pinned_revision(repo))
         )
-    except Exception:  # of many kinds; `hub.fetch` asks again and tells them apart
+    except Exception:  # many kinds; `hub.fetch` asks again and tells them apart
         return
     if not about.etag or not about.size or not about.location:
         return
@@ -50,7 +51,7 @@ def fill_cache(repo: str, filename: str, repo_type: str = "model") -> None:
         return
     blobs.mkdir(parents=True, exist_ok=True)
     same_host = urlparse(about.location).netloc == urlparse(constants.ENDPOINT).netloc
-    headers = dict(build_hf_headers()) if same_host else {}  # the login is for the hub alone
+    headers = dict(build_hf_headers()) if same_host else {}  # the login must not go to another host
     _complete(about.location, part, about.size, headers, filename)
     if re.fullmatch("[0-9a-f]{64}", about.etag):  # the hub names large files by their SHA-256
         try:
@@ -62,7 +63,7 @@ def fill_cache(repo: str, filename: str, repo_type: str = "model") -> None:
 
 
 def _complete(url: str, part: Path, size: int, headers: dict[str, str], what: str) -> None:
-    """Fetch what the file still lacks."""
+    """Download the bytes that the file still lacks."""
     failed = 0
     have = part.stat().st_size if part.exists() else 0
     if have > size:
@@ -74,7 +75,7 @@ def _complete(url: str, part: Path, size: int, headers: dict[str, str], what: st
             try:
                 request = Request(url, headers={**headers, "Range": f"bytes={have}-"})
                 with urlopen(request, timeout=TIMEOUT) as answer:
-                    if have and answer.status != 206:  # a server that knows no parts begins anew
+                    if have and answer.status != 206:  # a server without range requests starts over
                         file.truncate(0)
                         bar.update(-have)
                         have = 0

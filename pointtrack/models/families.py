@@ -1,4 +1,4 @@
-"""Families of networks that track points: how to recognise their files, and where the published ones lie."""
+"""Families of networks that track points: how to recognise their files, and where to find the published ones."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Family:
     """Networks of one architecture.
 
     Attributes:
-        config: kind of their settings.
-        network: makes one of settings.
-        recognise: the settings of the published network that a file's tensors are of, None for no such.
+        config: class of their configs.
+        network: builds a network from a config.
+        recognise: tensors of a file -> config of the published network they belong to, or None.
         from_published: tensors of a published file, a network and the path -> the network's state dict.
     """
 
@@ -45,7 +45,7 @@ def _recognise_cotracker(tensors: Mapping[str, Tensor]) -> TrackerConfig | None:
     return None if name is None else published.PUBLISHED[name].config
 
 
-# By the name that our own files carry.
+# Keyed by the family name in our own files.
 FAMILIES: dict[str, Family] = {
     "point_tracker": Family(TrackerConfig, PointTracker, _recognise_cotracker, published.from_published),
     "locotrack": Family(LocoTrackConfig, LocoTrack, locotrack.recognise, locotrack.from_published),
@@ -81,16 +81,16 @@ PUBLISHED: dict[str, Published] = {
 
 
 def family_of(config: Any) -> str:
-    """Name of the family that settings are of."""
+    """Name of the family that a config belongs to."""
     return next(name for name, family in FAMILIES.items() if type(config) is family.config)
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> Any:
-    """The settings of the published network that a file's tensors are of, None for no such."""
+    """The config of the published network that a file's tensors belong to, or None."""
     found = (family.recognise(tensors) for family in FAMILIES.values())
     return next((config for config in found if config is not None), None)
 
 
 def terms_of(name: str) -> str | None:
-    """What is stated of the licences of a published network, where one word does not say it. `name` is the config's."""
+    """The stated licence terms of a published network, if one word is not enough. `name` is the config's."""
     return next((row.terms for row in PUBLISHED.values() if row.config.name == name), None)

@@ -1,4 +1,4 @@
-"""Downloads without a published digest: the digest of the first use on this machine counts from then on."""
+"""Downloads without a published digest: later uses must match the digest of the first use on this machine."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def lock_path() -> Path:
 
 
 def check_first_use(path: Path, name: str) -> None:
-    """Compare a file with the digest of its first use, or note it at its first use.
+    """Compare a file with the digest of its first use, or record the digest at the first use.
 
-    A file whose size and time are those noted is not read again. Where the note cannot be kept, nothing is compared, and the
-    log says so.
+    A file with the recorded size and time is not read again. If the record cannot be written, nothing is compared,
+    and the log says so.
 
     Args:
         path: the file.
-        name: what it was fetched as.
+        name: the name it was downloaded under.
 
     Raises:
-        ValueError: it is another file than at the first use.
+        ValueError: the file differs from that of the first use.
     """
     lock = lock_path()
     known = _read(lock)

@@ -20,35 +20,35 @@ def fetch(
     sha256: str | None = None,
     repo_type: str = "model",
 ) -> Path:
-    """Path of a file of a repository, downloaded unless the cache has it.
+    """Path of a file from a repository, downloaded unless the cache has it.
 
-    The cache is the one that all programs share which use the hub; HF_HOME, HF_HUB_CACHE, HF_ENDPOINT,
-    HF_TOKEN and HF_HUB_OFFLINE work as everywhere. All but HF_TOKEN are read once, when huggingface_hub is
+    The cache is the one that all programs using the hub share; HF_HOME, HF_HUB_CACHE, HF_ENDPOINT,
+    HF_TOKEN and HF_HUB_OFFLINE work as usual. All but HF_TOKEN are read once, when huggingface_hub is
     first imported: here, at the first call, unless the program imported it before.
 
     Args:
         repo: "owner/name".
         filename: path of the file in the repository.
-        revision: branch, tag or commit; if None the one that is pinned (`models/pins.py`), else the main branch. A file of a full commit hash that is in the
-            cache needs no connection; for a branch or tag the hub is asked for news, and without an answer
-            the cached file serves.
-        sha256: the digest that the file must have, or how it begins; if None that of the pinned commit, where it is known.
+        revision: branch, tag or commit; None for the pinned commit (`models/pins.py`), or without one the main branch.
+            A cached file of a full commit hash needs no connection. For a branch or tag, the hub is asked for a
+            newer version; if it does not answer, the cached file is used.
+        sha256: the digest that the file must have, or its beginning; None for that of the pinned commit, if known.
         repo_type: "model" or "dataset".
 
     Raises:
-        ConnectionError: offline, or no usable answer from the hub, and the file is not in the cache. A hub
-            that cannot be reached is tried for about half a minute first.
+        ConnectionError: offline, or no usable answer from the hub, and the file is not in the cache. If the hub
+            cannot be reached, this takes about half a minute.
         FileNotFoundError: no such repository, revision or file.
         PermissionError: the repository asks for a login or for consent to its terms.
-        ValueError: a name that no repository can have, or a file with another digest than `sha256`.
+        ValueError: an invalid repository name, or a file with another digest than `sha256`.
     """
-    # Here and not above: who loads a local file does not wait for it, and variables can still be set.
+    # Imported here: loading a local file need not wait for it, and environment variables can still be set.
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
         HFValidationError,
-        HTTPError,  # of the HTTP library it uses, which was requests, then httpx, then httpx2
+        HTTPError,  # of its HTTP library, which was requests, then httpx, then httpx2
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -63,7 +63,7 @@ def fetch(
         f"download https://huggingface.co/{'datasets/' if repo_type == 'dataset' else ''}{repo}/resolve/{revision or 'main'}/{filename} by hand "
         "and pass it as checkpoint=..."
     )
-    # From the special to the general: a gated repository is also "not found", a local entry also an "entry".
+    # Most specific first: a gated repository is also "not found", a local entry also an "entry".
     try:
         path = Path(hf_hub_download(repo, filename, revision=revision, repo_type=repo_type))
     except HFValidationError as error:
@@ -88,8 +88,8 @@ def fetch(
     except EntryNotFoundError as error:
         raise FileNotFoundError(f"{what}: the repository has no such file; {by_hand}") from error
     except (HTTPError, OSError, RuntimeError) as error:
-        # RuntimeError: without a connection, most releases 1.x ask again through a client they have closed.
-        if getattr(error, "errno", None) is not None:  # the disk of the cache: it speaks for itself
+        # RuntimeError: without a connection, most 1.x releases ask again through a client they have closed.
+        if getattr(error, "errno", None) is not None:  # an error of the cache's disk: its message is clear
             raise
         if _status(error) in (401, 403):
             raise _no_access(what, repo, by_hand) from error
@@ -98,7 +98,7 @@ def fetch(
         check_sha256(path, sha256)
     else:
         check_first_use(path, f"{repo}/{filename}" + (f"@{revision}" if revision else ""))
-    if log.isEnabledFor(logging.INFO):  # reading the file for a line that nobody sees takes time
+    if log.isEnabledFor(logging.INFO):  # reading the file takes time
         log.info("%s is %s, SHA-256 %s", what, path, sha256 or file_sha256(path))
     return path
 
@@ -125,5 +125,5 @@ def _no_answer(what: str, reason: BaseException, by_hand: str) -> ConnectionErro
 
 
 def _status(error: BaseException | None) -> int | None:
-    """Status code of the answer that an error tells of, if there was one."""
+    """HTTP status code of the response behind an error, if there was one."""
     return getattr(getattr(error, "response", None), "status_code", None)

@@ -35,7 +35,7 @@ class HubModel(
     pipeline_tag="keypoint-detection",
     model_card_template=CARD,
 ):
-    """What `Tracker` gets from huggingface_hub's mixin. It stores `network`, in one weights file."""
+    """The part of `Tracker` that comes from huggingface_hub's mixin. It stores `network` in one weights file."""
 
     network: Any
 
@@ -43,7 +43,7 @@ class HubModel(
         save_checkpoint(save_directory / FILE, self.network, half=False)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> Any:
-        """The card, with the licence of the weights and what the network is."""
+        """The card, with the licence of the weights and a description of the network."""
         config = self.network.config
         about = f"Network: {config.name}, under {config.licence}."
         card = super().generate_model_card(*args, network=about, **kwargs)

@@ -1,4 +1,4 @@
-"""Checkpoints of PyTorch Lightning, read without running anything that they hold."""
+"""Reads PyTorch Lightning checkpoints without running any code in them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import torch
 
-# What tensors are rebuilt with. Nothing here does more than that.
+# The functions that rebuild tensors. None of them does anything else.
 ALLOWED = {
     ("collections", "OrderedDict"),
     ("torch._utils", "_rebuild_tensor_v2"),
     ("torch._utils", "_rebuild_parameter"),
     ("torch", "Size"),
 }
-# The entry by which such a file is told from any other pickle.
+# The entry that distinguishes such a file from any other pickle.
 MARK = "pytorch-lightning_version"
 
 
 class Inert:
-    """Stands for every object of a class that is not allowed: takes all, does nothing."""
+    """Stands in for every object of a class that is not allowed: accepts everything, does nothing."""
 
     def __new__(cls, *arguments: Any, **named: Any) -> Inert:
         return super().__new__(cls)
@@ -39,27 +39,27 @@ class Inert:
         pass
 
     def append(self, value: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def extend(self, values: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Allowed names as they are; for all others a class that does nothing, which is not looked up."""
+        """Look up allowed names; replace all others with a class that does nothing."""
         return super().find_class(module, name) if (module, name) in ALLOWED else Inert
 
 
 def read_lightning(path: Path) -> dict[str, Any] | None:
-    """The content of a zip archive of torch.save, if Lightning wrote it, else None.
+    """The content of a torch.save zip archive, if Lightning wrote it, else None.
 
-    Its tensors and plain values are there. Of anything else only that it was there: its classes are not imported, and no
-    function of the file is called.
+    It has the tensors and plain values. Every other object is a placeholder: its class is not imported, and no function
+    that the file names is called.
     """
     module = SimpleNamespace(Unpickler=_Unpickler, __name__="inert_pickle")
     try:
         content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=module)
-    except Exception:  # whatever is wrong with it, the caller says what a file should be
+    except Exception:  # whatever is wrong, the caller reports what the file should be
         return None
     return content if isinstance(content, dict) and MARK in content else None

@@ -1,10 +1,10 @@
-"""The start of a window: the last positions of points, or those where a search for their features finds them.
+"""The start of a window: each point's last position, or the position where a search for its features finds it.
 
-The search goes frame by frame. For each point it takes the best cell of a small search area around the last position. If the
-best product there is poor, it searches the whole frame, and moves the point only to a much better place. A point found
-nowhere moves as the points around it do. Coarse maps tell what a thing is, fine maps where exactly it is, so both questions
-use the same features with different weights. This first guess needs no transformer, and the refinement is always measured
-against it.
+The search goes frame by frame. For each point it takes the best cell of a small search area around the last position.
+If the best product there is poor, it searches the whole frame, and moves the point only to a much better place. A
+point found nowhere moves with the points around it. Coarse maps tell what a thing is, fine maps where exactly it is,
+so both questions use the same features with different weights. This first guess needs no transformer, and the
+refinement is always measured against it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from pointtrack.config import InitializationConfig
 from pointtrack.layers.correlation import read_block, read_patch
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
-ROWS = 1024  # points whose neighbours are weighed at a time: of all at once it would be gigabytes
-CELLS_AT_ONCE = 2048  # of a whole frame, likewise
-AT_ONCE = 16  # points whose search areas a CPU reads at a time: those of many would not stay in its cache
-SNAP = 4  # cells around where its neighbours lead a point, in which it is looked for
+ROWS = 1024  # points whose neighbours are weighed at a time: all at once would take gigabytes
+CELLS_AT_ONCE = 2048  # of a whole frame, for the same reason
+AT_ONCE = 16  # points whose search areas a CPU reads at a time, so that these stay in its cache
+SNAP = 4  # radius in cells of the search around the place where its neighbours lead a point
 SMALLEST = 1e-6  # length that a template is divided by
-COMPANY = 0.5  # weight of its neighbours, in neighbours at its own place, without which a point does not move as they do
+COMPANY = 0.5  # least total weight of neighbours to move a point; a neighbour at its own place weighs 1
 
 
 def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, logit: float) -> Estimate:
-    """Start all frames of a window from what is known: the query, or the last estimate of the window before.
+    """Start all frames of a window from the query, or from the last estimate of the previous window.
 
     Args:
         queries: the n points.
-        state: of the window before, None for the first.
+        state: from the previous window, None for the first.
         frames: length of the window.
-        logit: visibility and confidence logit of points that the window before did not know.
+        logit: visibility and confidence logit of points that are new in this window.
 
     Source: CoTracker (Karaev et al. 2023), windowed inference.
     """
@@ -48,7 +48,7 @@ def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, 
 
 
 def _expected(xy: Tensor, frame: int, side: int, pace: float) -> Tensor:
-    """Where points should be on a frame, by those on one side of it: (b, t, n, 2) -> (b, n, 2)."""
+    """Extrapolated positions on a frame, from the frames on one side of it: (b, t, n, 2) -> (b, n, 2)."""
     last, before = frame + side, frame + 2 * side
     if not 0 <= before < xy.shape[1]:
         return xy[:, last]
@@ -61,8 +61,8 @@ class Neighbours:
 
     Attributes:
         xy: (b, n, 2) their positions, in cells.
-        frame: (b, n) their frames; points of other frames are no neighbours.
-        leads: (b, n) bool, points that others may follow; all if None.
+        frame: (b, n) their query frames; points of different frames are not neighbours.
+        leads: (b, n) bool, points that others may follow; None for all.
     """
 
     xy: Tensor
@@ -70,16 +70,16 @@ class Neighbours:
     leads: Tensor | None = None
 
     def motion(self, moved: Tensor, sure: Tensor, asked: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-        """How the sure neighbours of some points moved.
+        """Mean motion of the trusted neighbours of some points.
 
         Args:
             moved: (b, n, 2) motion of all points.
             sure: (b, n) bool, points whose motion is trusted.
-            asked: (b, n) bool, points whose neighbours are asked.
+            asked: (b, n) bool, points for which the motion is wanted.
             reach: standard deviation of the weight of neighbours by distance, in cells.
 
         Returns:
-            (b, n, 2) means, and (b, n) bool where there were neighbours enough.
+            (b, n, 2) means, and (b, n) bool, true where there were enough neighbours.
         """
         leads = sure if self.leads is None else sure & self.leads
         mean, enough = torch.zeros_like(moved), torch.zeros_like(asked)
@@ -101,10 +101,10 @@ class Search:
 
     Attributes:
         rules: what counts as a match.
-        radius: of the search area in cells.
+        radius: of the search area, in cells.
         sharpness: factor on the products for the sub-cell position.
         neighbours: of the points.
-        emphasis: (c,) factors on the products of channels, for the exact place; None where all count as they are.
+        emphasis: (c,) factors on the products of channels, for the exact place; None for no factors.
     """
 
     rules: InitializationConfig
@@ -114,9 +114,9 @@ class Search:
     emphasis: Tensor | None = None
 
     def exact(self, template: Tensor) -> Tensor:
-        """What tells the exact place: (b, n, c) unit-length templates -> the same by other weights of the channels.
+        """Reweight the channels for the exact place: (b, n, c) unit-length templates -> the same shape.
 
-        Of unit length by those weights, so that products with features are cosines again.
+        The result has unit length under those weights, so that its products with features are cosines again.
         """
         if self.emphasis is None:
             return template
@@ -132,15 +132,15 @@ def match_through(
 
     Args:
         level: (b, t, h, w, c) unit-length features.
-        templates: what the points look like.
-        latest: (b, n, c) latest look of every point.
+        templates: appearance of the points.
+        latest: (b, n, c) latest feature of every point.
         anchor_frame: (b, n) the last frame with a known position; frames after it are matched forward.
-        known: (b, t, n, 2) cells; known at the anchor, and at all frames before it unless NaN there:
-            those are matched backward.
-        search: how.
+        known: (b, t, n, 2) cells; known at the anchor, and on all earlier frames that are not NaN; those that
+            are NaN are matched backward.
+        search: how to search.
 
     Returns:
-        Positions (b, t, n, 2) in cells, cosines (b, t, n), and the latest look (b, n, c) after the window.
+        Positions (b, t, n, 2) in cells, cosines (b, t, n), and the latest feature (b, n, c) after the window.
     """
     frames, seen = level.shape[1], search.rules.seen
     xy, score = known.clone(), torch.ones_like(known[..., 0])
@@ -176,9 +176,9 @@ def match_frame(
     """Find all points on one frame.
 
     Args:
-        side: -1 to come from the frame before, 1 to come from the one behind.
-        xy: (b, t, n, 2) cells, of which those on that side are read; NaN is allowed for points whose answer is not used.
-        appearance: (b, n, c) latest look of every point.
+        side: -1 to come from the previous frame, 1 to come from the next one.
+        xy: (b, t, n, 2) cells; only those on that side are read. NaN is allowed for points whose result is unused.
+        appearance: (b, n, c) latest feature of every point.
         (others as in `match_through`)
 
     Returns:
@@ -233,12 +233,12 @@ def match_frame(
 
 
 def _inside(cells: Tensor, wh: tuple[int, int]) -> Tensor:
-    """A point outside the image is looked for along the border: that is where it would come back. NaN becomes 0."""
+    """Clamp cells to the image, as a point outside comes back at the border. NaN becomes 0."""
     return torch.minimum(torch.nan_to_num(cells).clamp(min=0), cells.new_tensor(wh) - 1)
 
 
 def _everywhere(templates: Tensor, level: Tensor) -> Tensor:
-    """(n, c) templates and a map (h, w, c), of any precision -> (n, h, w) products with all of its cells."""
+    """(n, c) templates and a map (h, w, c) of any precision -> (n, h, w) products with all cells."""
     h, w, _ = level.shape
     at_once = CELLS_AT_ONCE if level.device.type == "cpu" else h * w
     parts = level.flatten(0, 1).split(at_once)
@@ -251,8 +251,8 @@ def _best_near(
     """The best cell (b, n, 2) of a search area around (b, n, 2) cells, and its cosine (b, n).
 
     Args:
-        which: (b, n) the frame that each point is looked for on.
-        far: what a squared cell of distance costs.
+        which: (b, n) the frame on which to search for each point.
+        far: cost per squared cell of distance.
     """
     at_once = AT_ONCE if around.device.type == "cpu" else around.shape[1]
     parts = zip(*(x.split(at_once, dim=1) for x in (which, around.round(), template)), strict=True)

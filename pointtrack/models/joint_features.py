@@ -1,7 +1,7 @@
 """The encoder's and the trunk's features side by side, with weights for what a thing is and for where it is.
 
-Coarse maps tell things apart, fine ones tell places apart. One tensor answers both: its parts are scaled so that a plain
-product is the cosine that tells what a thing is, and factors on the channels turn it into the one that tells where exactly.
+Coarse maps tell things apart, fine ones tell places apart. One tensor serves both: its parts are scaled so that a plain
+product is the cosine for what a thing is, and factors on the channels turn it into the cosine for where exactly it is.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def part_channels(encoder: EncoderConfig) -> list[int]:
 
 
 class JointWeights:
-    """How much each part counts; numbers only, as networks are made before there is memory for their tensors.
+    """The weight of each part, in plain numbers, as networks are built before their tensors have memory.
 
     Raises:
-        ValueError: weights that are not one per part, are negative, or all zero; a part that tells places but not things;
-            weights for the exact place where joint features are learnt, and have no parts any more.
+        ValueError: weights that are not one per part, are negative, or all zero; a part used for places but not for
+            things; weights for the exact place although joint features are learnt and so have no parts.
     """
 
     def __init__(self, config: TrackerConfig):
@@ -54,13 +54,13 @@ class JointWeights:
             )
 
     def scales(self) -> list[float]:
-        """Factors that put parts of unit length side by side to one feature of unit length."""
+        """Factors that join parts of unit length, side by side, into one feature of unit length."""
         return [share**0.5 for share in self.what]
 
     def emphasis(self, device: torch.device) -> Tensor | None:
-        """(c,) factors on the products of a joint feature's channels by which the exact place is told.
+        """(c,) factors on the products of a joint feature's channels for finding the exact place.
 
-        None where it is told by the same weights.
+        None if the exact place uses the same weights.
         """
         if self.where is None:
             return None

@@ -1,8 +1,8 @@
-"""Learnt joint features: combines what the trunk knows of things and the encoder of places in one feature.
+"""Learnt joint features: combines the trunk's knowledge of things and the encoder's of places in one feature.
 
-Side by side (`joint_features.py`), every part has one weight for all its channels. Here the coarse maps are passed down to
-the fine ones, each cell gets information from its surroundings, and training decides which channels tell points apart. The
-output has fewer channels than the input, so comparing them is cheaper too.
+Side by side (`joint_features.py`), every part has one weight for all its channels. Here the coarse maps are passed
+down to the fine ones, each cell gets information from its surroundings, and training decides which channels tell
+points apart. The output has fewer channels than the input, so comparing features is cheaper too.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pointtrack.layers.correlation import averaged, blend, every_frame, read_blo
 from pointtrack.layers.linear import linear
 from pointtrack.layers.trunk import SMALLEST, kept_channels
 
-MIXED_FROM = 8  # finest stride of the trunk's maps whose cells are told of those around them
-AROUND = 5  # cells, the side of what they are told of
-LOOKED_AT = (1, 4)  # cells of stride 4 along a side of the cells that refinement looks at, near and far
-RADIUS = 3  # of what it looks at, in such cells
-HIDDEN = 64  # width of what digests that
+MIXED_FROM = 8  # finest stride of the trunk's maps whose cells get information from their surroundings
+AROUND = 5  # side of those surroundings in cells
+LOOKED_AT = (1, 4)  # side of the cells that refinement compares, near and far, in cells of stride 4
+RADIUS = 3  # of the area that refinement compares, in those cells
+HIDDEN = 64  # width of the hidden layer over the products
 AT_ONCE = 16  # points whose surroundings a CPU reads at a time
 
 
 class Mix(nn.Module):
-    """Adds information from the surrounding cells to each cell. It begins as the identity."""
+    """Adds information from the surrounding cells to each cell. Before training it is the identity."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -48,7 +48,7 @@ class JointHead(nn.Module):
     Source: a top-down pathway with lateral connections (Lin et al. 2017, feature pyramid networks), by the paper.
 
     Args:
-        config: of the encoder; its `joint_channels` come out.
+        config: of the encoder; `joint_channels` is the width of the output.
 
     Raises:
         ValueError: an encoder without a trunk.
@@ -70,14 +70,14 @@ class JointHead(nn.Module):
         """Join the maps of b frames.
 
         Args:
-            own: (b, c, h / 4, w / 4) of the encoder.
-            maps: of `Trunk.compared`, finest first, (b, c_i, h_i, w_i).
-            wide: cells (h, w) that the trunk's maps are brought to, of which those of `own` are the first.
+            own: (b, c, h / 4, w / 4) from the encoder.
+            maps: from `Trunk.compared`, finest first, (b, c_i, h_i, w_i).
+            wide: size in cells (h, w) that the trunk's maps are resized to; `own` covers its top-left part.
 
         Returns:
             (b, h / 4, w / 4, joint_channels).
         """
-        # Rows of channels throughout, as the trunk's maps are: enlarging and joining them is several times as fast.
+        # Channels last throughout, like the trunk's maps: enlarging and joining is then several times as fast.
         x: Tensor | None = None
         for stride, level in reversed(list(zip(self.laterals, maps, strict=True))):
             under = None if x is None else _resized(x, (level.shape[-2], level.shape[-1]))
@@ -92,13 +92,13 @@ class JointHead(nn.Module):
 
     @torch.no_grad()
     def begin_as(self, axes: list[Tensor]) -> None:
-        """Begin as the parts side by side, each along some of its axes.
+        """Initialise the head to the parts side by side, each along some of its axes.
 
         Args:
-            axes: per part, the encoder's first, (k_i, c_i); k_i add up to the channels that come out.
+            axes: per part, the encoder's first, (k_i, c_i); the k_i add up to the output channels.
 
         Raises:
-            ValueError: other numbers.
+            ValueError: another number of parts or of axes.
         """
         layers = [self.own, *(cast(nn.Conv2d, one) for one in self.laterals.values())]
         rows = [len(one) for one in axes]
@@ -116,7 +116,7 @@ class JointHead(nn.Module):
 class JointLook(nn.Module):
     """Similarity of a point and the surroundings of its estimate in the joint features, as input to the refinement.
 
-    It begins by adding zero.
+    Before training it adds zero.
 
     Args:
         width: width of the correlation's output, to which this is added.
@@ -130,17 +130,17 @@ class JointLook(nn.Module):
         nn.init.zeros_(self.fc2.bias)
 
     def forward(self, maps: list[Tensor], looks: Tensor, cells: Tensor) -> Tensor:
-        """Compare points with what is around them.
+        """Compare points with the surroundings of their estimates.
 
         Args:
-            maps: the joint features, and what is `coarser` of them; nothing is learnt through them.
+            maps: the joint features and their `coarser` maps; no gradient flows through them.
             looks: (b, n, c) unit-length features of the points.
             cells: (b, t, n, 2) estimates, in cells of stride 4.
 
         Returns:
             (b, t, n, width).
         """
-        # A few points at a time on a CPU, whose cells stay in its cache.
+        # A few points at a time on a CPU, so that their cells stay in its cache.
         few = cells.device.type == "cpu" and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
         at_once = AT_ONCE if few else max(cells.shape[2], 1)
         near = [
@@ -153,15 +153,15 @@ class JointLook(nn.Module):
 
 
 def coarser(joint: Tensor) -> list[Tensor]:
-    """(b, t, h, w, c) joint features -> the other maps that refinement looks at, made once for every frame."""
+    """(b, t, h, w, c) joint features -> the other maps that refinement compares, made once per frame."""
     return [averaged(joint.detach(), side).to(joint.dtype) for side in LOOKED_AT[1:]]
 
 
 def _products(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
-    """(b, t, h, w, c) map, (b, n, c) looks and (b, t, n, 2) its cells -> (b, t, n, (2 * RADIUS + 1)^2) products."""
+    """(b, t, h, w, c) map, (b, n, c) looks and (b, t, n, 2) cells of it -> (b, t, n, (2 * RADIUS + 1)^2) products."""
     frame, at = (rearrange(x, "b t n ... -> b n t ...") for x in (every_frame(cells), cells))
     block = read_block(level.detach(), frame, at, RADIUS)
-    # A transposed view of the looks: with one column MKL is faster with it.
+    # A transposed view of the looks: MKL is faster with it if there is one column.
     products = block.cells.flatten(2, 4).float() @ looks[..., None, :].mT
     side = block.cells.shape[-2]
     products = rearrange(products, "b n (t x y) 1 -> b n t x y 1", x=side, y=side)
@@ -169,20 +169,20 @@ def _products(level: Tensor, looks: Tensor, cells: Tensor) -> Tensor:
 
 
 def _pointwise(maps: Tensor, layer: nn.Conv2d, under: Tensor | None = None) -> Tensor:
-    """(b, c, h, w) through a 1x1 convolution, added to (b, h, w, c') whose memory it may take -> (b, h, w, c')."""
+    """(b, c, h, w) through a 1x1 convolution, plus (b, h, w, c'), which it may overwrite -> (b, h, w, c')."""
     rows, weight = maps.movedim(1, -1), layer.weight[:, :, 0, 0]
     if under is None:
         return F.linear(rows, weight)
     if _records():
         return F.linear(rows, weight) + under
-    # Into the same memory: of so large a map, memory that is new costs time too.
+    # Into the same memory: for so large a map, allocating takes time too.
     weight = weight.to(under.dtype).t()
     product = under.flatten(0, 2).addmm_(rows.flatten(0, 2).to(under.dtype), weight)
     return product.unflatten(0, rows.shape[:3])
 
 
 def _records() -> bool:
-    """Whether operations are recorded, for gradients or for a graph, which must not write into the same memory."""
+    """Whether operations are recorded, for gradients or for a graph, and so must not write in place."""
     return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
 

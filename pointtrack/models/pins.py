@@ -1,7 +1,7 @@
 """The commits to fetch from repositories of the Hugging Face hub, and the digests of their files if known.
 
-Source: public code and notes of several independent projects that fetch the same commits. None were found for repositories
-not listed here; for those the first use on this machine counts (`models/first_use.py`).
+Source: public code and notes of several independent projects that fetch the same commits. None were found for
+repositories not listed here; for those the first use on this machine counts (`models/first_use.py`).
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ PINS = {
 
 
 def pinned_revision(repo: str) -> str | None:
-    """The commit that is fetched; None for the newest one."""
+    """The commit to fetch; None for the newest one."""
     return PINS[repo].revision if repo in PINS else None
 
 
 def pinned_sha256(repo: str, filename: str) -> str | None:
-    """The digest of a file at that commit, where it is known."""
+    """The digest of a file at that commit, if known."""
     return PINS[repo].sha256.get(filename) if repo in PINS else None

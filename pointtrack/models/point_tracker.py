@@ -62,28 +62,28 @@ class PointTracker(TrackingNetwork):
         self.suggests_moves = "moves" in config.tokens.parts
         self.renews_features = config.correlation.kind == "feature"
         if self.renews_features:
-            # A free move (x, y) and what the feature is renewed by; the visibility is read from it at the end.
+            # A free move (x, y) and the update of the feature, from which the visibility is read at the end.
             self.head = nn.Linear(width, 2 + channels)
             self.renewal = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, channels), nn.GELU())
             self.visibility = nn.Linear(channels, 1)
         else:
-            # A free move (x, y), changes of the two logits, and how much of each suggested move to make.
+            # A free move (x, y), changes of the two logits, and how much of each proposed move to make.
             self.head = nn.Linear(width, 4 + (levels + len(REACH)) * self.suggests_moves)
-        # Refinement starts as no change at all: the first guess is already good, and must not be lost.
+        # An untrained refinement changes nothing: the first guess is already good, and must not be lost.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         if self.suggests_moves:
-            # Logarithm of the factor on products before a soft-max over a patch: as a plain factor it hardly learns.
+            # Logarithm of the factor on products before a soft-max over a patch; the plain factor would hardly learn.
             self.log_sharpness = nn.Parameter(torch.full((levels,), 3.0))
         if config.window.start == "match":
-            # Factor on cosines before a soft-max over cells; learnt by matching, used for the first guess only.
+            # Factor on cosines before a soft-max over cells; trained by matching, used for the first guess only.
             self.match_sharpness = nn.Parameter(torch.tensor(12.0))
-            # How the cosine of a match turns into a first logit: (factor, bias) of visibility and confidence.
+            # Turns the cosine of a match into a first logit: (factor, bias) of visibility and confidence.
             self.score_to_logit = nn.Parameter(torch.tensor([[6.0, -3.0], [6.0, -4.0]]))
 
     @property
     def tells_confidence(self) -> bool:
-        """Whether confidence is an answer of its own; where it is not, it repeats the visibility."""
+        """Whether confidence is predicted separately; otherwise it repeats the visibility."""
         return not self.renews_features
 
     @property
@@ -100,22 +100,22 @@ class PointTracker(TrackingNetwork):
         return encoder.channels + (self.trunk.channels if self.looks_through_trunk else 0)
 
     def appearance_level(self, stride: int) -> int:
-        """Which level to `read_level` for what things are, at a stride of 4, 8, 16 ...
+        """The level to pass to `read_level` to tell what things are, at a stride of 4, 8, 16 ...
 
-        The joint features come behind the pyramid's own levels. A tracker without a trunk has but its own levels, of which
-        the coarsest one stands for all that are coarser.
+        The joint features follow the pyramid's own levels. A tracker without a trunk has only its own levels; the
+        coarsest of them then serves for all coarser strides.
         """
         step = (stride // CELL).bit_length() - 1
         levels = self.config.correlation.levels
         return levels + step if self.looks_through_trunk else min(step, levels - 1)
 
     def level_stride(self, level: int) -> int:
-        """Pixels per cell of a level, or of one of the joint features behind them."""
+        """Pixels per cell of a level, or of one of the joint features that follow the levels."""
         levels = self.config.correlation.levels
         return CELL << (level - levels if level >= levels else level)
 
     def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
-        """(b, t, h, w, c) float32 features of a level; those behind the last one are averages of it, 2x2 each time."""
+        """(b, t, h, w, c) float32 features of a level; levels beyond the last are repeated 2x2 averages of it."""
         last = self.config.correlation.levels if self.looks_through_trunk else len(pyramid) - 1
         if level <= last:
             return pyramid[level].float()
@@ -124,9 +124,10 @@ class PointTracker(TrackingNetwork):
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c).
 
-        Behind its levels come the joint features, (b, t, h / 4, w / 4, c) float16, if the tracker looks through a trunk, and
-        where they are learnt the other maps of them that refinement looks at.
-        On a CPU that refines in bfloat16, features are kept in it too: reading them is most of what comparing costs.
+        If the tracker has a trunk, the joint features, (b, t, h / 4, w / 4, c) float16, follow the levels; if they are
+        learnt, their coarser maps for the refinement come after them.
+        On a CPU that refines in bfloat16, features are kept in bfloat16 too: reading them is most of the cost of
+        comparing.
         """
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
         with narrow(pixels.device, self.inference.narrow):
@@ -142,49 +143,49 @@ class PointTracker(TrackingNetwork):
         return maps
 
     def _joint(self, pixels: Tensor, features: Tensor) -> Tensor:
-        """(b, 3, h, w) frames and what the encoder says of them -> (b, h / 4, w / 4, c) joint features of unit length.
+        """(b, 3, h, w) frames and the encoder's features of them -> (b, h / 4, w / 4, c) joint features of unit length.
 
-        In float16, but while they learn: of so many channels they are most of what a frame leaves behind, and cosines
-        need no more.
+        In float16, except in training: with so many channels they take most of the memory that a frame needs, and
+        float16 is enough for cosines.
         """
         if self.joint_head is not None:
             if torch.is_grad_enabled() or pixels.device.type != "cpu":
                 joint = self.joint_head(features, *self.trunk.compared(pixels))
                 return (joint if joint.requires_grad else joint.half()).contiguous()
-            # One by one, as the encoder does, for the cache.
+            # One frame at a time, as in the encoder, for the cache.
             parts = zip(pixels.split(1), features.split(1), strict=True)
             each = [self.joint_head(own, *self.trunk.compared(frame)) for frame, own in parts]
-            with torch.autocast("cpu", enabled=False):  # it knows no float16
+            with torch.autocast("cpu", enabled=False):  # it does not support float16
                 return torch.cat([x.half().contiguous() for x in each])
-        # Side by side nothing learns through a first guess.
+        # Side by side, no gradient flows through a first guess.
         own, context = (
             rearrange(x, "b c h w -> b h w c").half().contiguous()
             for x in (features.detach(), self.trunk(pixels).float())
         )
         beside = [own, *context.split(self.joint.channels[1:], dim=-1)]
-        with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it knows no float16
+        with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it does not support float16
             scaled = [part * scale for part, scale in zip(beside, self.joint.scales(), strict=True)]
             return torch.cat(scaled, dim=-1)
 
     @property
     def shares_batch(self) -> bool:
-        """Not with a fault that depends on the number of points."""
+        """Yes, unless it reproduces a fault that depends on the number of points."""
         return not self.inference.strict_parity
 
     @property
     def led_by_pixels(self) -> bool:
-        """Ours are, that look for points frame after frame."""
+        """Yes for our own trackers, which search for points frame by frame."""
         return self.config.window.start == "match"
 
     def hiding(self, filler: Tensor) -> PointTracker:
-        """The same network, in which the (b, n) bool points that only fill up a batch are seen by no other point."""
+        """The same network, in which no other point sees the (b, n) bool points that only fill up a batch."""
         twin = copy.copy(self)
         twin._modules = {**self._modules, "updater": FilledUp(self.updater, filler)}
         twin.filler = filler
         return twin
 
     def unled(self) -> PointTracker:
-        """The same network, in which no point goes by the motion of others."""
+        """The same network, in which no point follows the motion of others."""
         twin = copy.copy(self)
         twin.config = replace(
             self.own_config, initialization=replace(self.own_config.initialization, ride=NEVER)
@@ -192,7 +193,7 @@ class PointTracker(TrackingNetwork):
         return twin
 
     def bytes_per_point(self) -> int:
-        """Memory that a point takes from window to window, beside its estimates: its looks, and its latest ones."""
+        """Memory that a point takes from window to window, beside its estimates: its templates and latest feature."""
         correlation = self.config.correlation
         patch = (2 * correlation.support_radius + 1) ** 2
         return 4 * (self.config.encoder.channels * correlation.levels * patch + 2 * self.appearance_channels)
@@ -200,8 +201,8 @@ class PointTracker(TrackingNetwork):
     def bytes_at_work(self, wh: tuple[int, int], points: int) -> int:
         """Memory that a window of frames of this size and a chunk of points take while they are tracked.
 
-        Features of the window and of the step before it, joined, and filled up; the encoder at work; cells and products
-        of a level twice; and a search for every point over a whole frame.
+        It counts the features of the window and of the step before it, joined and padded; the encoder at work; cells
+        and products of a level twice; and a search over a whole frame for every point.
         """
         correlation, channels = self.config.correlation, self.config.encoder.channels
         frames, (width, height) = self.config.window.length or 1, wh
@@ -217,7 +218,7 @@ class PointTracker(TrackingNetwork):
         return 5 * frames * features + 8 * points * frames * block * (channels + patch) + 4 * points * cells
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
-        """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
+        """Read the appearance of points: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
         level = pyramid[self.appearance_level(CELL)]
         feature = read_patch(level, frame, xy / CELL, 0)[..., 0, :].float()
         support = [x.float() for x in self.correlation.remember(pyramid, frame, xy / CELL)]
@@ -230,10 +231,10 @@ class PointTracker(TrackingNetwork):
 
         Args:
             pyramid: features of the t frames of the window, from `encode`.
-            queries: the n points. If `config.window.late` is "absent", every one has its query frame in this
-                window or before it; otherwise those that come later have empty templates.
-            state: what the window before handed on, None for the first.
-            step: by how many frames the next window begins later; it shares the frames from there on.
+            queries: the n points. If `config.window.late` is "absent", every query frame is in this window or before
+                it; otherwise points whose query frame comes later have empty templates.
+            state: from the previous window, None for the first.
+            step: how many frames later the next window starts; it shares the frames from there on.
 
         Returns:
             The first guess and then the estimate after each round of refinement, and the state for the
@@ -256,7 +257,7 @@ class PointTracker(TrackingNetwork):
     def first_guess(
         self, pyramid: list[Tensor], queries: WindowQueries, state: WindowState | None
     ) -> tuple[Estimate, Tensor]:
-        """Where refinement starts from, and the latest look of each point (b, n, c)."""
+        """The start of the refinement, and the latest feature of each point (b, n, c)."""
         window, frames = self.config.window, pyramid[0].shape[1]
         latest = queries.templates.feature
         if window.start == "repeat":
@@ -290,9 +291,9 @@ class PointTracker(TrackingNetwork):
         """One round of refinement of all points on all frames of the window.
 
         Args:
-            window: what stays the same in all rounds.
+            window: the inputs that stay the same in all rounds.
             now: the estimate so far. No gradient flows through its positions.
-            support: what the correlation compares with, from its `begin` or the round before.
+            support: what the correlation compares with, from its `begin` or the previous round.
 
         Returns:
             The new estimate, and the support for the next round.
@@ -331,7 +332,7 @@ class PointTracker(TrackingNetwork):
         return self._hold(moved, window.queries), support
 
     def _hold(self, estimate: Estimate, queries: WindowQueries) -> Estimate:
-        """Points stay where they were asked for on their query frame, visible and sure."""
+        """Put points at their query positions on their query frames, visible and with high confidence."""
         if not self.config.window.hold:
             return estimate
         at_query = _one_hot(queries.frame, estimate.xy.shape[1])
@@ -340,12 +341,12 @@ class PointTracker(TrackingNetwork):
 
 
 def network_of(tracker: Any) -> PointTracker:
-    """The network of what tracks: of a `pointtrack.Tracker`, or a network itself."""
+    """The network of a `pointtrack.Tracker`, or the network itself."""
     return getattr(tracker, "network", tracker)
 
 
 def check_kind(network: Any, doing: str) -> None:
-    """Refuse a network of another kind than `PointTracker` for what takes one apart. Raises ValueError."""
+    """Raise ValueError for a network other than a `PointTracker`, where the caller needs its parts."""
     if not isinstance(network, PointTracker):
         raise ValueError(
             f"{doing}: expected a tracker built as CoTracker is, such as small, got {network.config.name}"
@@ -353,5 +354,5 @@ def check_kind(network: Any, doing: str) -> None:
 
 
 def _one_hot(frame: Tensor, frames: int) -> Tensor:
-    """(b, n) frame numbers -> (b, t, n) bool: this is the point's own frame."""
+    """(b, n) frame numbers -> (b, t, n) bool: this is the point's query frame."""
     return torch.arange(frames, device=frame.device)[:, None] == frame[:, None]

@@ -1,8 +1,8 @@
-"""Proposed moves of a point, computed before the transformer, which only has to weigh them.
+"""Proposes moves of a point before the transformer, which then only has to weigh them.
 
-A network that must regress "go back to where your own past and future say you are" from coordinates learns this slowly and
-imprecisely. So these proposals are computed directly, and the refinement chooses, per point and frame, how much of each to
-follow (none at all in a new tracker).
+A network that must regress "go back to where your own past and future say you are" from coordinates learns this
+slowly and imprecisely. So these proposals are computed directly, and the refinement chooses, per point and frame, how
+much of each to follow (none at all in a new tracker).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-REACH = (2.0, 6.0)  # frames over which a track's own path is looked at, per suggestion
-LARGEST = 16.0  # cells: no suggestion leads farther than this in one round
+REACH = (2.0, 6.0)  # per proposal, over how many frames it reads the track's own path
+LARGEST = 16.0  # cells: no proposal moves a point farther than this in one round
 
 
 def path_moves(cells: Tensor, weight: Tensor) -> list[Tensor]:
-    """From every position to where a straight line through the point's other frames would put it.
+    """The moves from every position to a straight line through the point's positions on other frames.
 
     Args:
         cells: (b, t, n, 2) positions.
-        weight: (b, t, n) in [0, 1], how much each frame's position is to be believed.
+        weight: (b, t, n) in [0, 1], how far to trust each frame's position.
 
     Returns:
         Per entry of REACH (b, t, n, 2): the weighted least-squares line through the other frames, nearer
@@ -27,23 +27,23 @@ def path_moves(cells: Tensor, weight: Tensor) -> list[Tensor]:
     """
     t = cells.shape[1]
     frame = torch.arange(t, device=cells.device, dtype=cells.dtype)
-    lag = frame[None, :] - frame[:, None]  # of the other frame (column) against this one (row)
+    lag = frame[None, :] - frame[:, None]  # of the other frame (column) relative to this one (row)
     moves = []
     for reach in REACH:
         near = torch.exp(-lag.abs() / reach) * (lag != 0)
-        # Moments of the line fit about this frame; a little ridge keeps the slope finite with one other frame.
+        # Moments of the line fit about this frame; a small ridge keeps the slope finite with one other frame.
         s0, s1, s2 = (torch.einsum("st,btn->bsn", near * lag**k, weight) for k in range(3))
         x0, x1 = (torch.einsum("st,btnx->bsnx", near * lag**k, weight[..., None] * cells) for k in range(2))
         s0, s2 = s0 + 1e-4, s2 + 0.1
         spread = (s0 * s2 - s1 * s1).clamp(min=1e-6)[..., None]
-        # x0 misses what the ridge added to s0: the point's own position fills it, so no evidence is no move.
+        # Weigh the point's own position with the ridge that s0 contains, so that no evidence gives no move.
         line = ((x0 + 1e-4 * cells) * s2[..., None] - x1 * s1[..., None]) / spread
         moves.append((line - cells).clamp(-LARGEST, LARGEST))
     return moves
 
 
 def peak_moves(products: list[Tensor], radius: int, sharpness: Tensor) -> tuple[list[Tensor], Tensor]:
-    """From every position to the soft-argmax of its patch of products, level by level.
+    """The moves from every position to the soft-argmax of its patch of products, level by level.
 
     Args:
         products: per level (b, t, n, p, q) products of target and support patches; p has x slow.

@@ -1,6 +1,6 @@
 """The published CoTracker models as configs of `PointTracker`, and the names of their tensors here.
 
-Written from a description of what the models compute and what their files hold, not from their code.
+Written from a description of the models' computation and of their files, not from their code.
 Their weights are not ours: CC BY-NC 4.0, no commercial use.
 """
 
@@ -34,12 +34,12 @@ class Published:
     """A published checkpoint.
 
     Attributes:
-        config: its tracker.
-        repo, filename: where it lies on the Hugging Face hub.
-        sha256: digest of the file, or its beginning, if we know it; then it is checked.
+        config: of its tracker.
+        repo, filename: its place on the Hugging Face hub.
+        sha256: digest of the file, or its beginning, if known; then it is checked.
         repo_type: "model" or "dataset", the hub's kind of repository.
         terms: the stated licence terms, if one word is not enough.
-        megabytes: size of the file, if we know it.
+        megabytes: size of the file, if known.
     """
 
     config: Any
@@ -136,7 +136,7 @@ NAMES: Names = (
     (r"renewal\.1\.(.+)", r"track_feat_updater.0.\1"),
     (r"visibility\.(.+)", r"vis_predictor.0.\1"),
 )  # fmt: skip
-# Published tensors that have axes of length 1 which ours do without.
+# Published tensors that have axes of length 1 which ours lack.
 AXES = {
     "time_emb": lambda s: (1, *s),
     "pos_emb": lambda s: (1, *s),
@@ -145,7 +145,7 @@ AXES = {
 
 
 def published_name(name: str) -> str:
-    """What one of our tensors is called in a published file.
+    """The name of one of our tensors in a published file.
 
     >>> published_name("encoder.stages.1.0.shortcut.weight")
     'fnet.layer2.0.downsample.0.weight'
@@ -154,13 +154,13 @@ def published_name(name: str) -> str:
 
 
 def published_shapes(tracker: PointTracker) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Our tensor names -> the published names and shapes of the tensors that it is put together from, in rows."""
+    """Our tensor names -> names and shapes of the published tensors whose rows each one is put together from."""
     sources = {}
     for name, tensor in tracker.state_dict().items():
         published, shape = published_name(name), tuple(tensor.shape)
         shape = AXES[published](shape) if published in AXES else shape
         sources[name] = {published: shape}
-        if name.startswith("head.") and tracker.tells_confidence:  # moves and logits have a layer each
+        if name.startswith("head.") and tracker.tells_confidence:  # moves and logits have separate layers
             second = published.replace("flow_head", "vis_conf_head")
             sources[name] = {published: (2, *shape[1:]), second: (2, *shape[1:])}
     return sources
@@ -172,7 +172,7 @@ def from_published(
     """Tensors of a published file -> the state dict of a tracker of that config.
 
     Raises:
-        ValueError: names that are missing or unexpected, or other shapes.
+        ValueError: missing or unexpected names, or other shapes.
     """
     sources = published_shapes(tracker)
     wanted = {name: shape for parts in sources.values() for name, shape in parts.items()}
@@ -184,12 +184,12 @@ def from_published(
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> str | None:
-    """Name of the published model that a file's tensors are of, by its table of time codes; None for no such."""
+    """Name of the published model that a file's tensors belong to, by the table of time codes, or None."""
     table = tensors.get("time_emb")
     if table is None:
         return None
     for name, row in PUBLISHED.items():
-        with unfilled():  # shapes alone
+        with unfilled():  # only shapes are needed
             ours = PointTracker(row.config).tokens.time_table
         if ours is not None and tuple(table.shape) == (1, *ours.shape):
             return name

@@ -9,17 +9,17 @@ from pointtrack.config import InferenceOptions
 
 SPEEDS = ("fast", "balanced", "exact")
 FAST_AREA = 512 * 288  # pixels that frames are resized to at most
-EXACT_ROUNDS = 2  # of refinement, more than the model's own
+EXACT_ROUNDS = 2  # additional rounds of refinement
 
 
 def options_at(options: InferenceOptions, config: Any, speed: str, wh: tuple[int, int]) -> InferenceOptions:
     """The options of a tracker for a speed.
 
     Args:
-        options: that it was loaded with.
+        options: those it was loaded with.
         config: the network's own.
-        speed: "fast": one round of refinement, frames of at most 512 x 288 pixels, and never larger than they are;
-            "balanced": as it is; "exact": ours sees every frame twice (`tracking/looks.py`), others refine two rounds more.
+        speed: "fast": one round of refinement, frames of at most 512 x 288 pixels and never enlarged; "balanced":
+            unchanged; "exact": ours sees every frame twice (`tracking/looks.py`), others refine two more rounds.
         wh: size of the video as (width, height).
 
     Raises:

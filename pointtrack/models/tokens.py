@@ -1,4 +1,4 @@
-"""The input of the transformer: one token per point and frame, put together from named parts."""
+"""The input of the transformer: one token per point and frame, assembled from named parts."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pointtrack.models.proposals import REACH
 from pointtrack.models.window import Estimate, Window
 
 CELL = Encoder.stride  # pixels per cell of the finest level
-WAVES = 32  # frequencies in which "drift" is coded
+WAVES = 32  # frequencies that encode "drift"
 
 
 @dataclass
 class View:
-    """All that is known of the points of a window before a round of refinement.
+    """The complete state of the points of a window before a round of refinement.
 
     Attributes:
-        window: what stays the same in all rounds.
+        window: the inputs that stay the same in all rounds.
         now: the estimate, its positions without gradient.
         correlation: (b, t, n, c).
         heights, moves: (b, t, n, 2 * levels) and (b, t, n, 2, m) as in `proposals.py`; None if the tracker has none.
-        feature: (b, t, n, c) of the point on every frame; None if the tracker renews none.
+        feature: (b, t, n, c) of the point on every frame; None if the tracker does not update features.
     """
 
     window: Window
@@ -42,7 +42,7 @@ class View:
 
 
 class Tokens(nn.Module):
-    """`View` -> tokens (b, t, n, width), with codes of time, and of place if the config asks for them, added.
+    """`View` -> tokens (b, t, n, width), plus codes of time, and of place if the config asks for them.
 
     Args:
         config: of the tracker; `config.tokens` names the parts.
@@ -74,7 +74,7 @@ class Tokens(nn.Module):
         if unknown:
             raise ValueError(f"token parts: expected some of {', '.join(widths)}, got {', '.join(unknown)}")
         self.width = sum(widths[part] for part in config.tokens.parts)
-        # Stored tables are the formulas below; a checkpoint holds them, and may hold others.
+        # The tables start from these formulas; a checkpoint stores its tables, which may differ.
         table, cells = config.tokens.time_table, config.tokens.place_table_wh
         self.register_buffer("time_table", None if table is None else time_code(table, self.width))
         self.register_buffer("place_table", None if cells is None else place_code(cells, self.width))
@@ -82,11 +82,11 @@ class Tokens(nn.Module):
     def forward(self, view: View) -> Tensor:
         """Tokens of all points on all frames."""
         tokens = torch.cat([PARTS[part](self, view) for part in self.config.parts], dim=-1)
-        tokens += self._codes(view).to(tokens)  # into the same memory: of many points there is much
+        tokens += self._codes(view).to(tokens)  # in place: many points take much memory
         return tokens
 
     def _codes(self, view: View) -> Tensor:
-        """What is added to the tokens: broadcasts to (b, t, n, width)."""
+        """The codes to add to the tokens: broadcasts to (b, t, n, width)."""
         t = view.window.frames
         if self.time_table is None:
             codes = time_code(t, self.width + self.width % 2)[:, : self.width].to(view.now.xy.device)

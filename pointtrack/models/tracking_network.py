@@ -12,12 +12,12 @@ from pointtrack.models.window_loop import WindowLoop
 
 
 class TrackingNetwork(nn.Module):
-    """A network that encodes frames and tracks points through windows of them. It keeps nothing of a video.
+    """A network that encodes frames and tracks points through windows of them. It holds no state of a video.
 
     Attributes:
-        own_config: its settings: name, licence, input_wh or input_area, resize_rule, window and its own others. A
-            checkpoint carries them.
-        inference: settings chosen at loading; no checkpoint carries them.
+        own_config: its settings: name, licence, input_wh or input_area, resize_rule, window and others of its kind.
+            A checkpoint stores them.
+        inference: settings chosen at loading; no checkpoint stores them.
         uses_support: True if support points show it how the rest of the scene moves; otherwise they only cost time.
         loop: cuts windows for it.
         tells_confidence: True if it predicts confidence; otherwise confidence repeats the visibility.
@@ -33,7 +33,7 @@ class TrackingNetwork(nn.Module):
 
     @property
     def config(self) -> Any:
-        """The settings it runs with: its own, with `inference` over them. Setting it changes its own."""
+        """The settings it runs with: its own, overridden by `inference`. Setting it changes its own."""
         return self._config
 
     @config.setter
@@ -43,7 +43,7 @@ class TrackingNetwork(nn.Module):
 
     @property
     def inference(self) -> InferenceOptions:
-        """What loading decided. ValueError where windows are set that the network cannot make."""
+        """Settings chosen at loading. Raises ValueError for windows that the network cannot use."""
         return self._inference
 
     @inference.setter
@@ -53,25 +53,25 @@ class TrackingNetwork(nn.Module):
 
     @property
     def shares_batch(self) -> bool:
-        """Whether several videos may go through it together, each with as many points as the others (`hiding`)."""
+        """Whether several videos may go through it together, filled up to equally many points each (`hiding`)."""
         return False
 
     @property
     def one_size(self) -> bool:
-        """Whether it takes frames of one size alone."""
+        """Whether it takes frames of one size only."""
         return getattr(self.config, "input_wh", None) is not None
 
     @property
     def led_by_pixels(self) -> bool:
-        """Whether its points are led from frame to frame by the pixels too; those of published networks stay as they are."""
+        """Whether the pixels too lead its points from frame to frame; false for published networks."""
         return False
 
     def hiding(self, filler: Tensor) -> TrackingNetwork:
-        """The same network, in which the (b, n) bool points that only fill up a batch are seen by no other point."""
+        """The same network, in which no other point sees the (b, n) bool points that only fill up a batch."""
         return self
 
     def unled(self) -> TrackingNetwork:
-        """The same network, in which no point goes by the motion of others."""
+        """The same network, in which no point follows the motion of others."""
         return self
 
     def bytes_per_point(self) -> int:
@@ -79,7 +79,7 @@ class TrackingNetwork(nn.Module):
         raise NotImplementedError
 
     def bytes_at_work(self, wh: tuple[int, int], points: int) -> int:
-        """Memory that a window of frames of this size, the model's, and a chunk of points take while they are tracked."""
+        """Memory to track a window of frames of this size, that of the model's input, and a chunk of points."""
         raise NotImplementedError
 
     @property
@@ -88,7 +88,7 @@ class TrackingNetwork(nn.Module):
         return self.config.window.length is None
 
     def check_windows(self) -> None:
-        """Raise ValueError where it needs the whole video, for what gives it frames as they come."""
+        """Raise ValueError if it needs the whole video, where the caller passes frames as they arrive."""
         if self.needs_whole_video:
             raise ValueError(
                 f"{self.config.name} needs the whole video at once: expected a tracker of windows, such as small"
@@ -100,7 +100,7 @@ class TrackingNetwork(nn.Module):
         raise NotImplementedError
 
     def appearance_level(self, stride: int) -> int:
-        """Which level to `read_level` for what things are, at a stride of about so many pixels."""
+        """The level to pass to `read_level` to tell what things are, at a stride of about so many pixels."""
         raise NotImplementedError
 
     def level_stride(self, level: int) -> int:
@@ -116,5 +116,5 @@ class TrackingNetwork(nn.Module):
         raise NotImplementedError
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
-        """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
+        """Read the appearance of points: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
         raise NotImplementedError

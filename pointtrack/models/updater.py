@@ -14,8 +14,8 @@ from pointtrack.layers.linear import linear
 class Updater(nn.Module):
     """Tokens of all points on all frames of a window -> the transformer's output for them.
 
-    Every point attends along its own track. Then, frame by frame, a fixed number of proxy tokens attend to the points, to
-    each other, and the points attend to them. Work grows linearly with the points.
+    Every point attends along its own track. Then, frame by frame, a fixed number of proxy tokens attend to the
+    points, to each other, and the points attend to them. Work grows linearly with the points.
 
     Source: CoTracker (Karaev et al. 2023), section "virtual tracks".
     """
@@ -36,9 +36,9 @@ class Updater(nn.Module):
         """(b, t, n, token_width) -> (b, t, n, width).
 
         Args:
-            hidden: (b, n) bool, points that proxy tokens do not read, and that read all proxy tokens alike.
-            by_proxy: with as many points as proxy tokens, take `hidden` for proxy tokens that read all
-                points alike instead, as the published CoTracker2 does by mistake.
+            hidden: (b, n) bool, points that proxy tokens do not read, and that read all proxy tokens with equal weight.
+            by_proxy: with as many points as proxy tokens, apply `hidden` to the proxy tokens instead, which then
+                read all points with equal weight, as the published CoTracker2 does by mistake.
         """
         b, t, n, _ = tokens.shape
         reading = writing = None
@@ -48,7 +48,7 @@ class Updater(nn.Module):
             if by_proxy and n == len(self.proxies):
                 reading = writing
         points = linear(tokens, self.project)
-        # Up to the first look along time, the proxies of all frames are the same: one frame stands for all.
+        # Until the first attention along time, the proxies of all frames are equal: one frame stands for all.
         proxies = repeat(self.proxies, "k c -> b 1 k c", b=b).to(points.dtype)
         blocks = zip(self.time_blocks, self.read_blocks, self.proxy_blocks, self.write_blocks, strict=True)
         for along_time, read, among_proxies, write in blocks:
@@ -71,7 +71,7 @@ class FilledUp(nn.Module):
 
     Args:
         updater: of the tracker.
-        filler: (b, n) bool. A window has the first so many of the points.
+        filler: (b, n) bool. A window contains the first points of these.
     """
 
     def __init__(self, updater: Updater, filler: Tensor):

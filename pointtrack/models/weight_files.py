@@ -1,4 +1,4 @@
-"""Reads weights from disk; if a file holds none, the error says plainly what it is."""
+"""Reads weights from disk; if a file holds none, the error says what the file is."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch import Tensor
 
 from pointtrack.models.inert_pickle import read_lightning
 
-# The number that opens what torch.save wrote before it wrote zip archives, as pickle spells it.
+# The number, as pickle writes it, at the start of files from torch.save before it wrote zip archives.
 LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
-# The safetensors format allows no longer header.
+# The longest header that the safetensors format allows.
 LONGEST_HEADER = 100_000_000
 # How many names an error message lists.
 LISTED = 8
@@ -32,10 +32,10 @@ TENSORS_ALONE = (
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The content of a weights file: tensors on the CPU in the dtype stored, and its notes, if it has any.
+    """The content of a weights file: tensors on the CPU in the stored dtype, and its notes, if it has any.
 
-    The tensors are views of the file where its format allows that. Copy them, as `load_state_dict` does,
-    before the file is written again.
+    The tensors are views of the file if its format allows that. Copy them, as `load_state_dict` does,
+    before you write the file again.
     """
 
     tensors: dict[str, Tensor]
@@ -43,10 +43,10 @@ class WeightsFile:
     path: Path
 
 
-# Our names -> other ones: patterns of whole names, of which the first that fits counts, and what they become.
+# Our names -> other ones: patterns of whole names with their replacements; the first pattern that matches counts.
 Names = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
-# RAFT's encoder as CoTracker and AllTracker have it.
+# RAFT's encoder as in CoTracker and AllTracker.
 ENCODER_NAMES: Names = (
     (r"encoder\.stem\.(.+)", r"fnet.conv1.\1"),
     (r"encoder\.fusion\.mix\.(.+)", r"fnet.conv2.\1"),
@@ -57,7 +57,7 @@ ENCODER_NAMES: Names = (
 
 
 def other_name(name: str, names: Names) -> str:
-    """What one of our tensors is called elsewhere."""
+    """The name of one of our tensors elsewhere."""
     for pattern, replacement in names:
         if match := re.fullmatch(pattern, name):
             return replacement(match) if callable(replacement) else match.expand(replacement)
@@ -65,16 +65,16 @@ def other_name(name: str, names: Names) -> str:
 
 
 def read_weights(path: str | Path) -> WeightsFile:
-    """Read a file of named tensors: safetensors, or what torch.save wrote (.pth, .pt, .ckpt, .bin).
+    """Read a file of named tensors: safetensors, or a file from torch.save (.pth, .pt, .ckpt, .bin).
 
-    The content tells the format, not the suffix. A torch.save file holds {name: tensor}, or a training state
-    with {name: tensor} under "model" or, as Lightning writes it, "state_dict"; the rest of such a state is left out. Names are kept as they are.
-    Nothing but tensors and plain values is unpickled, so a file cannot run code; of a checkpoint of Lightning the rest
-    is passed over (`models/inert_pickle.py`).
+    The content decides the format, not the suffix. A torch.save file holds {name: tensor}, or a training state with
+    {name: tensor} under "model" or, from Lightning, "state_dict"; the rest of such a state is ignored. Names stay
+    unchanged. Only tensors and plain values are unpickled, so a file cannot run code; other objects in a Lightning
+    checkpoint are skipped (`models/inert_pickle.py`).
 
     Raises:
         FileNotFoundError: no such file, or a folder.
-        ValueError: a web page, a git-lfs pointer, an empty, cut or damaged file, Python objects other than
+        ValueError: a web page, a git-lfs pointer, an empty, truncated or damaged file, Python objects other than
             tensors, or anything else that is not a dict of tensors.
     """
     path = Path(path)
@@ -102,7 +102,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def check_sha256(path: str | Path, expected: str) -> None:
-    """Make sure that a file is the one that is meant: its SHA-256, or how that begins. Raises ValueError where it is another."""
+    """Compare a file with its expected SHA-256, or the beginning of one. Raises ValueError if they differ."""
     got = file_sha256(path)
     if not got.startswith(expected.lower()):
         raise ValueError(
@@ -116,7 +116,7 @@ def check_sha256(path: str | Path, expected: str) -> None:
 def compare_shapes(
     wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], path: str | Path, what: str
 ) -> None:
-    """Make sure that a file has the tensors of a model.
+    """Check that a file has the tensors of a model.
 
     Args:
         wanted, found: shapes by name, of the model and of the file.
@@ -124,8 +124,8 @@ def compare_shapes(
         what: the model, for the message.
 
     Raises:
-        ValueError: names that are missing or unexpected, or shapes that differ; one message tells them all,
-            and which names look like others under a new name.
+        ValueError: missing or unexpected names, or shapes that differ; one message lists them all, and the names
+            that look like renamed ones.
     """
     missing = [name for name in wanted if name not in found]
     unexpected = [name for name in found if name not in wanted]
@@ -150,7 +150,7 @@ def compare_shapes(
 
 
 def _is_safetensors(head: bytes) -> bool:
-    """The length of the header in 8 bytes, then the header, a JSON object."""
+    """Whether a file begins with the length of a header in 8 bytes, then the header, a JSON object."""
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LONGEST_HEADER
 
 
@@ -170,21 +170,21 @@ def _read_safetensors(path: Path, header: int) -> WeightsFile:
 def _can_be_mapped(path: Path) -> bool:
     """Whether torch.load can map the tensors of a zip archive into memory instead of reading all of it.
 
-    Raises ValueError for an archive that torch.load does not read, or describes in its own terms.
+    Raises ValueError for an archive that torch.load cannot read, or whose error would be hard to understand.
     """
     try:
         with ZipFile(path) as archive:
             members = archive.infolist()
     except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        # The list of contents is at the end of a zip archive, and the first to be lost.
+        # The list of contents is at the end of a zip archive, so a truncated file lacks it.
         raise _cut(path, "a zip archive without a list of its contents") from error
     names = {member.filename.partition("/")[2] for member in members}
     if "data.pkl" not in names:
         raise _unreadable(path, "a zip archive that torch.save did not write", "pass the right file")
     if "constants.pkl" in names:
         raise _unreadable(path, "a TorchScript program", TENSORS_ALONE)
-    # torch.save does not compress, but who packs such an archive again may. And torch.load takes any path
-    # that ends in .safetensors for one: it then gets the open file, which it cannot map.
+    # torch.save does not compress, but repacking such an archive may. And torch.load takes any path that
+    # ends in .safetensors for that format: it then gets the open file instead, which it cannot map.
     return path.suffix != ".safetensors" and all(m.compress_type == ZIP_STORED for m in members)
 
 
@@ -216,7 +216,7 @@ def _read_pickle(path: Path, mmap: bool) -> WeightsFile:
 
 
 def _only_tensors(path: Path, content: Any) -> dict[str, Tensor]:
-    """The content as plain tensors by name. Raises ValueError where it is anything else."""
+    """The content as plain tensors by name. Raises ValueError for anything else."""
     if not isinstance(content, Mapping):
         raise _unreadable(path, f"a {type(content).__name__}", TENSORS_ALONE)
     others = [
@@ -232,7 +232,7 @@ def _only_tensors(path: Path, content: Any) -> dict[str, Tensor]:
 
 
 def _guess(head: bytes) -> tuple[str, str]:
-    """What a file that is no weights seems to be, and what to do about it."""
+    """What a file without weights seems to be, and what to do about it."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not head:
         return "an empty file", AGAIN
@@ -272,7 +272,7 @@ def _renamed(
     missing: list[str],
     unexpected: list[str],
 ) -> list[str]:
-    """Which of the missing names that are listed look like an unexpected one of the same shape."""
+    """The listed missing names that look like an unexpected name of the same shape."""
     left, pairs = list(unexpected), []
     for name in missing[:LISTED]:
         candidates = [other for other in left if tuple(found[other]) == tuple(wanted[name])]
@@ -283,7 +283,7 @@ def _renamed(
 
 
 def _some(items: Iterable[str]) -> str:
-    """The first items, and how many more there are."""
+    """The first items, and the number of the others."""
     items = list(items)
     more = f" ... and {len(items) - LISTED} more" if len(items) > LISTED else ""
     return ", ".join(items[:LISTED]) + more

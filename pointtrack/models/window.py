@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass
 class Templates:
-    """Features of every queried point, read on its query frame; zeros until that frame has come.
+    """Features of every queried point, read on its query frame; zeros until that frame arrives.
 
     Attributes:
-        support: what the correlation compares with, see its `remember`: a list of (b, n, ...).
+        support: what the correlation compares with, from its `remember`: a list of (b, n, ...).
         feature: (b, n, c) unit-length feature of the point itself.
     """
 
@@ -25,7 +25,7 @@ class Templates:
         return Templates([x[:, index] for x in self.support], self.feature[:, index])
 
     def put(self, index: Tensor, new: Templates, where: Tensor) -> Templates:
-        """These, with `new` (b, k, ...) at positions `index` (k,) wherever `where` (b, k) says so."""
+        """These, with `new` (b, k, ...) at positions `index` (k,) wherever `where` (b, k) is true."""
 
         def placed(old: Tensor, values: Tensor) -> Tensor:
             chosen = where.reshape(*where.shape, *[1] * (values.ndim - 2))
@@ -37,12 +37,12 @@ class Templates:
         return Templates(support, placed(self.feature, new.feature))
 
     def zeros(self, points: int) -> Templates:
-        """Empty looks of so many points."""
+        """Empty templates of `points` points."""
         return Templates([_empty(x, points) for x in self.support], _empty(self.feature, points))
 
     @classmethod
     def concat(cls, parts: list[Templates]) -> Templates:
-        """Points of all parts in order."""
+        """The points of all parts in order."""
         levels = zip(*(part.support for part in parts), strict=True)
         support = [torch.cat(level, dim=1) for level in levels]
         return cls(support, torch.cat([part.feature for part in parts], dim=1))
@@ -65,13 +65,13 @@ class WindowQueries:
 
 @dataclass
 class Window:
-    """What stays the same in all rounds of refinement of a window.
+    """The inputs that stay the same in all rounds of refinement of a window.
 
     Attributes:
         pyramid: per level (b, t, h, w, c) features.
         queries: the n points.
-        begin: (b, n, 2) pixels, where the first guess puts the points on the first frame.
-        shared: number of frames, from the first on, that the window before tracked too.
+        begin: (b, n, 2) pixels, the first guess of the points on the first frame.
+        shared: number of frames, from the first on, that the previous window tracked too.
         joint: maps of joint features for the refinement, if it uses any.
     """
 
@@ -105,7 +105,7 @@ class Estimate:
     confidence_logit: Tensor
 
     def extended(self, frames: int) -> Estimate:
-        """The same, and its last frame again up to so many frames."""
+        """The same, with the last frame repeated up to `frames` frames."""
         index = torch.arange(frames, device=self.xy.device).clamp(max=self.xy.shape[1] - 1)
         return Estimate(*(getattr(self, f.name)[:, index] for f in fields(self)))
 
@@ -128,20 +128,20 @@ class WindowState:
     """What one window passes to the next.
 
     Attributes:
-        overlap: estimate for the frames that both windows share; NaN for points that are new.
-        latest: (b, n, c) feature at the last frame on which the point was seen well; NaN for new points.
+        overlap: estimate for the frames that both windows share; NaN for new points.
+        latest: (b, n, c) feature on the last frame with a good view of the point; NaN for new points.
     """
 
     overlap: Estimate
     latest: Tensor
 
     def known(self, queries: WindowQueries) -> Tensor:
-        """(b, n) bool: the point was tracked by the window before, and not only as one that is yet to come."""
+        """(b, n) bool: the previous window tracked the point, and its query frame had arrived."""
         shared = self.overlap.xy.shape[1]
         return torch.isfinite(self.overlap.xy).all(-1).all(1) & (queries.frame < shared)
 
     def joined_by(self, points: int) -> WindowState:
-        """The same with room for so many more points, of which nothing is known."""
+        """The same with room for `points` more points, whose values are NaN."""
 
         def wider(x: Tensor, axis: int) -> Tensor:
             shape = list(x.shape)

@@ -40,14 +40,14 @@ class TrackedWindow:
 class WindowLoop:
     """Tracks points through features that arrive in pieces of any size.
 
-    Files, cameras and training all drive the network by it. It keeps one window of features, and one step before it, so that
-    points can still be added on the frames that became final last (`branch`).
+    Files, cameras and training all drive the network through it. It keeps one window of features and one step before
+    it, so that points can still be added on the frames that became final last (`branch`).
 
     Args:
         tracker: the network.
         frame: (b, n) int64 query frames, counted from the first frame of the stream.
         xy: (b, n, 2) query positions in pixels of the model's input.
-        length, step: of the windows; by default those of the tracker. `length` None is one window at the end.
+        length, step: of the windows; by default those of the tracker. `length` None: one window at the end.
     """
 
     def __init__(
@@ -66,26 +66,26 @@ class WindowLoop:
         self._shared = 0  # frames at the front of `_pieces` that the last window tracked too
         self._pieces: list[list[Tensor]] = []  # pyramids of the frames from `start` on
         self._former: list[Tensor] | None = None  # pyramid of the step before `start`
-        self._seen = torch.zeros_like(frame, dtype=torch.bool)  # (b, n) the query frame has come
-        # Which points have a place in the templates and the state, in that order.
+        self._seen = torch.zeros_like(frame, dtype=torch.bool)  # (b, n) the query frame has arrived
+        # The points that have a place in the templates and the state, in that order.
         self._points = torch.zeros(0, dtype=torch.int64, device=xy.device)
         self._templates: Templates | None = None
         self._state: WindowState | None = None
-        # Shared by loops that hold the same pieces; no part of the state, as it can be made again.
+        # Shared by loops that hold the same pieces; not part of the state, as it can be rebuilt.
         self._join = Joiner(self.length if self.length and 4 * self.step <= self.length else 0)
 
     @property
     def held(self) -> int:
-        """Number of frames whose features are kept now."""
+        """Number of frames whose features are now in memory."""
         return sum(piece[0].shape[1] for piece in self._pieces)
 
     @property
     def earliest_frame(self) -> int:
-        """The first frame whose features are still kept."""
+        """The first frame whose features are still in memory."""
         return self.start - (self._former[0].shape[1] if self._former else 0)
 
     def features(self, frame: int) -> list[Tensor]:
-        """The pyramid (b, 1, h, w, c) of a frame that is still kept. Raises ValueError for another one."""
+        """The pyramid (b, 1, h, w, c) of a frame that is still in memory. Raises ValueError for any other."""
         first = self.earliest_frame
         for piece in self._held():
             if first <= frame < first + piece[0].shape[1]:
@@ -96,25 +96,25 @@ class WindowLoop:
         )
 
     def branch(self, frame: Tensor, xy: Tensor) -> tuple[WindowLoop, list[TrackedWindow]]:
-        """Other points on the same features, in a loop of their own that goes on in step with this one.
+        """Track other points on the same features, in a loop of their own that advances in step with this one.
 
         Args:
             frame, xy: (b, n) and (b, n, 2) as in the constructor; `earliest_frame` or later.
 
         Returns:
-            The loop, and the window that is already complete, if there is one. From now on both loops are to be pushed
-            the same pieces.
+            The loop, and the window that is already complete, if there is one. From now on, push the same pieces to
+            both loops.
         """
         loop = type(self)(self.tracker, frame, xy, length=self.length, step=self.step)
         loop.start, loop._join = self.earliest_frame, self._join
         return loop, [window for piece in self._held() for window in loop.push(piece)]
 
     def sharing(self) -> AbstractContextManager[None]:
-        """While this is open, the loops that `branch` made and this one put together once for all what they share."""
+        """While this is open, this loop and those from `branch` join the features that they share only once."""
         return self._join.sharing()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the network that is kept between pieces, as tensors and plain values."""
+        """The complete state between pieces, without the network, as tensors and plain values."""
         kept = {name: value for name, value in vars(self).items() if name not in ("tracker", "_join")}
         kept.update(_pieces=list(self._pieces), _seen=self._seen.clone())  # all else is replaced, not changed
         for name in ("_templates", "_state"):
@@ -123,7 +123,7 @@ class WindowLoop:
 
     @classmethod
     def from_state_dict(cls, tracker: TrackingNetwork, state: dict[str, Any]) -> WindowLoop:
-        """The loop as it was when `state` was asked for; it goes on with the next piece."""
+        """The loop as it was when `state` was saved; it continues with the next piece."""
         loop = cls(tracker, state["frame"], state["xy"], length=state["length"], step=state["step"])
         templates, handed = state["_templates"], state["_state"]
         if templates is not None:
@@ -146,15 +146,15 @@ class WindowLoop:
         return windows
 
     def peek(self) -> TrackedWindow | None:
-        """What `finish` would say, without going on; None where the last window has said all."""
+        """The window that `finish` would return, without ending; None if the last window covered all frames."""
         if self.held <= self._shared:
             return None
         ghost = copy.copy(self)
-        ghost._seen = self._seen.clone()  # all else is replaced, not changed
+        ghost._seen = self._seen.clone()  # all else is replaced, never modified
         return ghost._track(self.held)
 
     def finish(self) -> list[TrackedWindow]:
-        """Track the frames that no window covered, if there are any, together with those it shares."""
+        """Track the frames that no window covered, if there are any, in a window with frames that the last one had."""
         return [self._track(self.held)] if self.held > self._shared else []
 
     def _track(self, length: int) -> TrackedWindow:
@@ -177,7 +177,7 @@ class WindowLoop:
         return window
 
     def _welcome(self, pyramid: list[Tensor], length: int) -> None:
-        """Remember the looks of points whose query frame has come, and make room for points that join."""
+        """Read the templates of points whose query frame has arrived, and make room for points that join."""
         due = (self.frame < self.start + length) & ~self._seen
         new = due.any(0).nonzero()[:, 0]
         joining = new
@@ -190,7 +190,7 @@ class WindowLoop:
         # A query from before the stream is read on its first frame.
         inside = (self.frame[:, new] - self.start).clamp(min=0)
         appearance = self.tracker.remember(pyramid, inside, self.xy[:, new])
-        complete = torch.equal(joining, new) and bool(due[:, new].all())  # all that join were read just now
+        complete = torch.equal(joining, new) and bool(due[:, new].all())  # all that join were just read
         if len(joining):
             room = appearance if complete else appearance.zeros(len(joining))
             self._templates = room if self._templates is None else Templates.concat([self._templates, room])
@@ -209,10 +209,10 @@ class WindowLoop:
 
 
 def parted(pieces: list[list[Tensor]], count: int) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """The first frames of some pieces as one pyramid, and the pieces that are left.
+    """The first frames of some pieces as one pyramid, and the remaining pieces.
 
-    Whole pieces are passed on, not copied: loops with other points hold the same ones. Where a piece is cut both parts are
-    copies, so that frames left behind are freed.
+    Whole pieces are passed on, not copied: loops with other points hold the same ones. If a piece is split, both
+    parts are copies, so that dropped frames are freed.
     """
     first, rest = [], []
     for piece in pieces:

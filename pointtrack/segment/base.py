@@ -15,7 +15,7 @@ from torch import Tensor
 from pointtrack.checks import check_shape, plain, tensor_of
 from pointtrack.geometry import inside_image
 
-# A box may reach this far out of the frame: some tools give the last pixel, some the one behind it.
+# A box may extend this far beyond the frame: some tools give the last pixel, some the one after it.
 BOX_SLACK_PX = 1.0
 
 
@@ -72,8 +72,8 @@ class Embedding:
             more if the cells do not end with the frame.
         made_by: name of the segmenter.
         parts: whatever else the segmenter's decoder needs; private to it.
-        closer: a second embedding of the same frame (`Segmenter.look_closer`), or None. If present, prompts are answered
-            from both.
+        closer: a second embedding of the same frame (`Segmenter.look_closer`), or None. If present, prompts are
+            answered from both.
     """
 
     wh: tuple[int, int]
@@ -97,7 +97,8 @@ class Candidates:
         logits: (m, h, w) at the size of the frame; the mask is where they are above 0.
         scores: (m,) predicted overlap (IoU) of each mask with the intended one.
         low: (m, h', w') the same logits at the decoder's own size, for use in a later prompt.
-        there: in [0, 1], how likely there is one object under the prompt at all; None if the segmenter does not predict it.
+        there: in [0, 1], how likely there is one object under the prompt at all; None if the segmenter does not
+            predict it.
 
     Raises:
         ValueError: there is no candidate, or shapes do not fit.
@@ -165,7 +166,7 @@ class Segmenter(Protocol):
 
         Args:
             embedding: from `encode` of this segmenter.
-            prompt: what is asked for.
+            prompt: the prompt to answer.
             several: three candidates for a prompt that may mean more than one thing, such as a single
                 click (a part, an object, a group); one where False.
 
@@ -180,12 +181,12 @@ class Segmenter(Protocol):
         ...
 
 
-# Logits of pixels that are certain, in a mask that a segmenter is told of.
+# Logits of certain pixels in a mask that serves as a prompt.
 CERTAIN_LOGIT = 4.0
 
 
 def check_frame(frame: Any) -> tuple[int, int]:
-    """Make sure that a frame is (h, w, 3) uint8 RGB; its (width, height). Raises ValueError otherwise."""
+    """Check that a frame is (h, w, 3) uint8 RGB, and return its (width, height). Raises ValueError otherwise."""
     if not isinstance(frame, np.ndarray):
         raise ValueError(  # noqa: TRY004
             f"frame: expected a numpy array (h, w, 3) uint8 RGB, got {type(frame).__name__}; "
@@ -202,7 +203,7 @@ def check_frame(frame: Any) -> tuple[int, int]:
 
 
 def check_inside(prompt: Prompt, wh: tuple[int, int]) -> None:
-    """Raise ValueError when a point or the box of a prompt lies outside a frame of size `wh`."""
+    """Raise ValueError if a point or the box of a prompt lies outside a frame of size `wh`."""
     w, h = wh
     outside = ~inside_image(prompt.points, wh)
     if outside.any():
@@ -221,7 +222,7 @@ def check_inside(prompt: Prompt, wh: tuple[int, int]) -> None:
 
 
 def checked_mask(mask: Any, wh: tuple[int, int]) -> Tensor:
-    """A mask that was given, (h, w) bool on the CPU, a copy. ValueError for one of another size or type, or an empty one."""
+    """A copy of a mask as (h, w) bool on the CPU. Raises ValueError for another size or type, or an empty mask."""
     mask = tensor_of(plain(mask)).detach().cpu()
     size = (wh[1], wh[0])
     if tuple(mask.shape) != size or mask.dtype != torch.bool:
@@ -238,11 +239,11 @@ def checked_mask(mask: Any, wh: tuple[int, int]) -> Tensor:
 
 
 def check_prompt(prompt: Prompt, embedding: Embedding, made_by: str, low_wh: tuple[int, int]) -> None:
-    """Make sure that a segmenter can answer a prompt on a frame.
+    """Check that a segmenter can answer a prompt on a frame.
 
     Args:
-        prompt, embedding: what `decode` was given.
-        made_by: name of the segmenter that is to answer.
+        prompt, embedding: the arguments of `decode`.
+        made_by: name of the segmenter.
         low_wh: size of the mask_logits that it takes.
 
     Raises:
@@ -272,7 +273,7 @@ def _floats(values: Any, name: str) -> Tensor:
 
 
 def _labels(labels: Any, k: int) -> Tensor:
-    """(k,) bool. Numbers other than 0 and 1 have other meanings elsewhere, so they are refused."""
+    """(k,) bool. Refuses numbers other than 0 and 1, as they have special meanings in other tools."""
     labels = torch.ones(k) if labels is None else tensor_of(labels).detach().cpu()
     if labels.shape != (k,):
         raise ValueError(f"prompt labels: expected one per point ({k},), got shape {tuple(labels.shape)}")

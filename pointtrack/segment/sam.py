@@ -18,7 +18,7 @@ from torch import Tensor
 from pointtrack.checks import plain
 from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
 
-# Mean and deviation of the channels R, G, B in 0..1, with which all these models were trained.
+# Mean and deviation of the channels R, G, B in 0..1 from the training of all these models.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
@@ -84,7 +84,7 @@ class SamSegmenter:
         return Candidates(logits[0], answer.iou_scores[0, 0].float(), low[0])
 
     def look_closer(self, frame: np.ndarray, embedding: Embedding) -> Embedding:
-        """The embedding as it is: SAM looks at a frame once."""
+        """The unchanged embedding: SAM looks at a frame once."""
         return embedding
 
     def as_low(self, mask: Tensor) -> Tensor:
@@ -93,13 +93,13 @@ class SamSegmenter:
         w, h = self.low_wh
         columns, rows = max(1, round(fitted_w * w / self.side)), max(1, round(fitted_h * h / self.side))
         share = F.interpolate(mask[None, None].float(), (rows, columns), mode="area")[0, 0]
-        # The margin is no part of any object.
+        # The margin belongs to no object.
         return CERTAIN_LOGIT * (2 * F.pad(share, (0, w - columns, 0, h - rows)) - 1)
 
     def _fitted_wh(self, wh: tuple[int, int]) -> tuple[int, int]:
         """Size of a frame within the model's input."""
         scale = self.side / max(wh)
-        # Sides are rounded half up, and none vanishes.
+        # Round sides half up, to at least 1.
         return max(1, int(wh[0] * scale + 0.5)), max(1, int(wh[1] * scale + 0.5))
 
     def _pixels(self, frame: np.ndarray, fitted_wh: tuple[int, int]) -> Tensor:
@@ -118,8 +118,8 @@ class SamSegmenter:
         return np.array(Image.fromarray(frame).resize(wh, Image.Resampling.BILINEAR))
 
     def _asked(self, prompt: Prompt, wh: tuple[int, int]) -> dict[str, Tensor]:
-        """A prompt as the model takes it: in pixels of its input, with axes for images and for objects."""
-        # In double precision, as the library does: then what the model gets is the same to the last bit.
+        """A prompt in the model's form: in pixels of its input, with axes for images and for objects."""
+        # In double precision, like the library, so that the model's input is the same to the last bit.
         scale = torch.tensor(self._fitted_wh(wh)).double() / torch.tensor(wh)
         requested = {}
         if len(prompt.points):
@@ -140,11 +140,11 @@ class SamSegmenter:
         return F.interpolate(square[..., :h, :w], size=(wh[1], wh[0]), mode="bilinear", align_corners=False)
 
     def _look(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Everything that the decoder needs of a frame; last the (1, c, grid, grid) features."""
+        """Everything that the decoder needs from a frame; last the (1, c, grid, grid) features."""
         return (self.model.get_image_embeddings(pixels),)
 
     def _seen(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
-        """What `_look` gave, as the model takes it instead of pixels."""
+        """The result of `_look` as the arguments that the model takes instead of pixels."""
         return {"image_embeddings": parts[0]}
 
 
@@ -158,8 +158,8 @@ class SamHqSegmenter(SamSegmenter):
 
     def _look(self, pixels: Tensor) -> tuple[Tensor, ...]:
         embedding, intermediate = self.model.get_image_embeddings(pixels)
-        # Of the layers with attention over the whole frame the decoder reads the first alone; the others would
-        # be tens of megabytes per frame.
+        # The decoder reads only the first of the layers with attention over the whole frame; the others would
+        # take tens of megabytes per frame.
         return intermediate[0], embedding
 
     def _seen(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:

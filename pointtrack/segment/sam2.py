@@ -27,7 +27,7 @@ class Sam2Segmenter(SamSegmenter):
         return self.side, self.side
 
     def _resized(self, frame: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
-        # On bytes, as torchvision does; for smaller frames that is not Pillow's answer in every last bit.
+        # On bytes, like torchvision; for smaller frames the last bits may differ from Pillow's result.
         pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frame)), "h w c -> 1 c h w")
         pixels = F.interpolate(pixels, size=(wh[1], wh[0]), mode="bilinear", antialias=True)
         return rearrange(pixels, "1 c h w -> h w c").numpy()

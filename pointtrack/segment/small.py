@@ -37,24 +37,25 @@ log = logging.getLogger(__name__)
 
 SHIPPED = WEIGHTS / "pointtrack_segmenter.safetensors"
 CONFIG_KEY = "pointtrack_segmenter_config"
-# A second look sees the frame so much larger, and mirrored: what both say is right more often than what either says.
+# The second look sees the frame larger by this factor, and mirrored: both together are right more often than either
+# alone.
 CLOSER = 1.25
 
 
 def load_small(
     path: str | Path = SHIPPED, *, device: str | torch.device = "auto", precision: str = "float32"
 ) -> SmallSegmenter:
-    """Load the segmenter that ships with the package, or a file of one that was trained with it.
+    """Load the segmenter that ships with the package, or one that you trained with it.
 
     Args:
-        path: a file of `SmallSegmenter.save`.
-        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
-        precision: "float32", or "bfloat16" for convolutions and linear layers, on processors made for it; on others
-            float32 is used, with a warning.
+        path: a file from `SmallSegmenter.save`.
+        device: "cpu", "cuda", ...; "auto" takes the GPU if there is one.
+        precision: "float32", or "bfloat16" for convolutions and linear layers, on processors that support it; others
+            use float32, with a warning.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file that holds no segmenter of ours, another precision, or a device that this machine does not have.
+        ValueError: the file holds no such segmenter, the precision is unknown, or this machine lacks the device.
     """
     if Path(path) == SHIPPED and not SHIPPED.is_file():
         raise FileNotFoundError(
@@ -86,7 +87,7 @@ class SmallSegmenter:
     def load(
         cls, path: str | Path, *, device: str | torch.device = "auto", precision: str = "float32"
     ) -> SmallSegmenter:
-        """Build the segmenter whose weights and config a file of `save` holds. Errors as of `load_small`."""
+        """Build the segmenter from the weights and config in a file from `save`. Errors as in `load_small`."""
         file = read_weights(path)
         if CONFIG_KEY not in file.metadata:
             raise ValueError(
@@ -95,12 +96,12 @@ class SmallSegmenter:
             )
         with reading(file.path, "a segmenter saved by pointtrack"):
             config = from_dict(SegmenterConfig, json.loads(file.metadata[CONFIG_KEY]), "its config")
-        with unfilled():  # no time for random weights that are replaced at once
+        with unfilled():  # random weights would be replaced at once
             network = SegmenterNetwork(config)
         wanted = {name: tuple(x.shape) for name, x in network.state_dict().items()}
         found = {name: tuple(x.shape) for name, x in file.tensors.items()}
         compare_shapes(wanted, found, file.path, config.name)
-        # Copies: what was read may be a view of the file.
+        # Copies, because the tensors may be views of the file.
         tensors = {name: x.to(torch.float32, copy=True) for name, x in file.tensors.items()}
         network.load_state_dict(tensors, assign=True)
         log.info("loaded %s (%s) from %s", config.name, config.licence, path)
@@ -118,12 +119,12 @@ class SmallSegmenter:
 
     @torch.no_grad()
     def encode(self, frame: np.ndarray) -> Embedding:
-        """(h, w, 3) uint8 RGB -> embedding; its features are those at stride 16. Raises ValueError for else."""
+        """(h, w, 3) uint8 RGB -> embedding with the features at stride 16. Raises ValueError for anything else."""
         return self._encoded(plain(frame), 1.0)
 
     @torch.no_grad()
     def look_closer(self, frame: np.ndarray, embedding: Embedding) -> Embedding:
-        """The frame seen larger and mirrored, beside what was seen of it; see `segment.base.Segmenter.look_closer`."""
+        """The embedding plus one of the frame larger and mirrored; see `segment.base.Segmenter.look_closer`."""
         if embedding.closer is not None:
             return embedding
         return replace(embedding, closer=self._encoded(np.ascontiguousarray(plain(frame)[:, ::-1]), CLOSER))
@@ -148,7 +149,7 @@ class SmallSegmenter:
         )
 
     def _encoded(self, frame: np.ndarray, scale: float) -> Embedding:
-        """What is seen of a frame, `scale` times as large as usual."""
+        """Encode one look at a frame, `scale` times as large as usual."""
         wh = check_frame(frame)
         pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
         small = resize_frames(rearrange(pixels, "h w c -> 1 c h w"), self._inner_wh(wh, scale), rule="edges")
@@ -158,7 +159,7 @@ class SmallSegmenter:
         return Embedding(wh, maps.context[0].float(), made_by=self.name, parts=parts)
 
     def _decoded(self, embedding: Embedding, prompt: Prompt, several: bool, scale: float) -> Candidates:
-        """What is answered by one look at a frame, `scale` times as large as usual."""
+        """Decode one look at a frame, `scale` times as large as usual."""
         eight, four, two, *appearance = (x[None] for x in embedding.parts)
         compared = (appearance[0], appearance[1], appearance[2])
         maps = FrameMaps(embedding.features[None], (eight, four, two), compared)
@@ -168,7 +169,7 @@ class SmallSegmenter:
         logits, overlap_logit, there_logit = (x.float() for x in answers)
         which = slice(1, None) if several else slice(0, 1)
         logits, scores = logits[0, which], overlap_logit[0, which].sigmoid()
-        # Mask after mask: torch enlarges three channels of one map more slowly than three maps.
+        # As separate maps: torch enlarges three channels of one map more slowly than three maps.
         full = F.interpolate(logits[:, None], embedding.wh[::-1], mode="bilinear")[:, 0]
         low = F.avg_pool2d(logits, LOW_STRIDE // MASK_STRIDE)
         return Candidates(full, scores, low, float(there_logit[0].sigmoid()))
@@ -180,13 +181,13 @@ class SmallSegmenter:
         return CERTAIN_LOGIT * (2 * share - 1)
 
     def _inner_wh(self, wh: tuple[int, int], larger: float = 1.0) -> tuple[int, int]:
-        """The size at which the network looks at a frame: about its shape, in whole cells."""
+        """The size of a frame inside the network: about its shape, in whole cells."""
         scale = larger * self.network.config.input_side / max(wh)
         across, down = (max(TRUNK_STRIDE, TRUNK_STRIDE * round(side * scale / TRUNK_STRIDE)) for side in wh)
         return across, down
 
     def _asked(self, prompt: Prompt, wh: tuple[int, int], inner_wh: tuple[int, int]) -> Asked:
-        """A prompt as the network takes it."""
+        """A prompt in the network's form."""
         w, h = inner_wh
         points, kinds = prompt.points, prompt.labels.long()
         if prompt.box is not None:

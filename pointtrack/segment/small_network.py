@@ -1,11 +1,11 @@
-"""The network of our small segmenter: it encodes a frame once, and answers many prompts on it.
+"""The network of our small segmenter: encodes a frame once, and answers many prompts on it.
 
-The backbone is a frozen trunk pretrained on photographs (`layers/trunk.py`); attention at stride 16 gives it a view of the
-whole frame. A prompt goes in twice: as tokens, which exchange information with the frame in a two-way decoder, and as maps
-beside the frame (`small_prompts.py`). The decoder upsamples masks to stride 4 for every prompt, and to stride 2 along a map
-that is computed once per frame.
+The backbone is a frozen trunk pretrained on photographs (`layers/trunk.py`); attention at stride 16 gives it a view
+of the whole frame. A prompt goes in twice: as tokens, which exchange information with the frame in a two-way decoder,
+and as maps beside the frame (`small_prompts.py`). The decoder upsamples masks to stride 4 for every prompt, and to
+stride 2 along a map that is computed once per frame.
 
-Source: the ideas of SAM (Kirillov et al. 2023: encoder apart from decoder, several masks and their predicted
+Source: the ideas of SAM (Kirillov et al. 2023: an encoder separate from the decoder, several masks and their predicted
 overlap), by the paper.
 """
 
@@ -23,10 +23,10 @@ from pointtrack.layers.attention import CrossBlock, SelfBlock
 from pointtrack.layers.trunk import CHANNELS, Trunk
 from pointtrack.segment.small_prompts import DRAWN_MAPS, NOTHING, Asked, draw_prompts, place_waves
 
-# Pixels per cell of the trunk's coarsest map, of the attention, and of the answer.
+# Pixels per cell of the trunk's coarsest map, of the attention, and of the mask.
 TRUNK_STRIDE, STRIDE, MASK_STRIDE = 32, 16, 2
 LEVELS = (2, 4, 8, 16, 32)  # strides of the trunk's maps that are used
-COMPARED = (8, 16, 32)  # strides of the maps by which cells are compared with clicked ones
+COMPARED = (8, 16, 32)  # strides of the maps for comparing cells with clicked ones
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class SegmenterConfig:
     Attributes:
         name, licence: of the weights.
         input_side: longer side of resized frames; their shape is kept to within 32 pixels.
-        width, heads, mlp_ratio: of the tokens, of the frame's and of the prompt's.
+        width, heads, mlp_ratio: of the tokens of frame and prompt.
         depth: blocks of attention over the frame.
         decoder_depth: rounds of attention between prompt and frame.
         grow_channels: of the maps at strides 8 and 4 on the way back to a mask, and of the frame's at stride 2.
-        several: candidates for a prompt that may mean more than one thing; one more for those that do not.
+        several: candidates for a prompt that may mean more than one thing; a clear prompt has one more of its own.
     """
 
     name: str = "pointtrack-segmenter"
@@ -63,7 +63,7 @@ class SegmenterConfig:
 
 @dataclass(frozen=True)
 class FrameMaps:
-    """What the decoder needs of b frames of h x w pixels.
+    """What the decoder needs from b frames of h x w pixels.
 
     Attributes:
         context: (b, width, h / 16, w / 16) features that have seen the whole frame.
@@ -85,7 +85,7 @@ class FrameEncoder(nn.Module):
         two, four, eight, sixteen, coarsest = (CHANNELS[stride] for stride in LEVELS)
         self.widen = nn.Conv2d(sixteen, config.width, 1)
         self.widen_coarsest = nn.Conv2d(coarsest, config.width, 1)
-        # A convolution per block says where a cell is, whatever the size of the frame.
+        # A convolution per block encodes where a cell is, whatever the size of the frame.
         self.places = nn.ModuleList(
             nn.Conv2d(config.width, config.width, 3, padding=1, groups=config.width)
             for _ in range(config.depth)
@@ -165,17 +165,17 @@ class MaskDecoder(nn.Module):
     def forward(
         self, maps: FrameMaps, requested: Asked, origin: tuple[float, float] = (0.0, 0.0)
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Answers to prompts.
+        """Decode prompts.
 
         Args:
             maps: of the frames.
             requested: m prompts.
-            origin: added to all places; training draws it, so that no place of the frame is special.
+            origin: offset of all places, random in training, so that no place of the frame is special.
 
         Returns:
-            (m, 1 + several, h / 2, w / 2) mask logits, the answer to a clear prompt first;
-            (m, 1 + several) logits of their overlap (IoU) with what is meant; and
-            (m,) logits of there being one object under the prompt at all.
+            (m, 1 + several, h / 2, w / 2) mask logits, the mask for a clear prompt first;
+            (m, 1 + several) logits of their overlap (IoU) with the intended mask; and
+            (m,) logits that there is one object under the prompt at all.
         """
         sixteen, eight, four = self.maps(maps, requested)
         context = maps.context[requested.frame] + sixteen
@@ -203,7 +203,7 @@ class MaskDecoder(nn.Module):
         return logits, self.to_overlap(tokens[:, 0]).float(), self.to_there(tokens[:, 0])[:, 0].float()
 
     def _tokens(self, requested: Asked, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """(m, n, width) answers to be filled and prompts; (m, 1, n) bool: which of them nobody may see."""
+        """(m, n, width) tokens: answers to fill, then prompts; (m, 1, n) bool: tokens that no other may see."""
         m = len(requested.frame)
         prompts = self.kinds(requested.kinds.clamp(min=0)) + place_waves(
             requested.points + shift, self.answers.shape[1]
@@ -241,7 +241,7 @@ def _standard(level: Tensor) -> Tensor:
 
 
 def _compared(level: Tensor) -> Tensor:
-    """(b, c, h, w) less the frame's mean, of unit length: what all cells share tells none of them apart."""
+    """(b, c, h, w) minus the frame's mean, of unit length: what all cells share tells none of them apart."""
     return F.normalize(level - level.mean(dim=(2, 3), keepdim=True), dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Prompts of our small segmenter, drawn as maps beside the frame, so that it has little to learn about what a click means.
+"""Draws prompts of our small segmenter as maps beside the frame, so that it need not learn what a click means.
 
 Source: click maps of interactive segmentation (Xu et al. 2016), from the paper.
 """
@@ -16,22 +16,22 @@ from torch import Tensor
 
 from pointtrack.geometry import sample_features
 
-# What a prompt token is.
+# The kinds of prompt tokens.
 NEGATIVE, POSITIVE, BOX_START, BOX_END, NOTHING = 0, 1, 2, 3, -1
-LOW_STRIDE = 4  # pixels per cell of these maps, and of the masks to prompt with again
+LOW_STRIDE = 4  # pixels per cell of these maps, and of masks that serve as prompts
 DISK_PX = 6.0
-DRAWN_MAPS = 6  # beside two of similarity per level
+DRAWN_MAPS = 6  # in addition to two of similarity per level
 
 
 @dataclass(frozen=True)
 class Asked:
-    """m prompts, each on one of the frames; all places in pixels as the network sees them.
+    """m prompts, each on one of the frames; all places in pixels of the network's input.
 
     Attributes:
-        frame: (m,) int64 which frame each is on.
+        frame: (m,) int64 the frame of each prompt.
         points: (m, k, 2) points and corners of boxes, (x, y).
         kinds: (m, k) int64: NEGATIVE, POSITIVE, BOX_START, BOX_END, or NOTHING for an empty place.
-        former: (m, h / 4, w / 4) logits of an earlier answer.
+        former: (m, h / 4, w / 4) logits of an earlier mask.
         has_former: (m,) bool: whether there is one.
     """
 
@@ -62,7 +62,7 @@ def draw_prompts(appearance: Sequence[Tensor], strides: Sequence[int], requested
     start, end = (requested.kinds == kind for kind in (BOX_START, BOX_END))
     low, high = ((requested.points * which[..., None]).sum(dim=1) for which in (start, end))
     boxed = start.any(dim=1)[:, None, None].float()
-    # The soft edge of a cell lets a box of less than a cell be seen.
+    # With soft edges one cell wide, even a box smaller than a cell is visible.
     across = _between(x, low[:, :1], high[:, :1])
     down = _between(y, low[:, 1:], high[:, 1:])
     inside = boxed * down[:, :, None] * across[:, None, :]
@@ -86,27 +86,27 @@ def place_waves(xy: Tensor, width: int) -> Tensor:
 
 def _similarity(cells: Tensor, stride: int, requested: Asked) -> Tensor:
     """(m, k, h', w') cosines of every point's cell with all cells of its frame."""
-    # Every point on its own frame: the point's features, then one product with that frame's cells.
+    # Per point, read its features on its own frame, then one product with that frame's cells.
     of_points = sample_features(cells[requested.frame], (requested.points + 0.5) / stride - 0.5)
     similarity = torch.einsum("mkc,mcp->mkp", of_points, cells[requested.frame].flatten(2))
     return rearrange(similarity, "m k (h w) -> m k h w", h=cells.shape[2])
 
 
 def _of_kinds(values: Tensor, kinds: Tensor) -> Tensor:
-    """(m, k, h, w) of every point -> (m, 2, h, w): the highest of the positive and of the negative ones."""
+    """(m, k, h, w) per point -> (m, 2, h, w): the highest of the positive and of the negative points."""
     drawn = []
     for kind in (POSITIVE, NEGATIVE):
-        # Nothing there is drawn as 0, so less than none is none.
+        # 0 stands for no point, so negative values become 0.
         of_kind = values * (kinds == kind)[..., None, None]
         drawn.append(of_kind.amax(dim=1).clamp(min=0) if of_kind.shape[1] else of_kind.sum(dim=1))
     return torch.stack(drawn, dim=1)
 
 
 def _centres(count: int, device: torch.device) -> Tensor:
-    """Places of the maps' cells in pixels."""
+    """Centres of the maps' cells in pixels."""
     return LOW_STRIDE * (torch.arange(count, device=device, dtype=torch.float32) + 0.5) - 0.5
 
 
 def _between(cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """(s,) places of cells, (m, 1) bounds -> (m, s): 1 inside, 0 outside, straight over a cell between."""
+    """(s,) places of cells, (m, 1) bounds -> (m, s): 1 inside, 0 outside, linear over one cell in between."""
     return (torch.minimum(cells - low, high - cells) / LOW_STRIDE + 0.5).clamp(0, 1)

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VideoKind:
-    """Names of the classes in `transformers` for a `model_type`: of the config, the model, and a video in progress."""
+    """Names of the `transformers` classes for a `model_type`: of the config, the model, and a video in progress."""
 
     config: str
     model: str
@@ -51,14 +51,14 @@ VIDEO_KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class VideoModel:
-    """A published model for video, and the one for single frames over the same weights.
+    """A published model for video, and the one for single frames with the same weights.
 
     Attributes:
         video: a model of `transformers`, on `device` and in evaluation mode.
-        image: the library's model for single frames whose weights are those of `video`, not a copy.
+        image: the library's model for single frames; it shares the weights of `video`.
         kind: key of VIDEO_KINDS.
-        name, licence: as those of a segmenter.
-        device: where both are.
+        name, licence: as in a segmenter.
+        device: the device of both.
     """
 
     video: Any
@@ -72,17 +72,17 @@ class VideoModel:
 def load_video_model(
     name: str | Path, *, checkpoint: str | Path | None = None, device: str | torch.device = "auto"
 ) -> VideoModel:
-    """Load a model that follows objects through a video; `pointtrack.objects.video_engine.load_video_engine` is its user.
+    """Load a model that follows objects through a video, for `pointtrack.objects.video_engine.load_video_engine`.
 
     Args:
-        name: of the published models of `load_segmenter` those of SAM 2, "edgetam" or "sam3", or the folder, or the
-            "owner/name" on the hub, of another one for video in the format of `transformers`.
-        checkpoint, device: as for `load_segmenter`.
+        name: one of `load_segmenter`'s published models of SAM 2, "edgetam" or "sam3"; or the folder, or the
+            "owner/name" on the hub, of another video model in the format of `transformers`.
+        checkpoint, device: as in `load_segmenter`.
 
     Raises:
-        FileNotFoundError, ConnectionError, PermissionError, ImportError: as `load_segmenter`.
-        ValueError: a model that does not follow objects, files that do not hold that model, or a device that this
-            machine does not have.
+        FileNotFoundError, ConnectionError, PermissionError, ImportError: as in `load_segmenter`.
+        ValueError: the model does not follow objects, the files do not hold that model, or this machine lacks the
+            device.
     """
     name = BY_REPO.get(str(name), str(name))
     row = PUBLISHED.get(name)
@@ -112,7 +112,7 @@ def video_names() -> list[str]:
 
 
 def cached_video_names() -> list[str]:
-    """Those whose weights lie in the hub's cache, so that they can be used at once; none without the extra `sam`."""
+    """Those whose weights are in the hub's cache, ready to use; none without the extra `sam`."""
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
@@ -123,7 +123,7 @@ def cached_video_names() -> list[str]:
         for name, repo in repos.items()
         if isinstance(try_to_load_from_cache(repo, WEIGHTS, revision=pinned_revision(repo)), str)
     ]
-    if cached:  # the library takes seconds to import, which a look at an empty cache is not worth
+    if cached:  # the library takes seconds to import, so do not import it for an empty cache
         try:
             transformers_with([])
         except ImportError:
@@ -132,10 +132,10 @@ def cached_video_names() -> list[str]:
 
 
 def image_part(video: Any, kind: str) -> Any:
-    """The model for single frames over the tensors of the one for video of a `kind`."""
+    """The model for single frames that shares the tensors of a video model of a `kind`."""
     part = KINDS[PART_OF[kind]]
     transformers = transformers_with([part.model])
-    with unfilled():  # without storage: all of it is given below
+    with unfilled():  # without storage, as all tensors are set below
         image = getattr(transformers, part.model)(
             getattr(transformers, part.config).from_dict(video.config.to_dict())
         )
@@ -143,7 +143,7 @@ def image_part(video: Any, kind: str) -> Any:
     image.load_state_dict({key: x for key, x in video.state_dict().items() if key in own}, assign=True)
     tables = dict(video.named_buffers())
     for name, buffer in list(image.named_buffers()):
-        if buffer.is_meta:  # what is computed from the config, and in no file
+        if buffer.is_meta:  # computed from the config, and not in any file
             module, _, last = name.rpartition(".")
             image.get_submodule(module).register_buffer(last, tables[name], persistent=False)
     return image.eval().requires_grad_(False)

@@ -73,17 +73,15 @@ KINDS = {
     "edgetam": Kind("EdgeTamConfig", "EdgeTamModel", Sam2Segmenter),
     "sam3_tracker": Kind("Sam3TrackerConfig", "Sam3TrackerModel", Sam3Segmenter),
 }
-# The published files of these hold the video model, of which the image model is a part.
+# Kinds whose published files hold the video model, of which the image model is a part.
 PART_OF = {
     "sam2_video": "sam2",
     "edgetam_video": "edgetam",
     "sam3_tracker_video": "sam3_tracker",
     "sam3_video": "sam3_tracker",
 }
-# Those that every transformers new enough has; the others are asked for where they are needed.
-OF_WHOLE = {
-    "sam3_video": "Sam3VideoConfig"
-}  # files with a detector beside the tracker: whose config they hold
+OF_WHOLE = {"sam3_video": "Sam3VideoConfig"}  # the config of files that hold a detector beside the tracker
+# Kinds that every supported version of transformers has; the others are checked where they are needed.
 OF_OLD = ("sam", "sam_hq", "sam2")
 
 
@@ -148,7 +146,7 @@ def not_that_kind(folder: Path, expected: str, kind: str, got: str) -> ValueErro
 
 
 def _load_small(checkpoint: str | Path | None, device: torch.device, precision: str) -> Segmenter:
-    from pointtrack.segment.small import load_small  # here: whoever loads a SAM does not need it
+    from pointtrack.segment.small import load_small  # here, as SAM does not need it
 
     chosen = [] if checkpoint is None else [checkpoint]
     return load_small(*chosen, device=device, precision=precision)
@@ -170,7 +168,7 @@ def find_folder(name: str, checkpoint: str | Path | None) -> Path:
         return _complete(Path(name))
     if re.fullmatch(
         r"hf:[\w.-]*[\w-]/[\w.-]+", name
-    ):  # said outright: a mistyped path must not become a download
+    ):  # requires "hf:", as a mistyped path must not become a download
         return _download(name.removeprefix("hf:"))
     raise FileNotFoundError(
         f"segmenter {name!r}: expected {SHIPPED}, one of {', '.join(PUBLISHED)}, a folder with {CONFIG} and "
@@ -180,7 +178,7 @@ def find_folder(name: str, checkpoint: str | Path | None) -> Path:
 
 def _download(repo: str) -> Path:
     """Both files of a repository, which the hub's cache keeps in one folder."""
-    transformers_with()  # better told before gigabytes are fetched than after
+    transformers_with()  # fail before downloading gigabytes, not after
     fetch(repo, CONFIG)
     return fetch(repo, WEIGHTS).parent
 
@@ -216,14 +214,14 @@ def load_library_model(folder: Path, kind: str, config_class: str, model_class: 
     transformers = transformers_with([model_class])
     settings = read_json(folder / CONFIG, "a config", largest=LARGEST_CONFIG)
     try:
-        # The config is made here so that a video model's is taken for its part without a warning.
+        # Build the config here, so that a video model's config serves for its part without a warning.
         config = getattr(transformers, config_class).from_dict(settings)
         model, told = getattr(transformers, model_class).from_pretrained(
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except Exception as error:  # the library has no error of its own for files that do not fit
+    except Exception as error:  # the library has no error class for files that do not fit
         raise _not_those_weights(folder, kind, str(error)) from error
-    # The library only warns of these, and leaves such weights random.
+    # The library only warns of missing weights, and leaves them random.
     missing = sorted(told.get("missing_keys", ()))
     if missing:
         raise _not_those_weights(folder, kind, f"{len(missing)} tensors are missing, such as {missing[0]}")

@@ -1,4 +1,4 @@
-"""Appearance of places: 3 x 3 cells of the tracker's features, to compare, and to search for over a whole frame."""
+"""Appearance of places: 3 x 3 cells of the tracker's features, to compare and to search for over a whole frame."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pointtrack.geometry import sample_features
 
-# Where the search tries a place again, finer than cells: steps and reach in cells.
+# The search refines a place on a finer grid than cells: its step and reach in cells.
 STEP, REACH = 0.25, 2.0
-STRIDE = 8  # pixels per cell of the features that are read, at the tracker's size of frames
-APART = 3  # cells; a second place as alike as the best one counts only outside of so many around it
+STRIDE = 8  # pixels per cell of the features to read, at the tracker's frame size
+APART = 3  # cells; the best rival of a match is searched only beyond this distance from it
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ def unit_cells(features: Tensor) -> Tensor:
 
 
 def read_appearance(level: Tensor, cells: Tensor) -> Tensor:
-    """What is around some places: (c, h, w) unit cells, (..., 2) cells -> (..., c, 9), each of the 9 of unit length.
+    """The cells around some places: (c, h, w) unit cells, (..., 2) cells -> (..., c, 9), each of the 9 of unit length.
 
-    Outside the map its border is repeated; what is read at NaN has no meaning.
+    Outside the map the border repeats; values at NaN have no meaning.
     """
     around = torch.cartesian_prod(torch.arange(-1.0, 2.0), torch.arange(-1.0, 2.0))[:, [1, 0]]
     places = torch.nan_to_num(cells)[..., None, :] + around
@@ -53,7 +53,7 @@ def similarity(appearance: Tensor, others: Tensor) -> Tensor:
 
 
 def search(level: Tensor, appearance: Tensor) -> Match:
-    """Look for (n, c, 9) looks everywhere on (c, h, w) unit cells, whole cells only."""
+    """Search for (n, c, 9) appearances everywhere on (c, h, w) unit cells, at whole cells only."""
     h, w = level.shape[1:]
     kernel = rearrange(appearance, "n c (y x) -> n c y x", y=3) / appearance.shape[-1]
     alike = F.conv2d(F.pad(level[None], (1, 1, 1, 1), mode="replicate"), kernel)[0]
@@ -66,7 +66,7 @@ def search(level: Tensor, appearance: Tensor) -> Match:
 
 
 def settle(level: Tensor, appearance: Tensor, cells: Tensor) -> Tensor:
-    """The places around (n, 2) cells that are most like (n, c, 9) looks, to a fraction of a cell: (n, 2) cells."""
+    """Refine (n, 2) cells to the nearby places most similar to (n, c, 9) appearances, to a fraction of a cell."""
     steps = torch.arange(-REACH, REACH + STEP, STEP)
     tried = cells[:, None] + torch.cartesian_prod(steps, steps)
     alike = similarity(read_appearance(level, tried), appearance[:, None])

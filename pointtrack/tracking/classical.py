@@ -1,4 +1,4 @@
-"""Classical trackers to compare with: chained DIS flow, chained Lucas-Kanade, a point that stays."""
+"""Classical trackers as baselines: chained DIS flow, chained Lucas-Kanade, a point that stays in place."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Method = Callable[[Video, Queries], Tracks]
 # (from frame, to frame, (k, 2) pixels) -> (k, 2) pixels and (k,) round-trip error in pixels.
 Step = Callable[[int, int, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
-ROUND_TRIP_PX = 1.5  # a point is held visible while going there and back misses by less than this
+ROUND_TRIP_PX = 1.5  # visibility is 0.5 if the way there and back misses its start by this much
 LK_WINDOW = (21, 21)
 LK_LEVELS = 4
 
 
 def static(video: Video, queries: Queries) -> Tracks:
-    """Every point stays where it was asked for, visible for ever. The floor of every comparison."""
+    """Every point stays at its query position, always visible. The floor of every comparison."""
     xy = queries.xy[None].repeat(len(video), 1, 1)
     ones = torch.ones(len(video), len(queries))
     return Tracks(xy, ones, ones, queries, video.wh, fps=video.fps)
@@ -44,7 +44,7 @@ def dis(video: Video, queries: Queries) -> Tracks:
         if (start, end) in kept:
             return kept[start, end].float()
         moved = rearrange(torch.from_numpy(flow.calc(grey[start], grey[end], None)), "h w xy -> 1 xy h w")
-        if max(start, end) <= last:  # the way back from the last query comes here again
+        if max(start, end) <= last:  # the backward pass from the last query needs it again
             kept[start, end] = moved.half()  # half the memory; 1/128 px at worst for motion below 32 px
         return moved
 
@@ -85,10 +85,10 @@ BASELINES: dict[str, Method] = {"dis": dis, "lk": lk, "static": static}
 
 
 def _chain(video: Video, queries: Queries, step: Step) -> Tracks:
-    """Follow every point away from its query frame, first to the end, then to the start of the video.
+    """Track every point away from its query frame, first to the end, then to the start of the video.
 
-    Visibility is 1 / (1 + (error / ROUND_TRIP_PX)**2), the worst so far: a chain that has lost its point
-    does not find it again. Outside the image it is 0.
+    Visibility is 1 / (1 + (error / ROUND_TRIP_PX)**2), the lowest so far, as a chain that has lost its point does not
+    find it again. Outside the image it is 0.
     """
     t, n = len(video), len(queries)
     queries.check_inside(t, video.wh)

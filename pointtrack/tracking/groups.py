@@ -18,8 +18,8 @@ class PointGroup:
     """Points that are tracked together, independently of the points of other groups.
 
     Attributes:
-        queries: the points of the group that are still wanted.
-        places: (k,) their positions among the points of the loop.
+        queries: the points of the group that were not removed.
+        places: (k,) their indices among the points of the loop.
         loop: tracks them.
         last: the newest window of the loop.
     """
@@ -30,7 +30,7 @@ class PointGroup:
     last: TrackedWindow | None = None
 
     def keep(self, windows: list[TrackedWindow]) -> list[TrackedWindow]:
-        """Note the newest of some windows; all of them."""
+        """Keep the newest of some windows as `last`, and return all of them."""
         self.last = windows[-1] if windows else self.last
         return windows
 
@@ -46,7 +46,7 @@ class PointGroup:
 
     @classmethod
     def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> PointGroup:
-        """The group as it was when `state` was asked for."""
+        """The group as it was when `state` was saved."""
         last = state["last"]
         if last is not None:
             last = TrackedWindow(**{**last, "estimates": [Estimate(**part) for part in last["estimates"]]})

@@ -12,7 +12,7 @@ from pointtrack.types import Queries, Source, Tracks, Video
 
 
 def kept_frames(count: int, every: int, queries: Queries) -> list[int]:
-    """Every n-th frame, the last one, and those on which points are given.
+    """Every n-th frame, the last one, and all query frames.
 
     Raises:
         ValueError: `every` is less than 1.
@@ -23,7 +23,7 @@ def kept_frames(count: int, every: int, queries: Queries) -> list[int]:
 
 
 def thinned(count: int, every: int, queries: Queries) -> tuple[list[int], Queries]:
-    """The frames that are tracked of `count`, see `kept_frames`, and the points with their frames counted among these."""
+    """The frames to track out of `count`, see `kept_frames`, and the points with their frames counted among these."""
     kept = kept_frames(count, every, queries)
     return kept, replace(queries, frame=torch.searchsorted(torch.tensor(kept), queries.frame))
 
@@ -31,7 +31,7 @@ def thinned(count: int, every: int, queries: Queries) -> tuple[list[int], Querie
 def track_sparsely(
     video: Video, every: int, queries: Queries, track: Callable[[Video, Queries], Tracks]
 ) -> Tracks:
-    """Every n-th frame of a video tracked by `track`, and points on straight lines between; all frames where `every` is 1.
+    """Track every n-th frame with `track`, and put points on straight lines in between; all frames if `every` is 1.
 
     Raises:
         ValueError: `every` is less than 1.
@@ -44,19 +44,19 @@ def track_sparsely(
 
 
 def spread(tracks: Tracks, kept: Sequence[int], count: int, queries: Queries) -> Tracks:
-    """Tracks over all frames.
+    """Spread tracks over all frames.
 
     Args:
-        tracks: of the kept frames alone, a row for each.
+        tracks: of the kept frames only, one row per frame.
         kept: their numbers, increasing, the first 0 and the last `count - 1`.
         count: number of all frames.
         queries: the points with their frames among all of them.
 
     Returns:
-        (count, n) tracks: on the kept frames what was tracked, between two of them straight lines in position, visibility
-        and confidence; `sources` says which are which. Not known where one of the two is not. States are those of the
-        nearer kept frame. Times are those of the kept frames spread likewise, which is right where frames are evenly
-        apart; who knows all of them says so (`Tracks.with_times`).
+        (count, n) tracks: the given ones on the kept frames, and straight lines in position, visibility and confidence
+        between two of them; `sources` tells them apart. If one of the two is not known, so is everything in between.
+        States are those of the nearer kept frame. Times are interpolated too, which is right if frames are evenly
+        spaced; if you know all times, set them (`Tracks.with_times`).
     """
     numbers, frames = torch.tensor(kept), torch.arange(count)
     right = torch.searchsorted(numbers, frames)

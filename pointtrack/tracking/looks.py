@@ -1,6 +1,6 @@
-"""Tracks frames twice, the second time mirrored and larger. The agreement of the two answers tells how good they are.
+"""Tracks frames twice, the second time mirrored and larger. The agreement of the two results tells how good they are.
 
-Source: averaging the answers to an image and its mirror image is common (test-time augmentation, as in Simonyan and
+Source: averaging the results for an image and its mirror image is common (test-time augmentation, as in Simonyan and
 Zisserman, 2014); the weights are those of a geometric median (Weiszfeld, 1937).
 """
 
@@ -22,15 +22,15 @@ from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 
 # Chosen on the development sets: docs/explain/training-log.md, section 41.
-LARGER = 1.4  # times the pixels that the first look sees
-CLOSE = 4.0 / 768  # of the frame's longer side: answers so near each other are the same
-DOUBT = 16.0 / 768  # of it: at that distance confidence is a half
-LEAST = 0.02  # score that an answer counts with at least
-ROUNDS = 15  # of the weighing
+LARGER = 1.4  # number of pixels as a multiple of the first look's
+CLOSE = 4.0 / 768  # of the frame's longer side: positions closer than this count as the same
+DOUBT = 16.0 / 768  # of it: at this distance confidence is halved
+LEAST = 0.02  # least score of a position
+ROUNDS = 15  # of reweighting
 
 
 def window_stream(network: PointTracker, queries: Queries, wh: tuple[int, int], fps: float) -> PointStream:
-    """The innermost stage: a `WindowStream`, or two of them where the network was loaded for two looks."""
+    """The innermost stage: a `WindowStream`, or two of them if the network was loaded for two looks."""
     first = WindowStream(network, queries, wh, fps)
     if network.inference.looks == 1:
         return first
@@ -38,7 +38,7 @@ def window_stream(network: PointTracker, queries: Queries, wh: tuple[int, int], 
 
 
 def closer(network: PointTracker) -> PointTracker:
-    """The same network for the second look: frames are larger, where it takes them at any size."""
+    """The same network for the second look, with larger frames if it takes frames of any size."""
     twin = copy.copy(network)
     area = None if network.one_size else round(LARGER * network.config.input_area)
     twin.inference = replace(network.inference, looks=1, input_area=area)
@@ -47,7 +47,7 @@ def closer(network: PointTracker) -> PointTracker:
 
 @stage
 class TwoLooks(WrappingStream):
-    """Points tracked twice: through the frames, and through the mirrored ones.
+    """Tracks points twice: through the frames, and through the mirrored ones.
 
     Args:
         inner: tracks through the frames; features and appearance come from it.
@@ -89,7 +89,7 @@ class TwoLooks(WrappingStream):
 
     @classmethod
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> TwoLooks:
-        """The stream as it was when its state was asked for, on the same network."""
+        """The stream as it was when its state was saved, on the same network."""
         return cls(restored(network, state["inner"]), restored(closer(network), state["second"]))
 
     def _joined(self, rows: Tracks, other: Tracks) -> Tracks:
@@ -114,15 +114,15 @@ class TwoLooks(WrappingStream):
 
 
 def agreed(xy: Tensor, score: Tensor, close: float) -> tuple[Tensor, Tensor]:
-    """Where a point is by several answers: their mean where they are close, and else rather where the surer ones are.
+    """Combine several positions of a point: about their mean if they are close, else nearer to those of high score.
 
     Args:
-        xy: (k, ..., 2) answers in pixels.
-        score: (k, ...) how sure each is, in [0, 1].
-        close: pixels.
+        xy: (k, ..., 2) positions in pixels.
+        score: (k, ...) the score of each, in [0, 1].
+        close: distance in pixels below which positions count as the same.
 
     Returns:
-        (..., 2) places, and (...) the mean distance of the answers from them, twice: of two, how far they are apart.
+        (..., 2) combined positions, and (...) twice the mean distance of `xy` from them: for two, their distance.
     """
     sure = score.clamp(min=LEAST)[..., None]
     place = (xy * sure).sum(0) / sure.sum(0)

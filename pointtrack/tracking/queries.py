@@ -1,4 +1,4 @@
-"""Where to track: points of a regular grid, points a stride apart, and corners."""
+"""Chooses points to track: a regular grid, points a stride apart, or corners."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def grid_queries(
         video_or_wh: the video, or its size as (width, height) in pixels.
         size: points per side, or (columns, rows).
         frame: the query frame of the points.
-        mask: (h, w) bool; only points inside it. The grid is then square, and fine enough that about as many points fall
-            into the mask as without one: its spacing is sqrt(mask area / number of points) pixels, and at least 1. There
-            is always at least one point.
+        mask: (h, w) bool; only points inside it. The grid is then square, and fine enough that about as many points
+            fall into the mask as without one: its spacing is sqrt(mask area / number of points) pixels, and at least
+            1. There is always at least one point.
 
     Returns:
         `Queries` row by row, x fastest; ids 0..n-1.
@@ -64,8 +64,8 @@ def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndar
         `Queries` with ids 0..n-1 in order of strength.
 
     Raises:
-        ValueError: there are no corners (use `grid_queries`), the frame lies outside the video, the count is below 1, or
-            the mask is empty or has another size.
+        ValueError: there are no corners (use `grid_queries`), the frame lies outside the video, the count is below 1,
+            or the mask is empty or has another size.
 
     Source: Shi and Tomasi, "Good features to track", as in OpenCV.
     """
@@ -75,7 +75,7 @@ def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndar
     where = None if mask is None else _checked_mask(mask, wh).astype(np.uint8)
     grey = cv2.cvtColor(np.ascontiguousarray(video.frames[frame]), cv2.COLOR_RGB2GRAY)
     area = wh[0] * wh[1] if where is None else int(where.sum())
-    distance = max(0.5 * math.sqrt(area / count), 2.0)  # spreads the corners over the area
+    distance = max(0.5 * math.sqrt(area / count), 2.0)  # spreads the corners
     corners = cv2.goodFeaturesToTrack(grey, count, 0.005, distance, mask=where, blockSize=5)
     if corners is None or len(corners) == 0:
         raise ValueError(f"frame {frame}: expected corners, found none; the area is flat, use grid_queries")
@@ -147,10 +147,10 @@ def stride_queries(wh: tuple[int, int], stride: int, frame: int = 0) -> Queries:
 
 
 def check_mask_counts(mask: object, given: object, *choosing: object) -> None:
-    """Refuse a mask that would change nothing, because there is no grid and there are no corners to put in it.
+    """Refuse a mask that would have no effect, because there is no grid and there are no corners to limit to it.
 
     Args:
-        mask: where grid and corners lie, if there is one.
+        mask: the mask that limits grid and corners, if there is one.
         given: single points or a file of points, if there are any.
         choosing: how many points to choose as a grid, as corners; None for none.
 

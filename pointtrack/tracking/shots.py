@@ -1,7 +1,7 @@
 """Finds cuts, where one shot of a video ends and the next begins: points and masks must not be carried across a cut.
 
-PySceneDetect measures how much a frame differs from the one before. A cut must also differ much more than the frames just
-before it did, so that a fast camera does not count as one.
+PySceneDetect measures how much a frame differs from the previous one. At a cut the difference must also be much
+larger than on the latest frames before it, so that a fast camera does not count as a cut.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pointtrack.types import Video
 LOOK_WH = (256, 144)  # frames are compared at this size
 THRESHOLD = 15.0
 RECENT = 4  # differences between the latest frames that a cut must stand out from
-FEWEST = 2  # with fewer of them known, nothing is called a cut
-JUMP = 1.7  # how many times the largest of these a cut is
+FEWEST = 2  # with fewer known differences, no frame counts as a cut
+JUMP = 1.7  # least ratio of a cut's difference to the largest of these
 
 
 class CutFinder:
     """Finds cuts frame by frame, at once and without looking ahead.
 
-    A single bright flash counts as a cut where it begins, not where it ends. A still picture that jumps counts too; a fade
-    or a dissolve does not. The finder misses a cut on frame 1 or 2, as it does not know the motion yet, and one within 4
-    frames of another.
+    A single bright flash counts as a cut where it begins, not where it ends. A still picture that jumps counts too; a
+    fade or a dissolve does not. The finder misses a cut on frame 1 or 2, as it does not know the motion yet, and one
+    within 4 frames of another.
 
     Args:
-        threshold: the least difference of a cut from the frame before, as the mean over all pixels of the
+        threshold: the least difference between a cut and the previous frame, as the mean over all pixels of the
             change of hue, saturation and brightness, each on OpenCV's scale for bytes. Lower it for dim videos.
 
     Raises:
@@ -54,7 +54,7 @@ class CutFinder:
         self.threshold = threshold
         self._detector = ContentDetector(min_scene_len=0)
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self._latest: np.ndarray | None = None  # frame, small
+        self._latest: np.ndarray | None = None  # frame, reduced
         self._frames = 0
 
     def push(self, frame: np.ndarray) -> bool:
@@ -74,24 +74,24 @@ class CutFinder:
         return cut
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs to go on exactly from here: a tensor and plain values, for `torch.save`."""
+        """All that `restored` needs to continue exactly from here: a tensor and plain values, for `torch.save`."""
         latest = None if self._latest is None else torch.from_numpy(self._latest)
         kept = {"threshold": self.threshold, "frames": self._frames}
         return {**kept, "recent": list(self._recent), "latest": latest}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> CutFinder:
-        """The finder as it was when `state` was asked for; push the frame that came behind it."""
+        """The finder as it was when `state` was saved; push the frame that followed."""
         finder = cls(threshold=state["threshold"])
         finder._recent.extend(state["recent"])
         if state["latest"] is not None:
             finder._frames = state["frames"] - 1
-            finder._differs(state["latest"].numpy())  # which the next one is compared with
+            finder._differs(state["latest"].numpy())  # the next frame is compared with it
         return finder
 
     def _differs(self, small: np.ndarray) -> float:
-        """By how much the next frame, of the size `LOOK_WH`, differs from the one before."""
-        # Its statistics are the detector's public way to tell the difference; new ones, as they would grow with the video.
+        """The difference between the next frame, of the size `LOOK_WH`, and the previous one."""
+        # The statistics are the detector's public access to the difference; new ones, as they grow with the video.
         self._detector.stats_manager = statistics = StatsManager()
         now = FrameTimecode(self._frames, fps=1.0)
         self._detector.process_frame(now, cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
@@ -101,7 +101,7 @@ class CutFinder:
 
 
 def find_cuts(video: Video | Iterable[np.ndarray], *, threshold: float = THRESHOLD) -> list[int]:
-    """Frames on which a new shot begins, in order; the first frame of a video is not one of them.
+    """Frames on which a new shot begins, in order, without the first frame of the video.
 
     Args:
         video: a video, or frames (h, w, 3) uint8 RGB one after the other.

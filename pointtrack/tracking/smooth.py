@@ -15,10 +15,10 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
 from pointtrack.types import VISIBLE, Queries, Tracks
 
-# Chosen on the true tracks of the bundled clip with normal noise of 0.3 and 1 pixel: the least error.
+# Chosen for the least error on the true tracks of the bundled clip with normal noise of 0.3 and 1 pixel.
 RADIUS, DEGREE = 4, 2
-CHUNK = 256  # points at a time, so that many of them need little memory
-HELD_WEIGHT = 100.0  # of a frame that stays: a fit beside it nearly passes through it, so no kink is left
+CHUNK = 256  # points at a time, to bound memory
+HELD_WEIGHT = 100.0  # of a frame that keeps its position: nearby fits almost pass through it, without a kink
 
 
 def smooth_tracks(
@@ -29,19 +29,19 @@ def smooth_tracks(
     threshold: float = VISIBLE,
     keep: Tensor | None = None,
 ) -> Tracks:
-    """Smooth positions along time; the tracks given are left as they are.
+    """Smooth positions along time, without changing the given tracks.
 
-    Every position becomes the value of a polynomial fitted to the frames around it, nearer ones counting more. A
-    fit reads only frames of the same unbroken visible run. Frames on which a point is hidden or not tracked keep
-    their positions, and so do the frames that points were asked for on. Motion that is such a polynomial of time,
-    as straight uniform motion is, comes out as it was. Looking ahead as far as back, it does not lag.
+    Every position becomes the value of a polynomial fitted to the frames around it, with more weight on nearer ones. A
+    fit reads only frames of the same unbroken visible run. Positions on query frames, and on frames where a point is
+    hidden or not tracked, stay unchanged. So does motion that is such a polynomial of time, such as straight uniform
+    motion. As the fit looks ahead as far as back, the result does not lag.
 
     Args:
         tracks: the tracks.
-        radius: frames on each side that a fit looks at.
+        radius: frames on each side that a fit reads.
         degree: of the polynomial, at most 3: 2 follows turns, 1 trembles less but cuts corners.
         threshold: visibility above which a point counts as visible.
-        keep: (t, n) bool, more positions that must stay as they are, as those a person put right.
+        keep: (t, n) bool, more positions that must stay unchanged, such as corrections by a person.
 
     Returns:
         New tracks with the same visibility, confidence and queries.
@@ -77,8 +77,8 @@ class Smoother:
 
     def __init__(self, radius: int):
         self.radius = radius
-        self.before: Tracks | None = None  # rows that came out already, which the next ones look back at
-        self.held: Tracks | None = None  # rows that are to come out
+        self.before: Tracks | None = None  # rows already returned, which the next fits read
+        self.held: Tracks | None = None  # rows not returned yet
 
     def push(self, rows: Tracks) -> Tracks:
         """Take in a piece; the smoothed rows that it completes."""
@@ -86,7 +86,7 @@ class Smoother:
         return self._given(held, max(len(held) - self.radius, 0))
 
     def finish(self) -> list[Tracks]:
-        """The smoothed rows that are left: one piece, or none where nothing came."""
+        """The remaining smoothed rows: one piece, or none if nothing was pushed."""
         return [] if self.held is None else [self._given(self.held, len(self.held))]
 
     def _given(self, held: Tracks, count: int) -> Tracks:
@@ -105,7 +105,7 @@ class Smoother:
 
 @stage
 class SmoothStream(WrappingStream):
-    """A stage that smooths positions. Rows become final `radius` frames later; first answers stay as they are."""
+    """A stage that smooths positions. Rows become final `radius` frames later; previews are not smoothed."""
 
     def __init__(self, inner: PointStream, radius: int = RADIUS):
         super().__init__(inner)
@@ -113,7 +113,7 @@ class SmoothStream(WrappingStream):
 
     @property
     def lag(self) -> int:
-        """Number of frames pushed of which no final answer was given yet."""
+        """Number of frames pushed whose final rows were not returned yet."""
         return self.inner.lag + len(self._smoother.held or ())
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -153,7 +153,7 @@ class SmoothStream(WrappingStream):
 
     @classmethod
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> SmoothStream:
-        """The stream as it was when its state was asked for, on the same network."""
+        """The stream as it was when its state was saved, on the same network."""
         again = cls(restored(network, state["inner"]), state["radius"])
         for name in ("before", "held"):
             setattr(again._smoother, name, None if state[name] is None else Tracks.from_dict(state[name]))
@@ -164,7 +164,7 @@ def _smoothed(xy: Tensor, usable: Tensor, held: Tensor, radius: int, degree: int
     """(t, n, 2) positions; `usable` and `held` (t, n) bool."""
     t, n = usable.shape
     values = torch.where(usable[..., None], xy, 0.0).double()
-    # Neighbours belong to the same run where as many unusable frames lie before them.
+    # Frames belong to the same run if equally many unusable frames precede them.
     run = (~usable).cumsum(dim=0)
     moments = torch.zeros(t, n, 2 * degree + 1, dtype=torch.float64)
     products = torch.zeros(t, n, degree + 1, 2, dtype=torch.float64)
@@ -180,7 +180,7 @@ def _smoothed(xy: Tensor, usable: Tensor, held: Tensor, radius: int, degree: int
             there, :, None
         ]
         seen[here] += together
-    fitted = usable & ~held & (seen > degree + 1)  # with fewer frames there is nothing to even out
+    fitted = usable & ~held & (seen > degree + 1)  # with fewer frames the fit is exact
     order = torch.arange(degree + 1)
     matrix = moments[fitted][:, order[:, None] + order]
     result = xy.clone()

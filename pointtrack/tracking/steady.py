@@ -1,7 +1,8 @@
 """Leads points from frame to frame by the pixels, because the network's positions on single frames tremble a little.
 
-Lucas-Kanade leads a point from one frame to the next; it is exact over one step, but drifts over many. From there the point
-moves a share of the way towards the network's position, which does not drift. Where the two disagree, the network wins.
+Lucas-Kanade leads a point from one frame to the next; it is exact over one step, but drifts over many. From there the
+point moves a share of the way towards the network's position, which does not drift. Where the two disagree, the
+network wins.
 
 Source: Lucas and Kanade, 1981, as in OpenCV's calcOpticalFlowPyrLK; positions of one source that correct the steps of
 another are a complementary filter.
@@ -24,19 +25,20 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
 from pointtrack.types import Queries, Tracks
 
-# Chosen on the development sets and the warp clips: docs/explain/training-log.md, section 40. Nothing depends on them much.
+# Chosen on the development sets and the warp clips: docs/explain/training-log.md, section 40. Results depend little
+# on them.
 SHARE = 0.2  # of the way to the network's position, every frame
 PATCH = (11, 11)  # pixels that are compared
-APART = 3.0 / 768  # of the frame's longer side: farther from the network's position a step does not count
-ROUND_TRIP = 1.0 / 768  # of it: neither does one that misses its start by more, taken there and back
+APART = 3.0 / 768  # of the frame's longer side: reject a step that ends farther from the network's position
+ROUND_TRIP = 1.0 / 768  # of it: reject a step that misses its start by more, there and back
 LONGEST = 1024  # pixels of a frame's longer side; larger ones are compared at this size
 STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
-NO_LEVELS = 0  # the network's own step is where the search begins, so nothing is far away
+NO_LEVELS = 0  # the search starts from the network's own step, so nothing is far away
 
 
 @dataclass
 class Steadied:
-    """Points on a frame: the network's positions, and those they were led to.
+    """Points on a frame: the network's positions, and the led ones.
 
     Attributes:
         frame: number of the frame.
@@ -65,8 +67,7 @@ class Steadied:
 
 
 class Steadier:
-    """Leads the points of consecutive rows.
-
+    """Leads the points of consecutive rows by the pixels.
     Args:
         wh: size of the frames as (width, height).
     """
@@ -91,12 +92,12 @@ class Steadier:
     def lead(
         self, rows: Tracks, former: Steadied | None, cuts: Collection[int] = ()
     ) -> tuple[Tracks, Steadied | None]:
-        """The rows with their points led from frame to frame, and the last of them.
+        """Lead the points of some rows from frame to frame; returns the new rows, and the last of them.
 
         Args:
-            rows: frames that were seen, and follow that of `former`.
-            former: the row before them, None for none.
-            cuts: frames onto which no pixels lead.
+            rows: rows of frames that `see` took, starting after the frame of `former`.
+            former: the previous row, None if there is none.
+            cuts: frames on which a new shot begins, where points take the network's positions.
         """
         led = rows.xy.clone()
         for row in range(len(rows)):
@@ -107,7 +108,7 @@ class Steadier:
         return replace(rows, xy=led), former
 
     def _step(self, former: Steadied, frame: int, told: Tensor, due: Tensor) -> Tensor:
-        """(n, 2) pixels on a frame: `told`, and of the points that are due where pixels lead to, if these agree."""
+        """(n, 2) pixels on a frame: `told`, or for points that are due, where the pixels lead them, if both agree."""
         before, now = self.greys.get(frame - 1), self.greys.get(frame)
         chosen = due & torch.isfinite(torch.cat([former.xy, former.told, told], dim=1)).all(1)
         if before is None or now is None or not bool(chosen.any()):
@@ -121,7 +122,8 @@ class Steadier:
         back, found_back = _follow(now, before, there, start)
         sound = found & found_back & (np.linalg.norm(back - start, axis=1) < ROUND_TRIP * side)
         sound &= np.linalg.norm(there - to, axis=1) < APART * side
-        # Where no pixels lead, the network's own step does: then a point does not leap back to where the network has it.
+        # If the pixels do not lead a point, take the network's step, so that it does not jump to the network's
+        # position.
         there = np.where(sound[:, None], there, told_step)
         near = np.linalg.norm(there - to, axis=1) < APART * side
         result = told.clone()
@@ -132,7 +134,7 @@ class Steadier:
 
 
 def steady_tracks(tracks: Tracks, frames: Iterable[np.ndarray]) -> Tracks:
-    """Tracks that are whole, led by the pixels of their frames as `SteadyStream` leads them."""
+    """Lead complete tracks by the pixels of their frames, as `SteadyStream` does."""
     steadier, former, rows = Steadier(tracks.wh), None, []
     for row, frame in enumerate(frames):
         steadier.see(tracks.first_frame + row, frame)
@@ -150,7 +152,7 @@ class SteadyStream(WrappingStream):
         super().__init__(inner)
         self._steadier = Steadier(inner.image_wh)
         self._last: Steadied | None = None  # of the final rows
-        self._shown: Steadied | None = None  # of the latest first answer but that for the newest frame
+        self._shown: Steadied | None = None  # of the latest preview before that of the newest frame
         self._newest: Steadied | None = None  # of that
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -166,7 +168,7 @@ class SteadyStream(WrappingStream):
         return led
 
     def preview(self) -> Tracks:
-        """As `PointStream.preview`; a first answer is led from the one before."""
+        """As `PointStream.preview`; each preview is led from the previous one."""
         row = self.inner.preview()
         if self._newest is not None and self._newest.frame < row.first_frame:
             self._shown = self._newest
@@ -203,7 +205,7 @@ class SteadyStream(WrappingStream):
 
     @classmethod
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> SteadyStream:
-        """The stream as it was when its state was asked for, on the same network."""
+        """The stream as it was when its state was saved, on the same network."""
         again = cls(restored(network, state["inner"]))
         again._steadier.greys = {frame: grey.numpy() for frame, grey in state["greys"].items()}
         for name in ("_last", "_shown", "_newest"):
@@ -218,14 +220,14 @@ class SteadyStream(WrappingStream):
 
 
 def steadied(stream: PointStream, wanted: bool = True) -> PointStream:
-    """The stream with its points led by pixels, where that is wanted and its network is to be led."""
+    """The stream with its points led by pixels, if wanted and if its network allows it."""
     return SteadyStream(stream) if wanted and stream.network.led_by_pixels else stream
 
 
 def _follow(
     before: np.ndarray, now: np.ndarray, start: np.ndarray, near: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where (n, 2) pixels of a frame are on another one, looked for from `near` on; and (n,) bool, whether found."""
+    """Find (n, 2) pixels of a frame on another one, starting the search at `near`; and (n,) bool, whether found."""
     there, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
         before, now, start[:, None], near[:, None].astype(np.float32).copy(), winSize=PATCH, maxLevel=NO_LEVELS,
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW, criteria=STOP,

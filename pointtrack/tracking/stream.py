@@ -1,4 +1,4 @@
-"""`PointStream`, the interface of every stage between frames and tracks. Each stage wraps the one before it."""
+"""`PointStream`, the interface of every stage between frames and tracks. Each stage wraps the previous one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PointStream(Protocol):
 
     @property
     def cuts(self) -> set[int]:
-        """The frames on which a new shot begins, as far as a stage looks for them."""
+        """The frames on which a new shot begins, if a stage looks for cuts."""
 
     @property
     def frames_pushed(self) -> int:
@@ -81,7 +81,7 @@ class PointStream(Protocol):
 
         Returns:
             Tracks of the new points alone, on those frames from `earliest_frame` on that were returned before. From now
-            on, `push` returns the new points too, behind the others.
+            on, `push` returns the new points too, after the others.
 
         Raises:
             ValueError: a query lies before `earliest_frame` or outside the image, an id is taken, or the stream is

@@ -1,4 +1,4 @@
-"""Support points, which are tracked too so that the others are tracked better."""
+"""Support points: tracked along with the queries to improve their tracks."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def support_queries(
     local_extent: float = 50.0,
     every_frame: bool = False,
 ) -> Queries:
-    """Points to track along with the queries so that these are tracked better; drop them from the answer.
+    """Points to track along with the queries to improve their tracks; drop them from the result.
 
     Args:
-        queries: the points that were asked for.
+        queries: the requested points.
         wh: size of the video as (width, height) in pixels.
         global_size: points per side of a grid over the whole image; 0 for none.
         local_size: points per side of a grid around every query point, on its frame; 0 for none.
@@ -36,8 +36,8 @@ def support_queries(
         every_frame: put the global grid on every distinct query frame, not only on frame 0.
 
     Returns:
-        `Queries` that are marked as `support`, with the ids -1, -2, ..., which never meet those of the queries (where the queries have
-        negative ids themselves, counting starts below the lowest). Positions are clamped into the image.
+        `Queries` marked as `support`, with the ids -1, -2, ..., which never clash with those of the queries (if the
+        queries have negative ids themselves, counting starts below the lowest). Positions are clamped into the image.
         May be empty.
 
     Raises:
@@ -71,14 +71,14 @@ def with_support(
     global_size: int = 5,
     local_size: int = 0,
 ) -> Queries:
-    """The points, and `support_queries` behind them if the network has a use for them."""
+    """The points, followed by `support_queries` if the network uses support points."""
     if not network.uses_support:
         return queries
     return Queries.concat([queries, support_queries(queries, wh, global_size, local_size)])
 
 
 def named_apart(groups: Sequence[Queries]) -> list[Queries]:
-    """The same groups of points, whose helpers have ids that no helper of another group has."""
+    """The same groups of points, with ids of support points that are distinct across groups."""
     named, lowest = [], 0
     for group in groups:
         ids = torch.where(group.support, lowest - group.support.cumsum(0), group.ids)
@@ -100,7 +100,7 @@ class RequestedStream(WrappingStream):
 
     @property
     def queries(self) -> Queries:
-        """The points that are tracked now, in the order of the tracks."""
+        """The points tracked now, in the order of the tracks."""
         return self.inner.queries.requested()
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
@@ -116,7 +116,7 @@ class RequestedStream(WrappingStream):
         return self.inner.finish().requested()
 
     def add(self, queries: Queries) -> Tracks:
-        """As `PointStream.add`; helper points may be among them."""
+        """As `PointStream.add`; support points may be among them."""
         return self.inner.add(queries).requested()
 
     def remove(self, ids: Tensor | Sequence[int]) -> None:
@@ -129,5 +129,5 @@ class RequestedStream(WrappingStream):
 
     @classmethod
     def from_state_dict(cls, network: PointTracker, state: dict[str, Any]) -> RequestedStream:
-        """The stream as it was when its state was asked for, on the same network."""
+        """The stream as it was when its state was saved, on the same network."""
         return cls(restored(network, state["inner"]))

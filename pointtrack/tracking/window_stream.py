@@ -28,7 +28,7 @@ from pointtrack.types import Queries, Tracks
 
 
 def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int]:
-    """Size at which a video is tracked: the config's own, or the video's shape with about the config's area.
+    """The size at which a video is tracked: the config's own, or the video's shape with about the config's area.
 
     In the second case the sides are multiples of 16.
 
@@ -46,13 +46,13 @@ class WindowStream:
     """Tracks points through frames that arrive in pieces of any size.
 
     Every `push` returns the rows that have become final; `finish` returns the rest. The tracks do not depend on how the
-    frames are cut into pieces. Memory does not grow with the video: it holds one window of frames and features. (A tracker
-    that takes the whole video as one window keeps the features of all frames until `finish`.)
+    frames are cut into pieces. Memory does not grow with the video: it holds one window of frames and features. (A
+    tracker that takes the whole video as one window keeps the features of all frames until `finish`.)
 
     Args:
         tracker: from `load_tracker`.
-        queries: points to track; frame 0 is the first frame pushed. A point exists from its query frame on; its track is
-            NaN before that. (A tracker that takes the whole video as one window tracks it on earlier frames too.)
+        queries: points to track; frame 0 is the first frame pushed. A point exists from its query frame on; its track
+            is NaN before that. (A tracker that takes the whole video as one window tracks it on earlier frames too.)
         image_wh: size of the frames as (width, height).
         fps: recorded in the tracks; it changes nothing else.
 
@@ -69,53 +69,53 @@ class WindowStream:
         self.device = next(tracker.parameters()).device
         self.wh = model_wh(self.image_wh, tracker.config)
         self.rule = tracker.config.resize_rule
-        # The first group leads: it is there from the first frame on, with or without points.
+        # The first group leads: it exists from the first frame on, with or without points.
         self._groups = [
             PointGroup(queries, torch.arange(len(queries)), tracker.loop(tracker, *self._asked(queries)))
         ]
-        self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) that are not encoded yet
+        self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) not encoded yet
         self._returned = 0  # frames
         self._pushed = 0
         self._finished = False
-        self._ended: WindowLoop | None = None  # as it was before `finish`, for its features
+        self._ended: WindowLoop | None = None  # the loop before `finish`, for its features
         self._cells: tuple[int, Tensor] | None = None  # the latest frame that appearance was read on
 
     @property
     def queries(self) -> Queries:
-        """The points that are tracked now, in the order of the tracks."""
+        """The points tracked now, in the order of the tracks."""
         return Queries.concat([group.queries for group in self._groups])
 
     @property
     def cuts(self) -> set[int]:
-        """None: it does not look for them."""
+        """Empty: this stage does not look for cuts."""
         return set()
 
     def cut(self) -> None:
-        """Nothing: it follows points through whatever comes."""
+        """Do nothing: this stage tracks points across cuts."""
 
     @property
     def frames_pushed(self) -> int:
-        """Number of frames taken in so far."""
+        """Number of frames pushed so far."""
         return self._pushed
 
     @property
     def earliest_frame(self) -> int:
-        """The first frame on which points can still be added."""
+        """The first frame on which you can still add points."""
         return self._groups[0].loop.earliest_frame
 
     def features(self, frame: int, level: int) -> Tensor:
-        """(c, h, w) what the tracker saw of a frame, at a level of its pyramid, or behind it: see `appearance_level`.
+        """(c, h, w) the tracker's features of a frame, at a level of its pyramid or beyond: see `appearance_level`.
 
-        After `finish` those of the frames that it returned can still be read.
+        After `finish`, the features of the frames that it returned are still available.
 
         Raises:
-            ValueError: a frame before `earliest_frame`, or one that is not encoded yet.
+            ValueError: a frame before `earliest_frame`, or not encoded yet.
         """
         loop = self._ended or self._groups[0].loop
         return rearrange(self.network.read_level(loop.features(frame), level), "1 1 h w c -> c h w")
 
     def appearance(self, frame: int, xy: Tensor, ids: Tensor) -> Tensor:
-        """(n, 1, c, 9) what points look like; see `PointStream`."""
+        """(n, 1, c, 9) the appearance of points; see `PointStream`."""
         level = self.network.appearance_level(STRIDE)
         if self._cells is None or self._cells[0] != frame:
             self._cells = frame, unit_cells(self.features(frame, level))
@@ -124,10 +124,10 @@ class WindowStream:
 
     @torch.inference_mode()
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
-        """Take in (t, h, w, 3) uint8 RGB frames (or a single (h, w, 3) one); return the frames now final.
+        """Take (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one, and return the rows that are final now.
 
         Raises:
-            ValueError: another size or type than expected, or a stream that was finished.
+            ValueError: the frames have another size or type, or the stream is finished.
         """
         if self._finished:
             raise ValueError(
@@ -144,17 +144,17 @@ class WindowStream:
 
     @property
     def lag(self) -> int:
-        """Number of frames pushed of which no final answer was given yet."""
+        """Number of frames pushed whose final rows were not returned yet."""
         return self._pushed - self._returned
 
     @torch.inference_mode()
     def preview(self) -> Tracks:
-        """A first answer for the frame pushed last, at once: it may change until that frame becomes final.
+        """A first row for the newest frame, at once. It may change until that frame becomes final.
 
-        What `push` and `finish` return is, up to rounding, as without this; each call costs a window of tracking.
+        Up to rounding, it does not change what `push` and `finish` return. Each call costs a window of tracking.
 
         Raises:
-            ValueError: no frame was pushed yet, or the stream was finished.
+            ValueError: no frame was pushed yet, or the stream is finished.
         """
         if self._finished or not self._pushed:
             raise ValueError("WindowStream: expected preview after the first push and before finish")
@@ -164,7 +164,7 @@ class WindowStream:
 
     @torch.inference_mode()
     def finish(self) -> Tracks:
-        """Track the frames that no full window covered, and return everything that was not yet returned."""
+        """Track the frames that no full window covered, and return all remaining rows."""
         if self._finished:
             raise ValueError("WindowStream: expected finish once")
         self._finished = True
@@ -180,18 +180,18 @@ class WindowStream:
 
     @torch.inference_mode()
     def add(self, queries: Queries) -> Tracks:
-        """Track more points from now on, as a group of their own: the other points do not notice.
+        """Track more points from now on, as a group of their own. The tracks of the other points do not change.
 
         Args:
-            queries: with ids that no other point has or had; on the frame `earliest_frame`, which lies up to one step of
-                the tracker's windows before the frames that are not final yet, or later.
+            queries: points with ids that no other point has or had, on frame `earliest_frame` or later. That frame
+                lies up to one step of the tracker's windows before the frames that are not final yet.
 
         Returns:
-            The new points alone, on those frames from `earliest_frame` on that were returned before. From now on the pieces
-            that `push` returns have the new points too, behind the others.
+            Tracks of the new points alone, on those frames from `earliest_frame` on that were returned before. From now
+            on, `push` returns the new points too, after the others.
 
         Raises:
-            ValueError: a frame before `earliest_frame`, a point outside the image, an id that is taken, or a stream that was
+            ValueError: a query lies before `earliest_frame` or outside the image, an id is taken, or the stream is
                 finished.
         """
         if self._finished:
@@ -211,12 +211,12 @@ class WindowStream:
         return self._rows_at([(group, group.last)], first, self._returned - first)
 
     def remove(self, ids: Tensor | Sequence[int]) -> None:
-        """Stop to track some points. Those that were asked for together with them keep their tracks exactly.
+        """Stop tracking some points. The tracks of the others stay exactly the same.
 
-        A group of which no point is left costs nothing more.
+        A group without remaining points costs no more time.
 
         Raises:
-            ValueError: an id that no point has.
+            ValueError: an unknown id.
         """
         ids = self.queries.known_ids(ids, "WindowStream")
         for group in self._groups:
@@ -229,7 +229,7 @@ class WindowStream:
         self._groups = [leader, *(group for group in self._groups[1:] if len(group.queries))]
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs to go on exactly from here: tensors and plain values, for `torch.save`."""
+        """All that `restored` needs to continue exactly from here: tensors and plain values, for `torch.save`."""
         if self._finished:
             raise ValueError("WindowStream: expected state_dict before finish")
         kept = {name: getattr(self, name) for name in ("image_wh", "fps", "_returned", "_pushed")}
@@ -238,7 +238,7 @@ class WindowStream:
 
     @classmethod
     def from_state_dict(cls, tracker: PointTracker, state: dict[str, Any]) -> WindowStream:
-        """The stream as it was when `state` was asked for, on the same tracker; push what came behind it."""
+        """The stream as it was when `state` was saved, on the same tracker. Push the frames that follow."""
         rest = moved(state, next(tracker.parameters()).device)
         groups = [PointGroup.from_state_dict(tracker, saved) for saved in rest.pop("groups")]
         stream = cls(tracker, groups[0].queries, rest["image_wh"], rest["fps"])
@@ -246,19 +246,19 @@ class WindowStream:
         return stream
 
     def _asked(self, queries: Queries) -> tuple[Tensor, Tensor]:
-        """Frames and places as a loop takes them."""
+        """Query frames and positions in the form that a loop takes."""
         xy = rescale_points(queries.xy, self.image_wh, self.wh, self.rule)
         return queries.frame[None].to(self.device), xy[None].to(self.device)
 
     def _group_size(self) -> int:
-        """Frames to encode together: always the same ones, however they are pushed."""
+        """Number of frames to encode together: always the same frames, however they are pushed."""
         loop = self._groups[0].loop
         return loop.step if loop.length is None else min(loop.step, loop.length - loop.held)
 
     def _encode(self) -> list[Tracks]:
-        """Encode the waiting frames, and track the windows that they complete; the rows that are final then.
+        """Encode the waiting frames, track the windows that they complete, and return the rows that are final then.
 
-        There are such rows only where `_group_size` frames waited: fewer complete no window.
+        There are such rows only if `_group_size` frames waited: fewer complete no window.
         """
         if not self._waiting:
             return []
@@ -272,14 +272,14 @@ class WindowStream:
         ]
 
     def _final_rows(self) -> int:
-        """Frames that the next window makes final: a step, and in the first one those before its middle."""
+        """Number of frames that the next window makes final: a step, plus the context in the first window."""
         context = 0 if self._returned else self.network.config.window.context
         return self._groups[0].loop.step + context
 
     def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
         frames = plain(frames)
         if isinstance(frames, np.ndarray) and min(frames.strides, default=0) < 0:
-            frames = frames.copy()  # torch takes no reversed views
+            frames = frames.copy()  # torch does not take reversed views
         frames = torch.as_tensor(frames)
         frames = frames[None] if frames.ndim == 3 else frames
         expected = (self.image_wh[1], self.image_wh[0], 3)
@@ -291,7 +291,7 @@ class WindowStream:
         return frames
 
     def _rows(self, windows: Sequence[tuple[PointGroup, TrackedWindow | None]], count: int) -> Tracks:
-        """The next `count` frames, which are final now."""
+        """The rows of the next `count` frames, which are final now."""
         first = self._returned
         self._returned += count
         return self._rows_at(windows, first, count)
@@ -299,7 +299,7 @@ class WindowStream:
     def _rows_at(
         self, windows: Sequence[tuple[PointGroup, TrackedWindow | None]], first: int, count: int
     ) -> Tracks:
-        """Frames that lie in the windows, as tracks of the groups' points in pixels of the video."""
+        """Some frames of the windows, as tracks of the groups' points in pixels of the video."""
         queries = Queries.concat([group.queries for group, _ in windows])
         parts = [self._rows_of(group, window, first, count) for group, window in windows]
         xy, visibility, confidence = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
@@ -316,7 +316,7 @@ class WindowStream:
     def _rows_of(
         self, group: PointGroup, window: TrackedWindow | None, first: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """xy (count, k, 2), visibility and confidence (count, k) of a group; NaN and 0 where its window has none."""
+        """xy (count, k, 2), visibility and confidence (count, k) of a group; NaN and 0 for points its window lacks."""
         n = group.loop.frame.shape[1]
         xy = torch.full((count, n, 2), torch.nan, dtype=torch.float32)  # whatever the caller's default is
         visibility, confidence = torch.zeros(2, count, n, dtype=torch.float32)

@@ -1,7 +1,7 @@
 """The data types that every part of pointtrack uses. They are frozen, and checked when made.
 
-Each is of one video, without a batch axis. Pixels are numpy arrays (they come from decoders and go to files); points are
-torch tensors on the CPU. A value of these types is always valid, so code that receives one need not check it.
+Each is of one video, without a batch axis. Pixels are numpy arrays (they come from decoders and go to files); points
+are torch tensors on the CPU. A value of these types is always valid, so code that receives one need not check it.
 """
 
 from pointtrack.types.masks import Masks

@@ -1,4 +1,4 @@
-"""Frames as people have them -> (h, w, 3) uint8 RGB: grey, RGBA, channels first, tensors, Pillow's images."""
+"""Converts common kinds of frames to (h, w, 3) uint8 RGB: grey, RGBA, channels first, tensors, Pillow images."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ CHANNELS = (1, 3, 4)
 
 
 def as_frame(frame: Any, name: str) -> np.ndarray:
-    """One frame.
+    """Convert one frame.
 
     Args:
-        frame: (h, w), (h, w, 1), (h, w, 3), (h, w, 4) or channels first, uint8; an array, a tensor or an image of Pillow.
+        frame: (h, w), (h, w, 1), (h, w, 3), (h, w, 4) or channels first, uint8; an array, a tensor or a Pillow image.
             Grey becomes RGB; the alpha channel is dropped.
-        name: how messages call it.
+        name: its name in error messages.
 
     Returns:
-        (h, w, 3) uint8 RGB; a view of the frame where it is that already.
+        (h, w, 3) uint8 RGB; a view of the frame if it already has that form.
 
     Raises:
-        ValueError: another shape or type; the message says the one call that helps.
+        ValueError: another shape or type; the message names the call that converts it.
     """
     frame = _array(frame)
     if frame.ndim == 2:
@@ -34,9 +34,9 @@ def as_frame(frame: Any, name: str) -> np.ndarray:
 
 
 def as_frames(frames: Any, name: str) -> np.ndarray:
-    """All frames of a video at once: (t, h, w), (t, h, w, c) or (t, c, h, w), and (1, t, c, h, w) as batches of one are.
+    """Convert all frames of a video at once: (t, h, w), (t, h, w, c), (t, c, h, w), or a batch of one (1, t, c, h, w).
 
-    Arguments, answer and errors as `as_frame`, with t in front.
+    Arguments, result and errors as in `as_frame`, with t in front.
     """
     frames = _array(frames)
     if frames.ndim == 5 and len(frames) == 1:
@@ -55,13 +55,13 @@ def as_frames(frames: Any, name: str) -> np.ndarray:
 
 
 def _array(frame: Any) -> np.ndarray:
-    if hasattr(frame, "convert") and hasattr(frame, "getbands"):  # an image of Pillow
+    if hasattr(frame, "convert") and hasattr(frame, "getbands"):  # a Pillow image
         return np.asarray(frame.convert("RGB") if frame.mode not in ("L", "RGB", "RGBA") else frame)
     return array_of(frame)
 
 
 def _last(frames: np.ndarray, name: str) -> np.ndarray:
-    """(t, h, w, c): the channels go last where they came first."""
+    """(t, h, w, c): moves the channels last if they came first."""
     if frames.shape[-1] in CHANNELS:
         return frames
     if frames.shape[1] in CHANNELS:
@@ -72,7 +72,7 @@ def _last(frames: np.ndarray, name: str) -> np.ndarray:
 
 
 def _colored(frames: np.ndarray, name: str) -> np.ndarray:
-    """Three channels of uint8."""
+    """Convert to three channels of uint8."""
     if frames.dtype != np.uint8:
         raise ValueError(f"{name}: expected uint8 values 0..255, got {frames.dtype}; {_advice(frames)}")
     if frames.shape[-1] == 1:
@@ -81,7 +81,7 @@ def _colored(frames: np.ndarray, name: str) -> np.ndarray:
 
 
 def _advice(frames: np.ndarray) -> str:
-    """The one call that makes uint8 of these values."""
+    """The call that converts these values to uint8."""
     kind = frames.dtype.kind
     if kind == "b":
         return "convert with frames.astype('uint8') * 255"

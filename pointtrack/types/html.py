@@ -1,4 +1,4 @@
-"""What notebooks show of videos, points, tracks and masks: a line of text and a picture, or a player where mediapy is there."""
+"""Notebook views of videos, points, tracks and masks: a line of text and a picture, or a player if mediapy is there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WIDTH = 480  # pixels of what is shown
+WIDTH = 480  # pixels, of pictures and players
 MOST_PLAYED = 400  # frames
 MOST_POINTS = 400
 
@@ -50,7 +50,7 @@ def queries_html(queries: Queries) -> str:
 
 
 def tracks_html(tracks: Tracks) -> str:
-    """The ways of the points as lines, a dot where each is at the end."""
+    """The paths of the points as lines, with a dot at the last position of each."""
     xy, known = tracks.xy.numpy(), tracks.tracked().numpy()
     labels, count = tracks.queries.labels(), min(xy.shape[1], MOST_POINTS)
     parts = []
@@ -97,7 +97,7 @@ def _hue(place: int, count: int) -> str:
 
 
 def _shrunk(frame: np.ndarray) -> np.ndarray:
-    """At most so wide as is shown; every k-th pixel is enough for a preview."""
+    """Shrink a frame for display; every k-th pixel is enough for a preview."""
     step = max(-(-frame.shape[1] // WIDTH), 1)
     return np.ascontiguousarray(frame[::step, ::step])
 

@@ -1,4 +1,4 @@
-"""Frames that are read when they are asked for, in the place of an array of all of them."""
+"""Frames that are read on demand, in place of an array of all frames."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-MOST_AT_ONCE = 64  # frames that one slice reads at once; of more it gives another lazy sequence
+MOST_AT_ONCE = 64  # frames that one slice reads at once; a longer slice gives another lazy sequence
 
 
 class LazyFrames:
-    """A (t, h, w, 3) uint8 RGB sequence of which only the frames asked for are read.
+    """A (t, h, w, 3) uint8 RGB sequence that reads only the requested frames.
 
     A number gives one frame, a slice or whole numbers a (k, h, w, 3) array, or for more than 64 frames another lazy
-    sequence. Subclasses write `read`.
+    sequence. Subclasses implement `read`.
 
     Args:
         length: number of frames.
@@ -53,7 +53,7 @@ class LazyFrames:
         if len(numbers) > MOST_AT_ONCE:
             return _Picked(self, numbers)
         found = np.empty((len(numbers), *self.shape[1:]), np.uint8)
-        # In the order of the file, whatever order is asked for: that is how videos are decoded.
+        # In the order of the file, whatever the requested order, as videos are decoded that way.
         for place in np.argsort(numbers, kind="stable"):
             found[place] = self.read(int(numbers[place]))
         return found

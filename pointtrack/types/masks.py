@@ -99,7 +99,7 @@ class Masks:
         return masks_html(self)
 
     def to_supervision(self, frame: int) -> Any:
-        """The objects of one frame as `supervision.Detections`: masks, boxes, scores, ids as tracker_id, names as classes.
+        """Objects of one frame as `supervision.Detections`: masks, boxes, scores, ids as tracker_id, names as classes.
 
         Raises ValueError if the masks do not have that frame.
         """
@@ -139,7 +139,7 @@ class Masks:
         return replace(self, masks=self.masks[rows], scores=self.scores[rows], first_frame=first, times=times)
 
     def seconds(self) -> np.ndarray:
-        """(t,) seconds of every row in the video: `times`, or the frame numbers divided by `fps`. All writers use it."""
+        """(t,) seconds of every row in the video: `times`, or frame numbers divided by `fps`. All writers use it."""
         if self.times is not None:
             return self.times
         return (self.first_frame + np.arange(len(self))) / self.fps
@@ -150,7 +150,7 @@ class Masks:
         return plain if np.abs(plain.seconds() - times).max(initial=0) < 1e-4 else replace(self, times=times)
 
     def exclusive(self) -> Masks:
-        """The same with every pixel in one object at most: the one with the higher score, on a tie the earlier one."""
+        """The same with each pixel in at most one object: the one with the higher score, on a tie the earlier one."""
         overlapping = self.overlapping()
         if not bool(overlapping.any()):
             return self
@@ -250,7 +250,7 @@ class Masks:
 
 
 def _checked_ids(ids: Any, objects: int) -> Tensor:
-    """(o,) int64 on the CPU; fractions and doubles are refused."""
+    """(o,) int64 on the CPU; refuses fractions and repeated ids."""
     ids = torch.as_tensor(ids)
     if ids.shape != (objects,):
         raise ValueError(f"object_ids: expected one per object ({objects},), got shape {tuple(ids.shape)}")

@@ -31,8 +31,8 @@ class PointStates:
         state: (t, n) uint8, values of `PointState`.
         similarity: (t, n) in [-1, 1], similarity between the appearance at the point and at its query; NaN where it was
             not computed.
-        times_redetected: (t, n) whole numbers: 0 while a point is tracked from its query, k after it was found again for
-            the k-th time. On the frame where this grows, the similarity is the score of the match.
+        times_redetected: (t, n) whole numbers: 0 while a point is tracked from its query, k after it was found again
+            for the k-th time. On the frame where this grows, the similarity is the score of the match.
         raw_xy: (t, n, 2) pixels, the tracker's positions; those of the tracks differ where a point is out of frame.
         raw_visibility: (t, n) in [0, 1], the tracker's visibility; that of the tracks is 0 where a point is lost.
 
@@ -71,12 +71,12 @@ class PointStates:
 
     @classmethod
     def concat(cls, parts: Sequence[PointStates]) -> PointStates:
-        """The frames of all parts in order. All parts are of the same points."""
+        """The frames of all parts in order. All parts have the same points."""
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in BLANK})
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> PointStates | None:
-        """The states that `arrays` wrote among other arrays; None if there are none."""
+        """The states from `arrays`, found among other arrays; None if there are none."""
         if "state" not in arrays:
             return None
         return cls(**{name: torch.as_tensor(arrays[name]) for name in BLANK})
@@ -103,7 +103,7 @@ class PointStates:
             getattr(self, name)[index] = getattr(other, name)
 
 
-# What each array of `PointStates` holds of a point that is not tracked.
+# The value in each array of `PointStates` for a point that is not tracked.
 BLANK: dict[str, Tensor] = {
     "state": torch.tensor(PointState.NOT_TRACKED, dtype=torch.uint8),
     "similarity": torch.tensor(torch.nan),

@@ -177,7 +177,7 @@ class Queries:
         return cls(frame, xy, ids, names, support)  # type: ignore[arg-type]
 
     def known_ids(self, ids: Tensor | Sequence[int], who: str) -> Tensor:
-        """(k,) the ids as a tensor. ValueError, which begins with `who`, if no point has one of them."""
+        """(k,) the ids as a tensor. Raises ValueError, starting with `who`, for an id that no point has."""
         ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
         unknown = ids[~torch.isin(ids, self.ids)]
         if len(unknown):

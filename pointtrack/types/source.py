@@ -1,4 +1,4 @@
-"""Where the position of a point comes from."""
+"""The sources of positions of points."""
 
 from enum import IntEnum
 

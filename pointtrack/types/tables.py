@@ -1,4 +1,4 @@
-"""Tracks and masks as the values of other libraries: pandas, supervision, movement. These are imported when they are needed."""
+"""Tracks and masks as objects of other libraries: pandas, supervision, movement. They are imported on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def columns_of(tracks: Tracks) -> dict[str, Any]:
-    """The columns of a long table, each with a value for every frame and point, frame after frame; x and y NaN where not tracked."""
+    """The columns of a long table, a value per frame and point, frame by frame; x and y are NaN where not tracked."""
     t, n = tracks.visibility.shape
     frame = tracks.first_frame + np.arange(t)
     columns: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Rows that follow each other in time; their seconds, where these do not follow from a rate, as of videos of variable rate."""
+"""Consecutive rows, and their times in seconds if these do not follow from a constant rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def checked_times(times: Any, count: int, name: str) -> np.ndarray:
-    """(count,) float64 seconds. Raises ValueError, with the name in front, where they are something else or do not increase."""
+    """(count,) float64 seconds. Raises ValueError, starting with the name, for anything else or times out of order."""
     times = np.asarray(times, np.float64)
     if times.shape != (count,):
         raise ValueError(f"{name}: expected one per frame ({count},), got shape {times.shape}")
@@ -21,9 +21,9 @@ def checked_times(times: Any, count: int, name: str) -> np.ndarray:
 
 
 def rate_of(times: Any, fps: float) -> float:
-    """Frames per second of frames with these times: `fps`, or their average where that is another rate.
+    """Frames per second of frames with these times: `fps`, or their average rate if it differs by more than a tenth.
 
-    Headers of files may be wrong, and where the rate varies they say the least of it.
+    File headers may be wrong, and say little if the rate varies.
 
     >>> rate_of([0, 0.1, 1.2], 10), rate_of([0, 0.1, 0.21], 10), rate_of([5], 10)
     (1.6666666666666667, 10, 10)
@@ -35,8 +35,8 @@ def rate_of(times: Any, fps: float) -> float:
 
 
 def joined_frames(parts: Sequence[Any], name: str) -> int:
-    """How many frames pieces of a video have, each of which begins where the one before ends. ValueError, with the name in
-    front, where they do not, where there are none, or they are of different sizes.
+    """The number of frames in consecutive pieces of a video. Raises ValueError, starting with the name, if there are
+    no pieces, if a piece does not begin where the previous one ends, or if sizes differ.
     """
     if not parts:
         raise ValueError(f"{name}: expected at least one piece, got none")
@@ -51,7 +51,7 @@ def joined_frames(parts: Sequence[Any], name: str) -> int:
 
 
 def joined_times(parts: Sequence[Any]) -> np.ndarray | None:
-    """The times of pieces that follow each other; None where no piece has some, or they do not increase."""
+    """The times of consecutive pieces; None if no piece has times, or if they do not increase."""
     if all(part.times is None for part in parts):
         return None
     times = np.concatenate([part.seconds() for part in parts])

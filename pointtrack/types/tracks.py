@@ -20,7 +20,7 @@ from pointtrack.types.source import Source
 from pointtrack.types.tables import to_keypoints, to_movement, to_pandas
 from pointtrack.types.times import checked_times, joined_frames, joined_times
 
-VISIBLE = 0.5  # a point counts as visible above this: the default for drawing, writing and deciding
+VISIBLE = 0.5  # a point counts as visible above this: the default for drawing, writing and decisions
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class Tracks:
         return len(self.xy)
 
     def seconds(self) -> np.ndarray:
-        """(t,) seconds of every row in the video: `times`, or the frame numbers divided by `fps`. All writers use it."""
+        """(t,) seconds of every row in the video: `times`, or frame numbers divided by `fps`. All writers use it."""
         if self.times is not None:
             return self.times
         return (self.first_frame + np.arange(len(self))) / self.fps
@@ -110,13 +110,13 @@ class Tracks:
         return tracks_html(self)
 
     def to_pandas(self) -> Any:
-        """A long `pandas.DataFrame`: a row per frame and point with frame, time, id, name, x, y, visibility, confidence,
-        visible, and source and states if the tracks have them."""
+        """A long `pandas.DataFrame`: a row per frame and point with frame, time, id, name, x, y, visibility,
+        confidence, visible, and source and states if the tracks have them."""
         return to_pandas(self)
 
     def to_supervision(self, frame: int) -> Any:
-        """The points of one frame as `supervision.KeyPoints`: each point is an object of one key point, its id and name in
-        `data`.
+        """The points of one frame as `supervision.KeyPoints`: each point is an object of one key point, its id and
+        name in `data`.
 
         Raises ValueError if the tracks do not have that frame.
         """
@@ -137,7 +137,7 @@ class Tracks:
         return torch.isfinite(self.xy).all(dim=-1)
 
     def visible(self, threshold: float = VISIBLE) -> Tensor:
-        """(t, n) bool: the point is in view, and where `xy` says: the geometric mean of visibility and confidence is above
+        """(t, n) bool: the point is in view at `xy`: the geometric mean of visibility and confidence is above
         `threshold`.
 
         Source: TAPIR (Doersch et al. 2023) and the evaluation of CoTracker3 (Karaev et al. 2024) use the product of the
@@ -206,7 +206,7 @@ class Tracks:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Tracks:
-        """The tracks from their `dataclasses.asdict`, which the states of streams hold."""
+        """The tracks from their `dataclasses.asdict`, as saved states of streams hold them."""
         states = values["states"]
         estimated = None if states is None else PointStates(**states)
         return cls(**{**values, "queries": Queries(**values["queries"]), "states": estimated})
@@ -215,8 +215,8 @@ class Tracks:
     def concat(cls, parts: Sequence[Tracks]) -> Tracks:
         """Join pieces that follow each other in time, as a stream returns them.
 
-        Points are matched by id. A point missing from a piece is NaN and not visible there. States are kept if all pieces
-        have them.
+        Points are matched by id. A point missing from a piece is NaN and not visible there. States are kept if all
+        pieces have them.
 
         Raises:
             ValueError: there are no parts, the pieces are of different videos, or two pieces have a gap between them.
@@ -267,7 +267,7 @@ class Tracks:
         )  # fmt: skip
 
     def arrays(self) -> dict[str, Any]:
-        """Everything as numpy arrays by the names that `save` gives them; `of_arrays` reads them."""
+        """Everything as numpy arrays by their names in files; `from_arrays` reads them."""
         return {
             "xy": self.xy.numpy(),
             "visibility": self.visibility.numpy(),
@@ -286,7 +286,7 @@ class Tracks:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Tracks:
-        """The tracks that `arrays` was asked of. Raises KeyError where an array is missing."""
+        """The tracks from their `arrays`. Raises KeyError if an array is missing."""
         return cls(
             torch.from_numpy(arrays["xy"]),
             torch.from_numpy(arrays["visibility"]),

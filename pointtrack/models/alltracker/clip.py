@@ -23,11 +23,11 @@ def windows_of_clip(
 
     Args:
         video: (t, 3, h, w) RGB 0..255; two frames or more.
-        iterations, length, step: of the windows, by default the config's (with `length` given, the step is half).
+        iterations, length, step: of the windows, by default the config's (if you give `length`, step is half of it).
 
     Yields:
         The first frame of a window, and the flow to its frames from the first frame of the clip. The last window may
-        go on beyond the clip, with copies of its last frame. A clip of two frames has one window, of its second frame.
+        extend beyond the clip, with copies of its last frame. A clip of two frames has one window, of its second frame.
 
     Raises:
         ValueError: a single frame.
@@ -62,16 +62,16 @@ def flow_of_clip(
     wh: tuple[int, int],
     latest: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Dense flow from the first frame of a clip, as the published calls answer.
+    """Dense flow from the first frame of a clip, as the published calls return it.
 
     Args:
         windows: from `windows_of_clip`.
         frames, wh: of the clip.
-        latest: a frame that several windows have is answered by the last of them, not by the first.
+        latest: for a frame in several windows, take the result of the last one, not of the first.
 
     Returns:
-        (t, 2, h, w) motion in pixels and (t, 2, h, w) logits, see `AllTracker.pixels`. Of a clip of two frames only the
-        second is answered, (1, 2, h, w).
+        (t, 2, h, w) motion in pixels and (t, 2, h, w) logits, see `AllTracker.pixels`. For a clip of two frames only
+        the second frame, (1, 2, h, w).
     """
     answers: dict[int, tuple[Tensor, Tensor]] = {}
     for start, flow in windows:

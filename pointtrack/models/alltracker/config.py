@@ -8,10 +8,10 @@ from typing import Literal
 from pointtrack.config import WindowConfig
 
 CELL = 8  # pixels per cell of the maps
-CHANNELS = 128  # of everything behind the encoder
+CHANNELS = 128  # of everything after the encoder
 # Sides are padded to multiples of this, as the coarsest of the compared maps has cells of half as many pixels.
 PAD = 64
-LEVELS, RADIUS = 5, 4  # maps that are compared, and cells around the estimate on each
+LEVELS, RADIUS = 5, 4  # number of compared maps, and cells around the estimate on each
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class AllTrackerConfig:
         name, licence: shown when the model loads.
         encoder: "convnext", whose features are half for comparing and half context; "residual", whose features
             are both.
-        input_wh, resize_rule: size that frames are resized to before all else, and what that keeps in place.
-        window: `length` frames, an even number, from the point's own frame on, and then `step` further on, at most half
-            of the length. `iterations` are rounds of refinement.
+        input_wh, resize_rule: size that frames are first resized to, and what the resizing keeps in place.
+        window: `length` frames, an even number, starting at the query frame; each next one starts `step` frames
+            later, at most half the length. `iterations` are rounds of refinement.
     """
 
     name: str = "alltracker"

@@ -11,13 +11,13 @@ from pointtrack.layers.correlation import blend
 from pointtrack.models.alltracker.config import LEVELS, RADIUS
 
 WIDTH = LEVELS * (2 * RADIUS + 1) ** 2
-# Cells of the anchor that are compared at a time on a CPU, with no more rows of a map than they need: cells that are
-# neighbours move to places that are.
+# Cells of the anchor that are compared at a time on a CPU, with only the rows of a map that they need: neighbouring
+# cells move to neighbouring places.
 CELLS = 256
 
 
 def pyramid(features: Tensor) -> list[Tensor]:
-    """(h, w, c) -> five maps, each the average of the one before over areas of about 2 x 2 cells."""
+    """(h, w, c) -> five maps, each the average of the previous one over areas of about 2 x 2 cells."""
     maps = [features]
     for _ in range(LEVELS - 1):
         h, w, _ = maps[-1].shape
@@ -34,10 +34,10 @@ def correlate(anchor: Tensor, maps: list[Tensor], cells: Tensor) -> Tensor:
     Args:
         anchor: (p, c) features of the anchor's cells.
         maps: of the frame, from `pyramid`; beyond a map its border repeats.
-        cells: (p, 2) where the anchor's cells are thought to be, in cells.
+        cells: (p, 2) estimated positions of the anchor's cells, in cells.
 
     Returns:
-        (p, 405) products by the root of c; map slow, then x, then y.
+        (p, 405) products divided by the root of c; map slow, then x, then y.
     """
     scaled = anchor * anchor.shape[-1] ** -0.5
     size = CELLS if cells.device.type == "cpu" and not torch.is_grad_enabled() else max(len(cells), 1)
@@ -59,7 +59,7 @@ def _compare(anchor: Tensor, level: Tensor, xy: Tensor) -> Tensor:
     if xy.device.type == "cpu":
         top = int(y.min())
         level, y = level[top : int(y.max()) + 1], y - top
-    # Not by oneDNN, which would make code for every number of rows.
+    # Not with oneDNN, which would generate code for every number of rows.
     products = anchor @ level.flatten(0, 1).T
     index = y[:, None, :] * w + x[:, :, None]
     block = products.gather(1, index.flatten(1)).view(*index.shape, 1)

@@ -13,7 +13,7 @@ from pointtrack.layers.encoder import Encoder
 from pointtrack.layers.norms import exact_instance_norm
 from pointtrack.models.alltracker.config import CELL, CHANNELS
 
-# Means and deviations of the colours of ImageNet, which pretrained networks expect to be taken out.
+# Means and deviations of ImageNet's colours, by which pretrained networks expect their input to be normalised.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RESIDUAL = EncoderConfig(
     stem_channels=64,
@@ -37,7 +37,7 @@ class ResidualEncoder(Encoder):
     stride = CELL
 
     def __init__(self) -> None:
-        # Convolutions alone are normed, whose answers nobody else has.
+        # Only outputs of convolutions are normed, which nothing else holds, so they may be overwritten.
         super().__init__(RESIDUAL, partial(exact_instance_norm, overwrite=True))
 
     def normalised(self, frames: Tensor) -> Tensor:

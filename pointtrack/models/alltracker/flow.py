@@ -1,4 +1,4 @@
-"""The flow of the anchor's cells on the frames of a window, and what the next window starts from."""
+"""The flow of the anchor's cells on the frames of a window, and the start of the next window."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Flow:
-    """Where the cells of the anchor are on some frames.
+    """The positions of the anchor's cells on some frames.
 
     Attributes:
         move: (s, 2, h, w) (x, y) in cells.
         scores: (s, 2, h, w) an eighth of the logits: visible, and position right.
-        features: (s, h, w, c) what they were read from; None where nothing was refined yet.
+        features: (s, h, w, c) that they were read from; None before refinement.
     """
 
     move: Tensor
@@ -31,7 +31,7 @@ class Flow:
 
 
 def carried(before: Flow, step: int) -> Flow:
-    """What the next window starts from: half a window of the one before, and its last frame repeated."""
+    """The start of the next window: half of the previous one, with its last frame repeated."""
     half = len(before) // 2
     kept = before[step : step + half]
     return Flow(*(torch.cat([x, x[-1:].expand(half, -1, -1, -1)]) for x in (kept.move, kept.scores)))

@@ -1,4 +1,4 @@
-"""Flow from the query frames on, through features that arrive in pieces, in bounded memory."""
+"""Flow from the query frames onwards, through features that arrive in pieces, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEMO = 4  # windows that are kept for other loops
 
 @dataclass(frozen=True)
 class Anchor:
-    """A frame that has queries, and how far its flow is known.
+    """A frame that has queries, and its flow so far.
 
     Attributes:
         features: (h, w, c) of the frame.
@@ -35,12 +35,13 @@ class Anchor:
 
 
 class FlowLoop(WindowLoop):
-    """Tracks points by the flow from their own frames, one run for all points of a frame.
+    """Tracks points by the flow from their query frames, one run for all points of a frame.
 
-    Every query frame has windows of its own, from itself on. The first window that contains a frame gives its flow, as in the
-    paper. To know this for every query of a step, the loop keeps one window and one step of features.
+    Every query frame has windows of its own, starting from itself. The first window that contains a frame gives its
+    flow, as in the paper. To have that window for every query of a step, the loop keeps one window and one step of
+    features.
 
-    Arguments as `WindowLoop`; b is 1.
+    Arguments as in `WindowLoop`; b is 1.
     """
 
     tracker: Any
@@ -61,7 +62,7 @@ class FlowLoop(WindowLoop):
         return loop, [window for piece in self._held() for window in loop.push(piece)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the network that is kept between pieces, as tensors and plain values."""
+        """The complete state between pieces, without the network, as tensors and plain values."""
         kept = super().state_dict()
         del kept["_memo"]
         kept["_anchors"] = {frame: asdict(anchor) for frame, anchor in self._anchors.items()}
@@ -69,7 +70,7 @@ class FlowLoop(WindowLoop):
 
     @classmethod
     def from_state_dict(cls, tracker: Any, state: dict[str, Any]) -> FlowLoop:
-        """The loop as it was when `state` was asked for; it goes on with the next piece."""
+        """The loop as it was when `state` was saved; it continues with the next piece."""
         loop = super().from_state_dict(tracker, state)
         assert isinstance(loop, FlowLoop)
         loop._anchors = {
@@ -79,7 +80,7 @@ class FlowLoop(WindowLoop):
         return loop
 
     def _track(self, length: int) -> TrackedWindow:
-        """Rows of the next step, or of all frames that are left."""
+        """Rows of the next step, or of all remaining frames."""
         final = self.step if length == self.length else length
         end = self.start + length
         frames = [frame for piece in self._pieces for frame in piece[0][0]]
@@ -106,16 +107,16 @@ class FlowLoop(WindowLoop):
     def _known_until(
         self, anchor: Anchor, number: int, frames: list[Tensor], wanted: int, end: int
     ) -> Anchor:
-        """The anchor with rows for all frames before `wanted`, of frames that go until `end`.
+        """The anchor with rows for all frames before `wanted`, where frames reach up to `end`.
 
-        All windows that are complete are run now, as frames that are final are not kept for long.
+        All complete windows run now, as final frames are not kept for long.
         """
         length = self.tracker.config.window.length
         wh = self.tracker.config.input_wh
         while anchor.next + length <= end or max([*anchor.rows, number]) < wanted - 1:
             flow = self._window(anchor, number, frames, end)
             xy = self.xy[0, anchor.points]
-            # The last window may go on beyond the video, with copies of its last frame.
+            # The last window may extend beyond the video, with copies of its last frame.
             count = min(length, end - anchor.next)
             move, logits = self.tracker.points(flow[:count], xy, wh)
             found = torch.cat([xy + move, logits], dim=-1)
@@ -124,12 +125,12 @@ class FlowLoop(WindowLoop):
                 anchor,
                 next=anchor.next + self.step,
                 start=carried(flow, self.step),
-                rows={**rows, **anchor.rows},  # the first window has the word
+                rows={**rows, **anchor.rows},  # the first window of a frame counts
             )
         return anchor
 
     def _window(self, anchor: Anchor, number: int, frames: list[Tensor], end: int) -> Flow:
-        """The next window of an anchor; the one that another loop has just run, if it is the same."""
+        """The next window of an anchor, reused if another loop has just run it."""
         length = self.tracker.config.window.length
         key = number, anchor.next, min(end, anchor.next + length)
         if key in self._memo:
@@ -143,7 +144,7 @@ class FlowLoop(WindowLoop):
         return flow
 
     def _estimate(self, anchors: dict[int, Anchor], due: Tensor, frames: int) -> Estimate:
-        """Rows from `start` on of the points that are due; before its own frame a point is where it was asked for."""
+        """Rows from `start` on of the points that are due; before its query frame a point is at its query position."""
         values = torch.zeros(frames, self.frame.shape[1], 4, device=self.xy.device)
         values[..., :2] = self.xy[0]
         for anchor in anchors.values():

@@ -21,7 +21,7 @@ from pointtrack.models.alltracker.upsampling import upsample, upsample_at
 from pointtrack.models.tracking_network import TrackingNetwork
 
 TIME_TABLE = 16  # frames
-SMALLEST = 128  # pixels of a padded side, for five maps from an eighth on
+SMALLEST = 128  # pixels of a padded side, enough for five maps from 1/8 on
 
 
 def padding(wh: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -41,16 +41,16 @@ def padding(wh: tuple[int, int]) -> tuple[int, int, int, int]:
 class AllTracker(TrackingNetwork):
     """Flow from an anchor frame to other frames, refined with attention over time.
 
-    It keeps nothing of a video. Maps have no batch axis: videos are independent of each other.
+    It holds no state of a video. Maps have no batch axis: videos are independent of each other.
 
     Source: AllTracker (Harley et al. 2025), by a description of what the published models compute.
     """
 
     config: AllTrackerConfig
-    uses_support = False  # every pixel is tracked, whoever asks
+    uses_support = False  # every pixel is tracked anyway
     tells_confidence = True
     loop = FlowLoop
-    dense_chunk = 65536  # one flow serves them all
+    dense_chunk = 65536  # one flow serves all points
 
     def __init__(self, config: AllTrackerConfig):
         super().__init__()
@@ -69,7 +69,7 @@ class AllTracker(TrackingNetwork):
         return 2 * CHANNELS if self.config.encoder == "convnext" else CHANNELS
 
     def appearance_level(self, stride: int) -> int:
-        """Which level to `read_level` for what things are: there is but one."""
+        """The level to pass to `read_level` to tell what things are: there is only one."""
         return 0
 
     def level_stride(self, level: int) -> int:
@@ -87,8 +87,8 @@ class AllTracker(TrackingNetwork):
     def bytes_at_work(self, wh: tuple[int, int], points: int) -> int:
         """Memory that a window of frames of this size and a chunk of points take while they are tracked.
 
-        Features of the window and of the step before it; flows with their features, those that are kept for other chunks
-        too; a window at work; and all pixels of a frame.
+        It counts the features of the window and of the step before it; flows with their features, including those
+        kept for other chunks; a window at work; and all pixels of a frame.
         """
         window, cells = self.config.window, (wh[0] // CELL + 1) * (wh[1] // CELL + 1)
         frames = (window.length or 1) + window.step
@@ -98,7 +98,7 @@ class AllTracker(TrackingNetwork):
         return 4 * (features + cells * (9 * 2 * CELL**2 + 4 * WIDTH))
 
     def encode(self, frames: Tensor) -> list[Tensor]:
-        """(b, t, 3, h, w) RGB 0..255 -> one level (b, t, h', w', c): features of the padded frames, in cells of 8 pixels."""
+        """(b, t, 3, h, w) RGB 0..255 -> one level (b, t, h', w', c), features of the padded frames at stride 8."""
         left, right, top, bottom = padding((frames.shape[-1], frames.shape[-2]))
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
         padded = F.pad(pixels, (left, right, top, bottom), mode="replicate")
@@ -108,7 +108,7 @@ class AllTracker(TrackingNetwork):
         return [channels_last(features, len(frames))]
 
     def start(self, anchor: Tensor, frames: int) -> Flow:
-        """No motion at all, and scores that say nothing."""
+        """No motion, and neutral scores."""
         zero = anchor.new_zeros(frames, 2, *anchor.shape[:2])
         return Flow(zero, zero)
 
@@ -118,7 +118,7 @@ class AllTracker(TrackingNetwork):
         """Refine one window.
 
         Args:
-            anchor: (h, w, c) features of the frame whose cells are followed.
+            anchor: (h, w, c) features of the frame whose cells are tracked.
             frames: s maps of the window.
             start: s frames to start from.
             iterations: rounds, by default the config's.
@@ -173,8 +173,7 @@ class AllTracker(TrackingNetwork):
         return rearrange(F.interpolate(table, frames, mode="linear", align_corners=False), "1 c t -> t c")
 
     def pixels(self, flow: Flow, wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Every pixel of the anchor.
-
+        """Read the flow at every pixel of the anchor.
         Args:
             flow: of s frames, refined.
             wh: size of the frames before they were padded.
@@ -193,8 +192,7 @@ class AllTracker(TrackingNetwork):
         return both[:, :2], both[:, 2:]
 
     def points(self, flow: Flow, xy: Tensor, wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Some places of the anchor, between its pixels too.
-
+        """Read the flow at some positions of the anchor, which may lie between pixels.
         Args:
             flow: of s frames, refined.
             xy: (n, 2) pixels of the anchor.
@@ -205,7 +203,7 @@ class AllTracker(TrackingNetwork):
         """
         last = xy.new_tensor([wh[0] - 1, wh[1] - 1])
         xy = xy.clamp(min=torch.zeros_like(last), max=last)
-        if 4 * len(xy) > flow.move.shape[-2] * flow.move.shape[-1]:  # then all pixels cost less
+        if 4 * len(xy) > flow.move.shape[-2] * flow.move.shape[-1]:  # then reading all pixels costs less
             parts = []
             for i in range(len(flow)):
                 maps = torch.cat(self.pixels(flow[i : i + 1], wh), dim=1)

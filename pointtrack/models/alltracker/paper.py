@@ -1,6 +1,6 @@
-"""The published drivers, rule by rule, which the paper's figures come from (see `evaluation/points`).
+"""The published drivers behind the paper's figures, rule by rule (see `evaluation/points`).
 
-Users get `models/alltracker/loop.py`, which keeps the fractions of pixels that these drop.
+Users get `models/alltracker/loop.py`, which keeps the fractions of pixels that these drivers drop.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from torch import Tensor
 from pointtrack.models.alltracker.clip import flow_of_clip, windows_of_clip
 from pointtrack.models.alltracker.network import AllTracker
 
-# Videos up to so long are answered by the last window that has a frame, longer ones by the first.
+# Up to this many frames, a frame's result comes from the last window that has it; in longer videos, from the first.
 LATEST_UP_TO = 128
-# A point is visible where the product of both scores is at least this.
+# A point is visible if the product of both scores is at least this.
 VISIBLE = 0.6
 
 
 def sparse_tracks(
     network: AllTracker, video: Tensor, frame: Tensor, xy: Tensor, iterations: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Tracks of points from their query frames on, as the published evaluation asks for them.
+    """Tracks of points from their query frames on, as the published evaluation computes them.
 
-    Every query is moved to its nearest pixel. Frames before its own have that pixel, with scores of 0; so do all
-    frames where it lies on the last one. Where it lies on the last but one, its own frame has what was found on the last.
+    Every query is moved to its nearest pixel. Frames before the query frame have that pixel, with scores of 0; so do
+    all frames if the query frame is the last one. If it is the last but one, it has the result for the last frame.
 
     Args:
         video: (t, 3, h, w) RGB 0..255.
@@ -53,11 +53,11 @@ def sparse_tracks(
 def dense_tracks(
     network: AllTracker, video: Tensor, frame: int, iterations: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Where every pixel of a frame is on all frames, forward and backward from it, as the published demonstration.
+    """Track every pixel of a frame to all frames, forward and backward, as in the published demonstration.
 
     Args:
         video: (t, 3, h, w) RGB 0..255.
-        frame: which lies neither last, nor first but one, nor last but one: there the published code fails.
+        frame: not the last, the first but one or the last but one: there the published code fails.
 
     Returns:
         (t, 2, h, w) pixels (x, y) and (t, 2, h, w) probabilities: visible, and position right.

@@ -1,4 +1,4 @@
-"""One round of refinement: improves the previous estimate by the results of the comparison."""
+"""One round of refinement: improves the previous estimate from the results of the comparison."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pointtrack.models.alltracker.correlation import WIDTH
 
 HEADS, MLP_RATIO = 8, 4
 PAIRS = 3  # of a block over time and one over space
-# Cells whose frames attend to each other at a time: what lies between the steps stays in the cache of a CPU.
+# Cells whose frames attend to each other at a time, so that intermediate results stay in the cache of a CPU.
 CELLS = {"cpu": 128}
 MANY_CELLS = 16384
 
@@ -42,7 +42,7 @@ class MotionEncoder(nn.Module):
 
 
 class TimeBlock(nn.Module):
-    """Frames of one cell attend to each other; a whole transformer block, scaled by channel, is added."""
+    """Frames of one cell attend to each other; adds the output of a whole transformer block, scaled by channel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Update(nn.Module):
 
 
 class ConvHead(nn.Module):
-    """A 3x3 convolution to 256 channels, ReLU, and a convolution to the answer."""
+    """A 3x3 convolution to 256 channels, ReLU, and a convolution to the output."""
 
     def __init__(self, channels: int, kernel: int):
         super().__init__()

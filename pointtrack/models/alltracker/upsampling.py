@@ -1,4 +1,4 @@
-"""From cells to pixels: each pixel is a blend of the 3 x 3 cells around its own, with weights of its own."""
+"""From cells to pixels: each pixel blends the 3 x 3 cells around its own cell, with weights of its own."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WEIGHT_SCALE = 0.25
 
 
 def upsample(values: Tensor, weights: Tensor) -> Tensor:
-    """All pixels.
+    """Upsample to all pixels.
 
     Args:
-        values: (k, h, w) on cells; outside of the map they are 0.
+        values: (k, h, w) on cells; outside the map they are 0.
         weights: (9 * 64, h, w) raw, from the head: neighbour slow, then row and column of the pixel in its cell.
 
     Returns:
@@ -35,21 +35,21 @@ def upsample(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def upsample_at(values: Tensor, features: Tensor, head: ConvHead, column: Tensor, row: Tensor) -> Tensor:
-    """Some pixels only, at the cost of these.
+    """Upsample to some pixels only, at their cost alone.
 
     Args:
         values: (s, k, h, w) on cells of s frames.
         features: (s, h, w, c) of the same cells.
-        head: that gives the weights.
+        head: computes the weights.
         column, row: (p,) int64 pixels.
 
     Returns:
-        (s, p, k) as `upsample` gives there.
+        (s, p, k), equal to the result of `upsample` at those pixels.
     """
     _, _, h, w = values.shape
     i, j = row.div(CELL, rounding_mode="floor"), column.div(CELL, rounding_mode="floor")
     offset = torch.arange(3, device=row.device)
-    # With a ring of zeros around the maps, as the convolution and the blend have.
+    # With a ring of zeros around the maps, like the padding of the convolution and the blend.
     y, x = (i[:, None] + offset)[:, :, None], (j[:, None] + offset)[:, None, :]
     patches = F.pad(features, (0, 0, 1, 1, 1, 1))[:, y, x]
     kernel = rearrange(head.conv1.weight, "o c y x -> o (y x c)")

@@ -41,7 +41,7 @@ NAMES: Names = (
 
 
 def published_name(name: str) -> str:
-    """What one of our tensors is called in a published file.
+    """The name of one of our tensors in a published file.
 
     >>> published_name("update.blocks.1.fc2.weight")
     'update_block.refine.1.block.5.weight'
@@ -50,7 +50,7 @@ def published_name(name: str) -> str:
 
 
 def published_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Published tensors have axes of length 1 which ours do without. `name` is ours."""
+    """Add the axes of length 1 that published tensors have and ours lack. `name` is ours."""
     if name == "time_table":
         return (1, *shape)
     if name in ("update.compress.weight", "update.project.weight"):
@@ -72,7 +72,7 @@ def from_published(tensors: Mapping[str, Tensor], network: AllTracker, path: str
     """Tensors of a published file -> the state dict of a network of that config.
 
     Raises:
-        ValueError: names that are missing or unexpected, or other shapes.
+        ValueError: missing or unexpected names, or other shapes.
     """
     found = {name: tuple(x.shape) for name, x in tensors.items()}
     compare_shapes(published_shapes(network), found, path, network.config.name)
@@ -80,13 +80,13 @@ def from_published(tensors: Mapping[str, Tensor], network: AllTracker, path: str
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> AllTrackerConfig | None:
-    """The published model that a file's tensors are of, by its encoder; None for no such."""
+    """The published model that a file's tensors belong to, by its encoder, or None."""
     if "update_block.compressor.weight" not in tensors:
         return None
     return FULL if "dot_conv.weight" in tensors else TINY
 
 
 def build(config: AllTrackerConfig) -> AllTracker:
-    """The network without memory for its weights, which are put in afterwards."""
+    """The network without memory for its weights, which are filled in later."""
     with unfilled():
         return AllTracker(config)

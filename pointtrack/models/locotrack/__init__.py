@@ -1,1 +1,1 @@
-"""LocoTrack: whole clips, every point by itself, no windows."""
+"""LocoTrack: whole clips, each point on its own, no windows."""

@@ -1,4 +1,4 @@
-"""Tracks a whole clip in one call, with the same result as the published code: all frames, also those before the queries."""
+"""Tracks a whole clip in one call, frames before the queries too, with the same result as the published code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def track_clip(
 
     Args:
         video: (b, t, 3, h, w) RGB 0..255.
-        frame: (b, n), which may lie between frames.
+        frame: (b, n) query frames, which may be fractional.
         xy: (b, n, 2) pixels, (0, 0) the centre of the top-left one.
         sizes: (w, h) to encode the frames at, the first for the guess, the last for the refinement; by default
             those that the published model chooses for this size.

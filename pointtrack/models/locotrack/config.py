@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pointtrack.config import WindowConfig
 
-# Sizes inside the network count on an image of 256 x 256, whatever the size of the frames.
+# Sizes inside the network refer to an image of 256 x 256, whatever the size of the frames.
 UNIT = 256
 # Radius in cells of the patch around the query, and of that around the estimate.
 RADIUS = 3
@@ -22,11 +22,11 @@ class LocoTrackConfig:
     Attributes:
         name, licence: shown when the model loads.
         width, heads, depth: of the transformer over time.
-        kernels, strides, channels: of the convolutions that digest the products of two patches.
-        input_wh, resize_rule: size that frames are resized to before all else, and what that keeps in place.
-        window: a long video is tracked in chunks of `length` frames, each of which replaces the one before in the middle of
-            their shared frames (`context`); None takes the video whole. Every chunk compares with the appearance of the
-            points at their queries, so errors do not add up. `iterations` are rounds of refinement.
+        kernels, strides, channels: of the convolutions over the products of two patches.
+        input_wh, resize_rule: size that frames are first resized to, and what the resizing keeps in place.
+        window: a long video is tracked in chunks of `length` frames; each chunk takes over from the previous one in the
+            middle of their shared frames (`context`). None takes the whole video at once. Every chunk compares with the
+            appearance of the points at their queries, so errors do not add up. `iterations` are rounds of refinement.
     """
 
     name: str = "locotrack-small"

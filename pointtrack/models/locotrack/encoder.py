@@ -14,7 +14,7 @@ STAGES = ((64, 1), (128, 2), (256, 2), (256, 1))  # channels, stride of the firs
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and behind an axis, so that ceil(size / stride) values come out; the odd one goes behind.
+    """Zeros before and after an axis, so that ceil(size / stride) values come out; an odd one goes after.
 
     >>> same_padding(256, 7, 2), same_padding(255, 7, 2)
     ((2, 3), (3, 3))
@@ -36,7 +36,7 @@ def convolve_same(x: Tensor, layer: nn.Conv2d) -> Tensor:
 
 
 class InstanceNorm(nn.Module):
-    """Zero mean and unit variance per image and channel, then a learned scale and shift; a ReLU behind it."""
+    """Zero mean and unit variance per image and channel, then a learned scale and shift, then a ReLU."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -72,7 +72,7 @@ class PreNormBlock(nn.Module):
 
 
 class LocoEncoder(nn.Module):
-    """RGB frames -> unit features at 1/4, 1/8 and 1/2 of the frame. Each frame by itself.
+    """RGB frames -> unit features at 1/4, 1/8 and 1/2 of the frame, each frame on its own.
 
     Source: the TAPIR backbone (Doersch et al. 2023, a ResNet-18 of pre-activation blocks) as LocoTrack uses it.
     """

@@ -8,11 +8,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 SHARPNESS = 20.0
-NEAR = 5  # cells from the best one, outside of which nothing counts
+NEAR = 5  # cells from the best one; cells farther away do not count
 
 
 class FirstGuess(nn.Module):
-    """Products at 1/8 and 1/4 of the frame, mixed by one convolution; the middle of the mass around the peak.
+    """Products at 1/8 and 1/4 of the frame, mixed by one convolution; the centre of mass around the peak.
 
     Source: TAPIR's initialisation (Doersch et al. 2023) as LocoTrack uses it.
     """
@@ -44,9 +44,9 @@ class FirstGuess(nn.Module):
 
 
 def peak_place(heat: Tensor) -> Tensor:
-    """(n, h, w) -> (n, 2) middle of the mass of the soft-max near the largest cell, as fractions of w and h.
+    """(n, h, w) -> (n, 2) centre of mass of the soft-max near the largest cell, as fractions of w and h.
 
-    The sum over all cells cancels out, so only the cells near the peak are looked at.
+    The sum over all cells cancels out, so only the cells near the peak are needed.
     """
     n, h, w = heat.shape
     flat = heat.flatten(1)

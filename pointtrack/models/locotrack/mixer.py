@@ -14,15 +14,15 @@ from pointtrack.layers.linear import linear
 MLP_RATIO = 4
 # Added to the scores of frames that a head does not look at.
 BLIND = -1e9
-# The slopes of the heads fall evenly, on a logarithmic scale, to one part in so many per frame.
+# The slopes of the heads fall evenly, on a logarithmic scale, to 1 / FLATTEST per frame.
 FLATTEST = 24
 
 
 @functools.lru_cache(maxsize=8)
 def time_bias(frames: int, heads: int, device: torch.device) -> Tensor:
-    """(heads, frames, frames) what is added to scores of (from frame, to frame): the further, the less.
+    """(heads, frames, frames) bias on the scores of (from frame, to frame), lower with distance.
 
-    The first half of the heads looks at the frame itself and those before, the second at it and those behind.
+    The first half of the heads looks at the frame itself and earlier ones, the second half at it and later ones.
 
     Source: attention with linear biases (Press et al. 2022), both ways, as in LocoTrack.
     """

@@ -21,13 +21,13 @@ from pointtrack.models.locotrack.resolutions import resize
 from pointtrack.models.tracking_network import TrackingNetwork
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
-# Points times frames that are refined at a time, so that what lies between the steps stays in the cache of a CPU,
-# and the memory of other devices is bounded.
+# Points times frames that are refined at a time, so that intermediate results stay in the cache of a CPU, and
+# the memory of other devices is bounded.
 POSITIONS = {"cpu": 1024}
 MANY_POSITIONS = 16384
 HIRES, LOWRES = 0, 1  # places in the list of maps
 STRIDES = (4, 8, 2)  # of the maps
-RING = (0, 0, 1, 1, 1, 1)  # a row and a column of zeros on every side
+RING = (0, 0, 1, 1, 1, 1)  # padding: a row or column of zeros on every side
 OCTAVES = 10
 
 
@@ -50,7 +50,7 @@ class Guess:
 
     Attributes:
         xy: (b, t, n, 2) from the corner of the frame, which measures 256 x 256 whatever its size.
-        occluded_logit, wrong_logit: (b, t, n) that the point is hidden; that the position is wrong.
+        occluded_logit, wrong_logit: (b, t, n) logits that the point is hidden, and that the position is wrong.
     """
 
     xy: Tensor
@@ -59,7 +59,7 @@ class Guess:
 
 
 class LocoTrack(TrackingNetwork):
-    """Finds points on every frame by themselves, then refines each track over all frames.
+    """Finds every point on each frame separately, then refines each track over all frames.
 
     Source: LocoTrack (Cho et al. 2024), by a description of what the published models compute.
     """
@@ -83,7 +83,7 @@ class LocoTrack(TrackingNetwork):
         return MAP_CHANNELS[LOWRES]
 
     def appearance_level(self, stride: int) -> int:
-        """Which level to `read_level` for what things are: the one at an eighth, whatever the stride."""
+        """The level to pass to `read_level` to tell what things are: the one at 1/8, whatever the stride."""
         return LOWRES
 
     def level_stride(self, level: int) -> int:
@@ -95,14 +95,14 @@ class LocoTrack(TrackingNetwork):
         return pyramid[level][:, :, 1:-1, 1:-1].float()
 
     def bytes_per_point(self) -> int:
-        """Memory that a point takes from window to window, beside its estimates: its looks."""
+        """Memory that a point takes from window to window, beside its estimates: its appearance."""
         return 4 * (PATCH**2 * sum(MAP_CHANNELS) + MAP_CHANNELS[LOWRES])
 
     def bytes_at_work(self, wh: tuple[int, int], points: int) -> int:
         """Memory that a window of frames of this size and a chunk of points take while they are tracked.
 
-        Maps of the window and of the step before it, joined; cells and products of a level for the positions that are
-        refined at a time.
+        It counts the maps of the window and of the step before it, joined, and cells and products of a level for the
+        positions that are refined at a time.
         """
         frames, positions = self.config.window.length or 1, max(POSITIONS.values())
         maps = sum(c * (wh[0] // s) * (wh[1] // s) for c, s in zip(MAP_CHANNELS, STRIDES, strict=True))
@@ -113,7 +113,7 @@ class LocoTrack(TrackingNetwork):
         """Features of frames, resized to `wh` first, and one at a time on a CPU.
 
         Args:
-            frames: (b, t, 3, h, w) RGB 0..255, with sides that are multiples of 8 then.
+            frames: (b, t, 3, h, w) RGB 0..255; after resizing, sides must be multiples of 8.
 
         Returns:
             (b, t, h + 2, w + 2, c) at 1/4, 1/8 and 1/2 of the frame. A ring of zeros lies around each, as products
@@ -138,7 +138,7 @@ class LocoTrack(TrackingNetwork):
         return [rearrange(level, "(b t) h w c -> b t h w c", b=b) for level in levels]
 
     def remember(self, pyramid: list[Tensor], frame: Tensor, xy: Tensor) -> Templates:
-        """What points look like: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
+        """Read the appearance of points: (b, n) frames of this pyramid and (b, n, 2) pixels -> templates."""
         looks = self.look(pyramid, pyramid, frame, self._unit(pyramid, xy))
         return Templates(looks.patches, F.normalize(looks.features[LOWRES], dim=-1))
 
@@ -149,8 +149,8 @@ class LocoTrack(TrackingNetwork):
 
         Args:
             pyramid: of the frames, from `encode`.
-            queries: the points; their frame may lie outside of the window, which then knows nothing but their looks.
-            state, step: not used: every window begins anew.
+            queries: the points. If a query frame lies outside the window, only the appearance of the point is used.
+            state, step: not used: every window starts afresh.
 
         Returns:
             The first guess, and the estimate after each round of refinement; nothing for the next window.
@@ -168,11 +168,11 @@ class LocoTrack(TrackingNetwork):
         return (xy + 0.5) * (UNIT / xy.new_tensor(encoded_wh(pyramid)))
 
     def look(self, coarse: list[Tensor], fine: list[Tensor], frame: Tensor, xy: Tensor) -> Looks:
-        """What points look like.
+        """Read the appearance of points.
 
         Args:
             coarse, fine: maps for the first guess and for the refinement, often the same.
-            frame: (b, n) in these maps; between two frames it is a blend of both.
+            frame: (b, n) in these maps; a fractional one blends two frames.
             xy: (b, n, 2) places as in `Guess`.
         """
         return Looks(
@@ -186,7 +186,7 @@ class LocoTrack(TrackingNetwork):
         """Track points through all frames of the maps.
 
         Args:
-            coarse, fine, frame, xy: as in `look`; frames that the maps do not have may be among `frame`.
+            coarse, fine, frame, xy: as in `look`; `frame` may contain frames that the maps lack.
             looks: of the n points.
 
         Returns:
@@ -215,7 +215,7 @@ class LocoTrack(TrackingNetwork):
         ]
 
     def _guess(self, coarse: list[Tensor], looks: Looks, frame: Tensor, xy: Tensor) -> Guess:
-        """The best place on each frame by itself; on the point's own frame that is known."""
+        """The best place on each frame separately; on the query frame, the query position."""
         inner = [coarse[i][:, :, 1:-1, 1:-1].float() for i in (HIRES, LOWRES)]
         b, t = inner[0].shape[:2]
         places, logits = [], []
@@ -238,7 +238,7 @@ class LocoTrack(TrackingNetwork):
             b, t, n = products.shape[:3]
             digest = encoder(products.flatten(0, 2)).float()
             numbers.append(digest.view(b, t, n, -1))
-        # The wave lengths are those of fractions of 256 encoded pixels.
+        # Wavelengths refer to fractions of 256 encoded pixels.
         scale = now.xy.new_tensor(encoded_wh(fine)) / UNIT
         numbers.append(neighbour_motion(now.xy * (scale / UNIT), OCTAVES))
         tokens = rearrange(torch.cat(numbers, dim=-1), "b t n c -> (b n) t c")
@@ -251,7 +251,7 @@ class LocoTrack(TrackingNetwork):
 
 
 def encoded_wh(pyramid: list[Tensor]) -> tuple[int, int]:
-    """Size of the frames that maps are of."""
+    """Size of the frames that maps were made from."""
     _, _, h, w, _ = pyramid[LOWRES].shape
     return (w - 2) * STRIDES[LOWRES], (h - 2) * STRIDES[LOWRES]
 

@@ -13,14 +13,14 @@ STEP = 8  # sides are multiples of this
 
 
 def resize(frames: Tensor, wh: tuple[int, int] | None) -> Tensor:
-    """(t, c, h, w) -> (t, c, *wh) bilinear, without averaging over what a shrunken pixel covers."""
+    """(t, c, h, w) -> (t, c, *wh), bilinear, without antialiasing."""
     if wh is None or (frames.shape[-1], frames.shape[-2]) == tuple(wh):
         return frames
     return F.interpolate(frames, (wh[1], wh[0]), mode="bilinear", align_corners=False)
 
 
 def automatic_sizes(wh: tuple[int, int]) -> list[tuple[int, int]]:
-    """(w, h) from 256 x 256 up to about the size of the video, in even factors of at most 2.
+    """(w, h) from 256 x 256 up to about the size of the video, in equal factors of at most 2.
 
     >>> automatic_sizes((854, 480)), automatic_sizes((120, 96))
     ([(256, 256), (464, 344), (848, 480)], [(256, 256)])
@@ -43,10 +43,10 @@ def encoded_sizes(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Sizes for the first guess and for the refinement, of a list or of `automatic_sizes`.
 
-    The published code does not resize for an entry that follows one of the video's own size; so does this.
+    Like the published code, this does not resize for an entry that follows one of the video's own size.
 
     Raises:
-        ValueError: an empty list, or sides that are no multiples of 8.
+        ValueError: an empty list, or sides that are not multiples of 8.
     """
     sizes = automatic_sizes(wh) if sizes is None else [(int(w), int(h)) for w, h in sizes]
     if not sizes or any(side % STEP or side < STEP for size in sizes for side in size):

@@ -35,13 +35,13 @@ NAMES: Names = (
     (r"mixer\.layers\.(\d)\.fc1\.(.+)", r"torch_pips_mixer.transformer.layers.\1.dense.0.\2"),
     (r"mixer\.layers\.(\d)\.fc2\.(.+)", r"torch_pips_mixer.transformer.layers.\1.dense.2.\2"),
 )
-# The published head also renews features that nothing reads: rows behind these.
+# The rows after these in the published head update features that nothing reads.
 HEAD_ROWS = 388
 PREFIX = "model."  # of every name in the published files
 
 
 def published_name(name: str) -> str:
-    """What one of our tensors is called in a published file.
+    """The name of one of our tensors in a published file.
 
     >>> published_name("mixer.layers.2.attn.out.bias")
     'torch_pips_mixer.transformer.layers.2.attn.final_proj.bias'
@@ -59,7 +59,7 @@ def published_shapes(network: LocoTrack) -> dict[str, tuple[int, ...]]:
 
 
 def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of the model alone, of a file that has put them under a name of their own."""
+    """The tensors of the model alone, if a file stores them under a prefix."""
     if not any(name.startswith(PREFIX) for name in tensors):
         return dict(tensors)
     return {name.removeprefix(PREFIX): x for name, x in tensors.items()}
@@ -69,7 +69,7 @@ def from_published(tensors: Mapping[str, Tensor], network: LocoTrack, path: str 
     """Tensors of a published file -> the state dict of a network of that config.
 
     Raises:
-        ValueError: names that are missing or unexpected, or other shapes.
+        ValueError: missing or unexpected names, or other shapes.
     """
     tensors = without_prefix(tensors)
     found = {name: tuple(x.shape) for name, x in tensors.items()}
@@ -78,7 +78,7 @@ def from_published(tensors: Mapping[str, Tensor], network: LocoTrack, path: str 
 
 
 def _converted(name: str, tensor: Tensor) -> Tensor:
-    """Patches are kept with x slow here, and with y slow there."""
+    """Reorder patches, which have x slow here and y slow in published files."""
     if name.startswith("mixer.head."):
         return tensor[:4]
     if re.fullmatch(r"correlations\.\d\.side\.convs\.\d\.weight", name):
@@ -89,7 +89,7 @@ def _converted(name: str, tensor: Tensor) -> Tensor:
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> LocoTrackConfig | None:
-    """The published model that a file's tensors are of, by the width of its transformer; None for no such."""
+    """The published model that a file's tensors belong to, by the width of its transformer, or None."""
     tensors = without_prefix(tensors)
     weight = tensors.get("torch_pips_mixer.input_proj.weight")
     if weight is None or weight.ndim != 2:
@@ -98,6 +98,6 @@ def recognise(tensors: Mapping[str, Tensor]) -> LocoTrackConfig | None:
 
 
 def build(config: LocoTrackConfig) -> LocoTrack:
-    """The network without memory for its weights, which are put in afterwards."""
+    """The network without memory for its weights, which are filled in later."""
     with unfilled():
         return LocoTrack(config)
