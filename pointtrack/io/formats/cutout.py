@@ -1,4 +1,5 @@
 """Videos with an alpha channel that show the objects alone, everything else transparent."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
