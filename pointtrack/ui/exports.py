@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from pointtrack.ui.project import Project
 
 PIECEWISE = ("davis", "ytvos")
-PIECE = 32  # frames whose masks are held at a time, where a format can be written in pieces
-SHARE = 0.4  # of the machine's memory that masks may take, where it cannot
-TRAIL_ROOM = 256  # frames of tracks behind the one that is drawn
+PIECE = 32  # frames of masks to hold at a time, if the format can be written in pieces
+SHARE = 0.4  # share of the machine's memory that masks may take otherwise
+TRAIL_ROOM = 256  # frames of tracks before the drawn one
 TRACKS = ("npz", *TRACK_EXPORTS)
 MASKS = tuple(MASK_EXPORTS)
 VIDEOS = tuple(suffix.lstrip(".") for suffix in VIDEO_CODECS)
-MOST_COMMAND_POINTS = 40  # that a command line names one by one
+MOST_COMMAND_POINTS = 40  # most points that a command line lists
 
 
 @dataclass(frozen=True)
