@@ -1,4 +1,4 @@
-"""Reads options files (--config) before the parser, which would import classes that they name, and quote their content."""
+"""Reads options files (--config) before the parser, which would import classes named there and quote their content."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def check_options(arguments: Sequence[str], command: Callable[..., Any]) -> None
         command: a function, or a dataclass with `run`.
 
     Raises:
-        ValueError: an option that has options of its own gets a text, which the parser would take for the name of a class
-            to import.
+        ValueError: an option that has options of its own gets a text, which the parser would take for the name of a
+            class to import.
     """
     groups = grouped_options(command)
     for option, value in _pairs(arguments):

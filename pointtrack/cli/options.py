@@ -90,7 +90,8 @@ class VideoOptions:
 def video_target(out: str, stem: str) -> Path:
     """The video file to write: `out` itself, or out/stem.mp4 if `out` is a folder. ValueError for other files.
 
-    A folder may have a dot in its name, as in v1.0. One that looks like a file, such as run.new, must exist or end with /.
+    A folder may have a dot in its name, as in v1.0. One that looks like a file, such as run.new, must exist or end
+    with /.
     """
     if scheme_of(out) is not None:
         raise ValueError(f"out: expected a path on this machine for this command, got {out}")

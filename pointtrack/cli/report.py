@@ -103,7 +103,7 @@ def print_tracked(
     seconds: float,
     gone_on: int | None = None,
 ) -> None:
-    """Print what was tracked, by which tracker, and how fast; `gone_on` counts the frames that a resumed run tracked."""
+    """Print what was tracked, by which tracker, and how fast; `gone_on`: frames that a resumed run tracked."""
     device = next(tracker.parameters()).device
     print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
     tracked = f"tracked   {points} points through {frames} frames of {wh[0]} x {wh[1]}"

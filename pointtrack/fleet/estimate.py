@@ -31,7 +31,8 @@ class Estimate:
         videos: number of videos left.
         frames: frames of a video, mean of the samples.
         frames_error: standard error of that mean.
-        frame_seconds: seconds of one worker per frame, with reading and writing: smallest, mean and largest of the samples.
+        frame_seconds: seconds of one worker per frame, with reading and writing: smallest, mean and largest of the
+            samples.
         frame_bytes: bytes of results per frame.
         workers: number of workers that share the work.
         sampled: number of videos tracked for the estimate.

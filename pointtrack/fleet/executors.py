@@ -1,4 +1,4 @@
-"""Executors process videos: in processes on this machine, or as tasks of a Ray cluster. Both yield rows as videos end."""
+"""Executors run videos in processes on this machine, or as tasks of a Ray cluster. Both yield rows as videos end."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ class LocalExecutor:
 class RayExecutor:
     """Tasks on a Ray cluster; each Ray process keeps one worker.
 
-    A task takes as many CPUs as its worker has threads, and `gpus`. If a node is lost or a process killed, another one does
-    its work.
+    A task takes as many CPUs as its worker has threads, and `gpus`. If a node is lost or a process killed, another
+    one does its work.
 
     Args:
         setup: what to do; OUT and the videos must be reachable from all nodes.

@@ -1,7 +1,7 @@
 """The ledger of a batch: a row for each video that is done or put aside, readable while drivers still write.
 
-Every driver writes its own files, so that no two write the same one. It adds a line of JSON when a video ends, and replaces
-the lines by Parquet when there are many or the driver ends. The newest row of a video counts.
+Every driver writes its own files, so that no two write the same one. It adds a line of JSON when a video ends, and
+replaces the lines by Parquet when there are many or the driver ends. The newest row of a video counts.
 """
 
 from __future__ import annotations

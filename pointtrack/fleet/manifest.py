@@ -1,4 +1,4 @@
-"""Finds the videos of a folder, a pattern, a prefix in a store, or a manifest, whose lines may have options of their own."""
+"""Finds the videos of a folder, a pattern, a prefix in a store, or a manifest, whose lines may have own options."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def read_source(source: str | Path, job: JobOptions) -> list[VideoTask]:
     """The videos of a source, in the order of their keys.
 
     Args:
-        source: a folder, searched with all its subfolders (a folder that holds only pictures is one video); a pattern such as
-            clips/**/*.mp4 (both leave out recorded results of pointtrack's commands, with a warning); a prefix of a store,
-            such as s3://bucket/clips; or a manifest in .csv, .jsonl or .parquet.
+        source: a folder, searched with all its subfolders (a folder that holds only pictures is one video); a
+            pattern such as clips/**/*.mp4 (both leave out recorded results of pointtrack's commands, with a
+            warning); a prefix of a store, such as s3://bucket/clips; or a manifest in .csv, .jsonl or .parquet.
         job: the options of all videos, to check those of single lines with.
 
     Raises:
@@ -126,7 +126,7 @@ def _is_out(fs: Any, folder: str) -> bool:
 
 
 def _without_results(fs: Any, names: Iterable[str], base: str) -> list[str]:
-    """The names below a base that are not results of a batch; a base that is a folder of results itself keeps its content."""
+    """The names below a base that are not results of a batch; a base that itself holds results keeps its content."""
     is_out = functools.cache(lambda folder: _is_out(fs, folder))
     kept = []
     for name in names:

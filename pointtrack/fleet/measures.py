@@ -18,8 +18,8 @@ def track_measures(tracks: Tracks) -> dict[str, Any]:
     - share_visible: share of all tracked points and frames on which the point is visible.
     - share_lost: share on which it is lost, if the tracks have states.
     - mean_confidence: mean over all tracked points and frames.
-    - jumps: how often a point, visible on two consecutive frames, moves by more than a tenth of the diagonal between them.
-      A cut makes many.
+    - jumps: how often a point, visible on two consecutive frames, moves by more than a tenth of the diagonal
+      between them. A cut makes many.
     """
     tracked = tracks.tracked()
     count = int(tracked.sum())

@@ -1,4 +1,4 @@
-"""Tracks as long tables, a row for each frame and point, in Parquet files that pandas, DuckDB, Polars and Ray Data read."""
+"""Tracks as long tables, a row per frame and point, in Parquet files for pandas, DuckDB, Polars and Ray Data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def arrow() -> Any:
 def track_schema() -> Any:
     """Columns of a table of tracks: x and y are null where the point is not tracked, state where there is none.
 
-    Texts are plain, not dictionaries: a file stores each once per row group anyway, and tables of many files need no unifying.
+    Texts are plain, not dictionaries: a file stores each once per row group anyway, and tables of many files need
+    no unifying.
     """
     pa = arrow()
     return pa.schema(

@@ -1,7 +1,7 @@
 """A worker: a separate process with its own models that processes videos one by one, within limits.
 
-If a video makes the process hang, crash or take all memory, the worker ends the process, records this in the video's row
-and continues in a new process.
+If a video makes the process hang, crash or take all memory, the worker ends the process, records this in the
+video's row and continues in a new process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.2  # between two checks of time and memory
 CRASHES = 2  # crashes before a video is put aside; something else may have killed the first process
-STARTS = 3  # failed starts before the fault is not with somebody who kills processes
+STARTS = 3  # starts to try; if all fail, the cause is not somebody who kills processes
 _job: Job | None = None  # the job of this process
 
 

@@ -1,7 +1,7 @@
 """Files that appear whole or not at all; every writer of this package uses this module.
 
-A writer writes to a temporary name beside the final one, flushes to the disk, and only then renames. After a crash, a full
-disk or Ctrl-C, the final name holds the previous file or nothing, never half a file.
+A writer writes to a temporary name beside the final one, flushes to the disk, and only then renames. After a crash,
+a full disk or Ctrl-C, the final name holds the previous file or nothing, never half a file.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ def atomic_path(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path to write to; when the block ends, the file there becomes `path` in one step.
 
     Args:
-        path: the file to write; missing folders are made, an existing file is replaced, also through a link to it. A pipe or
-            a device is written directly.
+        path: the file to write; missing folders are made, an existing file is replaced, also through a link to it.
+            A pipe or a device is written directly.
         durable: wait until the disk has the file. Pass False for one of many pictures, each of which would cost a wait.
 
     Yields:
-        A temporary path in the same folder, with the same suffix; no file exists there yet. If the block raises, the
-        temporary file is removed and `path` stays as it was. The next writer removes those that a killed process left behind.
+        A temporary path in the same folder, with the same suffix; no file exists there yet. If the block raises,
+        the temporary file is removed and `path` stays as it was. The next writer removes those that a killed
+        process left behind.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
@@ -81,7 +82,7 @@ def write_text(path: str | Path, text: str, *, durable: bool = True) -> Path:
 
 
 def _prefix(path: Path) -> str:
-    """The prefix of a file's temporary names on this machine: hidden, so that folder readers do not take them for content."""
+    """The prefix of a file's temporary names on this machine: hidden, so that folder readers skip them."""
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
     return f".{path.stem[:40]}.{host}-"
 

@@ -1,7 +1,8 @@
 """The metadata of a video file, read in one place: rate, length, orientation, pixel aspect, sound, HDR.
 
-This module never uses `frame.side_data` of PyAV: it fails on kinds that it does not know (EXIF), and frees some that it does
-not own (colour profiles), which crashes the process at garbage collection. Bad optional metadata never stops the reading.
+This module never uses `frame.side_data` of PyAV: it fails on kinds that it does not know (EXIF), and frees some
+that it does not own (colour profiles), which crashes the process at garbage collection. Bad optional metadata never
+stops the reading.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class ContainerInfo:
         fps: frames per second, the nominal rate.
         count: number of frames to expect; None if the file does not say.
         seconds: length of the video; None if the file does not say.
-        packets: number of stored pictures in the file's index, without those that an edit list hides; None without an index.
+        packets: number of stored pictures in the file's index, without those that an edit list hides; None without
+            an index.
         has_stamps: True if the time stamps are those of the pictures in display order.
         matrix: (2, 2) from stored (x, y) to shown (x, y), y down, from the track's header; None if only the frames have
             it.

@@ -37,8 +37,8 @@ def check_outputs(
         overwrite: replace existing files, whatever they contain.
 
     Raises:
-        ValueError: an output is an input, also through links, or lies in an input folder; without `overwrite`, it exists
-            and is not a result of the same `source` (`record_origin`); or it cannot be written.
+        ValueError: an output is an input, also through links, or lies in an input folder; without `overwrite`, it
+            exists and is not a result of the same `source` (`record_origin`); or it cannot be written.
     """
     read = [path for path in map(_local, inputs) if path is not None]
     files = [Path(path) for path in outputs]
@@ -120,7 +120,7 @@ def record_origin(outputs: Iterable[str | Path], source: Any) -> None:
 
 
 def noted_results(paths: Iterable[str | Path], base: str | Path) -> set[str | Path]:
-    """The paths below a folder that are recorded as results of commands (`record_origin`), or lie inside such a result."""
+    """The paths below a folder that `record_origin` recorded as results of commands, or that lie inside them."""
     noted, base = functools.cache(_origins), Path(base)
 
     def is_noted(path: Path) -> bool:
@@ -164,7 +164,7 @@ def _local(source: Any) -> Path | None:
 
 
 def _origins(folder: Path) -> dict[str, str]:
-    """Name -> origin of the results in a folder; empty if the record is missing or damaged, as it is only a safeguard."""
+    """Name -> origin of the results in a folder; empty if the record, only a safeguard, is missing or damaged."""
     path = folder / ORIGINS
     try:
         if path.stat().st_size > _LARGEST:

@@ -22,7 +22,7 @@ from numpy.lib import format as npy
 
 from pointtrack.system import machine_memory
 
-# What readers raise for damaged or hostile content. Not OSError as a whole: disk errors have clear messages of their own.
+# What readers raise for damaged or hostile content. Not OSError as a whole: disk errors have clear messages.
 DAMAGE = (
     ValueError,
     KeyError,
@@ -110,8 +110,8 @@ def read_arrays(
 ) -> dict[str, np.ndarray]:
     """Read the arrays of an .npz file, by name; arrays of Python objects are refused.
 
-    Before it reads anything, it compares each member's stated shape with its length, and all lengths with the memory of the
-    machine.
+    Before it reads anything, it compares each member's stated shape with its length, and all lengths with the
+    memory of the machine.
 
     Args:
         path: the file, or an open binary one.

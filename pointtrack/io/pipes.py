@@ -16,8 +16,8 @@ PEEKED = 64
 def playable(pipe: Any) -> Any:
     """Make a pipe playable by FFmpeg: an mp4 or mov whose index may be at its end is read to the end first.
 
-    Such a file begins with the box ftyp. If mdat comes before the index moov, no frame can be decoded until everything has
-    been read; the content then goes to a temporary file.
+    Such a file begins with the box ftyp. If mdat comes before the index moov, no frame can be decoded until
+    everything has been read; the content then goes to a temporary file.
 
     Args:
         pipe: a binary stream that cannot be rewound.

@@ -1,4 +1,4 @@
-"""Tables of points as people and other tools write them: delimiters, decimal commas, comments, encodings and headers."""
+"""Tables of points from people and other tools, with any delimiter, decimal comma, comments, encoding and header."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bo
         start: second of the source that the first frame of the target shows.
 
     Returns:
-        True if the target has sound now. If the sound cannot be copied, a warning says so and the target stays as it is.
+        True if the target has sound now. If the sound cannot be copied, a warning says so and the target stays as
+        it is.
     """
     source, target = Path(source), Path(target)
     if not source.is_file() or target.suffix.lower() == ".gif":
@@ -74,8 +75,8 @@ def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bo
 def _packets(container: Any, stream: Any) -> list[Any]:
     """All packets of a stream, each with a decoding time.
 
-    Matroska has none for frames that depend on later ones. They get the sorted display times, moved early enough that no
-    frame is shown before it is decoded.
+    Matroska has none for frames that depend on later ones. They get the sorted display times, moved early enough
+    that no frame is shown before it is decoded.
 
     Raises:
         ValueError: packets without any time.

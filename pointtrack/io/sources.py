@@ -35,7 +35,7 @@ TimedFrame = tuple[np.ndarray, float]
 
 
 class Opened(NamedTuple):
-    """An open source: frames with times, frames per second, expected number of frames, name, and the file's metadata."""
+    """An open source: frames with times, frames per second, expected number of frames, name, and file metadata."""
 
     frames: Iterator[TimedFrame]
     fps: float

@@ -1,7 +1,8 @@
 """Paths in object stores: `s3://`, `gs://`, `memory://` and whatever else fsspec supports, read and written like files.
 
-The unit is a whole file. pointtrack writes it on this machine and then uploads it in one step, and reads it from a local
-copy. So every reader and writer of this package works with stores too, and no half-written file ever appears there.
+The unit is a whole file. pointtrack writes it on this machine and then uploads it in one step, and reads it from a
+local copy. So every reader and writer of this package works with stores too, and no half-written file ever appears
+there.
 """
 
 from __future__ import annotations

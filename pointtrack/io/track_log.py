@@ -1,10 +1,10 @@
 """Tracks in a file that grows while a video is tracked: readable at any moment, and after a crash up to its last piece.
 
-The file is a sequence of records. Each has a header (magic bytes, length of the content, its CRC-32, and the CRC-32 of the
-header itself) and the content. A piece of tracks is stored as the bytes of an .npz file, so numpy alone can read it. The first
-record may say what the tracks are of; the last one says that the run finished. A damaged record is an error; an incomplete
-last record, as a crash leaves it, is left out. Files of older versions (magic bytes PTS1, no CRC of the header, only pieces)
-are read too.
+The file is a sequence of records. Each has a header (magic bytes, length of the content, its CRC-32, and the CRC-32
+of the header itself) and the content. A piece of tracks is stored as the bytes of an .npz file, so numpy alone can
+read it. The first record may say what the tracks are of; the last one says that the run finished. A damaged record
+is an error; an incomplete last record, as a crash leaves it, is left out. Files of older versions (magic bytes
+PTS1, no CRC of the header, only pieces) are read too.
 """
 
 from __future__ import annotations
@@ -43,19 +43,21 @@ HEAD = struct.Struct("<4sQII")  # and the CRC-32 of those three
 class TrackWriter:
     """Appends pieces of tracks to a file; once `append` returns, a crash of this process cannot lose the piece.
 
-    Use it in a `with` block. The end of the block finishes the file; after an error in the block, the file stays unfinished.
+    Use it in a `with` block. The end of the block finishes the file; after an error in the block, the file stays
+    unfinished.
 
     Args:
         path: the file; missing folders are made.
         keep: keep the pieces of an existing file up to this frame (not included), cut off the later ones, and continue
             from there. None starts a new file, which may replace a finished one.
-        about: what the tracks are of, and how they are made; stored in a new file, compared with that of a file to continue.
+        about: what the tracks are of, and how they are made; stored in a new file, compared with that of a file to
+            continue.
         overwrite: let a new file replace an unfinished one too.
 
     Raises:
         FileNotFoundError: `keep` is given, but there is no file.
-        ValueError: the file is of another kind, none of its pieces ends at the frame `keep`, it is about something else, or
-            it is unfinished and would be lost.
+        ValueError: the file is of another kind, none of its pieces ends at the frame `keep`, it is about something
+            else, or it is unfinished and would be lost.
         OSError: another process writes to it.
 
     Attributes:
@@ -207,7 +209,7 @@ def read_spilled(path: str | Path) -> Tracks:
 def spilled_to_npz(
     path: str | Path, target: str | Path, more: Mapping[str, np.ndarray] | None = None
 ) -> Path:
-    """Turn a file of pieces into the .npz file that `load_tracks` reads, one piece in memory at a time; `more` adds arrays.
+    """Turn a file of pieces into an .npz file for `load_tracks`, one piece in memory at a time; `more` adds arrays.
 
     Raises:
         FileNotFoundError: no such file.
@@ -246,7 +248,7 @@ def spilled_to_npz(
 
 
 def _rate(path: str | Path, times: np.ndarray, fps: float) -> float:
-    """Frames per second of a whole file: from its times if a run wrote it, which knew only the rate in the video's header."""
+    """Frames per second of a whole file: from its times if a run wrote it, as that knew only the header's rate."""
     return fps if read_about(path) is None else rate_of(times, fps)
 
 

@@ -151,7 +151,7 @@ class Export:
         }
 
     def _unknown(self) -> int:
-        """The number of exported frames with something not followed yet, so that masks are empty or tracks have gaps."""
+        """The number of exported frames with empty masks or gaps in tracks, as something is not followed there yet."""
         start, stop, options = self.frames.start, self.frames.stop, self.options
         unknown = torch.zeros(len(self.frames), dtype=torch.bool)
         if options.masks or options.videos:

@@ -177,7 +177,7 @@ class Reviews:
 
 
 def _clicks(args: Mapping[str, Any]) -> int:
-    """The clicks of an act: its number of positions (x, y); 1 for a single position, or for none, as for a box or a button."""
+    """The clicks of an act: its number of positions (x, y); 1 if there are none, as for a box or a button."""
     places = args.get("points") or args.get("xy") or [0]
     return len(places) if isinstance(places[0], list) else 1
 

@@ -14,9 +14,9 @@ def dense_picture(
 ) -> np.ndarray:
     """Three pictures in a column: where points come from, where they are now, and how they moved.
 
-    In the first two, a point's colour is that of its position on the first frame; the second leaves out points that are
-    hidden on the last frame. In the third, on the first frame, hue is the direction of the motion and strength its length,
-    full at the 98th percentile; grey is no motion.
+    In the first two, a point's colour is that of its position on the first frame; the second leaves out points that
+    are hidden on the last frame. In the third, on the first frame, hue is the direction of the motion and strength
+    its length, full at the 98th percentile; grey is no motion.
 
     Args:
         first, last: (h, w, 3) uint8 RGB frames.

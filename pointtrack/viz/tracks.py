@@ -1,5 +1,4 @@
-"""Tracks on frames: dots, rings for hidden points, crosses for lost ones, arrows for points out of frame, fading trails, a
-legend.
+"""Draws tracks: dots, rings for hidden points, crosses for lost ones, arrows for points out of frame, trails, a legend.
 
 Everything on one frame is drawn on a transparent layer, with colours multiplied by their opacity, and that layer is put
 over the frame once. So overlapping trail pieces replace each other instead of adding up to dark joints.
@@ -126,7 +125,7 @@ def draw_frame(
 
 
 def default_radius(wh: tuple[int, int], points: int) -> float:
-    """Radius of the dots in pixels, by the size of the frame; less if there are so many points that dots would touch."""
+    """Radius of the dots in pixels, by the size of the frame; less if points are so many that dots would touch."""
     spacing = math.sqrt(wh[0] * wh[1] / max(points, 1))
     return min(max(min(wh) / 80, 2.5), max(0.16 * spacing, 1.0))
 
@@ -140,7 +139,7 @@ def _style(style: TrackStyle | None, changes: dict[str, Any]) -> TrackStyle:
 
 
 def _held_back(xy: np.ndarray, visible: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """(t, n, 2) positions, NaN where points are lost (`gone`); on the last row the position where each was last visible."""
+    """(t, n, 2) positions, NaN where points are lost (`gone`), but on the last row where each was last visible."""
     last = np.full_like(xy[0], np.nan)
     for places, seen in zip(xy, visible, strict=True):
         last[seen] = places[seen]

@@ -1,8 +1,9 @@
 """Access checks for the servers of this package: the right host name, the token, the same site; small bodies only.
 
-Every page in the browser can reach a server on this machine's own address. A page of another site may send requests to it
-or, with a name that suddenly points to 127.0.0.1 (DNS rebinding), read the answers. `SafetyMiddleware` around each app
-prevents this: it answers loopback names only, refuses requests from other sites, and requires a token on other addresses.
+Every page in the browser can reach a server on this machine's own address. A page of another site may send requests
+to it or, with a name that suddenly points to 127.0.0.1 (DNS rebinding), read the answers. `SafetyMiddleware` around
+each app prevents this: it answers loopback names only, refuses requests from other sites, and requires a token on
+other addresses.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ class SafetyMiddleware:
 
     Args:
         app: Starlette, or any other ASGI app; http and websocket.
-        token: if given, every request must carry it: in a cookie, as `Authorization: Bearer`, or as ?token=, with which a
-            person enters. The answer to a browser then sets the cookie and redirects to the same address without the token.
+        token: if given, every request must carry it: in a cookie, as `Authorization: Bearer`, or as ?token=, with
+            which a person enters. The answer to a browser then sets the cookie and redirects to the same address
+            without the token.
             None: requests must name the server by a loopback name instead.
         largest_body: most bytes of a request's body; a larger one gets 413.
         loopback: requests must name the server by a loopback name even with a token; by default only without one.

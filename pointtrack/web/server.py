@@ -20,9 +20,10 @@ class Limits:
     """Limits on what clients may use.
 
     Attributes:
-        connections: most open connections of all clients together; more are closed at once. This keeps file handles for the
-            process that tracks.
-        seconds: time for a client to send the head of its request, to send each next piece of its body, and to take an answer.
+        connections: most open connections of all clients together; more are closed at once. This keeps file handles
+            for the process that tracks.
+        seconds: time for a client to send the head of its request, to send each next piece of its body, and to take
+            an answer.
         idle_seconds: time that an open connection may wait for its next request.
         head_bytes: most bytes of a request's head.
         body_bytes: most bytes of its body.

@@ -53,8 +53,8 @@ if __name__ == "__main__":
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
     """The script. Positions are 0..1 from outer edge to outer edge; y goes up.
 
-    It sets a marker on every frame on which a point is visible. Where the point becomes hidden, a muted marker ends that
-    piece of the track, as Blender expects.
+    It sets a marker on every frame on which a point is visible. Where the point becomes hidden, a muted marker ends
+    that piece of the track, as Blender expects.
     """
     offset = tracks.first_frame + (FIRST if first_number is None else first_number)
     seen, known = seen_places(tracks), known_places(tracks)

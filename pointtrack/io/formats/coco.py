@@ -95,8 +95,8 @@ def write_pictures(folder: Path, masks: Masks, video: Video) -> None:
 def read(content: dict[str, Any], fps: float) -> Masks:
     """Read the masks of one video; ValueError or KeyError for other content.
 
-    Frames are the images in the order of `frame_index`, or else in natural order of their names. Annotations with the same
-    `attributes.track_id` (CVAT), `track_id` or `instance_id` are one object.
+    Frames are the images in the order of `frame_index`, or else in natural order of their names. Annotations with
+    the same `attributes.track_id` (CVAT), `track_id` or `instance_id` are one object.
     """
     images = sorted(content["images"], key=_order)
     if not images:

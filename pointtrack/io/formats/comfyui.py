@@ -11,8 +11,8 @@ from pointtrack.types import Tracks
 
 
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
-    """Pixels from the upper left; y goes down. These nodes need a position on every frame: where a point is not tracked, it
-    gets the nearest one in time. Names, visibility and frame numbers are left out; `first_number` is not used."""
+    """Pixels from the upper left; y goes down. The nodes need a position on every frame: where a point is not tracked,
+    it gets the nearest one in time. Names, visibility and frame numbers are left out; `first_number` is not used."""
     xy, known = tracks.xy.double().numpy(), tracks.tracked().numpy()
     yield "["
     begun = False

@@ -24,10 +24,11 @@ TOLERANCE = 0.5  # pixels by which a point may leave the straight line between t
 def write(path: Path, tracks: Tracks) -> None:
     """Write a track of single points for each point, labelled with its name.
 
-    A point that is not visible is `occluded`. A point that lies outside the image, is lost (see `Tracks.states`), or is no
-    longer tracked is `outside`. CVAT draws straight lines between keyframes, so there are only as many as keep every position
-    to half a pixel: where a person corrected, where a point begins, ends, hides or comes out, and where it turns. The
-    positions between them are written too, not marked as keyframes. A track that a person corrected has the source semi-auto.
+    A point that is not visible is `occluded`. A point that lies outside the image, is lost (see `Tracks.states`),
+    or is no longer tracked is `outside`. CVAT draws straight lines between keyframes, so there are only as many as
+    keep every position to half a pixel: where a person corrected, where a point begins, ends, hides or comes out,
+    and where it turns. The positions between them are written too, not marked as keyframes. A track that a person
+    corrected has the source semi-auto.
     """
     root = Element("annotations")
     SubElement(root, "version").text = VERSION

@@ -29,7 +29,7 @@ def require_h5() -> None:
 
 
 def write(path: Path, tracks: Tracks) -> None:
-    """Write a row per frame; body parts are the names of the points, or point0, point1, ... by id; likelihood is the visibility.
+    """Write a row per frame; body parts are the points' names, or point0, point1, ... by id; likelihood is visibility.
 
     Raises:
         ValueError: an .h5 file without the extra.

@@ -1,4 +1,4 @@
-"""Results of MOTChallenge: a line per box, frame, id, left, top, width, height, confidence, x, y, z; all counted from 1."""
+"""MOTChallenge results: a line per box: frame, id, left, top, width, height, confidence, x, y, z; counted from 1."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ PATTERN, SEARCH = 16, 32  # pixels on each side
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
     """The node. x and y count from the lower left corner of the image; y goes up.
 
-    A track has keys where its point is visible, and is switched off elsewhere. Frames that a person corrected become keys of
-    the pattern (`key_track`), which Nuke shows as such.
+    A track has keys where its point is visible, and is switched off elsewhere. Frames that a person corrected
+    become keys of the pattern (`key_track`), which Nuke shows as such.
     """
     offset = tracks.first_frame + (FIRST if first_number is None else first_number)
     keys, seen, corrected = keyed_places(tracks), seen_places(tracks), tracks.corrected().numpy()

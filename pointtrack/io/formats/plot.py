@@ -16,8 +16,9 @@ SEEN, HIDDEN, NOWHERE = 1.0, 0.45, 0.0  # darkness of a cell of the lower panel
 def write(path: Path, tracks: Tracks) -> None:
     """Write a .png, .pdf or .svg: x and y of every point over the frames, and which frames it is visible on.
 
-    Curves are drawn where a point is visible. Of more than MOST_CURVES points, an evenly spaced choice is drawn as curves,
-    which the title says; the lower panel has all points. Matplotlib is used without pyplot, so no window opens.
+    Curves are drawn where a point is visible. Of more than MOST_CURVES points, an evenly spaced choice is drawn as
+    curves, which the title says; the lower panel has all points. Matplotlib is used without pyplot, so no window
+    opens.
     """
     from matplotlib.figure import Figure  # imported here because it takes a good part of a second
 

@@ -40,8 +40,8 @@ def runs_of(counts: bytes) -> np.ndarray:
     Raises:
         ValueError: an invalid byte, or an end in the middle of a number.
 
-    Source: the format of pycocotools: 5 bits per byte, the lowest first, offset 48; from the fourth number on the difference
-    to the number two before it.
+    Source: the format of pycocotools: 5 bits per byte, the lowest first, offset 48; from the fourth number on the
+    difference to the number two before it.
     """
     if not isinstance(counts, bytes):
         raise ValueError("run lengths are no text")

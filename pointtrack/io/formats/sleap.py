@@ -19,8 +19,8 @@ PROVENANCE = "pointtrack"
 def write(path: Path, tracks: Tracks) -> None:
     """Write a predicted instance on every frame, and a user instance too on frames that a person corrected.
 
-    Scores are the visibilities; a node is `visible` where its point is. In user instances, the nodes that a person placed are
-    marked `complete`, as SLEAP marks checked nodes.
+    Scores are the visibilities; a node is `visible` where its point is. In user instances, the nodes that a person
+    placed are marked `complete`, as SLEAP marks checked nodes.
     """
     require("sleap_io", ".slp")
     import sleap_io as sio

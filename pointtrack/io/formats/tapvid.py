@@ -19,8 +19,8 @@ from pointtrack.types import Queries, Tracks, Video
 def write(path: Path, tracks: Tracks, video: Video | None) -> None:
     """Write "points" (n, t, 2), "occluded" (n, t), "query_points" (n, 3), and "video" (t, h, w, 3) if given.
 
-    Positions are (x, y) in 0..1 from outer edge to outer edge, (x + 0.5) / width; query points are (t, y, x), with y and x
-    in the same units. A .pkl holds a dict that uses the stem of the path as the video's name.
+    Positions are (x, y) in 0..1 from outer edge to outer edge, (x + 0.5) / width; query points are (t, y, x), with
+    y and x in the same units. A .pkl holds a dict that uses the stem of the path as the video's name.
 
     Raises:
         ValueError: a .pkl without the video, or tracks that do not fit the video.

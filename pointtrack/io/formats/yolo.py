@@ -17,8 +17,8 @@ from pointtrack.types import Masks, Video
 def write(folder: Path, masks: Masks, video: Video | None) -> None:
     """Write a .txt per frame with a line per object on it: class, then x y x y ... in 0..1 along its border.
 
-    One line of the file is one object, so a line there and back joins its pieces. Holes are filled. Frames without objects
-    get an empty file, which marks them as background.
+    One line of the file is one object, so a line there and back joins its pieces. Holes are filled. Frames without
+    objects get an empty file, which marks them as background.
     """
     labels, names = folder / "labels", category_names(masks)
     labels.mkdir(parents=True, exist_ok=True)
