@@ -14,7 +14,7 @@ from pointtrack.fleet.run import BatchResult, Plan, batch, plan
 from pointtrack.fleet.status import Status, status
 
 T = TypeVar("T")
-LINE_SECONDS = 30.0  # between two lines of progress where there is no terminal
+LINE_SECONDS = 30.0  # between two lines of progress without a terminal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class BatchCommand(RunOptions, JobOptions, _Where):
 
 
 class ProgressLine:
-    """One line that shows how far the batch is: updated in place on a terminal, elsewhere printed anew now and then."""
+    """A progress line of the batch: updated in place on a terminal, elsewhere printed again now and then."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -83,7 +83,7 @@ class ProgressLine:
             self._bar.close()
 
     def show(self, result: BatchResult) -> None:
-        """Show it."""
+        """Show the progress."""
         if self._terminal:
             if self._bar is None:
                 first = result.done + result.failed - 1
@@ -101,7 +101,7 @@ class ProgressLine:
 
 
 def print_plan(what: Plan) -> None:
-    """Print what would be done."""
+    """Print what the batch would do."""
     result, guess = what.result, what.estimate
     print(f"videos    {result.videos}: {result.done} done, {result.failed} put aside, {result.left} to do")
     if guess is None:

@@ -1,4 +1,4 @@
-"""Completion scripts of shells for `pointtrack`: commands, their options, and file names."""
+"""Shell completion scripts for `pointtrack`: commands, their options, and file names."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ complete -o filenames -F _pointtrack pointtrack
 
 
 def completion_script(shell: str, options: Mapping[str, Sequence[str]]) -> str:
-    """The script.
+    """The completion script.
 
     Args:
         shell: bash, zsh or fish.
-        options: names of commands -> their options, without dashes in front.
+        options: names of commands -> their options, without leading dashes.
 
     Raises:
         ValueError: another shell.

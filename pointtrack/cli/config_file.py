@@ -1,4 +1,4 @@
-"""Reads options files (--config) before the parser does: it would import classes that they name, and quote their content."""
+"""Reads options files (--config) before the parser, which would import classes named there and quote their content."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MOST_VALUES = 20_000
 
 
 def check_options(arguments: Sequence[str], command: Callable[..., Any]) -> None:
-    """Refuse what must not reach the parser from the command line.
+    """Refuse arguments that must not reach the parser.
 
     Args:
         arguments: as the user typed them.
         command: a function, or a dataclass with `run`.
 
     Raises:
-        ValueError: a text for an option that has options of its own, which the parser would take for the name of a class to
-            import.
+        ValueError: an option that has options of its own gets a text, which the parser would take for the name of a
+            class to import.
     """
     groups = grouped_options(command)
     for option, value in _pairs(arguments):
@@ -109,7 +109,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _check_values(path: Path, content: dict[str, Any], groups: Iterable[str]) -> None:
-    """Refuse values that the parser would take for names of classes, or for further files."""
+    """Refuse values that the parser would take for names of classes, or for more files."""
     if "config" in content:
         raise ValueError(f"{path}: expected no config within a config")
     for name in groups:
@@ -137,7 +137,7 @@ def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _check_events(path: Path, text: str) -> None:
-    """Refuse what grows when it is built."""
+    """Refuse YAML that grows when it is built."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         if isinstance(event, yaml.AliasEvent):

@@ -73,7 +73,7 @@ def compare_with_truth(tracker: Tracker, video: Video, clip: str, compare: bool)
     truth, visible, frame = truth[:, known], visible[:, known], frame[known]
     points = torch.arange(len(frame))
     queries = Queries(frame, truth[frame, points])
-    counted = torch.arange(len(video))[:, None] != frame  # the query itself is given, not found
+    counted = torch.arange(len(video))[:, None] != frame  # leave out the query itself, which is given
     methods: dict[str, Callable[[Video, Queries], Tracks]] = {"pointtrack": tracker.track}
     if compare:
         methods |= {"Lucas-Kanade": lk, "DIS flow": dis}

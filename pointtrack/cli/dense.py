@@ -48,7 +48,7 @@ class DenseCommand(VideoOptions):
     smooth: int = 0
 
     def run(self) -> None:
-        """Do it, and print where the results are."""
+        """Track the points, and print where the results are."""
         folder = Path(self.out or f"outputs/{self.stem}_dense")
         self.guard([folder / "motion.png"])
         if self.overwrite and not self.resume:

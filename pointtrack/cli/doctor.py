@@ -46,7 +46,7 @@ def doctor(tracker: str = "small", device: str = "auto") -> int:
             f"tracker    {model.config.name}, {parameters / 1e6:.1f} million parameters, {model.config.licence}"
         )
         error_px, seconds = _track_known_motion(model)
-    except Exception as error:  # whatever it is, the doctor reports it
+    except Exception as error:  # the doctor reports any error
         print(f"PROBLEM    {type(error).__name__}: {one_line(error)}")
         return 1
     print(f"self-test  a moving texture of 12 frames tracked in {seconds:.1f} s, {error_px:.2f} pixels off")
@@ -68,7 +68,7 @@ def _bfloat16(device: str) -> str:
 
 
 def _track_known_motion(tracker: PointTracker) -> tuple[float, float]:
-    """Mean error in pixels on a texture that moves by a known step, and the seconds it took."""
+    """Mean error in pixels on a texture that moves by a known step, and the time in seconds."""
     step = np.array([3, 2])
     noise = np.random.default_rng(0).normal(size=(300, 400, 3)).astype(np.float32)
     picture = cv2.GaussianBlur(noise, (0, 0), 1.5) + 2 * cv2.GaussianBlur(noise, (0, 0), 4)

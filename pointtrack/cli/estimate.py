@@ -1,4 +1,4 @@
-"""What a run will take, measured on one window before it starts."""
+"""Estimates the time and memory of a run, measured on one window before it starts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from pointtrack.pipeline.options import TrackOptions, build_stream
 from pointtrack.system import peak_memory
 from pointtrack.types import Queries
 
-ROW_BYTES = 16  # of a point on a frame: x, y, visibility, confidence
+ROW_BYTES = 16  # bytes of a point on a frame: x, y, visibility, confidence
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """What tracking takes.
+    """The time and memory that tracking takes.
 
     Attributes:
-        seconds_per_frame: of one pass, without reading and drawing.
-        base_bytes: most memory that this process has had so far, one window of this run included; 0 where the system
-            does not tell.
+        seconds_per_frame: seconds of one pass, without reading and drawing.
+        base_bytes: peak memory of this process so far, including one window of this run; 0 if the system does not tell.
         wh: size of the frames.
         points: number of points.
     """
@@ -34,7 +33,7 @@ class RunEstimate:
     points: int
 
     def seconds(self, frames: int) -> float:
-        """Of tracking so many frames."""
+        """Seconds to track `frames` frames."""
         return frames * self.seconds_per_frame
 
     def whole_bytes(self, frames: int) -> int:
@@ -42,12 +41,12 @@ class RunEstimate:
         return self.base_bytes + video_bytes(frames, self.wh) + 3 * self.file_bytes(frames)
 
     def file_bytes(self, frames: int) -> int:
-        """Of the tracks."""
+        """Bytes of the tracks."""
         return ROW_BYTES * frames * self.points
 
 
 def video_bytes(frames: int, wh: tuple[int, int]) -> int:
-    """Memory for so many frames and a drawn copy of them."""
+    """Memory for `frames` frames and a drawn copy of them."""
     return 2 * frames * wh[0] * wh[1] * 3
 
 
@@ -61,12 +60,12 @@ def estimate_run(
 
     Args:
         tracker: from `load_tracker`; one that works in windows.
-        queries: the points that will be tracked.
+        queries: the points to track.
         wh: size of the frames as (width, height).
-        options: which stages there will be; of these regions are measured too, as if all points were on one frame.
+        options: the stages of the run; of these, regions are measured too, as if all points were on one frame.
 
     Raises:
-        ValueError: a tracker whose one window is the whole video.
+        ValueError: the tracker's one window is the whole video.
     """
     window = tracker.config.window
     if window.length is None:
@@ -77,7 +76,7 @@ def estimate_run(
     frame = generator.integers(0, 256, (wh[1], wh[0], 3), dtype=np.uint8)
     options = replace(options or TrackOptions(), states=None, smooth=0)
     together = Queries(torch.zeros(len(queries)), queries.xy)
-    if options.regions is None:  # where the points are makes no difference
+    if options.regions is None:  # the positions make no difference
         xy = torch.from_numpy(generator.uniform(0, 1, (len(queries), 2))) * (torch.tensor(wh) - 1)
         together = replace(together, xy=xy)
     stream = build_stream(tracker, together, wh, 30.0, options, keeps_frames=False)

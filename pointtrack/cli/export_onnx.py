@@ -62,7 +62,7 @@ class ExportOnnxCommand:
         check_outputs([self.tracker, self.check], [self.out])
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        # They warn of operators that no tracker uses, and of what they leave as it is.
+        # The packages warn of operators that no tracker uses, and of what they leave unchanged.
         for name in ("torch.onnx._internal.exporter._registration", "onnxscript"):
             logging.getLogger(name).setLevel(logging.ERROR)
         tracker = load_tracker(self.tracker, device="cpu")
@@ -72,7 +72,7 @@ class ExportOnnxCommand:
                 tracker, self.out, self._wh(tracker, video), points=points, frames=self.frames
             )
             exported = OnnxTracker(self.out, threads=self.threads)
-        except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+        except ImportError as error:  # the user must install the missing extra
             raise ValueError(str(error)) from error
         print(f"tracker   {tracker.config.name} ({tracker.config.licence})")
         print(
@@ -139,7 +139,7 @@ def _seconds(work: Callable[[], Tracks]) -> float:
 
 
 def _numbers(option: str, text: str, between: str) -> list[int]:
-    """Whole numbers with something between them."""
+    """Parse whole numbers with a separator between them."""
     parts = [part.strip() for part in text.split(between)]
     if not all(part.isdigit() for part in parts):
         raise ValueError(f"{option}: expected whole numbers with {between!r} between them, got {text!r}")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pointtrack.cli.examples import EXAMPLES
 
-COLUMN = 26  # where the texts of options begin
+COLUMN = 26  # column where the texts of options begin
 WORDS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 
 
@@ -46,7 +46,7 @@ class Option:
 
 
 def help_text(command: Callable[..., Any], prog: str) -> str:
-    """All of it: usage, what the command does, its options, examples."""
+    """The whole help text: usage, what the command does, its options, examples."""
     about, _ = sections(command)
     examples = EXAMPLES.get(prog.partition(" ")[2], ())
     options = options_of(command)
@@ -72,7 +72,7 @@ def help_text(command: Callable[..., Any], prog: str) -> str:
 
 
 def options_of(command: Callable[..., Any], *, nested_in: str = "", settings: object = None) -> list[Option]:
-    """The options, those of nested dataclasses under a title of their own, behind the others.
+    """The options of a command; those of nested dataclasses come last, under titles of their own.
 
     Args:
         command: a function or a dataclass.
@@ -120,7 +120,7 @@ def options_of(command: Callable[..., Any], *, nested_in: str = "", settings: ob
             found[-1] = dataclasses.replace(found[-1], value=name.upper() + " ..." * several)
     if nested_in:
         return [dataclasses.replace(option, nested_in=nested_in) for option in found] + nested
-    # A name that two groups have is typed with its group.
+    # A name that occurs in two groups is typed with its group.
     names = Counter(option.name for option in (*found, *nested))
     return [
         dataclasses.replace(option, name=f"{option.nested_in}.{option.name}")
@@ -164,7 +164,7 @@ def _init_hints(command: Any) -> Any:
 
 
 def _value(hint: Any, text: str) -> str:
-    """Placeholder for the value of an option of this type; the first form in its text, as in frame,x,y."""
+    """Placeholder for the value of an option of this type, or the first form in its text, such as frame,x,y."""
     form = re.search(r"\bas ((?:[a-zA-Z0-9]+,)+[a-zA-Z0-9]+)", text)
     kinds = [part for part in _parts(hint) if part is not type(None)]
     if bool in kinds:

@@ -124,7 +124,7 @@ class LiveCommand:
         outputs = (
             [] if target is None else [target, target.with_suffix(".npz"), target.with_suffix(".tracks")]
         )
-        # Of what is not recorded yet, every recording is another video.
+        # Every recording of a source that is not a file is another video.
         source = self.source if Path(self.source).exists() else f"recording {uuid.uuid4()}"
         pictures = [text.partition(",")[2] for text in self.mask or ()]
         check_outputs(
@@ -218,7 +218,7 @@ class LiveCommand:
         return Path(self.source).stem if Path(self.source).exists() else "live"
 
     def opened_source(self) -> Any:
-        """What `FrameReader` takes."""
+        """The source in a form that `FrameReader` takes."""
         if self.wh is not None:
             if self.source != "-":
                 raise ValueError(
@@ -328,14 +328,14 @@ def state_of(live: AnyLive, result: LiveResult | LiveMasks | None) -> dict[str, 
 
 
 def latest_cuts(live: AnyLive) -> list[int]:
-    """The newest frames on which a shot begins, as far as a stage of points looks for them."""
+    """The newest frames on which a shot begins, if a stage of points looks for cuts."""
     if isinstance(live, LiveObjects) or live.stream is None:
         return []
     return sorted(live.stream.cuts)[-LATEST_CUTS:]
 
 
 def print_report(report: LiveReport, policy: str, what: str) -> None:
-    """The figures of a run."""
+    """Print the figures of a run."""
     print(
         f"tracked   {report.frames} frames, {report.fps:.1f} per second; {report.dropped} dropped ({policy}); "
         f"final after at most {report.lag} frames"
@@ -347,7 +347,7 @@ def print_report(report: LiveReport, policy: str, what: str) -> None:
 @contextmanager
 def ending_politely(live: AnyLive) -> Iterator[None]:
     """Make Ctrl-C and SIGTERM end the source first, so that everything is written; a second one ends the process."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return
 

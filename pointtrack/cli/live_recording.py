@@ -23,14 +23,14 @@ from pointtrack.types import Masks, Tracks
 
 
 class TrackRecording:
-    """Final tracks, in a file that grows until the end, when it becomes an .npz file.
+    """Records final tracks in a growing file, which becomes an .npz file at the end.
 
     Args:
-        target: the drawn video, beside which they lie; None to write nothing.
+        target: the drawn video; the tracks go beside it. None writes nothing.
         overwrite: replace a file of an earlier recording.
 
     Attributes:
-        tally: of states.
+        tally: counts of states.
     """
 
     def __init__(self, target: Path | None, *, overwrite: bool):
@@ -67,10 +67,10 @@ class TrackRecording:
 
 
 class MaskRecording:
-    """Final masks in an .npz file, which is there when the recording ends.
+    """Records final masks in an .npz file, which appears when the recording ends.
 
     Args:
-        target: the drawn video, beside which they lie; None to write nothing.
+        target: the drawn video; the masks go beside it. None writes nothing.
         told: the prompts.
         reader: the source.
 
@@ -91,7 +91,7 @@ class MaskRecording:
         self.tally.add(rows)
         if self._target is None:
             return
-        if self._append is None:  # only now is the size of the frames known
+        if self._append is None:  # the size of the frames is known only now
             like = LiveLike(rows.wh, self._reader)
             self._append = self._files.enter_context(
                 mask_writer("npz", self._target.with_suffix(""), like, self._ids)
@@ -115,14 +115,14 @@ class MaskRecording:
 
 
 class LiveLike:
-    """Size, rate and shape of pixels of a live source, as `mask_writer` asks for them."""
+    """Size, rate and pixel aspect of a live source, as `mask_writer` needs them."""
 
     def __init__(self, wh: tuple[int, int], reader: FrameReader):
         self.wh, self.fps, self.pixel_aspect = wh, reader.fps, reader.pixel_aspect
 
 
 class MaskTally(ObjectTally):
-    """On how many of the final frames each object was present, and which frames to check."""
+    """Counts the final frames on which each object is present, and collects frames to check."""
 
     def __init__(self, ids: Sequence[int]):
         super().__init__(ids)
@@ -151,7 +151,7 @@ def objects_live(
     on_final: Callable[[Masks], None],
     prepare: Callable[[tuple[int, int]], Any],
 ) -> LiveObjects:
-    """Follows prompted objects through a live source; `prepare` configures the tracker for the size of its frames."""
+    """Follow prompted objects through a live source; `prepare` configures the tracker for the size of its frames."""
 
     def say(stream: ObjectStream) -> None:
         prepare(stream.image_wh)
@@ -159,7 +159,7 @@ def objects_live(
 
     try:
         loaded = load_segmenter(segmenter, device=device, precision=tracker.inference.precision)
-    except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+    except ImportError as error:  # the user must install the missing extra
         raise ValueError(str(error)) from error
     return LiveObjects(tracker, loaded, say, reader, on_final=on_final)
 

@@ -1,4 +1,4 @@
-"""A small web page that shows frames as they come: the page, the pictures as MJPEG, the state as JSON."""
+"""A small web page that shows frames as they arrive: the page, the pictures as MJPEG, the state as JSON."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ class LiveServer:
         ValueError: the extra `live` is not installed.
 
     Attributes:
-        url: of the page.
+        url: address of the page.
     """
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1", *, limits: Limits | None = None):
         self._lock = threading.Lock()
         self._frame: np.ndarray | None = None
-        self._jpeg: bytes | None = None  # of that frame, once somebody asked
+        self._jpeg: bytes | None = None  # the newest frame, encoded on request
         self._version = 0
         self._state: dict[str, Any] = {}
         self._viewers: set[asyncio.Event] = set()
         self._closed = False
         try:
             self._web = WebServer(self._app(), port, host, limits=limits)
-        except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+        except ImportError as error:  # the user must install the missing extra
             raise ValueError(str(error)) from error
         self.url = self._web.url
 
@@ -126,7 +126,7 @@ class LiveServer:
         )
 
     def _newest(self) -> tuple[int, bytes]:
-        """Number of the newest frame, and the frame as JPEG, coded once for all viewers."""
+        """Number of the newest frame, and the frame as JPEG, encoded once for all viewers."""
         with self._lock:
             assert self._frame is not None
             if self._jpeg is None:
@@ -138,7 +138,7 @@ class LiveServer:
 
 
 class _Stream:
-    """ASGI: the frames as MJPEG, until the viewer leaves or the server closes. Slow viewers get the newest, not all."""
+    """ASGI app that sends MJPEG until the viewer leaves or the server closes. Slow viewers skip to the newest frame."""
 
     def __init__(self, server: LiveServer):
         self._server = server
@@ -170,6 +170,6 @@ class _Stream:
 
 
 async def _gone(receive: Any) -> None:
-    """Returns when the client has left."""
+    """Return when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass

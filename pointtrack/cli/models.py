@@ -13,7 +13,7 @@ from pointtrack.models.weight_files import file_sha256
 from pointtrack.segment import zoo as segmenters
 from pointtrack.zoo import SHIPPED
 
-# What each is for, by how its name begins; the first that fits.
+# Purpose of each model, by the beginning of its name; the first match counts.
 PURPOSES = {
     "cotracker3-offline": "points tracked jointly, whole short videos",
     "cotracker3-online": "points tracked jointly, videos of any length",
@@ -40,8 +40,8 @@ class Row:
 
     Attributes:
         kind: "tracker" or "segmenter".
-        licence: of the weights, in a word; terms: a sentence if a word is not enough.
-        repo, repo_type, files: where the weights lie on the hub; no files for a model that ships with pointtrack.
+        licence: licence of the weights, in a word; terms: a sentence if a word is not enough.
+        repo, repo_type, files: where the weights are on the hub; no files for a model that ships with pointtrack.
     """
 
     kind: str
@@ -68,14 +68,14 @@ class Row:
         return Path(str(found[-1])) if all(isinstance(path, str) for path in found) else None
 
     def size(self) -> str:
-        """Size of the weights: of the file on this machine, or as published, or nothing."""
+        """Size of the weights: that of the file on this machine, or the published one, or nothing."""
         path = self.path()
         if path is not None:
             return f"{path.stat().st_size / 1e6:.1f} MB"
         return "" if self.megabytes is None else f"{self.megabytes:g} MB"
 
     def purpose(self) -> str:
-        """What it is for."""
+        """What the model is for."""
         if not self.files:
             return SHIPPED_PURPOSES[self.name if self.kind == "tracker" else self.kind]
         return next((text for start, text in PURPOSES.items() if self.name.startswith(start)), "")

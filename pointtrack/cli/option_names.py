@@ -1,4 +1,4 @@
-"""The names of options: what people type and write into files -> what the parser calls them."""
+"""The names of options: from what people type, or write into files, to the parser's names."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class OptionNames:
     """The options of a command.
 
     Attributes:
-        defaults: full name -> default; that of an option in a group has the group in front, as style.trail.
-        lists: full names of those that take several values.
+        defaults: full name -> default; an option in a group has the group before its name, as in style.trail.
+        lists: full names of the options that take several values.
     """
 
     def __init__(self, command: Callable[..., Any], parser: ArgumentParser):
@@ -25,10 +25,10 @@ class OptionNames:
             self._grouped.setdefault(full.rpartition(".")[2], []).append(full)
 
     def full(self, typed: str) -> str | None:
-        """The full name: max-frames is max_frames, trail is style.trail; None for no option of the command.
+        """The full name: max-frames is max_frames, trail is style.trail; None if the command has no such option.
 
         Raises:
-            ValueError: a name that options of several groups have.
+            ValueError: options of several groups have that name.
         """
         name = typed.replace("-", "_")
         keys = self._grouped.get(name, [])

@@ -1,4 +1,4 @@
-"""What the commands for whole videos have in common: options, and where their results go."""
+"""Common parts of the commands for whole videos: options, and where their results go."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pointtrack.models.point_tracker import PointTracker
 
 
-# Suffixes of files, whatever their kind: letters first, and no version as in exp.v2.
+# Suffixes of files of any kind: they begin with a letter, and are not a version as in exp.v2.
 FILE_LIKE = re.compile(r"\.(?!v\d)[a-z][a-z0-9]{0,7}", re.IGNORECASE)
 
 
@@ -53,7 +53,7 @@ class VideoOptions:
     overwrite: bool = False
 
     def opened(self, seconds: float | None = None) -> VideoStream:
-        """The video from its first frame on, or from the one that is shown at a second of it."""
+        """Open the video at its first frame, or at the frame that shows at a given second."""
         start = self.start if seconds is None else seconds
         return open_video(self.video, start=start, stop=self.end, max_frames=self.max_frames)
 
@@ -90,7 +90,8 @@ class VideoOptions:
 def video_target(out: str, stem: str) -> Path:
     """The video file to write: `out` itself, or out/stem.mp4 if `out` is a folder. ValueError for other files.
 
-    A folder may have a dot in its name, as v1.0. One that looks like a file, as run.new, has to exist or end with /.
+    A folder may have a dot in its name, as in v1.0. One that looks like a file, such as run.new, must exist or end
+    with /.
     """
     if scheme_of(out) is not None:
         raise ValueError(f"out: expected a path on this machine for this command, got {out}")

@@ -1,4 +1,4 @@
-"""Commands from outside the package: those of a checkout (`train/`, `evaluation/`), and of other packages."""
+"""Commands from outside the package: those of a checkout (`train/`, `evaluation/`), and those of other packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKOUT = {
     "finetune": "train.cli_finetune:finetune_command",
     "train": "train.cli:train_command",
 }
-# What commands of our own need besides: extras of the package.
+# Extras of the package that our own commands need.
 EXTRAS = {
     "batch": "fleet",
     "export-onnx": "onnx",
@@ -60,7 +60,7 @@ def load_command(
 
 
 def _find_checkout(name: str) -> None:
-    """Make `train` and `evaluation` of the checkout importable; ValueError where pointtrack is not in one."""
+    """Make `train` and `evaluation` of the checkout importable; ValueError if pointtrack is not in a checkout."""
     root = Path(pointtrack.__file__).resolve().parents[1]
     package = CHECKOUT[name].partition(".")[0]
     if not (root / package / "__init__.py").is_file():

@@ -1,4 +1,4 @@
-"""Progress of a command: a bar on a terminal, elsewhere a line every ten seconds, with the remaining time."""
+"""Shows progress with the remaining time: a bar on a terminal, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Bar:
         self._began = self._told = time.monotonic()
 
     def update(self, done: int = 1) -> None:
-        """Add to what is done."""
+        """Count `done` more as done."""
         self.n += done
         if self._bar is not None:
             self._bar.total = self.total

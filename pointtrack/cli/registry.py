@@ -1,4 +1,4 @@
-"""The table of commands and their modules. Each is imported when it is called."""
+"""The table of commands and their modules. A module is imported when its command is called."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ from pointtrack.types import Queries
 from pointtrack.types.point_states import BLANK
 from pointtrack.viz.styles import TrackStyle
 
-SHARE = 0.6  # of the machine's memory that frames may take
-STATE_BYTES = sum(value.numel() * value.element_size() for value in BLANK.values())  # of a point on a frame
-PIECE = 16  # frames that are drawn at a time
-WORTH_TIMING = 10  # windows: timing one of them first must not take long beside the run
+SHARE = 0.6  # share of the machine's memory that frames may take
+STATE_BYTES = sum(value.numel() * value.element_size() for value in BLANK.values())  # per point and frame
+PIECE = 16  # frames to draw at a time
+WORTH_TIMING = 10  # windows: for shorter runs, timing one of them first takes too long
 
 
 def does_not_fit(stream: VideoStream) -> bool:
@@ -103,7 +103,7 @@ def print_tracked(
     seconds: float,
     gone_on: int | None = None,
 ) -> None:
-    """Print what was tracked, by which tracker, and how fast; `gone_on` counts the frames tracked by a resumed run itself."""
+    """Print what was tracked, by which tracker, and how fast; `gone_on`: frames that a resumed run tracked."""
     device = next(tracker.parameters()).device
     print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
     tracked = f"tracked   {points} points through {frames} frames of {wh[0]} x {wh[1]}"

@@ -26,7 +26,7 @@ from pointtrack.cli.help_text import help_text, options_of
 from pointtrack.cli.option_names import OptionNames
 
 DEBUG = "POINTTRACK_DEBUG"
-LONGEST = 1500  # characters of a message
+LONGEST = 1500  # most characters of a message
 USER_ERRORS = (ValueError, OSError, argparse.ArgumentError)
 
 
@@ -57,7 +57,7 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
         result = command(**vars(values))
         run = getattr(result, "run", None)
         code = run() if run is not None else result
-    except BrokenPipeError:  # who read the output, such as `head`, has enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except USER_ERRORS as error:
@@ -81,8 +81,8 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
 def keep_freed_memory() -> None:
     """Keep freed memory for the next tensors instead of giving it back to the system, where glibc allows it.
 
-    Torch frees and asks for the same tens of megabytes again and again, and on a CPU fresh pages cost a good
-    part of the time. It is a setting of the whole process, hence for commands to make and not for the library.
+    Torch frees and requests the same tens of megabytes again and again, and on a CPU fresh pages cost a good part
+    of the time. The setting affects the whole process, so commands make it, and the library does not.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -92,7 +92,7 @@ def keep_freed_memory() -> None:
 
 def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
     """The parser of one command: its parameters, and --config for a preset file."""
-    # Shortened names, as --conf, would go past what looks at files of options first.
+    # Abbreviations such as --conf would bypass the check of options files.
     parser = ArgumentParser(prog=prog, exit_on_error=False, allow_abbrev=False)
     parser.add_argument(
         "--config", action="config", help="YAML file with any of these options; the command line wins"
@@ -125,7 +125,7 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
 
 
 def _spell_out(arguments: Sequence[str], command: Callable[..., Any], names: OptionNames) -> list[str]:
-    """The same without files of options."""
+    """Like `spell_out`, without options files."""
     defaults, lists = names.defaults, names.lists
     first = next(iter(inspect.signature(command).parameters.values()), None)
     unnamed = first.name if first is not None and first.default is not first.empty else None
@@ -143,7 +143,7 @@ def _spell_out(arguments: Sequence[str], command: Callable[..., Any], names: Opt
             continue
         option, equals, value = argument[2:].partition("=")
         key = names.full(option)
-        if key is None and "." in option:  # of a group that may be left out: --loop.save-every
+        if key is None and "." in option:  # an option of an optional group: --loop.save-every
             argument = f"--{option.replace('-', '_')}{equals}{value}"
         listing = key if key in lists and not equals else None
         following = arguments[i + 1] if i + 1 < len(arguments) else "--"
@@ -176,7 +176,7 @@ def one_line(error: BaseException) -> str:
         kinds = dict.fromkeys(re.findall(r"Expected (?:an? )?<class '(\w+)'>", text))
         kinds.pop("NoneType", None)
         choices = re.findall(r"'([^']*)'", one[1]) if (one := re.search(r"Literal\[(.*?)\]", text)) else []
-        nested = re.search(r"NestedArg\(key='(\S+)', val='(.*)'\)", text)  # of a group that may be left out
+        nested = re.search(r"NestedArg\(key='(\S+)', val='(.*)'\)", text)  # an option of an optional group
         if nested and f"Option '{nested[1]}' is not accepted" in text:
             return f"unrecognized option --{key}.{nested[1]}; --{key}.help shows its settings"
         if given and (kinds or choices):

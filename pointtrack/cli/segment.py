@@ -75,15 +75,15 @@ class SegmentCommand(VideoOptions):
     style: MaskStyle = field(default_factory=MaskStyle)
 
     def run(self) -> None:
-        """Do it, and print where the results are."""
+        """Follow the objects, and print where the results are."""
         session = self.session
         if session is not None and not session.lower().endswith(".npz") and not exists(session):
-            session += ".npz"  # as it is saved
+            session += ".npz"  # the name under which it is saved
         with outputs_to(self.out) as out:
             replace(self, out=out, session=session).run_here()
 
     def run_here(self) -> None:
-        """The same with results on this machine."""
+        """Run with results on this machine."""
         exports = parse_mask_exports(self.export)
         target = video_target(self.out, f"{self.stem}_masks")
         outputs, folders = self.outputs(target, exports), self.folders(target, exports)
@@ -119,7 +119,7 @@ class SegmentCommand(VideoOptions):
         with self.opened() as stream:
             try:
                 engine = self._engine(stream.wh)
-            except ImportError as error:  # an extra that is not installed is for the user to mend, not for us
+            except ImportError as error:  # the user must install the missing extra
                 raise ValueError(str(error)) from error
             video = read_video(stream)
         began = time.perf_counter()
@@ -146,7 +146,7 @@ class SegmentCommand(VideoOptions):
         self._write(video, masks, exports, target)
 
     def run_flat(self, target: Path, exports: Sequence[str], told: Sequence[Told]) -> None:
-        """The same in one pass, reading frames one by one."""
+        """Run in one pass, reading frames one by one."""
         for name in ("tracks", "session", "video_segmenter"):
             if getattr(self, name) is not None:
                 raise ValueError(
@@ -173,12 +173,12 @@ class SegmentCommand(VideoOptions):
             print(f"masks     {path}")
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
-        """All files and folders that it writes."""
+        """All files and folders that the command writes."""
         chosen = [Path(f"{_stem(target, name)}{MASK_EXPORTS[name]}") for name in exports]
         return [target, *chosen] if self.flat else [target, target.with_suffix(".png"), *chosen]
 
     def folders(self, target: Path, exports: Sequence[str]) -> list[Path]:
-        """Those of its outputs that are folders."""
+        """The outputs that are folders."""
         named = {name: f"{_stem(target, name)}{MASK_EXPORTS[name]}" for name in exports}
         return [Path(path) for name, path in named.items() if "." not in MASK_EXPORTS[name]]
 
@@ -195,7 +195,7 @@ class SegmentCommand(VideoOptions):
     def _follow(
         self, video: Video, engine: Engine, told: list[Told], progress: Progress
     ) -> tuple[Masks, list[Doubt]]:
-        """Enter all prompts into a session, and propagate: masks, and the frames to check."""
+        """Enter all prompts into a session, and propagate; returns masks, and the frames to check."""
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
         if self.session is not None and exists(self.session):
             session.load(self.session)

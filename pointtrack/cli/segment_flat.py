@@ -85,7 +85,7 @@ def segment_flat(
 
     Args:
         source: the video, not read yet.
-        stream: has its prompts already.
+        stream: stream with its prompts.
         target: the drawn video.
         exports: formats of masks and their paths without suffix.
         style: how to draw the masks.

@@ -1,4 +1,4 @@
-"""What commands print about states of points."""
+"""Helpers for commands that print states of points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StateTally:
         self.found: dict[int, int] = {}
 
     def add(self, tracks: Tracks) -> None:
-        """Count the states of a piece, if it has some."""
+        """Count the states of a piece, if it has any."""
         if tracks.states is None or not tracks.states.state.numel():
             return
         counts = tracks.states.state.flatten().bincount(minlength=len(PointState)).tolist()
@@ -41,7 +41,7 @@ class StateTally:
 
 
 def word(state: PointState) -> str:
-    """A state in small letters, as "out of frame"."""
+    """A state in small letters, such as "out of frame"."""
     return state.name.lower().replace("_", " ")
 
 

@@ -34,7 +34,7 @@ from pointtrack.viz.sheets import track_sheet
 from pointtrack.viz.styles import TrackStyle
 from pointtrack.viz.tracks import draw_tracks
 
-# Options that change the tracks, beside the points.
+# Options that change the tracks, besides the points.
 SETTINGS = (
     "tracker", "speed", "precision", "start", "end", "max_frames", "backward", "states", "redetect", "regions", "every",
     "smooth",
@@ -93,7 +93,7 @@ class TrackCommand(VideoOptions):
     style: TrackStyle = field(default_factory=TrackStyle)
 
     def run(self) -> None:
-        """Do it, and print where the results are."""
+        """Track the points, and print where the results are."""
         if self.resume and local_path(self.out) is None:
             raise ValueError(
                 f"resume: expected --out on this machine, where the killed run wrote, got {self.out}"
@@ -102,7 +102,7 @@ class TrackCommand(VideoOptions):
             replace(self, out=out).run_here()
 
     def run_here(self) -> None:
-        """The same with results on this machine."""
+        """Run with results on this machine."""
         exports = parse_exports(self.export)
         options = TrackOptions(
             states=state_options(self.states, self.redetect),
@@ -175,7 +175,7 @@ class TrackCommand(VideoOptions):
         return {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
-        """All files that it writes."""
+        """All files that the command writes."""
         stem = target.with_suffix("")
         paths = [target, target.with_suffix(".png"), target.with_suffix(".npz")]
         paths += [target.with_name(f"{target.stem}_smooth.npz")] if self.smooth else []
@@ -188,7 +188,7 @@ class TrackCommand(VideoOptions):
         exports: Sequence[str],
         options: TrackOptions,
     ) -> None:
-        """The same, reading frames one by one."""
+        """Run while reading frames one by one."""
         if self.video == "-":
             raise ValueError("flat: expected a video that can be read twice, got standard input")
         queries = self.choose_queries(self.picture(), given, self.frame)
@@ -216,7 +216,7 @@ class TrackCommand(VideoOptions):
         raise ValueError(f"frame: expected 0..{count - 1}, got {self.frame}")
 
     def given_queries(self) -> list[Queries]:
-        """The points that need no video to be known."""
+        """The points that do not depend on the video."""
         parts = [parse_points(self.points)] if self.points else []
         return parts if self.queries is None else [*parts, load_queries(self.queries)]
 

@@ -96,7 +96,7 @@ class UiCommand:
             print(f"projects  {desk.home}; Ctrl-C ends", flush=True)
             if not self.no_browser:
                 webbrowser.open(server.url)
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that everything is saved then, too
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that SIGTERM saves everything too
             try:
                 while True:
                     time.sleep(3600)

@@ -20,7 +20,7 @@ def split_videos(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def missing(videos: Sequence[str]) -> str | None:
-    """The message for the first missing video; None if all exist, as far as the disk tells."""
+    """The message for the first missing video; None if none is missing on the disk."""
     for video in videos:
         elsewhere = video == "-" or "://" in video or "%" in video or glob.has_magic(video)
         if elsewhere or Path(video).exists():
@@ -39,7 +39,7 @@ def stem_of(path: Path) -> str:
 
 
 def names_of(videos: Sequence[str]) -> list[str]:
-    """Base name of each video's results: its stem, with as many folders in front as are needed to tell them apart.
+    """Base name of each video's results: its stem, after as many folder names as needed to make the names distinct.
 
     >>> names_of(["a/x.mp4", "b/x.mp4", "y.mov"])
     ['a_x', 'b_x', 'y']
@@ -63,7 +63,7 @@ def run_each(videos: Sequence[str], rest: Sequence[str], run: Callable[[list[str
     Args:
         videos: the videos.
         rest: the other arguments, the same for all.
-        run: runs the command with arguments; its exit code.
+        run: runs the command with arguments; returns its exit code.
 
     Returns:
         0, or the exit code of the first that failed.
@@ -76,7 +76,7 @@ def run_each(videos: Sequence[str], rest: Sequence[str], run: Callable[[list[str
     for number, (video, name) in enumerate(zip(videos, names_of(videos), strict=True), 1):
         print(f"video {number} of {len(videos)}: {video}", flush=True)
         codes.append(run([video, *rest, "--name", name]))
-        if codes[-1] == 130:  # Ctrl-C ends them all
+        if codes[-1] == 130:  # Ctrl-C ends the whole batch
             return 130
     failed = [video for video, code in zip(videos, codes, strict=True) if code]
     print(

@@ -1,4 +1,4 @@
-"""BADJA: joints of animals, marked by people on some frames of DAVIS sequences and other videos."""
+"""BADJA: joints of animals, annotated by people on some frames of DAVIS sequences and other videos."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def badja_clips(folder: str | Path) -> Iterator[SourceClip]:
 
     The folder has joint_annotations/<animal>.json, a list of {image_path, segmentation_path, joints as (y, x),
     visibility}, and the pictures these paths lead to. Every picture beside an image_path becomes a frame. A
-    joint is known on frames where it is marked as visible; of the others nobody knows. All joints belong to
-    object 1, whose mask is known on the marked frames, so that PCK-T can be measured.
+    joint is known only on frames where it is marked as visible. All joints belong to object 1, whose mask is
+    known on the annotated frames, so that PCK-T can be measured.
 
     Raises:
-        FileNotFoundError: annotations or pictures are missing. ValueError: annotations of another kind.
+        FileNotFoundError: annotations or pictures are missing. ValueError: the annotations have another layout.
 
     Source: BADJA (Biggs et al., 2018).
     """

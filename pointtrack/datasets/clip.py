@@ -1,4 +1,4 @@
-"""What a clip with known truth is: `TrueTracks`, `ClipInfo`, `Clip`; and `SourceClip`, one not read yet."""
+"""Clips with ground truth: `TrueTracks`, `ClipInfo`, `Clip`; and `SourceClip`, whose pictures are not read yet."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ Picture = Path | bytes | np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class TrueTracks:
-    """What is known about n points on t frames. Made by people or by a renderer, not by a tracker.
+    """The ground truth of n points on t frames, made by people or by a renderer, not by a tracker.
 
     Args:
         xy: (t, n, 2) float pixels of the video, (0, 0) the centre of the first; known positions are kept
-            where a point is hidden or outside the image. Anything where not valid.
+            where a point is hidden or outside the image. Any value where not valid.
         visible: (t, n) bool: in the image and not covered.
-        valid: (t, n) bool: what is said of the point on this frame is known; all finite positions if left out.
-        ids: (n,) distinct whole numbers that name the points; 0..n-1 if left out.
-        object_ids: (n,) label of the object each point belongs to, 0 for the background, -1 where nobody
-            knows; None where the set does not say.
-        query_frame: (n,) frame on which each point is to be asked for; None for the first it is visible on.
+        valid: (t, n) bool: the truth about the point on this frame is known; all finite positions if left out.
+        ids: (n,) distinct whole numbers that identify the points; 0..n-1 if left out.
+        object_ids: (n,) label of the object each point belongs to, 0 for the background, -1 if unknown; None
+            if the set does not say.
+        query_frame: (n,) query frame of each point; None for the first frame it is visible on.
 
-    Arrays are taken too.
+    Arrays work too.
 
     Raises:
-        ValueError: shapes or types that do not fit, ids that come twice, a visible point that is not valid,
-            a valid position that is not finite, a query on a frame where the point is not visible.
+        ValueError: shapes or types do not fit, ids repeat, a visible point is not valid, a valid position is
+            not finite, or a query is on a frame where the point is not visible.
     """
 
     xy: Tensor
@@ -95,30 +95,30 @@ class TrueTracks:
         return TrueTracks(**parts)
 
     def clip(self, start: int = 0, stop: int | None = None) -> TrueTracks:
-        """Frames start..stop-1. Query frames go: they may lie outside."""
+        """Frames start..stop-1. Query frames are dropped, as they may lie outside."""
         parts = {name: getattr(self, name)[start:stop] for name in ("xy", "visible", "valid")}
         return replace(self, **parts, query_frame=None)
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is to be known about a clip besides its pixels and points.
+    """The metadata of a clip.
 
     Args:
         fps: frames per second.
         source: where it comes from: data set and sequence, or the program.
-        licence: under which terms it may be used.
-        generator: program and version that made it, for what was rendered or computed.
-        seed: of the generator.
-        visibility_known: a valid point that is not visible is truly hidden. False where annotators gave
-            visible points only, so that AJ and OA mean nothing.
-        first_masks_only: masks show an object on its first frame only, the rest is known to a server.
-        objects: label in the masks -> name of the object ("" where it has none). Where given, other labels
-            do not count as objects.
+        licence: terms of use.
+        generator: program and version that made it, if it was rendered or computed.
+        seed: the generator's seed.
+        visibility_known: True if a valid point that is not visible is truly hidden. False if the annotators
+            marked visible points only, so that AJ and OA mean nothing.
+        first_masks_only: True if masks show an object on its first frame only, and a server has the rest.
+        objects: label in the masks -> name of the object ("" if it has none). If given, other labels do not
+            count as objects.
         notes: anything else worth keeping, as JSON.
 
     Raises:
-        ValueError: fps that is not positive, labels outside 1..254.
+        ValueError: fps is not positive, or labels lie outside 1..254.
     """
 
     fps: float = 30.0
@@ -144,10 +144,10 @@ class ClipInfo:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A video with what is known about it, in memory.
+    """A video with its ground truth, in memory.
 
     Args:
-        name: of the clip within its set.
+        name: name of the clip within its set.
         video: t frames.
         info: source, licence and so on.
         tracks: t frames of points, or None.
@@ -155,7 +155,7 @@ class Clip:
         annotated: (t,) bool frames on which `labels` are known; all if left out.
 
     Raises:
-        ValueError: parts of other lengths or sizes than the video.
+        ValueError: a part does not have the length or size of the video.
     """
 
     name: str
@@ -179,7 +179,7 @@ class Clip:
         object.__setattr__(self, "annotated", annotated)
 
     def masks(self) -> Masks | None:
-        """The objects of `info`, or of the labels where it names none; empty masks on frames without labels."""
+        """The objects of `info`, or those of the labels if it names none; empty masks on frames without labels."""
         if self.labels is None:
             return None
         ids = sorted(self.info.objects) or None
@@ -192,14 +192,14 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class SourceClip:
-    """A clip found in some layout, its pictures not read yet.
+    """A clip found in the layout of a published set, its pictures not read yet.
 
     Args:
-        name: of the clip, parts separated by slashes.
+        name: name of the clip, parts separated by slashes.
         frames: one per frame: a file, the bytes of a picture file, or (h, w, 3) uint8 RGB.
         info, tracks: as for `Clip`.
         masks: frame -> picture of labels, a file or (h, w) uint8, for the frames where they are known.
-        merged: everything drawn is one object, 1.
+        merged: True if everything drawn is one object, 1.
     """
 
     name: str
@@ -210,7 +210,7 @@ class SourceClip:
     merged: bool = False
 
     def first(self, frames: int | None) -> SourceClip:
-        """The first so many frames of it."""
+        """The clip cut to its first `frames` frames."""
         if frames is None or frames >= len(self.frames):
             return self
         tracks = None if self.tracks is None else self.tracks.clip(0, frames)
@@ -218,7 +218,7 @@ class SourceClip:
         return replace(self, frames=self.frames[:frames], tracks=tracks, masks=masks)
 
     def sampled(self, points: int | None, generator: np.random.Generator) -> SourceClip:
-        """At most so many of its points, drawn at random from those that are visible at all, in their order."""
+        """The clip with at most `points` points, drawn at random from those that are ever visible, in their order."""
         if points is None or self.tracks is None:
             return self
         seen = self.tracks.visible.any(dim=0).nonzero().flatten().numpy()
@@ -235,7 +235,7 @@ class SourceClip:
         """Read all pictures.
 
         Raises:
-            ValueError: a picture that does not decode, or has another size than the first.
+            ValueError: a picture does not decode, or has another size than the first.
         """
         pictures = []
         for number, item in enumerate(self.frames):
@@ -260,10 +260,10 @@ class SourceClip:
 
 
 def decode_picture(item: Picture, name: str) -> np.ndarray:
-    """A file, the bytes of one, or the pixels themselves -> (h, w, 3) uint8 RGB.
+    """Decode a file, its bytes, or the pixels themselves to (h, w, 3) uint8 RGB.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: what is no picture; it is called `name`.
+        FileNotFoundError: no such file. ValueError: not a picture; the message calls it `name`.
     """
     if isinstance(item, np.ndarray) and item.ndim == 3:
         return item
@@ -277,7 +277,7 @@ def decode_picture(item: Picture, name: str) -> np.ndarray:
 
 
 def read_index_picture(path: Path) -> np.ndarray:
-    """(h, w) uint8 values of a PNG: indices of a palette, or grey levels. Raises ValueError for a file that is none."""
+    """Read a PNG as (h, w) uint8: palette indices or grey levels. Raises ValueError for other files."""
     with indices(path) as picture:
         return np.array(picture if picture.mode in ("P", "L") else picture.convert("L"))
 

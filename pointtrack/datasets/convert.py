@@ -1,4 +1,4 @@
-"""Published sets -> folders of clips, one clip after the other, going on where a conversion was stopped."""
+"""Converts published sets to folders of clips, one clip at a time; a stopped conversion can be resumed."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ KINDS: Mapping[str, Reader] = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """How clips are converted.
+    """How to convert clips.
 
     Args:
         licence: terms of use to write into every clip; the published files do not hold them.
-        subset: only the first so many clips.
-        max_frames: only the first so many frames of each.
-        points: at most so many points of each, drawn at random, the same ones every time.
-        link: link files of frames in place of copying them.
-        pictures: how frames that are no files yet are written.
+        subset: convert only this many clips, from the first.
+        max_frames: convert only this many frames of each, from the first.
+        points: keep at most this many points of each, drawn at random, the same ones every time.
+        link: link files of frames instead of copying them.
+        pictures: format for frames that are not files yet.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: a number is below 1.
     """
 
     licence: str | None = None
@@ -75,15 +75,15 @@ class Conversion:
 def convert(
     kind: str, source: str | Path, out: str | Path, conversion: Conversion | None = None
 ) -> Iterator[tuple[Path, bool]]:
-    """Convert a set; yields the folder of every clip and whether it was written now (or was there already).
+    """Convert a set; yields the folder of every clip, and True if it was written now, False if it existed already.
 
     Args:
         kind: one of `KINDS`.
         source: folder or file of the set.
-        out: folder of the clips, a folder each.
+        out: folder for the clips, each in a folder of its own.
 
     Raises:
-        ValueError: an unknown kind, a set of another layout, an `out` within the source.
+        ValueError: an unknown kind, a set of another layout, or an `out` within the source.
         FileNotFoundError: files of the set are missing.
     """
     source, out = Path(source), Path(out)
@@ -111,7 +111,7 @@ def convert(
 
 
 def safe_parts(name: str) -> list[str]:
-    """Parts of a clip's name -> names of folders on any system.
+    """Split a clip's name into parts that are valid folder names on any system.
 
     >>> safe_parts("tapvid_davis/bmx: bumps")
     ['tapvid_davis', 'bmx_bumps']

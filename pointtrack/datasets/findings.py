@@ -1,4 +1,4 @@
-"""What a check finds: `Finding`, one sentence each that says expected, got and what to do."""
+"""The results of a check: each `Finding` is one sentence that says expected, got and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Finding:
     Args:
         code: short name of the kind of mistake.
         text: expected, got, and what to do.
-        level: "error" for what must be mended before the clip is used, "warning" for what should be looked at.
+        level: "error" if you must fix it before you use the clip, "warning" if you should look at it.
     """
 
     code: str
@@ -25,5 +25,5 @@ class Finding:
 
 
 def warning(code: str, text: str) -> Finding:
-    """A finding that is no error."""
+    """A finding that is not an error."""
     return Finding(code, text, "warning")

@@ -1,4 +1,4 @@
-"""Folders of pictures and of sequences, as published sets are unpacked."""
+"""Folders of pictures and of sequences in unpacked sets."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def _is_picture(path: Path, prefix: str) -> bool:
 
 
 def natural_order(path: Path) -> list[int | str]:
-    """Sorting key by which frame2 comes before frame10."""
-    # The split alternates text and digits, so like always meets like.
+    """A sort key that puts frame2 before frame10."""
+    # The split alternates text and digits, so text never meets a number.
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.name.lower())]

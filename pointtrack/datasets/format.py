@@ -1,6 +1,6 @@
-"""Read and write clips in the one format of training and evaluation; docs/train/data-format.md describes it.
+"""Read and write clips in the format of training and evaluation; docs/train/data-format.md describes it.
 
-clip/clip.json          what it is, with frames, wh and fps; written last: without it there is no clip
+clip/clip.json          metadata, with frames, wh and fps; written last, so without it there is no clip
 clip/frames/00000.png   pictures numbered from 0, .png or .jpg; or clip/video.mp4 (.mkv, .webm, ...)
 clip/tracks.npz         xy (t, n, 2), visible (t, n), valid (t, n), ids (n,); object_ids, query_frame
 clip/masks/00000.png    labels of the frames where they are known: 0 background, 255 void
@@ -39,7 +39,7 @@ from pointtrack.types import Video
 
 INFO, TRACKS, FRAMES, MASKS, VIDEO = "clip.json", "tracks.npz", "frames", "masks", "video"
 FORMAT, VERSION = "pointtrack-clip", 1
-LARGEST_INFO = 1 << 24  # bytes of a clip.json
+LARGEST_INFO = 1 << 24  # largest clip.json, in bytes
 NEEDED_ARRAYS = ("xy", "visible")
 OPTIONAL_ARRAYS = ("valid", "ids", "object_ids", "query_frame")
 _MAGIC = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
@@ -55,17 +55,17 @@ def write_clip(
     """Write one clip; it appears whole or not at all.
 
     Args:
-        folder: of the clip; must not exist yet, or be empty.
-        clip: in memory, or found in another layout: then files of frames are copied as they are.
-        pictures: how frames that are no files yet are written: png loses nothing, jpg (quality 95) is about
-            a fifth as large, mp4 a video in place of pictures (even sides only).
-        link: make symbolic links to files of frames in place of copies.
+        folder: folder of the clip; must not exist yet, or be empty.
+        clip: a clip in memory, or one in another layout, whose frame files are copied as they are.
+        pictures: format for frames that are not files yet: png loses nothing, jpg (quality 95) is about a
+            fifth as large, mp4 makes a video instead of pictures (even sides only).
+        link: make symbolic links to files of frames instead of copies.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: a folder with something in it, or parts of the clip that do not fit together.
+        ValueError: the folder is not empty, or parts of the clip do not fit together.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -95,10 +95,10 @@ def write_clip(
 def read_clip(folder: str | Path, start: int = 0, count: int | None = None, name: str = "") -> Clip:
     """Read a clip, or `count` frames of it from frame `start` on.
 
-    A span of a folder of frames reads these pictures alone; a video file is decoded from its beginning.
+    From a folder of frames it reads only the pictures of the span; a video file is decoded from its beginning.
 
     Raises:
-        FileNotFoundError: no clip there. ValueError: parts that do not fit; `pointtrack data check` says more.
+        FileNotFoundError: no clip there. ValueError: parts do not fit; `pointtrack data check` says more.
     """
     folder = Path(folder)
     info, described = read_info(folder / INFO)
@@ -141,13 +141,13 @@ def list_clips(folder: str | Path) -> list[Path]:
     found, seen = [], set()
     for place, inner, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen:  # links that lead round in a circle
+        if real in seen:  # links form a circle
             inner.clear()
             continue
         seen.add(real)
         if INFO in files:
             found.append(Path(place))
-            inner.clear()  # thousands of pictures need not be looked at
+            inner.clear()  # skip thousands of pictures
         inner[:] = sorted(name for name in inner if not name.startswith("."))
     if not found:
         raise FileNotFoundError(
@@ -158,10 +158,10 @@ def list_clips(folder: str | Path) -> list[Path]:
 
 
 def read_info(path: Path) -> tuple[ClipInfo, dict[str, Any]]:
-    """What a clip.json says: the info, and all of its fields.
+    """Read a clip.json; returns the info, and all of its fields.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: another kind of file, or a field that is missing or unknown.
+        FileNotFoundError: no such file. ValueError: another kind of file, or a field is missing or unknown.
     """
     if not path.is_file():
         raise FileNotFoundError(f"clip: expected its description at {path}, found none")
@@ -200,7 +200,7 @@ def read_tracks(path: Path) -> TrueTracks:
     """Read a tracks.npz.
 
     Raises:
-        ValueError: arrays that are missing or do not fit.
+        ValueError: arrays are missing or do not fit.
     """
     arrays = read_arrays(path, "tracks of a clip", only=(*NEEDED_ARRAYS, *OPTIONAL_ARRAYS))
     lacks = [name for name in NEEDED_ARRAYS if name not in arrays]
@@ -219,7 +219,7 @@ def write_tracks(path: Path, tracks: TrueTracks) -> None:
 
 
 def numbered_pictures(folder: Path) -> dict[int, Path]:
-    """Number -> picture of a folder, in order; pictures whose names are no numbers are left out."""
+    """Number -> picture of a folder, in order; pictures without a number as their name are left out."""
     if not folder.is_dir():
         return {}
     paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES]

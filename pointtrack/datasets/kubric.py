@@ -34,7 +34,7 @@ def kubric_clips(folder: str | Path) -> Iterator[SourceClip]:
 
     Raises:
         FileNotFoundError: no scene there, or a scene without its pictures.
-        ValueError: a metadata.json of another kind, or pictures that do not fit it.
+        ValueError: the metadata.json has another layout, or the pictures do not fit it.
 
     Source: Kubric (Greff et al., 2022).
     """
@@ -56,9 +56,9 @@ def movi_clips(folder: str | Path) -> Iterator[SourceClip]:
     camera/quaternions (t, 4), instances/positions (s, t, 3), instances/quaternions (s, t, 4).
 
     Raises:
-        FileNotFoundError: no .npz there. ValueError: fields that are missing or do not fit.
+        FileNotFoundError: no .npz there. ValueError: fields are missing or do not fit.
 
-    Source: Kubric (Greff et al., 2022). The set itself is in TFRecords, which need tensorflow.
+    Source: Kubric (Greff et al., 2022). The published set is in TFRecords, which need tensorflow.
     """
     root = Path(folder)
     paths = sorted(root.glob("**/*.npz")) if root.is_dir() else [root]
@@ -72,7 +72,7 @@ def cotracker_kubric_clips(folder: str | Path) -> Iterator[SourceClip]:
     """Yield the sequences of CoTracker3_Kubric: <seq>/<seq>.npy and <seq>/frames/.
 
     The .npy is a pickled dict with coords (n, t, 2) as (x, y) in pixels and visibility (n, t), which is True
-    where a point is hidden. Points outside the image count as hidden, as the set's loader has it.
+    where a point is hidden. Points outside the image count as hidden, as in the set's loader.
 
     Raises:
         FileNotFoundError: no sequence there, or one without frames. ValueError: a file of another layout.
@@ -176,7 +176,7 @@ def _movi_video(path: Path) -> SourceClip:
 
 
 def _draw(rendering: Rendering, name: str) -> TrueTracks:
-    """The same points of a clip every time: they follow from its name."""
+    """Draw points; the clip's name is the seed, so that a clip gets the same points every time."""
     return rendered_tracks(rendering, POINTS, np.random.default_rng(zlib.crc32(name.encode())))
 
 

@@ -1,4 +1,4 @@
-"""Single pictures whose objects people outlined: `<name>.jpg` beside `<name>_masks.npz`."""
+"""Single pictures with objects outlined by people: `<name>.jpg` beside `<name>_masks.npz`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-# Classes that are no things: where they end is a matter of the picture's frame, and nobody clicks them to follow them.
+# Classes that are not things: the picture's edge cuts them off, and nobody clicks them to follow them.
 STUFF = frozenset({"grass", "sky", "water", "road", "building", "tree", "mountain"})
-HELD_OUT = 5  # one in so many pictures is held out of training
+HELD_OUT = 5  # one in this many pictures is held out of training
 SMALLEST, LARGEST = 0.004, 0.7  # shares of the picture that an object may have
 
 
@@ -21,10 +21,10 @@ class ObjectImage:
     """A picture and its objects.
 
     Attributes:
-        name: of its file, without suffix.
+        name: name of its file, without suffix.
         picture: (h, w, 3) uint8 RGB.
         ids: (h, w) uint8, the number of the object at every pixel; 0 for none.
-        objects: numbers of its things, none of which is stuff, very small or nearly the whole picture.
+        objects: numbers of its things, without stuff and without things that are very small or nearly fill the picture.
     """
 
     name: str
@@ -38,16 +38,16 @@ class ObjectImage:
 
 
 def held_out(name: str) -> bool:
-    """Whether a picture of this name is kept out of training; a matter of the name alone."""
+    """Whether a picture is held out of training, decided by its name alone."""
     return zlib.crc32(name.encode()) % HELD_OUT == 0
 
 
 def read_object_images(folder: str | Path) -> Iterator[ObjectImage]:
-    """Every picture of a folder that shows a thing, in the order of the names.
+    """Yield every picture of a folder that shows a thing, sorted by name.
 
     Raises:
-        FileNotFoundError: no such pictures there.
-        ValueError: a picture and masks of different sizes.
+        FileNotFoundError: the folder has no such pictures.
+        ValueError: a picture and its masks differ in size.
     """
     paths = sorted(Path(folder).glob("*_masks.npz"))
     if not paths:

@@ -31,9 +31,9 @@ def odyssey_clips(folder: str | Path) -> Iterator[SourceClip]:
     more unknown. Positions that are not finite are unknown; points outside the image are not visible.
 
     Raises:
-        FileNotFoundError: no sequence there, or one without its files. ValueError: arrays that do not fit.
+        FileNotFoundError: no sequence there, or one without its files. ValueError: arrays do not fit.
 
-    Source: PointOdyssey (Zheng et al., 2023). The files do not say how many frames a second has: 30.
+    Source: PointOdyssey (Zheng et al., 2023). The files do not hold a frame rate; pointtrack assumes 30.
     """
     for sequence in folders_in(Path(folder)):
         path = next((sequence / name for name in ANNOTATIONS if (sequence / name).is_file()), None)
@@ -68,7 +68,7 @@ def replica_clips(folder: str | Path) -> Iterator[SourceClip]:
     from the split's folder, or from the one above it. Points outside the image are not visible.
 
     Raises:
-        FileNotFoundError: a file is missing. ValueError: annotations of another kind, frames that are missing.
+        FileNotFoundError: a file is missing. ValueError: annotations of another layout, or missing frames.
 
     Source: Dynamic Replica (Karaev et al., 2023).
     """
@@ -138,13 +138,13 @@ def _tracks(xy: np.ndarray, visible: np.ndarray, known: np.ndarray, frame: Path)
 
 
 def _rate(rows: list[dict[str, Any]]) -> float:
-    """Frames per second by the time stamps; 30 where they say nothing."""
+    """Frames per second from the time stamps; 30 if they are useless."""
     times = [row.get("frame_timestamp") for row in rows]
     if len(times) < 2 or not all(isinstance(time, int | float) for time in times):
         return FPS
     span = times[-1] - times[0]  # type: ignore[operator]
     rate = (len(times) - 1) / span if span > 0 else FPS
-    return rate if rate > 1 else FPS  # stamps that count frames are no seconds
+    return rate if rate > 1 else FPS  # stamps that count frames are not seconds
 
 
 def _found(root: Path, path: str) -> Path:

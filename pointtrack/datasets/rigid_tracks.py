@@ -1,4 +1,4 @@
-"""Tracks from what a renderer says of every pixel: depth, object and poses (rigid objects, as in Kubric)."""
+"""Tracks from a renderer's depth and object maps and poses (rigid objects, as in Kubric)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from einops import rearrange
 
 from pointtrack.datasets.clip import TrueTracks
 
-SKY = 1e6  # what is farther away has no place
-NEARER = 1.01  # a point is covered where the picture shows something nearer by more than this factor
+SKY = 1e6  # anything farther away has no position
+NEARER = 1.01  # a point is covered if something in the picture is nearer by more than this factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class Rendering:
         depth: (t, h, w) distance of what each pixel shows from the centre of the camera.
         labels: (t, h, w) uint8: 0 background, else 1 + the number of the object.
         focal_px: focal length in pixels.
-        camera_xyz, camera_wxyz: (t, 3) place and (t, 4) turn of the camera; it looks along its -z, y is up.
-        object_xyz, object_wxyz: (s, t, 3) and (s, t, 4) place and turn of every object.
+        camera_xyz, camera_wxyz: (t, 3) position and (t, 4) rotation of the camera; it looks along its -z, y is up.
+        object_xyz, object_wxyz: (s, t, 3) and (s, t, 4) position and rotation of every object.
     """
 
     depth: np.ndarray
@@ -57,16 +57,16 @@ class Rendering:
 def rendered_tracks(rendering: Rendering, points: int, generator: np.random.Generator) -> TrueTracks:
     """Draw points from pixels of all frames and follow them.
 
-    A pixel's depth gives its place in the scene, its object's pose where it is on other frames, the camera
-    where that shows. It is covered where all four pixels around it show something nearer than it by 1 %, or
+    A pixel's depth gives its position in the scene, its object's pose moves it to other frames, and the camera
+    projects it there. It is covered where all four pixels around it show something nearer than it by 1 %, or
     none of them shows its object.
 
     Args:
-        points: how many to draw; fewer come back where fewer pixels show anything. Large objects get less
-            than their share of the picture, small ones more.
+        points: how many to draw; fewer come back if fewer pixels show anything. Large objects get less than
+            their share of the picture, small ones more.
 
     Returns:
-        Tracks with object ids and with the frame each point was drawn on as its query frame.
+        Tracks with object ids; the query frame of each point is the frame it was drawn on.
     """
     t, h, w = rendering.depth.shape
     frame, row, column = (generator.integers(size, size=20 * points) for size in (t, h, w))
@@ -109,7 +109,7 @@ def _centre(rendering: Rendering) -> np.ndarray:
 
 
 def _unproject(rendering: Rendering, frame: np.ndarray, pixel: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """(n,) frames, (n, 2) pixels, (n,) distances -> (n, 3) places in the scene."""
+    """(n,) frames, (n, 2) pixels, (n,) distances -> (n, 3) positions in the scene."""
     ray = (pixel - _centre(rendering)) * (1, -1) / rendering.focal_px
     ray = np.concatenate([ray, -np.ones((len(ray), 1))], axis=1)
     ray *= depth[:, None] / np.linalg.norm(ray, axis=1, keepdims=True)
@@ -118,7 +118,7 @@ def _unproject(rendering: Rendering, frame: np.ndarray, pixel: np.ndarray, depth
 
 
 def _moved(rendering: Rendering, frame: np.ndarray, label: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """(n, 3) places on one frame each -> (t, n, 3) places on all frames."""
+    """(n, 3) positions on one frame each -> (t, n, 3) positions on all frames."""
     world = np.repeat(place[None], len(rendering.depth), axis=0)
     on_object = np.flatnonzero(label)
     if len(on_object):
@@ -132,7 +132,7 @@ def _moved(rendering: Rendering, frame: np.ndarray, label: np.ndarray, place: np
 
 
 def _project(rendering: Rendering, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(t, n, 3) places -> (t, n, 2) pixels, NaN behind the camera; (t, n) distances."""
+    """(t, n, 3) positions -> (t, n, 2) pixels, NaN behind the camera; (t, n) distances."""
     offset = world - rendering.camera_xyz[:, None]
     seen = np.einsum("t j i, t n j -> t n i", rotations(rendering.camera_wxyz), offset)
     forward = np.where(-seen[..., 2] > 1e-6, -seen[..., 2], np.nan)
@@ -141,7 +141,7 @@ def _project(rendering: Rendering, world: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _uncovered(rendering: Rendering, xy: np.ndarray, distance: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """(t, n) bool: in the image, and what the four pixels around show is not in front."""
+    """(t, n) bool: in the image, and not covered by what the four pixels around show."""
     t, h, w = rendering.depth.shape
     inside = np.all((xy >= -0.5) & (xy < (w - 0.5, h - 0.5)), axis=-1)
     low = np.floor(np.where(inside[:, :, None], xy, 0)).astype(int)

@@ -1,7 +1,7 @@
-"""Read pickles of numpy arrays and containers, and nothing in them that could run code or reach into memory.
+"""Read pickles of numpy arrays and containers; refuse anything that could run code or access memory.
 
-No class of numpy is handed to the unpickler: an `ndarray` that a file may call, or whose state it may set, can be made to
-point anywhere. What stands for them here rebuilds arrays from a checked shape, a plain dtype and bytes of the right length.
+The unpickler gets no numpy class: a file that may call `ndarray`, or set its state, can make it point anywhere. The
+stand-ins here rebuild arrays from a checked shape, a plain dtype and bytes of the right length.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _MODULES = ("numpy.core", "numpy._core")
 
 
 def read_pickle(path: Path, expected: str) -> Any:
-    """The content of a pickle file.
+    """Read a pickle file.
 
     Raises:
-        ValueError: not a pickle, or one with more than arrays and containers; `expected` names what was due.
+        ValueError: not a pickle, or one with more than arrays and containers; `expected` says what it should be.
     """
     with path.open("rb") as file:
         return _load(file, path, expected)
 
 
 def read_pickled_npy(path: Path, expected: str) -> Any:
-    """The object in an .npy file that np.save wrote of one, as a dict.
+    """Read the object, such as a dict, in an .npy file that np.save wrote.
 
     Raises:
-        ValueError: another kind of file; `expected` names what was due.
+        ValueError: another kind of file; `expected` says what it should be.
     """
     with path.open("rb") as file:
         with reading(path, expected):
@@ -53,7 +53,7 @@ def read_pickled_npy(path: Path, expected: str) -> Any:
 
 
 class _Dtype:
-    """Stands for `numpy.dtype`: a plain type by its name. What the pickle sets as its state says the order of bytes."""
+    """Stand-in for `numpy.dtype`: a plain type by its name. The state that the pickle sets gives the byte order."""
 
     def __init__(self, name: Any = None, *_: Any):
         if not isinstance(name, str) or not _PLAIN.fullmatch(name):
@@ -69,7 +69,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for `numpy.ndarray` until its state has come."""
+    """Stand-in for `numpy.ndarray` until its state is set."""
 
     value: np.ndarray | None = None
 
@@ -93,19 +93,19 @@ def _scalar(dtype: Any, data: Any = None) -> Any:
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """How protocol 2 holds bytes."""
+    """Rebuild bytes as protocol 2 stores them."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError("holds a text that is encoded in another way than bytes are")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """How protocol 2 holds empty bytes."""
+    """Rebuild empty bytes as protocol 2 stores them."""
     return b""
 
 
 def _array(shape: Any, dtype: Any, fortran: bool, data: Any) -> np.ndarray:
-    """An array of its own memory. Raises UnpicklingError where the data is not as long as the shape says."""
+    """An array with its own memory. Raises UnpicklingError if the length of the data does not fit the shape."""
     if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple) or len(shape) > _MOST_AXES:
         raise pickle.UnpicklingError("holds an array whose shape or dtype is none")
     if not all(isinstance(side, int) and 0 <= side < 2**40 for side in shape):
@@ -128,7 +128,7 @@ def _array(shape: Any, dtype: Any, fortran: bool, data: Any) -> np.ndarray:
 
 
 class _Call:
-    """A function that a file may call, and whose attributes it may not set."""
+    """A function that a file may call, but whose attributes it cannot set."""
 
     __slots__ = ("_function",)
 
@@ -171,7 +171,7 @@ def _load(file: IO[bytes], path: Path, expected: str) -> Any:
 
 
 def _check_memo(file: IO[bytes]) -> None:
-    """Refuse numbers of the memo that no writer gives: the unpickler makes a table as long as the largest one."""
+    """Refuse memo numbers that no writer uses: the unpickler makes a table as long as the largest one."""
     place = file.tell()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if "PUT" in opcode.name and isinstance(argument, int) and argument > count:
@@ -180,7 +180,7 @@ def _check_memo(file: IO[bytes]) -> None:
 
 
 def _real(value: Any, known: dict[int, Any]) -> Any:
-    """The content with real arrays in the place of what stands for them; containers may hold themselves."""
+    """Replace the stand-ins in the content by real arrays; containers may hold themselves."""
     if isinstance(value, _Array):
         if value.value is None:
             raise pickle.UnpicklingError("holds an array without its content")

@@ -25,8 +25,8 @@ def tapvid_clips(path: str | Path) -> Iterator[SourceClip]:
             video is a dict with "video" (t, h, w, 3) uint8 or t JPEG byte strings, "points" (n, t, 2) as
             (x, y) in 0..1 from outer edge to outer edge, "occluded" (n, t) True where hidden.
 
-    Positions become pixels by x * width - 0.5. Only numpy arrays are unpickled, so a file from elsewhere
-    cannot run code. The files do not say how many frames there are per second: 25, as Kinetics has.
+    Positions become pixels by x * width - 0.5. Only numpy arrays are unpickled, so an untrusted file cannot
+    run code. The files do not hold a frame rate; pointtrack assumes 25, as in Kinetics.
 
     Raises:
         FileNotFoundError: no such file. ValueError: a file of another layout.

@@ -1,4 +1,4 @@
-"""Check clips and say what is wrong, in words that tell how to mend it."""
+"""Checks clips, and says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ Size = tuple[int, int]
 
 
 def check_clip(folder: str | Path) -> list[Finding]:
-    """Everything that is wrong with one clip: description, frames, tracks, masks, and how they fit.
+    """Find everything that is wrong with one clip: description, frames, tracks, masks, and how they fit.
 
-    Every picture is decoded. What depends on something broken is not looked at.
+    Decodes every picture. Skips checks that depend on something broken.
     """
     folder = Path(folder)
     try:
@@ -71,7 +71,7 @@ def _check_info(info: ClipInfo) -> list[Finding]:
 def _check_frames(
     folder: Path, info: ClipInfo, frames: int, wh: Size
 ) -> tuple[list[Finding], dict[int, np.ndarray]]:
-    """Findings, and the frames of `pair_frames` where all is well."""
+    """Findings, and the frames of `pair_frames` if there is no error."""
     files = video_files(folder)
     pictured = (folder / FRAMES).is_dir()
     if len(files) + pictured != 1:
@@ -172,7 +172,7 @@ def _check_tracks(path: Path, frames: int, wh: Size, pictures: dict[int, np.ndar
 
 
 def _labels(folder: Path, pictures: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """The label pictures of the given frames, as far as there are such of the right size."""
+    """The label pictures of the given frames, where they exist and have the right size."""
     labels = {}
     for number, path in numbered_pictures(folder / MASKS).items():
         if number in pictures:
@@ -233,7 +233,7 @@ def _check_labels(labels: set[int], info: ClipInfo) -> list[Finding]:
 
 
 def _check_names(folder: Path, what: str) -> list[Finding]:
-    """Every picture has a number of its own as its name."""
+    """Check that the name of every picture is a number of its own."""
     pictures = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         return [Finding(f"no-{what}s", f"{folder.name}: expected pictures 00000.png, ..., found none in it")]

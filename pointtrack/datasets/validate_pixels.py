@@ -1,4 +1,4 @@
-"""Do tracks fit the pixels? Points that are truly visible keep their looks along the way."""
+"""Checks whether tracks fit the pixels: points that are truly visible keep their appearance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 GAP = 3  # frames between the two pictures of a pair
 PAIRS = 16
 POINTS = 1500
-ENOUGH = 30  # comparisons without which nothing is said
+ENOUGH = 30  # fewest comparisons for a verdict
 MOVED_PX = 4.0
 _STEPS = np.stack(np.meshgrid([-3, 0, 3], [-3, 0, 3]), axis=-1).reshape(-1, 2).astype(np.float32)
 
@@ -19,13 +19,13 @@ _STEPS = np.stack(np.meshgrid([-3, 0, 3], [-3, 0, 3]), axis=-1).reshape(-1, 2).a
 class PixelCheck:
     """How much the surroundings of points change from one picture of a pair to the other, in grey levels.
 
-    Each is the median over comparisons, NaN where there were too few.
+    Each value is the median over comparisons, NaN if there were too few.
 
     Attributes:
         visible: points that are visible on both.
         hidden: points that are hidden, but in the image, on both.
         swapped: the visible ones with x and y exchanged.
-        moved, left_behind: visible ones that moved; and the same place on both pictures in place of them.
+        moved, left_behind: visible ones that moved; and for these, the same place on both pictures instead.
     """
 
     visible: float
@@ -36,7 +36,7 @@ class PixelCheck:
 
 
 def pair_frames(frames: int) -> list[tuple[int, int]]:
-    """Pairs of frames to compare, spread over the video; none where it has one frame."""
+    """Pairs of frames to compare, spread over the video; none if it has a single frame."""
     gap = min(GAP, frames - 1)
     if gap < 1:
         return []
@@ -85,7 +85,7 @@ def _inside(xy: np.ndarray, picture: np.ndarray) -> np.ndarray:
 
 
 def _patches(picture: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """(n, 2) pixels -> (n, 9, 3) what lies around."""
+    """(n, 2) pixels -> (n, 9, 3) colours around them."""
     if not len(xy):
         return np.zeros((0, len(_STEPS), 3), np.float32)
     at = (xy[:, None] + _STEPS).astype(np.float32)
@@ -93,7 +93,7 @@ def _patches(picture: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 
 def _change(difference: np.ndarray) -> np.ndarray:
-    """(n, 9, 3) -> (n,); a change of brightness as a whole does not count in full."""
+    """(n, 9, 3) -> (n,); an overall change of brightness counts only in part."""
     common = difference.mean(axis=1, keepdims=True)
     return np.abs(difference - 0.7 * common).mean(axis=(1, 2))
 

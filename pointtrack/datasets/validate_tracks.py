@@ -1,4 +1,4 @@
-"""Checks of the arrays in a tracks.npz: shapes, types, values, and whether they fit the video."""
+"""Checks the arrays in a tracks.npz: shapes, types, values, and whether they fit the video."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pointtrack.datasets.format import NEEDED_ARRAYS, OPTIONAL_ARRAYS
 from pointtrack.datasets.validate_pixels import ENOUGH, compare_looks
 from pointtrack.io.outside import read_arrays
 
-BEYOND_PX = 1.0  # annotators' hands and rounding
+BEYOND_PX = 1.0  # allowance for annotators' hands and rounding
 LARGE_SHARE = 0.05
-LOOKED_AT = 4000  # points of a clip; sets of long videos have tens of thousands
+LOOKED_AT = 4000  # most points of a clip to check; sets of long videos have tens of thousands
 MOSTLY_HIDDEN = 0.3
-STAYS = 0.8  # 0.07 to 0.56 were seen on true tracks of synthetic, warped and rendered clips
+STAYS = 0.8  # true tracks of synthetic, warped and rendered clips gave 0.07 to 0.56
 FOREIGN = {"trajs_2d", "visibs", "visibilities", "coords", "visibility", "points", "occluded", "tracks"}
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], list[Finding]]:
-    """The arrays of a tracks.npz; none where the file cannot be used at all."""
+    """The arrays of a tracks.npz; none if the file cannot be used at all."""
     try:
         arrays = read_arrays(path, "an .npz of arrays")
     except (ValueError, OSError) as error:
@@ -48,7 +48,7 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], list[Finding]]:
 
 
 def check_shapes(arrays: Mapping[str, np.ndarray], frames: int) -> list[Finding]:
-    """Shapes and types. After an error here nothing else about the arrays can be said."""
+    """Check shapes and types. After an error here, the other checks cannot run."""
     xy = arrays["xy"]
     if xy.ndim != 3 or xy.shape[2] != 2 or xy.dtype.kind not in "fiu":
         places = [axis for axis, size in enumerate(xy.shape) if size == 2]
@@ -93,7 +93,7 @@ def check_shapes(arrays: Mapping[str, np.ndarray], frames: int) -> list[Finding]
 
 
 def check_values(arrays: Mapping[str, np.ndarray], wh: tuple[int, int]) -> list[Finding]:
-    """What the numbers say by themselves, for arrays of right shapes."""
+    """Check the numbers by themselves, for arrays of the right shapes."""
     xy, visible = arrays["xy"], arrays["visible"]
     finite = np.isfinite(xy).all(axis=2)
     valid = arrays.get("valid", finite)
@@ -111,7 +111,7 @@ def check_values(arrays: Mapping[str, np.ndarray], wh: tuple[int, int]) -> list[
 
 
 def check_looks(arrays: Mapping[str, np.ndarray], pictures: dict[int, np.ndarray]) -> list[Finding]:
-    """Whether points keep their looks where they are said to be visible; see `compare_looks`."""
+    """Check whether points keep their appearance where they are marked visible; see `compare_looks`."""
     xy, visible = arrays["xy"], arrays["visible"]
     valid = arrays.get("valid", np.isfinite(xy).all(axis=2))
     appearance = compare_looks(pictures, xy, visible, valid)
@@ -145,7 +145,7 @@ def check_looks(arrays: Mapping[str, np.ndarray], pictures: dict[int, np.ndarray
 
 
 def check_objects(arrays: Mapping[str, np.ndarray], labels: Mapping[int, np.ndarray]) -> list[Finding]:
-    """Whether visible points lie on the object that object_ids gives them; labels: frame -> (h, w)."""
+    """Check whether visible points lie on the object that object_ids gives them; labels: frame -> (h, w)."""
     owner = arrays.get("object_ids")
     if owner is None or not labels:
         return []
@@ -220,7 +220,7 @@ def _check_finite(visible: np.ndarray, valid: np.ndarray, finite: np.ndarray, gi
 
 
 def _check_points(arrays: Mapping[str, np.ndarray]) -> list[Finding]:
-    """Ids, query frames, points that never show."""
+    """Check ids, query frames, and points that are never visible."""
     findings = []
     visible = arrays["visible"]
     n = visible.shape[1]
@@ -256,7 +256,7 @@ def _check_points(arrays: Mapping[str, np.ndarray]) -> list[Finding]:
 
 
 def _check_units(known_xy: np.ndarray, wh: tuple[int, int]) -> list[Finding]:
-    """Positions in 0..1 or -1..1; a few outliers do not hide it."""
+    """Find positions in 0..1 or -1..1, even among a few outliers."""
     low, high = np.quantile(known_xy, [0.02, 0.98])
     if min(wh) < 8 or low < -2 or high > 2:
         return []
@@ -277,7 +277,7 @@ def _check_units(known_xy: np.ndarray, wh: tuple[int, int]) -> list[Finding]:
 def _check_places(
     xy: np.ndarray, visible: np.ndarray, known: np.ndarray, wh: tuple[int, int]
 ) -> list[Finding]:
-    """Where visible and hidden points lie."""
+    """Check where visible and hidden points lie."""
     beyond = _beyond(xy, wh)
     outside = known & beyond
     inside = known & ~beyond

@@ -1,4 +1,4 @@
-"""Sets of object masks: DAVIS 2016 and 2017, YouTube-VOS and those laid out like it (MOSE, LVOS)."""
+"""Sets of object masks: DAVIS 2016 and 2017, YouTube-VOS and sets with the same layout (MOSE, LVOS)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pointtrack.datasets.folders import folders_in, pictures_in
 from pointtrack.io.outside import plain_name, read_json
 
 DAVIS_FPS = 24.0
-# One picture in five of 30 a second.
+# Every fifth frame of 30 per second.
 YTVOS_FPS = 6.0
 VOS_FPS = {"ytvos": YTVOS_FPS, "lvos": 6.0}
 LISTS = {
@@ -24,11 +24,11 @@ LISTS = {
 
 
 def davis_clips(folder: str | Path, kind: str = "davis2017") -> Iterator[SourceClip]:
-    """Yield the sequences of DAVIS at 480p as it is unpacked.
+    """Yield the sequences of an unpacked DAVIS at 480p.
 
     Args:
-        folder: the one that holds JPEGImages, Annotations and ImageSets, whose val.txt is read; or another
-            list of sequences in its ImageSets.
+        folder: the folder with JPEGImages, Annotations and ImageSets, whose val.txt is read; or another list
+            of sequences in its ImageSets.
         kind: "davis2016": everything drawn is one object. "davis2017": pixel values are object ids, as many
             as on the first frame; 255 is void.
 
@@ -50,7 +50,7 @@ def davis_clips(folder: str | Path, kind: str = "davis2017") -> Iterator[SourceC
 
 
 def davis_clip(name: str, frames: Path, masks: Path, merged: bool) -> SourceClip:
-    """One sequence of DAVIS: its two folders of pictures.
+    """One sequence of DAVIS, from its two folders of pictures.
 
     Raises:
         FileNotFoundError: a folder is missing, or has no pictures.
@@ -64,11 +64,11 @@ def davis_clip(name: str, frames: Path, masks: Path, merged: bool) -> SourceClip
 def vos_clips(folder: str | Path, kind: str = "ytvos") -> Iterator[SourceClip]:
     """Yield the videos of YouTube-VOS, MOSE, LVOS: JPEGImages/<video>, Annotations/<video>, meta.json if any.
 
-    Objects may appear later than on the first frame. Where masks are given for first appearances only, as in
-    the sets named valid, the clip says so.
+    Objects may appear later than on the first frame. If masks exist for first appearances only, as in the
+    sets named valid, the clip says so.
 
     Raises:
-        FileNotFoundError: a folder is missing. ValueError: a meta.json of another kind.
+        FileNotFoundError: a folder is missing. ValueError: the meta.json has another layout.
     """
     folder = Path(folder)
     videos = _videos_of(folder / "meta.json")
@@ -103,13 +103,13 @@ def _source(name: str, frames: Path, masks: Path, info: ClipInfo, merged: bool) 
 
 
 def _listed(path: Path) -> list[str]:
-    """Names of the sequences: one per line, or the lines of DAVIS-2016 with the paths of each picture."""
+    """Names of the sequences: one per line, or from DAVIS-2016's lines with the paths of each picture."""
     lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     return list(dict.fromkeys(Path(line).parent.name if "/" in line else line for line in lines))
 
 
 def _videos_of(path: Path) -> dict[str, Any]:
-    """Video -> object id -> entry of a meta.json; nothing where there is no such file."""
+    """Video -> object id -> entry of a meta.json; empty if there is no such file."""
     if not path.is_file():
         return {}
     content = read_json(path, "videos with their objects, as in YouTube-VOS")

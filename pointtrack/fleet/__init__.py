@@ -1,4 +1,4 @@
-"""Many videos: `batch` tracks a folder, a manifest or a bucket, on this machine, in shards or on a Ray cluster."""
+"""Batches: `batch` tracks a folder, a manifest or a bucket of videos, on one machine, in shards or on a Ray cluster."""
 
 from pointtrack.fleet.options import JobOptions, RunOptions
 from pointtrack.fleet.run import BatchResult, batch, plan

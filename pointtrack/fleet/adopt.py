@@ -1,4 +1,4 @@
-"""Rows for results whose driver was killed before it could note them: measured anew from the files."""
+"""Rows for results whose driver was killed before it recorded them, measured again from the files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pointtrack.types import VISIBLE
 
 
 def adopted_row(output: Output, setup: JobSetup, task: VideoTask) -> dict[str, Any]:
-    """The row of a video whose main result is in OUT; what only its worker knew is null.
+    """The row of a video whose main result is in OUT; values that only its worker knew are null.
 
     Raises:
-        ValueError, FileNotFoundError: a result that cannot be read.
+        ValueError, FileNotFoundError: a result cannot be read.
     """
     options = setup.options.with_changes(task.changes)
     row = first_row(setup, task, 1) | {
@@ -58,7 +58,7 @@ def _path(output: Output, name: str) -> str:
 
 
 def _table_measures(output: Output, name: str) -> dict[str, Any]:
-    """As `track_measures`, but jumps, for which a table does not have the size of the image."""
+    """As `track_measures`, but without jumps, as a table lacks the image size that they need."""
     with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
         path = Path(_path(output, name)) if output.folder is not None else download(output.url(name), folder)
         table = arrow().parquet.read_table(path)

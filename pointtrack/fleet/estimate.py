@@ -1,4 +1,4 @@
-"""What a batch will take, measured on a few of its videos."""
+"""Estimates the time and disk space of a batch, measured on a few of its videos."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ HEADERS, TRACKED, FRAMES = (
     20,
     3,
     48,
-)  # videos whose headers are read, that are tracked, and of how many frames each
+)  # number of videos to read headers of, number to track, and frames to track of each
 HEADER_SECONDS, SAMPLE_SECONDS = 20.0, 120.0  # after which a sample counts as broken
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is left to do, as far as samples tell.
+    """The remaining work, estimated from samples.
 
     Attributes:
-        videos: how many.
-        frames: of a video, mean of the samples, and how sure that mean is (its standard error).
-        frames_error: see `frames`.
-        frame_seconds: of one worker for a frame, reading and writing included: smallest, mean and largest of the samples.
-        frame_bytes: of results for a frame.
-        workers: that share the work.
-        sampled: how many videos were tracked for it.
+        videos: number of videos left.
+        frames: frames of a video, mean of the samples.
+        frames_error: standard error of that mean.
+        frame_seconds: seconds of one worker per frame, with reading and writing: smallest, mean and largest of the
+            samples.
+        frame_bytes: bytes of results per frame.
+        workers: number of workers that share the work.
+        sampled: number of videos tracked for the estimate.
     """
 
     videos: int
@@ -47,7 +48,7 @@ class Estimate:
 
     @property
     def hours(self) -> tuple[float, float, float]:
-        """Of the whole batch: at best, as expected, at worst."""
+        """Hours of the whole batch: at best, as expected, at worst."""
         low, middle, high = self.frame_seconds
         shortest = max(self.frames - 2 * self.frames_error, 1.0)
         longest = self.frames + 2 * self.frames_error
@@ -56,19 +57,19 @@ class Estimate:
 
     @property
     def worker_hours(self) -> float:
-        """Of all workers together, as expected."""
+        """Expected hours of all workers together."""
         return self.hours[1] * self.workers
 
     @property
     def disk_bytes(self) -> float:
-        """Of all results."""
+        """Expected bytes of all results."""
         return self.videos * self.frames * self.frame_bytes
 
 
 def estimate_batch(tasks: Sequence[VideoTask], setup: JobSetup, workers: int) -> Estimate | None:
-    """Read the headers of some videos, track the first frames of a few, and calculate; None where none can be read.
+    """Read the headers of some videos, track the first frames of a few, and extrapolate; None if none can be read.
 
-    That workers slow each other down, and that GPUs differ, is not in it: `workers` of this machine's kind are taken.
+    The estimate assumes `workers` workers like this machine's, and ignores that workers slow each other down.
     """
     order = random.Random(SEED).sample(list(tasks), len(tasks))
     with tempfile.TemporaryDirectory(prefix="pointtrack-") as out:

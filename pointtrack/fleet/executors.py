@@ -1,4 +1,4 @@
-"""Where videos are done: by processes on this machine, or as tasks of a Ray cluster. Both give rows as they come."""
+"""Executors run videos in processes on this machine, or as tasks of a Ray cluster. Both yield rows as videos end."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Attempt = tuple[VideoTask, int]
-LOST_NODES = 3  # times that Ray may lose the node or the process of a video before it is put aside
+LOST_NODES = 3  # how often Ray may lose a video's node or process before the video is put aside
 
 
 class Executor(Protocol):
-    """Does videos; takes the next ones only as there is room for them."""
+    """Processes videos; takes the next ones only when it has room for them."""
 
     def run(self, tasks: Iterable[Attempt]) -> Iterator[Row]:
-        """Rows in the order in which videos end."""
+        """Yield rows in the order in which videos end."""
 
     def close(self) -> None:
-        """End everything that was started."""
+        """Stop everything that the executor started."""
 
 
 class LocalExecutor:
     """Workers on this machine, each a process with its own models.
 
     Args:
-        setup: what is done.
+        setup: what to do.
         workers: how many.
     """
 
@@ -62,7 +62,7 @@ class LocalExecutor:
             yield from (future.result() for future in done)
 
     def close(self) -> None:
-        """End all processes, whatever they do."""
+        """End all processes, whatever they are doing."""
         for worker in self._workers:
             worker.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -78,16 +78,17 @@ class LocalExecutor:
 
 
 class RayExecutor:
-    """Tasks of Ray; each process of Ray keeps one worker.
+    """Tasks on a Ray cluster; each Ray process keeps one worker.
 
-    A task takes as many CPUs as its worker has threads, and `gpus`. What a lost node or a killed process leaves undone is done
-    by another one.
+    A task takes as many CPUs as its worker has threads, and `gpus`. If a node is lost or a process killed, another
+    one does its work.
 
     Args:
-        setup: what is done; OUT and the videos must be reachable from all nodes.
-        address: of the cluster; auto for the one of this machine, local to start one in this process.
-        workers: with local, CPUs of the cluster in threads of workers; otherwise the most tasks at a time. By default all.
-        gpus: of a task.
+        setup: what to do; OUT and the videos must be reachable from all nodes.
+        address: address of the cluster; auto for the one of this machine, local to start one in this process.
+        workers: with local, the cluster's CPUs divided by a worker's threads; otherwise the most tasks at a time. By
+            default all.
+        gpus: GPUs per task.
 
     Raises:
         ValueError: Ray is not installed.
@@ -107,7 +108,7 @@ class RayExecutor:
         self._was_there = ray.is_initialized()
         os.environ.setdefault(
             "RAY_worker_niceness", "0"
-        )  # Ray's workers would run at +15, behind everything else
+        )  # Ray's workers would run at niceness +15, after everything else
         if not self._was_there:
             own: dict[str, Any] = {}
             if address == "local":
@@ -116,7 +117,7 @@ class RayExecutor:
                     own["num_cpus"] = workers * self._cpus
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
         self._setup_ref = ray.put(setup)
-        # max_calls=0: a process is kept for the next video also where it has a GPU; its models are loaded once.
+        # max_calls=0 keeps a process for the next video even if it has a GPU, so its models are loaded once.
         self._do = ray.remote(
             max_calls=0,
             num_cpus=self._cpus,
@@ -136,12 +137,12 @@ class RayExecutor:
             yield from self._ended(pending)
 
     def close(self) -> None:
-        """Leave the cluster; one that was started here ends."""
+        """Leave the cluster; a cluster started here ends."""
         if not self._was_there:
             self._ray.shutdown()
 
     def _room(self) -> int:
-        """Tasks to hand in at a time: those that can run, and one more for each node to begin with at once."""
+        """Tasks to submit at a time: those that can run, and one more per node so that it never waits."""
         if self._most is not None:
             return self._most + 1
         there = self._ray.cluster_resources()
@@ -156,20 +157,20 @@ class RayExecutor:
             task, attempt = pending.pop(one)
             try:
                 yield self._ray.get(one)
-            except self._ray.exceptions.RayTaskError as error:  # what the task raised
+            except self._ray.exceptions.RayTaskError as error:  # raised by the task
                 raise error.cause if isinstance(getattr(error, "cause", None), Exception) else error from None
-            except self._ray.exceptions.RayError as error:  # what happened to its node or its process
+            except self._ray.exceptions.RayError as error:  # its node or process was lost
                 yield first_row(self._setup, task, attempt) | {
                     "status": "failed", "reason": "crashed", "finished": now(),
                     "message": f"lost by Ray, {LOST_NODES + 1} times: {' '.join(str(error).split())[:300]}",
                 }  # fmt: skip
 
 
-_kept: dict[tuple[Any, ...], Worker] = {}  # of this process of Ray; one at most
+_kept: dict[tuple[Any, ...], Worker] = {}  # the worker of this Ray process; one at most
 
 
 def _do(setup: JobSetup, task: VideoTask, attempt: int) -> Row:
-    """Runs in a process of Ray, which keeps its worker for as long as it is given the same GPUs and the same work."""
+    """Process a video in a Ray process, which keeps its worker as long as it gets the same GPUs and setup."""
     name = (setup.run, setup.out, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if name not in _kept:
         for other in _kept.values():
@@ -180,7 +181,7 @@ def _do(setup: JobSetup, task: VideoTask, attempt: int) -> Row:
 
 
 def _devices(setup: JobSetup, workers: int) -> list[str]:
-    """The device of each worker: GPUs in turn, where there are several and no single one was named."""
+    """The device of each worker: GPUs in turn, if there are several and no single one is named."""
     device = setup.options.device
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return [f"cuda:{i % torch.cuda.device_count()}" for i in range(workers)]
@@ -188,7 +189,7 @@ def _devices(setup: JobSetup, workers: int) -> list[str]:
 
 
 def default_workers(threads: int, device: str) -> int:
-    """As many workers as this machine has room for: one per GPU where one is used, otherwise by cores."""
+    """The number of workers that this machine has room for: one per GPU if GPUs are used, otherwise by cores."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return torch.cuda.device_count()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

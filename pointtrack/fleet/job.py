@@ -1,4 +1,4 @@
-"""One video: read it, track it, measure and write the results, and say in a row what became of it."""
+"""Processes one video: reads it, tracks it, measures and writes the results, and reports the outcome in a row."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class JobSetup:
-    """What a worker must know, beside the videos.
+    """What a worker needs to know besides the videos.
 
     Attributes:
         out: folder or prefix of the results.
-        options: what is done with every video.
-        staging: folder under OUT for tracks that are packed later; None to leave them in files of their own.
+        options: what to do with every video.
+        staging: folder under OUT for tracks to pack later; None to leave them in files of their own.
         run: name of the driver's run.
         weights: digest of the weights.
         limit_frames, limit_bytes, limit_memory: see `RunOptions`; memory in bytes.
-        limit_seconds: of one video.
-        device: in the place of that of the options.
+        limit_seconds: time limit of one video.
+        device: device to use instead of the one in the options.
     """
 
     out: str
@@ -69,7 +69,7 @@ class JobSetup:
 
 
 class PutAside(Exception):
-    """A video that is left out, with a word for it and a message."""
+    """Raised to put a video aside, with a one-word reason and a message."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -77,28 +77,28 @@ class PutAside(Exception):
 
 
 class CannotWrite(OSError):
-    """OUT takes no results: no fault of the video, so the run stops."""
+    """OUT takes no results; the video is not at fault, so the run stops."""
 
 
 def tracks_name(setup: JobSetup, key: str) -> str:
-    """Where the tracks of a video go, under OUT."""
+    """The path of a video's tracks under OUT."""
     if setup.staging is not None:
         return f"{setup.staging}/{key}.parquet"
     return f"tracks/{key}.{setup.options.format}"
 
 
 def masks_name(key: str) -> str:
-    """Where the masks of a video go, under OUT."""
+    """The path of a video's masks under OUT."""
     return f"masks/{key}.npz"
 
 
 def main_name(setup: JobSetup, options: JobOptions, key: str) -> str:
-    """The result that is written last: where it is, the video is done."""
+    """The result that is written last; if it exists, the video is done."""
     return tracks_name(setup, key) if options.wants_tracks else masks_name(key)
 
 
 class Job:
-    """Does videos one after the other, with models that are loaded once."""
+    """Processes videos one by one, with models that are loaded once."""
 
     def __init__(self, setup: JobSetup) -> None:
         self.setup = setup
@@ -108,14 +108,14 @@ class Job:
         self.models = Models(setup.options, setup.device or setup.options.device)
 
     def warm_up(self) -> None:
-        """Load what every video needs. Raises ValueError and FileNotFoundError for models that cannot be had."""
+        """Load what every video needs. Raises ValueError or FileNotFoundError if a model is not available."""
         self.models.load()
 
     def run(self, task: VideoTask, attempt: int = 1) -> dict[str, Any]:
-        """Do one video.
+        """Process one video.
 
         Returns:
-            Its row of the ledger, whether it went well or not.
+            Its row of the ledger, whether it succeeded or not.
 
         Raises:
             CannotWrite: OUT does not take the results.
@@ -134,7 +134,7 @@ class Job:
                 row.update(status="failed", reason="memory", message=_line(error))
             except CannotWrite:
                 raise
-            except Exception as error:  # nothing stops the others
+            except Exception as error:  # no error may stop the other videos
                 row.update(status="failed", reason="error", message=f"{type(error).__name__}: {_line(error)}")
                 records.append(traceback.format_exc())
         row.update(
@@ -152,7 +152,7 @@ class Job:
         return row
 
     def count_frames(self, task: VideoTask) -> int | None:
-        """Frames that a video has by its header, as far as they are asked for; None where nobody knows."""
+        """Requested frames of a video, by its header; None if unknown."""
         options = self.setup.options.with_changes(task.changes)
         span: dict[str, Any] = {
             "start": options.start,
@@ -166,7 +166,7 @@ class Job:
             return None
 
     def row(self, task: VideoTask, attempt: int = 1) -> dict[str, Any]:
-        """What is known of a video before anything is done."""
+        """The row of a video before it is processed."""
         return first_row(self.setup, task, attempt) | {"device": str(self.models.device)}
 
     def _do(self, task: VideoTask) -> dict[str, Any]:
@@ -217,14 +217,14 @@ class Job:
         return flow, masks, Seen(video.wh, video.fps, video.times, len(find_cuts(video)))
 
     def _limited(self, source: Path | str, options: JobOptions) -> VideoStream:
-        """The video from its first frame on, with one frame more than are allowed where it has so many."""
+        """The video from its first frame on, with at most one frame more than the limit allows."""
         most, wanted = self.setup.limit_frames, options.max_frames
         if most is not None:
             wanted = most + 1 if wanted is None else min(wanted, most + 1)
         return open_video(source, start=options.start, stop=options.end, max_frames=wanted)
 
     def _fetched(self, video: str, folder: Path) -> Path | str:
-        """The video on this machine, copied here if it lies in a store; what is streamed over the net stays a URL."""
+        """The video's local path, copied here if it lies in a store; a URL that FFmpeg streams stays a URL."""
         limit = self.setup.limit_bytes
         here = local_path(video)
         try:
@@ -250,7 +250,7 @@ class Job:
             raise PutAside("unreadable", _line(error)) from error
 
     def _read(self, source: Path | str, options: JobOptions) -> Video:
-        """All frames asked for, if they are not too many."""
+        """Read all requested frames, if they are within the limit."""
         most, memory = self.setup.limit_frames, self.setup.limit_memory
         try:
             stream = self._limited(source, options)
@@ -272,7 +272,7 @@ class Job:
 
 
 def first_row(setup: JobSetup, task: VideoTask, attempt: int) -> dict[str, Any]:
-    """What the ledger has of a video before anything is done."""
+    """The ledger's row of a video before it is processed."""
     return {
         "key": task.key, "video": task.video, "attempt": attempt, "run": setup.run, "host": socket.gethostname(),
         "version": package_version(), "torch": torch.__version__, "weights": setup.weights,
@@ -290,7 +290,7 @@ def _writing() -> Iterator[None]:
 
 @contextmanager
 def _listening() -> Iterator[list[str]]:
-    """Warnings of the library while one video is done."""
+    """Collect the library's warnings while one video is processed."""
     records: list[str] = []
 
     class Keep(logging.Handler):

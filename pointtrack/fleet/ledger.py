@@ -1,7 +1,7 @@
-"""The ledger of a batch: a row for each video that was done or put aside, readable while drivers still write.
+"""The ledger of a batch: a row for each video that is done or put aside, readable while drivers still write.
 
-Every driver writes files of its own, so that no two ever write one: lines of JSON as videos end, and Parquet in their place
-when many have come together or the driver ends. The newest row of a video counts.
+Every driver writes its own files, so that no two write the same one. It adds a line of JSON when a video ends, and
+replaces the lines by Parquet when there are many or the driver ends. The newest row of a video counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROLL = 10_000  # rows that become a Parquet file
 CHUNK_ROWS, CHUNK_SECONDS = (
     1000,
     20.0,
-)  # in stores, which cannot append: rows that are written together, and how late
+)  # stores cannot append: rows to write together, and the longest wait
 
 COLUMNS: dict[str, str] = {
     "key": "string", "video": "string", "status": "string", "reason": "string", "message": "string",
@@ -39,7 +39,7 @@ COLUMNS: dict[str, str] = {
 
 
 def now() -> str:
-    """The time as the ledger has it: UTC, in ISO 8601, so that texts sort as times do."""
+    """The current time for the ledger: UTC, in ISO 8601, so that texts sort like times."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
@@ -50,7 +50,7 @@ def ledger_schema() -> Any:
 
 
 class LedgerWriter:
-    """Rows of one driver.
+    """Writes the rows of one driver.
 
     Args:
         output: where the batch writes.
@@ -65,7 +65,7 @@ class LedgerWriter:
         self._file: Any = None
 
     def add(self, row: dict[str, Any]) -> None:
-        """Add a row; on this machine's file systems it is there at once.
+        """Add a row; on local file systems it is readable at once.
 
         Raises:
             OSError: OUT does not take it.
@@ -80,7 +80,7 @@ class LedgerWriter:
             line = json.dumps(row).encode() + b"\n"
             if self._file.write(line) < len(
                 line
-            ):  # one write: a kill leaves whole lines, a full disk half of one
+            ):  # a single write: after a kill lines are whole; a full disk may leave half a line
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         elif len(self._rows) - self._flushed >= CHUNK_ROWS or time.monotonic() > self._due:
             self.flush()
@@ -88,7 +88,7 @@ class LedgerWriter:
             self._roll()
 
     def flush(self) -> None:
-        """Write what waits for others to be written with."""
+        """Write the rows that are waiting."""
         self._due = time.monotonic() + CHUNK_SECONDS
         new = self._rows[self._flushed :]
         if self._output.folder is None and new:
@@ -97,7 +97,7 @@ class LedgerWriter:
             self._chunks, self._flushed = self._chunks + 1, len(self._rows)
 
     def close(self) -> None:
-        """Put all rows of this driver into Parquet."""
+        """Write all rows of this driver as Parquet."""
         if self._rows:
             self._roll()
 
@@ -135,7 +135,7 @@ def read_rows(output: Output, columns: list[str] | None = None) -> Any:
     for name in names:
         try:
             content = output.read(name)
-        except FileNotFoundError:  # its driver has just put it into Parquet
+        except FileNotFoundError:  # its driver has just replaced it by Parquet
             content = b""
             name = name.rpartition(".")[0] + ".parquet"
             if name not in names and output.exists(name):
@@ -153,7 +153,7 @@ def read_rows(output: Output, columns: list[str] | None = None) -> Any:
 
 
 def _read_lines(content: bytes, schema: Any) -> Any:
-    """Lines of JSON as a table; without those that a full disk cut."""
+    """Lines of JSON as a table, without those that a full disk cut off."""
     pa = arrow()
     import pyarrow.json
 
@@ -171,7 +171,7 @@ def _read_lines(content: bytes, schema: Any) -> Any:
 
 
 def _newest(table: Any) -> np.ndarray:
-    """Places of the newest row of each key, in the order of keys."""
+    """Indices of the newest row of each key, in the order of keys."""
     pc = __import__("pyarrow.compute").compute
     coded = pc.dictionary_encode(table["key"]).combine_chunks()
     codes = coded.indices.to_numpy(zero_copy_only=False)

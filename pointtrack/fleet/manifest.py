@@ -1,4 +1,4 @@
-"""Which videos: a folder, a pattern, a prefix in a store, or a manifest with a line for each, which may have options of its own."""
+"""Finds the videos of a folder, a pattern, a prefix in a store, or a manifest, whose lines may have own options."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from pointtrack.io.storage import download, filesystem, is_stored, local_path, s
 logger = logging.getLogger(__name__)
 
 MANIFEST_SUFFIXES = (".csv", ".jsonl", ".parquet")
-# What a batch writes under OUT: no new videos, where OUT lies among the videos.
+# What a batch writes under OUT, not to be taken for new videos if OUT lies among the videos.
 RESULTS = ("exports", "ledger", "logs", "masks", "previews", "staging", "tracks", NAME)
-# Columns of a manifest that are called otherwise than the option they give.
+# Columns of a manifest whose names differ from the option that they set.
 COLUMNS = {"clicks": "click", "boxes": "box", "masks": "mask", "points_file": "queries"}
-# Options that are paths; those of a manifest count from where it lies.
+# Options that are paths; in a manifest they are relative to its folder.
 PATHS = ("queries", "tracks")
 
 
 @dataclass(frozen=True)
 class VideoTask:
-    """One video to do.
+    """One video to process.
 
     Attributes:
-        key: its name in the ledger and among the results: the path below the source, or what the manifest calls it.
+        key: its name in the ledger and among the results: the path below the source, or its name in the manifest.
         video: path or URL.
         changes: options of its own.
     """
@@ -52,13 +52,14 @@ def read_source(source: str | Path, job: JobOptions) -> list[VideoTask]:
     """The videos of a source, in the order of their keys.
 
     Args:
-        source: a folder, searched through all its folders (a folder that holds only pictures is one video); a pattern as in
-            clips/**/*.mp4 (of both, results that commands noted as theirs are left out, with a warning); a prefix of a store, as in s3://bucket/clips; a manifest in .csv, .jsonl or .parquet.
-        job: the options of all, to check those of single lines with.
+        source: a folder, searched with all its subfolders (a folder that holds only pictures is one video); a
+            pattern such as clips/**/*.mp4 (both leave out recorded results of pointtrack's commands, with a
+            warning); a prefix of a store, such as s3://bucket/clips; or a manifest in .csv, .jsonl or .parquet.
+        job: the options of all videos, to check those of single lines with.
 
     Raises:
-        FileNotFoundError: nothing there.
-        ValueError: no video there, a broken manifest, or two videos of one name.
+        FileNotFoundError: there is nothing at the source.
+        ValueError: no video there, a broken manifest, or two videos of the same name.
     """
     text = str(source)
     here = local_path(text)
@@ -105,7 +106,7 @@ def _in_folder(folder: Path) -> list[VideoTask]:
 
 
 def _without_noted(tasks: list[VideoTask], base: Path) -> list[VideoTask]:
-    """The videos that are not noted as results of `track`, `segment` and others, which draw into copies of videos."""
+    """Leave out videos that are recorded results of `track`, `segment` and others, which draw into copies of videos."""
     results = noted_results([task.video for task in tasks], base)
     if results:
         left = [task.key for task in tasks if task.video in results]
@@ -120,12 +121,12 @@ def _without_noted(tasks: list[VideoTask], base: Path) -> list[VideoTask]:
 
 
 def _is_out(fs: Any, folder: str) -> bool:
-    """Whether a run of `pointtrack batch` wrote its results there."""
+    """Whether a run of `pointtrack batch` wrote its results to a folder."""
     return bool(fs.isfile(f"{folder}/{NAME}") and fs.isdir(f"{folder}/ledger"))
 
 
 def _without_results(fs: Any, names: Iterable[str], base: str) -> list[str]:
-    """The names below a base that are no results of a batch; whoever names a folder of results as the base means what is in it."""
+    """The names below a base that are not results of a batch; a base that itself holds results keeps its content."""
     is_out = functools.cache(lambda folder: _is_out(fs, folder))
     kept = []
     for name in names:
@@ -137,7 +138,7 @@ def _without_results(fs: Any, names: Iterable[str], base: str) -> list[str]:
 
 
 def _matching(pattern: str) -> list[VideoTask]:
-    """What a pattern matches; keys count from the last folder before its first sign."""
+    """What a pattern matches; keys are relative to the last folder before its first wildcard."""
     fs, path = filesystem(pattern)
     base = path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
     scheme = scheme_of(pattern)
@@ -177,7 +178,7 @@ def _in_store(url: str) -> list[VideoTask]:
 
 
 def _read_manifest(path: str, job: JobOptions) -> Iterator[VideoTask]:
-    """The lines of a manifest; relative paths in it count from where it lies."""
+    """The lines of a manifest; relative paths in it start from its folder."""
     here = local_path(path)
     with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
         file = download(path, folder) if here is None else here
@@ -216,7 +217,7 @@ def _rows(file: Path, name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
 
 
 def _task(row: Mapping[str, Any], base: str, place: str, job: JobOptions) -> VideoTask:
-    """One line; empty fields count as not there."""
+    """The task of one line; empty fields count as missing."""
     values = {
         COLUMNS.get(str(name).strip(), str(name).strip()): value.strip() if isinstance(value, str) else value
         for name, value in row.items()
@@ -256,7 +257,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _absolute_mask(text: str, base: str) -> str:
-    """A picture, alone or behind a frame and a comma."""
+    """Make the path of a picture absolute; it stands alone, or after a frame and a comma."""
     place, comma, path = text.partition(",")
     if not comma or not place.rpartition(":")[2].strip().isdigit():
         return _absolute(text, base)
@@ -270,7 +271,7 @@ def _absolute(path: str, base: str) -> str:
 
 
 def _relative(video: str, base: str) -> str:
-    """What a video is called where no name is given: its path from where the manifest lies, or without the root."""
+    """The default name of a video: its path relative to the manifest's folder, or without the root."""
     text = video.partition("://")[2] if scheme_of(video) else Path(video).as_posix()
     start = (base.partition("://")[2] if scheme_of(base) else Path(base).as_posix()).rstrip("/") + "/"
     return text.removeprefix(start).lstrip("/")

@@ -1,4 +1,4 @@
-"""Numbers for each video that tell good results from bad ones without looking at them."""
+"""Numbers for each video that show whether its results are good or bad, without looking at them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from pointtrack.types import Masks, Tracks
 from pointtrack.types.point_states import PointState
 
-JUMP = 0.1  # of the image's diagonal, between two frames that follow each other
+JUMP = 0.1  # share of the image's diagonal, between consecutive frames
 
 
 def track_measures(tracks: Tracks) -> dict[str, Any]:
-    """Of tracks.
+    """Measure tracks.
 
-    - share_visible: of all points and frames on which they are tracked, how many are visible.
-    - share_lost: how many are lost, where states were asked for.
-    - mean_confidence: over the same.
-    - jumps: how often a point that is visible on two frames that follow each other is more than a tenth of the diagonal
-      further. A cut makes many.
+    - share_visible: share of all tracked points and frames on which the point is visible.
+    - share_lost: share on which it is lost, if the tracks have states.
+    - mean_confidence: mean over all tracked points and frames.
+    - jumps: how often a point, visible on two consecutive frames, moves by more than a tenth of the diagonal
+      between them. A cut makes many.
     """
     tracked = tracks.tracked()
     count = int(tracked.sum())
@@ -39,18 +39,18 @@ def track_measures(tracks: Tracks) -> dict[str, Any]:
 
 
 def mask_measures(masks: Masks) -> dict[str, Any]:
-    """Of masks.
+    """Measure masks.
 
-    - objects: how many.
-    - mask_present: on how many frames an object is there, as a share, over all objects.
-    - mask_area: of the image that an object takes where it is there, mean.
-    - mask_score: its mean score there.
+    - objects: number of objects.
+    - mask_present: share of frames on which an object is present, over all objects.
+    - mask_area: mean share of the image that an object takes where it is present.
+    - mask_score: mean score where an object is present.
     """
     present = masks.present()
     count = int(present.sum())
     area = sum(
         float(frame.sum()) for frame in masks.masks
-    )  # frame by frame: never a copy of all in another type
+    )  # frame by frame, to avoid a copy of all masks in another type
     return {
         "objects": len(masks.object_ids),
         "mask_present": float(present.double().mean()) if present.numel() else None,

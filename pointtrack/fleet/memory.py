@@ -1,4 +1,4 @@
-"""Memory of processes: the most that one took since it was last asked, and what another takes now."""
+"""Memory of processes: the peak of this one, and the present use of another."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def restart_peak() -> None:
-    """Let the peak of this process begin anew, where the system allows it (Linux)."""
+    """Reset the peak of this process, if the system allows it (Linux)."""
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5")
 
 
 def peak_of_this_process() -> int:
-    """Most bytes of memory since `restart_peak`; since the process began where that cannot be had."""
+    """Peak memory in bytes since `restart_peak`, or since the process began if the peak cannot be reset."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -26,7 +26,7 @@ def peak_of_this_process() -> int:
 
 
 def memory_of(process: int) -> int:
-    """Bytes of memory that another process takes; 0 where it is gone or nobody tells."""
+    """Bytes of memory that another process takes; 0 if it is gone or the value is unavailable."""
     import psutil
 
     try:

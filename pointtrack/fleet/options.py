@@ -20,7 +20,7 @@ FORMATS = ("npz", "parquet")
 PREVIEWS = ("video", "sheet")
 PRECISIONS = ("float32", "bfloat16")
 LISTS = ("points", "click", "box", "mask", "absent")
-# These settings change no number in a result, or none that is promised: they may differ between runs on one OUT.
+# Settings that may differ between runs on one OUT, as they change no number in a result, or none that is promised.
 FREE = ("device",)
 
 
@@ -104,12 +104,12 @@ class JobOptions:
 
     @property
     def wants_masks(self) -> bool:
-        """The job follows objects."""
+        """True if the job follows objects."""
         return bool(self.click or self.box or self.absent or self.object_masks or self.tracks)
 
     @property
     def wants_tracks(self) -> bool:
-        """The job tracks points for their own sake."""
+        """True if the job tracks points for their own sake."""
         asked = (self.grid, self.points, self.queries, self.corners)
         return any(one is not None for one in asked) or not self.wants_masks
 
@@ -120,7 +120,7 @@ class JobOptions:
 
     @property
     def area_mask(self) -> str | None:
-        """The entry of `mask` that says where grid and corners lie."""
+        """The entry of `mask` that limits grid and corners to an area."""
         return next((text for text in self.mask or () if not _is_object(text)), None)
 
     @property
@@ -186,7 +186,7 @@ class JobOptions:
         return replace(self, **values)
 
     def digest(self) -> str:
-        """A text that identifies these options, as far as results depend on them."""
+        """A text that identifies those of these options that results depend on."""
         values = {name: value for name, value in asdict(self).items() if name not in FREE}
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -254,7 +254,7 @@ class RunOptions:
 
 
 def _is_object(text: str) -> bool:
-    """frame,FILE or 2:frame,FILE, which is a mask of an object."""
+    """Whether the text is the mask of an object: frame,FILE or 2:frame,FILE."""
     head, comma, _ = text.partition(",")
     return bool(comma) and head.replace(":", "", 1).strip().isdigit()
 

@@ -1,4 +1,4 @@
-"""The folder or prefix OUT that a batch writes to: every file appears there whole or not at all."""
+"""The folder or prefix OUT that a batch writes to; every file appears there whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Output:
         self.folder = local_path(self.root)
 
     def check(self) -> None:
-        """Raise ValueError or OSError, in one clear line, where nothing can be written there."""
+        """Raise ValueError or OSError, in one clear line, if nothing can be written there."""
         if self.folder is None:
             check_store(self.root)
         else:
             check_outputs([], [], folders=[self.folder])
 
     def url(self, name: str) -> str:
-        """Where a file lies, for people and other programs."""
+        """The path or URL of a file, for people and other programs."""
         return f"{self.root}/{name}"
 
     def exists(self, name: str) -> bool:
@@ -45,7 +45,7 @@ class Output:
         return bool(fs.exists(path))
 
     def names(self, under: str) -> list[str]:
-        """Names of all files under a folder of OUT, sorted; none where there is no such folder."""
+        """Names of all files under a folder of OUT, sorted; none if there is no such folder."""
         if self.folder is not None:
             base = self.folder / under
             found = (Path(top) / name for top, _, files in os.walk(base) for name in files)
@@ -86,7 +86,7 @@ class Output:
             self.put(part, name)
 
     def create(self, name: str, content: bytes) -> bool:
-        """Write a small file that must not be there yet; False, and nothing done, where it is."""
+        """Write a small file that must not exist yet; if it does, do nothing and return False."""
         if self.folder is not None:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ class Output:
             fs.pipe_file(path, content, mode="create")
         except FileExistsError:
             return False
-        except (NotImplementedError, TypeError, ValueError):  # a store that cannot say "only if new"
+        except (NotImplementedError, TypeError, ValueError):  # a store without "only if new"
             if fs.exists(path):
                 return False
             fs.pipe_file(path, content)
@@ -132,9 +132,9 @@ class Output:
 
     @contextmanager
     def lock(self, part: tuple[int, int]) -> Iterator[None]:
-        """Keep other drivers of the same shard, or of everything, out; the system lets go of it when this process ends.
+        """Lock out other drivers of the same shard, or of everything; the system frees the lock when this process ends.
 
-        In stores, and on file systems without locks, nobody is kept out: then work may be done twice, and nothing worse.
+        Stores, and some file systems, have no locks. The worst case there is that work is done twice.
 
         Raises:
             ValueError: another driver works there.

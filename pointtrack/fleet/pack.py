@@ -1,4 +1,4 @@
-"""Tracks of many videos in one Parquet file each, so that a hundred thousand videos do not make as many files."""
+"""Packs tracks of many videos into one Parquet file, so that a hundred thousand videos do not make as many files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FOLDER = "tracks"
 
 
 class Packer:
-    """Puts files of single videos together.
+    """Packs files of single videos.
 
     Args:
         output: where the batch writes.
-        staging: folder under OUT of the single files; of this driver alone.
-        videos: of a file.
+        staging: this driver's own folder under OUT for the single files.
+        videos: number of videos per packed file.
     """
 
     def __init__(self, output: Output, staging: str, videos: int) -> None:
@@ -30,7 +30,7 @@ class Packer:
         self._waiting: list[str] = []
 
     def recover(self) -> None:
-        """Go on where a driver was killed: single files that are packed already go, the others wait to be packed."""
+        """Continue where a driver was killed: remove single files that are packed already, queue the others."""
         found = self._output.names(self._staging)
         if not found:
             return
@@ -45,19 +45,19 @@ class Packer:
                 self._waiting.append(name)
 
     def add(self, key: str) -> None:
-        """The single file of this video is there."""
+        """Queue the single file of a video, which must exist."""
         self._waiting.append(f"{self._staging}/{key}.parquet")
         if len(self._waiting) >= self._videos:
             self.pack()
 
     def waiting(self) -> list[str]:
-        """Keys of videos that are done and not packed yet."""
+        """Keys of videos that are done but not packed yet."""
         return [self._key(name) for name in self._waiting]
 
     def pack(self) -> None:
-        """Pack what waits. First the packed file is there, whole, then the single ones go."""
+        """Pack the queued files: write the whole packed file first, then remove the single ones."""
         names = list(dict.fromkeys(self._waiting))
-        self._waiting = []  # what fails from here on is for the next driver's `recover` to look at
+        self._waiting = []  # the next driver's `recover` handles failures from here on
         for start in range(0, len(names), self._videos):
             some = names[start : start + self._videos]
             with tempfile.TemporaryDirectory(prefix="pointtrack-") as folder:
@@ -71,7 +71,7 @@ class Packer:
         return name.removeprefix(f"{self._staging}/").removesuffix(".parquet")
 
     def _tables(self, names: list[str]) -> Iterator[Any]:
-        """One video after the other: memory does not grow with their number."""
+        """Yield the table of one video at a time, so that memory does not grow with their number."""
         for name in names:
             with self._local(name) as path:
                 yield arrow().parquet.read_table(path)

@@ -1,4 +1,4 @@
-"""A batch from the source to the last row. It does what is missing, and nothing twice."""
+"""Runs a batch from the source to the last row; does what is missing, and nothing twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pointtrack.system import machine_memory
 
 log = logging.getLogger(__name__)
 
-MEMORY_SHARE = 0.8  # of the machine, for all workers together
+MEMORY_SHARE = 0.8  # share of the machine's memory for all workers together
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,11 @@ def drive(
     packer: Packer | None = None,
     progress: Progress | None = None,
 ) -> BatchResult:
-    """Let an executor do the tasks, keep its rows, and close it."""
+    """Run the tasks on an executor, store its rows, and close it."""
     began = time.monotonic()
     with contextlib.closing(executor):
         for row in executor.run(tasks):
-            ledger.add(row)  # before it is packed: what is packed is noted
+            ledger.add(row)  # before packing, so that every packed video has a row
             is_done = row["status"] == "done"
             if packer is not None and is_done and row.get("tracks"):
                 packer.add(row["key"])

@@ -1,4 +1,4 @@
-"""What a batch was begun with, kept in OUT: the same OUT with other options is refused."""
+"""The settings that a batch began with, kept in OUT; a run with other options on the same OUT is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = "settings.json"
 
 
 def keep_settings(output: Output, options: JobOptions, weights: str) -> None:
-    """Write what is done into OUT, or compare it with what is there.
+    """Write the settings into OUT, or compare them with those already there.
 
     Raises:
         ValueError: OUT was begun with other options or other weights.
@@ -46,7 +46,7 @@ def keep_settings(output: Output, options: JobOptions, weights: str) -> None:
 
 
 def weights_digest(options: JobOptions) -> str:
-    """SHA-256 of the files with the networks' weights, as far as they are single files; names of the others."""
+    """SHA-256 of the networks' weights that are single files, with the names of the others."""
     parts = []
     if options.wants_tracks or options.video_segmenter is None:
         name = options.tracker

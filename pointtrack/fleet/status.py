@@ -1,4 +1,4 @@
-"""How a batch stands, from its ledger alone."""
+"""The progress of a batch, from its ledger alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from pointtrack.fleet.ledger import FOLDER, read_rows
 from pointtrack.fleet.output import Output
 
-SUSPECTS = 5  # videos that are named for each doubt
-# Column -> whether its smallest or its largest values are doubtful.
+SUSPECTS = 5  # videos to name for each doubt
+# Column -> whether its smallest or its largest values are suspect.
 DOUBTS = {
     "share_visible": "smallest",
     "share_lost": "largest",
@@ -22,17 +22,17 @@ DOUBTS = {
 
 @dataclass(frozen=True)
 class Status:
-    """How a batch stands.
+    """The progress of a batch.
 
     Attributes:
         done: videos with results.
-        failed: reason -> videos that were put aside for it.
-        frames: of those done.
-        seconds: that workers spent on them.
+        failed: reason -> videos put aside for it.
+        frames: frames of the done videos.
+        seconds: seconds that workers spent on them.
         megabytes: the most memory that a worker took.
-        attempts: videos that needed more than one.
+        attempts: videos that needed more than one attempt.
         last: when the last video ended.
-        doubts: column -> the done videos with the most doubtful values there, as (key, value).
+        doubts: column -> the done videos with the most suspect values there, as (key, value).
     """
 
     done: int
@@ -46,14 +46,14 @@ class Status:
 
 
 def read_ledger(out: str | Path, columns: list[str] | None = None) -> Any:
-    """The newest row of every video of a batch, as a `pyarrow.Table`; `.to_pandas()` makes a data frame of it.
+    """Read the newest row of every video of a batch, as a `pyarrow.Table`; `.to_pandas()` makes a data frame of it.
 
     Args:
         out: where the batch wrote.
-        columns: by default all of `pointtrack.fleet.ledger.COLUMNS`.
+        columns: names of columns; by default all of `pointtrack.fleet.ledger.COLUMNS`.
 
     Raises:
-        FileNotFoundError: no ledger there.
+        FileNotFoundError: there is no ledger in `out`.
     """
     output = Output(out)
     if not output.names(FOLDER):
@@ -62,7 +62,7 @@ def read_ledger(out: str | Path, columns: list[str] | None = None) -> Any:
 
 
 def status(out: str | Path) -> Status:
-    """How a batch stands. Errors as of `read_ledger`."""
+    """Read the progress of a batch. Raises as `read_ledger`."""
     import pyarrow.compute as pc
 
     names = ["key", "status", "reason", "frames", "seconds", "peak_memory", "attempt", "finished", *DOUBTS]

@@ -1,4 +1,4 @@
-"""Tracks as long tables, a row for each frame and point, in Parquet files that pandas, DuckDB, Polars and Ray Data read."""
+"""Tracks as long tables, a row per frame and point, in Parquet files for pandas, DuckDB, Polars and Ray Data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import PointState
 
-ROWS = 1 << 20  # of a row group
+ROWS = 1 << 20  # rows per row group
 VIDEOS = b"pointtrack_videos"  # in the metadata of a packed file: the keys of its videos
 
 
 def arrow() -> Any:
-    """The module pyarrow; ValueError where the extra is not installed."""
+    """The module pyarrow; ValueError if the extra is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -28,9 +28,10 @@ def arrow() -> Any:
 
 
 def track_schema() -> Any:
-    """Columns of a table of tracks: x and y are null where the point is not tracked, state where nobody judged it.
+    """Columns of a table of tracks: x and y are null where the point is not tracked, state where there is none.
 
-    Texts are plain: in a file they are stored once per row group, and tables of many files have no dictionaries to unify.
+    Texts are plain, not dictionaries: a file stores each once per row group anyway, and tables of many files need
+    no unifying.
     """
     pa = arrow()
     return pa.schema(
@@ -49,10 +50,10 @@ def track_schema() -> Any:
 
 
 def tracks_table(key: str, tracks: Tracks, times: np.ndarray) -> Any:
-    """Tracks of one video as a table, frame after frame.
+    """Tracks of one video as a table, frame by frame.
 
     Args:
-        key: of the video.
+        key: key of the video.
         tracks: its tracks.
         times: (t,) seconds of its frames.
     """
@@ -80,7 +81,7 @@ def tracks_table(key: str, tracks: Tracks, times: np.ndarray) -> Any:
 
 
 def write_tables(path: Path, tables: Iterable[Any], keys: Sequence[str]) -> None:
-    """Write tables, each in row groups of its own, so that a reader who wants one video skips the others."""
+    """Write tables, each in row groups of its own, so that a reader of one video can skip the others."""
     pa = arrow()
     schema = track_schema().with_metadata({VIDEOS: json.dumps(list(keys)).encode()})
     with pa.parquet.ParquetWriter(

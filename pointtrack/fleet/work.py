@@ -1,4 +1,4 @@
-"""What is done with the frames of one video: points, tracks, masks, files."""
+"""Processes the frames of one video: points, tracks, masks, files."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ from pointtrack.viz.tracks import draw_tracks
 
 
 class Models:
-    """The networks of one worker, each loaded when it is first needed, and once.
+    """The networks of one worker, each loaded once, when it is first needed.
 
     Args:
-        options: which ones.
+        options: the options that name them.
         device: where they compute.
     """
 
@@ -62,7 +62,7 @@ class Models:
 
     @cached_property
     def inference(self) -> InferenceOptions:
-        """Of the tracker as it was loaded, whatever `speed` makes of it."""
+        """The tracker's options as loaded, before `speed` changes them."""
         return self.tracker.network.inference
 
     @cached_property
@@ -76,7 +76,7 @@ class Models:
         return PointEngine(self.tracker.network, segmenter)
 
     def load(self) -> None:
-        """Load what the options need of every video."""
+        """Load what the options need for every video."""
         if self._options.wants_tracks:
             _ = self.tracker
         if self._options.wants_masks:
@@ -85,13 +85,13 @@ class Models:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a video was, whether its frames are still there or not.
+    """The facts about a video, kept whether or not its frames are still in memory.
 
     Attributes:
         wh: size of its frames.
         fps: frames per second.
         times: (t,) seconds of every frame.
-        cuts: how many.
+        cuts: number of cuts.
     """
 
     wh: tuple[int, int]
@@ -109,7 +109,7 @@ def choose_queries(video: Video, options: JobOptions, *, first: int = 0) -> Quer
         first: number of the video's first frame.
 
     Raises:
-        ValueError, FileNotFoundError: points, files or masks that cannot be read, or do not fit the video.
+        ValueError, FileNotFoundError: points, files or masks cannot be read, or do not fit the video.
     """
     mask = None if options.area_mask is None else read_mask(options.area_mask)
     parts = [parse_points(options.points)] if options.points else []
@@ -125,7 +125,7 @@ def choose_queries(video: Video, options: JobOptions, *, first: int = 0) -> Quer
 
 
 def track_points(models: Models, video: Video, queries: Queries, options: JobOptions) -> Tracks:
-    """Tracks as the options ask for them, not smoothed."""
+    """Track points as the options say, without smoothing."""
     queries.check_inside(len(video), video.wh)
     tracker = _configured(models, options, video.wh)
     track = partial(tracker.track, backward=options.backward)
@@ -135,16 +135,16 @@ def track_points(models: Models, video: Video, queries: Queries, options: JobOpt
 def track_flat(
     models: Models, opened: Callable[[], VideoStream], options: JobOptions, folder: Path
 ) -> tuple[Tracks, Seen]:
-    """Tracks of a video that is read frame by frame, twice up to the frame of the grid; memory does not grow with it.
+    """Track a video frame by frame, reading it twice up to the frame of the grid; memory does not grow with its length.
 
     Args:
         models: the networks.
         opened: opens the video from its first frame on.
-        options: what is done.
-        folder: for the file that the tracks grow in.
+        options: what to do.
+        folder: folder for the growing file of tracks.
 
     Raises:
-        ValueError: points that do not fit the video, or that would have to be tracked backward.
+        ValueError: points do not fit the video, or would have to be tracked backward.
     """
     picture = None
     with opened() as stream:
@@ -180,7 +180,7 @@ def track_flat(
 
 
 def _configured(models: Models, options: JobOptions, wh: tuple[int, int]) -> Tracker:
-    """The tracker as the options of one video want it."""
+    """The tracker, configured for the options of one video."""
     states = StateOptions(redetect=options.redetect) if options.states or options.redetect else None
     regions = None if options.regions is None else RegionOptions.parse(options.regions)
     network = models.tracker.network
@@ -189,7 +189,7 @@ def _configured(models: Models, options: JobOptions, wh: tuple[int, int]) -> Tra
 
 
 def follow_objects(models: Models, video: Video, options: JobOptions) -> Masks:
-    """Masks of the objects that were clicked, boxed or drawn, or that tracks lie on."""
+    """Follow the objects given by clicks, boxes, masks or tracks."""
     if options.tracks is not None:
         engine = models.engine
         if not isinstance(engine, PointEngine):
@@ -216,17 +216,17 @@ def write_results(
     options: JobOptions,
     names: Mapping[str, str],
 ) -> Iterator[tuple[Path, str]]:
-    """Write everything that is asked for, and give each file, or folder of files, with its name under OUT.
+    """Write all requested results, and yield each file, or folder of files, with its name under OUT.
 
-    The main result comes last: tracks if there are some, otherwise masks.
+    The main result comes last: tracks if there are any, otherwise masks.
 
     Args:
-        folder: to write to; made here.
-        key: of the video.
-        video, tracks, masks: what there is.
-        seen: what the video was.
-        options: what is asked for.
-        names: of "tracks" and "masks" under OUT.
+        folder: folder to write to; made here.
+        key: key of the video.
+        video, tracks, masks: the frames and results, where they exist.
+        seen: the facts about the video.
+        options: which results to write.
+        names: names of "tracks" and "masks" under OUT.
     """
     folder.mkdir()
     shown = tracks

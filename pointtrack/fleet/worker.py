@@ -1,7 +1,7 @@
-"""A worker: a process of its own with its models, in which one video after the other is done, within limits.
+"""A worker: a separate process with its own models that processes videos one by one, within limits.
 
-Whatever a video does to that process (it hangs, takes all memory, crashes), the worker ends it, says so in the video's row
-and goes on in a new one.
+If a video makes the process hang, crash or take all memory, the worker ends the process, records this in the
+video's row and continues in a new process.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from pointtrack.fleet.memory import memory_of
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS = 0.2  # between two looks at time and memory
-CRASHES = 2  # processes that a video may take with it before it is put aside: the first may have been killed by somebody
-STARTS = 3  # that may fail before it is not the fault of somebody who kills processes
-_job: Job | None = None  # of this process
+CHECK_SECONDS = 0.2  # between two checks of time and memory
+CRASHES = 2  # crashes before a video is put aside; something else may have killed the first process
+STARTS = 3  # starts to try; if all fail, the cause is not somebody who kills processes
+_job: Job | None = None  # the job of this process
 
 
 class Stopped(Exception):
-    """The worker was told to stop."""
+    """Raised in a worker that `stop` has ended."""
 
 
 class Worker:
-    """Does videos in a process of its own, which is started with the first one and kept.
+    """Processes videos in a separate process, which starts with the first video and stays.
 
     Args:
-        setup: what is done, and the limits.
+        setup: what to do, and the limits.
     """
 
     def __init__(self, setup: JobSetup) -> None:
@@ -48,11 +48,11 @@ class Worker:
         self._stopping = threading.Event()
 
     def run(self, task: VideoTask, attempt: int = 1) -> dict[str, Any]:
-        """Do one video; its row of the ledger.
+        """Process one video; returns its row of the ledger.
 
         Raises:
             CannotWrite: OUT takes no results.
-            ValueError, FileNotFoundError: models that cannot be loaded.
+            ValueError, FileNotFoundError: models cannot be loaded.
             Stopped: `stop` was called.
         """
         for crash in range(CRASHES):
@@ -71,7 +71,7 @@ class Worker:
         raise AssertionError
 
     def count_frames(self, task: VideoTask, seconds: float) -> int | None:
-        """Frames of a video by its header; None where it cannot be read, does not say, or takes longer than `seconds`."""
+        """Frames of a video by its header; None if it is unreadable, does not say, or takes longer than `seconds`."""
         try:
             return self._started().submit(_count, task).result(timeout=seconds)
         except (TimeoutError, BrokenProcessPool):
@@ -79,7 +79,7 @@ class Worker:
             return None
 
     def stop(self) -> None:
-        """End the process, whatever it does; callable from another thread."""
+        """End the process, whatever it is doing; another thread may call this."""
         self._stopping.set()
         self._kill()
 
@@ -122,7 +122,7 @@ class Worker:
         if self._pool is None:
             if self._stopping.is_set():
                 raise Stopped
-            # A fork would copy threads and GPU contexts that do not work.
+            # A fork would copy threads and GPU contexts, which do not work in the copy.
             context = multiprocessing.get_context("spawn")
             for start in range(STARTS):
                 self._pool = ProcessPoolExecutor(1, context, initializer=_prepare)
@@ -157,11 +157,11 @@ class Worker:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-# What runs in the worker's process.
+# The functions below run in the worker's process.
 
 
 def _prepare() -> None:
-    """End with the process that started this one, and leave Ctrl-C to it."""
+    """Exit together with the parent process, and leave Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

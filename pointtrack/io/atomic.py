@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all: every writer of this package goes through here.
+"""Files that appear whole or not at all; every writer of this package uses this module.
 
-What is written gets a temporary name beside the final one, is flushed to the disk, and only then renamed. So a crash, a full
-disk or Ctrl-C leaves the file that was there before, or none; never half of one under the final name.
+A writer writes to a temporary name beside the final one, flushes to the disk, and only then renames. After a crash,
+a full disk or Ctrl-C, the final name holds the previous file or nothing, never half a file.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ _counter = itertools.count()
 
 @contextmanager
 def atomic_path(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
-    """A path to write to in the place of `path`; what is there when the block ends becomes `path`, in one step.
+    """Yield a temporary path to write to; when the block ends, the file there becomes `path` in one step.
 
     Args:
-        path: the file to write; missing folders are made, an existing file is replaced, also through a link to it. What is
-            no plain file (a pipe, a device) is written directly.
-        durable: wait until the disk has it. False for one of many pictures, each of which would cost a wait.
+        path: the file to write; missing folders are made, an existing file is replaced, also through a link to it.
+            A pipe or a device is written directly.
+        durable: wait until the disk has the file. Pass False for one of many pictures, each of which would cost a wait.
 
     Yields:
-        A temporary path in the same folder, with the same suffix; nothing is there yet. Where the block raises, it is
-        removed and `path` stays as it was. Those that a killed process left behind are removed by the next writer.
+        A temporary path in the same folder, with the same suffix; no file exists there yet. If the block raises,
+        the temporary file is removed and `path` stays as it was. The next writer removes those that a killed
+        process left behind.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
@@ -81,14 +82,14 @@ def write_text(path: str | Path, text: str, *, durable: bool = True) -> Path:
 
 
 def _prefix(path: Path) -> str:
-    """How temporary names of a file begin on this machine: hidden, so that no reader of folders takes them for content."""
+    """The prefix of a file's temporary names on this machine: hidden, so that folder readers skip them."""
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
     return f".{path.stem[:40]}.{host}-"
 
 
 def _remove_orphans(path: Path) -> None:
     """Remove temporary files for `path` whose process is gone."""
-    if os.name != "posix":  # elsewhere asking for a process may end it
+    if os.name != "posix":  # on other systems, checking for a process may end it
         return
     prefix = _prefix(path)
     for name in glob.glob(f"{glob.escape(prefix)}*.part{glob.escape(path.suffix)}", root_dir=path.parent):
@@ -103,7 +104,7 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # somebody else's
+    except (OSError, OverflowError):  # another user's process
         return True
     return True
 

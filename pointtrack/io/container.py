@@ -1,7 +1,8 @@
-"""What a video file says of itself, read in one place: rate, length, orientation, shape of pixels, sound, kind of light.
+"""The metadata of a video file, read in one place: rate, length, orientation, pixel aspect, sound, HDR.
 
-Never through `frame.side_data` of PyAV: it stops at kinds that it does not know (EXIF), and frees some that it does not own
-(colour profiles), which ends the process when Python collects garbage. What is optional here can never end a reading.
+This module never uses `frame.side_data` of PyAV: it fails on kinds that it does not know (EXIF), and frees some
+that it does not own (colour profiles), which crashes the process at garbage collection. Bad optional metadata never
+stops the reading.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ _HDR = {16: "HDR (PQ)", 18: "HDR (HLG)"}  # codes of ITU-T H.273
 
 @dataclass(frozen=True, eq=False)
 class ContainerInfo:
-    """What a file says of its video.
+    """The metadata of a file's video.
 
     Attributes:
         fps: frames per second, the nominal rate.
-        count: number of frames to expect; None where it does not say.
-        seconds: length of the video; None where it does not say.
-        packets: number of stored pictures by its index, those that an edit list hides left out; None without an index.
-        has_stamps: its time stamps are those of the pictures as they are shown.
-        matrix: (2, 2) from stored (x, y) to shown (x, y), y down, as the track's head has it; None where frames have to
-            say.
-        pixel_aspect: width of a pixel by its height.
-        has_sound: there is sound too.
-        remarks: what a person should know: interlaced, HDR.
+        count: number of frames to expect; None if the file does not say.
+        seconds: length of the video; None if the file does not say.
+        packets: number of stored pictures in the file's index, without those that an edit list hides; None without
+            an index.
+        has_stamps: True if the time stamps are those of the pictures in display order.
+        matrix: (2, 2) from stored (x, y) to shown (x, y), y down, from the track's header; None if only the frames have
+            it.
+        pixel_aspect: width of a pixel divided by its height.
+        has_sound: True if the file has sound.
+        remarks: what the user should know: interlaced, HDR.
     """
 
     fps: float
@@ -48,7 +50,7 @@ class ContainerInfo:
     remarks: tuple[str, ...]
 
     def shown_aspect(self) -> Fraction:
-        """Width of a pixel by its height as frames are shown, upright."""
+        """Width of a pixel divided by its height in upright frames."""
         turned = self.matrix is not None and abs(self.matrix[0, 1]) > abs(self.matrix[0, 0])
         return 1 / self.pixel_aspect if turned else self.pixel_aspect
 
@@ -61,15 +63,15 @@ class ContainerInfo:
 
 
 def video_stream(container: Any) -> Any | None:
-    """The stream of moving pictures: the first that is no cover of an album."""
-    import av  # here: pictures are read without it
+    """The first video stream that is not album cover art."""
+    import av  # imported here because reading pictures does not need it
 
     covers = av.stream.Disposition.attached_pic
     return next((stream for stream in container.streams.video if not stream.disposition & covers), None)
 
 
 def describe(container: Any, stream: Any, source: Any) -> ContainerInfo:
-    """What an open container says of one of its streams; `source` is what it was opened from."""
+    """The metadata of one stream of an open container; `source` is what the container was opened from."""
     import av
 
     rate = stream.average_rate or stream.guessed_rate or Fraction(30)
@@ -91,7 +93,7 @@ def describe(container: Any, stream: Any, source: Any) -> ContainerInfo:
         count=count,
         seconds=seconds,
         packets=packets,
-        # avi numbers frames as they are stored, not as they are shown
+        # avi numbers frames in stored order, not in display order
         has_stamps=container.format.name != "avi",
         matrix=_track_matrix(source, stream.id) if is_mov else None,
         pixel_aspect=_pixel_aspect(stream),
@@ -118,7 +120,7 @@ def _remarks(stream: Any) -> tuple[str, ...]:
 
 
 def _track_matrix(source: Any, track: int) -> np.ndarray | None:
-    """The matrix in the head of a track of an MP4 or MOV file; mirrors are only told of there."""
+    """The matrix in the header of a track of an MP4 or MOV file, the only place that records mirroring."""
     try:
         if isinstance(source, str | Path):
             with Path(source).open("rb") as file:
@@ -139,7 +141,7 @@ def _find_matrix(file: BinaryIO, track: int) -> np.ndarray | None:
     moov = _top_box(file, b"moov")
     for trak in _boxes(moov, b"trak"):
         for head in _boxes(trak, b"tkhd"):
-            long = 12 if head[0] == 1 else 0  # version 1 has times of 8 bytes
+            long = 12 if head[0] == 1 else 0  # version 1 stores times in 8 bytes
             (number,) = struct.unpack_from(">I", head, 12 + (8 if long else 0))
             if number != track:
                 continue
@@ -150,7 +152,7 @@ def _find_matrix(file: BinaryIO, track: int) -> np.ndarray | None:
 
 
 def _top_box(file: BinaryIO, kind: bytes) -> bytes:
-    """The content of a box on the top level; nothing where there is none."""
+    """The content of a top-level box; empty if there is none."""
     while len(head := file.read(8)) == 8:
         size, name = struct.unpack(">I4s", head)
         begun = 8

@@ -1,4 +1,4 @@
-"""Our own clips that come with pointtrack, with exact tracks of some points."""
+"""The example clips that come with pointtrack, with exact tracks of some points."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def example_video(name: str = "easy") -> Video:
 
     Args:
         name: "easy": patterned things slide over a floor (640 x 360, 60 frames); "hard": rendered, with blur, sudden
-            turns and things that look alike (854 x 480, 72 frames).
+            turns and lookalikes (854 x 480, 72 frames).
 
     Raises:
         ValueError: the name is neither of these.

@@ -1,4 +1,4 @@
-"""Videos of any length whose frames are decoded when they are asked for, and kept within a bound of memory."""
+"""Videos of any length, decoded frame by frame on demand, with a bounded cache."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ WHOLE_BYTES = 2 * 2**30  # videos without an index are read whole, up to this si
 
 
 def lazy_video(path: str | Path, *, cache_bytes: int = CACHE_BYTES, before: int | None = None) -> Video:
-    """A video of any length: frames are decoded when they are asked for.
+    """Open a video of any length; each frame is decoded when you ask for it.
 
-    The frames and their times are those of `read_video`. A file is indexed first, without being decoded: some 100 000
-    frames per second. Safe to share between threads, which then wait for each other.
+    The frames and their times are those of `read_video`. The file is indexed first, without decoding, at some 100 000
+    frames per second. Threads can share the video; they wait for each other.
 
     Args:
         path: a video file or a folder of pictures.
-        cache_bytes: decoded frames that are kept at most; the one asked for last is kept in any case.
-        before: of the frames that are decoded on the way to the one asked for, how many are kept; all that fit by default, for
-            walks backward. Few make jumps faster.
+        cache_bytes: most bytes of decoded frames to keep; the frame you asked for last is always kept.
+        before: how many of the frames decoded on the way to the requested one to keep. By default all that fit, for
+            stepping backward. A small number makes jumps faster.
 
     Raises:
-        FileNotFoundError: nothing there.
+        FileNotFoundError: there is nothing at that path.
         ValueError: not a video, or one without an index (such as .avi) whose frames do not fit into 2 GB.
     """
     path = Path(path)
     if path.is_dir():
         pictures = pictures_in(path)
         return Video(_Pictures(pictures, cache_bytes), 30.0)  # type: ignore[arg-type]
-    with open_video(path) as stream:  # what is no video is told of here, in the usual words
+    with open_video(path) as stream:  # a file that is no video raises the usual error here
         wh, fps, count = stream.wh, stream.fps, stream.frame_count
     index = _index(path)
     if index is not None:
@@ -65,7 +65,7 @@ def lazy_video(path: str | Path, *, cache_bytes: int = CACHE_BYTES, before: int 
 
 
 class _Cached(LazyFrames):
-    """Keeps the frames that were read last."""
+    """Caches the most recent frames."""
 
     def __init__(self, length: int, wh: tuple[int, int], cache_bytes: int):
         super().__init__(length, wh)
@@ -74,7 +74,7 @@ class _Cached(LazyFrames):
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled: how to read frames, not those that were read."""
+        """Copies and pickles hold how to read frames, not the cached frames."""
         state = {name: value for name, value in vars(self).items() if name != "_lock"}
         return {**state, "_kept": OrderedDict(), **({"_decoder": None} if "_decoder" in state else {})}
 
@@ -90,7 +90,7 @@ class _Cached(LazyFrames):
             return self._kept[frame]
 
     def _load(self, frame: int) -> None:
-        """Put the frame, and perhaps others, into what is kept."""
+        """Put the frame, and perhaps others, into the cache."""
         raise NotImplementedError
 
     def _keep(self, frame: int, pixels: np.ndarray) -> None:
@@ -121,7 +121,7 @@ class _Pictures(_Cached):
 
 @dataclass(frozen=True, eq=False)
 class _Index:
-    """Time stamps of all frames in the order shown, their seconds, and the frames at which decoding can begin."""
+    """Time stamps of all frames in display order, their seconds, and the frames at which decoding can begin."""
 
     stamps: list[int]
     seconds: np.ndarray
@@ -129,9 +129,9 @@ class _Index:
 
 
 def _index(path: Path) -> _Index | None:
-    """What the packets of a file say, undecoded; None where they do not say enough."""
+    """The index built from a file's packets, without decoding; None if they lack the information."""
     with av.open(str(path)) as container:
-        if container.format.name == "avi":  # it numbers frames as they are stored, not as they are shown
+        if container.format.name == "avi":  # it numbers frames in stored order, not in display order
             return None
         stream: Any = video_stream(container)
         found: list[tuple[int, bool]] = []
@@ -147,14 +147,14 @@ def _index(path: Path) -> _Index | None:
     if len(set(stored)) != len(stored) or not stored:
         return None
     if any((before - after) * base > 1 for before, after in zip(stored[:-1], stored[1:], strict=True)):
-        return None  # the clock was set back: files put together
+        return None  # the clock jumps back: joined files
     keys = {pts for pts, key in found if key}
     stamps = sorted(stored)
     if not keys:
         return None
     stamps = stamps[
         bisect.bisect_left(stamps, min(keys)) :
-    ]  # what leads the first key frame cannot be decoded
+    ]  # frames before the first key frame cannot be decoded
     origin = stamps[0] if origin is None else origin
     seconds = np.array([float((pts - origin) * base) for pts in stamps])
     if np.any(np.diff(seconds) <= 0):
@@ -198,7 +198,7 @@ class _FileFrames(_Cached):
                 self._keep(number, self._pixels(picture))
             if number == frame:
                 return
-            if number > frame:  # it is damaged: the next one stands for it
+            if number > frame:  # the frame is damaged: use the next one instead
                 self._keep(frame, self._pixels(picture))
                 return
         self._decoder = None

@@ -1,4 +1,4 @@
-"""Reads frames of a live source in a thread, so that a slow consumer gets new frames and not old ones."""
+"""Reads frames of a live source in a thread, so that a slow consumer gets the newest frames, not old ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LiveState(Enum):
     RUNNING = "running"
     STALLED = "stalled"  # no frame for a while; it may come back
     ENDED = "ended"
-    SIZE_CHANGED = "size changed"  # frames of another size came: points have no place on them
+    SIZE_CHANGED = "size changed"  # the frame size changed, so positions no longer apply
     ERROR = "error"
 
 
@@ -41,8 +41,8 @@ class LiveFrame:
     Attributes:
         pixels: (h, w, 3) uint8 RGB.
         number: number of the frame in the source from 0, counting dropped ones.
-        seconds: its time by the clock of the source.
-        arrived: when it arrived, by `time.monotonic`.
+        seconds: its time on the source's clock.
+        arrived: its arrival time on the `time.monotonic` clock.
         follows: True if no break lies between it and the frame before, that is, the source was not reopened in between.
     """
 
@@ -100,14 +100,14 @@ class FrameReader:
         self._frames, self.fps, self.name = opened.frames, opened.fps, opened.name
         self.pixel_aspect = Fraction(1) if opened.info is None else opened.info.shown_aspect()
         self._source, self._reconnect, self._shift = source, reconnect, 0.0
-        # What has no end of its own does not end: it breaks.
+        # A camera or stream has no regular end: if it stops, it broke off.
         self._endless = _is_stream(source) and (opened.info is None or opened.info.seconds is None)
         self._pace = _is_recorded(source) if pace is None else pace
         self._drop, self._most, self._stall_seconds = drop, waiting, stall_seconds
         self._queue: deque[LiveFrame] = deque()
         self._changed = threading.Condition()
         self._stop = threading.Event()
-        self._asked_since: float | None = None  # the source was asked for a frame, and has not answered yet
+        self._asked_since: float | None = None  # when the pending request for a frame began
         self._end: LiveState | None = None
         self.dropped, self.message = 0, ""
         self._thread = threading.Thread(target=self._run, name=f"reader of {self.name}", daemon=True)
@@ -139,7 +139,7 @@ class FrameReader:
             return frame
 
     def close(self) -> None:
-        """Stop reading and release the source: at once, or when it answers if it hangs. Waiting frames are lost."""
+        """Stop reading and release the source at once; a hanging source, when it answers. Waiting frames are lost."""
         self._stop.set()
         with self._changed:
             self._queue.clear()
@@ -157,7 +157,7 @@ class FrameReader:
             self._finish(*self._read())
         except (
             Exception
-        ) as error:  # a source is any code: whatever it raises is told and ends the reading only
+        ) as error:  # a source may run any code: report whatever it raises, and end only the reading
             logger.debug("%s", self.name, exc_info=error)
             self._finish(LiveState.ERROR, f"{type(error).__name__}: {error}")
         finally:
@@ -165,7 +165,7 @@ class FrameReader:
                 self._frames.close()
 
     def _read(self) -> tuple[LiveState, str]:
-        """Put frames into the queue until there are no more; why it is over."""
+        """Put frames into the queue until there are no more; returns the final state and the reason."""
         shape: tuple[int, ...] | None = None
         began, number = 0.0, 0
         last, arrived = 0.0, time.monotonic()
@@ -181,7 +181,7 @@ class FrameReader:
                     )
                 logger.warning("%s: broke off after %d frames%s; opening it again", self.name, number, why)
                 timed, follows = self._reopened(), False
-                if timed is not None:  # time went on meanwhile
+                if timed is not None:  # time has passed meanwhile
                     self._shift = last + time.monotonic() - arrived - timed[1]
             self._asked_since = None
             if timed is None:
@@ -202,7 +202,7 @@ class FrameReader:
         return LiveState.ENDED, "stopped"
 
     def _next(self) -> tuple[TimedFrame | None, str]:
-        """The next frame, or None and why there is none, of a stream also where it failed."""
+        """The next frame, or None and the reason; also when a stream fails."""
         if not self._endless:
             return next(self._frames, None), ""
         try:
@@ -211,7 +211,7 @@ class FrameReader:
             return None, f" ({error})"
 
     def _reopened(self) -> TimedFrame | None:
-        """The first frame of the source when it is back; None where somebody stopped waiting for it."""
+        """The first frame of the source once it is back; None if the reader was closed meanwhile."""
         wait = FIRST_WAIT
         while not self._stop.wait(wait):
             if hasattr(self._frames, "close"):
@@ -238,20 +238,20 @@ class FrameReader:
             while len(self._queue) > self._most:
                 gone = self._queue.popleft()
                 self.dropped += 1
-                if not gone.follows:  # neither does the next one then
+                if not gone.follows:  # then the next one does not follow either
                     self._queue[0] = replace(self._queue[0], follows=False)
             self._changed.notify_all()
 
 
 def raw_frames(file: BinaryIO, wh: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Frames from a pipe of bare RGB bytes, as `ffmpeg ... -f rawvideo -pix_fmt rgb24 -` writes them.
+    """Read frames from a pipe of raw RGB bytes, as `ffmpeg ... -f rawvideo -pix_fmt rgb24 -` writes them.
 
     Args:
         file: the pipe, open for binary reading.
         wh: size of the frames as (width, height).
 
     Yields:
-        (h, w, 3) uint8; a last frame that is cut short is left out, with a warning in the log.
+        (h, w, 3) uint8; an incomplete last frame is left out, with a warning in the log.
     """
     size = wh[0] * wh[1] * 3
     while content := file.read(size):
@@ -262,7 +262,7 @@ def raw_frames(file: BinaryIO, wh: tuple[int, int]) -> Iterator[np.ndarray]:
 
 
 def _is_stream(source: Any) -> bool:
-    """A camera, or something on the net."""
+    """Whether the source is a camera or a network URL."""
     if isinstance(source, bool):
         return False
     return isinstance(source, int) or (
@@ -271,7 +271,7 @@ def _is_stream(source: Any) -> bool:
 
 
 def _is_recorded(source: Any) -> bool:
-    """A video that is there as a whole, so that its own speed is the right one."""
+    """Whether the source is a complete recording, to be played at its own speed."""
     if isinstance(source, str):
         return source != "-" and ("://" not in source or source.startswith("file:"))
     return isinstance(source, Path | Video)

@@ -1,4 +1,4 @@
-"""Masks in pictures, as people draw and export them."""
+"""Masks in picture files, as drawing tools export them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HALF = 127
 
 @reads_anywhere
 def read_mask(path: str | Path) -> np.ndarray:
-    """A picture -> (h, w) bool, what is in the mask.
+    """Read a picture as a (h, w) bool mask.
 
     | picture | in the mask is |
     |---|---|
@@ -24,7 +24,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     | of one bit, grey, 16 bit or in colours | what is not black |
     | JPEG, which smears black | what is brighter than half |
 
-    A rotation that a camera noted is applied.
+    A rotation stored by the camera (EXIF) is applied.
 
     Raises:
         FileNotFoundError: no such file.

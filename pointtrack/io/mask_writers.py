@@ -1,4 +1,4 @@
-"""Masks to files piece by piece, as they become final: nothing but the newest piece is held."""
+"""Writes masks to files piece by piece, as they become final; only the newest piece is in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pointtrack.types.times import rate_of
 
 
 class LikeVideo(Protocol):
-    """What a writer has to know of a video: its size, rate and shape of pixels; a `VideoStream` does."""
+    """What a writer needs to know about a video: its size, rate and pixel aspect; a `VideoStream` fits."""
 
     wh: tuple[int, int]
     fps: float
@@ -49,18 +49,18 @@ def parse_growing(names: Sequence[str]) -> None:
 def mask_writer(
     format: str, stem: str | Path, like: LikeVideo, ids: Sequence[int]
 ) -> AbstractContextManager[Append]:
-    """A function that appends a piece of masks, and its frames with their times, to a file or a folder.
+    """Yield a function that appends a piece of masks, and its frames with their times, to a file or a folder.
 
-    The file appears when the block ends, and not at all where it raises; pictures appear one by one.
+    The file appears when the block ends, and not at all if the block raises; pictures appear one by one.
 
     Args:
-        format: one of `GROWING`; what `save_masks` writes of all pieces together.
-        stem: path without suffix; `MASK_EXPORTS` says what comes behind.
-        like: the video that the masks are of: size, rate, shape of pixels.
-        ids: of all objects that may come; "npz" has a column for each.
+        format: one of `GROWING`; the result is what `save_masks` would write for all pieces together.
+        stem: path without suffix; `MASK_EXPORTS` says what is added to it.
+        like: the video of the masks: size, rate, pixel aspect.
+        ids: ids of all objects that may appear; "npz" has a column for each.
 
     Raises:
-        ValueError: as `save_masks`, by the function.
+        ValueError: as `save_masks`; the yielded function raises it.
     """
     path = Path(f"{stem}{MASK_EXPORTS[format]}")
     if format == "npz":
@@ -96,7 +96,7 @@ def _cutout(path: Path, like: LikeVideo) -> Iterator[Append]:
 
 @contextmanager
 def _coco(path: Path, video_name: str, ids: Sequence[int]) -> Iterator[Append]:
-    """Images first, annotations behind them: these wait in a file without a name."""
+    """Write the images first and the annotations after them, which wait in an unnamed file until then."""
     with (
         atomic_path(path) as part,
         part.open("w", encoding="utf-8") as file,
@@ -130,7 +130,7 @@ def _coco(path: Path, video_name: str, ids: Sequence[int]) -> Iterator[Append]:
 
 @contextmanager
 def _npz(path: Path, like: LikeVideo, ids: Sequence[int]) -> Iterator[Append]:
-    """The head of an array has its length, which is not known yet: rows wait, squeezed, in a file without a name."""
+    """Keep compressed rows in an unnamed file until the length, which an array's header needs, is known."""
     path.parent.mkdir(parents=True, exist_ok=True)
     width, height = like.wh
     scores: list[np.ndarray] = []

@@ -16,12 +16,12 @@ from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Masks, Video
 
 MASK_FORMATS = ("npz", "davis", "ytvos", "coco", "ytvis", "yolo", "mot", "cutout")
-# The format that is meant by a suffix where none is named.
+# The default format for each suffix.
 BY_SUFFIX = {
     ".json": "coco", ".npz": "npz", ".txt": "mot", "": "davis",
     **dict.fromkeys(cutout.CUTOUT_CODECS, "cutout"),
 }  # fmt: skip
-# What `export_masks` puts behind the name of the video.
+# What `export_masks` adds to the name of the video.
 MASK_EXPORTS = {
     "npz": ".npz", "davis": "_davis", "ytvos": "_ytvos", "coco": "_coco.json", "ytvis": "_ytvis.json",
     "yolo": "_yolo", "mot": "_mot.txt", "cutout": "_cutout.webm",
@@ -156,7 +156,7 @@ def load_masks(path: str | Path, *, fps: float = 30.0) -> Masks:
 
     Raises:
         FileNotFoundError: there is nothing at that path, or the folder has no PNGs.
-        ValueError: it is no such file or folder, the picture numbers have a gap, or it holds several videos.
+        ValueError: it is not such a file or folder, the picture numbers have a gap, or it holds several videos.
     """
     path = Path(path)
     if path.is_dir():

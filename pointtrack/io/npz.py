@@ -1,4 +1,4 @@
-"""The .npz files that tracks, masks and sessions are kept in."""
+"""The .npz files that hold tracks, masks and sessions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pointtrack.io.outside import read_arrays
 
 
 def npz_path(path: str | Path) -> Path:
-    """The path, with .npz behind its name where that is missing, as numpy adds it."""
+    """The path with the suffix .npz, added if missing, as numpy does."""
     path = Path(path)
     return path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, Any]) -> Path:
-    """Write compressed arrays in one step; the suffix .npz is added where it is missing. Returns the path."""
+    """Write compressed arrays in one step; adds the suffix .npz if it is missing. Returns the path."""
     path = npz_path(path)
     with atomic_path(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)
@@ -27,11 +27,11 @@ def write_npz(path: str | Path, arrays: Mapping[str, Any]) -> Path:
 
 
 def read_npz(path: str | Path, what: str, needed: Collection[str]) -> dict[str, np.ndarray]:
-    """All arrays of a file by name.
+    """Read all arrays of a file, by name.
 
     Args:
         path: the file.
-        what: is expected in it, for messages: "tracks" or "masks".
+        what: what it should hold, for messages: "tracks" or "masks".
         needed: names of arrays that it must have.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a command may write: where it can, never over its inputs, and over results of another video only where that is asked for."""
+"""Checks what a command may write: never over its inputs, and over results of another video only with `overwrite`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 from pointtrack.io.atomic import write_text
 
 ORIGINS = ".pointtrack-origins.json"
-_ENDS = 1 << 20  # bytes of a file's beginning and end that tell it from others
-_LARGEST = 16 << 20  # bytes of an ORIGINS file that is believed
+_ENDS = 1 << 20  # bytes at a file's beginning and end that identify it
+_LARGEST = 16 << 20  # largest ORIGINS file to trust, in bytes
 
 
 def check_outputs(
@@ -27,18 +27,18 @@ def check_outputs(
     source: Any = None,
     overwrite: bool = False,
 ) -> None:
-    """Make sure that a command can write its outputs, and loses nothing by it; called before anything is computed.
+    """Make sure that a command can write its outputs without losing anything; call it before computing anything.
 
     Args:
-        inputs: all that the command reads: files, folders, also texts that are no paths (URLs, names) and None.
+        inputs: everything that the command reads: files and folders; URLs, names and None are allowed too.
         outputs: every file that it will write.
         folders: every folder that it will write.
-        source: the video that the outputs are results of; None where they are of no video.
-        overwrite: replace existing files, whatever they are of.
+        source: the video that the outputs are results of; None if they belong to no video.
+        overwrite: replace existing files, whatever they contain.
 
     Raises:
-        ValueError: an output that is an input, also through links, or lies in an input folder; without `overwrite`, one that
-            exists and is not a result of the same `source` (`record_origin`); one that cannot be written.
+        ValueError: an output is an input, also through links, or lies in an input folder; without `overwrite`, it
+            exists and is not a result of the same `source` (`record_origin`); or it cannot be written.
     """
     read = [path for path in map(_local, inputs) if path is not None]
     files = [Path(path) for path in outputs]
@@ -79,7 +79,7 @@ def check_outputs(
 
 
 def _check_takes_files(folder: Path) -> None:
-    """Raise ValueError where a folder, or the one in which it will be made, takes no files: found by making one."""
+    """Raise ValueError if a folder, or the one it will be made in, takes no files; tests this by making one."""
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -91,7 +91,7 @@ def _check_takes_files(folder: Path) -> None:
 
 
 def refuse_same(output: str | Path, read: str | Path) -> None:
-    """Raise ValueError where both are one file, also through links."""
+    """Raise ValueError if both are the same file, also through links."""
     output, read = Path(output), Path(read)
     same = os.path.realpath(output) == os.path.realpath(read)
     if not same and output.exists() and read.exists():
@@ -103,9 +103,9 @@ def refuse_same(output: str | Path, read: str | Path) -> None:
 
 
 def record_origin(outputs: Iterable[str | Path], source: Any) -> None:
-    """Note beside outputs that are about to be written which video they are results of, for later `check_outputs`.
+    """Record, beside outputs about to be written, which video they are results of, for later `check_outputs`.
 
-    Before they are written, so that a run that is killed in between can be repeated.
+    Call it before you write them, so that a run that is killed in between can be repeated.
     """
     written: dict[Path, list[str]] = {}
     for output in map(Path, outputs):
@@ -120,7 +120,7 @@ def record_origin(outputs: Iterable[str | Path], source: Any) -> None:
 
 
 def noted_results(paths: Iterable[str | Path], base: str | Path) -> set[str | Path]:
-    """Those paths below a folder that are noted as results of commands (`record_origin`), or lie within one that is."""
+    """The paths below a folder that `record_origin` recorded as results of commands, or that lie inside them."""
     noted, base = functools.cache(_origins), Path(base)
 
     def is_noted(path: Path) -> bool:
@@ -131,8 +131,8 @@ def noted_results(paths: Iterable[str | Path], base: str | Path) -> set[str | Pa
 
 
 def origin_of(source: Any) -> str:
-    """What tells a video from others: of a file its size and both ends, of a folder its path, else the text itself."""
-    if source == "-":  # nobody knows whether it is the same as last time
+    """What identifies a video: a file's size and both ends, a folder's path, otherwise the text itself."""
+    if source == "-":  # it may differ from last time
         return f"standard input at {time.time_ns()}"
     path = _local(source)
     if path is None or not path.exists():
@@ -149,7 +149,7 @@ def origin_of(source: Any) -> str:
 
 
 def _local(source: Any) -> Path | None:
-    """The path of something on this machine; None for URLs, standard input, cameras, arrays, and what is not there."""
+    """The path of an existing local source; None for URLs, standard input, cameras, arrays, and missing paths."""
     if not isinstance(source, str | os.PathLike) or source in ("", "-"):
         return None
     text = os.fspath(source)
@@ -159,12 +159,12 @@ def _local(source: Any) -> Path | None:
         return None
     try:
         return Path(text) if Path(text).exists() else None
-    except (OSError, ValueError):  # too long a text, or one with zero bytes
+    except (OSError, ValueError):  # the text is too long, or has zero bytes
         return None
 
 
 def _origins(folder: Path) -> dict[str, str]:
-    """Name -> origin of the results in a folder; nothing where the note is missing or damaged: it protects, no more."""
+    """Name -> origin of the results in a folder; empty if the record, only a safeguard, is missing or damaged."""
     path = folder / ORIGINS
     try:
         if path.stat().st_size > _LARGEST:

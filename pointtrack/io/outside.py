@@ -1,6 +1,6 @@
-"""Data from outside is not believed: sizes are checked before memory is taken, and damage is answered in one line.
+"""Reads untrusted data: checks sizes before taking memory, and reports damage in one line.
 
-Every reader of this package goes through `reading`; JSON and .npz files through `read_json` and `read_arrays`.
+Every reader of this package uses `reading`; those of JSON and .npz files use `read_json` and `read_arrays`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.lib import format as npy
 
 from pointtrack.system import machine_memory
 
-# What damaged or hostile content makes readers raise. Not OSError as a whole: the disk speaks for itself.
+# What readers raise for damaged or hostile content. Not OSError as a whole: disk errors have clear messages.
 DAMAGE = (
     ValueError,
     KeyError,
@@ -41,15 +41,15 @@ DAMAGE = (
     pickle.UnpicklingError,
     tokenize.TokenError,  # of heads of .npy files
 )
-LONGEST_PATH = 1000  # characters of a path that a file names
-_SHARE = 0.8  # of the machine's memory that one file may take
-_JSON_FACTOR = 12  # bytes of Python objects for a byte of JSON, about
-_INFLATED = 1100  # bytes at most that deflate makes of one
+LONGEST_PATH = 1000  # characters of a path read from a file
+_SHARE = 0.8  # largest share of the machine's memory that one file may take
+_JSON_FACTOR = 12  # bytes of Python objects per byte of JSON, roughly
+_INFLATED = 1100  # most bytes that deflate makes from one
 
 
 @contextmanager
 def reading(path: str | Path, expected: str) -> Iterator[None]:
-    """Turn whatever damaged content raises inside the block into one ValueError of one line.
+    """Turn any error that damaged content causes inside the block into a one-line ValueError.
 
     Args:
         path: the file; its name begins the message.
@@ -73,24 +73,24 @@ def reading(path: str | Path, expected: str) -> Iterator[None]:
 
 
 def check_memory(needed: int, what: str) -> None:
-    """Raise ValueError where something would take more memory than a large share of the machine's."""
+    """Raise ValueError if something would take more than a large share of the machine's memory."""
     memory = machine_memory() or 1 << 36
     if needed > _SHARE * memory:
         raise ValueError(f"{what}: expected less, but it would take {needed / 1e9:.1f} GB of memory")
 
 
 def read_json(path: str | Path, expected: str, *, largest: int | None = None, **how: Any) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Args:
         path: the file.
         expected: what should be in it, for messages.
-        largest: bytes that it may have; by default as many as memory allows.
-        how: for `json.loads`.
+        largest: most bytes that it may have; by default as many as memory allows.
+        how: options of `json.loads`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no JSON, too large or too deep.
+        ValueError: not JSON, too large or too deep.
     """
     path = Path(path)
     with reading(path, expected):
@@ -108,20 +108,20 @@ def read_arrays(
     *,
     only: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file by name, none of them of Python objects.
+    """Read the arrays of an .npz file, by name; arrays of Python objects are refused.
 
-    What every member says of its shape is compared with its length, and all lengths with the memory there is, before
-    anything is read.
+    Before it reads anything, it compares each member's stated shape with its length, and all lengths with the
+    memory of the machine.
 
     Args:
         path: the file, or an open binary one.
         expected: what should be in it, for messages.
         needed: names of arrays that it must have.
-        only: names of arrays to read, those that are there; all where None.
+        only: names of arrays to read if they exist; None reads all.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a damaged file, an array that is missing, or one that does not fit into memory.
+        ValueError: a damaged file, a missing array, or one that does not fit into memory.
     """
     name = path if isinstance(path, str | Path) else "piece"
     with reading(name, expected), zipfile.ZipFile(path) as archive:
@@ -162,7 +162,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
 
 
 def plain_name(name: Any, what: str) -> str:
-    """A name of a file in the same folder: no path, nothing hidden. Raises ValueError for others.
+    """Return the name if it is a plain file name: no path, not hidden. Raises ValueError for others.
 
     >>> plain_name("encoder.onnx", "graph")
     'encoder.onnx'
@@ -175,7 +175,7 @@ def plain_name(name: Any, what: str) -> str:
 
 
 def inside(root: str | Path, path: str, what: str) -> Path:
-    """root / path, where that does not lead out of root, also not through links. Raises ValueError for others."""
+    """Return root / path if that stays inside root, also through links. Raises ValueError for others."""
     if len(path) > LONGEST_PATH:
         raise ValueError(f"{what}: expected a path of at most {LONGEST_PATH} characters, got {len(path)}")
     full = Path(root) / path
@@ -185,7 +185,7 @@ def inside(root: str | Path, path: str, what: str) -> Path:
 
 
 def finite(value: Any, what: str, *, least: float = -math.inf, most: float = math.inf) -> float:
-    """A number from outside within bounds. Raises ValueError for others, also for texts and bools."""
+    """Return an untrusted number if it is within bounds. Raises ValueError for others, also for texts and bools."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise ValueError(f"{what}: expected a number, got {str(value)[:60]!r}")
     if not (least <= value <= most and abs(value) < 2**1000 and math.isfinite(value)):
@@ -194,7 +194,7 @@ def finite(value: Any, what: str, *, least: float = -math.inf, most: float = mat
 
 
 def whole(value: Any, what: str, *, least: int = 0, most: int = 2**53) -> int:
-    """A whole number from outside within bounds. Raises ValueError for others."""
+    """Return an untrusted whole number if it is within bounds. Raises ValueError for others."""
     number = finite(value, what, least=least, most=most)
     if number != int(number):
         raise ValueError(f"{what}: expected a whole number, got {value}")

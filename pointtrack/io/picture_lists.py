@@ -1,4 +1,4 @@
-"""Videos that are many files: lists of pictures, patterns as frames/*.png, and numbered ones as frames/%04d.png."""
+"""Videos of many files: lists of pictures, patterns like frames/*.png, and numbered ones like frames/%04d.png."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PRINTF = re.compile(r"%(0?)(\d*)d")
 
 
 def matching(pattern: str) -> list[Path] | None:
-    """The files of a pattern with *, ? or [...] in natural order, or of one with %d or %04d in the order of their numbers.
+    """The files that match *, ? or [...], in natural order, or %d or %04d, in the order of their numbers.
 
-    None where the text is neither, or names a file as it stands.
+    None if the text is no pattern, or names an existing file.
 
     Raises:
-        FileNotFoundError: a pattern that no file fits.
+        FileNotFoundError: no file matches the pattern.
     """
     if Path(pattern).exists():
         return None
@@ -39,12 +39,12 @@ def matching(pattern: str) -> list[Path] | None:
 
 
 def natural(path: Any) -> list[Any]:
-    """A key to sort names by, in which frame2 comes before frame10."""
+    """A sort key that puts frame2 before frame10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", str(path).lower())]
 
 
 def are_paths(items: Any) -> bool:
-    """Whether it is a list or tuple of paths, and not of frames."""
+    """Whether `items` is a list or tuple of paths, not of frames."""
     return (
         isinstance(items, list | tuple)
         and len(items) > 0

@@ -1,4 +1,4 @@
-"""Pictures from files and bytes: how large they say they are is checked before anything is decoded."""
+"""Pictures from files and bytes; the size they claim is checked before decoding."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Any
 import cv2
 import numpy as np
 
-LARGEST_PIXELS = 178_956_970  # where Pillow stops too: a gigabyte as RGBA
-_SAMPLES = 16  # pictures of a folder that tell how many bits are in use
+LARGEST_PIXELS = 178_956_970  # Pillow's limit too: almost a gigabyte as RGBA
+_SAMPLES = 16  # pictures of a folder to inspect for the number of bits in use
 
 
 def decode(item: Path | bytes | np.ndarray, flags: int, what: str) -> np.ndarray:
-    """The pixels of a picture file or of its bytes, as OpenCV gives them (BGR).
+    """Decode a picture file, or its bytes, to pixels as OpenCV gives them (BGR).
 
     Args:
         item: the file, or its content.
-        flags: of `cv2.imdecode`.
-        what: is expected, for messages: begins with the name of the file.
+        flags: flags of `cv2.imdecode`.
+        what: what was expected, for messages; begins with the name of the file.
 
     Raises:
-        ValueError: no picture, a damaged one, or one of more than `LARGEST_PIXELS`.
+        ValueError: not a picture, a damaged one, or one of more than `LARGEST_PIXELS`.
     """
     data = np.fromfile(item, np.uint8) if isinstance(item, Path) else np.frombuffer(item, np.uint8)
     wh = picture_wh(data.tobytes()) if len(data) else None
@@ -46,7 +46,7 @@ def decode(item: Path | bytes | np.ndarray, flags: int, what: str) -> np.ndarray
 
 @contextmanager
 def indices(path: Path) -> Iterator[Any]:
-    """A picture as Pillow opens it, with its palette; ValueError for a file that is none, a damaged or too large one."""
+    """Open a picture with Pillow, keeping its palette; ValueError if it is not a picture, damaged, or too large."""
     from PIL import Image
 
     try:
@@ -65,7 +65,7 @@ def indices(path: Path) -> Iterator[Any]:
 
 
 def picture_wh(data: bytes) -> tuple[int, int] | None:
-    """Size as (width, height) that the head of a picture file claims; None where it is none."""
+    """The size that a picture file's header claims, as (width, height); None if it is not a picture."""
     from PIL import Image
 
     try:
@@ -75,12 +75,12 @@ def picture_wh(data: bytes) -> tuple[int, int] | None:
                 return int(image.width), int(image.height)
     except Image.DecompressionBombError:
         return LARGEST_PIXELS, 2
-    except Exception:  # a damaged head raises anything
+    except Exception:  # a damaged header can raise anything
         return _tiff_wh(data)
 
 
 def is_single(path: Path, suffixes: Sequence[str]) -> bool:
-    """A file of one picture, by its suffix and content: a PNG may be a film too."""
+    """Whether suffix and content say that a file holds one picture; a PNG may be animated."""
     from PIL import Image
 
     if path.suffix.lower() not in suffixes or not path.is_file():
@@ -90,19 +90,19 @@ def is_single(path: Path, suffixes: Sequence[str]) -> bool:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 return not getattr(image, "is_animated", False)
-    except Exception:  # whatever it is, it is told when it is read
+    except Exception:  # reading the file reports what is wrong
         return True
 
 
 def read_picture(path: Path, bits: int = 0) -> np.ndarray:
-    """(h, w, 3) uint8 RGB; EXIF rotation applied.
+    """Read a picture as (h, w, 3) uint8 RGB, with its EXIF rotation applied.
 
     Args:
         path: the file.
-        bits: that pictures of 16 bits use, see `bits_used`: their levels are brought to 8 bits. 0 for those of 8 bits.
+        bits: how many bits 16-bit pictures use (`bits_used`), to scale their levels to 8 bits; 0 for 8-bit pictures.
 
     Raises:
-        ValueError: a file that is no picture, or too large a one.
+        ValueError: the file is not a picture, or too large.
     """
     what = f"{path}: expected a picture"
     if bits == 0:
@@ -116,9 +116,9 @@ def read_picture(path: Path, bits: int = 0) -> np.ndarray:
 
 
 def bits_used(pictures: Sequence[Path]) -> int:
-    """0 for pictures of 8 bits a channel; of 16 bits, how many of them hold something: 12 for many cameras.
+    """How many bits 16-bit pictures use: 12 for many cameras. 0 for pictures of 8 bits per channel.
 
-    Some of the pictures are looked at, evenly spread.
+    Inspects a few evenly spread pictures.
     """
     if _depth(pictures[0]) != np.uint16:
         return 0
@@ -130,7 +130,7 @@ def bits_used(pictures: Sequence[Path]) -> int:
 
 
 def _depth(path: Path) -> np.dtype:
-    """Type of the pixels; 8 bits where a file cannot be read, which is told when it is."""
+    """Type of the pixels; 8 bits for an unreadable file, which raises when it is read."""
     try:
         if path.suffix.lower() not in (".png", ".tif", ".tiff"):
             return np.dtype(np.uint8)
@@ -140,7 +140,7 @@ def _depth(path: Path) -> np.dtype:
 
 
 def _tiff_wh(data: bytes) -> tuple[int, int] | None:
-    """The size of a TIFF whose kind of pixels Pillow does not know, as 16-bit colour."""
+    """The size of a TIFF whose pixel type Pillow does not support, such as 16-bit colour."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
         return None

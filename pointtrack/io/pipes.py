@@ -1,4 +1,4 @@
-"""Videos from a pipe, in which nobody can go back."""
+"""Videos from a pipe, which cannot seek."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ PEEKED = 64
 
 
 def playable(pipe: Any) -> Any:
-    """A pipe as FFmpeg can play it: an mp4 or mov whose index may be at its end is read to the end first.
+    """Make a pipe playable by FFmpeg: an mp4 or mov whose index may be at its end is read to the end first.
 
-    Such a file begins with the box ftyp; where the next one that matters, mdat, comes before the index moov, no frame can be
-    decoded until everything was read. It then goes to a temporary file.
+    Such a file begins with the box ftyp. If mdat comes before the index moov, no frame can be decoded until
+    everything has been read; the content then goes to a temporary file.
 
     Args:
         pipe: a binary stream that cannot be rewound.
 
     Returns:
-        A stream with the same bytes from the first one on.
+        A stream with the same bytes, from the first one on.
     """
     head = b""
     while len(head) < PEEKED and (more := pipe.read(PEEKED - len(head))):
@@ -41,17 +41,17 @@ def playable(pipe: Any) -> Any:
 
 
 class Ahead(io.RawIOBase):
-    """A stream of which the first bytes were read already."""
+    """A stream whose first bytes have been read already."""
 
     def __init__(self, head: bytes, pipe: Any):
         self._head, self._pipe = head, pipe
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """As of any stream."""
+        """Read up to `size` bytes."""
         if self._head:
             head, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
             return head + (self._pipe.read() if size < 0 else b"")

@@ -108,7 +108,7 @@ def save_queries(path: str | Path, queries: Queries) -> Path:
 
 
 def _whole(text: str) -> int:
-    """7 or 7.0, as spreadsheets and pandas write a column that has gaps. Raises ValueError for another text."""
+    """Read 7, or 7.0 as spreadsheets and pandas write it in a column with gaps. Raises ValueError for another text."""
     value = int(text) if text.lstrip("+-").isdecimal() else float(text)
     if value != int(value):
         raise ValueError(text)
@@ -123,7 +123,7 @@ def _checked_suffix(path: Path, suffixes: tuple[str, ...]) -> str:
 
 
 def _holds_tracks(path: Path) -> bool:
-    """Whether pointtrack wrote tracks into it."""
+    """Whether the file holds tracks that pointtrack wrote."""
     with path.open("rb") as file:
         return FORMAT.encode() in file.read(200)
 

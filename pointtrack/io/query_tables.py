@@ -1,4 +1,4 @@
-"""Tables of points as people and other tools write them: delimiters, decimal commas, comments, encodings and headers."""
+"""Tables of points from people and other tools, with any delimiter, decimal comma, comments, encoding and header."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-Row = tuple[str, dict[str, Any]]  # where it stands, {column: text}
+Row = tuple[str, dict[str, Any]]  # place in the file, {column: text}
 ENCODINGS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 DELIMITERS = ("\t", ";", ",", "|")
-# How columns are called elsewhere -> here. axis-0, axis-1, axis-2 are t, y, x of napari.
+# Column names of other tools -> ours. axis-0, axis-1, axis-2 are napari's t, y, x.
 COLUMNS = {
     "t": "frame", "frame_index": "frame", "frame_idx": "frame", "axis-0": "frame", "axis-1": "y", "axis-2": "x",
     "x_px": "x", "y_px": "y", "label": "name", "bodypart": "name", "track_id": "id",
@@ -19,15 +19,15 @@ DLC = ("scorer", "bodyparts", "coords")
 
 
 def read_table(path: Path) -> list[Row]:
-    """The rows of a table, with the columns frame, x, y and maybe id and name.
+    """Read the rows of a table with the columns frame, x, y and optionally id and name.
 
-    The delimiter is the one among tab, semicolon, comma and bar that divides the header; where it is not the comma, a comma
-    in a number is its decimal point. Lines that begin with # are comments. UTF-8, UTF-16 and Latin-1 are told apart.
-    Tables of napari (axis-0, axis-1, axis-2) and of DeepLabCut (a body part is a point, on the first frame where it is)
-    are known by their headers.
+    The delimiter is whichever of tab, semicolon, comma and bar divides the header; if it is not the comma, a comma in a
+    number is its decimal point. Lines that begin with # are comments. UTF-8, UTF-16 and Latin-1 are detected. Tables of
+    napari (axis-0, axis-1, axis-2) and of DeepLabCut (each body part is a point, on the first frame that has it) are
+    recognized by their headers.
 
     Raises:
-        ValueError: a header that lacks one of these columns.
+        ValueError: the header lacks one of these columns.
     """
     lines = [
         (number, line)
@@ -36,7 +36,7 @@ def read_table(path: Path) -> list[Row]:
     ]
     head = lines[0][1] if lines else ""
     delimiter = max(DELIMITERS, key=lambda sign: head.count(sign)) if head else ","
-    if not head.count(delimiter) and len(head.split()) > 1:  # columns apart by spaces
+    if not head.count(delimiter) and len(head.split()) > 1:  # columns separated by spaces
         lines = [(number, "\t".join(line.split())) for number, line in lines]
         delimiter = "\t"
     fields = list(csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True))
@@ -54,7 +54,7 @@ def read_table(path: Path) -> list[Row]:
         names, rows = (
             [*names, "frame"],
             [(n, [*row, "0"]) for n, row in rows],
-        )  # napari's points of one picture
+        )  # napari's points on a single picture
     if not {"frame", "x", "y"} <= set(names):
         raise ValueError(
             f"{path}: expected a header with frame (or t), x, y and maybe id and name, got {str(names)[:200]}"
@@ -67,7 +67,7 @@ def _text(path: Path) -> str:
     for mark, encoding in ENCODINGS:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace")
-    if data[1:2] == b"\0" or data[:1] == b"\0":  # UTF-16 whose mark was lost
+    if data[1:2] == b"\0" or data[:1] == b"\0":  # UTF-16 without its byte order mark
         return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be", errors="replace")
     try:
         return data.decode("utf-8")
@@ -76,11 +76,11 @@ def _text(path: Path) -> str:
 
 
 def _of_deeplabcut(rows: list[list[str]]) -> list[Row]:
-    """Predictions or labels of DeepLabCut: the place of every body part on the first frame that has one.
+    """Predictions or labels of DeepLabCut: the position of every body part on the first frame that has one.
 
-    The frame is the first column, or the number in the name of the picture there.
+    The first column holds the frame number, or a picture name that contains it.
     """
-    first = next(i for i, name in enumerate(rows[2][1:], 1) if name)  # behind one column or three
+    first = next(i for i, name in enumerate(rows[2][1:], 1) if name)  # after one column or three
     columns: dict[str, dict[str, int]] = {}
     for i in range(first, len(rows[1])):
         columns.setdefault(rows[1][i], {})[rows[2][i].lower()] = i

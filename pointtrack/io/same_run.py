@@ -1,4 +1,4 @@
-"""Whether a run to go on with is the same one, and what is other about it, in words."""
+"""Checks that a run to resume has the same settings, and says in words what differs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ RUN = "run"  # name of the array
 
 
 def check_same_run(known: Mapping[str, str], wanted: Mapping[str, str], place: str | Path) -> None:
-    """Compare what was noted of a run with what is asked for now.
+    """Compare the recorded settings of a run with the current ones.
 
     Args:
-        known: name -> value; a value may be JSON, and may hold digests, which nobody wants to read.
-        wanted: the same of now.
-        place: where the run lies.
+        known: recorded name -> value; a value may be JSON, and may hold digests, which nobody wants to read.
+        wanted: the current settings in the same form.
+        place: where the run is stored.
 
     Raises:
-        ValueError: another run; it says what differs, and how.
+        ValueError: the run is another one; the message says what differs, and how.
     """
     words = differences(known, wanted)
     if words:
@@ -37,18 +37,18 @@ def check_same_run(known: Mapping[str, str], wanted: Mapping[str, str], place: s
 
 
 def run_note(settings: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """What a result depends on, as an array that lies beside those of the result in its .npz file."""
+    """The settings that a result depends on, as an array to store in its .npz file."""
     return {RUN: np.array(json.dumps(dict(settings)))}
 
 
 def noted_run(path: str | Path) -> dict[str, str]:
-    """The settings that `run_note` put into a file. Raises ValueError for a file without."""
+    """The settings that `run_note` put into a file. Raises ValueError if there are none."""
     expected = "a result that says how it was made; run it anew without resume"
     return dict(json.loads(str(read_arrays(path, expected, (RUN,), only=(RUN,))[RUN])))
 
 
 def differences(known: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """What is other, one sentence each; arguments as of `check_same_run`."""
+    """The differences, one sentence each; takes the arguments of `check_same_run`."""
     return [one for name in wanted for one in _differences(name, known.get(name, NONE), wanted[name])]
 
 
@@ -71,7 +71,7 @@ def _differences(name: str, before: str, now: str) -> Iterator[str]:
 
 
 def _settings(text: str) -> dict[str, Any] | None:
-    """The values of a JSON object by dotted names; None for another text."""
+    """The values of a JSON object by dotted names; None for other texts."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The sound of one video for another that was made of its pictures."""
+"""Copies the sound of a video to another one made from its frames."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ HOLDS = {
 
 
 def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bool:
-    """Put the sound of a video beside the pictures of another, both as they are.
+    """Copy the sound of one video into another, without re-encoding sound or pictures.
 
     Args:
-        source: whose sound is taken; a folder of pictures has none.
-        target: gets it, if its kind of file can hold it.
-        start: second of the source that the first picture of the target shows.
+        source: the video to take the sound from; a folder of pictures has none.
+        target: the video to put it into, if its file format can hold it.
+        start: second of the source that the first frame of the target shows.
 
     Returns:
-        Whether there is sound now; where it cannot be copied, a warning says so and the target stays as it is.
+        True if the target has sound now. If the sound cannot be copied, a warning says so and the target stays as
+        it is.
     """
     source, target = Path(source), Path(target)
     if not source.is_file() or target.suffix.lower() == ".gif":
@@ -63,7 +64,7 @@ def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bo
                     packet.stream = outputs[packet.stream]
                     joined.mux(packet)
         part.replace(target)
-    except (av.FFmpegError, ValueError) as error:  # the pictures are worth more than their sound
+    except (av.FFmpegError, ValueError) as error:  # a video without sound is better than none
         log.warning("sound: left out of %s, as it cannot be copied (%s)", target.name, error)
         return False
     finally:
@@ -74,8 +75,8 @@ def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bo
 def _packets(container: Any, stream: Any) -> list[Any]:
     """All packets of a stream, each with a decoding time.
 
-    Matroska gives none for pictures that wait for later ones: the times of showing, in their order, and early enough that no
-    picture is shown before it is decoded.
+    Matroska has none for frames that depend on later ones. They get the sorted display times, moved early enough
+    that no frame is shown before it is decoded.
 
     Raises:
         ValueError: packets without any time.

@@ -1,6 +1,6 @@
 """Where frames come from: files, URLs, folders of pictures, arrays, iterables and cameras, opened alike.
 
-Used by `pointtrack.io.video`, which checks, cuts and resizes what comes out of here.
+`pointtrack.io.video` uses this module, and checks, cuts and resizes the frames that come from it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pointtrack.types.frames import as_frames
 logger = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-# Of files that are taken for videos where a folder is gone through; a file that is named may have any.
+# Suffixes that count as videos when a folder is searched; a file that you name may have any.
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".flv", ".gif",
 )  # fmt: skip
@@ -35,7 +35,7 @@ TimedFrame = tuple[np.ndarray, float]
 
 
 class Opened(NamedTuple):
-    """A source: its frames with their times, frames per second, how many to expect, its name, and what a file says of itself."""
+    """An open source: frames with times, frames per second, expected number of frames, name, and file metadata."""
 
     frames: Iterator[TimedFrame]
     fps: float
@@ -51,10 +51,10 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
         source: see `open_video`.
         fps: frames per second of a source without time stamps; None means 30.
         start: seconds from which frames are wanted; earlier ones may come all the same.
-        one_size: frames of a file or URL that changes its size on the way are resized to that of the first one.
+        one_size: resize later frames of a file or URL to the size of the first, if the size changes on the way.
 
     Returns:
-        The frames, not checked yet, and what is known of them.
+        The unchecked frames, and the metadata of the source.
 
     Raises:
         FileNotFoundError, ValueError: as `open_video`.
@@ -97,7 +97,7 @@ def open_source(source: Any, fps: float | None, start: float, *, one_size: bool 
 
 
 def _open_stored(url: str, fps: float, start: float, one_size: bool) -> Opened:
-    """A file in an object store, read as it is needed; a path on this machine where the URL means one."""
+    """Open a file in an object store and read it as needed, or the local path that the URL stands for."""
     here = local_path(url)
     if here is not None:
         return _open_folder(here, fps) if here.is_dir() else _open_file(here, start, one_size)
@@ -114,19 +114,19 @@ def _open_stored(url: str, fps: float, start: float, one_size: bool) -> Opened:
 
 
 def refuse_fps(fps: float | None, name: str) -> None:
-    """Raise ValueError where a rate is given for a source that has times."""
+    """Raise ValueError if a rate is given for a source that has times."""
     if fps is not None:
         raise ValueError(f"fps: {name} has time stamps of its own; leave fps out (got {fps})")
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order. Raises FileNotFoundError where there are none."""
+    """The pictures of a folder in natural order. Raises FileNotFoundError if there are none."""
     pictures = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "."]
     if not pictures:
         raise FileNotFoundError(
             f"{folder}: expected a folder of pictures ({', '.join(PICTURE_SUFFIXES)}), found none in it"
         )
-    # Digits compare as numbers: the split alternates text and digits, so like always meets like.
+    # Digits compare as numbers: the split alternates text and digits, so text never meets a number.
     pictures.sort(key=lambda picture: natural(picture.name))
     return pictures
 
@@ -139,7 +139,7 @@ def _open_folder(folder: Path, fps: float) -> Opened:
 
 
 def _open_pictures(paths: Sequence[Path], fps: float, name: str) -> Opened:
-    """Pictures in the order in which they are given."""
+    """Open pictures in the given order."""
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None:
         raise FileNotFoundError(f"{missing}: expected a picture, found nothing")
@@ -168,7 +168,7 @@ def _open_camera(index: int) -> Opened:
 
 
 def _open_file(source: Any, start: float, one_size: bool) -> Opened:
-    import av  # here: pictures and arrays are read without it
+    import av  # imported here because pictures and arrays do not need it
 
     is_url = isinstance(source, str) and "://" in source
     name = "standard input" if source == "-" else str(source)
@@ -219,7 +219,7 @@ def _decode(
     orientation: np.ndarray | None = None
     with container:
         if start > 2.0 and origin is not None and info.has_stamps:
-            try:  # A second early, for files whose index is not exact; what is too early is dropped below.
+            try:  # A second early, for files whose index is not exact; frames before `start` are dropped below.
                 container.seek(origin + int((start - 1.0) / stream.time_base), stream=stream)
             except (av.FFmpegError, OverflowError):
                 logger.info("%s: cannot seek; reading from the beginning", name)
@@ -233,7 +233,7 @@ def _decode(
             follows = 0.0 if last is None else last + 1 / fps
             if seconds is None:
                 seconds = follows
-            elif last is not None and seconds < last - 1.0:  # the clock was set back: files put together
+            elif last is not None and seconds < last - 1.0:  # the clock jumps back: joined files
                 shift += follows - seconds
                 seconds = follows
             elif last is not None and seconds <= last:
@@ -257,14 +257,14 @@ def _decode(
 
 @dataclass
 class _Seen:
-    """What came of a file so far: packets, and why pieces could not be decoded."""
+    """What has been read from a file so far: packets, and why pieces could not be decoded."""
 
     packets: int = 0
     failures: list[str] = field(default_factory=list)
 
 
 def _is_short(info: ContainerInfo, packets: int, last: float | None) -> bool:
-    """Whether less came than the file says it holds: by its index, else by its length."""
+    """Whether the file gave less than it claims to hold, by its index or else by its length."""
     if info.packets is not None:
         return info.packets - packets > max(1, info.packets // 50)
     if info.seconds is None or last is None:
@@ -273,7 +273,7 @@ def _is_short(info: ContainerInfo, packets: int, last: float | None) -> bool:
 
 
 def _decoded_packets(container: Any, stream: Any, seen: _Seen) -> Iterator[Any]:
-    """Every frame that can be decoded; what cannot is noted in `seen` and passed over."""
+    """Yield every frame that can be decoded; skip the others and record them in `seen`."""
     import av
 
     packets = container.demux(stream)
@@ -295,7 +295,7 @@ def _decoded_packets(container: Any, stream: Any, seen: _Seen) -> Iterator[Any]:
 
 
 def upright(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Turn and mirror a frame by whole quarter turns, as the display matrix says."""
+    """Rotate a frame by quarter turns and mirror it, as the display matrix says."""
     if abs(matrix[0, 1]) > abs(matrix[0, 0]):
         frame, matrix = frame.transpose(1, 0, 2), matrix[::-1]
     flips = tuple(axis for axis, value in ((0, matrix[1, 1]), (1, matrix[0, 0])) if value < 0)

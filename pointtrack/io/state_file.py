@@ -1,4 +1,4 @@
-"""States of runs in files: what torch saves, with a checksum in front, as a flipped bit in it would pass without a word."""
+"""States of runs in files: what torch saves, preceded by a checksum, because torch would not notice a flipped bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outside import check_memory, reading
 
 MARK = b"PTST"
-_HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
+_HEAD = struct.Struct("<4sQI")  # magic bytes, length of the content, its CRC-32
 EXPECTED = "the state of a run to resume; delete it to begin anew"
 
 
@@ -30,7 +30,7 @@ def write_state(path: str | Path, state: dict[str, Any]) -> Path:
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """What `write_state` wrote, on the CPU, and what older versions wrote without a checksum.
+    """Read onto the CPU what `write_state` wrote, or what older versions wrote without a checksum.
 
     Raises:
         FileNotFoundError: no such file.
@@ -55,9 +55,9 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
 
 def moved(value: Any, device: torch.device | str) -> Any:
-    """A state, or a part of one, with all its tensors on a device; what holds them is new, other values are the same.
+    """Copy a state, or a part of one, with all its tensors on a device. Containers are new; other values are shared.
 
-    A tensor that stands in several places, as features do that groups of points share, is copied once.
+    A tensor that occurs several times, such as features that groups of points share, is copied once.
     """
     there: dict[int, torch.Tensor] = {}  # by identity
 

@@ -1,7 +1,8 @@
-"""Paths in object stores: `s3://`, `gs://`, `memory://` and whatever else fsspec knows, read and written as files are.
+"""Paths in object stores: `s3://`, `gs://`, `memory://` and whatever else fsspec supports, read and written like files.
 
-A file is the unit: it is written on this machine first and then put there in one step, and read from a copy on this
-machine. So every reader and writer of this package works there too, and nothing half written is ever seen.
+The unit is a whole file. pointtrack writes it on this machine and then uploads it in one step, and reads it from a
+local copy. So every reader and writer of this package works with stores too, and no half-written file ever appears
+there.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ import fsspec
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
-# What FFmpeg opens by itself, streaming; everything else with a scheme goes through fsspec.
+# Schemes that FFmpeg streams by itself; all others go through fsspec.
 STREAMED = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt", "mms", "hls")
 
 
 def scheme_of(path: Any) -> str | None:
-    """The scheme of a text like s3://bucket/name; None for paths on this machine and for everything that is no text.
+    """The scheme of a text like s3://bucket/name; None for local paths and for anything that is not a text.
 
     >>> scheme_of("s3://bucket/clip.mp4"), scheme_of("clips/one.mp4"), scheme_of(3)
     ('s3', None, None)
@@ -68,10 +69,10 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 def upload(local: str | Path, url: str) -> str:
-    """Put a file, or a folder with all in it, to a URL; the URL. A file appears there whole or not at all.
+    """Upload a file, or a folder with its content; returns the URL. A file appears there whole or not at all.
 
     Raises:
-        OSError: the store does not take it; the message names the URL.
+        OSError: the store refuses it; the message names the URL.
     """
     fs, path = filesystem(url)
     local = Path(local)
@@ -86,7 +87,7 @@ def upload(local: str | Path, url: str) -> str:
 
 
 def download(url: str, folder: str | Path, *, max_bytes: int | None = None) -> Path:
-    """Copy a file, or all files right under a prefix, into a folder on this machine; the copy.
+    """Copy a file, or all files directly under a prefix, into a local folder; returns the path of the copy.
 
     Args:
         url: the file or the prefix.
@@ -94,7 +95,7 @@ def download(url: str, folder: str | Path, *, max_bytes: int | None = None) -> P
         max_bytes: most bytes to copy.
 
     Raises:
-        FileNotFoundError: nothing there.
+        FileNotFoundError: there is nothing at the URL.
         ValueError: more than `max_bytes`.
         OSError: the store cannot be read.
     """
@@ -133,11 +134,11 @@ def exists(path: str | Path) -> bool:
 
 
 def check_store(url: str) -> None:
-    """Ask a store for a URL, before much is computed that goes there.
+    """Check that a store accepts a URL, before computing results that go there.
 
     Raises:
         ValueError: a scheme that cannot be written to, or whose package is not installed.
-        OSError: the store does not answer, or does not know who asks.
+        OSError: the store does not answer, or refuses the credentials.
     """
     _refuse_streamed(url)
     fs, path = filesystem(url)
@@ -149,9 +150,9 @@ def check_store(url: str) -> None:
 
 @contextmanager
 def written_to(path: str | Path) -> Iterator[Path]:
-    """A path on this machine to write to; when the block ends without an error, what is there goes to `path`.
+    """Yield a local path to write to; when the block ends without an error, the file or folder there goes to `path`.
 
-    For a path on this machine, also file://, it is that path itself. A folder may be written too.
+    If `path` is local, also as file://, the yielded path is `path` itself.
     """
     here = local_path(path)
     if here is not None:
@@ -168,8 +169,8 @@ def written_to(path: str | Path) -> Iterator[Path]:
 def writes_anywhere(write: F) -> F:
     """Let a function whose first argument is the path to write to take URLs of stores too.
 
-    It gets a path on this machine; what it leaves there goes to the store, and the URL is returned (as a text: a `Path`
-    would make `s3:/bucket` of it).
+    The function gets a local path, and what it writes there goes to the store. The result is then the URL, as a text
+    because a `Path` would turn it into `s3:/bucket`.
     """
 
     @functools.wraps(write)
@@ -184,7 +185,7 @@ def writes_anywhere(write: F) -> F:
 
 
 def reads_anywhere(read: F) -> F:
-    """Let a function whose first argument is the path to read take URLs of stores too; it gets a copy on this machine."""
+    """Let a function whose first argument is the path to read take URLs of stores too; it gets a local copy."""
 
     @functools.wraps(read)
     def wrapper(path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -198,9 +199,9 @@ def reads_anywhere(read: F) -> F:
 
 
 def _put(fs: Any, file: Path, to: str) -> None:
-    """Copy one file to the store. Object stores show an object when it is whole; others get it under another name first."""
+    """Upload one file. Object stores show only whole objects; other stores get it under a temporary name first."""
     parent = to.rpartition("/")[0]
-    if _is_object_store(fs):  # where folders need not be made, and makedirs would make buckets
+    if _is_object_store(fs):  # it needs no folders, and makedirs would make buckets
         fs.put_file(str(file), to)
         return
     with contextlib.suppress(FileExistsError):

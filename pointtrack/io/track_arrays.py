@@ -1,4 +1,4 @@
-"""Where dense tracks are put: arrays in memory, or a folder of .npy files that are read without being loaded."""
+"""Stores for dense tracks: arrays in memory, or a folder of memory-mapped .npy files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pointtrack.types.point_states import BLANK, PointStates
 
 ABOUT = "dense.json"
 QUERY_ARRAYS = ("query_frame", "query_xy", "ids")
-# By name: values per point and frame, and how they are stored. Probabilities need no more than half precision.
+# Name -> values per point and frame, and their type. Probabilities need no more than half precision.
 ARRAYS = {"xy": ((2,), np.float32), "visibility": ((), np.float16), "confidence": ((), np.float16)}
-# The same of states, where there are some.
+# The same for states, if there are any.
 STATE_ARRAYS = {
     name: (
         tuple(blank.shape),
@@ -36,16 +36,16 @@ class DenseStore(Protocol):
     """Takes tracks of many points piece by piece.
 
     Attributes:
-        done: so many points, the first ones, are finished.
+        done: how many points are finished, counted from the first.
     """
 
     done: int
 
     def write(self, row: int, columns: np.ndarray, tracks: Tracks) -> None:
-        """Put some frames from frame `row` on, of the points at `columns` (n,)."""
+        """Store some frames, from frame `row` on, of the points at `columns` (n,)."""
 
     def finish(self, done: int) -> None:
-        """Note that the first `done` points are finished."""
+        """Record that the first `done` points are finished."""
 
     def result(self) -> Tracks | Path:
         """What `track_dense` returns."""
@@ -77,17 +77,17 @@ class MemoryStore:
 
 
 class FileStore:
-    """Tracks in a folder that `open_dense` reads; it can be gone on with.
+    """Tracks in a folder that `open_dense` reads; a run that writes it can be resumed.
 
     Args:
-        folder: is made; files of an earlier run in it are replaced, unless it is gone on with.
-        video, queries: what the tracks are of.
-        about: what must be the same for a run to go on.
-        resume: go on behind the points that are finished, if there are any.
-        states: there are states.
+        folder: made if missing; files of an earlier run in it are replaced, unless you resume that run.
+        video, queries: the video and the queries of the tracks.
+        about: settings that must be the same for a run to resume.
+        resume: continue after the finished points, if there are any.
+        states: store states too.
 
     Raises:
-        ValueError: a folder to go on in that is about something else, or an unfinished run that would be lost.
+        ValueError: the folder to resume in belongs to other settings, or an unfinished run would be lost.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class FileStore:
                 "delete the folder, or replace it with --overwrite"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ABOUT).unlink(missing_ok=True)  # first: what it tells is no longer true
+        (folder / ABOUT).unlink(missing_ok=True)  # first, because what it says is no longer true
         for name in STATE_ARRAYS:
             (folder / f"{name}.npy").unlink(missing_ok=True)
         for name, (last, kind) in self._kinds.items():
@@ -131,7 +131,7 @@ class FileStore:
 
     def write(self, row: int, columns: np.ndarray, tracks: Tracks) -> None:
         """As `DenseStore`."""
-        # Opened anew every time: pages that were written to count as memory of the process as long as it is open.
+        # Reopened every time: written pages count as memory of the process as long as the file is open.
         arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r+") for name in self._kinds}
         _put(arrays, row, columns, tracks)
 
@@ -147,16 +147,16 @@ class FileStore:
 
 @dataclass(frozen=True, eq=False)
 class DenseTracks:
-    """Tracks of very many points that stay in their files; only what is asked for is read.
+    """Tracks of very many points that stay in their files; only what you ask for is read.
 
     Attributes:
         xy: (t, n, 2) float32 memory-mapped pixels of the video.
         visibility, confidence: (t, n) float16 memory-mapped.
-        queries: the n points that are finished: the first ones of those that were asked for.
+        queries: the n finished points, which are the first of the requested ones.
         wh: size of the video as (width, height).
-        asked: number of points that were asked for.
+        asked: number of requested points.
         fps: frames per second of the video.
-        states: the arrays of `PointStates` by name, memory-mapped; none where no states were told.
+        states: the arrays of `PointStates` by name, memory-mapped; empty if the tracks have no states.
     """
 
     xy: np.ndarray
@@ -173,11 +173,11 @@ class DenseTracks:
         return len(self.xy)
 
     def read(self, points: Any = slice(None), frames: Sequence[int] | slice = slice(None)) -> Tracks:
-        """Some points on some frames.
+        """Read some points on some frames.
 
         Args:
-            points: positions: indices, a slice or a (n,) bool mask.
-            frames: a slice, or numbers of frames; the rows of the tracks are these, from the first one on.
+            points: which points: indices, a slice or a (n,) bool mask.
+            frames: a slice, or frame numbers; they become the rows of the tracks, in this order.
         """
         where = points.numpy() if isinstance(points, torch.Tensor) else points
         first = (np.arange(len(self))[frames].tolist() or [0])[0]
@@ -192,7 +192,7 @@ def open_dense(folder: str | Path) -> DenseTracks:
     """Open what `track_dense` wrote, or is still writing, without loading it.
 
     Raises:
-        FileNotFoundError: no such folder, or not one of these.
+        FileNotFoundError: no such folder, or not one that `track_dense` wrote.
     """
     folder = Path(folder)
     note = _read_note(folder)

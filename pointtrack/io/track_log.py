@@ -1,10 +1,10 @@
 """Tracks in a file that grows while a video is tracked: readable at any moment, and after a crash up to its last piece.
 
-The file is a row of records. Each is a head (mark, length of what follows, its CRC-32, and the CRC-32 of the head itself) and
-the content: of a piece of tracks the bytes of an .npz file, so that nothing but numpy is needed to read it. The first record
-may say what the tracks are of; the last one says that the run came to its end. So damage is told from the torn end that a
-crash leaves: what is damaged is an error, what is torn is left out. Files of older versions (mark PTS1, no CRC of the head, no
-records besides pieces) are read too.
+The file is a sequence of records. Each has a header (magic bytes, length of the content, its CRC-32, and the CRC-32
+of the header itself) and the content. A piece of tracks is stored as the bytes of an .npz file, so numpy alone can
+read it. The first record may say what the tracks are of; the last one says that the run finished. A damaged record
+is an error; an incomplete last record, as a crash leaves it, is left out. Files of older versions (magic bytes
+PTS1, no CRC of the header, only pieces) are read too.
 """
 
 from __future__ import annotations
@@ -36,26 +36,28 @@ logger = logging.getLogger(__name__)
 
 OLD_MARK, PIECE, ABOUT, END = b"PTS1", b"PTS2", b"PTSA", b"PTSE"
 BY_FRAME = {"xy", "visibility", "confidence", "times", *BLANK}  # arrays with a row for every frame
-OLD_HEAD = struct.Struct("<4sQI")  # mark, bytes that follow, their CRC-32
-HEAD = struct.Struct("<4sQII")  # and the CRC-32 of these
+OLD_HEAD = struct.Struct("<4sQI")  # magic bytes, length of the content, its CRC-32
+HEAD = struct.Struct("<4sQII")  # and the CRC-32 of those three
 
 
 class TrackWriter:
-    """Appends pieces of tracks to a file, each of them safe from a crash of this process once `append` returns.
+    """Appends pieces of tracks to a file; once `append` returns, a crash of this process cannot lose the piece.
 
-    Used in a `with` block, whose end finishes the file; after an error in it, the file stays unfinished.
+    Use it in a `with` block. The end of the block finishes the file; after an error in the block, the file stays
+    unfinished.
 
     Args:
         path: the file; missing folders are made.
-        keep: keep the pieces of an existing file up to this frame (not included) and go on behind them; what comes
-            later in it is cut off. None starts a new file, in the place of a finished one.
-        about: what the tracks are of, and how they are made; noted in a new file, and compared with that of one to go on with.
-        overwrite: a new file may also take the place of an unfinished one.
+        keep: keep the pieces of an existing file up to this frame (not included), cut off the later ones, and continue
+            from there. None starts a new file, which may replace a finished one.
+        about: what the tracks are of, and how they are made; stored in a new file, compared with that of a file to
+            continue.
+        overwrite: let a new file replace an unfinished one too.
 
     Raises:
-        FileNotFoundError: pieces to keep, and no file.
-        ValueError: the file is not one of these, none of its pieces ends at the frame `keep`, it is about something else, or it
-            is unfinished and would be lost.
+        FileNotFoundError: `keep` is given, but there is no file.
+        ValueError: the file is of another kind, none of its pieces ends at the frame `keep`, it is about something
+            else, or it is unfinished and would be lost.
         OSError: another process writes to it.
 
     Attributes:
@@ -75,7 +77,7 @@ class TrackWriter:
         if keep is not None and not self.path.is_file():
             raise FileNotFoundError(f"tracks: expected a file to continue, found nothing at {self.path}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Not emptied yet: it may be somebody's.
+        # Do not truncate yet: the file may hold something worth keeping.
         self._file: BinaryIO = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
             _lock(self._file, self.path)
@@ -93,7 +95,7 @@ class TrackWriter:
             raise
 
     def append(self, tracks: Tracks) -> None:
-        """Write a piece that follows the one before; one of no frames is left out. Raises ValueError for a gap."""
+        """Write the piece that follows the previous one; an empty piece is skipped. Raises ValueError for a gap."""
         if not len(tracks):
             return
         if self.next_frame is not None and tracks.first_frame != self.next_frame:
@@ -106,7 +108,7 @@ class TrackWriter:
         self.next_frame = tracks.first_frame + len(tracks)
 
     def close(self) -> None:
-        """Note that this is the end, and close the file."""
+        """Mark the file as finished, and close it."""
         if not self._file.closed:
             self._write(END, json.dumps({"next_frame": self.next_frame}).encode())
             os.fsync(self._file.fileno())
@@ -127,7 +129,7 @@ class TrackWriter:
         self._file.flush()
 
     def _kept(self, keep: int, about: Mapping[str, str] | None) -> int:
-        """Where what is kept ends."""
+        """The position in the file where the kept pieces end."""
         end = 0
         for record in _records(self.path, self._file):
             if record.mark == ABOUT:
@@ -155,21 +157,21 @@ class TrackWriter:
 
 
 def is_finished(path: str | Path) -> bool:
-    """Whether the run that wrote a file came to its end; False for files of older versions, which do not say."""
+    """Whether the run that wrote a file finished; False for files of older versions, which do not say."""
     return any(record.mark == END for record in _records(Path(path)))
 
 
 def read_about(path: str | Path) -> dict[str, str] | None:
-    """What a file says its tracks are of; None where it does not say."""
+    """What a file says its tracks are of; None if it does not say."""
     for record in _records(Path(path)):
         return _about(Path(path), record.content) if record.mark == ABOUT else None
     return None
 
 
 def spilled_pieces(path: str | Path) -> Iterator[Tracks]:
-    """The pieces that a `TrackWriter` wrote, one after the other; memory does not grow with the file.
+    """Yield the pieces that a `TrackWriter` wrote, one by one; memory does not grow with the file.
 
-    The file may still be growing, or end in a record that a crash tore off: that one is left out.
+    The file may still be growing. An incomplete last record, as a crash leaves it, is left out.
 
     Raises:
         FileNotFoundError: no such file.
@@ -182,7 +184,7 @@ def spilled_pieces(path: str | Path) -> Iterator[Tracks]:
 
 
 def spilled_backward(path: str | Path) -> Iterator[Tracks]:
-    """The pieces of `spilled_pieces` from the last to the first."""
+    """Yield the pieces of `spilled_pieces` from the last to the first."""
     path = Path(path)
     with path.open("rb") as file:
         places = [
@@ -194,7 +196,7 @@ def spilled_backward(path: str | Path) -> Iterator[Tracks]:
 
 
 def read_spilled(path: str | Path) -> Tracks:
-    """All that a `TrackWriter` has written so far, as one `Tracks`. Errors as `spilled_pieces`, and for no piece."""
+    """Read everything a `TrackWriter` has written so far. Raises as `spilled_pieces`, and if there is no piece."""
     pieces = list(spilled_pieces(path))
     if not pieces:
         raise ValueError(f"{path}: expected tracks, but no piece of them is finished yet")
@@ -207,7 +209,7 @@ def read_spilled(path: str | Path) -> Tracks:
 def spilled_to_npz(
     path: str | Path, target: str | Path, more: Mapping[str, np.ndarray] | None = None
 ) -> Path:
-    """Turn a file of pieces into the .npz file that `load_tracks` reads, one piece in memory at a time; `more` goes along.
+    """Turn a file of pieces into an .npz file for `load_tracks`, one piece in memory at a time; `more` adds arrays.
 
     Raises:
         FileNotFoundError: no such file.
@@ -229,7 +231,7 @@ def spilled_to_npz(
     regular = (first.first_frame + np.arange(frames)) / first.fps
     if np.abs(times - regular).max() >= 1e-4 and np.all(np.diff(times) > 0):  # as `read_spilled`
         arrays |= {"times": times, "fps": np.array(_rate(path, times, first.fps))}
-    # An .npz file is a zip of .npy files; each of these is written piece by piece, in a pass of its own.
+    # An .npz file is a zip of .npy files; each array is written piece by piece, in a pass of its own.
     with atomic_path(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -246,12 +248,12 @@ def spilled_to_npz(
 
 
 def _rate(path: str | Path, times: np.ndarray, fps: float) -> float:
-    """Frames per second of a whole file: a run, which says what it is about, knew only what the video's header says."""
+    """Frames per second of a whole file: from its times if a run wrote it, as that knew only the header's rate."""
     return fps if read_about(path) is None else rate_of(times, fps)
 
 
 class _Record(NamedTuple):
-    """What it is, its content, and the position behind it."""
+    """The kind of a record, its content, and the position after it."""
 
     mark: bytes
     content: bytes
@@ -259,7 +261,7 @@ class _Record(NamedTuple):
 
 
 def _records(path: Path, file: BinaryIO | None = None) -> Iterator[_Record]:
-    """The records of a file up to a torn end. Raises ValueError for another kind of file, and for damage."""
+    """Yield the complete records of a file. Raises ValueError for another kind of file, and for damage."""
     if file is None:
         if not path.is_file():
             raise FileNotFoundError(f"tracks: expected a file of pieces of tracks, found nothing at {path}")
@@ -287,7 +289,7 @@ def _records(path: Path, file: BinaryIO | None = None) -> Iterator[_Record]:
         begin = file.tell()
         if not whole or begin + length > size:
             if is_old and whole and any(known in file.read() for known in (OLD_MARK, PIECE)):
-                raise _damaged(path, at)  # its length is wrong: others follow
+                raise _damaged(path, at)  # other records follow, so the stated length is wrong
             logger.info("%s: the last piece is not finished; it is left out", path)
             return
         check_memory(2 * length, str(path))
@@ -317,7 +319,7 @@ def _about(path: Path, content: bytes) -> dict[str, str]:
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep other processes from writing to a file as long as it is open."""
+    """Keep other processes from writing to a file while it is open."""
     try:
         if os.name == "nt":
             import msvcrt

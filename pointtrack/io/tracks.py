@@ -32,7 +32,7 @@ from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.io.track_log import TrackWriter, read_spilled
 from pointtrack.types import Tracks, Video
 
-# Format -> the suffixes of its files; the first format with a suffix is meant where none is named.
+# Format -> the suffixes of its files; the first format with a suffix is the default for it.
 TRACK_FORMATS: dict[str, tuple[str, ...]] = {
     "pointtrack": (".npz", ".csv", ".json", ".tracks"),
     "dlc": (".csv", ".h5"),
@@ -52,7 +52,7 @@ TRACK_FORMATS: dict[str, tuple[str, ...]] = {
     "comfyui": (".json",),
     "plot": (".png", ".pdf", ".svg"),
 }
-# Name of an export -> how its file's name ends behind that of the video, and the format.
+# Name of an export -> what its file adds to the name of the video, and the format.
 TRACK_EXPORTS: dict[str, tuple[str, str]] = {
     "csv": (".csv", "pointtrack"),
     "json": (".json", "pointtrack"),
@@ -74,7 +74,7 @@ TRACK_EXPORTS: dict[str, tuple[str, str]] = {
     "comfyui": ("_comfyui.json", "comfyui"),
     "plot": ("_plot.png", "plot"),
 }
-# The writers of tables and texts for other tools; those of texts take the number of the first frame too.
+# Writers of tables and texts for other tools; writers of texts also take the number of the first frame.
 WRITERS: dict[str, Callable[[Path, Tracks], None]] = {
     "dlc": deeplabcut.write,
     "napari": napari.write,
@@ -100,7 +100,7 @@ READERS: dict[str, Callable[[Path, tuple[int, int] | None, float], Tracks]] = {
     "mot": mot.read,
     "tapvid": tapvid.read,
 }
-# What an export needs that is not always installed.
+# What an export needs that may not be installed.
 NEEDS = {"dlc-h5": ("pandas", "tables"), "sleap": ("sleap_io",), "parquet": ("pyarrow",), "rerun": ("rerun",)}
 
 

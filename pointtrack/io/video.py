@@ -37,7 +37,7 @@ VIDEO_CODECS = {
     ".webm": "libvpx-vp9",
     ".gif": "gif",
 }
-# By themselves the encoders take more than twice as long: python -m benchmarks.writing.
+# With their defaults the encoders take more than twice as long: python -m benchmarks.writing.
 FASTER = {"libx264": {"preset": "veryfast"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "6"}}
 LARGE_BYTES = 4 * 2**30
 
@@ -234,7 +234,7 @@ def read_video(
             times.append(seconds)
     gathered = np.empty((len(frames), *frames[0].shape), np.uint8)
     for i in range(len(frames)):
-        gathered[i], frames[i] = frames[i], None  # frees as it fills: never two copies of the video
+        gathered[i], frames[i] = frames[i], None  # free while filling: never two copies of the video
     return Video(gathered, rate_of(times, stream.fps), np.array(times), stream.pixel_aspect)
 
 
@@ -287,7 +287,7 @@ def write_image(path: str | Path, frame: np.ndarray) -> Path:
     """Write one (h, w, 3) uint8 RGB frame as a picture, by suffix; missing folders are made.
 
     Raises:
-        ValueError: the suffix is unknown, or it is no such frame.
+        ValueError: the suffix is unknown, or it is not such a frame.
     """
     path = Path(path)
     if path.suffix.lower() not in PICTURE_SUFFIXES:
@@ -341,7 +341,7 @@ def checked_frame(frame: Any, name: str) -> np.ndarray:
 
 
 def _exact_rate(fps: float) -> Fraction:
-    """23.976 -> 24000/1001: the rates of television are meant where a float comes close to one."""
+    """23.976 -> 24000/1001: a float close to a television rate stands for that rate."""
     for whole in (24, 30, 48, 60, 120):
         if abs(fps - whole / 1.001) < 0.005:
             return Fraction(whole * 1000, 1001)
@@ -352,7 +352,7 @@ def _encode(
     path: Path, stream: VideoStream, rate: Fraction, codec: str, options: dict[str, str], keep_times: bool
 ) -> None:
     """Write frames with a clock so fine that both a constant rate and given times are kept."""
-    import av  # here: pictures are read and written without it
+    import av  # imported here because pictures do not need it
 
     clock = rate.numerator * -(-90000 // rate.numerator)  # ticks per second; whole ticks per frame
     height, width = stream.wh[1] + stream.wh[1] % 2, stream.wh[0] + stream.wh[0] % 2
@@ -362,7 +362,7 @@ def _encode(
         context = output.codec_context
         context.sample_aspect_ratio = stream.pixel_aspect
         context.time_base = Fraction(1, clock)
-        # Players guess the colours of unmarked files by their size; a mark leaves nothing to guess.
+        # Players guess the colour space of unmarked files from their size, so mark it.
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
         context.color_range = 1
         began, last = None, -1
@@ -383,7 +383,7 @@ def _encode(
 
 def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     """A looping gif with a palette per frame; gif times are whole hundredths of a second."""
-    from PIL import Image  # only here: the rest of the library runs without it
+    from PIL import Image  # imported here because the rest of the library does not need it
 
     pictures = (Image.fromarray(frame) for frame in frames)
     first = next(pictures)

@@ -1,1 +1,1 @@
-"""Trackers as ONNX graphs: `export.py` writes them, `runtime.py` tracks with them."""
+"""Trackers as ONNX graphs; `export.py` writes them, `runtime.py` tracks with them."""

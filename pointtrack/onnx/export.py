@@ -1,4 +1,4 @@
-"""Writing a tracker's graphs."""
+"""Writes a tracker as ONNX graphs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 OPSET = 20
 POINTS = (64, 256, 1024)
-# Parameters that are used between the graphs: by the first guess, and by the last answer of CoTracker2.
+# Parameters used between the graphs, by the first guess and by CoTracker2's final output.
 BETWEEN = ("match_sharpness", "score_to_logit", "visibility.weight", "visibility.bias")
 
 
@@ -37,22 +37,22 @@ def export_graphs(
 ) -> Manifest:
     """Write a tracker as ONNX graphs of fixed shapes, which `OnnxTracker` tracks with.
 
-    The graphs hold the encoder for one frame and, per number of points, one round of refinement, in float32. What
-    comes between them, windows and the first guess, stays in this package.
+    The graphs hold the encoder for one frame and, per number of points, one round of refinement, in float32. The parts
+    between them, windows and the first guess, stay in this package.
 
     Args:
         tracker: from `load_tracker`, on the CPU.
-        folder: is made where it is missing.
+        folder: folder to write to; made if missing.
         wh: (width, height) of the frames that the network gets, see `predict.model_wh`.
-        points: numbers of points that graphs are for; fewer points are filled up to the next one. Helper points count.
+        points: numbers of points to write graphs for; fewer points are padded to the next one. Support points count.
         frames: length of a clip, for a tracker whose one window is the whole video; others know their own.
 
     Returns:
-        What was written.
+        The manifest of the folder.
 
     Raises:
         ImportError: the extra `onnx` is not installed.
-        ValueError: a size, a number of points or of frames that cannot be, or a tracker with strict_parity.
+        ValueError: an impossible size, number of points or of frames, or a tracker with strict_parity.
     """
     needed("onnxscript")
     check_kind(tracker, "export")
@@ -95,9 +95,9 @@ def export_graphs(
 
 def write_graph(path: Path, step: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) -> None:
     """Write a module as a graph with named inputs and outputs, all of fixed shapes, and its weights in the same file."""
-    # Without gradients the layers take ways that no other runtime has.
+    # Without gradients the layers take paths that no other runtime has.
     with torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of torch, about how it uses itself
+        warnings.simplefilter("ignore", FutureWarning)  # torch warns about its own code
         program = torch.onnx.export(
             step.eval(),
             tuple(inputs.values()),
@@ -108,7 +108,7 @@ def write_graph(path: Path, step: nn.Module, inputs: dict[str, Tensor], outputs:
             verbose=False,
         )
     assert program is not None
-    # Notes tell the paths of this machine, and take more room than small weights.
+    # Notes contain paths of this machine, and take more room than small weights.
     program.model.graph.metadata_props.clear()
     for node in program.model.graph:
         node.metadata_props.clear()
@@ -118,7 +118,7 @@ def write_graph(path: Path, step: nn.Module, inputs: dict[str, Tensor], outputs:
 
 
 def operators(path: str | Path) -> Counter[str]:
-    """How often a graph uses each operator; those that are not of the standard have their domain in front."""
+    """How often a graph uses each operator; names of non-standard ones begin with their domain."""
     model = needed("onnx").load(path, load_external_data=False)
     return Counter(f"{node.domain}::{node.op_type}".removeprefix("::") for node in model.graph.node)
 

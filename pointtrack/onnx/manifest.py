@@ -1,4 +1,4 @@
-"""What lies beside the graphs: the tracker's config, the shapes, and the digest of every file."""
+"""The manifest beside the graphs: the tracker's config, the shapes, and the digest of every file."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ ENCODER = "encoder.onnx"
 
 
 def refine_file(points: int) -> str:
-    """Name of the graph that refines so many points."""
+    """Name of the graph that refines `points` points."""
     return f"refine_{points}.onnx"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A folder of graphs.
+    """The description of a folder of graphs.
 
     Attributes:
-        config: of the tracker.
+        config: config of the tracker.
         wh: size of the frames that the encoder takes.
-        frames: of every window.
-        points: rising numbers of points that there are graphs for.
-        values: the few parameters that are used between the graphs, by name, as nested lists.
-        sha256: of every graph, by the name of its file.
-        made_with: versions of what wrote the graphs.
+        frames: frames of every window.
+        points: numbers of points with a graph, in rising order.
+        values: the few parameters used between the graphs, by name, as nested lists.
+        sha256: digest of every graph, by its file name.
+        made_with: versions of the packages that wrote the graphs.
     """
 
     config: TrackerConfig
@@ -54,11 +54,11 @@ class Manifest:
         return write_text(path, json.dumps(about, indent=1) + "\n")
 
     def digest(self) -> bytes:
-        """32 bytes that are others for other graphs or values."""
+        """32 bytes that differ for other graphs or values."""
         return hashlib.sha256(json.dumps([self.values, self.sha256], sort_keys=True).encode()).digest()
 
     def check_files(self, folder: Path) -> None:
-        """Raises FileNotFoundError or ValueError where a graph is missing or another than was written."""
+        """Raise FileNotFoundError or ValueError if a graph is missing or has changed since it was written."""
         for name, digest in self.sha256.items():
             path = folder / name
             if not path.is_file():
@@ -73,7 +73,7 @@ class Manifest:
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Read what lies in a folder of graphs.
+    """Read the manifest of a folder of graphs.
 
     Raises:
         FileNotFoundError: no such folder, or one without graphs.

@@ -18,19 +18,19 @@ from pointtrack.onnx.export import needed
 from pointtrack.onnx.manifest import ENCODER, read_manifest, refine_file
 from pointtrack.onnx.steps import takes_short_windows
 
-ABSENT_LOGIT = -1e4  # visibility of a frame that does not exist: as good as no weight among the others
+ABSENT_LOGIT = -1e4  # visibility of a padding frame; gives it practically no weight
 
 
 class OnnxTracker(PointTracker):
-    """A tracker from graphs that `export_graphs` wrote, to be used like one from `load_tracker`.
+    """A tracker from graphs that `export_graphs` wrote; use it like one from `load_tracker`.
 
-    ONNX Runtime encodes frames and refines estimates; windows, the first guess and what is remembered of points are
-    those of `PointTracker`. One video at a time, without gradients.
+    ONNX Runtime encodes frames and refines estimates. Windows, the first guess and the memory of points are those of
+    `PointTracker`. It takes one video at a time, without gradients.
 
     Args:
-        folder: with the graphs.
-        threads: of ONNX Runtime for one graph; its own choice where None.
-        providers: of ONNX Runtime, in the order of preference.
+        folder: folder with the graphs.
+        threads: threads of ONNX Runtime for one graph; None leaves the choice to it.
+        providers: providers of ONNX Runtime, in order of preference.
 
     Raises:
         ImportError: the extra `onnx` is not installed.
@@ -48,7 +48,7 @@ class OnnxTracker(PointTracker):
         runtime = needed("onnxruntime")
         manifest = read_manifest(folder)
         manifest.check_files(Path(folder))
-        with unfilled():  # no time and memory for weights that are in the graphs
+        with unfilled():  # save time and memory, as the weights are in the graphs
             super().__init__(manifest.config)
         for module in self.modules():
             for name in [name for name, _ in module.named_parameters(recurse=False)]:
@@ -59,22 +59,22 @@ class OnnxTracker(PointTracker):
             for name, value in manifest.values.items():
                 owner, _, leaf = name.rpartition(".")
                 self.get_submodule(owner).register_parameter(leaf, _constant(torch.tensor(value)))
-        # It tells trackers apart where runs go on later, and on which device to track.
+        # It identifies the tracker when runs are resumed, and gives the device.
         self.digest = _constant(torch.tensor(list(manifest.digest()), dtype=torch.uint8))
         self.manifest, self.folder = manifest, Path(folder)
         self._runtime, self._providers = runtime, list(providers)
         self._options = runtime.SessionOptions()
         self._options.intra_op_num_threads = threads or 0
-        self._sessions: dict[str, Any] = {}  # by file, opened when they are needed
+        self._sessions: dict[str, Any] = {}  # by file, opened on demand
         self.eval()
 
     @property
     def one_size(self) -> bool:
-        """That which its graphs were exported for."""
+        """Always true: the graphs take only the frame size that they were exported for."""
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what the runtime has opened: a copy, or another process, opens the graphs of the folder anew."""
+        """Leave out open graphs; a copy, or another process, opens those of the folder again."""
         state = self.__dict__ | {"_sessions": {}, "_threads": self._options.intra_op_num_threads}
         return {name: value for name, value in state.items() if name not in ("_runtime", "_options")}
 
@@ -89,7 +89,7 @@ class OnnxTracker(PointTracker):
         """(1, t, 3, h, w) RGB 0..255 -> pyramid, per level (1, t, h / 2^(l+2), w / 2^(l+2), c).
 
         Raises:
-            ValueError: frames of another size than the graph's, or several videos.
+            ValueError: the frames have another size than the graph's, or there are several videos.
         """
         wh = (frames.shape[-1], frames.shape[-2])
         if wh != self.manifest.wh:
@@ -145,7 +145,7 @@ class OnnxTracker(PointTracker):
         return Estimate(*answer[:3]), answer[3:] or support
 
     def _graph_for(self, points: int) -> int:
-        """The smallest number of points that a graph takes and that is enough."""
+        """The number of points of the smallest graph that is large enough."""
         for count in self.manifest.points:
             if points <= count:
                 return count
@@ -155,7 +155,7 @@ class OnnxTracker(PointTracker):
         )
 
     def _run(self, name: str, given: dict[str, Tensor]) -> list[Tensor]:
-        """The outputs of a graph. What it has no use for is left out of `given`."""
+        """The outputs of a graph. Ignores inputs in `given` that the graph does not use."""
         if name not in self._sessions:
             self._sessions[name] = self._runtime.InferenceSession(
                 self.folder / name, self._options, providers=self._providers
@@ -170,13 +170,13 @@ def _constant(value: Tensor) -> nn.Parameter:
 
 
 def _as_long(x: Tensor, frames: int) -> Tensor:
-    """(b, t, ...) with the last frame again up to so many frames."""
+    """Repeat the last frame of (b, t, ...) until there are `frames` frames."""
     t = x.shape[1]
     return x if t == frames else x[:, torch.arange(frames, device=x.device).clamp(max=t - 1)]
 
 
 def _filled(x: Tensor, axis: int, size: int) -> Tensor:
-    """With zeros behind it along an axis, up to a size."""
+    """Pad with zeros at the end of an axis, up to a size."""
     shape = list(x.shape)
     shape[axis] = size - x.shape[axis]
     return x if not shape[axis] else torch.cat([x, x.new_zeros(shape)], dim=axis)

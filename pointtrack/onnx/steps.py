@@ -1,8 +1,8 @@
 """The two parts of a tracker that become graphs: the encoder for one frame, and one round of refinement.
 
-Shapes in a graph are fixed, so a window may hold frames and points that do not exist. They must not change the
-answer for the others: points are *hidden* (no proxy token reads them, as with CoTracker2's points that are yet to
-come), frames that are not *present* are not seen along time.
+Shapes in a graph are fixed, so a window may hold padding frames and points. They must not change the results for the
+others. So no proxy token reads *hidden* points (nor CoTracker2's points whose query frame is still to come), and
+attention along time ignores frames that are not *present*.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from pointtrack.models.window import Estimate, Templates, Window, WindowQueries
 
 @dataclass
 class PaddedWindow(Window):
-    """A window of which only a part exists.
+    """A window with padding.
 
     Attributes:
-        hidden: (b, n) bool, points that no other point may notice.
-        present: () int64, so many frames exist, and then there are copies of the last one.
+        hidden: (b, n) bool, points that must not influence any other point.
+        present: () int64, number of real frames; copies of the last one follow.
     """
 
     hidden: Tensor
     present: Tensor
 
     def to_come(self) -> Tensor:
-        """The hidden points: the runner has put those that are yet to come among them."""
+        """The hidden points, among which the runner has put those that are still to come."""
         return self.hidden
 
 
@@ -53,22 +53,22 @@ class RefineStep(nn.Module):
     """One round of refinement of a window of fixed size.
 
     Args:
-        tracker: is not changed.
-        names: of the tensors that `forward` takes, in their order; those of `refine_inputs`.
+        tracker: the tracker; it is not changed.
+        names: names of the tensors that `forward` takes, in order; those of `refine_inputs`.
     """
 
     def __init__(self, tracker: PointTracker, names: Iterable[str]):
         super().__init__()
         self.names = tuple(names)
         self.may_be_short = takes_short_windows(tracker)
-        # "masked" is what hides points from others; which of them are hidden is for `PaddedWindow` to say.
+        # "masked" hides points from others; `PaddedWindow` says which ones.
         self.tracker = twin = in_float32(tracker)
         twin.config = replace(twin.config, window=replace(twin.config.window, late="masked"))
         if self.may_be_short:
             twin._modules = {**twin._modules, "tokens": PaddedTokens(twin.tokens)}
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """What `names` names -> xy (1, t, n, 2), both logits (1, t, n), and the support if rounds renew it."""
+        """The tensors of `names` -> xy (1, t, n, 2), both logits (1, t, n), and the support if rounds renew it."""
         given = dict(zip(self.names, tensors, strict=True))
         # A round is given their support apart, and reads their looks where it looks at joint features.
         looks = Templates([], given.get("looks", given["query_xy"]))
@@ -91,7 +91,7 @@ class RefineStep(nn.Module):
 
 
 class PaddedTokens(nn.Module):
-    """`Tokens` with ages that are limited by the number of frames that are present."""
+    """`Tokens` with ages limited by the number of present frames."""
 
     def __init__(self, tokens: Tokens):
         super().__init__()
@@ -112,7 +112,7 @@ def _age_where_present(_: Tokens, view: View) -> Tensor:
 
 @contextmanager
 def not_seeing(blocks: Iterable[nn.Module], frames: Tensor) -> Iterator[None]:
-    """Within this, blocks along time do not see some frames, (t,) bool."""
+    """While the context is open, blocks along time ignore some frames, (t,) bool."""
 
     def hide(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         context = given[1]  # of proxies that are still alike on all frames only the first frame is there
@@ -127,24 +127,24 @@ def not_seeing(blocks: Iterable[nn.Module], frames: Tensor) -> Iterator[None]:
 
 
 def in_float32(tracker: PointTracker) -> PointTracker:
-    """The same network, computing in float32; the given one does not change."""
+    """A copy of the network that computes in float32; the given one does not change."""
     twin = copy.copy(tracker)
     twin.inference = replace(tracker.inference, precision="float32")
     return twin
 
 
 def takes_short_windows(tracker: PointTracker) -> bool:
-    """Whether a window may have fewer frames than the graph: where a frame's code does not depend on their number."""
+    """Whether a window may have fewer frames than the graph, as a frame's code does not depend on their number."""
     return tracker.config.tokens.time_table is None
 
 
 def refine_inputs(tracker: PointTracker, pyramid: list[Tensor], points: int) -> dict[str, Tensor]:
-    """What one round takes, for the shapes and the order.
+    """Example inputs of one round, which give their shapes and order.
 
     Args:
         tracker: the network.
-        pyramid: of a window, (1, t, h, w, c) per level.
-        points: n, how many the graph is for.
+        pyramid: pyramid of a window, (1, t, h, w, c) per level.
+        points: n, the number of points of the graph.
     """
     frame, xy = torch.zeros(1, points, dtype=torch.int64), torch.zeros(1, points, 2)
     frames = pyramid[0].shape[1]

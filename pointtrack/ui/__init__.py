@@ -1,1 +1,1 @@
-"""The page on which a person points, sees, corrects and exports: server and page, over the sessions, no logic of tracking."""
+"""The page on which a person clicks, views, corrects and exports: a server and a page on top of the sessions."""

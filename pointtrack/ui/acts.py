@@ -1,4 +1,4 @@
-"""What a person can do to a project, by name: each calls a session, and says how to take it back."""
+"""The named acts that a person can perform on a project; each calls a session, and says how to undo it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pointtrack.ui.rle import decode_mask
 if TYPE_CHECKING:
     from pointtrack.ui.project import Project
 
-MOST_POINTS = 10_000  # that one act may add
-LOAD = "points.load"  # not for pages: it names a file
-MOST_TEXT = 80  # characters of a name
+MOST_POINTS = 10_000  # most points that one act may add
+LOAD = "points.load"  # pages may not use it, as it names a file
+MOST_TEXT = 80  # most characters of a name
 
 
 @dataclass
 class Done:
-    """What an act did.
+    """The effect of an act.
 
     Attributes:
-        label: in words, for the history.
-        parts: sessions and how many steps of each it was; none for acts that the history does not keep.
-        answer: for whoever asked.
+        label: its description in the history.
+        parts: sessions, and how many steps the act took in each; empty for acts that the history does not keep.
+        answer: the answer to the caller.
     """
 
     label: str
@@ -40,12 +40,12 @@ class Done:
 
 
 def empty_view() -> dict[str, Any]:
-    """Names, colours and marks before anybody gave any; keys are p1 for point 1, o1 for object 1, g1 for group 1."""
+    """Empty names, colours and marks; keys are p1 for point 1, o1 for object 1, g1 for group 1."""
     return {"names": {}, "colors": {}, "hidden": [], "locked": [], "in": None, "out": None}
 
 
 def add_points(project: Project, frame: int, xy: list[list[float]]) -> Done:
-    """Points on a frame, tracked together."""
+    """Add points on a frame, tracked together."""
     if not 0 < len(xy) <= MOST_POINTS:
         raise ValueError(f"points: expected 1 to {MOST_POINTS} at a time, got {len(xy)}")
     return _added(
@@ -60,7 +60,7 @@ def add_grid(
     region: list[float] | None = None,
     object: int | None = None,
 ) -> Done:
-    """A grid of points over the frame, in a box, or on an object."""
+    """Add a grid of points on the frame, in a box, or on an object."""
     if not 1 <= size <= 100:
         raise ValueError(f"grid: expected 1 to 100 points per side, got {size}")
     mask = _area(project, frame, region, object)
@@ -76,7 +76,7 @@ def add_corners(
     region: list[float] | None = None,
     object: int | None = None,
 ) -> Done:
-    """The strongest corners of the frame, of a box, or of an object."""
+    """Add the strongest corners of the frame, of a box, or of an object."""
     if not 1 <= count <= MOST_POINTS:
         raise ValueError(f"corners: expected 1 to {MOST_POINTS}, got {count}")
     picture = Video(project.video.frames[_frame(project, frame)][None])
@@ -85,27 +85,27 @@ def add_corners(
 
 
 def load_points(project: Project, path: str) -> Done:
-    """Tracks of a file, to look at and to correct; the server alone says which file."""
+    """Load the tracks of a file, to view and correct; only the server may choose the file."""
     ids = project.points.adopt(load_tracks(path)).tolist()
     return Done(f"{len(ids)} points of a file", [("points", 1)], {"points": ids}, changes_points=True)
 
 
 def correct_point(project: Project, point: int, frame: int, xy: list[float]) -> Done:
-    """Say where a point is on a frame."""
+    """Correct the position of a point on a frame."""
     _unlocked(project, f"p{point}")
     project.points.correct(point, frame, xy)
     return Done(f"point {point} corrected on frame {frame}", [("points", 1)], changes_points=True)
 
 
 def forget_fix(project: Project, point: int, frame: int) -> Done:
-    """Take back what was said of a point on a frame."""
+    """Remove the correction of a point on a frame."""
     _unlocked(project, f"p{point}")
     project.points.forget(point, frame)
     return Done(f"point {point}: frame {frame} taken back", [("points", 1)], changes_points=True)
 
 
 def remove_points(project: Project, points: list[int]) -> Done:
-    """Forget points."""
+    """Remove points."""
     if not points:
         raise ValueError("points: expected at least one to remove, got none")
     for point in points:
@@ -116,13 +116,13 @@ def remove_points(project: Project, points: list[int]) -> Done:
 
 
 def add_object(project: Project, name: str = "") -> Done:
-    """A new object, without anything said about it."""
+    """Add an object, without prompts."""
     number = project.objects.add_object(_text(name))
     return Done(f"object {number} added", [("objects", 1)], {"object": number}, changes_objects=True)
 
 
 def remove_object(project: Project, object: int) -> Done:
-    """Forget an object."""
+    """Remove an object."""
     _unlocked(project, f"o{object}")
     project.objects.remove_object(object)
     return Done(f"object {object} removed", [("objects", 1)], changes_objects=True)
@@ -131,23 +131,23 @@ def remove_object(project: Project, object: int) -> Done:
 def click_object(
     project: Project, frame: int, points: list[list[float]], labels: list[int], object: int | None = None
 ) -> Done:
-    """Clicks on and beside an object; without an object they make a new one."""
+    """Add clicks on and beside an object, or make a new object of them."""
     return _prompted(project, object, "clicked", frame, points=points, labels=labels)
 
 
 def box_object(project: Project, frame: int, box: list[float], object: int | None = None) -> Done:
-    """A box around an object; without an object it makes a new one."""
+    """Add a box around an object, or make a new object of it."""
     return _prompted(project, object, "boxed", frame, box=box)
 
 
 def draw_object(project: Project, frame: int, mask: dict[str, Any], object: int | None = None) -> Done:
-    """A mask as it was painted; without an object it makes a new one."""
+    """Add a painted mask of an object, or make a new object of it."""
     pixels = torch.from_numpy(decode_mask(mask, project.video.wh))
     return _prompted(project, object, "painted", frame, mask=pixels)
 
 
 def choose_candidate(project: Project, object: int, frame: int, place: int) -> Done:
-    """Another answer to the clicks."""
+    """Choose another candidate for the prompt on a frame."""
     _unlocked(project, f"o{object}")
     project.objects.choose(object, frame, place)
     return Done(
@@ -156,7 +156,7 @@ def choose_candidate(project: Project, object: int, frame: int, place: int) -> D
 
 
 def mark_absent(project: Project, object: int, frame: int, stop: int | None = None) -> Done:
-    """An object is not there, on a frame or a range."""
+    """Mark an object as absent, on a frame or a range."""
     _unlocked(project, f"o{object}")
     project.objects.mark_absent(object, frame, stop)
     where = f"frame {frame}" if stop is None or stop == frame + 1 else f"frames {frame} to {stop - 1}"
@@ -164,14 +164,14 @@ def mark_absent(project: Project, object: int, frame: int, stop: int | None = No
 
 
 def clear_prompt(project: Project, object: int, frame: int) -> Done:
-    """Take back all that was said of an object on a frame."""
+    """Remove the prompt of an object on a frame."""
     _unlocked(project, f"o{object}")
     project.objects.remove_prompt(object, frame)
     return Done(f"object {object}: frame {frame} taken back", [("objects", 1)], changes_objects=True)
 
 
 def change_view(project: Project, changes: dict[str, Any], label: str = "") -> Done:
-    """Names, colours, what is hidden or locked, and the range in work."""
+    """Change names, colours, what is hidden or locked, and the working range."""
     view = {
         key: (value.copy() if hasattr(value, "copy") else value) for key, value in project.view.state.items()
     }
@@ -192,7 +192,7 @@ def change_view(project: Project, changes: dict[str, Any], label: str = "") -> D
 
 
 def undo(project: Project) -> Done:
-    """Take the last step back."""
+    """Undo the last step."""
     if project.now == 0:
         raise ValueError("undo: there is nothing to undo")
     label = project.entries[project.now - 1].label
@@ -201,7 +201,7 @@ def undo(project: Project) -> Done:
 
 
 def redo(project: Project) -> Done:
-    """Do the next step again."""
+    """Redo the next step."""
     if project.now == len(project.entries):
         raise ValueError("redo: there is nothing to redo")
     project.go(project.now + 1)
@@ -209,7 +209,7 @@ def redo(project: Project) -> Done:
 
 
 def go_to(project: Project, position: int) -> Done:
-    """To a place in the history."""
+    """Undo or redo up to a position in the history."""
     project.go(position)
     return Done(f"back to step {position}")
 

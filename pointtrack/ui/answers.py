@@ -1,4 +1,4 @@
-"""What all answers of the server have in common: headers, bodies that are read with care, mistakes in one line."""
+"""Helpers for all answers of the server: headers, checked request bodies, errors in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 log = logging.getLogger(__name__)
 
-MOST_JSON = 8 * 2**20  # bytes of a body: a painted mask of many pieces
+MOST_JSON = 8 * 2**20  # bytes of a body; enough for a painted mask of many pieces
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -22,7 +22,7 @@ CONTENT_POLICY = (
 
 
 class Headers:
-    """A strict policy for what the page may load, and nothing kept in caches."""
+    """Adds headers: a strict policy for what the page may load, and no caching."""
 
     def __init__(self, app: Any):
         self.app = app
@@ -40,7 +40,7 @@ class Headers:
 
 
 def told(endpoint: Callable[[Any, Request], Awaitable[Response]]) -> Any:
-    """A method whose mistakes become one line of JSON."""
+    """Wrap a method so that its errors become one line of JSON."""
 
     async def answer(self: Any, request: Request) -> Response:
         try:
@@ -51,7 +51,7 @@ def told(endpoint: Callable[[Any, Request], Awaitable[Response]]) -> Any:
             return mistake(404, error)
         except (ValueError, OSError, ImportError) as error:
             return mistake(400, error)
-        except (TypeError, OverflowError, IndexError) as error:  # values of other types than the page sends
+        except (TypeError, OverflowError, IndexError) as error:  # values of types that the page never sends
             log.debug("request", exc_info=error)
             return mistake(400, ValueError(f"request: expected other values ({error})"))
 
@@ -83,7 +83,7 @@ def number_of(request: Request, name: str, default: int) -> int:
 
 
 def whole(value: Any, name: str) -> int:
-    """A whole number of a JSON body. Raises ValueError for anything else."""
+    """A whole number from a JSON body. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 10**12:
         raise ValueError(f"{name}: expected a whole number, got {str(value)[:40]}")
     return value

@@ -1,4 +1,4 @@
-"""What a server holds: its folders, its models, and the projects that are open."""
+"""The state of a server: its folders, its models, and the open projects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pointtrack.ui.project import Project
 from pointtrack.ui.store import SNAPSHOT
 from pointtrack.ui.views import Pictures
 
-# Projects at a time; of those in which nothing runs, the one not used for longest is saved and closed.
+# Most open projects; beyond it, the least recently used one without a run is saved and closed.
 MOST_OPEN = 4
 UPLOADS = "uploads"
 
@@ -27,10 +27,10 @@ class Desk:
 
     Args:
         home: folder for projects, uploads and reviews.
-        folders: that pages may open videos from.
-        models: to work with.
-        most_upload_bytes: of one file.
-        most_uploads: files that may be uploaded in all.
+        folders: folders that pages may open videos from.
+        models: the models to work with.
+        most_upload_bytes: largest upload.
+        most_uploads: most files that may be uploaded in all.
     """
 
     def __init__(
@@ -48,17 +48,17 @@ class Desk:
         self.uploads.mkdir(exist_ok=True)
         self.folders = Folders([*folders.roots, self.uploads])
         self.most_upload_bytes, self.most_uploads = most_upload_bytes, most_uploads
-        self.first: str | None = None  # the video that the page opens by itself
-        self.tracks: str | None = None  # a file of its points
+        self.first: str | None = None  # the video that the page opens at once
+        self.tracks: str | None = None  # a file with tracks of that video
         self._projects: dict[str, Project] = {}
         self._used: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def open(self, path: str) -> Project:
-        """The project of a video, which is made where there is none; takes a moment.
+        """Open the project of a video, or make one; takes a moment.
 
         Raises:
-            PermissionError: outside of the folders. FileNotFoundError, ValueError: as `Project`.
+            PermissionError: the path is outside the folders. FileNotFoundError, ValueError: as `Project`.
         """
         allowed = self.folders.allowed(path)
         with self._lock:
@@ -69,7 +69,7 @@ class Desk:
             project = Project(allowed, self.home, self.models)
             project.notify = lambda event: self.hub.send(project.id, event)
             known = self._projects.get(project.id)
-            if known is not None:  # the same video by another name
+            if known is not None:  # the same video under another name
                 project.worker.close()
                 return known
             self._projects[project.id] = project
@@ -98,7 +98,7 @@ class Desk:
         return project
 
     def projects(self) -> list[Project]:
-        """Those that are open."""
+        """The open projects."""
         return list(self._projects.values())
 
     def saved(self) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ class Desk:
         return sorted(rows, key=lambda row: -float(row["saved"]))[:50]
 
     def upload_target(self, name: str) -> Path:
-        """Where an upload goes: a new name in the folder of uploads.
+        """The path for an upload: a new name in the folder of uploads.
 
         Raises:
             ValueError: too many uploads.
@@ -143,7 +143,7 @@ class Desk:
         return target
 
     def room(self) -> int:
-        """Bytes that an upload may have."""
+        """Most bytes that an upload may have now."""
         return min(self.most_upload_bytes, max(shutil.disk_usage(self.uploads).free - 2**30, 0))
 
     def close(self) -> None:

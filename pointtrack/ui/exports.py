@@ -1,4 +1,4 @@
-"""Files that a project gives away: the formats and options of the commands, and the command that would do the same."""
+"""Exports of a project, with the formats and options of the commands, and the command lines that do the same."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
     from pointtrack.ui.project import Project
 
 PIECEWISE = ("davis", "ytvos")
-PIECE = 32  # frames whose masks are held at a time, where a format can be written in pieces
-SHARE = 0.4  # of the machine's memory that masks may take, where it cannot
-TRAIL_ROOM = 256  # frames of tracks behind the one that is drawn
+PIECE = 32  # frames of masks to hold at a time, if the format can be written in pieces
+SHARE = 0.4  # share of the machine's memory that masks may take otherwise
+TRAIL_ROOM = 256  # frames of tracks before the drawn one
 TRACKS = ("npz", *TRACK_EXPORTS)
 MASKS = tuple(MASK_EXPORTS)
 VIDEOS = tuple(suffix.lstrip(".") for suffix in VIDEO_CODECS)
-MOST_COMMAND_POINTS = 40  # that a command line names one by one
+MOST_COMMAND_POINTS = 40  # most points that a command line lists
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is wanted.
+    """What to export.
 
     Args:
         tracks, masks, videos: names of formats, among `TRACKS`, `MASKS` and `VIDEOS`.
-        sessions: also the two session files, which `TrackSession.load` and `pointtrack segment --session` take.
-        start, stop: frames; the numbers in the files count from the beginning of the video all the same.
-        smooth: frames on each side over which positions are evened out.
-        trail, opacity, labels: of the drawn video.
-        sound: the drawn video gets that of the original.
+        sessions: also write the two session files, for `TrackSession.load` and `pointtrack segment --session`.
+        start, stop: range of frames; the files still number frames from the beginning of the video.
+        smooth: smooth positions over this many frames on each side.
+        trail, opacity, labels: style of the drawn video.
+        sound: copy the sound of the original to the drawn video.
     """
 
     tracks: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class ExportOptions:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ExportOptions:
-        """Options as the page sends them. Raises ValueError for what is none."""
+        """Read options as the page sends them. Raises ValueError for others."""
         try:
             known: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
@@ -97,10 +97,10 @@ def _whole(value: Any) -> bool:
 
 
 class Export:
-    """Writes files, one slice after the other; see `worker.Run`.
+    """Writes files in slices; see `worker.Run`.
 
     Args:
-        project, options: what of, and which.
+        project, options: the project, and what to export.
         folder: new folder for the files.
     """
 
@@ -123,24 +123,24 @@ class Export:
         self._steps = self._write()
 
     def step(self) -> bool:
-        """One slice; afterwards the files are there."""
+        """Run one slice; the files exist after the last."""
         if next(self._steps, None) is None:
             self.project.notify({"type": "export", "done": True, **self.told()})
             return True
         return False
 
     def cancelled(self) -> None:
-        """Nothing of it is kept."""
+        """Delete all files written so far."""
         self._steps.close()
         self.failed(ValueError("stopped; nothing was written"))
 
     def failed(self, error: Exception) -> None:
-        """Tell of it; nothing of it is kept."""
+        """Report the error, and delete all files written so far."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.project.notify({"type": "export", "done": True, "error": str(error)})
 
     def told(self) -> dict[str, Any]:
-        """What was written, ready for JSON."""
+        """The state of the export, ready for JSON."""
         rows = [{"name": path.name, "bytes": _size(path), "folder": path.is_dir()} for path in self.files]
         return {
             "folder": str(self.folder),
@@ -151,7 +151,7 @@ class Export:
         }
 
     def _unknown(self) -> int:
-        """On how many of the frames something that is written was not followed yet: masks are empty there, tracks have gaps."""
+        """The number of exported frames with empty masks or gaps in tracks, as something is not followed there yet."""
         start, stop, options = self.frames.start, self.frames.stop, self.options
         unknown = torch.zeros(len(self.frames), dtype=torch.bool)
         if options.masks or options.videos:
@@ -161,7 +161,7 @@ class Export:
         return int(unknown.sum())
 
     def commands(self) -> list[str]:
-        """Command lines that would do the same."""
+        """Command lines that do the same."""
         return commands_for(self.project, self.options)
 
     def _write(self) -> Generator[str, None, None]:
@@ -204,21 +204,19 @@ class Export:
                 yield name
         else:
             masks, video = self._masks(self.frames.start, self.frames.stop), None
-            if (
-                name == "cutout"
-            ):  # a video of the frames that are wanted begins with them, as the drawn one does
+            if name == "cutout":  # its video begins at the first exported frame, as the drawn one does
                 masks, video = replace(masks, first_frame=0), self._clip()
             save_masks(target, masks, format=name, video=video, video_name=stem)
             yield name
         self.files.append(target)
 
     def _clip(self) -> Video:
-        """The frames that are wanted, with times from 0 on."""
+        """The exported frames, with times from 0 on."""
         clip = self.project.video.clip(self.frames.start, self.frames.stop)
         return replace(clip, times=clip.times - clip.times[0])
 
     def _write_video(self, target: Path) -> Iterator[str]:
-        # The writer asks for frames; a queue of one turns that round, so that the worker is free between two of them.
+        # The writer pulls frames. A queue of one lets this thread push them instead, and do other work in between.
         video, options = self.project.video, self.options
         points, style = (
             TrackStyle(trail=options.trail),
@@ -287,7 +285,7 @@ class Export:
 
 
 class _OneByOne:
-    """Hands frames from one thread to another, which asks for them."""
+    """Passes frames from one thread to another that iterates over them."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=2)
@@ -295,7 +293,7 @@ class _OneByOne:
         self._over = False
 
     def put(self, item: Any) -> None:
-        """Give one; None is the end."""
+        """Pass one on; None marks the end."""
         while not self._over:
             try:
                 self._queue.put(item, timeout=0.2)
@@ -304,12 +302,12 @@ class _OneByOne:
             return
 
     def guarded(self, function: Callable[[], None]) -> Callable[[], None]:
-        """The function, whose error is kept, and after which nothing is taken any more."""
+        """Wrap a function so that its error is kept, and nothing more is accepted once it has ended."""
 
         def run() -> None:
             try:
                 function()
-            except Exception as error:  # is raised again by whoever waits
+            except Exception as error:  # the waiting thread raises it again
                 self.error = error
             finally:
                 self._over = True
@@ -322,7 +320,7 @@ class _OneByOne:
 
 
 def commands_for(project: Project, options: ExportOptions) -> list[str]:
-    """Command lines that would give the same files, as far as commands can: corrections of points they cannot take."""
+    """Command lines that write the same files, except for corrections of points, which commands cannot take."""
     video, names, models = shlex.quote(str(project.path)), [], project.models
     narrow = "" if models.precision == "float32" else f" --precision {models.precision}"
     if options.tracks or (options.videos and project.points.points):

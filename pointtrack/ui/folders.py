@@ -1,4 +1,4 @@
-"""Which files a page may see: those below the folders that were given at start, and nothing else."""
+"""Limits the files that a page may see to those below the folders given at start."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 from pointtrack.io.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
-MOST_ENTRIES = 2000  # of a folder that are listed
+MOST_ENTRIES = 2000  # most entries of a folder to list
 
 
 class Folders:
     """Folders that a page may look into.
 
     Args:
-        roots: the folders. Links in them that lead elsewhere are not followed.
+        roots: the folders. Links that lead out of them are not followed.
 
     Raises:
-        FileNotFoundError: a root that is no folder.
+        FileNotFoundError: a root is not a folder.
     """
 
     def __init__(self, roots: Iterable[str | Path]):
@@ -36,7 +36,7 @@ class Folders:
         """The path, resolved.
 
         Raises:
-            PermissionError: outside of all roots, also by way of a link. It does not say whether anything is there.
+            PermissionError: it is outside all roots, also through a link. The message does not say whether it exists.
         """
         try:
             resolved = Path(path).resolve()
@@ -50,7 +50,7 @@ class Folders:
         return resolved
 
     def entries(self, path: str | Path | None) -> dict[str, Any]:
-        """What is in a folder, ready for JSON: folders first, then videos; of no folder, the roots.
+        """The content of a folder, ready for JSON: folders first, then videos; for None, the roots.
 
         Raises:
             PermissionError: as `allowed`. FileNotFoundError: no such folder.
@@ -86,7 +86,7 @@ class Folders:
 
 
 def safe_name(name: str) -> str:
-    """A file name of a client as one that is safe on every system; never a path, never hidden.
+    """Turn a client's file name into one that is safe on every system; never a path, never hidden.
 
     >>> safe_name("../../etc/<b>pass wd.mp4")
     'b_pass wd.mp4'

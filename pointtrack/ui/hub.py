@@ -1,4 +1,4 @@
-"""Events from any thread to all pages that look at a project; a page that cannot keep up is let go."""
+"""Sends events from any thread to all pages that show a project; drops pages that cannot keep up."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import contextlib
 from collections import defaultdict
 from typing import Any
 
-MOST_WAITING = 400  # events that a page may be behind
+MOST_WAITING = 400  # most events that a page may lag behind
 
 
 class Hub:
-    """Topics (ids of projects, or of others) and who listens to them."""
+    """Topics (ids of projects or other things) and their listeners."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._listeners: dict[str, set[asyncio.Queue[Any]]] = defaultdict(set)
 
     def listen(self, topic: str) -> asyncio.Queue[Any]:
-        """A queue of events; None in it means that the listener was too slow. To be called in the server's loop."""
+        """A queue of events; None in it means that the listener was too slow. Call this in the server's loop."""
         self.loop = asyncio.get_running_loop()
         listener: asyncio.Queue[Any] = asyncio.Queue(maxsize=MOST_WAITING)
         self._listeners[topic].add(listener)
         return listener
 
     def leave(self, topic: str, listener: asyncio.Queue[Any]) -> None:
-        """No more events to this one."""
+        """Send no more events to this listener."""
         self._listeners[topic].discard(listener)
 
     def count(self, topic: str) -> int:
-        """How many listen."""
+        """Number of listeners."""
         return len(self._listeners[topic])
 
     def send(self, topic: str, event: Any) -> None:
-        """Tell all who listen; from any thread."""
+        """Send an event to all listeners; works from any thread."""
         if self.loop is None or self.loop.is_closed():
             return
         with contextlib.suppress(RuntimeError):  # the loop was closed just now

@@ -1,4 +1,4 @@
-"""A camera or a stream on the page: frames with their points as they come, points added by a click."""
+"""A camera or a stream on the page: frames with their points as they arrive, and points added by clicks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "srt")
-MOST_COMMANDS = 200  # of pages that wait to be done
+MOST_COMMANDS = 200  # most waiting commands from pages
 MOST_POINTS = 400
-QUIET_SECONDS = 20.0  # without anybody who looks, after which a source is let go
+QUIET_SECONDS = 20.0  # seconds without a viewer after which a source is released
 
 
 class Live:
@@ -52,16 +52,16 @@ class Live:
 
     @property
     def over(self) -> bool:
-        """Nothing comes any more."""
+        """True if no more frames will come."""
         return not self._thread.is_alive()
 
     def command(self, command: dict[str, Any]) -> None:
-        """What a page wants: {"add": [x, y], "frame": n}, {"remove": id} or {"clear": true}. Too many are dropped."""
+        """Queue a page's command: {"add": [x, y], "frame": n}, {"remove": id} or {"clear": true}. Drops excess ones."""
         with contextlib.suppress(queue.Full):
             self._commands.put_nowait(command)
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Release the source."""
         self.tracker.stop()
         self._thread.join(3.0)
 
@@ -75,7 +75,7 @@ class Live:
                         self._obey(result)
                     if not self.watchers and time.monotonic() - self.looked_at > QUIET_SECONDS:
                         self.tracker.stop()
-        except Exception as error:  # a source is any code; the page is told
+        except Exception as error:  # a source may run any code; report the error to the page
             logger.debug("live", exc_info=error)
             self.problem = str(error)
 
@@ -124,7 +124,7 @@ class Lives:
     """The live source of a server: one at a time.
 
     Args:
-        desk: with the models, and the folders that files may come from.
+        desk: holds the models, and the folders that files may come from.
     """
 
     def __init__(self, desk: Desk):
@@ -132,10 +132,10 @@ class Lives:
         self.current: Live | None = None
 
     def begin(self, content: dict[str, Any]) -> dict[str, Any]:
-        """Open a source in the place of the one before.
+        """Open a source instead of the previous one.
 
         Raises:
-            PermissionError: a file outside of the folders. FileNotFoundError, ValueError: as `FrameReader`.
+            PermissionError: a file outside the folders. FileNotFoundError, ValueError: as `FrameReader`.
         """
         source: Any = str(content.get("source", "")).strip()
         if not source:
@@ -156,7 +156,7 @@ class Lives:
         return {"name": reader.name, "fps": reader.fps}
 
     async def serve(self, socket: WebSocket) -> None:
-        """Frames to one page, each when it has shown the one before; commands from it."""
+        """Send frames to one page, each once it has shown the previous one; take its commands."""
         live = self.current
         if live is None:
             await socket.close(1008)

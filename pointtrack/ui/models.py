@@ -1,4 +1,4 @@
-"""The models that a server works with: loaded once, shared by all projects."""
+"""The models of a server, loaded once and shared by all projects."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from pointtrack.zoo import load_tracker
 
 @dataclass
 class Models:
-    """Which models, by the names they have everywhere; they are loaded when they are first needed.
+    """The models by their usual names, each loaded when it is first needed.
 
     Args:
-        tracker: for points, as `load_tracker` takes it.
-        segmenter: for objects, as `load_segmenter` takes it.
-        engine: follows objects by SAM 2 alone, as `load_video_engine` takes it; None: by points and the segmenter.
+        tracker: tracker for points, as `load_tracker` takes it.
+        segmenter: segmenter for objects, as `load_segmenter` takes it.
+        engine: follows objects with SAM 2 alone, as `load_video_engine` takes it; None follows them with points and the
+            segmenter.
         device: cpu, cuda, mps, or auto.
-        precision: of both of our own, float32 or bfloat16.
-        looks: of the tracker, 1, or 2 to see every frame mirrored and larger too.
+        precision: precision of tracker and segmenter, float32 or bfloat16.
+        looks: looks of the tracker: 1, or 2 to see every frame mirrored and larger too.
     """
 
     tracker: str = "small"
@@ -39,7 +40,7 @@ class Models:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def load_tracker(self) -> PointTracker:
-        """The tracker. Errors as of `load_tracker`."""
+        """The tracker. Raises as `load_tracker`."""
         with self._lock:
             if self._tracker is None:
                 self._tracker = load_tracker(
@@ -48,7 +49,7 @@ class Models:
             return self._tracker
 
     def new_engine(self) -> Engine:
-        """An engine for one project: it keeps what it saw of one video. Errors as of `load_segmenter`."""
+        """A new engine for one project, as it holds data of one video. Raises as `load_segmenter`."""
         tracker = self.load_tracker()
         with self._lock:
             if self._make_engine is None:

@@ -1,4 +1,4 @@
-"""A video and what a person does with it: two sessions, one history over both, and a folder in which it lasts."""
+"""A video and a person's work on it: two sessions, one history over both, and a folder that stores them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from pointtrack.ui.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-QUIET_SECONDS = 1.0  # without an act, after which what was computed is saved
-SAVE_SECONDS = 15.0  # during a run
+QUIET_SECONDS = 1.0  # seconds without an act after which results are saved
+SAVE_SECONDS = 15.0  # between saves during a run
 SLICE_SECONDS = 0.2
-STEPS_BACK = 12  # frames before the one that is shown, which are there at once
+STEPS_BACK = 12  # frames before the shown one that stay ready
 EXPORTS = "exports"
 Notify = Callable[[dict[str, Any]], None]
 
 
 @dataclass
 class Entry:
-    """A step of the history: its words, and how many steps of which sessions it is."""
+    """A step of the history: its description, and how many steps of which sessions it covers."""
 
     label: str
     parts: list[tuple[str, int]]
@@ -42,7 +42,7 @@ class Entry:
 
 @dataclass
 class Versions:
-    """How often points, objects, and all that is shown besides have changed."""
+    """Counts of changes to points, to objects, and to everything else that the page shows."""
 
     points: int = 0
     objects: int = 0
@@ -50,7 +50,7 @@ class Versions:
 
 @dataclass
 class _Scan:
-    """The search for cuts, done while nothing else is to do."""
+    """The search for cuts, which runs when there is nothing else to do."""
 
     finder: CutFinder = field(default_factory=CutFinder)
     frames: int = 0
@@ -58,22 +58,22 @@ class _Scan:
 
 
 class Project:
-    """All of it happens in the thread of `worker`, except for looking at frames.
+    """A video with its sessions and history. Everything but reading frames to show happens in the thread of `worker`.
 
     Args:
-        path: of the video.
-        home: folder in which projects are.
-        models: to work with.
-        notify: is told of every change, in any thread.
+        path: path of the video.
+        home: folder that holds the projects.
+        models: the models to work with.
+        notify: called for every change, in any thread.
 
     Raises:
-        FileNotFoundError, ValueError: as `lazy_video`, or a project of another version.
+        FileNotFoundError, ValueError: as `lazy_video`; or the project has another version.
     """
 
     def __init__(self, path: Path, home: Path, models: Models, notify: Notify = lambda event: None):
         self.path, self.models, self.notify = path, models, notify
         self.video = lazy_video(path)
-        # For the page: it must not wait for what is computed, nor disturb it, and jumps more often than it goes back.
+        # For the page, which must neither wait for computing nor disturb it, and jumps more often than it steps back.
         self.shown = lazy_video(path, before=STEPS_BACK)
         digest = hashlib.sha256(f"{path.name} {self.video.fingerprint()}".encode()).hexdigest()[:10]
         self.id = f"{path.stem[:40]}-{digest}"
@@ -84,7 +84,7 @@ class Project:
         self.entries: list[Entry] = []
         self.now = 0
         self.versions = Versions()
-        self.restored = 0  # acts that were done again from the journal
+        self.restored = 0  # acts repeated from the journal
         self.problems: list[str] = []
         self._scan = _Scan()
         self._saved_at = self._changed_at = time.monotonic()
@@ -96,10 +96,10 @@ class Project:
     # Acts.
 
     def act(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Do what a person asked for; it is in the journal when this returns.
+        """Perform a person's act; when this returns, the act is in the journal.
 
         Raises:
-            ValueError: an unknown act, or one that cannot be done. Then nothing has changed.
+            ValueError: the act is unknown or impossible. Then nothing has changed.
         """
         began = time.perf_counter()
         answer = self._perform(name, arguments)
@@ -128,7 +128,7 @@ class Project:
         return {"label": done.label, **done.answer}
 
     def go(self, position: int) -> None:
-        """Undo or redo as far as a position in the history."""
+        """Undo or redo up to a position in the history."""
         if not 0 <= position <= len(self.entries):
             raise ValueError(f"history: expected a position in 0..{len(self.entries)}, got {position}")
         while self.now > position:
@@ -150,9 +150,9 @@ class Project:
     # Runs.
 
     def run(self, what: list[str], start: int, stop: int, direction: str, origin: int) -> None:
-        """Follow points and objects through some frames, in the worker, until it is over or cancelled.
+        """Follow points and objects through some frames, in the worker, until done or cancelled.
 
-        A run under way goes on behind it where that follows more, or through other frames.
+        A run under way continues afterwards, unless the new one covers it.
         """
         run = Propagation(self, what, range(start, stop), direction, origin)
         self.worker.runs = [
@@ -162,7 +162,7 @@ class Project:
         self.notify({"type": "state", "state": self.state()})
 
     def cancel(self, what: str = "all") -> None:
-        """Stop all that runs, or the "run" or the "export" alone; what a run has computed stays. ValueError: something else."""
+        """Stop everything, or only the "run" or "export"; results of a run stay. Raises ValueError for other words."""
         kinds: dict[str, tuple[type, ...]] = {
             "all": (Propagation, Export),
             "run": (Propagation,),
@@ -179,11 +179,11 @@ class Project:
 
     @property
     def running(self) -> Propagation | None:
-        """The run that is going on."""
+        """The current run, or None."""
         return next((run for run in reversed(self.worker.runs) if isinstance(run, Propagation)), None)
 
     def export(self, options: ExportOptions) -> dict[str, Any]:
-        """Begin to write files into a new folder; an event tells when they are there. Errors as of `Export`."""
+        """Begin to write files into a new folder; an event tells when they exist. Raises as `Export`."""
         if any(isinstance(run, Export) for run in self.worker.runs):
             raise ValueError("export: another one is being written; wait for it, or cancel it")
         folder = self.store.folder / EXPORTS / time.strftime("%Y%m%d-%H%M%S")
@@ -196,17 +196,16 @@ class Project:
         return run.told()
 
     def exported(self, folder: str, file: str) -> Path:
-        """A file, or a folder of files, that was exported. Raises FileNotFoundError for another."""
+        """The path of an exported file or folder. Raises FileNotFoundError for others."""
         root = (self.store.folder / EXPORTS).resolve()
         path = (root / folder / file).resolve()
         if root not in path.parents or path.parent == root or not path.exists():
             raise FileNotFoundError(f"{file[:80]}: expected a file that was exported; export again")
         return path
 
-    # What is shown.
-
+    # State for the page.
     def state(self) -> dict[str, Any]:
-        """All that the page shows besides frames, masks and tracks, ready for JSON."""
+        """Everything that the page shows besides frames, masks and tracks, ready for JSON."""
         groups = self.points.groups
         run = self.running
         return {
@@ -239,7 +238,7 @@ class Project:
     # Files.
 
     def save(self) -> None:
-        """Write all that was computed."""
+        """Write all results."""
         stamp = f"{self.store.serial}-{time.time_ns() // 1_000_000}"
         points = self.points.save(self.store.folder / f"points-{stamp}.npz")
         objects = self.objects.save(self.store.folder / f"objects-{stamp}.npz")
@@ -261,19 +260,19 @@ class Project:
         self._dirty, self._saved_at = False, time.monotonic()
 
     def save_if_due(self) -> None:
-        """In a run: save from time to time."""
+        """Save from time to time during a run."""
         self._dirty = True
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
     def close(self) -> None:
-        """Save, and end."""
+        """Save, and end the worker."""
         self.worker.runs = []
         self.worker.call(self.save)
         self.worker.close()
 
     def _restore(self) -> None:
-        """Go on where the project was, to the last act."""
+        """Restore the project up to its last act."""
         self.store.mend()
         snapshot = self.store.snapshot()
         done = 0
@@ -309,7 +308,7 @@ class Project:
         return self._look_for_cuts()
 
     def _look_for_cuts(self) -> bool:
-        """A slice of the search; whether there is more to do."""
+        """Run a slice of the search; returns whether there is more to do."""
         scan, deadline = self._scan, time.monotonic() + SLICE_SECONDS
         if scan.frames >= len(self.video):
             return False
@@ -324,5 +323,5 @@ class Project:
         return True
 
     def find_cuts(self) -> None:
-        """Tell the session of the cuts found so far."""
+        """Give the session the cuts found so far."""
         self.objects.cuts = self._scan.cuts

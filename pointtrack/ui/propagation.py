@@ -1,4 +1,4 @@
-"""A run through frames, in slices, so that a person can go on with something else meanwhile."""
+"""A run through frames, in slices, so that a person can do other things meanwhile."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import torch
 if TYPE_CHECKING:
     from pointtrack.ui.project import Project
 
-PIECE = 16  # frames of objects that are asked for at a time: their masks are held in memory
+PIECE = 16  # frames of objects per request, whose masks stay in memory
 SLICE_SECONDS = 0.25
 DIRECTIONS = {"forward": ("forward",), "backward": ("backward",), "both": ("forward", "backward")}
 
 
 class _Pause(Exception):
-    """A slice is over, or somebody waits."""
+    """Raised when a slice is over, or a call waits."""
 
 
 class Propagation:
-    """Points and objects of a project, followed through frames.
+    """Follows points and objects of a project through frames.
 
     Args:
-        project: whose.
+        project: the project.
         what: "points", "objects", or both.
-        frames: start..stop-1 that are wanted.
+        frames: the frames to cover, start..stop-1.
         direction: forward, backward or both.
-        origin: frame that the person looks at: work begins there.
+        origin: the frame that the person is viewing, where work begins.
 
     Raises:
-        ValueError: nothing to follow, or frames that the video does not have.
+        ValueError: there is nothing to follow, or the video does not have these frames.
     """
 
     def __init__(self, project: Project, what: list[str], frames: range, direction: str, origin: int):
@@ -64,12 +64,12 @@ class Propagation:
         self._next_look = self.began
 
     def covers(self, other: Propagation) -> bool:
-        """Whether nothing is left of another run once this one is over."""
+        """Whether this run does everything that another one would."""
         frames = self.frames.start <= other.frames.start and other.frames.stop <= self.frames.stop
         return frames and set(other.what) <= set(self.what) and self.direction in ("both", other.direction)
 
     def step(self) -> bool:
-        """One slice."""
+        """Run one slice."""
         if not self._pieces:
             return self._over()
         kind, piece, way = self._pieces[0]
@@ -106,7 +106,7 @@ class Propagation:
         return not self._pieces and self._over()
 
     def told(self) -> dict[str, Any]:
-        """How far it is, ready for JSON."""
+        """The progress, ready for JSON."""
         seconds = time.monotonic() - self.began
         left = seconds * (1 - self.fraction) / self.fraction if self.fraction > 0.02 else None
         return {
@@ -120,7 +120,7 @@ class Propagation:
         }
 
     def failed(self, error: Exception) -> None:
-        """Tell of it; what was computed stays."""
+        """Report the error; results stay."""
         self.project.notify({"type": "problem", "message": f"the run ended: {error}"})
         self.project.notify({"type": "run", "run": None, **self._changes()})
 
@@ -134,7 +134,7 @@ class Propagation:
         now = time.monotonic()
         if now > self._next_look:
             self.fraction = min(max(1 - self._missing() / self.total, 0.0), 0.999)
-            # Long videos take a while to look through: at most a twentieth of the time goes into it.
+            # Checking a long video takes a while, so spend at most a twentieth of the time on it.
             self._next_look = time.monotonic() + max(0.5, 20 * (time.monotonic() - now))
         if self.new:
             self.project.notify({"type": "run", "run": self.told(), **self._changes()})
@@ -154,13 +154,13 @@ class Propagation:
         return any(objects.keyframes(number) for number in objects.objects)
 
     def _known_objects(self, piece: range) -> dict[int, bool]:
-        """Frames of a piece on which all is known of all objects that were pointed out."""
+        """Frames of a piece on which the quality of at least one object is known."""
         quality = self.project.objects.quality(piece.start, piece.stop)
         known = torch.isfinite(quality)
         return {piece.start + row: True for row in range(len(known)) if bool(known[row].any())}
 
     def _missing(self) -> int:
-        """How many positions and masks are not known."""
+        """The number of unknown positions and masks."""
         missing, frames = 0, self.frames
         if "objects" in self.what:
             quality = self.project.objects.quality(frames.start, frames.stop)

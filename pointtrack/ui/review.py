@@ -1,4 +1,4 @@
-"""A queue of videos to look through: accept, edit, reject; and what was accepted as a training set."""
+"""A queue of videos to review: accept, edit or reject each, and export the accepted ones as a training set."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class Reviews:
     """The queue of a server.
 
     Args:
-        desk: whose projects they are.
+        desk: the desk that holds the projects.
 
     Attributes:
-        current: folder of the queue in work, or None.
+        current: folder of the current queue, or None.
     """
 
     def __init__(self, desk: Desk):
         self.desk = desk
         self.current: Path | None = None
         self._queue: dict[str, Any] = {}
-        self._begun: dict[str, int] = {}  # path -> number of the last act when it was shown
+        self._begun: dict[str, int] = {}  # path -> number of the last act before the video was shown
 
     def open(self, path: str) -> dict[str, Any]:
-        """Begin with a folder of videos, or a text file with a path in each line; or go on with it.
+        """Begin or continue a review of a folder of videos, or of a text file with a path in each line.
 
         Raises:
-            PermissionError: outside of the folders. ValueError: no video in it.
+            PermissionError: the path is outside the folders. ValueError: it holds no video.
         """
         source = self.desk.folders.allowed(path)
         if source.is_dir():
@@ -92,17 +92,17 @@ class Reviews:
         }
 
     def judge(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Take down a verdict with the work that led to it; the queue.
+        """Record a verdict with the work that led to it; returns the queue.
 
         Raises:
-            ValueError: a video that is not in the queue, another verdict, or a rejection without a reason.
+            ValueError: the video is not in the queue, the verdict is unknown, or a rejection has no reason.
         """
         verdict, path = str(content.get("verdict")), str(content.get("path"))
         reason = " ".join(str(content.get("reason", "")).split())[:MOST_REASON]
         item = next((one for one in self._queue.get("items", []) if one["path"] == path), None)
         if item is None:
             raise ValueError(f"review: expected a video of the queue, got {path[:200]!r}")
-        if verdict == "begin":  # it is shown: what is done from now on is work on it
+        if verdict == "begin":  # the video is shown: acts from now on are work on it
             self._begun[path] = self._serial(path)
             return self.told()
         if verdict not in VERDICTS:
@@ -112,7 +112,7 @@ class Reviews:
         seconds = _seconds(content.get("seconds", 0))
         work = self._work(path)
         if verdict == "accepted" and work["acts"]:
-            verdict = "edited"  # accepted, after something was corrected
+            verdict = "edited"  # accepted after corrections
         item.update(verdict=verdict, reason=reason, seconds=round(item.get("seconds", 0) + seconds, 1))
         item["clicks"] = item.get("clicks", 0) + work["clicks"]
         assert self.current is not None
@@ -127,10 +127,10 @@ class Reviews:
         return self.told()
 
     def export(self) -> dict[str, Any]:
-        """Write what was accepted as clips with truth, for `pointtrack finetune`; new ones, and those that changed.
+        """Write the accepted videos as clips with ground truth, for `pointtrack finetune`; replaces existing clips.
 
         Raises:
-            ValueError: no queue, or nothing accepted.
+            ValueError: there is no queue, or no video is accepted.
         """
         if self.current is None:
             raise ValueError("review: expected a queue; open a folder first")
@@ -177,23 +177,23 @@ class Reviews:
 
 
 def _clicks(args: Mapping[str, Any]) -> int:
-    """Of an act: places (x, y) that were pointed at; one where it has a single place, or none, as a box and a button."""
+    """The clicks of an act: its number of positions (x, y); 1 if there are none, as for a box or a button."""
     places = args.get("points") or args.get("xy") or [0]
     return len(places) if isinstance(places[0], list) else 1
 
 
 def _seconds(value: Any) -> float:
-    """Of work, at most a day. Raises ValueError for what is no finite number."""
+    """Seconds of work, at most a day. Raises ValueError unless it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"seconds: expected a number, got {value!r}")
     return float(min(max(value, 0), 86400))
 
 
 def training_clip(project: Project) -> SourceClip:
-    """What a project knows of its video as truth: tracks with visibility, and masks where all objects are known.
+    """A project's video with its tracks, visibility, and masks where all objects are known, as ground truth.
 
     Raises:
-        ValueError: neither points nor objects.
+        ValueError: the project has neither points nor objects.
     """
     points, objects = project.points, project.objects
     if not points.points and not objects.objects:
@@ -216,7 +216,7 @@ def training_clip(project: Project) -> SourceClip:
 
 
 class _Labels(Mapping[int, np.ndarray]):
-    """Labels of the frames on which all objects are known, made one by one."""
+    """Labels of the frames on which all objects are known, made on demand."""
 
     def __init__(self, project: Project):
         self._session = project.objects

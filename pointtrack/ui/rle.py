@@ -1,4 +1,4 @@
-"""Masks as the page speaks them: a box, and run lengths row by row inside it, beginning with the background."""
+"""The page's format of masks: a box, and run lengths row by row inside it, beginning with the background."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def encode_mask(mask: np.ndarray) -> dict[str, Any] | None:
 
 
 def decode_mask(coded: dict[str, Any], wh: tuple[int, int]) -> np.ndarray:
-    """The mask that `encode_mask` was given, (h, w) bool.
+    """Decode what `encode_mask` returned to a (h, w) bool mask.
 
     Raises:
-        ValueError: a box outside the frame, or runs that do not fill it.
+        ValueError: the box is outside the frame, or the runs do not fill it.
     """
     try:
         x, y, w, h = (int(side) for side in coded["box"])

@@ -1,4 +1,4 @@
-"""The server behind the page: Starlette, with answers from the sessions and events over a WebSocket."""
+"""The page's server: Starlette, with answers from the sessions and events over a WebSocket."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ UPLOAD_SECONDS = 3600.0
 
 
 def create_app(desk: Desk, review: str | None = None) -> Starlette:
-    """The app of a desk; it must stand behind `pointtrack.web.safety`, which asks for the token.
+    """The app of a desk. Serve it only behind `pointtrack.web.safety`, which asks for the token.
 
     Args:
-        desk: what it shows.
+        desk: the desk to show.
         review: a folder or list to begin a review with.
 
     Raises:
-        ValueError, PermissionError: a review that cannot be opened.
+        ValueError, PermissionError: the review cannot be opened.
     """
     routes = Routes(desk)
     if review is not None:
@@ -51,7 +51,7 @@ def create_app(desk: Desk, review: str | None = None) -> Starlette:
 
 
 class Routes:
-    """The answers. Whatever takes longer than a moment happens in other threads."""
+    """The answers to requests. Slow work runs in other threads."""
 
     def __init__(self, desk: Desk):
         self.desk = desk
@@ -101,7 +101,7 @@ class Routes:
 
     @told
     async def boot(self, request: Request) -> Response:
-        """What the page has to know first."""
+        """What the page needs first."""
         desk = self.desk
         return JSONResponse(
             {
@@ -121,21 +121,21 @@ class Routes:
 
     @told
     async def browse(self, request: Request) -> Response:
-        """A folder."""
+        """The content of a folder."""
         return JSONResponse(
             await run_in_threadpool(self.desk.folders.entries, request.query_params.get("path"))
         )
 
     @told
     async def open(self, request: Request) -> Response:
-        """A video, as a project."""
+        """Open a video as a project."""
         path = str((await json_of(request)).get("path", ""))
         project = await run_in_threadpool(self.desk.open, path)
         return JSONResponse({"state": await self._in(project, project.state), "problems": project.problems})
 
     @told
     async def upload(self, request: Request) -> Response:
-        """A file, streamed to disk; refused where it is no video."""
+        """Stream an uploaded file to disk; refuse it if it is not a video."""
         target = self.desk.upload_target(request.query_params.get("name", ""))
         room = self.desk.room()
         length = request.headers.get("content-length", "0")
@@ -167,13 +167,13 @@ class Routes:
         except ValueError as error:
             raise ValueError(str(error).replace(str(part), target.name)) from error
         finally:
-            if ours:  # not that of another request, which is still under way
+            if ours:  # not the file of another request that is still under way
                 part.unlink(missing_ok=True)
         return JSONResponse({"path": str(target)})
 
     @told
     async def state(self, request: Request) -> Response:
-        """All of a project but its frames."""
+        """The state of a project, without its frames."""
         project = self._project(request)
         return JSONResponse(await self._in(project, project.state))
 
@@ -212,7 +212,7 @@ class Routes:
 
     @told
     async def lanes(self, request: Request) -> Response:
-        """What is known along the frames."""
+        """The lanes of certainty along the frames."""
         project = self._project(request)
         start, stop = number_of(request, "start", 0), number_of(request, "stop", len(project.video))
         bins = number_of(request, "bins", 600)
@@ -220,7 +220,7 @@ class Routes:
 
     @told
     async def candidates(self, request: Request) -> Response:
-        """All that clicks may mean."""
+        """The candidates for a prompt."""
         project, number, frame = (
             self._project(request),
             number_of(request, "object", 0),
@@ -236,7 +236,7 @@ class Routes:
 
     @told
     async def act(self, request: Request) -> Response:
-        """Something that a person does."""
+        """Perform an act."""
         project, content = self._project(request), await json_of(request)
         name, arguments = content.get("act"), content.get("args", {})
         if not isinstance(name, str) or not isinstance(arguments, dict) or name == LOAD:
@@ -245,7 +245,7 @@ class Routes:
 
     @told
     async def run(self, request: Request) -> Response:
-        """Propagate."""
+        """Begin a run."""
         project, content = self._project(request), await json_of(request)
         what = content.get("what", ["points", "objects"])
         if not isinstance(what, list) or not all(isinstance(one, str) for one in what):
@@ -260,14 +260,14 @@ class Routes:
 
     @told
     async def cancel(self, request: Request) -> Response:
-        """Stop what runs, or a part of it."""
+        """Stop the run, the export, or both."""
         project, what = self._project(request), str((await json_of(request)).get("what", "all"))
         await self._in(project, lambda: project.cancel(what))
         return JSONResponse({"running": project.running is not None})
 
     @told
     async def export(self, request: Request) -> Response:
-        """Begin to write files; an event tells when they are there."""
+        """Begin to write files; an event tells when they exist."""
         project, options = self._project(request), exports.ExportOptions.from_dict(await json_of(request))
         return JSONResponse(await self._in(project, lambda: project.export(options)))
 
@@ -280,7 +280,7 @@ class Routes:
 
     @told
     async def exported(self, request: Request) -> Response:
-        """A file that was exported; a folder as .zip."""
+        """An exported file; a folder is sent as .zip."""
         project = self._project(request)
         path = project.exported(request.path_params["folder"], request.path_params["file"])
         if path.is_dir():
@@ -289,24 +289,24 @@ class Routes:
 
     @told
     async def review(self, request: Request) -> Response:
-        """The queue."""
+        """The queue of the review."""
         return JSONResponse(await run_in_threadpool(self.reviews.told))
 
     @told
     async def open_review(self, request: Request) -> Response:
-        """Begin, or go on with, a queue."""
+        """Begin or continue a queue."""
         content = await json_of(request)
         return JSONResponse(await run_in_threadpool(self.reviews.open, str(content.get("path", ""))))
 
     @told
     async def judge(self, request: Request) -> Response:
-        """What a person says of a video in the queue."""
+        """Record a verdict on a video in the queue."""
         content = await json_of(request)
         return JSONResponse(await run_in_threadpool(self.reviews.judge, content))
 
     @told
     async def export_review(self, request: Request) -> Response:
-        """The accepted videos as a training set."""
+        """Write the accepted videos as a training set."""
         return JSONResponse(await run_in_threadpool(self.reviews.export))
 
     @told
@@ -316,7 +316,7 @@ class Routes:
         return JSONResponse(await run_in_threadpool(self.lives.begin, content))
 
     async def socket(self, socket: WebSocket) -> None:
-        """Events of a project."""
+        """Send the events of a project."""
         try:
             project = self.desk.project(socket.query_params.get("p", ""))
         except FileNotFoundError:
@@ -333,7 +333,7 @@ class Routes:
                 if not event.done():
                     event.cancel()
                     break
-                if event.result() is None:  # too slow: it comes again, and begins with a fresh state
+                if event.result() is None:  # too slow: the page reconnects, and begins with a fresh state
                     break
                 await asyncio.wait_for(socket.send_json(event.result()), 30)
         except (WebSocketDisconnect, RuntimeError, asyncio.TimeoutError):
@@ -345,14 +345,14 @@ class Routes:
                 await socket.close()
 
     async def live_socket(self, socket: WebSocket) -> None:
-        """Frames of a live source."""
+        """Send the frames of a live source."""
         await self.lives.serve(socket)
 
     def _project(self, request: Request) -> Project:
         return self.desk.project(request.path_params["id"])
 
     async def _in(self, project: Project, function: Callable[[], Any]) -> Any:
-        """The result of something done in a project's thread."""
+        """Call a function in a project's thread; returns its result."""
         future: Future = project.worker.call(function)
         return await asyncio.wrap_future(future)
 

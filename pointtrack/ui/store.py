@@ -1,6 +1,6 @@
-"""A project on disk: every act is in its journal before it is answered for, and what was computed follows now and then.
+"""A project on disk: the journal gets every act before the answer goes out; results are saved now and then.
 
-So a kill at any moment loses at most the last seconds of computing, never what a person did.
+So a kill at any moment loses at most the last seconds of computing, never a person's acts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Store:
     """The folder of a project.
 
     Args:
-        folder: is made where it is missing.
+        folder: folder of the project; made if missing.
 
     Attributes:
         serial: number of the last act in the journal.
@@ -35,7 +35,7 @@ class Store:
             self.serial = max(self.serial, int(snapshot["serial"]))
 
     def log(self, act: str, arguments: dict[str, Any], seconds: float) -> int:
-        """Put an act into the journal, for good; its number."""
+        """Write an act to the journal durably; returns its number."""
         self.serial += 1
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
         row = {"n": self.serial, "time": stamp, "act": act, "args": arguments, "seconds": round(seconds, 3)}
@@ -46,7 +46,7 @@ class Store:
         return self.serial
 
     def acts(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """Acts with numbers above `after`; a last line that was cut short by a kill is left out."""
+        """Acts with numbers above `after`; an incomplete last line, as a kill leaves it, is left out."""
         path = self.folder / JOURNAL
         if not path.is_file():
             return
@@ -60,7 +60,7 @@ class Store:
                     yield row
 
     def mend(self) -> None:
-        """Cut off what a kill left half written at the end of the journal."""
+        """Cut off an incomplete line that a kill left at the end of the journal."""
         path = self.folder / JOURNAL
         if not path.is_file():
             return
@@ -77,7 +77,7 @@ class Store:
             file.truncate(good)
 
     def snapshot(self) -> dict[str, Any] | None:
-        """What `save` wrote last."""
+        """The snapshot that `save` wrote last, or None."""
         path = self.folder / SNAPSHOT
         if not path.is_file():
             return None
@@ -89,7 +89,7 @@ class Store:
         return content
 
     def save(self, content: dict[str, Any], serial: int) -> None:
-        """Write the snapshot, whole or not at all; session files of earlier ones go after that."""
+        """Write the snapshot, whole or not at all; then delete session files of earlier ones."""
         whole = {"format": FORMAT, "serial": serial, **content}
         part = self.folder / f"{SNAPSHOT}.part"
         with part.open("w", encoding="utf-8") as file:

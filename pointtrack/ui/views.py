@@ -1,4 +1,4 @@
-"""What the page shows of a project: pictures, masks, tracks and lanes, made small enough to send."""
+"""The page's view of a project: pictures, masks, tracks and lanes, made small enough to send."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from pointtrack.ui.rle import encode_mask
 if TYPE_CHECKING:
     from pointtrack.ui.project import Project
 
-UNKNOWN = 255  # in a lane
-TOP = 250  # in a lane: sure
-PIECE = 4096  # frames of tracks that are read at a time
-MOST_LANES = 60  # points that get a lane of their own
-SUGGESTED = 12  # places worth a click
-MOST_TRACKED_FRAMES = 256  # that one answer holds
+UNKNOWN = 255  # value in a lane
+TOP = 250  # value in a lane for full certainty
+PIECE = 4096  # frames of tracks to read at a time
+MOST_LANES = 60  # most points with a lane of their own
+SUGGESTED = 12  # most positions to suggest for a click
+MOST_TRACKED_FRAMES = 256  # most frames in one answer
 QUALITY = 88
 MOST_JPEG_BYTES = 96 * 2**20
 
 
 class Pictures:
-    """Frames as JPEG, the latest of which are kept."""
+    """Frames as JPEG, with a cache of the latest."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
         self._bytes = 0
 
     def jpeg(self, project: Project, frame: int, width: int = 0) -> bytes:
-        """A frame, `width` pixels wide at most (0: as it is). Raises ValueError for one that is not there."""
+        """A frame, at most `width` pixels wide (0: as it is). Raises ValueError for a frame that does not exist."""
         if not 0 <= frame < len(project.video):
             raise ValueError(f"frame: expected 0..{len(project.video) - 1}, got {frame}")
         key = (project.id, frame, width)
@@ -57,7 +57,7 @@ class Pictures:
 
 
 def masks_of(project: Project, frame: int) -> dict[str, Any]:
-    """Masks of a frame, and what was said there, ready for JSON."""
+    """Masks of a frame, and the prompts there, ready for JSON."""
     session = project.objects
     rows = []
     if not 0 <= frame < len(project.video):
@@ -89,14 +89,14 @@ def masks_of(project: Project, frame: int) -> dict[str, Any]:
 
 
 def candidates_of(project: Project, number: int, frame: int) -> dict[str, Any]:
-    """All that the clicks on a frame may mean, ready for JSON."""
+    """The candidates for the prompt on a frame, ready for JSON."""
     found = project.objects.candidates(number, frame)
     rows = [{"score": round(one.score, 3), "mask": encode_mask(one.mask.numpy())} for one in found]
     return {"object": number, "frame": frame, "candidates": [row for row in rows if row["mask"]]}
 
 
 def tracks_of(project: Project, start: int, stop: int) -> bytes:
-    """Tracks of frames start..stop-1: length of the JSON head, the head, then float32 x, y, and whether it is seen.
+    """Tracks of frames start..stop-1: length of the JSON header, the header, then float32 x, y, and how visible it is.
 
     The third number is the geometric mean of visibility and confidence, as in `Tracks.visible`; NaN where not tracked.
     """
@@ -113,9 +113,9 @@ def tracks_of(project: Project, start: int, stop: int) -> bytes:
 
 
 def lanes_of(project: Project, start: int, stop: int, bins: int) -> dict[str, Any]:
-    """What is known along the frames, in `bins` pieces: per object and point the lowest certainty in each.
+    """Certainty along the frames, in `bins` pieces: per object and point the lowest value in each.
 
-    A lane is base64 of a byte per bin: 0..250 how sure it is, 255 nothing is known. Objects also say where they are
+    A lane is base64 of a byte per bin: 0..250 for the certainty, 255 for unknown. Objects also say where they are
     absent (1) or not (0).
     """
     if not 0 <= start < stop <= len(project.video) or not 1 <= bins <= 4000:
@@ -180,7 +180,7 @@ def _seen(tracks: Tracks) -> torch.Tensor:
 
 
 def _binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The lowest value of each bin; NaN where nothing in it is known."""
+    """The lowest value of each bin; NaN if no value in it is known."""
     filled = np.where(np.isnan(values), math.inf, values)
     lowest = np.minimum.reduceat(filled, edges[:-1])
     return np.where(np.isinf(lowest), np.nan, lowest)

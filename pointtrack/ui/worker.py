@@ -1,4 +1,4 @@
-"""One thread in which all of a project happens: what a person asks for at once, what takes long in slices between."""
+"""One thread that does everything for a project: a person's requests at once, long runs in slices between them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 logger = logging.getLogger(__name__)
 
-IDLE_SECONDS = 0.5  # after which the thread looks for things to do on its own
+IDLE_SECONDS = 0.5  # after which the thread looks for idle work
 
 
 class Run(Protocol):
-    """Something that takes long, done in slices. Its `step` does one, and answers whether it is over."""
+    """A long task in slices. Its `step` runs one, and returns whether the task is over."""
 
     def step(self) -> bool: ...
 
@@ -24,11 +24,11 @@ class Run(Protocol):
 
 
 class Worker:
-    """Calls one after the other; between them slices of the runs, the newest run first.
+    """Executes calls one by one, and between them slices of the runs, the newest run first.
 
     Args:
-        name: of the thread.
-        idle: called when there is nothing else to do; answers whether it did something.
+        name: name of the thread.
+        idle: called when there is nothing else to do; returns whether it did something.
     """
 
     def __init__(self, name: str, idle: Callable[[], bool] = lambda: False):
@@ -39,11 +39,11 @@ class Worker:
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin: whoever made it is ready for what the thread calls."""
+        """Start the thread, once its owner is ready for its calls."""
         self._thread.start()
 
     def call(self, function: Callable[[], Any]) -> Future:
-        """Do something as soon as the call or slice in work is over; the result comes in the future."""
+        """Call a function as soon as the current call or slice is over; the future gets the result."""
         future: Future = Future()
         if self._closed.is_set():
             future.set_exception(
@@ -55,11 +55,11 @@ class Worker:
 
     @property
     def wanted(self) -> bool:
-        """A call waits: a slice had better end."""
+        """True if a call waits, so that a slice should end."""
         return not self._calls.empty()
 
     def close(self, timeout: float = 30.0) -> None:
-        """Do what was asked for already, drop the runs, and end."""
+        """Finish the waiting calls, drop the runs, and end the thread."""
         self._closed.set()
         self._calls.put(None)
         if threading.current_thread() is not self._thread:
@@ -72,7 +72,7 @@ class Worker:
                 continue
             try:
                 future.set_result(function())
-            except Exception as error:  # whoever asked gets it
+            except Exception as error:  # the caller gets it
                 future.set_exception(error)
 
     def _next_calls(self) -> Iterator[tuple[Callable[[], Any], Future]]:
@@ -92,7 +92,7 @@ class Worker:
             busy = True
 
     def _slice(self) -> bool:
-        """One slice of the newest run, or something idle; whether there may be more to do."""
+        """Run a slice of the newest run, or idle work; returns whether there may be more to do."""
         if self.runs:
             run = self.runs[-1]
             try:

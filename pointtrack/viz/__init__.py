@@ -1,1 +1,1 @@
-"""Pictures of tracks, masks and motion."""
+"""Draws tracks, masks and motion."""

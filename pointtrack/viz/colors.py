@@ -1,4 +1,4 @@
-"""Colours for points and objects: by place, by id, by visibility."""
+"""Colours for points and objects: by position, by id, by visibility."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from pointtrack.types import PointState, Tracks
 from pointtrack.viz.styles import COLOR_RULES
 
-# Of Okabe and Ito's palette, which people with any kind of colour vision tell apart.
+# From Okabe and Ito's palette, which works for every kind of colour vision.
 STATE_COLORS = {
     PointState.NOT_TRACKED: (153, 153, 153),
     PointState.VISIBLE: (86, 180, 233),
@@ -21,7 +21,7 @@ def track_colors(tracks: Tracks, color_by: str | np.ndarray = "position", row: i
     """(n, 3) uint8 RGB colours of the points by a rule of `TrackStyle`; `row` matters to "visibility" only.
 
     Raises:
-        ValueError: an unknown rule, or an array of another shape.
+        ValueError: the rule is unknown, or the array has another shape.
     """
     if not isinstance(color_by, str):
         colors = np.asarray(color_by)
@@ -37,12 +37,12 @@ def track_colors(tracks: Tracks, color_by: str | np.ndarray = "position", row: i
             return np.zeros((0, 3), np.uint8)
         low, size = xy.min(axis=0), np.maximum(np.ptp(xy, axis=0), 1e-6)
         x, y = ((xy - low) / size).T
-        # Hue runs along a tilted x, lightness along y: two directions, so a colour tells the place.
+        # Hue runs along a tilted x, lightness along y: two directions, so a colour identifies the position.
         return even_colors(lightness=0.84 - 0.2 * y, hue=20 + 290 * (0.88 * x + 0.12 * y))
     if color_by == "id":
         return id_colors(tracks.ids.numpy())
     if color_by == "visibility":
-        # From orange to blue, and darker: told apart by people who see no red and green, and in grey.
+        # From orange to blue, and darker: distinct without red-green vision, and in grey.
         seen = tracks.visibility[row].numpy()
         return even_colors(lightness=0.82 - 0.16 * seen, hue=65 + 185 * seen)
     if color_by == "state":
@@ -51,7 +51,7 @@ def track_colors(tracks: Tracks, color_by: str | np.ndarray = "position", row: i
 
 
 def _states_of(tracks: Tracks, row: int) -> list[PointState]:
-    """The state of every point on a row, told from visibility and place where nobody judged it."""
+    """The state of every point on a row, or one derived from visibility and position if there are no states."""
     if tracks.states is not None:
         return [PointState(value) for value in tracks.states.state[row].tolist()]
     flags = zip(
@@ -70,7 +70,7 @@ def _states_of(tracks: Tracks, row: int) -> list[PointState]:
 
 def id_colors(ids: np.ndarray) -> np.ndarray:
     """(n,) whole numbers -> (n, 3) uint8 RGB, distinct, and always the same for the same id."""
-    # The golden angle keeps the hues of any run of ids apart; lightness in three steps adds to the choice.
+    # The golden angle keeps the hues of consecutive ids apart; three steps of lightness add more colours.
     return even_colors(lightness=0.76 - 0.08 * (np.asarray(ids) % 3 - 1), hue=25 + 137.508 * np.asarray(ids))
 
 

@@ -1,4 +1,4 @@
-"""A transparent layer over a frame: signs for points at fractions of a pixel, plates, and text."""
+"""A transparent layer over a frame, with subpixel signs for points, plates, and text."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import numpy as np
 SHIFT = 4  # cv2 draws at positions of 1/16 pixel
 DARK = (16, 16, 20)
 LIGHT = (240, 240, 240)
-ARROWS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}  # where they point, (x, y)
+ARROWS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}  # directions, (x, y)
 
 
 @dataclass(frozen=True, eq=False)
 class Pen:
-    """Draws on a transparent layer with room around the image, at fractions of a pixel.
+    """Draws with subpixel precision on a transparent layer with a margin around the image.
 
     Args:
         layer: (h + 2 * margin, w + 2 * margin, 4) uint8, colours multiplied by opacity, and the opacity.
-        radius: of a dot in pixels.
+        radius: radius of a dot in pixels.
         reach: pixels that a sign may extend from its centre.
     """
 
@@ -38,20 +38,20 @@ class Pen:
 
     @property
     def margin(self) -> int:
-        """Pixels around the image, so that a sign near the border need not be cut."""
+        """Pixels around the image, so that a sign near the border is not cut."""
         return 2 * self.reach
 
     def image(self) -> np.ndarray:
-        """(h, w, 4) what was drawn, without the margin."""
+        """(h, w, 4) layer without the margin."""
         return self.layer[self.margin : -self.margin, self.margin : -self.margin]
 
     def signs(self, kind: str, xy: np.ndarray, colors: np.ndarray) -> None:
-        """The signs of visible, hidden ("ring", "dot"), lost ("cross") points, and of those out of the image to the
+        """Draw the signs of visible, hidden ("ring", "dot"), lost ("cross") points, or of those out of the image to the
         "left", "right", "up" or "down".
 
         Args:
             kind: which sign.
-            xy: (n, 2) pixels of the image; what lies farther outside than `reach` is left out.
+            xy: (n, 2) pixels of the image; points farther outside than `reach` are left out.
             colors: (n, 3) RGB, 0..255.
         """
         height, width = self.image().shape[:2]
@@ -64,7 +64,7 @@ class Pen:
         dx = (corners[:, 0, None] + steps - xy[:, 0, None]).astype(np.float32)
         dy = (corners[:, 1, None] + steps - xy[:, 1, None]).astype(np.float32)
         shape, edge, opacity = _outline(kind, dx[:, None, :], dy[:, :, None], self.radius)
-        # Coverage of a pixel by a shape whose border runs `shape` pixels away from its centre.
+        # Coverage of a pixel by a shape whose border is `shape` pixels away from the pixel's centre.
         dark = (np.clip(0.5 - (shape - edge), 0, 1) * 0.75 * opacity)[..., None]
         fill = (np.clip(0.5 - shape, 0, 1) * opacity)[..., None]
         ink = np.pad(colors, ((0, 0), (0, 1)), constant_values=255)[:, None, None]
@@ -104,7 +104,7 @@ def draw_plate(layer: np.ndarray, corner: tuple[int, int], wh: tuple[int, int]) 
 
 
 def stamp(layer: np.ndarray, mask: np.ndarray, corner: tuple[int, int]) -> None:
-    """Lay light text over the layer; what does not fit is cut off."""
+    """Lay light text over the layer; cut off what does not fit."""
     left, top = corner
     mask = mask[max(-top, 0) :, max(-left, 0) :]
     left, top = max(left, 0), max(top, 0)
@@ -116,11 +116,11 @@ def stamp(layer: np.ndarray, mask: np.ndarray, corner: tuple[int, int]) -> None:
 @lru_cache(maxsize=256)
 def text_mask(text: str, size: int) -> np.ndarray:
     """(h, w) uint8 coverage of a line of text, `size` the height of the letters in pixels."""
-    from PIL import Image, ImageDraw, ImageFont  # only here: plain drawing runs without Pillow
+    from PIL import Image, ImageDraw, ImageFont  # imported here because plain drawing does not need Pillow
 
     font = ImageFont.load_default(size)
     left, _, right, _ = font.getbbox(text)
-    top, bottom = font.getbbox("Hg")[1::2]  # one height for every text, so that lines sit level
+    top, bottom = font.getbbox("Hg")[1::2]  # one height for every text, so that lines align
     image = Image.new("L", (round(right - left) + 1, round(bottom - top) + 1))
     ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font)
     return np.asarray(image)

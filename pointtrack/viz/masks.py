@@ -1,6 +1,6 @@
 """Masks on frames: transparent fill, crisp outline, labels, a legend; or the objects cut out.
 
-As with tracks, everything on one frame is drawn on a transparent layer, with colours multiplied by their opacity, and
+As for tracks, everything on one frame is drawn on a transparent layer, with colours multiplied by their opacity, and
 that layer is put over the frame once.
 """
 
@@ -143,13 +143,13 @@ def _filled(pictures: np.ndarray, colors: np.ndarray, opacity: float) -> np.ndar
 
 
 def _draw_outline(layer: np.ndarray, picture: np.ndarray, color: np.ndarray, width: float) -> None:
-    """A smooth line along the edge, holes too, with a dark rim that sets it off from a ground of its colour."""
+    """Draw a smooth line along the edge, also of holes; a dark rim sets it off from a background of its colour."""
     left, top, w, h = cv2.boundingRect(picture.view(np.uint8))
     reach = math.ceil(3 * width)
     rows = slice(max(top - reach, 0), top + h + reach)
     columns = slice(max(left - reach, 0), left + w + reach)
     inside = picture[rows, columns].view(np.uint8) * np.uint8(255)
-    # Where the object leaves the image there is no edge of the object: hence "replicate".
+    # Where the object leaves the image, it has no edge: hence "replicate".
     blurred = cv2.GaussianBlur(inside, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
     place = layer[rows, columns]
     place[...] = _over(place, _looked_up(_edge_inks(tuple(color.tolist()), width), blurred))
@@ -159,7 +159,7 @@ def _draw_outline(layer: np.ndarray, picture: np.ndarray, color: np.ndarray, wid
 def _edge_inks(color: tuple[int, int, int], width: float) -> np.ndarray:
     """(256, 4) uint8 ink of the outline by the value of the mask, blurred with a sigma of `width`, 0..255.
 
-    A straight edge blurred by a Gaussian has the value Phi(distance / sigma): so the value tells the distance.
+    A straight edge blurred by a Gaussian has the value Phi(distance / sigma), so the value gives the distance.
     """
     normal = NormalDist(sigma=width)
     distance = np.array([normal.inv_cdf(min(max(value / 255, 1e-9), 1 - 1e-9)) for value in range(256)])
@@ -188,7 +188,7 @@ def _draw_label(
     size: int,
     taken: list[tuple[int, int, int, int]],
 ) -> None:
-    """The name on a dark plate above the object, or where that is out of the image or taken, inside or below.
+    """Draw the name on a dark plate above the object; if that is outside the image or taken, inside or below.
 
     `taken` lists the plates (left, top, right, bottom) of this frame and gets the new one.
     """
@@ -220,7 +220,7 @@ def _meet(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
 def _draw_legend(
     layer: np.ndarray, names: list[str], colors: np.ndarray, present: list[bool], size: int
 ) -> None:
-    """Colours with names on a dark plate, bottom left, in as many lines as it takes."""
+    """Draw colours with names on a dark plate, bottom left, in as many lines as necessary."""
     texts = [text_mask(name, size) for name in names]
     widths = [text.shape[1] + round(size * 2.8) for text in texts]
     room = layer.shape[1] - round(size * 1.6)
@@ -236,7 +236,7 @@ def _draw_legend(
     for row, line in enumerate(lines):
         x, y = left + round(size * 0.7), top + row * line_h
         for place in line:
-            # What is absent has an outline for a colour, and dim letters.
+            # An absent object gets an outlined colour, and dim letters.
             _draw_swatch(layer, (x, y + (line_h - size) // 2), size, colors[place], present[place])
             cover = texts[place] if present[place] else texts[place] // 2
             stamp(layer, cover, (x + round(size * 1.5), y + round(line_h / 2 - cover.shape[0] * 0.44)))
@@ -246,7 +246,7 @@ def _draw_legend(
 def _draw_swatch(
     layer: np.ndarray, corner: tuple[int, int], size: int, color: np.ndarray, full: bool = True
 ) -> None:
-    """A disc in the colour, or a ring."""
+    """Draw a disc in the colour, or a ring."""
     centre = (corner[0] + size // 2, corner[1] + size // 2)
     radius = max(round(size * 0.42), 2)
     cv2.circle(layer, centre, radius, ink_of(color, 1.0), -1 if full else 1, cv2.LINE_AA)

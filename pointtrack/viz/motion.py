@@ -1,4 +1,4 @@
-"""One picture of how a dense field of points moved."""
+"""A picture that shows how a dense field of points moved."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pointtrack.viz.layer import draw_plate, lay_over, stamp, text_mask
 def dense_picture(
     first: np.ndarray, last: np.ndarray, tracks: Tracks, spacing: int = 1, *, legend: bool = True
 ) -> np.ndarray:
-    """Three pictures below each other: where points are from, where they are now, and how they moved.
+    """Three pictures in a column: where points come from, where they are now, and how they moved.
 
-    In the first two every point has the colour of its place on the first frame; those that are hidden on the last one
-    are left out there. In the third, on the first frame, hue is the direction of the motion and strength its length,
-    full at the 98th percentile; grey is no motion.
+    In the first two, a point's colour is that of its position on the first frame; the second leaves out points that
+    are hidden on the last frame. In the third, on the first frame, hue is the direction of the motion and strength
+    its length, full at the 98th percentile; grey is no motion.
 
     Args:
         first, last: (h, w, 3) uint8 RGB frames.
-        tracks: of two frames, these.
+        tracks: tracks of these two frames.
         spacing: pixels between neighbouring points on the first frame.
-        legend: say in each picture what it is, and in the third what its colours mean.
+        legend: write a title into each picture, and the meaning of the colours into the third.
 
     Raises:
-        ValueError: tracks of other than two frames.
+        ValueError: the tracks do not have two frames.
     """
     if len(tracks) != 2:
         raise ValueError(f"dense_picture: expected tracks of 2 frames, got {len(tracks)}")
@@ -59,7 +59,7 @@ def motion_colors(motion: np.ndarray) -> np.ndarray:
 
 
 def full_length(motion: np.ndarray) -> float:
-    """The 98th percentile of the lengths, in pixels: what is drawn in full colour."""
+    """The 98th percentile of the lengths, in pixels, which is drawn in full colour."""
     length = np.linalg.norm(motion, axis=-1)
     return max(float(np.percentile(length, 98)), 1e-6) if len(length) else 1.0
 
@@ -83,7 +83,7 @@ def _titled(shape: tuple[int, ...], title: str) -> np.ndarray:
 
 
 def _wheel(shape: tuple[int, ...], full: float) -> np.ndarray:
-    """A layer with the legend of motion: a disc whose colours point to where they move, and how far its rim is."""
+    """A layer with the legend of motion: a disc of colours by direction, and the length that its rim stands for."""
     layer = _titled(shape, f"how they moved: colour is the direction, full colour {full:.3g} pixels or more")
     radius = max(min(shape[:2]) // 10, 12)
     margin = radius // 3

@@ -1,4 +1,4 @@
-"""One track as curves: where the point was, and how sure the tracker is of it."""
+"""Plots one track as curves: where the point was, and how sure the tracker is."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def plot_track(
         The figure.
 
     Raises:
-        ValueError: no point of that id, or a suffix that matplotlib cannot write.
+        ValueError: no point has that id, or matplotlib cannot write that suffix.
     """
-    from matplotlib.figure import Figure  # only here: importing it takes a good part of a second
+    from matplotlib.figure import Figure  # imported here because it takes a good part of a second
 
     columns = np.flatnonzero(tracks.ids.numpy() == point_id)
     if not len(columns):

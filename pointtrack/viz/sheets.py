@@ -1,4 +1,4 @@
-"""Contact sheets: a few frames of a video in a table, large enough to judge."""
+"""Contact sheets: a few frames of a video in a grid, large enough to judge."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from pointtrack.viz.tracks import default_radius, draw_frame
 COUNT, COLUMNS, WIDTH = 6, 3, 1920
 LEAST_RADIUS = 3.0  # pixels of the sheet, for dots of at least 5 pixels
 
-DrawTile = Callable[[np.ndarray, int], np.ndarray]  # (a resized frame, its number) -> what is shown
+DrawTile = Callable[[np.ndarray, int], np.ndarray]  # (resized frame, its number) -> frame to show
 
 
 def contact_sheet(
     video: Video, count: int = COUNT, columns: int = COLUMNS, width: int = WIDTH, draw: DrawTile | None = None
 ) -> np.ndarray:
-    """Evenly spaced frames of a video in a table, each with its frame number and time.
+    """Evenly spaced frames of a video in a grid, each with its frame number and time.
 
     Args:
         video: the video; first and last frame are always shown.
-        count: number of frames; all frames where the video has fewer.
+        count: number of frames; all frames if the video has fewer.
         columns: frames per row.
         width: width of the sheet in pixels.
-        draw: draws onto each frame at the size at which it is shown.
+        draw: draws onto each frame at its size on the sheet.
 
     Returns:
         (h, width, 3) uint8 RGB.
 
     Raises:
-        ValueError: less than one frame or column, or no room for them.
+        ValueError: less than one frame or column, or the sheet has no room for them.
     """
     if count < 1 or columns < 1:
         raise ValueError(f"contact sheet: expected at least 1 frame and 1 column, got {count} and {columns}")
@@ -67,7 +67,7 @@ def contact_sheet(
 def track_sheet(
     video: Video, tracks: Tracks, style: TrackStyle | None = None, count: int = COUNT, width: int = WIDTH
 ) -> np.ndarray:
-    """A contact sheet with tracks, drawn at the size of the sheet: dots can be judged there, however large the video is.
+    """A contact sheet with tracks, drawn at the size of the sheet, so that dots show whatever the size of the video.
 
     Args:
         video, tracks, style: as in `draw_tracks`.
@@ -96,7 +96,7 @@ def track_sheet(
 
 
 def _draw_label(layer: np.ndarray, text: str, corner: tuple[int, int], size: int) -> None:
-    """Text on a dark plate."""
+    """Draw text on a dark plate."""
     mask = text_mask(text, size)
     pad = max(size // 3, 2)
     draw_plate(layer, corner, (mask.shape[1] + 2 * pad, mask.shape[0] + pad))

@@ -1,5 +1,4 @@
-"""Tracks on frames: dots, rings for hidden points, crosses for lost ones, arrows for points out of frame, fading trails, a
-legend.
+"""Draws tracks: dots, rings for hidden points, crosses for lost ones, arrows for points out of frame, trails, a legend.
 
 Everything on one frame is drawn on a transparent layer, with colours multiplied by their opacity, and that layer is put
 over the frame once. So overlapping trail pieces replace each other instead of adding up to dark joints.
@@ -31,9 +30,9 @@ from pointtrack.viz.layer import (
 )
 from pointtrack.viz.styles import TrackStyle
 
-JUMP = 0.08  # of the diagonal: a step this long, and far longer than the others of its point, is no motion
-JUMP_RATIO = 5.0  # far longer
-CUT = 0.15  # of the diagonal: where most points go so far at once, it is another shot
+JUMP = 0.08  # share of the diagonal: a step this long, and far longer than its point's others, is not motion
+JUMP_RATIO = 5.0  # the ratio that counts as far longer
+CUT = 0.15  # share of the diagonal: if most points move this far at once, a new shot begins
 
 
 def draw_tracks(video: Video, tracks: Tracks, style: TrackStyle | None = None, **changes: Any) -> Video:
@@ -95,7 +94,7 @@ def draw_frame(
     pen = Pen.for_image(tracks.wh, style.radius or default_radius(tracks.wh, len(tracks.ids)))
     colors = track_colors(tracks, style.color_by, row)
     first = max(row - style.trail, 0)
-    # Far outside the image nothing shows, and the fixed-point numbers of cv2 overflow.
+    # Signs far outside the image do not show, and would overflow cv2's fixed-point numbers.
     xy = np.clip(tracks.xy[first : row + 1].numpy(), -1e5, 1e5)
     visible = tracks.visible(style.threshold)[first : row + 1].numpy()
     lost = tracks.confidence[row].numpy() < style.lost_below
@@ -126,7 +125,7 @@ def draw_frame(
 
 
 def default_radius(wh: tuple[int, int], points: int) -> float:
-    """Radius of the dots in pixels: by the size of the frame, less where points are so many that dots would touch."""
+    """Radius of the dots in pixels, by the size of the frame; less if points are so many that dots would touch."""
     spacing = math.sqrt(wh[0] * wh[1] / max(points, 1))
     return min(max(min(wh) / 80, 2.5), max(0.16 * spacing, 1.0))
 
@@ -140,7 +139,7 @@ def _style(style: TrackStyle | None, changes: dict[str, Any]) -> TrackStyle:
 
 
 def _held_back(xy: np.ndarray, visible: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """(t, n, 2) places, NaN where points are lost (`gone`); on the last row those instead on which they were last seen."""
+    """(t, n, 2) positions, NaN where points are lost (`gone`), but on the last row where each was last visible."""
     last = np.full_like(xy[0], np.nan)
     for places, seen in zip(xy, visible, strict=True):
         last[seen] = places[seen]
@@ -150,9 +149,9 @@ def _held_back(xy: np.ndarray, visible: np.ndarray, gone: np.ndarray) -> np.ndar
 
 
 def _breaks(xy: np.ndarray, diagonal: float) -> np.ndarray:
-    """(t - 1, n) bool: a trail is not drawn there, as its point did not move but jump: at a cut, or to something else."""
+    """(t - 1, n) bool: the trail is broken there, as its point jumped, at a cut or to something else."""
     moves = np.linalg.norm(np.diff(xy, axis=0), axis=-1)
-    # Without a warning where all are NaN; 0 for points that never move between two known rows.
+    # No warning if all are NaN; 0 for points without two known consecutive rows.
     usual = np.array([np.median(one[np.isfinite(one)]) if np.isfinite(one).any() else 0.0 for one in moves.T])
     jumps = (moves > JUMP * diagonal) & (moves > JUMP_RATIO * usual)
     known = np.isfinite(moves)
@@ -161,13 +160,13 @@ def _breaks(xy: np.ndarray, diagonal: float) -> np.ndarray:
 
 
 def _out_of_sight(xy: np.ndarray, wh: tuple[int, int], reach: int) -> np.ndarray:
-    """(n,) bool: so far outside the image that no part of a sign would show."""
+    """(n,) bool: the point is so far outside the image that no part of a sign would show."""
     beyond = np.maximum(-0.5 - xy, xy - (np.array(wh) - 0.5)).max(axis=-1)
     return np.nan_to_num(beyond, nan=-1.0) > reach
 
 
 def _draw_arrows(pen: Pen, xy: np.ndarray, chosen: np.ndarray, colors: np.ndarray) -> None:
-    """An arrow at the border for each chosen point, at the place nearest to it."""
+    """Draw an arrow for each chosen point, at the position on the border that is nearest to it."""
     height, width = pen.image().shape[:2]
     last = np.array([width, height]) - 1.0
     inset = np.minimum(pen.radius + 1, last / 2)
@@ -182,9 +181,9 @@ def _draw_arrows(pen: Pen, xy: np.ndarray, chosen: np.ndarray, colors: np.ndarra
 def _draw_trails(
     pen: Pen, xy: np.ndarray, visible: np.ndarray, colors: np.ndarray, style: TrackStyle, broken: np.ndarray
 ) -> None:
-    """Lines from row to row but where they are broken, older ones thinner and more transparent, hidden stretches dim."""
+    """Draw lines from row to row except at breaks, older ones thinner and more transparent, hidden stretches dim."""
     known = np.isfinite(xy).all(axis=-1)
-    fresh = (np.arange(1, len(xy)) + style.trail - (len(xy) - 1)) / style.trail  # 1 for the newest piece
+    fresh = (np.arange(1, len(xy)) + style.trail - (len(xy) - 1)) / style.trail  # 1 for the newest segment
     places = np.rint((np.nan_to_num(xy) + pen.margin) * 2**SHIFT).astype(int).tolist()
     inks = colors.astype(float)
     moves = np.linalg.norm(np.diff(xy, axis=0), axis=-1)
@@ -204,7 +203,7 @@ def _draw_trails(
 
 
 def _draw_legend(layer: np.ndarray, style: TrackStyle, may_be_lost: bool) -> None:
-    """The signs with their names on a dark plate, bottom left."""
+    """Draw the signs with their names on a dark plate, bottom left."""
     entries = [("visible", "visible")]
     entries += [(style.hidden, "hidden")] if style.hidden != "none" else []
     entries += [("right", "out of frame")] if style.outside != "none" else []

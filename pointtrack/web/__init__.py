@@ -1,1 +1,1 @@
-"""What every web server of this package stands on: who may ask (`safety`), and how it is served (`server`)."""
+"""The basis of every web server of this package: access checks (`safety`) and serving (`server`)."""

@@ -1,8 +1,9 @@
-"""Who may ask a server of this package: the right host name, the token, the same site; small bodies only.
+"""Access checks for the servers of this package: the right host name, the token, the same site; small bodies only.
 
-A server on this machine's own address is reached by every page that the browser shows: a page of another site may send
-requests to it, or, with a name that suddenly points to 127.0.0.1 (DNS rebinding), read the answers. Hence `SafetyMiddleware`
-around each app: it answers loopback names only, refuses what other sites send, and elsewhere than on loopback asks for a token.
+Every page in the browser can reach a server on this machine's own address. A page of another site may send requests
+to it or, with a name that suddenly points to 127.0.0.1 (DNS rebinding), read the answers. `SafetyMiddleware` around
+each app prevents this: it answers loopback names only, refuses requests from other sites, and requires a token on
+other addresses.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ HEADERS = (
 
 
 def is_loopback(host: str) -> bool:
-    """An address to listen on that no other machine reaches.
+    """Whether no other machine can reach an address to listen on.
 
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0"), is_loopback("")
     (True, True, False, False)
@@ -47,17 +48,17 @@ def is_loopback(host: str) -> bool:
 
 
 def new_token() -> str:
-    """A secret that nobody guesses, for addresses that other machines reach."""
+    """A secret that nobody can guess, for addresses that other machines can reach."""
     return secrets.token_urlsafe(24)
 
 
 def token_for(host: str) -> str | None:
-    """The token that a server on this address needs: none on loopback, a new one elsewhere."""
+    """The token that a server on an address needs: None on loopback, a new one elsewhere."""
     return None if is_loopback(host) else new_token()
 
 
 def json_ready(value: Any) -> Any:
-    """A copy in which numbers that JSON does not have (NaN, infinity) are None.
+    """A copy with None for numbers that JSON does not have (NaN, infinity).
 
     >>> json_ready({"x": [1.0, float("nan")]})
     {'x': [1.0, None]}
@@ -70,23 +71,24 @@ def json_ready(value: Any) -> Any:
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON of anything, also of numbers that are not finite."""
+    """JSON of any value; numbers that are not finite become null."""
     return json.dumps(json_ready(value), allow_nan=False).encode()
 
 
 class SafetyMiddleware:
-    """Lets only those requests through to an ASGI app that may be answered.
+    """Passes only permitted requests on to an ASGI app.
 
     Args:
         app: Starlette, or any other ASGI app; http and websocket.
-        token: where given, every request must bring it: in a cookie, as `Authorization: Bearer`, or as ?token=, which is
-            how a person comes in: the answer to a browser sets the cookie and leads to the same address without the token.
+        token: if given, every request must carry it: in a cookie, as `Authorization: Bearer`, or as ?token=, with
+            which a person enters. The answer to a browser then sets the cookie and redirects to the same address
+            without the token.
             None: requests must name the server by a loopback name instead.
-        largest_body: bytes of a request's body; more is answered with 413.
-        loopback: requests must name the server by a loopback name, also with a token; by default without one only.
-        cookie: name of the cookie. Cookies do not tell ports apart: two servers of a machine need two names.
+        largest_body: most bytes of a request's body; a larger one gets 413.
+        loopback: requests must name the server by a loopback name even with a token; by default only without one.
+        cookie: name of the cookie. Cookies ignore ports, so two servers on one machine need two names.
 
-    What is refused is answered in one line of text: 403 (host, site), 401 (token), 413 (body).
+    Refused requests get one line of text: 403 (host, site), 401 (token), 413 (body).
     """
 
     def __init__(
@@ -152,9 +154,9 @@ class SafetyMiddleware:
         return browses and any(name == "token" for name, _ in _query(scope))
 
     async def _enter(self, scope: Scope, send: Send) -> None:
-        """Set the cookie, and lead to the same address without the token: it must not stay in histories."""
+        """Set the cookie, and redirect to the address without the token, which must not stay in histories."""
         rest = urlencode([(name, value) for name, value in _query(scope) if name != "token"])
-        # One slash in front: two would name another server.
+        # One leading slash: two would name another server.
         place = "/" + scope["path"].lstrip("/\\") + (f"?{rest}" if rest else "")
         cookie = f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", place.encode("utf-8", "ignore")), (b"set-cookie", cookie.encode())]
@@ -185,7 +187,7 @@ def _authority(origin: str) -> str:
 
 
 def _limited(receive: Receive, most: int) -> Receive:
-    """Bodies without a length are counted as they come; too long a one is cut off as if the client had left."""
+    """Count bodies without a length as they arrive; cut off too long a one as if the client had left."""
     seen = 0
 
     async def counted() -> MutableMapping[str, Any]:

@@ -1,4 +1,4 @@
-"""An ASGI app on uvicorn in a thread of its own, with limits that a careless or hostile client cannot get around."""
+"""Serves an ASGI app with uvicorn in a separate thread, with limits that a careless or hostile client cannot evade."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ HOW = "the web server needs starlette and uvicorn: pip install 'pointtrack[live]
 
 @dataclass(frozen=True)
 class Limits:
-    """What clients may use up.
+    """Limits on what clients may use.
 
     Attributes:
-        connections: open at a time, all clients together; more are closed at once. Keeps file handles for the process that
-            tracks.
-        seconds: a client has to send the head of its request, and each next piece of its body, and to take what it is sent.
-        idle_seconds: an open connection may wait for its next request.
-        head_bytes: of a request's head.
-        body_bytes: of its body.
+        connections: most open connections of all clients together; more are closed at once. This keeps file handles
+            for the process that tracks.
+        seconds: time for a client to send the head of its request, to send each next piece of its body, and to take
+            an answer.
+        idle_seconds: time that an open connection may wait for its next request.
+        head_bytes: most bytes of a request's head.
+        body_bytes: most bytes of its body.
     """
 
     connections: int = 64
@@ -40,20 +41,20 @@ class WebServer:
 
     Args:
         app: Starlette, or any other ASGI app; `SafetyMiddleware` is put around it.
-        port: to listen on; 0 takes a free one.
-        host: whose requests are answered: this machine's own by default; "0.0.0.0" for those of the whole network, which
+        port: port to listen on; 0 takes a free one.
+        host: whose requests to answer: by default this machine's own; "0.0.0.0" for those of the whole network, which
             then need a token.
-        limits: what clients may use up.
-        token: that requests must bring also on loopback; by default none is needed there.
+        limits: limits on what clients may use.
+        token: token that requests must carry even on loopback; by default none is needed there.
 
     Raises:
         ImportError: the extra `live` is not installed.
-        OSError: the port is taken, or no such address.
+        OSError: the port is taken, or the address does not exist.
 
     Attributes:
-        url: of the first page, with the token where there is one.
-        token: what requests must bring; None on loopback.
-        loop: asyncio's, for `call_soon_threadsafe`.
+        url: address of the first page, with the token if there is one.
+        token: what requests must carry; None if they need no token.
+        loop: the asyncio loop, for `call_soon_threadsafe`.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class WebServer:
             self.loop.close()
 
     def close(self) -> None:
-        """Stop serving; connections that are still open are closed."""
+        """Stop serving, and close open connections."""
         self._server.should_exit = True
         self._thread.join(timeout=5.0)
         self._socket.close()
@@ -123,7 +124,7 @@ class WebServer:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens; an error says which address."""
+    """A listening socket; an error names the address."""
     if not 0 <= port <= 65535:
         raise ValueError(f"port: expected one of 0..65535, got {port}")
     try:
@@ -147,7 +148,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _uvicorn() -> tuple[Any, Any]:
-    """The library, and what makes the protocol class for some limits."""
+    """The library, and a function that makes the protocol class for some limits."""
     try:
         import uvicorn
         from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -155,11 +156,11 @@ def _uvicorn() -> tuple[Any, Any]:
         raise ImportError(HOW) from error
     logging.getLogger("uvicorn.error").setLevel(
         logging.CRITICAL
-    )  # a client's mistake is no news for the user
+    )  # a client's mistake does not concern the user
 
     def limited(limits: Limits) -> type:
         class LimitedProtocol(H11Protocol):
-            """Closes connections beyond the limit, and those whose client owes us something for too long.
+            """Closes connections beyond the limit, and those whose client takes too long.
 
             uvicorn alone waits for ever for the second half of a request.
             """
@@ -198,7 +199,7 @@ def _uvicorn() -> tuple[Any, Any]:
                 super().connection_lost(exc)
 
             def _owes(self) -> str | None:
-                """What the client has begun and not sent to its end."""
+                """The part of a request that the client still has to send, or None."""
                 if self.cycle is None or self.cycle.response_complete:
                     return "head"
                 return "body" if self.cycle.more_body else None

@@ -13,10 +13,10 @@ FIRST = 0  # After Effects' number of a video's first frame
 
 
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
-    """A single point as the position of the layer; several as an effect "Point Control" each, in the order of the points.
+    """Write one point as the layer's position; several as one "Point Control" effect each, in the order of the points.
 
-    Keys where a point is seen; y goes down, pixels count from the outer corner of the image. There is no place for names:
-    the effects are numbered.
+    Keys stand where a point is visible. y goes down; pixels count from the outer corner of the image. The format
+    holds no names, so the effects are numbered.
     """
     offset = tracks.first_frame + (FIRST if first_number is None else first_number)
     yield "Adobe After Effects 8.0 Keyframe Data\n\n"

@@ -1,4 +1,4 @@
-"""Tracks for Blender's motion tracking: a script that makes them in the clip that is loaded."""
+"""Tracks for Blender's motion tracking: a script that creates them in the loaded clip."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ if __name__ == "__main__":
 
 
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
-    """The script. Positions are 0..1 from outer edge to outer edge, y goes up.
+    """The script. Positions are 0..1 from outer edge to outer edge; y goes up.
 
-    A marker on every frame on which a point is seen; where it goes out of sight one that is muted, which is how Blender
-    ends a piece of a track.
+    It sets a marker on every frame on which a point is visible. Where the point becomes hidden, a muted marker ends
+    that piece of the track, as Blender expects.
     """
     offset = tracks.first_frame + (FIRST if first_number is None else first_number)
     seen, known = seen_places(tracks), known_places(tracks)

@@ -1,4 +1,4 @@
-"""Masks as COCO has them: one .json with an image for each frame, and an annotation for each object on it."""
+"""Masks in COCO's format: one .json with an image for each frame, and an annotation for each object on it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pointtrack.types import Masks, Video
 
 
 def picture_name(frame: int) -> str:
-    """The file name of a frame, as CVAT calls the frames of a video."""
+    """The file name of a frame, as CVAT names the frames of a video."""
     return f"frame_{frame:06d}"
 
 
 def category_names(masks: Masks) -> list[str]:
-    """o names of the objects, "object" for those without one."""
+    """The names of the o objects, "object" for those without one."""
     return [name or "object" for name in masks.names] or ["object"] * len(masks.object_ids)
 
 
 def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
-    """Images, annotations with compressed RLE, and categories; in keys of ours what COCO has no place for."""
+    """Images, annotations with compressed RLE, and categories; keys of our own for what COCO cannot hold."""
     from pycocotools import mask as rle
 
     width, height = masks.wh
@@ -37,7 +37,7 @@ def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for t, frame in enumerate(masks.masks.numpy()):
         number = masks.first_frame + t
-        # Numbers from 1: some readers take an id of 0 for none.
+        # Ids start at 1 because some readers take 0 for none.
         images.append(
             {
                 "id": number + 1,
@@ -86,17 +86,17 @@ def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
 
 
 def write_pictures(folder: Path, masks: Masks, video: Video) -> None:
-    """The frames of the masks as .jpg, by the names that `content_of` gives them."""
+    """Write the frames of the masks as .jpg, under the names that `content_of` gives them."""
     for t in range(len(masks)):
         number = masks.first_frame + t
         write_image(folder / f"{picture_name(number)}.jpg", video.frames[number])
 
 
 def read(content: dict[str, Any], fps: float) -> Masks:
-    """The masks of one video; ValueError or KeyError where it is something else.
+    """Read the masks of one video; ValueError or KeyError for other content.
 
-    Frames are the images in the order of `frame_index`, or else in natural order of their names. Which annotations are
-    one object is said by `attributes.track_id` (CVAT), `track_id` or `instance_id`.
+    Frames are the images in the order of `frame_index`, or else in natural order of their names. Annotations with
+    the same `attributes.track_id` (CVAT), `track_id` or `instance_id` are one object.
     """
     images = sorted(content["images"], key=_order)
     if not images:
@@ -114,7 +114,7 @@ def read(content: dict[str, Any], fps: float) -> Masks:
         raise ValueError("its frame_index are not frame after frame")
     categories = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
     info = content.get("info", {})
-    # In their order, those that are never there too, where the file is ours; else as they come.
+    # In our own files, in the stored order and with objects that never appear; otherwise in order of appearance.
     columns = {int(one["id"]): place for place, one in enumerate(info.get("objects", ()))}
     names = {int(one["id"]): str(one["name"]) for one in info.get("objects", ()) if "name" in one}
     for annotation in content["annotations"]:

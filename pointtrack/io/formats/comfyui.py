@@ -1,4 +1,4 @@
-"""Tracks for ComfyUI: the JSON text that its nodes for tracks take: a list per point of {"x", "y"} for every frame."""
+"""Tracks as the JSON text that ComfyUI's track nodes take: a list per point of {"x", "y"} for every frame."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pointtrack.types import Tracks
 
 
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
-    """Pixels from the upper left, y goes down. Every point has a place on every frame, as these nodes want: where it is not
-    tracked, the nearest one in time. Names, visibility and frame numbers have no place; `first_number` is not used."""
+    """Pixels from the upper left; y goes down. The nodes need a position on every frame: where a point is not tracked,
+    it gets the nearest one in time. Names, visibility and frame numbers are left out; `first_number` is not used."""
     xy, known = tracks.xy.double().numpy(), tracks.tracked().numpy()
     yield "["
     begun = False

@@ -1,4 +1,4 @@
-"""The objects alone, everything else transparent, as a video with an alpha channel."""
+"""Videos with an alpha channel that show the objects alone, everything else transparent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(path: Path, masks: Masks, video: Any) -> None:
 
     Args:
         path: file to write; missing folders are made, an existing file is replaced.
-        video: what `stream_video` takes: a `Video`, a file, frames. Read frame by frame, times are kept.
+        video: what `stream_video` takes: a `Video`, a file, frames. It is read frame by frame, and its times are kept.
         masks: row i belongs to frame `masks.first_frame + i`; frames without a row are wholly transparent.
 
     Raises:
@@ -52,12 +52,12 @@ def write(path: Path, masks: Masks, video: Any) -> None:
 def growing(
     path: Path, wh: tuple[int, int], fps: float, pixel_aspect: Fraction
 ) -> Iterator[Callable[[np.ndarray, float, Masks, int], None]]:
-    """The same frame by frame: what is given (h, w, 3) frames with their times, masks and frame numbers.
+    """Like `write`, frame by frame: yield a function that takes (h, w, 3) frames with times, masks and frame numbers.
 
     Args:
         path: as in `write`; it appears when the block ends.
         wh: size of the frames.
-        fps, pixel_aspect: of the video.
+        fps, pixel_aspect: those of the video.
 
     Raises:
         ValueError: as `write`.
@@ -103,7 +103,7 @@ def _cut_out(frame: np.ndarray, masks: Masks, t: int) -> np.ndarray:
     row = t - masks.first_frame
     if 0 <= row < len(masks):
         inside = np.logical_or.reduce(masks.masks[row].numpy(), axis=0).view(np.uint8) * np.uint8(255)
-        # Codecs smear colours over a few pixels: black right beside the object would darken its edge.
+        # Codecs smear colours over a few pixels, so black next to the object would darken its edge.
         cut[..., :3] = cv2.copyTo(frame, cv2.dilate(inside, np.ones((17, 17), np.uint8)))
         cut[..., 3] = inside
     return cut

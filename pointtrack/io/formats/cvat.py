@@ -1,4 +1,4 @@
-"""Tracks as CVAT for video 1.1 has them: an .xml file to upload to a task of the same video."""
+"""Tracks in the format CVAT for video 1.1: an .xml file to upload to a task of the same video."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ TOLERANCE = 0.5  # pixels by which a point may leave the straight line between t
 def write(path: Path, tracks: Tracks) -> None:
     """Write a track of single points for each point, labelled with its name.
 
-    `occluded` is a point that is not visible; `outside` one that lies outside the image, that is lost
-    (see `Tracks.states`), or that is not tracked any more. Keyframes, between which CVAT draws straight lines, are as few
-    as keep every position to half a pixel: those a person corrected, those where a point begins, ends, hides or comes out,
-    and where it turns. The positions between them are there too, marked as none. A track that a person corrected has the
-    source semi-auto.
+    A point that is not visible is `occluded`. A point that lies outside the image, is lost (see `Tracks.states`),
+    or is no longer tracked is `outside`. CVAT draws straight lines between keyframes, so there are only as many as
+    keep every position to half a pixel: where a person corrected, where a point begins, ends, hides or comes out,
+    and where it turns. The positions between them are written too, not marked as keyframes. A track that a person
+    corrected has the source semi-auto.
     """
     root = Element("annotations")
     SubElement(root, "version").text = VERSION
     _write_meta(root, tracks)
     xy, known = tracks.xy.double().numpy(), tracks.tracked().numpy()
     inside, visible = tracks.in_frame().numpy(), tracks.visible().numpy()
-    if tracks.states is not None:  # nobody knows where a lost point is
+    if tracks.states is not None:  # the position of a lost point is unknown
         inside &= (tracks.states.state != PointState.LOST).numpy()
     edge = np.array(tracks.wh) - 0.5
     corrected = tracks.corrected().numpy()
@@ -49,7 +49,7 @@ def write(path: Path, tracks: Tracks) -> None:
             if known[t, n]:
                 _write_point(track, frame, xy[t, n], not inside[t, n], not visible[t, n], bool(keys[t]))
             elif t and known[t - 1, n]:
-                # Inside the image, so that it cannot be taken for a point that was followed out of it.
+                # Inside the image, so that nobody takes it for a point that was followed out of it.
                 last = np.clip(xy[t - 1, n], -0.5, edge)
                 _write_point(track, frame, last, True, True, True)
     ElementTree.indent(root)
@@ -62,14 +62,14 @@ def _labels(tracks: Tracks) -> list[str]:
 
 
 def _keyframes(xy: np.ndarray, flags: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(t,) bool of one point: where its flags change or it is wanted, and what straight lines need in between.
+    """(t,) bool of one point: where its flags change or a key is wanted, and what straight lines need in between.
 
-    Source: Douglas and Peucker 1973, with the position at a time in the place of the nearest one on the line.
+    Source: Douglas and Peucker 1973, with the line's position at the same time instead of its nearest position.
     """
     keys = wanted.copy()
     keys[0] = keys[-1] = True
     keys[1:] |= (flags[1:] != flags[:-1]).any(axis=1)
-    keys[:-1] |= flags[:-1, 0] & ~flags[1:, 0]  # the last frame before it is not known
+    keys[:-1] |= flags[:-1, 0] & ~flags[1:, 0]  # the last frame with a known position
     spans = list(itertools.pairwise(np.flatnonzero(keys).tolist()))
     while spans:
         first, last = spans.pop()
@@ -108,7 +108,7 @@ def _write_meta(root: Element, tracks: Tracks) -> None:
 def _write_point(
     track: Element, frame: int, xy: np.ndarray, outside: bool, occluded: bool, is_key: bool
 ) -> None:
-    # CVAT counts from the outer corner of the image: the centre of its first pixel is at 0.5.
+    # CVAT counts from the outer corner of the image, so the centre of the first pixel is at 0.5.
     SubElement(
         track,
         "points",

@@ -94,7 +94,7 @@ def read(folder: Path, fps: float) -> Masks:
 
 
 def _described(folder: Path) -> dict[int, str]:
-    """Names by object id, of the `meta.json` of YouTube-VOS that belongs to a folder of PNGs."""
+    """Names by object id, from the YouTube-VOS `meta.json` that belongs to a folder of PNGs."""
     meta = folder.parent.parent / "meta.json"
     if folder.parent.name != "Annotations" or not meta.is_file():
         return {}

@@ -16,20 +16,20 @@ from pointtrack.types import Tracks
 SCORER = "DLC_pointtrack"
 COORDS = ("x", "y", "likelihood")
 LEVELS = ("scorer", "bodyparts", "coords")
-# What pandas puts into attributes of its files.
+# What pandas stores in the attributes of its files.
 _PLAIN_CLASSES = {f"numpy{core}.multiarray scalar" for core in (".core", "._core")} | {"numpy dtype"}
-KEY = "df_with_missing"  # as DeepLabCut calls the table
+KEY = "df_with_missing"  # DeepLabCut's name of the table
 POINT = re.compile(r"point(-?\d+)")
 
 
 def require_h5() -> None:
-    """Raise ValueError where what reads and writes .h5 is not installed."""
+    """Raise ValueError if the packages that read and write .h5 are not installed."""
     for package in ("pandas", "tables"):
         require(package, "DeepLabCut's .h5")
 
 
 def write(path: Path, tracks: Tracks) -> None:
-    """Write a row per frame; body parts are the names of the points, or point0, point1, ... by id; likelihood is the visibility.
+    """Write a row per frame; body parts are the points' names, or point0, point1, ... by id; likelihood is visibility.
 
     Raises:
         ValueError: an .h5 file without the extra.
@@ -51,10 +51,10 @@ def write(path: Path, tracks: Tracks) -> None:
 
 
 def write_labels(path: Path, tracks: Tracks, scorer: str, video_name: str) -> None:
-    """Write what a person said as DeepLabCut keeps labels: CollectedData_SCORER.csv, a row per frame that was corrected.
+    """Write a person's corrections as DeepLabCut labels: CollectedData_SCORER.csv, with a row per corrected frame.
 
     Raises:
-        ValueError: nobody corrected anything.
+        ValueError: there are no corrections.
     """
     said = tracks.corrected().numpy()
     if not said.any():
@@ -79,7 +79,7 @@ def _write_h5(path: Path, columns: list[tuple[str, str, str]], values: np.ndarra
     levels = [np.array([column[i] for column in columns], dtype=object) for i in range(len(LEVELS))]
     header = pd.MultiIndex.from_arrays(levels, names=list(LEVELS))
     table = pd.DataFrame(values.astype(np.float64), index=list(frames), columns=header)
-    # Not format="table" as DeepLabCut itself: that has no room for the names of 1,500 points. It reads both.
+    # DeepLabCut writes format="table", which cannot hold the names of 1,500 points. It reads both.
     table.to_hdf(path, key=KEY, mode="w", format="fixed")
 
 
@@ -139,7 +139,7 @@ def _read_h5(path: Path) -> Table:
     _refuse_objects(path)
     try:
         table = pd.read_hdf(path)
-    except (OSError, RuntimeError) as error:  # what PyTables raises for files of another kind
+    except (OSError, RuntimeError) as error:  # PyTables raises these for other kinds of files
         raise ValueError(f"it is not an HDF5 file: {error}") from error
     if not isinstance(table, pd.DataFrame) or list(table.columns.names) != list(LEVELS):
         raise ValueError(f"it does not hold a table with the columns {list(LEVELS)}")
@@ -148,10 +148,10 @@ def _read_h5(path: Path) -> Table:
 
 
 def _refuse_objects(path: Path) -> None:
-    """Refuse an HDF5 file that holds pickled objects: pandas would unpickle them, which runs any code.
+    """Refuse an HDF5 file that holds pickled objects: pandas would unpickle them, which can run any code.
 
     Raises:
-        ValueError: such a file, or none of HDF5.
+        ValueError: the file holds such objects, or is not HDF5.
     """
     import tables
 
@@ -176,7 +176,7 @@ def _calls(content: bytes) -> bool:
     """Whether bytes are a pickle that names classes or functions other than numpy's plain types."""
     try:
         operations = [(code.name, argument) for code, argument, _ in pickletools.genops(content)]
-    except Exception:  # no pickle
+    except Exception:  # not a pickle
         return False
     names = {str(argument) for name, argument in operations if name == "GLOBAL"}
     return bool(names - _PLAIN_CLASSES) or any(

@@ -10,11 +10,11 @@ from pointtrack.io.formats.text import keyed_places
 from pointtrack.types import Tracks
 
 FIRST = 1  # 3DEqualizer's number of a video's first frame
-COLOR = 0  # its index of red
+COLOR = 0  # 3DEqualizer's index for red
 
 
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
-    """The number of points; for each its name, a colour, how many frames it is seen on, and "frame x y" for each of these.
+    """The number of points; for each its name, a colour, the number of frames with keys, and "frame x y" for each key.
 
     Pixels count from the lower left corner of the image; y goes up.
     """

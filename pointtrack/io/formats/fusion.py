@@ -13,7 +13,7 @@ FIRST = 0  # Fusion's number of a video's first frame
 
 
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
-    """A Tracker with a path for each point, keys where it is seen; 0..1 from outer edge to outer edge, y goes up."""
+    """A Tracker with a path per point, with keys where it is visible; 0..1 from outer edge to outer edge, y goes up."""
     offset = tracks.first_frame + (FIRST if first_number is None else first_number)
     keys, names = keyed_places(tracks), plain_names(tracks)
     scaled = (tracks.xy.double().numpy() + 0.5) / np.array(tracks.wh)

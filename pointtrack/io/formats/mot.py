@@ -1,4 +1,4 @@
-"""Results of MOTChallenge: a line per box, frame, id, left, top, width, height, confidence, x, y, z; all counted from 1."""
+"""MOTChallenge results: a line per box: frame, id, left, top, width, height, confidence, x, y, z; counted from 1."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pointtrack.io.formats.text import seen_places, size_needed, tracks_of
 from pointtrack.io.outside import check_memory
 from pointtrack.types import Masks, Tracks
 
-SIDE = 1.0  # pixels: the box of a point
+SIDE = 1.0  # pixels: side of a point's box
 
 
 def mask_lines(masks: Masks) -> Iterator[str]:
-    """A line for each object on each frame on which it is there: the box around its pixels, and its score."""
+    """A line for each object on each frame it is present on: the box around its pixels, and its score."""
     ids = masks.object_ids.tolist()
     for t, frame in enumerate(masks.masks.numpy()):
         for place, picture in enumerate(frame):
@@ -28,12 +28,12 @@ def mask_lines(masks: Masks) -> Iterator[str]:
 
 
 def track_lines(tracks: Tracks) -> Iterator[str]:
-    """A line for each point on each frame on which it is seen: a box of one pixel around it; visibility as confidence."""
+    """A line for each point on each frame it is visible on: a box of one pixel around it; visibility as confidence."""
     shown = seen_places(tracks)
     ids = tracks.ids.tolist()
     for t in range(len(tracks)):
         for n in np.flatnonzero(shown[t]).tolist():
-            # In the pixels of MOTChallenge the first one reaches from 1 to 2, and so its centre is at 1.5.
+            # In MOTChallenge the first pixel reaches from 1 to 2, so its centre is at 1.5.
             left, top = (value + 1.5 - SIDE / 2 for value in tracks.xy[t, n].tolist())
             yield (
                 f"{tracks.first_frame + t + 1},{ids[n]},{left:.6g},{top:.6g},{SIDE:g},{SIDE:g},"
@@ -42,7 +42,7 @@ def track_lines(tracks: Tracks) -> Iterator[str]:
 
 
 def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
-    """The middles of the boxes as points; frames without a line are not tracked."""
+    """Read the centres of the boxes as points; a point is not tracked on frames without a line."""
     table = np.loadtxt(path, delimiter=",", ndmin=2)
     if table.shape[1] < 7 or not len(table):
         raise ValueError(f"it holds a table of {table.shape}, not lines frame,id,left,top,width,height,conf")

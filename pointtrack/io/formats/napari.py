@@ -1,4 +1,4 @@
-"""Tracks as napari opens them: a .csv of points over time, or an .npy with the data of a tracks layer."""
+"""Tracks for napari: a .csv of points over time, or an .npy with the data of a tracks layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pointtrack.io.formats.text import csv_text, number_texts, size_needed, trac
 from pointtrack.io.outside import check_memory
 from pointtrack.types import Source, Tracks
 
-AXES = ["axis-0", "axis-1", "axis-2"]  # t, y, x: how napari knows a table of points
+AXES = ["axis-0", "axis-1", "axis-2"]  # t, y, x; napari recognizes a table of points by them
 OLD = ["id", "t", "y", "x"]
 FEATURES = ["visibility", "confidence"]
 
@@ -22,7 +22,7 @@ def write(path: Path, tracks: Tracks) -> None:
     """Write a .csv that `viewer.open(path)` shows as points, frame by frame, with features; or an .npy that
     `viewer.open(path, layer_type="tracks")` shows as tracks: rows of ID, t, y, x.
 
-    Only frames on which a point is tracked; by id and then by frame.
+    Holds only frames on which a point is tracked, sorted by id and then by frame.
     """
     if path.suffix.lower() == ".npy":
         np.save(path, tracks_data(tracks))
@@ -32,7 +32,7 @@ def write(path: Path, tracks: Tracks) -> None:
 
 
 def tracks_data(tracks: Tracks) -> np.ndarray:
-    """(k, 4) rows of ID, t, y, x, by ID and then by t: the data of a tracks layer."""
+    """(k, 4) rows of ID, t, y, x, sorted by ID and then by t: the data of a tracks layer."""
     known, order = tracks.tracked().numpy(), tracks.ids.argsort().tolist()
     rows = [np.zeros((0, 4))]
     for n in order:
@@ -61,7 +61,7 @@ def _lines(tracks: Tracks) -> Iterator[str]:
 
 
 def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
-    """Read such a file, or a table with the columns ID, t, y, x; without features every row counts as visible and sure."""
+    """Read such a file, or a table of ID, t, y, x; without features every row gets full visibility and confidence."""
     names: list[str] = []
     columns = _npy(path) if path.suffix.lower() == ".npy" else _csv(path)
     if not len(columns["id"]):

@@ -1,4 +1,4 @@
-"""pointtrack's own text formats, .csv and .json: everything in them comes back exactly."""
+"""pointtrack's own text formats, .csv and .json, which read back exactly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pointtrack.types import Queries, Source, Tracks
 from pointtrack.types.point_states import BLANK, PointState, PointStates
 
 CSV_COLUMNS = ["frame", "time", "id", "x", "y", "visibility", "confidence"]
-SOURCE_COLUMNS = ["source"]  # of tracks that know who says where each point is
+SOURCE_COLUMNS = ["source"]  # of tracks with sources
 STATE_COLUMNS = [  # of tracks with states
     "state", "similarity", "times_redetected", "raw_x", "raw_y", "raw_visibility",
 ]  # fmt: skip
@@ -30,7 +30,7 @@ FORMAT = "pointtrack tracks 1"
 
 
 def _header(tracks: Tracks) -> dict[str, str]:
-    """What both text formats say besides the arrays, each value as JSON text."""
+    """The metadata that both text formats hold besides the arrays, each value as JSON text."""
     queries = zip(
         tracks.queries.ids.tolist(),
         tracks.queries.frame.tolist(),
@@ -60,7 +60,7 @@ def _columns(tracks: Tracks) -> list[str]:
 
 
 def csv_lines(tracks: Tracks) -> Iterator[str]:
-    """The lines of a .csv file: what a table has no place for as `# key: value`, then a line per frame and point."""
+    """The lines of a .csv file: metadata as `# key: value`, then a line per frame and point."""
     notes = {"queries": " (id, frame, x, y)"}
     for key, value in _header(tracks).items():
         yield f"# {key}{notes.get(key, '')}: {value}\n"
@@ -81,14 +81,14 @@ def csv_lines(tracks: Tracks) -> Iterator[str]:
 
 
 def _source_texts(tracks: Tracks, t: int) -> list[str]:
-    """The column `source` of a frame for every point; empty texts where nobody kept it."""
+    """The column `source` of a frame for every point; empty texts if the tracks have no sources."""
     if tracks.sources is None:
         return [""] * len(tracks.ids)
     return [f",{Source(value).name.lower()}" for value in tracks.sources[t].tolist()]
 
 
 def _state_texts(tracks: Tracks, t: int) -> list[str]:
-    """The further columns of a frame for every point; empty texts where there are no states."""
+    """The state columns of a frame for every point; empty texts if the tracks have no states."""
     if tracks.states is None:
         return [""] * len(tracks.ids)
     row = tracks.states.arrays()
@@ -120,7 +120,7 @@ def _json_row(row: np.ndarray) -> str:
 
 
 def read_csv(path: Path) -> Tracks:
-    """What `csv_lines` wrote; ValueError or KeyError where it is something else."""
+    """Read what `csv_lines` wrote; ValueError or KeyError for other content."""
     header: dict[str, Any] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         for line in file:
@@ -163,7 +163,7 @@ def _number(field: str) -> float:
 
 
 def read_json(path: Path) -> Tracks:
-    """What `json_lines` wrote; ValueError or KeyError where it is something else."""
+    """Read what `json_lines` wrote; ValueError or KeyError for other content."""
     content = load_json(path, "tracks saved by pointtrack")
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}, not an object")  # noqa: TRY004
@@ -178,7 +178,7 @@ def read_json(path: Path) -> Tracks:
 
 
 def _checked_header(header: dict[str, Any]) -> tuple[Queries, tuple[int, int]]:
-    """The queries, and the number of frames and points."""
+    """Check the header; returns the queries, and the numbers of frames and points."""
     if header["format"] != FORMAT:
         raise ValueError(
             f"its format is {header['format']!r}, not {FORMAT!r}; a newer pointtrack may read it"

@@ -1,4 +1,4 @@
-"""Packages that single formats need, and the extras that bring them."""
+"""Packages that some formats need, and the extras that install them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ EXTRAS = {"pandas": "dlc", "tables": "dlc", "pyarrow": "formats", "sleap_io": "f
 
 
 def require(package: str, what: str) -> None:
-    """Raise ValueError, with what to install, where a package that a format needs is missing."""
+    """Raise ValueError, with what to install, if a package that a format needs is missing."""
     if find_spec(package) is None:
         raise ValueError(
             f"{what} needs the package {package}, not installed here: pip install 'pointtrack[{EXTRAS[package]}]'"

@@ -26,8 +26,8 @@ PATTERN, SEARCH = 16, 32  # pixels on each side
 def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
     """The node. x and y count from the lower left corner of the image; y goes up.
 
-    A track has keys where its point is seen, and is switched off elsewhere. Frames on which a person said where it is are
-    the keys of the pattern (`key_track`), which Nuke shows as such.
+    A track has keys where its point is visible, and is switched off elsewhere. Frames that a person corrected
+    become keys of the pattern (`key_track`), which Nuke shows as such.
     """
     offset = tracks.first_frame + (FIRST if first_number is None else first_number)
     keys, seen, corrected = keyed_places(tracks), seen_places(tracks), tracks.corrected().numpy()
@@ -61,7 +61,7 @@ def lines(tracks: Tracks, first_number: int | None) -> Iterator[str]:
 
 
 def _curve(frames: np.ndarray, values: np.ndarray, kind: str = "") -> str:
-    """An animation curve; a frame is named where it does not follow the one before. "K": constant between keys."""
+    """An animation curve; states the frame number after a gap. "K": constant between keys."""
     parts, last = [], None
     for frame, value in zip(frames.tolist(), values.tolist(), strict=True):
         parts.append(f"{value:.6g}" if last is not None and frame == last + 1 else f"x{frame} {value:.6g}")
@@ -70,5 +70,5 @@ def _curve(frames: np.ndarray, values: np.ndarray, kind: str = "") -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text between quotes as Tcl reads it."""
+    """A text quoted for Tcl."""
     return "".join(f"\\{letter}" if letter in '\\"[]${}' else letter for letter in text)

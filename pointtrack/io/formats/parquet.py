@@ -14,7 +14,7 @@ from pointtrack.types import PointState, Queries, Source, Tracks
 from pointtrack.types.point_states import PointStates
 from pointtrack.types.tables import columns_of
 
-KEY = b"pointtrack"  # of what the table has no columns for
+KEY = b"pointtrack"  # key of the metadata that has no columns
 
 
 def write(path: Path, tracks: Tracks) -> None:

@@ -1,4 +1,4 @@
-"""A picture of tracks as curves: where points went, and on which frames they are seen."""
+"""A plot of tracks: where points went, and on which frames they are visible."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import numpy as np
 
 from pointtrack.types import Tracks
 
-MOST_CURVES = 24  # more of them cannot be told apart
-MOST_NAMES = 12  # that a legend has place for
+MOST_CURVES = 24  # more cannot be told apart
+MOST_NAMES = 12  # that fit into a legend
 SEEN, HIDDEN, NOWHERE = 1.0, 0.45, 0.0  # darkness of a cell of the lower panel
 
 
 def write(path: Path, tracks: Tracks) -> None:
-    """Write a .png, .pdf or .svg: x and y of every point over the frames, and which frames it is seen on.
+    """Write a .png, .pdf or .svg: x and y of every point over the frames, and which frames it is visible on.
 
-    Curves are drawn where a point is seen. Of more than MOST_CURVES points evenly many are drawn as curves, which the
-    title says; the lower panel has all of them. Matplotlib is used without pyplot: no window opens.
+    Curves are drawn where a point is visible. Of more than MOST_CURVES points, an evenly spaced choice is drawn as
+    curves, which the title says; the lower panel has all points. Matplotlib is used without pyplot, so no window
+    opens.
     """
-    from matplotlib.figure import Figure  # only here: importing it takes a good part of a second
+    from matplotlib.figure import Figure  # imported here because it takes a good part of a second
 
     count = len(tracks.ids)
     shown = np.unique(np.linspace(0, count - 1, min(count, MOST_CURVES)).round().astype(int))

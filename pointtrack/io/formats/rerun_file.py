@@ -1,4 +1,4 @@
-"""Tracks as a recording of Rerun, .rrd: `rerun FILE` shows the points move, over the video where it is given."""
+"""Tracks as a Rerun recording, .rrd: `rerun FILE` shows the points moving, over the video if it is given."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pointtrack.types import PointState, Source, Tracks, Video
 
 
 def write(path: Path, tracks: Tracks, video: Video | None) -> None:
-    """Write the timelines `frame` and `time`; per point `video/points/NAME` with its place, and its visibility,
-    confidence, source and state as values beside it. Pixels count from the outer corner of the image, as Rerun has them."""
+    """Write the timelines `frame` and `time`; per point `video/points/NAME` with its position, and its visibility,
+    confidence, source and state as values beside it. Pixels count from the outer corner of the image, as in Rerun."""
     require("rerun", ".rrd")
     import rerun as rr
 

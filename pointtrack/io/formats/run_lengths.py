@@ -1,4 +1,4 @@
-"""Masks as polygons or run lengths of COCO, checked before pycocotools gets them: its C code believes all it is told."""
+"""Masks as COCO polygons or run lengths, checked before pycocotools gets them because its C code checks nothing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from pointtrack.io.outside import finite, whole
 
-_FAR = 4  # polygons may lie so many pictures outside
+_FAR = 4  # how many picture sizes outside a polygon may lie
 
 
 def decoded(segment: Any, height: int, width: int) -> np.ndarray:
-    """(h, w) bool from a list of polygons, or from run lengths, plain or compressed.
+    """Decode a list of polygons, or run lengths, plain or compressed, to a (h, w) bool mask.
 
     Raises:
-        ValueError: coordinates far outside the picture, runs that do not fill it exactly, or something else altogether.
+        ValueError: coordinates far outside the picture, runs that do not fill it exactly, or other content.
     """
     from pycocotools import mask as rle
 
@@ -35,13 +35,13 @@ def decoded(segment: Any, height: int, width: int) -> np.ndarray:
 
 
 def runs_of(counts: bytes) -> np.ndarray:
-    """Compressed run lengths -> the lengths.
+    """Decode compressed run lengths.
 
     Raises:
-        ValueError: a byte that none of these texts has, or an end in the middle of a number.
+        ValueError: an invalid byte, or an end in the middle of a number.
 
-    Source: the format of pycocotools: 5 bits a byte, the lowest first, offset 48; from the fourth number on the difference to
-    the one two before it.
+    Source: the format of pycocotools: 5 bits per byte, the lowest first, offset 48; from the fourth number on the
+    difference to the number two before it.
     """
     if not isinstance(counts, bytes):
         raise ValueError("run lengths are no text")
@@ -62,7 +62,7 @@ def runs_of(counts: bytes) -> np.ndarray:
 
 
 def check_runs(runs: np.ndarray, pixels: int) -> None:
-    """Raise ValueError where runs do not fill a picture of so many pixels exactly."""
+    """Raise ValueError if the runs do not fill a picture of `pixels` pixels exactly."""
     if (len(runs) and (runs.min() < 0 or runs.max() > pixels)) or int(runs.sum()) != pixels:
         raise ValueError(f"run lengths do not fill a picture of {pixels} pixels")
 

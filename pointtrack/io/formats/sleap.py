@@ -1,4 +1,4 @@
-"""Tracks as labels of SLEAP, .slp, through sleap-io: the points are the nodes of one skeleton."""
+"""Tracks as SLEAP labels, .slp, through sleap-io; the points are the nodes of one skeleton."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PROVENANCE = "pointtrack"
 
 
 def write(path: Path, tracks: Tracks) -> None:
-    """Write a predicted instance on every frame, and on frames that a person corrected one of the user's beside it.
+    """Write a predicted instance on every frame, and a user instance too on frames that a person corrected.
 
-    Scores are the visibilities; a node is `visible` where its point is. On the user's instances the nodes that a person
-    placed are marked `complete`, as SLEAP marks those that were looked at.
+    Scores are the visibilities; a node is `visible` where its point is. In user instances, the nodes that a person
+    placed are marked `complete`, as SLEAP marks checked nodes.
     """
     require("sleap_io", ".slp")
     import sleap_io as sio
@@ -57,7 +57,7 @@ def write(path: Path, tracks: Tracks) -> None:
 
 
 def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
-    """Read the instances of one animal; what a user placed goes before what was predicted."""
+    """Read the instances of one animal; user instances take precedence over predicted ones."""
     require("sleap_io", ".slp")
     import sleap_io as sio
 
@@ -72,7 +72,7 @@ def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
     seen, sources = np.zeros((count, len(names))), np.zeros((count, len(names)), np.uint8)
     for frame in labels.labeled_frames:
         row = frame.frame_idx - first
-        # The predicted ones first: a user's instance lies over them.
+        # Predicted instances first, so that a user instance overwrites them.
         for instance in sorted(frame.instances, key=lambda one: not isinstance(one, sio.PredictedInstance)):
             points = instance.points
             there = np.isfinite(points["xy"]).all(axis=-1)

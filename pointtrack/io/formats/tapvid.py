@@ -17,13 +17,13 @@ from pointtrack.types import Queries, Tracks, Video
 
 
 def write(path: Path, tracks: Tracks, video: Video | None) -> None:
-    """Write "points" (n, t, 2), "occluded" (n, t), "query_points" (n, 3), and "video" (t, h, w, 3) where given.
+    """Write "points" (n, t, 2), "occluded" (n, t), "query_points" (n, 3), and "video" (t, h, w, 3) if given.
 
-    Positions are (x, y) in 0..1 from outer edge to outer edge, (x + 0.5) / width; query points (t, y, x), y and x
-    alike. .pkl: a dict with the stem of the path as the video's name.
+    Positions are (x, y) in 0..1 from outer edge to outer edge, (x + 0.5) / width; query points are (t, y, x), with
+    y and x in the same units. A .pkl holds a dict that uses the stem of the path as the video's name.
 
     Raises:
-        ValueError: a .pkl without the video, or a video that the tracks do not fit.
+        ValueError: a .pkl without the video, or tracks that do not fit the video.
     """
     pickled = path.suffix.lower() == ".pkl"
     if pickled and video is None:
@@ -49,7 +49,7 @@ def write(path: Path, tracks: Tracks, video: Video | None) -> None:
 
 
 def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
-    """Read an .npz file; the size is that of its video where it holds one.
+    """Read an .npz file; if it holds a video, the size is that of the video.
 
     Raises:
         ValueError: a .pkl file, which may hold many videos, or an .npz file of another layout.

@@ -1,4 +1,4 @@
-"""What the formats of other tools share: exact decimals, and tracks from files that name no queries."""
+"""Helpers for the formats of other tools: exact decimals, and tracks from files without queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 def number_texts(values: np.ndarray) -> Any:
     """Nested lists of the shortest decimals that read back as the same float32."""
-    # Not `.astype(str)`, which is slower; the str of a float32 is the shortest exact one.
+    # `.astype(str)` is slower. The str of a float32 is the shortest exact text.
     flat = [str(value) for value in values.astype(np.float32).reshape(-1)]
     if values.ndim == 1:
         return flat
@@ -26,15 +26,15 @@ def number_texts(values: np.ndarray) -> Any:
 
 
 def csv_text(text: str) -> str:
-    """A field of a .csv file, in quotes where it needs them."""
+    """A field of a .csv file, quoted if necessary."""
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n\r') else text
 
 
 def size_needed(wh: tuple[int, int] | None) -> tuple[int, int]:
-    """The size of the video, which the file does not say.
+    """The size of the video, for a file that does not hold it.
 
     Raises:
-        ValueError: nobody said it.
+        ValueError: the size is not given.
     """
     if wh is None:
         raise ValueError("it does not say how large the video is; give wh=(width, height)")
@@ -52,16 +52,16 @@ def tracks_of(
     first_frame: int = 0,
     names: Sequence[str] = (),
 ) -> Tracks:
-    """Tracks of a file that does not say where points were asked for: on the first frame where they are known.
+    """Tracks from a file without queries: each point's query is on the first frame where its position is known.
 
     Args:
-        xy: (t, n, 2) pixels, NaN where not tracked. visibility, confidence: (t, n); cut to [0, 1], and 0 where
-            a point is not tracked.
+        xy: (t, n, 2) pixels, NaN where not tracked. visibility, confidence: (t, n); clipped to [0, 1], and set to 0
+            where a point is not tracked.
         ids: n distinct numbers of the points.
-        names: n texts, or none; one like "point7" for the id 7 is no name.
+        names: n texts, or none; a text like "point7" for the id 7 does not count as a name.
 
     Returns:
-        Tracks without the points that are tracked on no frame; a warning names them.
+        Tracks without the points that are not tracked on any frame; a warning names those.
     """
     known = np.isfinite(xy).all(axis=-1)
     ever = known.any(axis=0)
@@ -88,7 +88,7 @@ def tracks_of(
 
 
 def known_places(tracks: Tracks) -> np.ndarray:
-    """(t, n) bool: somebody knows where the point is: it is tracked, and not lost (see `Tracks.states`)."""
+    """(t, n) bool: the position is known, as the point is tracked and not lost (see `Tracks.states`)."""
     known = tracks.tracked().numpy()
     if tracks.states is not None:
         known = known & (tracks.states.state != PointState.LOST).numpy()
@@ -96,13 +96,13 @@ def known_places(tracks: Tracks) -> np.ndarray:
 
 
 def seen_places(tracks: Tracks) -> np.ndarray:
-    """(t, n) bool: the point is seen inside the image, so that its position is a measurement and no guess."""
+    """(t, n) bool: the point is visible inside the image, so that its position is measured, not guessed."""
     return known_places(tracks) & tracks.visible().numpy() & tracks.in_frame().numpy()
 
 
 def keyed_places(tracks: Tracks) -> np.ndarray:
-    """(t, n) bool: frames for the keys of an animated curve: those of `seen_places`, and of a point that is never seen its
-    query, as a curve without keys is refused by most tools."""
+    """(t, n) bool: frames for the keys of an animated curve: those of `seen_places`. A point that has none gets one on
+    its first tracked frame, as most tools refuse a curve without keys."""
     keys = seen_places(tracks)
     never = np.flatnonzero(~keys.any(axis=0) & tracks.tracked().numpy().any(axis=0))
     keys[tracks.tracked().numpy()[:, never].argmax(axis=0), never] = True
@@ -110,7 +110,7 @@ def keyed_places(tracks: Tracks) -> np.ndarray:
 
 
 def plain_names(tracks: Tracks) -> list[str]:
-    """n distinct names of letters, digits and underscores that begin with a letter, for tools that take no others."""
+    """n distinct names of letters, digits and underscores that begin with a letter, for tools that require this."""
     names: list[str] = []
     for label in tracks.queries.labels():
         name = re.sub(r"\W", "_", label, flags=re.ASCII).strip("_") or "point"

@@ -1,4 +1,4 @@
-"""Masks for training YOLO segmentation: a folder with `labels/`, `data.yaml`, and `images/` where the video is given."""
+"""Masks for training YOLO segmentation: a folder with `labels/`, `data.yaml`, and `images/` if the video is given."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pointtrack.types import Masks, Video
 
 
 def write(folder: Path, masks: Masks, video: Video | None) -> None:
-    """A .txt per frame with a line per object on it: class, then x y x y ... in 0..1 along its border.
+    """Write a .txt per frame with a line per object on it: class, then x y x y ... in 0..1 along its border.
 
-    Pieces of an object are joined by a line there and back, as one line of the file is one object. Holes are filled. Frames
-    without objects get an empty file, which is how background is said.
+    One line of the file is one object, so a line there and back joins its pieces. Holes are filled. Frames without
+    objects get an empty file, which marks them as background.
     """
     labels, names = folder / "labels", category_names(masks)
     labels.mkdir(parents=True, exist_ok=True)
@@ -39,22 +39,22 @@ def write(folder: Path, masks: Masks, video: Video | None) -> None:
 
 
 def polygon(picture: np.ndarray) -> np.ndarray:
-    """(h, w) bool -> (k, 2) border of all its pieces in one go, in pixels from the outer corner of the image."""
+    """(h, w) bool -> (k, 2) one border around all its pieces, in pixels from the outer corner of the image."""
     found, _ = cv2.findContours(picture.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    # A border runs through the middles of the outermost pixels.
+    # The border runs through the centres of the outermost pixels.
     pieces = [piece[:, 0].astype(float) + 0.5 for piece in found]
     pieces = [piece if len(piece) > 2 else _widened(piece) for piece in pieces]
     return _joined(sorted(pieces, key=lambda piece: -cv2.contourArea(piece.astype(np.float32))))
 
 
 def _widened(piece: np.ndarray) -> np.ndarray:
-    """A single pixel or a line of them as a thin rectangle: a polygon needs three corners."""
+    """Turn a single pixel, or a line of pixels, into a thin rectangle, as a polygon needs three corners."""
     low, high = piece.min(axis=0) - 0.5, piece.max(axis=0) + 0.5
     return np.array([low, (high[0], low[1]), high, (low[0], high[1])])
 
 
 def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
-    """Closed outlines as one, with a line there and back between nearest corners."""
+    """Join closed outlines into one, with a line there and back between the nearest corners."""
     if not pieces:
         return np.zeros((0, 2))
     whole = pieces[0]

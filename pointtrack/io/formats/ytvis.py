@@ -1,4 +1,4 @@
-"""Masks as YouTube-VIS has them: one .json, per object a COCO RLE for each frame, null where it is absent."""
+"""Masks in YouTube-VIS's format: one .json, per object a COCO RLE for each frame, null where it is absent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pointtrack.types.masks import Masks
 
 
 def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
-    """YouTube-VIS JSON, and in keys of ours what that has no place for: fps, first_frame, seconds, name, scores."""
+    """YouTube-VIS JSON, plus keys of our own for what it cannot hold: fps, first_frame, seconds, name, scores."""
     from pycocotools import mask as rle
 
     width, height = masks.wh
@@ -68,7 +68,7 @@ def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
 
 
 def read(content: dict[str, Any], fps: float) -> Masks:
-    """The masks of the only video; ValueError or KeyError where it is something else."""
+    """Read the masks of the only video; ValueError or KeyError for other content."""
     if len(content["videos"]) != 1:
         raise ValueError(f"it holds {len(content['videos'])} videos")
     video, annotations = content["videos"][0], content["annotations"]
