@@ -155,7 +155,7 @@ def _follow(
         distance[frame] = np.linalg.norm(points - posed.lens.place, axis=1)
         inside = in_image(xy[frame], wh) & front[frame]
         visible[frame, inside] = posed.reached(points[inside])
-    # Where the camera has turned away, no pixel is meant: far outside says so, and such tracks are dropped.
+    # A point behind the camera has no pixel: a position far outside marks it, and such tracks are dropped.
     xy[~front] = np.inf
     return Tracks(xy, visible, query_frame, thing, distance)
 

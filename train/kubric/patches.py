@@ -22,9 +22,9 @@ import numpy as np
 
 @cache
 def import_kubric() -> ModuleType:
-    """Kubric with all patches, for the rest of the process; its renderer and simulator are imported too."""
+    """Imports Kubric, its renderer and its simulator, with all patches, for the rest of the process."""
     kubric = import_kubric_unpatched()
-    # Held until the end: a stack that nobody holds takes its patches back.
+    # Held until the end: a stack without a reference undoes its patches.
     atexit.register(apply_patches().close)
     return kubric
 

@@ -83,7 +83,7 @@ class ThingPlan:
         euler: turn about x, y and z in radians.
         velocity: metres per second at the start; for deforming things, at all times.
         spin: radians per second about x, y and z.
-        look: its surface, see materials.py: a pattern's name or "picture:<path>".
+        appearance: its surface, see materials.py: a pattern's name or "picture:<path>".
         seed: seed of the choices of the thing's own module: proportions, colours, waves.
         bounce: restitution in [0, 1].
         friction: in [0, 1].
