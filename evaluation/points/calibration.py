@@ -35,7 +35,7 @@ def counted_by_score(tracks: Tracks, truth_xy: Tensor, counted: Tensor) -> dict[
 
 
 def expected_error(said: np.ndarray, held: np.ndarray, score: np.ndarray) -> float:
-    """Mean difference between score and share near the truth, over all answers (expected calibration error), in [0, 1]."""
+    """Mean difference of score and share near the truth, over all answers (expected calibration error), in [0, 1]."""
     share = held / np.maximum(said, 1)
     return float((said * np.abs(score - share)).sum() / max(said.sum(), 1))
 

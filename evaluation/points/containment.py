@@ -1,4 +1,4 @@
-"""Measure whether points stay on their object, on video without true tracks: `python -m evaluation.points.containment`."""
+"""Measure whether points stay on their object, without true tracks: `python -m evaluation.points.containment`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure the gain from corrections: a simulated user who knows the truth corrects every point's worst frame, repeatedly.
+"""Measure the gain from corrections: a simulated user who knows the truth corrects every point's worst frame.
 
 python -m evaluation.points.corrections --datasets badja --rounds 2
 """

@@ -169,14 +169,14 @@ def bundled_examples(
 
 
 def clip_examples(folder: str | Path, mode: QueryMode = "first") -> Iterator[Example]:
-    """Those clips of a folder whose tracks are known; docs/train/data-format.md describes them.
+    """Clips of a folder with known tracks; docs/train/data-format.md describes them.
 
-    Frames on which a point is not known do not count for it. With mode "first" points are asked for on their
-    query frames where the clip has such. PCK-T is measured where all points lie on one object with masks.
-    Clips in which no point is ever visible are left out.
+    Frames on which a point is not known do not count for it. With mode "first", queries lie on the query frames of
+    the clip, if it has any. PCK-T is measured if all points lie on one object with masks. Clips without any visible
+    point are left out.
 
     Raises:
-        FileNotFoundError: no clips there. ValueError: none of them has tracks.
+        FileNotFoundError: no clips in the folder. ValueError: none of them has tracks.
     """
     found = False
     for path, name in named_clips(folder):
@@ -190,7 +190,7 @@ def clip_examples(folder: str | Path, mode: QueryMode = "first") -> Iterator[Exa
 
 
 def clip_example(clip: Clip, mode: QueryMode = "first") -> Example:
-    """A clip whose tracks are known -> an example."""
+    """Make an example of a clip with known tracks."""
     tracks = clip.tracks
     if tracks is None:
         raise ValueError(f"{clip.name}: expected a clip with tracks, got one without")

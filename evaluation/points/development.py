@@ -1,4 +1,4 @@
-"""The figure that judges changes of the tracker: the mean over the development sets, with an interval over their videos."""
+"""The figure that judges changes of the tracker: the mean over the development sets, with an interval."""
 
 from __future__ import annotations
 

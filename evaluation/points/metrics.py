@@ -168,9 +168,9 @@ def redetection_jaccard(
 ) -> dict[str, float]:
     """Measure how well points are tracked once they reappear after some time out of sight.
 
-    A point reappears on a frame on which it is visible if it was not on the frame before. The metric is the Jaccard value
-    of its track from there to the end of the video. Only times out of sight that are longer than all earlier ones of
-    that point count, including the time before it is first visible.
+    A point reappears on a frame on which it is visible if it was not on the frame before. The metric is the Jaccard
+    value of its track from there to the end of the video. Only times out of sight that are longer than all earlier
+    ones of that point count, including the time before it is first visible.
 
     Args:
         xy, truth_xy: (t, n, 2) predicted and true positions in 256 x 256 pixels, finite where the truth is visible.

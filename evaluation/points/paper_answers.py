@@ -23,8 +23,8 @@ Answer = tuple[
 def locotrack_answer(network: Any, video: Video, queries: Queries) -> Answer:
     """Track the whole clip at once, also before the queries; resized to the network's input without averaging.
 
-    Source: the evaluation of LocoTrack (Cho et al. 2024). Its loaders first resize to 256 x 256 by Pillow's Lanczos; this
-    function does not, so pass videos of that size.
+    Source: the evaluation of LocoTrack (Cho et al. 2024). Its loaders first resize to 256 x 256 by Pillow's Lanczos;
+    this function does not, so pass videos of that size.
     """
     frames = rearrange(torch.from_numpy(np.ascontiguousarray(video.frames)), "t h w c -> 1 t c h w")
     found = predict_clip(network, frames, queries.frame[None].float(), queries.xy[None])

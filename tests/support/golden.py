@@ -1,4 +1,4 @@
-"""Golden outputs of the published code: the files, their cases, and the trackers they are about."""
+"""Golden outputs of the published code: the files, their cases, and their trackers."""
 
 from __future__ import annotations
 
