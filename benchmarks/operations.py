@@ -32,7 +32,7 @@ def operations_needed(name: str, frames: int, points: int, wh: tuple[int, int], 
 def _counted(
     name: str, frames: int, points: int, wh: tuple[int, int], rounds: int
 ) -> tuple[CoTracker2 | CoTracker3, int]:
-    """The model, without weights, and a function that runs it."""
+    """The model, without weights, and the number of operations of a run."""
     with torch.device("meta"), torch.no_grad():
         model = PLAIN[name]()
         video, queries = torch.zeros(1, frames, 3, wh[1], wh[0]), torch.zeros(1, points, 3)
