@@ -187,7 +187,7 @@ def click_figures(client: httpx.Client, base: str, process: int) -> dict[str, An
 
 
 def hour_figures(client: httpx.Client, base: str, process: int, acts: int) -> dict[str, Any]:
-    """Memory while a user visits a frame, looks around, clicks and corrects an object, sets and drags a point, goes back.
+    """Memory while a user visits a frame, looks, clicks and corrects an object, sets and drags a point, goes back.
 
     The objects of `click_figures` exist already.
     """
