@@ -1,4 +1,4 @@
-"""What tracking several videos in one batch gains over one after the other, and whether the answers are the same.
+"""Measure the gain of tracking several videos in one batch, and check that the answers are the same.
 
 python -m benchmarks.batch --videos 4 --frames 16 --wh 320x192
 """
@@ -30,14 +30,14 @@ def bench(
     device: str = "cpu",
     out: Path = Path("outputs/bench_batch.json"),
 ) -> None:
-    """Track so many videos one by one and in a batch, by turns; print the best time of each.
+    """Track videos one by one and in a batch, alternately; print the best time of each.
 
     Args:
         videos: number of videos; the last has half as many points as the first.
-        frames: length of each.
-        wh: size of the frames, at which they are tracked too.
+        frames: frames per video.
+        wh: size of the frames and of the tracker's input.
         points: numbers of points to try; 16, 64 and 256 by default.
-        repeats: how often each is timed.
+        repeats: timed runs of each.
         tracker: name of a tracker, or its .safetensors file.
         device: cpu, cuda, mps, or auto.
         out: JSON file for the figures.

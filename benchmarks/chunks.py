@@ -1,4 +1,4 @@
-"""How far answers of chunks are from the answer of the whole clip, by how long ago a point was asked for.
+"""Measure how far answers in chunks are from the answer for the whole clip, by the time since the query.
 
 python -m benchmarks.chunks --threads 1
 """
@@ -27,19 +27,19 @@ from pointtrack.cli.runner import run_command
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 
-# Frames of a chunk, by which it moves on, and at either end of it that only give context to the others.
+# Frames per chunk, frames between the starts of chunks, and frames at either end that only give context.
 RULES = ((48, 24, 12), (48, 36, 6), (48, 48, 0), (24, 12, 6), (24, 24, 0))
 
 
 class EncodedOnce:
-    """What a network makes of frames, kept, as every rule asks for the same ones."""
+    """Encodes frames once and keeps the result, since every rule needs the same ones."""
 
     def __init__(self, network: Any):
         self._encode = network.encode
         self._known: dict[bytes, list[Tensor]] = {}
 
     def __call__(self, frames: Tensor) -> list[Tensor]:
-        """As `TrackingNetwork.encode`."""
+        """Encode as `TrackingNetwork.encode` does."""
         return [
             torch.cat(level, dim=1) for level in zip(*map(self._one, frames.split(1, dim=1)), strict=True)
         ]
@@ -63,8 +63,8 @@ def chunks(
 
     Args:
         tracker: locotrack-small or locotrack-base, with random weights of that shape.
-        frames, points, wh: of the clip.
-        threads: of torch; its own choice if left out.
+        frames, points, wh: size of the work.
+        threads: threads of torch; by default its own choice.
         out: JSON file for the figures.
     """
     use_threads(threads)

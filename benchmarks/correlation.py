@@ -1,4 +1,4 @@
-"""Local correlation alone: PyTorch and, on a GPU, the Triton kernel, forward and backward, against what memory can do.
+"""Time local correlation alone: PyTorch and, on a GPU, Triton, forward and backward, against the memory bandwidth.
 
 python -m benchmarks.correlation --points 100 1024 --device cuda
 """
@@ -21,7 +21,7 @@ from pointtrack.layers.backends import Products
 from pointtrack.layers.correlation import local_products
 from pointtrack.models.device import pick_device
 
-RADIUS = 3  # of the patch around the position, and of the one around the query, in CoTracker3
+RADIUS = 3  # of the patches around the position and around the query in CoTracker3
 CHANNELS = 128
 CELLS_WH = (128, 96)  # of the finest level for frames of 512 x 384
 
@@ -36,7 +36,7 @@ class Case:
 
     @classmethod
     def random(cls, frames: int, points: int, dtype: torch.dtype, device: torch.device) -> Case:
-        """Points that wander all over the map; always the same."""
+        """Points that wander over the whole map; always the same."""
         generator = torch.Generator().manual_seed(0)
         w, h = CELLS_WH
         level = torch.randn(1, frames, h, w, CHANNELS, generator=generator)
@@ -46,12 +46,12 @@ class Case:
 
     @property
     def operations(self) -> int:
-        """Additions and multiplications of the products on whole cells, of which the blend is made."""
+        """Additions and multiplications of the products on whole cells, before the blend."""
         return 2 * self._positions * self._cells * self.support.shape[2] * CHANNELS
 
     @property
     def bytes(self) -> int:
-        """What must be read and written at least: cells around the positions, what they are compared with, the products."""
+        """Least bytes to read and write: cells around the positions, the features to compare with, the products."""
         products = self._positions * (2 * RADIUS + 1) ** 2 * self.support.shape[2]
         numbers = self._positions * self._cells * CHANNELS + self.support.numel() + products
         return numbers * self.level.element_size() + self.xy.numel() * self.xy.element_size()
@@ -66,7 +66,7 @@ class Case:
 
 
 def ways(device: torch.device) -> dict[str, Products]:
-    """The functions that can do it on a device."""
+    """The functions available on a device."""
     found: dict[str, Products] = {"pytorch": local_products}
     if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
         found["triton"] = importlib.import_module("pointtrack.layers.correlation_triton").local_products
@@ -96,15 +96,15 @@ def bench(
     repeats: int = 5,
     out: Path = Path("outputs/bench_correlation.json"),
 ) -> None:
-    """Time the products of one level of CoTracker3 in every way there is, and print a table.
+    """Time the products of one level of CoTracker3 in every available way, and print a table.
 
     Args:
         points: numbers of points; 100 and 1024 by default.
-        frames: of the clip.
-        precision: float32 or bfloat16, of the maps.
+        frames: frames of the clip.
+        precision: precision of the maps, float32 or bfloat16.
         device: cpu, cuda, or auto.
-        threads: of torch; its own choice if left out.
-        repeats: runs of each after one that warms up; the fastest counts.
+        threads: threads of torch; by default its own choice.
+        repeats: runs of each after a warm-up; the fastest counts.
         out: JSON file for the figures.
     """
     numbers = points or [100, 1024]

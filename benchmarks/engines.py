@@ -1,4 +1,4 @@
-"""Every tracker at the same work, LocoTrack and AllTracker beside plain implementations of them too.
+"""Time all trackers on the same work, and LocoTrack and AllTracker also against plain implementations.
 
 python -m benchmarks.engines --models '[locotrack-small,alltracker-tiny]' --threads 1
 """
@@ -47,7 +47,7 @@ NAMES = (*SHIPPED, *(name for name in PUBLISHED if not name.endswith("-baseline"
 
 
 def random_weights(name: str, seed: int = 0) -> dict[str, Tensor]:
-    """A published file's tensors, random but of sizes that move points by pixels."""
+    """The tensors of a published file with random values, scaled so that they move points by pixels."""
     from pointtrack.models.alltracker import weights as alltracker
     from pointtrack.models.locotrack import weights as locotrack
 
@@ -85,13 +85,13 @@ def network_of(name: str, precision: str = "float32") -> Any:
 def contestant(
     name: str, who: str, frames: int, points: int, precision: str = "float32"
 ) -> Callable[[], Tensor]:
-    """A call that tracks points of frame 0 through a clip: (t, n, 2) pixels.
+    """A function that tracks points of frame 0 through a clip: (t, n, 2) pixels.
 
     Args:
-        name: of the tracker.
+        name: name of the tracker.
         who: "ours", or "plain" for another implementation on the same weights.
-        frames, points: of the work.
-        precision: of ours.
+        frames, points: size of the work.
+        precision: precision of "ours".
     """
     clip, xy = moving_texture(frames, WH), random_points(points, WH).round()
     if who == "ours":
@@ -122,7 +122,7 @@ def contestant(
 
 
 def measure(call: Callable[[], Tensor], repeats: int, out: Path) -> dict[str, float]:
-    """Processor seconds of the fastest run, and megabytes beyond the loaded model; the tracks go to `out`."""
+    """CPU seconds of the fastest run, and megabytes beyond the loaded model; writes the tracks to `out`."""
     seconds = []
     return_freed_memory()
     forget_peak(CPU)
@@ -146,14 +146,14 @@ def bench(
     one: str | None = None,
     out: Path = Path("outputs/engines.json"),
 ) -> None:
-    """Track the same points with several trackers, each in a process of its own: seconds of the processor, memory, answers.
+    """Track the same points with several trackers, each in its own process: CPU seconds, memory, answers.
 
     Args:
-        models: names of trackers; all by default. Of published ones the weights are random.
-        frames, points: of the work; the video is 512 x 384.
-        threads: of torch; its own choice if left out.
+        models: names of trackers; all by default. Published ones get random weights.
+        frames, points: size of the work; the video is 512 x 384.
+        threads: threads of torch; by default its own choice.
         repeats: runs of each; the fastest counts.
-        precision: float32 or bfloat16, of ours; a plain implementation has float32.
+        precision: precision of ours, float32 or bfloat16; plain implementations use float32.
         one: plain or ours: measure the first model in this process and print its figures as JSON.
         out: JSON file for the figures.
     """

@@ -1,10 +1,10 @@
-"""What `pointtrack batch` costs beside the loop one would write by hand, per video.
+"""Measure the overhead of `pointtrack batch` per video, against a hand-written loop.
 
 python -m benchmarks.fleet --videos 12 --frames 48 --points 20
 
-Both track the same videos with one process and the same threads; the loop reads, tracks and saves, a batch also watches
-its worker, finds cuts, measures, and keeps a ledger. The start of the worker (its imports, its model) is told apart.
-On a machine that has other work: python -m benchmarks.fleet --busy
+Both track the same videos with one process and the same threads. The loop reads, tracks and saves; a batch also watches
+its worker, finds cuts, measures, and keeps a ledger. The start of the worker (imports, model) is measured separately.
+On a machine with other work: python -m benchmarks.fleet --busy
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def bench(
     tracker: str = "small",
     out: Path = Path("outputs/bench_fleet.json"),
 ) -> None:
-    """Do so many videos by hand and as a batch, by turns; print the time per video of each.
+    """Process videos by hand and as a batch, alternately; print the time per video of each.
 
     Args:
         videos: number of videos.
         frames: length of each.
         wh: size of the frames.
         grid: points per side.
-        repeats: how often each way is timed.
+        repeats: timed runs of each way.
         tracker: name of a tracker, or its .safetensors file.
         out: JSON file for the figures.
     """
@@ -119,9 +119,9 @@ def bench_busy(
     tracker: str = "small",
     out: Path = Path("outputs/bench_fleet_busy.json"),
 ) -> None:
-    """The same for a machine that has other work: both ways by turns in this process, video by video, in processor time.
+    """The same for a machine with other work: alternate both ways in this process, video by video, in CPU time.
 
-    What the driver does beside it, a look at the worker's memory now and then, is measured apart.
+    The driver's own work, an occasional look at the worker's memory, is measured separately.
 
     Args:
         videos: number of videos, each done both ways.
@@ -172,14 +172,14 @@ def bench_busy(
 
 
 def as_a_batch(clips: Path, results: Path, job: JobOptions) -> list[Clocks]:
-    """Do them with one worker; the clocks at the end of each. The first ends after the start of the worker."""
+    """Process clips with one worker; the clocks at the end of each. The first includes the start of the worker."""
     marks: list[Clocks] = []
     batch(clips, results, job, RunOptions(workers=1), progress=lambda _: marks.append(clocks()))
     return marks
 
 
 def clocks() -> Clocks:
-    """Time, and processor time of this process and its workers, in seconds."""
+    """Wall-clock time, and CPU time of this process and its workers, in seconds."""
     import psutil
 
     me = psutil.Process()
@@ -192,7 +192,7 @@ def clocks() -> Clocks:
 
 
 def between(first: Clocks, last: Clocks, videos: int) -> Clocks:
-    """Of one video."""
+    """Mean time of one video."""
     return (last[0] - first[0]) / videos, (last[1] - first[1]) / videos
 
 

@@ -1,4 +1,4 @@
-"""The rates from which to calculate what a large batch takes: processor time to decode and to track a frame, bytes of results.
+"""Measure rates to estimate a large batch: CPU time to decode and to track a frame, and bytes of results.
 
 python -m benchmarks.fleet_rates bear.mp4 --decoded dog.mp4
 """
@@ -24,13 +24,13 @@ def bench(
     tracker: str = "small",
     out: Path = Path("outputs/bench_fleet_rates.json"),
 ) -> None:
-    """Decode and track a video on one core, and say what each took.
+    """Decode and track a video on one core, and print the cost of each.
 
     Args:
-        video: is tracked.
-        decoded: is only decoded; by default the same.
+        video: video to track.
+        decoded: video to decode only; by default the same.
         grid: points per side.
-        max_frames: of the video that is tracked.
+        max_frames: most frames to track.
         tracker: name of a tracker, or its .safetensors file.
         out: JSON file for the figures.
     """

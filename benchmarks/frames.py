@@ -1,4 +1,4 @@
-"""How long one frame of a stream takes: pushed alone, with an answer that is final or a first one at once.
+"""Measure the time of one frame in a stream: pushed alone, with a final answer or an immediate preview.
 
 python -m benchmarks.frames --points 64 256 1024 --threads 2
 """
@@ -27,7 +27,7 @@ from pointtrack.zoo import load_tracker
 def push_all(
     model: PointTracker, stopwatch: Stopwatch, frames: np.ndarray, points: int, skip: int
 ) -> tuple[dict[str, Any], pt.Tracks]:
-    """Milliseconds of frames pushed alone behind the first `skip`, and of the parts on average; and what was tracked."""
+    """Milliseconds of frames pushed alone after the first `skip`, mean milliseconds of the parts, and the tracks."""
     size = (frames.shape[2], frames.shape[1])
     queries = pt.Queries(torch.zeros(points, dtype=torch.int64), random_points(points, size))
     stream = steadied(WindowStream(model, queries, size))
@@ -65,22 +65,22 @@ def bench(
     video: Path | None = None,
     out: Path = Path("outputs/bench_frames.json"),
 ) -> None:
-    """Push single frames into a stream, and print how long each takes.
+    """Push single frames into a stream, and print the time that each takes.
 
     Args:
         points: numbers of points, one run each; 64, 256 and 1024 by default.
         frames: length of the stream; the frames of the first two windows warm up.
         wh: size of the frames, width x height in pixels.
-        step: frames by which the windows move on. With 1 every frame is answered as it comes; with more, the work of so
-            many frames is done when the last of them comes.
-        length: frames per window; by default what `load_tracker` takes for that step and these iterations.
-        iterations: rounds of refinement per window; likewise. Naming them brings back the model's own length at step 1.
+        step: frames between the starts of windows. With 1 every frame is answered as it arrives; with more, the work
+            of that many frames is done when the last of them arrives.
+        length: frames per window; by default the choice of `load_tracker` for that step and these iterations.
+        iterations: rounds of refinement per window; likewise. Setting them restores the model's own length at step 1.
         input_area: pixels that frames are resized to; the model's own if left out.
         precision: float32 or bfloat16; with bfloat16, the answers are compared with those in float32.
-        compiled: let torch.compile translate encoder and transformer, which takes from seconds to minutes first.
-        threads: of torch and OpenCV; their own choice if left out.
-        tracker: name of a tracker of windows, or its .safetensors file.
-        video: a file to take the first frames of, resized to `wh`; a moving texture if left out.
+        compiled: compile encoder and transformer with torch.compile, which first takes seconds to minutes.
+        threads: threads of torch and OpenCV; by default their own choice.
+        tracker: name of a tracker with windows, or its .safetensors file.
+        video: file whose first frames to use, resized to `wh`; by default a moving texture.
         out: JSON file for the figures.
     """
     size = parse_wh(wh)

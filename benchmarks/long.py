@@ -1,4 +1,4 @@
-"""Peak memory of tracking videos of several lengths in flat memory, each in a process of its own.
+"""Measure the peak memory of tracking videos of several lengths in flat memory, each in its own process.
 
 python -m benchmarks.long --lengths 500 1000 2500 5000
 """
@@ -26,7 +26,7 @@ from pointtrack.zoo import load_tracker
 
 
 def drifting_texture(frames: int, wh: tuple[int, int]) -> Iterator[np.ndarray]:
-    """A smooth random texture that goes round and round; never more than one frame is held."""
+    """A smooth random texture that moves in circles; holds one frame at a time."""
     picture = smooth_texture((wh[0] * 2, wh[1] * 2))
     for t in range(frames):
         left, top = (round(side / 2 * (1 + 0.9 * np.sin(t / 40 + k))) for k, side in enumerate(wh))
@@ -34,7 +34,7 @@ def drifting_texture(frames: int, wh: tuple[int, int]) -> Iterator[np.ndarray]:
 
 
 def measure(frames: int, wh: tuple[int, int], grid: int, tracker: str) -> dict[str, float]:
-    """Track in this process; its peak memory in MB, and frames per second."""
+    """Track in this process; peak memory in MB, and frames per second."""
     model = load_tracker(tracker, device="cpu")
     # About the size of the frames, in multiples of 16, so that thousands of them take minutes.
     model.config = replace(model.config, input_wh=(16 * round(wh[0] / 16), 16 * round(wh[1] / 16)))
@@ -63,7 +63,7 @@ def bench(
     """Track a moving texture of several lengths, and print the peak memory of each.
 
     Args:
-        lengths: numbers of frames; 500, 1000, 2500 and 5000 by default. The first is what the others compare with.
+        lengths: numbers of frames; 500, 1000, 2500 and 5000 by default. The others are compared with the first.
         wh: size of the frames, width x height in pixels.
         grid: points per side of a grid.
         tracker: name of a tracker, or its .safetensors file.

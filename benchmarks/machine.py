@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, test pictures, what the machine is and can do, files of figures."""
+"""Shared parts of the benchmarks: options, test pictures, description and rates of the machine, files of figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def parse_wh(text: str) -> tuple[int, int]:
-    """A size as people type it.
+    """Parse a size as people type it.
 
     >>> parse_wh("854x480")
     (854, 480)
@@ -36,7 +36,7 @@ def parse_wh(text: str) -> tuple[int, int]:
 
 
 def use_threads(threads: int | None) -> None:
-    """Let torch and OpenCV compute with so many threads; None leaves it to them."""
+    """Set the number of threads of torch and OpenCV; None keeps their own choice."""
     if threads is not None:
         if threads < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
@@ -45,7 +45,7 @@ def use_threads(threads: int | None) -> None:
 
 
 def machine(device: torch.device = CPU) -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describe the machine on which the figures were measured."""
     gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     return {
         **gpu,
@@ -65,7 +65,7 @@ def _processor() -> str:
 
 
 def own_memory() -> int:
-    """Bytes that the process holds itself now; files mapped into memory do not count where the system tells them apart."""
+    """Bytes that the process itself holds now, without memory-mapped files if the system distinguishes them."""
     status = Path("/proc/self/status")
     if status.is_file():
         for line in status.read_text().splitlines():
@@ -83,7 +83,7 @@ def return_freed_memory() -> None:
 
 
 def forget_peak(device: torch.device = CPU) -> None:
-    """From now on `peak` is that of what comes (a GPU, or Linux; elsewhere nothing happens)."""
+    """Reset `peak` (on a GPU, or on Linux; elsewhere nothing happens)."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -92,7 +92,7 @@ def forget_peak(device: torch.device = CPU) -> None:
 
 
 def peak(device: torch.device = CPU) -> int:
-    """Most bytes so far: of tensors on a GPU, of the whole process on a CPU."""
+    """Peak bytes so far: of tensors on a GPU, of the whole process on a CPU."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
 
@@ -110,13 +110,13 @@ def moving_texture(frames: int, wh: tuple[int, int]) -> np.ndarray:
 
 
 def random_points(count: int, wh: tuple[int, int]) -> torch.Tensor:
-    """(count, 2) positions all over an image; always the same."""
+    """(count, 2) positions across the whole image; always the same."""
     generator = torch.Generator().manual_seed(0)
     return torch.rand(count, 2, generator=generator) * (torch.tensor(wh) - 1)
 
 
 def in_process(module: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """What `python -m module arguments` prints as JSON in its last line, in a process of its own."""
+    """Run `python -m module arguments` in its own process, and parse the last line that it prints as JSON."""
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -125,21 +125,21 @@ def in_process(module: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def save_figures(figures: dict[str, Any], out: Path) -> None:
-    """Write figures as JSON, and say where."""
+    """Write figures as JSON, and print the path."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(f"figures   {out}")
 
 
 def now(device: torch.device) -> float:
-    """Seconds, with all work on the device done."""
+    """Seconds, after all work on the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def measured_rates(device: torch.device = CPU, repeats: int = 5) -> dict[str, float]:
-    """What plain float32 operations of typical size reach on a device, on a CPU with the threads that torch uses now.
+    """Measure rates of plain float32 operations of typical size on a device; on a CPU, with torch's current threads.
 
     Returns:
         Operations per second of a product of two matrices of 2,048 x 2,048 (on a GPU, which takes more to fill, 8,192)
@@ -162,7 +162,7 @@ def measured_rates(device: torch.device = CPU, repeats: int = 5) -> dict[str, fl
 
 
 def fastest(call: Callable[[], Any], repeats: int, device: torch.device = CPU) -> float:
-    """Seconds of the fastest of several calls, after one that warms up."""
+    """Seconds of the fastest of several calls, after a warm-up."""
     call()
     seconds = []
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""How fast objects are followed, what that spends its time on, and whether time and memory stay flat in a long video.
+"""Measure the speed of following objects, its parts, and whether time and memory stay flat in a long video.
 
 python -m benchmarks.masks --frames 2000 --objects 1 --wh 854x480 --threads 2
 """
@@ -24,7 +24,7 @@ from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.point_prompts import KnownMask, overlap
 from pointtrack.zoo import load_tracker
 
-BLOCKS = 10  # parts of the video whose figures are printed one by one
+BLOCKS = 10  # parts of the video with separate figures
 
 
 def texture(wh: tuple[int, int], tint: tuple[int, int, int], generator: np.random.Generator) -> np.ndarray:
@@ -36,7 +36,7 @@ def texture(wh: tuple[int, int], tint: tuple[int, int, int], generator: np.rando
 
 
 def bouncing(path: Path, frames: int, objects: int, wh: tuple[int, int]) -> tuple[pt.Video, np.ndarray]:
-    """Textured disks that go about over a textured ground, in a file so that the video takes no memory.
+    """Textured disks that bounce over a textured ground, in a file so that the video takes no memory.
 
     Returns:
         The video, and (t, o, 2) centres of the disks of radius `wh[1] // 6`. Later disks are in front.
@@ -66,7 +66,7 @@ def bouncing(path: Path, frames: int, objects: int, wh: tuple[int, int]) -> tupl
 
 
 def disk_masks(centres: np.ndarray, wh: tuple[int, int]) -> torch.Tensor:
-    """(o, 2) centres on one frame -> (o, h, w) bool, what of each disk is seen."""
+    """(o, 2) centres on one frame -> (o, h, w) bool, the visible part of each disk."""
     y, x = np.mgrid[: wh[1], : wh[0]]
     masks = np.stack([np.hypot(x - cx, y - cy) <= wh[1] // 6 for cx, cy in centres])
     for o in range(len(masks) - 1):
@@ -97,15 +97,15 @@ def bench(
     device: str = "auto",
     out: Path = Path("outputs/bench_masks.json"),
 ) -> None:
-    """Follow disks that go about through a video, and print time, memory and overlap with the truth along it.
+    """Follow bouncing disks through a video, and print time, memory and overlap with the truth along it.
 
     Args:
         frames: length of the video.
         objects: number of disks.
         wh: size of the video, width x height in pixels.
-        threads: of torch and OpenCV; their own choice if left out.
+        threads: threads of torch and OpenCV; by default their own choice.
         tracker, segmenter: names, or files.
-        precision: of both, float32 or bfloat16.
+        precision: precision of both, float32 or bfloat16.
         device: cpu, cuda, mps, or auto.
         out: JSON file for the figures.
     """

@@ -1,4 +1,4 @@
-"""How many operations the published models need, counted on their plain implementation without computing anything."""
+"""Count the operations of the published models on their plain implementations, without computing anything."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmarks.plain.windows import track_video
 def operations_needed(name: str, frames: int, points: int, wh: tuple[int, int], rounds: int = 6) -> int:
     """Additions and multiplications of all matrix products and convolutions.
 
-    Every frame is encoded once. Of CoTracker2's cost volumes only the 49 cells per level count that are read; what is
-    sampled, normalised and activated does not count.
+    Every frame is encoded once. Of CoTracker2's cost volumes only the 49 cells that are read per level count. Sampling,
+    normalisation and activations do not count.
     """
     model, once = _counted(name, frames, points, wh, 1)
     _, before = _counted(name, frames, points, wh, 0)
@@ -32,7 +32,7 @@ def operations_needed(name: str, frames: int, points: int, wh: tuple[int, int], 
 def _counted(
     name: str, frames: int, points: int, wh: tuple[int, int], rounds: int
 ) -> tuple[CoTracker2 | CoTracker3, int]:
-    """The model, without weights, and what a run of it does."""
+    """The model, without weights, and the number of operations of a run."""
     with torch.device("meta"), torch.no_grad():
         model = PLAIN[name]()
         video, queries = torch.zeros(1, frames, 3, wh[1], wh[0]), torch.zeros(1, points, 3)

@@ -1,4 +1,4 @@
-"""How far off points on a small thing are, tracked in the whole frame and in regions of several sizes.
+"""Measure the error of points on a small thing, tracked in the whole frame and in regions of several sizes.
 
 python -m benchmarks.regions --sizes 768x432 384x216 256x144 192x112
 """
@@ -23,7 +23,7 @@ from pointtrack.zoo import load_tracker
 
 
 def small_thing(frames: int, wh: tuple[int, int], size: int, speed: float) -> tuple[pt.Video, torch.Tensor]:
-    """A textured disc that runs over a texture like its own while the camera sways; its centre (t, 2)."""
+    """A textured disc that moves over a texture like its own while the camera sways; its centre (t, 2)."""
     background, own = _texture((wh[0] + 200, wh[1] + 200), 0, 2, 6), _texture((size, size), 1, 1.2, 3)
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     inside = np.hypot(x, y) < size / 2
@@ -49,14 +49,14 @@ def bench(
     device: str = "cpu",
     out: Path = Path("outputs/bench_regions.json"),
 ) -> None:
-    """Track five points on a small thing, and print how far they are off on average over the frames after the first.
+    """Track five points on a small thing, and print their mean error over the frames after the first.
 
     Args:
-        sizes: of the regions, width x height in pixels; a half, a third and a quarter of the tracker's own by default.
+        sizes: sizes of regions, width x height in pixels; by default a half, a third and a quarter of the tracker's.
         frames: length of the video.
         wh: size of the frames.
         thing: diameter of the thing in pixels.
-        speeds: how fast it runs, in pixels per frame, about; 5 and 15 by default.
+        speeds: approximate speeds of the thing, in pixels per frame; 5 and 15 by default.
         tracker: name of a tracker, or its .safetensors file.
         device: cpu, cuda, mps, or auto.
         out: JSON file for the figures.

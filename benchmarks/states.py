@@ -1,4 +1,4 @@
-"""How well "lost" is told on clips with exact truth: what a tracker claims to see, before and after it is judged.
+"""Measure how well "lost" is detected on clips with exact truth: visible claims before and after the state is judged.
 
 python -m benchmarks.states --clips 10
 """
@@ -43,7 +43,7 @@ class Scene:
     Attributes:
         video: the frames.
         queries: the points.
-        xy: (t, n, 2) where they are, also where nobody sees it.
+        xy: (t, n, 2) positions, also where hidden.
         visible: (t, n) bool.
     """
 
@@ -72,7 +72,7 @@ def pan_scene(frames: int = 48, step: int = 4) -> Scene:
 
 
 def twin_scene() -> Scene:
-    """Points on a card that is covered for long while another one, exactly alike, passes by."""
+    """Points on a card that is covered for a long time while an identical card passes by."""
     background, card, cover = (textured(wh, seed) for wh, seed in ((WH, 2), ((32, 32), 52), ((64, 64), 92)))
     frames, visible = [], []
     queries = pt.Queries([0] * 4, [[60.0, 80.0], [52.0, 72.0], [68.0, 88.0], [60.0, 90.0]])
@@ -91,7 +91,7 @@ def twin_scene() -> Scene:
 
 
 def paste(frame: np.ndarray, picture: np.ndarray, left: int, top: int) -> None:
-    """Put a picture onto a frame in place, as far as it lies on it."""
+    """Paste the part of a picture that lies within a frame, in place."""
     height, width = frame.shape[:2]
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + picture.shape[1], width), min(top + picture.shape[0], height)
@@ -108,7 +108,7 @@ def card_scene(clips: SyntheticClips, number: int) -> Scene:
 
 
 def count(scene: Scene, tracks: pt.Tracks) -> dict[str, int]:
-    """How often, over all points and frames, what `COUNTS` names."""
+    """Count the events that `COUNTS` names, over all points and frames."""
     assert tracks.states is not None
     state = tracks.states.state
     diagonal = math.hypot(*scene.video.wh)
@@ -137,15 +137,15 @@ def bench(
     threads: int | None = None,
     out: Path = Path("outputs/bench_states.json"),
 ) -> None:
-    """Judge what a tracker says about three kinds of scenes, and print how often it is right.
+    """Judge a tracker's answers about three kinds of scenes, and print how often they are right.
 
     Args:
         clips: number of clips of cards (see `train.data.synthetic`), of 48 frames with 80 points each.
         tracker: name of a tracker, or its .safetensors file.
         redetect: search for lost points too.
-        wh: track at this size, width x height in pixels, instead of that of the tracker, which is far slower.
-        textures: folder of photographs for the cards; patterns without.
-        threads: for torch; by default its own choice.
+        wh: track at this size, width x height in pixels, instead of the tracker's size, which is far slower.
+        textures: folder of photographs for the cards; by default, patterns.
+        threads: threads of torch; by default its own choice.
         out: JSON file for the figures.
     """
     use_threads(threads)
@@ -186,7 +186,7 @@ def bench(
 
 
 def describe(totals: dict[str, int]) -> str:
-    """The shares that matter, in words."""
+    """Describe the main shares in words."""
 
     def share(part: str, whole: str) -> str:
         return f"{totals[part] / totals[whole]:.1%}" if totals[whole] else "none"

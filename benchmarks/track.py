@@ -1,4 +1,4 @@
-"""How fast a tracker is, what it spends its time on, and how much memory that takes.
+"""Measure a tracker's speed, the time of its parts, and its memory.
 
 python -m benchmarks.track --points 256 --frames 24 --wh 854x480 --threads 2
 """
@@ -32,7 +32,7 @@ from pointtrack.zoo import load_tracker
 
 
 class Stopwatch:
-    """Seconds spent in wrapped methods, each without what other wrapped methods inside it take."""
+    """Seconds spent in wrapped methods, each without the time of wrapped methods that it calls."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -40,11 +40,11 @@ class Stopwatch:
         self._inner: list[float] = []
 
     def now(self) -> float:
-        """Seconds, with all work on the device done."""
+        """Seconds, after all work on the device is done."""
         return now(self.device)
 
     def wrap(self, owner: Any, method: str, name: str) -> None:
-        """From now on count the time of `owner.method` under `name`."""
+        """Start to count the time of `owner.method` under `name`."""
         call: Callable[..., Any] = getattr(owner, method)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -97,13 +97,13 @@ def bench(
         points: number of points.
         frames: length of the clip.
         wh: size of the clip, width x height in pixels; a video is resized to it.
-        threads: of torch and OpenCV; their own choice if left out.
-        repeats: timed runs after one that warms up; the fastest counts.
+        threads: threads of torch and OpenCV; by default their own choice.
+        repeats: timed runs after a warm-up; the fastest counts.
         tracker: name of a tracker, or its .safetensors file.
         device: cpu, cuda, mps, or auto.
-        looks: 2 to see every frame mirrored and larger too.
+        looks: 2 for a second look at every frame, mirrored and larger.
         precision: float32 or bfloat16; with bfloat16, float32 is timed as well and the answers are compared.
-        video: a file to take the first frames of; a moving texture if left out.
+        video: file whose first frames to use; by default a moving texture.
         out: JSON file for the figures.
     """
     size = parse_wh(wh)
@@ -162,7 +162,7 @@ def bench(
 def timed(
     model: PointTracker, stopwatch: Stopwatch, video: pt.Video, queries: pt.Queries, repeats: int
 ) -> tuple[dict[str, float], list[float], pt.Tracks]:
-    """Track several times: the parts of the fastest run in seconds, the seconds of every run, and the answer."""
+    """Track several times; the parts of the fastest run in seconds, the seconds of every run, and the answer."""
     runs = []
     for _ in range(1 + repeats):
         stopwatch.seconds.clear()

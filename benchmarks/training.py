@@ -1,4 +1,4 @@
-"""How fast a tracker learns here and in how much memory; and what a full training would cost on GPUs, on paper.
+"""Measure the speed and memory of training on this machine, and estimate the cost of a full training on GPUs.
 
 python -m benchmarks.training --threads 1
 """
@@ -35,15 +35,15 @@ PICTURES = 8  # procedural textures; more make no step slower
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What the costs on GPUs rest on beside what is counted here. None of it was measured on a GPU.
+    """Assumptions of the costs on GPUs, in addition to the counted operations. None was measured on a GPU.
 
     Attributes:
-        peak_tflops: operations per second (10^12) that a GPU promises; the default is an H100 SXM in bfloat16 without
-            sparsity, by NVIDIA's data sheet.
-        share_of_peak: of it that the training reaches, the making of clips included. A guess, and a low one: the
-            network is small, and what is bound by memory gains less from a GPU than matrix products do.
-        efficiency: of several GPUs against as many times one, by their number. A guess too.
-        clips: that a full training looks at.
+        peak_tflops: nominal operations per second (10^12) of a GPU; the default is an H100 SXM in bfloat16 without
+            sparsity, from NVIDIA's data sheet.
+        share_of_peak: share of it that training reaches, including the making of clips. A guess, and a low one: the
+            network is small, and memory-bound work gains less from a GPU than matrix products do.
+        efficiency: efficiency of several GPUs relative to perfect scaling, by their number. A guess too.
+        clips: clips of a full training.
     """
 
     peak_tflops: float = 989.0
@@ -53,7 +53,7 @@ class Assumptions:
 
 
 def new_task(name: str, train_encoder: bool) -> Task:
-    """A new small tracker to train. It is not validated: that is no part of a step."""
+    """A new small tracker to train, without validation, which is not part of a step."""
     torch.manual_seed(0)
     tracker = PointTracker(TrackerConfig())
     task: Task
@@ -72,9 +72,9 @@ def new_clips(scene: SceneConfig, batch: int) -> SyntheticClips:
 
 
 def measure(task: Task, clips: SyntheticClips, loop: LoopConfig) -> dict[str, float]:
-    """Train in this process after a step that warms up: speed, waiting and peak memory as the loop logs them.
+    """Train in this process after a warm-up step: speed, waiting and peak memory as the loop logs them.
 
-    `processor_seconds` are those of all threads, per clip: what counts on a machine that others use too.
+    `processor_seconds` are CPU seconds of all threads, per clip: the fair measure on a shared machine.
     """
     before = peak_memory()
     with tempfile.TemporaryDirectory() as folder:
@@ -92,8 +92,8 @@ def measure(task: Task, clips: SyntheticClips, loop: LoopConfig) -> dict[str, fl
 
 
 def operations(task: Task, clips: SyntheticClips) -> int:
-    """Additions and multiplications of all matrix products and convolutions for one clip, there and back."""
-    batch = clips[0]  # made outside: that takes products too
+    """Additions and multiplications of all matrix products and convolutions for one clip, forward and backward."""
+    batch = clips[0]  # made outside the counter, since making it takes products too
     # The counter does not know the fused attention of CPUs.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         loss, _ = task(batch)
@@ -102,7 +102,7 @@ def operations(task: Task, clips: SyntheticClips) -> int:
 
 
 def matrix_product_rate() -> float:
-    """Operations of a float32 product of 2,048 x 2,048 per processor second: comparable with `processor_seconds`."""
+    """Operations per CPU second of a float32 product of 2,048 x 2,048: comparable with `processor_seconds`."""
     square, seconds = torch.randn(2048, 2048), []
     for _ in range(4):
         began = time.process_time()
@@ -112,7 +112,7 @@ def matrix_product_rate() -> float:
 
 
 def costs(operations_per_clip: int, assumed: Assumptions) -> list[dict[str, float]]:
-    """Hours of a full training by number of GPUs: operations over the rate that is assumed."""
+    """Hours of a full training by number of GPUs: operations divided by the assumed rate."""
     rows = []
     for gpus, efficiency in assumed.efficiency:
         rate = gpus * efficiency * assumed.share_of_peak * assumed.peak_tflops * 1e12 / operations_per_clip
@@ -140,13 +140,13 @@ def bench(
 
     Args:
         task: matching or tracking, as in `pointtrack train`.
-        frames, wh, points, batch: the clips of a step, and how many; width x height in pixels.
-        steps: timed steps behind one that warms up.
-        train_encoder: let the encoder learn in tracking too.
-        threads: of torch and OpenCV; their own choice if left out.
+        frames, wh, points, batch: size and number of the clips of a step; width x height in pixels.
+        steps: timed steps after a warm-up step.
+        train_encoder: train the encoder in tracking too.
+        threads: threads of torch and OpenCV; by default their own choice.
         full: frames x width x height of a clip of the full training, whose encoder learns too.
         full_points: points of such a clip.
-        assumed: what costs on GPUs rest on.
+        assumed: assumptions of the costs on GPUs.
         one: measure this setting only (settings of the loop as JSON), in this process, and print JSON.
         out: JSON file for the figures.
     """

@@ -1,4 +1,4 @@
-"""How long a person waits for `pointtrack ui`: first mask, later clicks, scrubbing a long video, memory over an hour of clicking.
+"""Measure waiting times in `pointtrack ui` (first mask, later clicks, scrubbing), and memory over an hour of clicking.
 
 python -m benchmarks.ui --page docs/guides/ui.md
 """
@@ -30,7 +30,7 @@ from pointtrack.io.atomic import write_text
 CLIP = Path(pointtrack.__file__).parent / "assets" / "clip.mp4"
 CLIP_FRAMES = 72
 WH = (854, 480)
-KEY_FRAMES = 250  # from one to the next, as x264 has them
+KEY_FRAMES = 250  # frames from one keyframe to the next, as in x264
 TABLE_BEGINS, TABLE_ENDS = "<!-- figures of benchmarks.ui -->", "<!-- end of figures -->"
 
 
@@ -41,14 +41,14 @@ def main(
     out: Path = Path("outputs/bench_ui.json"),
     page: Path | None = None,
 ) -> None:
-    """Start the server, be the page, and print how long answers took.
+    """Start the server, act as the page, and print the time of each answer.
 
     Args:
-        frames: of the generated video that is scrubbed.
-        acts: of a person at work, one after the other without a pause; an hour has some 1,200. Memory is read before and after.
-        scrubs: random frames that are asked for, of each video.
+        frames: frames of the generated video to scrub.
+        acts: actions of a user, without pauses; an hour has some 1,200. Memory is read before and after.
+        scrubs: random frames to request, of each video.
         out: JSON file for the figures.
-        page: Markdown file whose table of these figures is written anew.
+        page: Markdown file in which to rewrite the table of these figures.
     """
     with tempfile.TemporaryDirectory() as folder:
         long = Path(folder) / "long.mp4"
@@ -64,7 +64,7 @@ def main(
             figures["scrub_long_ms"] = scrub(client, base, frames, scrubs)
             figures["memory_long_mb"] = resident_mb(server.pid)
         finally:
-            server.kill()  # it has saved what was done
+            server.kill()  # its work is saved already
             server.wait()
     for name, value in figures.items():
         print(f"{name:24}{value}")
@@ -79,7 +79,7 @@ def main(
 
 
 def as_page(figures: dict[str, Any]) -> str:
-    """The figures in words, as Markdown."""
+    """Write the figures in words, as Markdown."""
     first, later = figures["first_mask_ms"], figures["later_mask_ms"]
     rows = [
         ("compute time for the first mask of a frame, all threads together", f"{figures['first_mask_cpu_ms'] / 1000:.2f} s"),
@@ -127,7 +127,7 @@ def write_long(path: Path, frames: int) -> None:
 
 
 def repeat_video(source: Path, path: Path, times: int) -> Path:
-    """The packets of a video so many times one after the other, undecoded: long videos in seconds."""
+    """Repeat the packets of a video without decoding, to make long videos in seconds."""
     with av.open(str(source)) as once:
         packets = [packet for packet in once.demux(video=0) if packet.pts is not None]
         length = sum(packet.duration for packet in packets)
@@ -146,7 +146,7 @@ def repeat_video(source: Path, path: Path, times: int) -> Path:
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[str], httpx.Client]:
-    """The server in a process of its own, and a client with its token."""
+    """Start the server in its own process, and a client with its token."""
     command = [
         sys.executable,
         "-m",
@@ -166,14 +166,14 @@ def start(folder: Path) -> tuple[subprocess.Popen[str], httpx.Client]:
 
 
 def opened(client: httpx.Client, path: Path, figures: dict[str, Any], name: str) -> str:
-    """Open a video; where its answers are."""
+    """Open a video; returns the base address of its answers."""
     seconds, answer = timed(lambda: client.post("/api/open", json={"path": str(path)}))
     figures[f"open_{name}_s"] = round(seconds, 2)
     return f"/api/p/{answer.json()['state']['id']}"
 
 
 def click_figures(client: httpx.Client, base: str, process: int) -> dict[str, Any]:
-    """First click of a frame, and later ones on the same."""
+    """Time the first click on a frame, and later ones on the same frame."""
     wait_idle(client, base)
     spent = cpu_seconds(process)
     first = [timed(partial(click, client, base, frame, 240, 190, None))[0] for frame in range(0, 50, 5)]
@@ -187,9 +187,9 @@ def click_figures(client: httpx.Client, base: str, process: int) -> dict[str, An
 
 
 def hour_figures(client: httpx.Client, base: str, process: int, acts: int) -> dict[str, Any]:
-    """Memory while a person works: goes to a frame, looks around, clicks an object, corrects it, sets and drags a point, goes back.
+    """Memory while a user visits a frame, looks, clicks and corrects an object, sets and drags a point, goes back.
 
-    The objects of `click_figures` are there.
+    The objects of `click_figures` exist already.
     """
     rng = np.random.default_rng(0)
     memory = [resident_mb(process)]
@@ -226,7 +226,7 @@ def click(
 
 
 def act(client: httpx.Client, base: str, name: str, **arguments: Any) -> httpx.Response:
-    """What a person does."""
+    """Send an action of a user."""
     answer = client.post(f"{base}/act", json={"act": name, "args": arguments})
     if answer.status_code != 200:
         raise RuntimeError(f"{name}: expected it to be done, got {answer.status_code}: {answer.text[:200]}")
@@ -234,19 +234,19 @@ def act(client: httpx.Client, base: str, name: str, **arguments: Any) -> httpx.R
 
 
 def scrub(client: httpx.Client, base: str, frames: int, count: int) -> dict[str, float]:
-    """Frames in random order, each of which nobody has asked for."""
+    """Request frames in random order, each for the first time."""
     chosen = np.random.default_rng(1).permutation(frames)[:count].tolist()
     return spread([timed(partial(client.get, f"{base}/frame/{frame}"))[0] for frame in chosen])
 
 
 def wait_idle(client: httpx.Client, base: str) -> None:
-    """Until the search for cuts is over."""
+    """Wait until the search for cuts is over."""
     while (state := client.get(f"{base}/state").json())["scanned"] < state["frames"]:
         time.sleep(0.2)
 
 
 def timed(ask: Callable[[], httpx.Response]) -> tuple[float, httpx.Response]:
-    """Seconds and the answer."""
+    """Time a request; returns seconds and the answer."""
     began = time.perf_counter()
     answer = ask()
     return time.perf_counter() - began, answer
@@ -259,7 +259,7 @@ def spread(seconds: list[float]) -> dict[str, float]:
 
 
 def cpu_seconds(process: int) -> float:
-    """What a process has computed for, all threads together: that does not depend on what else the machine does."""
+    """CPU seconds of a process, all threads together, which do not depend on other work of the machine."""
     with open(f"/proc/{process}/stat", encoding="ascii") as file:
         user, system = file.read().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What writing a drawn video costs, as `write_video` asks for it and as the encoders would do it by themselves.
+"""Measure the cost of writing a drawn video, with the settings of `write_video` and with the encoders' defaults.
 
 python -m benchmarks.writing --video VIDEO
 """
@@ -24,8 +24,8 @@ def main(video: str | None = None, frames: int = 60) -> None:
     """Write the same frames with points on them, and print processor time, size and likeness.
 
     Args:
-        video: its frames; the bundled clip by default.
-        frames: how many of them.
+        video: video to take frames of; the bundled clip by default.
+        frames: number of frames.
     """
     clip = pt.example_video() if video is None else pt.read_video(video, max_frames=frames)
     drawn = np.asarray(pt.draw_tracks(clip, still(clip)).frames[:frames])
@@ -39,7 +39,7 @@ def main(video: str | None = None, frames: int = 60) -> None:
 
 
 def still(clip: pt.Video) -> pt.Tracks:
-    """A grid of points that stay where they are, for something to draw."""
+    """A grid of points that do not move, to have something to draw."""
     queries = pt.grid_queries(clip, size=20)
     t, n = len(clip), len(queries)
     ones = np.ones((t, n), np.float32)
@@ -47,7 +47,7 @@ def still(clip: pt.Video) -> pt.Tracks:
 
 
 def measured(frames: np.ndarray, suffix: str, options: dict[str, dict[str, str]]) -> list[str]:
-    """Milliseconds, kilobytes and likeness of the frames (t, h, w, 3) written to such a file."""
+    """Milliseconds, kilobytes and similarity of frames (t, h, w, 3) written to a file of this type."""
     with tempfile.TemporaryDirectory() as folder, patch.object(writing, "FASTER", options):
         began = time.process_time()
         path = pt.write_video(Path(folder) / f"drawn{suffix}", frames)

@@ -1,4 +1,4 @@
-"""The engine against the plain implementation of the same models: seconds, memory, answers, share of the machine's rate.
+"""Compare the engine with plain implementations of the same models: time, memory, answers, share of the machine's rate.
 
 python -m benchmarks.yardstick --workloads clip-100 stream-100 --threads 2
 """
@@ -44,18 +44,18 @@ from pointtrack.models.published import PUBLISHED, from_published
 from pointtrack.models.window_loop import WindowLoop
 
 ROUNDS = 6
-# The peak of memory does not grow with the rounds; the second of them shows what is kept from one to the next.
+# Peak memory does not grow with the rounds; the second round shows what is kept from one to the next.
 ROUNDS_FOR_MEMORY = 2
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is tracked.
+    """The work of a benchmark.
 
     Attributes:
-        frames, points: how many.
-        streaming: chunks of one window that overlap by half, as a camera gives them.
-        models: that are asked by default.
+        frames, points: numbers of frames and points.
+        streaming: chunks of one window that overlap by half, as from a camera.
+        models: models to run by default.
         wh: size of the frames.
     """
 
@@ -97,7 +97,7 @@ def run_engine(tracker: PointTracker, video: Tensor, queries: Tensor) -> Tensor:
 def contestants(
     name: str, workload: Workload, precision: str, device: torch.device, rounds: int = ROUNDS
 ) -> dict[str, Callable[[], Tensor]]:
-    """Two calls that track the same points through the same frames with the same weights."""
+    """Two functions that track the same points through the same frames with the same weights."""
     plain = random_model(name).to(device)
     tracker = PointTracker(PUBLISHED[name].config).eval().requires_grad_(False).to(device)
     tracker.inference = InferenceOptions(precision, rounds, strict_parity=True)
@@ -117,9 +117,9 @@ def contestants(
 def race(
     name: str, workload: Workload, precision: str, repeats: int, device: torch.device = CPU
 ) -> dict[str, Any]:
-    """Both in turns: the fastest seconds of each, on the clock and of the processor, and how far they are apart."""
+    """Run both alternately: the fastest wall-clock and CPU seconds of each, and the distance of their answers."""
     calls = contestants(name, workload, precision, device)
-    if device.type != "cpu":  # a GPU's libraries choose their ways on the first run
+    if device.type != "cpu":  # a GPU's libraries choose their algorithms on the first run
         repeats += 1
     clock: dict[str, list[float]] = {who: [] for who in calls}
     processor: dict[str, list[float]] = {who: [] for who in calls}
@@ -146,10 +146,10 @@ def race(
 def memory_of(
     who: str, name: str, workload: Workload, precision: str, device: torch.device = CPU
 ) -> dict[str, float]:
-    """Most memory in a run of fewer rounds, whole and beyond what was held before, in MB: the device's, or the process's."""
+    """Peak memory of a run with fewer rounds, total and beyond the start, in MB: of the device, or of the process."""
     return_freed_memory()
     call = contestants(name, workload, precision, device, ROUNDS_FOR_MEMORY)[who]
-    forget_peak(device)  # making both models may have taken more than the run does
+    forget_peak(device)  # building both models may have taken more than the run does
     before = peak(device)
     with torch.inference_mode():
         call()
@@ -168,19 +168,19 @@ def bench(
     one: str | None = None,
     out: Path = Path("outputs/yardstick.json"),
 ) -> None:
-    """Track with the engine and with the plain implementation in turns, and print a table of both.
+    """Track with the engine and with the plain implementation alternately, and print a table of both.
 
     Args:
         workloads: clip-100, clip-1024, stream-100, stream-1024; all by default.
         models: cotracker2, cotracker2.1, cotracker3-offline, cotracker3-online; by default those that fit the workload.
-        frames: length of the video, where it should differ from the workload's own.
-        threads: of torch; its own choice if left out.
-        precision: of the engine, float32 or bfloat16; the plain one stays in float32.
-        repeats: runs of each; the fastest counts. On a GPU one more warms up.
+        frames: length of the video, if it should differ from the workload's own.
+        threads: threads of torch; by default its own choice.
+        precision: precision of the engine, float32 or bfloat16; the plain implementation stays in float32.
+        repeats: runs of each; the fastest counts. On a GPU there is one more run to warm up.
         device: cpu, cuda, mps, or auto.
-        memory: also measure peak memory, in a process for each.
+        memory: also measure peak memory, each in its own process.
         one: plain or engine: run the one workload and model once and print its memory as JSON.
-        out: JSON file for the figures; a plot is put beside it.
+        out: JSON file for the figures; a plot is written beside it.
     """
     chosen = workloads or list(WORKLOADS)
     unknown = [*(set(chosen) - set(WORKLOADS)), *(set(models or []) - set(PLAIN))]
@@ -238,7 +238,7 @@ HEADER = (
 
 
 def table_row(row: dict[str, Any]) -> str:
-    """A line of the table; memory is what a run takes beyond the loaded model."""
+    """A line of the table; memory counts beyond the loaded model."""
     seconds, worked, memory = row["seconds"], row["processor_seconds"], row.get("memory_mb")
     cells = [
         row["workload"],
@@ -259,7 +259,7 @@ def table_row(row: dict[str, Any]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Bars of the seconds of both, with their ratio."""
+    """Plot bars of the seconds of both, with their ratio."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.2 + 0.6 * len(rows)), layout="constrained")

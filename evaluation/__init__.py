@@ -1,1 +1,1 @@
-"""Measure point trackers: datasets, metrics, classic baselines and one report. Floor 5."""
+"""Measure trackers and masks: datasets, metrics, classic baselines and reports. Floor 5."""

@@ -49,23 +49,23 @@ def eval_command(
             two after it and warp need the folder $POINTTRACK_DATA.
         methods: comma-separated: pointtrack, dis, lk, static.
         tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.
-        iterations: rounds of refinement of that tracker; 0 measures its first guess, matching alone. By
+        iterations: rounds of refinement of that tracker; 0 measures its first guess, from matching alone. By
             default its own number; 6 under the protocol preset cotracker.
-        step: frames by which the windows of that tracker move on, from 1 to their length; by default its own number.
-        length: frames of these windows; by default what the tracker takes with that step and these iterations.
-        looks: 2 to let that tracker see every frame mirrored and larger too.
-        out: JSON file for the value of every video, written after each one.
+        step: frames between the starts of that tracker's windows, from 1 to their length; by default its own number.
+        length: frames per window; by default the tracker's choice for that step and these iterations.
+        looks: 2 for a second look at every frame, mirrored and larger.
+        out: JSON file for the values of every video, written after each video.
         subset: only the first so many videos of each dataset.
-        mode: TAP-Vid query mode. first: each point on its first frame, later frames count. strided: on
+        mode: TAP-Vid query mode. first: query each point on its first frame, later frames count. strided: query on
             every fifth frame, all other frames count. By default first; strided under the protocol preset locotrack.
         threshold: a point counts as visible above this visibility (AJ, OA), with all methods. By default
             0.5; 0.6 under the protocol presets cotracker and alltracker.
-        resume: take finished videos from the file given as out, and add to it.
-        protocol: how that tracker is asked for the points.
+        resume: keep finished videos in the file given as out, and add to it.
+        protocol: how to query that tracker.
 
     Raises:
-        ValueError: an unknown name, a protocol that the tracker cannot follow, or a file to resume that was
-            made with other settings.
+        ValueError: an unknown name, a protocol that the tracker cannot follow, or a file to resume from a run
+            with other settings.
         FileNotFoundError: a dataset is missing.
     """
     if subset is not None and subset < 1:
@@ -104,7 +104,7 @@ def _all_examples(datasets: Sequence[str], subset: int | None, mode: QueryMode) 
 
 
 def tracker_identity(tracker: str | None) -> str | None:
-    """A tracker's name; for a file also what is in it, so that a resumed report never mixes two of them."""
+    """A tracker's name; for a file also a digest, so that a resumed report never mixes two trackers."""
     if tracker is None or not Path(tracker).is_file():
         return tracker
     return f"{tracker} sha256:{hashlib.sha256(Path(tracker).read_bytes()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""The command `python -m evaluation.cli_calibrate`: what masks say of themselves beside what they are worth."""
+"""The command `python -m evaluation.cli_calibrate`: compare the stated quality of masks with their true overlap."""
 
 from __future__ import annotations
 
@@ -38,22 +38,23 @@ def calibrate_command(
     learnt_from: str | None = None,
     pull: float = PULL,
 ) -> None:
-    """Follow objects from their first mask or clicks, and judge what is said of every mask by the truth.
+    """Follow objects from their first mask or clicks, and compare the stated quality of every mask with the truth.
 
     Args:
         dataset: videos with masks, as `pointtrack eval-masks` takes them.
-        told: comma-separated: mask for the true mask of the first frame, or numbers of simulated clicks there; mask-back,
-            1-back and so on begin on the last frame and go back.
+        told: comma-separated prompts: mask for the true mask of the first frame, or numbers of simulated clicks there;
+            mask-back, 1-back and so on start on the last frame and go backward.
         tracker, segmenter: names or files.
         out: JSON file for every frame, written after each video.
         videos: comma-separated names of some of the videos; all by default.
-        given: comma-separated files of earlier runs; what they hold is not followed again.
-        judge: follow nothing; fit and judge what the given files hold.
-        weak: the memory has nearly no say, so that objects are lost more often: weights want to be fitted on masks that are wrong too.
-            What is told has "-weak" behind it in the table.
-        objects: at most so many of a video, the largest; all by default.
-        learnt_from: comma-separated files of runs on other videos; weights are fitted on them, and those that are followed judge them.
-        pull: of weights towards 0.
+        given: comma-separated files of earlier runs; objects in them are not followed again.
+        judge: follow nothing; only fit and judge the contents of the given files.
+        weak: give the memory almost no weight, so that objects are lost more often: the fit also needs wrong masks.
+            These prompts have the suffix "-weak" in the table.
+        objects: most objects per video, largest first; all by default.
+        learnt_from: comma-separated files of runs on other videos; the weights are fitted on these, and judged on the
+            videos that are followed.
+        pull: strength of the pull of the weights towards 0.
 
     Raises:
         FileNotFoundError: the data or a given file is missing.
@@ -88,7 +89,7 @@ def calibrate_command(
 
 
 def _read(path: Path) -> list[Followed]:
-    """Rows of a file of an earlier run, what is said of them by the weights of today. Raises FileNotFoundError where there is none."""
+    """Rows of an earlier run's file, with qualities by the current weights. Raises FileNotFoundError without a file."""
     if not path.is_file():
         raise FileNotFoundError(f"given: expected a file of this command, found nothing at {path}")
     found = json.loads(path.read_text(encoding="utf-8"))["rows"]
@@ -103,8 +104,8 @@ def _anew(row: Followed) -> Followed:
 
 
 def _table(rows: list[Followed], elsewhere: list[Followed], pull: float) -> str:
-    """Per way to begin and video by weights fitted on the others; of all videos so, as the weights that ship said, and by
-    weights that were fitted elsewhere."""
+    """Table per prompt and video, with weights fitted on the other videos; for all videos also with the weights that
+    ship, and with weights fitted elsewhere."""
     lines = [["told", "video", *COLUMNS]]
     ways = list(dict.fromkeys(row.told for row in rows))
     said = {

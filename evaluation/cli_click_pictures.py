@@ -1,4 +1,4 @@
-"""The command `python -m evaluation.cli_click_pictures`: one click on each of seven real videos, to be looked at."""
+"""The command `python -m evaluation.cli_click_pictures`: pictures of one click on each of seven real videos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.zoo import load_tracker
 
-# Where a person clicks on the first frame to mean the thing that the video is named after; the shark, the left bee.
+# Position of a click on the first frame that means the object that the video is named after; the shark, the left bee.
 CLICKS = {
     "apple": (478, 294),
     "aquarium": (683, 242),
@@ -31,10 +31,10 @@ GREEN, RED = (60, 220, 60), (235, 40, 40)
 
 
 def click_pictures_command(out: Path = Path("docs/images/masks"), segmenter: str = "small") -> None:
-    """Answer one click on the first frame of every video of the data folder, as a session does; nothing is chosen by hand.
+    """Answer one click on the first frame of every video of the data folder, as a session does, without hand-picking.
 
     Args:
-        out: folder for a picture per video, the answer in green and its click, and clicks.json with what was said.
+        out: folder for a picture per video, with the answer in green and its click, and clicks.json with the scores.
         segmenter: name or file.
 
     Raises:
@@ -61,7 +61,7 @@ def click_pictures_command(out: Path = Path("docs/images/masks"), segmenter: str
 
 
 def _drawn(frame: np.ndarray, mask: np.ndarray, click: tuple[int, int], score: float) -> np.ndarray:
-    """(h, w, 3) the frame with a mask, its outline, its click and its score, reduced."""
+    """(h, w, 3) the frame with a mask, its outline, its click and its score, at reduced size."""
     picture = frame.copy()
     picture[mask] = (0.55 * picture[mask] + 0.45 * np.array(GREEN)).astype(np.uint8)
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

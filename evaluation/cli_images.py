@@ -1,4 +1,4 @@
-"""The command `python -m evaluation.cli_images`: a segmenter on pictures that were kept out of its training."""
+"""The command `python -m evaluation.cli_images`: measure a segmenter on pictures held out of its training."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def eval_images_command(
     out: Path | None = None,
     subset: int | None = None,
 ) -> None:
-    """Mean overlap (IoU) with held-out objects of a segmenter's answers to one click, three clicks and a box.
+    """Print a segmenter's mean overlap (IoU) with held-out objects, after one click, three clicks and from a box.
 
-    Clicks are simulated: into the middle of the object, then into the middle of the largest part that is wrong.
+    Clicks are simulated: first at the middle of the object, then at the middle of the largest wrong part.
 
     Args:
         datasets: comma-separated: bsds (regions of the val split), msrc, coco128, horses (whole things; one picture in

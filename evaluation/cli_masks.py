@@ -34,21 +34,21 @@ def eval_masks_command(
     clicks: int | None = None,
     target: float | None = None,
 ) -> None:
-    """Measure methods that follow objects on videos with known masks and print one table.
+    """Measure methods for object masks on videos with known masks and print one table.
 
     Args:
         datasets: comma-separated: davis_dev (needs the folder $POINTTRACK_DATA), davis2016:FOLDER,
             davis2017:FOLDER, ytvos:FOLDER, mose:FOLDER, clips:FOLDER.
         methods: comma-separated: still, dis, grabcut, memory, points, points-exact (every frame seen twice).
         protocol: first-mask, first-click or interactive.
-        out: JSON file for the values of every video, written after each one.
+        out: JSON file for the values of every video, written after each video.
         subset: only the first so many videos of each dataset.
-        resume: take finished videos from the file given as out, and add to it.
+        resume: keep finished videos in the file given as out, and add to it.
         clicks: most clicks per object. By default 3 with first-click, 8 with interactive.
-        target: J&F in (0, 1] at which an interactive user is content. By default 0.85.
+        target: J&F in (0, 1] at which an interactive user stops. By default 0.85.
 
     Raises:
-        ValueError: an unknown name, settings that do not go together, or a file to resume that was made with
+        ValueError: an unknown name, settings that contradict each other, or a file to resume from a run with
             other settings.
         FileNotFoundError: a dataset is missing.
     """

@@ -37,16 +37,16 @@ def development_command(
     Args:
         tracker: name or checkpoint file of the tracker; the default one if left out.
         method: pointtrack, or a baseline: dis, lk, static.
-        datasets: comma-separated, fewer of them to try something.
-        before: JSON file that an earlier run of this command wrote; its figures get columns, and the rise an interval.
+        datasets: comma-separated sets; name fewer for a quick trial.
+        before: JSON file of an earlier run; adds columns with its figures, and an interval for the gain.
         out: JSON file for the figures of every point, written after every video.
-        resume: take the videos that are in that file already from there.
-        looks: 2 to let the tracker see every frame mirrored and larger too.
-        calibration: also print how sure points say to be, and how often they are right then.
+        resume: keep the videos that are already in that file.
+        looks: 2 for a second look at every frame, mirrored and larger.
+        calibration: also print the stated certainty of points, and how often they are right at that certainty.
 
     Raises:
         FileNotFoundError: the folder $POINTTRACK_DATA or the earlier file is missing.
-        ValueError: an unknown name, or a file to resume of another tracker.
+        ValueError: an unknown name, or a file to resume from another tracker.
     """
     about: dict[str, Any] = {"method": method, "tracker": tracker_identity(tracker), "versions": versions()}
     if looks > 1:
@@ -78,7 +78,7 @@ def development_command(
 
 
 def _missing(datasets: str, results: list[VideoResult]) -> Iterator[Example]:
-    """The videos of some datasets that there are no results of."""
+    """The videos of some datasets without results."""
     done = {result["video"] for result in results}
     examples = chain.from_iterable(map(load_examples, split_names(datasets)))
     return (example for example in examples if example.name not in done)

@@ -1,4 +1,4 @@
-"""Every figure that the shipped weights are judged by, in one table: `python -m evaluation.scoreboard`."""
+"""All figures that judge the shipped weights, in one table: `python -m evaluation.scoreboard`."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def goals_command(
     mask_report: Path | None = None,
     out: Path | None = None,
 ) -> None:
-    """Measure what ships on everything there is, beside chained DIS flow and Lucas-Kanade, and print one table.
+    """Measure the shipped weights on all data, beside chained DIS flow and Lucas-Kanade, and print one table.
 
     Args:
         kubric: folder of held-out clips (docs/train/data-format.md), as `python -m train.kubric render` writes them.
-        before: JSON file that an earlier run of this command wrote; its figures get a column.
-        masks: also the masks of davis_dev, which takes longest.
-        mask_report: JSON file of `pointtrack eval-masks --methods dis,grabcut,points --out` to take these from.
+        before: JSON file of an earlier run; adds a column with its figures.
+        masks: also measure the masks of davis_dev, which takes longest.
+        mask_report: JSON file of `pointtrack eval-masks --methods dis,grabcut,points --out` to read these from.
         out: JSON file for the figures.
 
     Raises:
@@ -66,7 +66,7 @@ def goals_command(
 
 
 def point_rows(examples: Iterator[Example]) -> Rows:
-    """Metrics of tracks where the truth is known."""
+    """Metrics of tracks with known truth."""
     rows: Rows = {}
     for row in summarise(evaluate(build_methods(METHODS), examples)):
         for key, shown in SHOWN.items():
@@ -76,7 +76,7 @@ def point_rows(examples: Iterator[Example]) -> Rows:
 
 
 def inside_rows() -> Rows:
-    """Of points on objects of real videos, how many stay there."""
+    """Share of points on objects of real videos that stay on them."""
     found = measure_inside(build_methods(METHODS), load_mask_examples("davis_dev"), INSIDE_POINTS)
     rows: Rows = {}
     for name in METHODS:
@@ -86,7 +86,7 @@ def inside_rows() -> Rows:
 
 
 def _mask_results(report: Path | None) -> list[Result]:
-    """Results of masks on davis_dev, measured now or from a report."""
+    """Results of masks on davis_dev, measured now or read from a report."""
     if report is None:
         return evaluate_masks(build_mask_methods(list(MASK_METHODS)), load_mask_examples("davis_dev"))
     results: list[Result] = json.loads(report.read_text(encoding="utf-8"))["results"]
@@ -96,7 +96,7 @@ def _mask_results(report: Path | None) -> list[Result]:
 
 
 def mask_rows(results: list[Result]) -> Rows:
-    """J, F and J&F of masks, from the true mask of the first frame."""
+    """J, F and J&F of masks that start from the true mask of the first frame."""
     rows: Rows = {}
     for row in summarise_masks(results):
         for figure in ("J&F", "J", "F"):
@@ -106,7 +106,7 @@ def mask_rows(results: list[Result]) -> Rows:
 
 
 def goals_table(rows: Rows, earlier: Rows) -> str:
-    """Rows -> Markdown; what an earlier run measured of our own method in a column before its own."""
+    """Rows -> Markdown, with an earlier run's figures of pointtrack's method in a column before the new ones."""
     titles = ["", *(["before"] if earlier else []), *METHODS]
     lines = [titles]
     for title, of in rows.items():

@@ -21,7 +21,7 @@ def split_names(text: str) -> list[str]:
 
 
 def markdown_table(lines: Sequence[Sequence[str]], names: int = 2) -> str:
-    """Rows of cells, the title first -> an aligned Markdown table; so many first columns are names, and stand on the left."""
+    """Rows of cells, titles first -> an aligned Markdown table; the first `names` columns are aligned left."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * width if i < names else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     padded = [
@@ -35,12 +35,12 @@ def markdown_table(lines: Sequence[Sequence[str]], names: int = 2) -> str:
 
 
 def check_report(out: Path | None, datasets: str, *read: str | Path | None) -> None:
-    """Raise ValueError where a report would be written over what it is of; called before anything is measured.
+    """Raise ValueError if a report would overwrite its own inputs. Call it before you measure anything.
 
     Args:
-        out: its file, if there is to be one.
-        datasets: comma-separated, as KIND:PATH or KIND; nothing is written into folders of data.
-        read: weights and earlier reports that are read.
+        out: file of the report, if any.
+        datasets: comma-separated, as KIND:PATH or KIND; a report never goes into folders of data.
+        read: weights and earlier reports that the run reads.
     """
     if out is None:
         return
@@ -50,5 +50,5 @@ def check_report(out: Path | None, datasets: str, *read: str | Path | None) -> N
 
 
 def write_json(path: str | Path, content: Any) -> Path:
-    """Write a JSON file, which is never half written; its folder is made."""
+    """Write a JSON file atomically; creates its folder."""
     return write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Tracks the points of a folder of the VOT toolkit, as its point challenge VOTSp asks: `python -m evaluation.votsp FOLDER`.
+"""Track the points of a VOT toolkit folder, for its point challenge VOTSp: `python -m evaluation.votsp FOLDER`.
 
 The toolkit starts a tracker in such a folder once per sequence. In the workspace's trackers.ini, for a checkout in CHECKOUT:
 

@@ -1,4 +1,4 @@
-"""What many tests need: a tiny tracker and a tiny video. Tests marked `gpu` are skipped without one."""
+"""Fixtures of many tests: a tiny tracker and a tiny video. Tests marked `gpu` are skipped without one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _same_lots(item: pytest.Item) -> None:
-    """What a test draws by lot is the same in whatever order and process it runs."""
+    """Seed random choices, so that a test draws the same in any order and process."""
     seed = crc32(item.nodeid.encode())
     random.seed(seed)
     torch.manual_seed(seed)
@@ -87,7 +87,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 @pytest.fixture
 def bfloat16_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked for in bfloat16 computes in it, also on a processor that is slow at that."""
+    """Compute in bfloat16 when requested, even on a processor that is slow at it."""
     monkeypatch.setattr("pointtrack.layers.precision.computes_bfloat16", lambda device: True)
 
 

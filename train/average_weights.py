@@ -1,7 +1,7 @@
-"""The mean of the weights of several runs: `python -m train.average_weights --weights a.safetensors b.safetensors --out c.safetensors`.
+"""Average the weights of several runs: `python -m train.average_weights --weights A B --out C`, .safetensors files.
 
-Runs that went on from each other lie in one valley, so their mean works too. It forgets what only one of them learnt, for
-better and for worse; on clips unlike those of the training it is often better than the last run alone.
+Runs that continue one another stay in one valley of the loss, so their mean works too. It loses what only one run
+learnt, good or bad. On clips unlike the training clips it is often better than the last run alone.
 
 Source: model soups (Wortsman et al. 2022), stochastic weight averaging (Izmailov et al. 2018).
 """
@@ -23,24 +23,24 @@ from pointtrack.models.checkpoint import CONFIG
 from pointtrack.models.weight_files import WeightsFile, read_weights
 from pointtrack.segment.small import CONFIG_KEY
 
-# Settings that say nothing about what weights mean.
+# Settings that do not change the meaning of weights.
 FREE = ("name", "licence", "initialization")
 
 
 def average(
     weights: list[Path] | None = None, out: Path = Path("runs/average.safetensors"), kept: str | None = None
 ) -> None:
-    """Write the mean of trackers, or of segmenters, of one shape.
+    """Average trackers, or segmenters, of one shape.
 
     Args:
-        weights: .safetensors files of two runs or more, each of which counts the same.
-        out: .safetensors file to write, with the settings of the last of them.
-        kept: comma-separated parts of the network, as joint_head, that are those of the first file; then it counts for nothing
-            else. So what one run learnt of refinement goes with the features of another.
+        weights: .safetensors files of two or more runs, all with the same weight.
+        out: .safetensors file to write, with the settings of the last input.
+        kept: comma-separated parts of the network, such as joint_head, to take from the first file, which then adds
+            nothing to the other parts. This joins the refinement that one run learnt with the features of another.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: fewer than two files, networks of different shapes, or a part that they do not have.
+        FileNotFoundError: a file does not exist.
+        ValueError: fewer than two files, networks of different shapes, or a part that the networks lack.
     """
     if weights is None or len(weights) < 2:
         raise ValueError(f"average: expected --weights of two runs or more, got {len(weights or [])}")
@@ -71,7 +71,7 @@ def average(
 
 
 def _settings(file: WeightsFile) -> dict[str, Any]:
-    """What the network of a file is like. Raises ValueError for a file that pointtrack did not save."""
+    """Settings of the network in a file. Raises ValueError for a file that pointtrack did not save."""
     for key in (CONFIG, CONFIG_KEY):
         if key in file.metadata:
             settings: dict[str, Any] = json.loads(file.metadata[key])

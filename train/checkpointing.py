@@ -1,8 +1,8 @@
-"""Gradient checkpointing: what the forward pass does not keep, the backward pass computes again.
+"""Gradient checkpointing: the backward pass recomputes what the forward pass does not keep.
 
-What is kept instead is the input of each part: a few images in the encoder, a round of refinement in a window of the
-tracker. Rounds rather than whole windows: a whole window computed again would need all its rounds at once, and its
-first guess, which needs no gradient, would be searched for twice.
+The forward pass keeps only the input of each part: a few images in the encoder, one round of refinement in a window of
+the tracker. Whole windows would be too large as parts: recomputing one would hold all its rounds in memory at once, and
+would search twice for its first guess, which needs no gradient.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from torch.utils.checkpoint import checkpoint
 
 from pointtrack.models.point_tracker import PointTracker
 
-IMAGES = 4  # that the encoder takes together
+IMAGES = 4  # encoded together
 
-# No part draws random numbers, so there is no state of a generator to bring back.
+# No part draws random numbers, so there is no generator state to restore.
 _again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
 
 
 @contextmanager
 def recomputed(tracker: PointTracker, enabled: bool = True) -> Iterator[None]:
-    """Inside, the encoder and every round of refinement of a tracker keep their inputs only, if `enabled`.
+    """Within this context, a tracker's encoder and rounds of refinement keep only their inputs, if `enabled`.
 
-    A frozen encoder, and a tracker that runs without gradients, keep nothing anyway and are left as they are.
+    A frozen encoder, or a tracker that runs without gradients, keeps nothing anyway and stays unchanged.
     """
     if not enabled or not torch.is_grad_enabled():
         yield
@@ -40,11 +40,11 @@ def recomputed(tracker: PointTracker, enabled: bool = True) -> Iterator[None]:
         tracker.encoder.forward = partial(_part_by_part, encode)  # type: ignore[method-assign]
     try:
         yield
-    finally:  # what the classes have is seen again
+    finally:  # uncover the methods of the classes
         del tracker.refine
         vars(tracker.encoder).pop("forward", None)
 
 
 def _part_by_part(encode: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """`encode`, which treats every image of its first axis for itself, on a few at a time."""
+    """Apply `encode`, which treats every image of its first axis separately, to a few images at a time."""
     return torch.cat([_again(encode, part) for part in images.split(IMAGES)])

@@ -58,42 +58,42 @@ def train_command(
     pictures: str | None = None,
     held_out: int | None = None,
 ) -> None:
-    """Train a tracker or a segmenter; a run in `out` that was stopped goes on where it was.
+    """Train a tracker or a segmenter; a stopped run in `out` continues where it was.
 
     Args:
-        task: matching teaches the encoder to find a point again; tracking teaches the whole tracker;
-            distilling teaches another encoder to answer as the tracker's own;
-            segmenting teaches the small segmenter, on photographs and on first frames of clips.
+        task: matching trains the encoder to find a point again; tracking trains the whole tracker;
+            distilling trains another encoder to reproduce the features of the tracker's own;
+            segmenting trains the small segmenter, on photographs and on first frames of clips.
         out: folder for log.csv, last.ckpt, model.safetensors (the running average) and validation pictures.
         scene: what the clips are like.
-        loop: how long and how fast to learn, and on which device.
-        tracker: a new tracker's config; left out when init is given.
-        segmenter: a new segmenter's config (task segmenting).
-        textures: folder with train, val and test photographs and their outlines; procedural patterns without.
-        objects: comma-separated folders of pictures with outlined things, each as FOLDER or FOLDER=WEIGHT. For task
-            segmenting the textures have weight 1; synthetic clips (tracking, matching) take their outlines beside those
-            of the textures, a share WEIGHT of them.
-        init: weights to begin with: a tracker's, or a segmenter's.
+        loop: length of the training, learning rate and device.
+        tracker: config of a new tracker; leave it out with init.
+        segmenter: config of a new segmenter (task segmenting).
+        textures: folder with train, val and test photographs and their outlines; by default, procedural patterns.
+        objects: comma-separated folders of pictures with outlined objects, each as FOLDER or FOLDER=WEIGHT. For task
+            segmenting the textures have weight 1. Synthetic clips (tracking, matching) use a share WEIGHT of these
+            outlines in addition to those of the textures.
+        init: weights to start from, of a tracker or a segmenter.
         batch: clips per batch.
-        parts: give every batch out so many times, each time with another share of its points; pays while the encoder
-            is frozen (task tracking), and gives the same batches only without workers.
-        train_encoder: let the encoder learn too (task tracking): several times the cost of a step.
-        clips: comma-separated folders of clips with tracks (docs/train/data-format.md) to learn from too; their frames
-            are cut and resized to the sizes of the scene.
-        clips_share: share of the batches that come from them, the others are synthetic.
-        labels: comma-separated folders of labelled real video (`python -m train.pseudo_labels`) to learn positions from
+        parts: use every batch this many times, each time with another share of its points. Saves time while the encoder
+            is frozen (task tracking); the batches are reproducible only without workers.
+        train_encoder: train the encoder too (task tracking); a step then costs several times as much.
+        clips: comma-separated folders of clips with tracks (docs/train/data-format.md) to train on as well; their
+            frames are cropped and resized to the sizes of the scene.
+        clips_share: share of the batches from these clips; the others are synthetic.
+        labels: comma-separated folders of labelled real video (`python -m train.pseudo_labels`) that teach positions
             (task tracking).
-        labels_share: share of the batches that come from them.
-        spoil: what is done to first guesses, so that refinement learns to mend them (task tracking); nothing by default.
-        match_weight: of the loss by which joint features learn to tell points apart beside it (task tracking, with
+        labels_share: share of the batches from these labels.
+        spoil: how to spoil first guesses, so that refinement learns to correct them (task tracking); off by default.
+        match_weight: weight of an additional loss that teaches joint features to tell points apart (task tracking, with
             a tracker of `python -m train.trunk_weights --learnt`).
-        encoder: sizes of the encoder that takes the place of the one that teaches it (task distilling).
-        pictures: comma-separated folders of photographs to learn from (task distilling), or for synthetic clips
-            (tracking, matching) to take backgrounds and cards from.
-        held_out: clips or images for validation; 16 where not given.
+        encoder: sizes of the new encoder, which replaces the one that teaches it (task distilling).
+        pictures: comma-separated folders of photographs to train on (task distilling), or to use as backgrounds and
+            cards of synthetic clips (tracking, matching).
+        held_out: clips or images for validation; 16 by default.
 
     Raises:
-        ValueError: both a tracker config and weights to begin with, clips for a segmenter, or no pictures to distil with.
+        ValueError: a tracker config together with init, clips for a segmenter, or no pictures to distil with.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if tracker is not None and init is not None:
@@ -170,9 +170,9 @@ def _segment(
     fabric: Fabric,
     held_out: int,
 ) -> None:
-    """Task segmenting: photographs of the val split are held out, and some of every folder of outlined things.
+    """Task segmenting: hold out the photographs of the val split, and some of every folder of outlined objects.
 
-    Frames of synthetic clips are learnt from only where there are no photographs.
+    Frames of synthetic clips are training data only where there are no photographs.
     """
     groups: list[tuple[float, Sequence[Picture]]] = []
     others: list[tuple[float, Sequence[Picture]]] = []

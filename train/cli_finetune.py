@@ -1,4 +1,4 @@
-"""The command `pointtrack finetune`: teach the tracker one's own videos, with tracks or without any."""
+"""The command `pointtrack finetune`: train the tracker on your own videos, with or without tracks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from train.pseudo_labels import LabelConfig, View, find_videos, label_videos, vi
 
 log = logging.getLogger(__name__)
 
-GUARD_SEED = 99  # training uses others
+GUARD_SEED = 99  # never used for training
 NOTHING_WRITTEN = 3
 SCENE = SceneConfig(
     sizes=((256, 192), (384, 216), (320, 240)), points=80, query_frames=8, speed=(0.3, 1.5), motion_blur=0.05
@@ -61,39 +61,40 @@ def finetune_command(
     labels: LabelConfig = LABELS,
     limits: GuardConfig = LIMITS,
 ) -> int:
-    """Fine-tune a tracker on one's own clips, under a guard; a run in `out` that was stopped goes on where it was.
+    """Fine-tune a tracker on your own clips, under a guard; a stopped run in `out` continues where it was.
 
-    Clips with tracks are learnt as they are. Without any, the tracker learns what several views of the videos agree on.
-    Weights that are worse than the start on held-out truth are never written: the exit code is 3 where there are no others.
+    If clips have tracks, the tracker learns these. If none has, it learns what several views of the videos agree on.
+    Weights that are worse than the start on held-out truth are never written. If there are no others, the exit code
+    is 3.
 
     Args:
-        folder: of clips with tracks (docs/train/data-format.md); or a video, or a folder of videos, of folders of pictures,
-            or of clips without tracks.
+        folder: folder of clips with tracks (docs/train/data-format.md); or a video, or a folder of videos, of folders
+            of pictures, or of clips without tracks.
         out: folder for model.safetensors, report.json, labels and logs.
-        init: tracker to begin with: small, or a .safetensors file of ours.
-        mode: auto: with the tracks where there are any. tracks; self: without them, also where there are some.
-        teacher: comma-separated trackers that label too: names, as cotracker3-offline, or files.
-        guard: folder of clips with tracks to be measured on; held-out synthetic clips without.
-        share: of the batches that come from one's own clips; the others are synthetic, so that nothing is forgotten.
-        rounds: of labels and learning; a round begins with the best weights so far.
+        init: tracker to start from: small, or a .safetensors file of pointtrack's own kind.
+        mode: auto uses tracks where there are any; tracks requires them; self ignores them.
+        teacher: comma-separated trackers that label too: names, such as cotracker3-offline, or files.
+        guard: folder of clips with tracks for the guard to measure on; by default, held-out synthetic clips.
+        share: share of the batches from your own clips; the others are synthetic, so that the tracker forgets nothing.
+        rounds: rounds of labelling and training; each starts from the best weights so far.
         batch: clips per batch.
-        train_encoder: let the encoder learn too: slower, and sooner too far.
-        textures: folder with train, val and test photographs for the synthetic clips; procedural patterns without.
+        train_encoder: train the encoder too; slower, and goes too far sooner.
+        textures: folder with train, val and test photographs for the synthetic clips; by default, procedural patterns.
         scene: frames, sizes and points of a batch, and what synthetic clips are like.
-        loop: how long and how fast to learn, and on which device.
-        labels: what is labelled, without tracks, and when views agree.
-        limits: when the guard stops.
+        loop: length of the training, learning rate and device.
+        labels: what to label in videos without tracks, and when views agree.
+        limits: when the guard stops the run.
 
     Raises:
-        ValueError: videos that are too short, nothing agreed on, a tracker that is not ours, clips that are in the guard
-            too, or an `out` of a run with other settings.
-        FileNotFoundError: no videos, clips or weights there.
+        ValueError: videos that are too short, labels without agreement, a tracker of another kind, clips that the guard
+            uses too, or an `out` of a run with other settings.
+        FileNotFoundError: no videos, clips or weights at the path.
     """
     settings = json.loads(json.dumps({**locals(), **_plain(scene, loop, labels, limits)}, default=str))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if rounds < 1 or batch < 1:
         raise ValueError(f"finetune: expected at least 1 round and clip per batch, got {rounds} and {batch}")
-    # Labels in `out` would count as videos where it lies in the folder.
+    # If `out` lay in the folder, its labels would count as videos.
     read = [init, guard, textures, *(teacher or "").split(",")]
     check_outputs([folder, *read], [out / "model.safetensors"], folders=[out], source=folder, overwrite=True)
     tracked = _tracked_clips(folder, mode)
@@ -144,7 +145,7 @@ def finetune_command(
 
 
 def _tracked_clips(folder: Path, mode: str) -> list[Path]:
-    """The clips with tracks; none where they are not to be used."""
+    """The clips with tracks; none if `mode` ignores tracks."""
     try:
         clips = list_clips(folder) if mode != "self" and folder.is_dir() else []
     except FileNotFoundError:
@@ -180,7 +181,7 @@ def _views(tracker: PointTracker, teacher: str | None, labels: LabelConfig, fabr
 def _label(
     videos: list[tuple[str, Path]], views: list[View], labels: LabelConfig, out: Path, fabric: Fabric
 ) -> None:
-    """The first process labels, the others wait."""
+    """Label in the first process while the others wait."""
     if fabric.is_global_zero:
         clips, kept, known = label_videos(videos, views, labels, out)
         print(
@@ -193,7 +194,7 @@ def _label(
 def _begin(
     out: Path, settings: dict[str, Any], guard: Guard, tracker: PointTracker, fabric: Fabric
 ) -> dict[str, float]:
-    """The guard's figures before fine-tuning, measured or as noted when the run began."""
+    """The guard's figures before fine-tuning: measured now, or read from the run's settings.json."""
     path = out / "settings.json"
     if path.is_file():
         noted = json.loads(path.read_text(encoding="utf-8"))
@@ -205,7 +206,7 @@ def _begin(
             )
         return dict(noted["start"])
     start = guard.measure(tracker)
-    fabric.barrier()  # nobody looks for the file after it was written
+    fabric.barrier()  # every process has looked for the file before the first one writes it
     if fabric.is_global_zero:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"settings": settings, "start": start}, indent=1) + "\n", encoding="utf-8")
@@ -215,7 +216,7 @@ def _begin(
 def _report(
     out: Path, start: dict[str, float], checks: list[dict[str, Any]], best: Path | None, stopped: bool
 ) -> int:
-    """Say what happened, write it to report.json, and put the best weights in place; the exit code."""
+    """Print the outcome, write report.json, put the best weights in place, and return the exit code."""
     after = max(reversed(checks), key=FineTuneTask.figure, default=start)
     if stopped:
         print("stopped   held-out truth got worse than at the start by more than the margin")
@@ -240,7 +241,7 @@ def _say(fabric: Fabric, line: str) -> None:
 
 
 def _plain(scene: SceneConfig, loop: LoopConfig, labels: LabelConfig, limits: GuardConfig) -> dict[str, Any]:
-    """What decides the result, as plain values; the machine may change on the way."""
+    """The settings that decide the result, as plain values; without those of the machine, which may change."""
     learning = asdict(loop)
     for name in ("workers", "accelerator", "devices", "nodes"):
         del learning[name]

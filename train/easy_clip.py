@@ -1,7 +1,7 @@
-"""The easy clip that comes with pointtrack, made from nothing but numbers: `python -m train.easy_clip DIR`.
+"""Generate the easy clip that ships with pointtrack from formulas alone: `python -m train.easy_clip DIR`.
 
-A patterned floor seen by a camera that pans and zooms, and five patterned things that slide and turn over it, some behind
-others for a while. Every pixel comes from formulas and a seed, so it is ours; where each point is follows exactly.
+A camera pans and zooms over a patterned floor, on which five patterned objects slide and turn, some behind others for a
+while. Every pixel comes from formulas and a seed, so no one else holds rights in it, and the tracks are exact.
 Writes DIR/easy.mp4 and DIR/easy_tracks.npz; copy both to pointtrack/assets.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from pointtrack.io.video import write_video
 
 WH, FRAMES, FPS = (640, 360), 60, 24.0
-SCALE = 2  # pictures are drawn so much larger, and averaged
+SCALE = 2  # frames are drawn this many times larger, then averaged
 FLOOR = 1400  # pixels of the floor's pattern on each side
 POINTS = {"floor": 60, "thing": 24}
 SEED = 19
@@ -30,9 +30,9 @@ class Thing:
     Attributes:
         texture: (h, w, 3) float in 0..1.
         alpha: (h, w) in 0..1, its shape.
-        start, speed: place of its middle on the floor on frame 0, and per frame; pixels.
-        turn, spin: angle on frame 0, and per frame; radians.
-        sway: pixels by which it swings across its way.
+        start, speed: position of its centre on the floor on frame 0, and its change per frame; pixels.
+        turn, spin: angle on frame 0, and its change per frame; radians.
+        sway: pixels by which it swings across its path.
     """
 
     texture: np.ndarray
@@ -44,7 +44,7 @@ class Thing:
     sway: float
 
     def to_floor(self, t: int) -> np.ndarray:
-        """(2, 3) from pixels of the texture to the floor on a frame."""
+        """(2, 3) affine map from pixels of the texture to the floor on a frame."""
         angle = self.turn + self.spin * t
         swing = self.sway * np.sin(t / 9)
         middle = (
@@ -56,7 +56,7 @@ class Thing:
 
 
 def noise(rng: np.random.Generator, wh: tuple[int, int], sizes: tuple[int, ...]) -> np.ndarray:
-    """(h, w) in 0..1: smooth noise of several sizes on top of each other."""
+    """(h, w) in 0..1: the sum of smooth noise at several scales."""
     total = np.zeros(wh[::-1], np.float32)
     for size in sizes:
         small = rng.normal(size=(wh[1] // size + 3, wh[0] // size + 3)).astype(np.float32)
@@ -66,7 +66,7 @@ def noise(rng: np.random.Generator, wh: tuple[int, int], sizes: tuple[int, ...])
 
 
 def painted(values: np.ndarray, colors: list[tuple[int, int, int]]) -> np.ndarray:
-    """(h, w) in 0..1 -> (h, w, 3) in 0..1 along a row of colours."""
+    """(h, w) in 0..1 -> (h, w, 3) in 0..1: look the values up in a row of colours."""
     stops = np.linspace(0, 1, len(colors))
     return np.stack(
         [np.interp(values, stops, [color[i] / 255 for color in colors]) for i in range(3)], axis=-1
@@ -74,7 +74,7 @@ def painted(values: np.ndarray, colors: list[tuple[int, int, int]]) -> np.ndarra
 
 
 def scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Thing]]:
-    """The floor's pattern and the things, back to front."""
+    """The floor's pattern and the objects, back to front."""
     floor = painted(
         noise(rng, (FLOOR, FLOOR), (90, 40, 18, 9)),
         [(58, 66, 52), (120, 128, 96), (176, 168, 132), (214, 206, 176)],
@@ -99,7 +99,7 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Thing]]:
 
 
 def to_image(t: int) -> np.ndarray:
-    """(2, 3) from the floor to the image on a frame: the camera pans, turns a little and comes nearer."""
+    """(2, 3) affine map from the floor to the image on a frame: the camera pans, turns a little and zooms in."""
     part = t / (FRAMES - 1)
     scale, angle = 0.82 + 0.22 * np.sin(part * np.pi / 2), 0.06 * np.sin(part * 2 * np.pi)
     middle = np.array([640 + 90 * np.sin(part * np.pi), 640 + 50 * np.sin(part * 2 * np.pi)])
@@ -108,14 +108,14 @@ def to_image(t: int) -> np.ndarray:
 
 
 def chained(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(2, 3): first the one, then the other."""
+    """(2, 3) affine map: apply `first`, then `second`."""
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
 
 def drawn(t: int, floor: np.ndarray, things: list[Thing]) -> np.ndarray:
     """(h, w, 3) uint8 RGB of a frame."""
     size = (WH[0] * SCALE, WH[1] * SCALE)
-    # Middle of a pixel onto the middle of its SCALE x SCALE pixels.
+    # Map the centre of a pixel to the centre of its SCALE x SCALE pixels.
     enlarged = np.array([[SCALE, 0, (SCALE - 1) / 2], [0, SCALE, (SCALE - 1) / 2]])
     picture = cv2.warpAffine(floor, chained(to_image(t), enlarged), size, flags=cv2.INTER_LINEAR)
     for thing in things:
@@ -132,7 +132,7 @@ def drawn(t: int, floor: np.ndarray, things: list[Thing]) -> np.ndarray:
 
 
 def truth(rng: np.random.Generator, things: list[Thing]) -> dict[str, np.ndarray]:
-    """Where points are, whether they are seen, on which frame they are asked for, and on what they are (0 the floor)."""
+    """Positions and visibility of points, their query frames, and the object that each lies on (0 is the floor)."""
     owners, places = [], []
     inverse = np.linalg.inv(to_image(0)[:, :2])
     for _ in range(POINTS["floor"]):
@@ -155,7 +155,7 @@ def truth(rng: np.random.Generator, things: list[Thing]) -> dict[str, np.ndarray
             mine = owner == number
             xy[t, mine] = place[mine] @ way[:, :2].T + way[:, 2]
         seen = (xy[t] >= -0.5).all(1) & (xy[t] <= np.array(WH) - 0.5).all(1)
-        for number in range(1, len(things) + 1):  # what lies over it
+        for number in range(1, len(things) + 1):  # objects above it
             way, alpha = ways[number], things[number - 1].alpha
             back = (xy[t] - way[:, 2]) @ np.linalg.inv(way[:, :2]).T
             row, column = np.rint(back[:, 1]).astype(int), np.rint(back[:, 0]).astype(int)

@@ -26,9 +26,9 @@ class GuardConfig:
     """When fine-tuning has gone too far.
 
     Attributes:
-        margin: points of AJ (of δavg where visibility is not known) below the start that a check may fall.
-        patience: checks in a row below that end the run.
-        clips: held-out synthetic clips, where no folder of clips is given.
+        margin: how many points of AJ (of δavg where visibility is not known) a check may fall below the start.
+        patience: consecutive checks below that which end the run.
+        clips: number of held-out synthetic clips, if no folder of clips is given.
     """
 
     margin: float = 0.5
@@ -44,11 +44,11 @@ class GuardConfig:
 
 
 class Guard:
-    """Held-out truth.
+    """Clips with held-out truth to measure a tracker on.
 
     Args:
         examples: clips with tracks.
-        own_size: show frames at their own size in place of the tracker's; right for small synthetic clips.
+        own_size: track frames at their own size instead of the tracker's; right for small synthetic clips.
 
     Raises:
         ValueError: no clips.
@@ -60,7 +60,7 @@ class Guard:
         self.examples, self.own_size = list(examples), own_size
 
     def measure(self, tracker: PointTracker) -> dict[str, float]:
-        """Means over the clips in per cent: AJ, davg, OA; those that are defined on any."""
+        """Means over the clips in per cent: AJ, davg, OA, each if it is defined on any clip."""
         found: dict[str, list[float]] = {}
         for example in self.examples:
             shown = tracker
@@ -81,18 +81,18 @@ class Guard:
 
 
 class FineTuneTask(TrackingTask):
-    """A tracker that learns under a guard: what it saves is the best so far, and never worse than the start.
+    """Train a tracker under a guard: save only the best weights so far, never any worse than the start.
 
     Args:
-        tracker: of our own kind.
+        tracker: tracker of pointtrack's own kind.
         guard: held-out truth.
         config: when to stop.
         start: figures of the guard before fine-tuning.
-        best: the figure to reach; by default that of the start.
-        train_encoder: let the encoder learn too.
+        best: figure to beat; by default that of the start.
+        train_encoder: train the encoder too.
 
     Raises:
-        ValueError: a published tracker, which is trained otherwise.
+        ValueError: a published tracker, which needs another kind of training.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class FineTuneTask(TrackingTask):
         self.guard, self.limits, self.start = guard, config, dict(start)
         self.best = self.figure(start) if best is None else best
         self.checks: list[dict[str, float]] = []
-        self.is_better = False  # than the start, or the best before this run
+        self.is_better = False  # than the start, or than the best before this run
 
     @staticmethod
     def check(tracker: PointTracker) -> tuple[int, int]:
@@ -125,11 +125,11 @@ class FineTuneTask(TrackingTask):
 
     @staticmethod
     def figure(figures: Mapping[str, float]) -> float:
-        """What counts: AJ, or δavg where visibility is not known."""
+        """The figure that decides: AJ, or δavg where visibility is not known."""
         return figures.get("AJ", figures["davg"])
 
     def validate(self, folder: Path) -> dict[str, float]:
-        """The guard's figures; the weights are written to `folder` if none before were better."""
+        """Measure the guard's figures; write the weights to `folder` if none so far were better."""
         if all(bool(torch.isfinite(weight).all()) for weight in self.tracker.parameters()):
             figures = self.guard.measure(self.tracker)
         else:
@@ -137,12 +137,12 @@ class FineTuneTask(TrackingTask):
         self.checks.append(figures)
         if self.figure(figures) >= self.best:
             self.best, self.is_better = self.figure(figures), True
-            # In full precision: what is kept is exactly what was measured.
+            # In full precision, so that the saved weights are exactly those that were measured.
             save_checkpoint(folder / "model.safetensors", self.tracker, half=False)
         return figures
 
     def save(self, path: Path) -> None:
-        """Nothing: what is to be kept was written when it was measured."""
+        """Do nothing: `validate` writes the weights worth keeping."""
 
     def is_finished(self) -> bool:
         """Whether the last checks all fell below the start by more than the margin."""
@@ -151,10 +151,10 @@ class FineTuneTask(TrackingTask):
         return len(last) == self.limits.patience and all(not self.figure(one) >= least for one in last)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Goes into checkpoints with the weights, so that a run that goes on remembers its checks."""
+        """State that checkpoints hold beside the weights, so that a continued run remembers its checks."""
         return {"start": self.start, "best": self.best, "checks": self.checks, "is_better": self.is_better}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """What `get_extra_state` gave."""
+        """Restore what `get_extra_state` returned."""
         self.start, self.best = dict(state["start"]), state["best"]
         self.checks, self.is_better = list(state["checks"]), state["is_better"]

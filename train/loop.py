@@ -1,7 +1,7 @@
-"""The one training loop: any task, on Lightning Fabric, from a laptop's CPU to several GPUs.
+"""The training loop of all tasks, on Lightning Fabric, from a laptop's CPU to several GPUs.
 
-Batch `i` of a run is a function of the seed and `i` alone, and a checkpoint holds weights, their running
-average, optimizer and step; so a run that was stopped goes on exactly where it was.
+Batch `i` of a run depends on the seed and `i` alone, and a checkpoint holds weights, their running
+average, optimizer and step. So a stopped run continues exactly where it was.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ COLUMNS = ["step", "unix_time", "name", "value"]  # of log.csv
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long and how fast to learn.
+    """Length of the training, learning rate and device.
 
     Attributes:
-        steps: optimizer steps of the whole run; the learning rate falls to zero along them (cosine).
-        minutes: of the whole run by the clock, in the place of steps; validations and checkpoints on the way count, those
-            at the end come on top. A run that was stopped goes on with what was left at its last checkpoint.
+        steps: optimizer steps of the whole run, over which the learning rate falls along a cosine to a hundredth.
+        minutes: length of the whole run by the clock, instead of steps. Validations and checkpoints during the run
+            count, those at the end come on top. A stopped run continues with the time left at its last checkpoint.
         learning_rate: the highest learning rate.
-        warmup: steps over which it rises to that.
-        weight_decay: of AdamW.
+        warmup: steps over which the learning rate rises to that.
+        weight_decay: weight decay of AdamW.
         accumulate: batches per optimizer step.
         clip_norm: largest norm of the gradient.
-        average: decay of the running average of the weights; the average is what gets validated and shipped.
-        log_every, validate_every, save_every: in steps.
-        workers: processes that make batches; 0 makes them in the loop. A GPU makes synthetic clips itself, in the loop; there these
-            read recorded ones, and make the pictures for segmenting.
-        bf16: run matrix products and convolutions in bfloat16 (weights and coordinates stay float32), where the device
-            is any faster in it.
-        recompute: keep less of the forward pass and compute it again in the backward pass (gradient
-            checkpointing): same gradients, less memory, more time. `train/checkpointing.py` says what is kept.
-        accelerator, devices, nodes: of Fabric; under torchrun the last two are torchrun's.
-        seed: of data and initial weights.
+        average: decay of the running average of the weights; the run validates and saves this average.
+        log_every, validate_every, save_every: intervals in steps.
+        workers: processes that make batches; with 0 the loop makes them. A GPU makes synthetic clips itself, in the
+            loop; there the workers read recorded clips, and make the pictures for segmenting.
+        bf16: run matrix products and convolutions in bfloat16 (weights and coordinates stay float32) on devices where
+            that is faster.
+        recompute: keep less of the forward pass and recompute it in the backward pass (gradient checkpointing): same
+            gradients, less memory, more time. `train/checkpointing.py` lists what it keeps.
+        accelerator, devices, nodes: settings of Fabric; torchrun overrides the last two.
+        seed: seed of the data and the initial weights.
     """
 
     steps: int = 10_000
@@ -83,36 +83,36 @@ class LoopConfig:
 
 
 class Task(nn.Module):
-    """What is learnt: a module whose forward gives a loss, and which can say how well it does.
+    """A training task: a module whose forward pass returns a loss, and which can validate itself.
 
     Attributes:
-        recompute: `LoopConfig.recompute`, set by `run`; a task may have nothing to save.
+        recompute: `LoopConfig.recompute`, set by `run`; a task with nothing to recompute ignores it.
     """
 
     recompute = False
 
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, and figures for the log."""
+        """Compute the loss of a batch, and figures for the log."""
         raise NotImplementedError
 
     def validate(self, folder: Path) -> dict[str, float]:
-        """Figures on held-out clips; pictures may go to `folder`."""
+        """Compute figures on held-out clips; may write pictures to `folder`."""
         raise NotImplementedError
 
     def save(self, path: Path) -> None:
-        """Write what a user of the library would load."""
+        """Write the file that a user of the library loads."""
         raise NotImplementedError
 
     def is_finished(self) -> bool:
-        """Whether to stop early; asked of the running average at the start and after every validation."""
+        """Whether to stop early; called on the running average at the start and after every validation."""
         return False
 
 
 def make_fabric(config: LoopConfig, out: Path) -> Fabric:
-    """A launched Fabric for this machine. Call it before anything is put on a device.
+    """A launched Fabric for this machine. Call this before you put anything on a device.
 
-    Under torchrun there are as many processes as torchrun says. Where tensorboard is installed, the figures of the
-    log go to `out` for it too.
+    Under torchrun, torchrun sets the number of processes. If tensorboard is installed, the figures of the log also
+    go to `out` in its format.
     """
     # Fabric's own mixed precision would round every float input to bfloat16, coordinates included (an error
     # of a pixel at x = 256); hence float32 here, and autocast around the forward pass in `run`.
@@ -121,7 +121,7 @@ def make_fabric(config: LoopConfig, out: Path) -> Fabric:
         loggers.append(TensorBoardLogger(out, name="tensorboard", version=""))
     devices, nodes = config.devices, config.nodes
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        # Fabric would let every process train for itself where the settings say 1.
+        # With the settings at 1, Fabric would let every process train on its own.
         devices, nodes = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
     fabric = Fabric(accelerator=config.accelerator, devices=devices, num_nodes=nodes, loggers=loggers)  # type: ignore[arg-type]
     fabric.launch()
@@ -129,9 +129,10 @@ def make_fabric(config: LoopConfig, out: Path) -> Fabric:
 
 
 def for_clips(config: LoopConfig, fabric: Fabric) -> tuple[LoopConfig, int]:
-    """How to train on synthetic clips: the loop's settings, and how many processes read recorded clips beside it.
+    """Settings of the loop for synthetic clips, and the number of processes that read recorded clips beside it.
 
-    A GPU makes its synthetic clips itself, in the loop; on a CPU workers make all batches. Of several GPUs each reads for itself.
+    A GPU makes its synthetic clips itself, in the loop; on a CPU, workers make all batches. Each of several GPUs has
+    its own readers.
     """
     if fabric.device.type == "cpu":
         return config, 0
@@ -139,17 +140,17 @@ def for_clips(config: LoopConfig, fabric: Fabric) -> tuple[LoopConfig, int]:
 
 
 def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabric | None = None) -> Task:
-    """Train `task` on `clips` until `config.steps` (or `minutes`) or `task.is_finished`, going on from `out/last.ckpt` if that
-    exists.
+    """Train `task` on `clips` until `config.steps` (or `minutes`) or `task.is_finished`.
 
-    Returns the running average of the task, which is also written to `out/model.safetensors`.
+    Continues from `out/last.ckpt` if it exists. Returns the running average of the task, which it also writes to
+    `out/model.safetensors`.
     """
     out.mkdir(parents=True, exist_ok=True)
     fabric = fabric or make_fabric(config, out)
     task.recompute = config.recompute
     averaged = fabric.to_device(copy.deepcopy(task)).eval().requires_grad_(False)
     if fabric.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32: what learns needs no more
+        torch.set_float32_matmul_precision("high")  # TF32: precise enough for training
     learnt = [p for p in task.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(task, optimizer)
@@ -162,7 +163,7 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
     start = int(state["step"])
     finished = fabric.broadcast(averaged.is_finished())  # type: ignore[operator]
 
-    # Without a warning: nobody asked for bfloat16, it is the default.
+    # Without a warning: bfloat16 is the default, so the user need not have asked for it.
     bf16 = config.bf16 and precision.computes_bfloat16(fabric.device)
     batches = numbered_batches(clips, start * config.accumulate, config, fabric)
     journal = _Journal(out / "log.csv", fabric, start)
@@ -196,12 +197,12 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
                 journal.write(done, {f"val_{name}": value for name, value in figures.items()})
             finished = fabric.broadcast(averaged.is_finished())  # type: ignore[operator]  # only the first process validated
         if done % config.save_every == 0 or last or finished:
-            # The checkpoint last: a run killed between the two goes on from the one before, and writes both.
+            # The checkpoint last: a run killed between the two continues from the one before, and writes both.
             if fabric.is_global_zero:
                 averaged.save(out / "model.safetensors")  # type: ignore[operator]
             part = checkpoint.with_name(  # type: ignore[assignment]
                 f".{checkpoint.name}.part"
-            )  # a run killed while it saves keeps the last one
+            )  # a run killed while it saves keeps the last checkpoint
             fabric.save(part, {**state, **clock.state()})  # type: ignore[arg-type]
             if fabric.is_global_zero:
                 part.replace(checkpoint)  # type: ignore[attr-defined]
@@ -212,11 +213,11 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
 
 
 class _Clock:
-    """How long a run of so many minutes has been going on; does nothing where there is no such number.
+    """Elapsed time of a run with a limit in minutes; does nothing without such a limit.
 
     Attributes:
-        seconds: as read after the last step, of the first process in all of them: they stop at one step, and have one
-            learning rate.
+        seconds: reading after the last step. All processes use that of the first, so that they stop at the same step
+            and have the same learning rate.
     """
 
     def __init__(self, minutes: float | None, fabric: Fabric):
@@ -225,7 +226,7 @@ class _Clock:
         self._start = time.monotonic()
 
     def go_on(self, saved: dict[str, float]) -> None:
-        """Count from what a checkpoint holds; from zero where it holds nothing."""
+        """Continue from the time in a checkpoint, or from zero if it holds none."""
         self.seconds = float(saved.get("seconds", 0.0))
         self._start = time.monotonic() - self.seconds
 
@@ -237,14 +238,14 @@ class _Clock:
         return self.minutes is not None and self.seconds >= 60 * self.minutes
 
     def state(self) -> dict[str, float]:
-        """For the checkpoint: the time until now, a validation just before it included."""
+        """The time until now, for the checkpoint; includes a validation just before it."""
         if self.minutes is None:
             return {}
         return {"seconds": time.monotonic() - self._start}
 
 
 def learning_rate(step: int, config: LoopConfig, seconds: float = 0.0) -> float:
-    """Straight up during the warm-up, then half a cosine down to a hundredth at the last step, or when `minutes` are over."""
+    """Linear warm-up, then half a cosine down to a hundredth at the last step, or when `minutes` are over."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
     if config.minutes is None:
@@ -265,7 +266,7 @@ def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def numbered_batches(clips: Dataset, first: int, config: LoopConfig, fabric: Fabric) -> Iterator[ClipBatch]:
-    """Batches first, first + 1, ... ; with several processes each takes its share of the numbers."""
+    """Batches first, first + 1, ...; of several processes, each takes its share of the numbers."""
     numbers = range(first * fabric.world_size + fabric.global_rank, 2**40, fabric.world_size)
     loader = DataLoader(
         clips,
@@ -280,10 +281,11 @@ def numbered_batches(clips: Dataset, first: int, config: LoopConfig, fabric: Fab
 
 
 class _Journal:
-    """Means since the last line, speed, share of time spent waiting for data, peak memory.
+    """Log of means since the last line, speed, share of time spent waiting for data, and peak memory.
 
-    Loss, speed, share and memory are of all processes; the parts of the loss, which tasks name as they like from
-    batch to batch, are those of the first. Lines behind `start`, which a run wrote that was killed before its next checkpoint, are taken out of the file.
+    Loss, speed, share and memory cover all processes. The parts of the loss are those of the first process, since tasks
+    may name them differently from batch to batch. A run killed before its next checkpoint leaves lines after `start`;
+    these are removed from the file.
     """
 
     def __init__(self, path: Path, fabric: Fabric, start: int):
@@ -297,20 +299,20 @@ class _Journal:
         self.batches, self.clips, self.waited, self.since = 0, 0, 0.0, time.perf_counter()
 
     def timed(self, get):
-        """Call `get` and count its time as waiting for data."""
+        """Call `get` and count its time as time spent waiting for data."""
         start = time.perf_counter()
         result = get()
         self.waited += time.perf_counter() - start
         return result
 
     def add(self, clips: int, figures: dict[str, Tensor]) -> None:
-        """Take in the figures of one batch; no synchronisation with the device here."""
+        """Add the figures of one batch, without synchronising with the device."""
         self.batches, self.clips = self.batches + 1, self.clips + clips
         for name, value in figures.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.detach()
 
     def write_means(self, step: int, rate: float) -> None:
-        """A line of all processes; every one of them must call this."""
+        """Write the means over all processes; every process must call this."""
         # The device first: its queue is part of the time.
         means = {name: float(value) / max(self.batches, 1) for name, value in self.sums.items()}
         seconds = max(time.perf_counter() - self.since, 1e-9)
@@ -327,7 +329,7 @@ class _Journal:
         )
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """One line to the log and to log.csv (on the first process)."""
+        """Write figures to the log and to log.csv (on the first process)."""
         if not self.fabric.is_global_zero:
             return
         self.fabric.log_dict(figures, step)
@@ -340,13 +342,13 @@ class _Journal:
             writer.writerows([step, f"{time.time():.0f}", k, f"{v:.6g}"] for k, v in figures.items())
 
     def _peak_memory(self) -> int:
-        """Most bytes so far: of tensors on a GPU, otherwise of this process (without workers)."""
+        """Peak bytes so far: of tensors on a GPU, otherwise of this process (without workers)."""
         device = self.fabric.device
         return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
 
 def _keep_rows(path: Path, last: int) -> None:
-    """Keep the whole rows of a log.csv that are not behind step `last`."""
+    """Keep the complete rows of a log.csv up to step `last`."""
     with path.open(newline="") as file:
         rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
     kept = [row for row in rows if int(row[0]) <= last]

@@ -11,10 +11,10 @@ from train.data.batch import ClipBatch
 
 
 def matching_loss(pyramid: list[Tensor], batch: ClipBatch, temperature: Tensor) -> tuple[Tensor, Tensor]:
-    """How well the feature of a query finds its place among all cells of the other frames.
+    """Loss of finding each query, by its feature, among all cells of the other frames.
 
-    Soft-max cross-entropy over the cells of each pyramid level; the target is shared among the four cells
-    around the true position by bilinear weights. Only frames on which the point is visible count.
+    Soft-max cross-entropy over the cells of each pyramid level. Bilinear weights spread the target over the four
+    cells around the true position. Only frames on which the point is visible count.
 
     Args:
         pyramid: per level (b, t, c, h, w) features; level l has stride 4 * 2**l.
@@ -37,11 +37,11 @@ def matching_loss(pyramid: list[Tensor], batch: ClipBatch, temperature: Tensor) 
         )
         requested = rearrange(requested, "(b t) n c -> b t n c", b=b)
         template = requested.gather(1, query_frame[..., None].expand(-1, 1, -1, requested.shape[-1]))[:, 0]
-        # Sampling is linear, so the product at the true position is that with the feature sampled there.
+        # Sampling is linear, so the product at the true position equals that with the feature sampled there.
         template = template.float() * temperature[level]
         at_target = (template[:, None] * requested).sum(-1)
-        # One matrix product per clip, every template with every cell of every frame. In float32: the products
-        # are the largest array of the whole step, and casting them costs more than the half-precision saves.
+        # One matrix product per clip, of every template with every cell of every frame. In float32: the products
+        # are the largest array of the whole step, and casting them costs more than half precision saves.
         with torch.autocast(features.device.type, enabled=False):
             score = template @ rearrange(features.float(), "b t c h w -> b c (t h w)")
             surprise = torch.logsumexp(rearrange(score, "b n (t p) -> b t n p", t=t), dim=-1) - at_target

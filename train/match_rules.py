@@ -1,9 +1,9 @@
-"""What counts as a match, carried over to other features: `python -m train.match_rules OLD NEW OUT --labels FOLDER`.
+"""Carry the matching thresholds over to other features: `python -m train.match_rules OLD NEW OUT --labels FOLDER`.
 
-The rules of a first guess (`InitializationConfig`) are cosines, and other features have other cosines. So each rule moves
-to the cosine that as many of the same points reach: a rule that three points in four pass is one that three in four pass
-by the new features too; and what lets a point jump lets as few jump wrongly. It is done on labelled real video that trackers learn from, so no set that judges them is
-looked at.
+The rules of a first guess (`InitializationConfig`) are cosines, and other features have other cosines. So each rule
+moves to the cosine that the same share of the same points reach: if three points in four pass a rule with the old
+features, three in four pass it with the new ones. Rules that let a point jump let as few points jump wrongly as before.
+The points come from labelled real video for training, never from a set that judges trackers.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from train.data.batch import ClipBatch
 from train.data.synthetic import SceneConfig
 
 CLIPS, POINTS, FRAMES = 24, 128, 24
-SIZES = ((768, 432), (512, 288))  # as in use, and smaller
-ELSEWHERE = 6  # cells from its place, from where on a cell is another one
+SIZES = ((768, 432), (512, 288))  # the usual size, and a smaller one
+ELSEWHERE = 6  # cells: beyond this distance from the point, a cell counts as elsewhere
 RULES = ("seen", "lost", "regained", "better", "far", "ride", "lead", "snap")
-AT_PLACE = ("seen", "lost", "ride", "lead", "snap")  # rules on the cosine of a point at its place
+AT_PLACE = ("seen", "lost", "ride", "lead", "snap")  # rules on the cosine at the point's true position
 
 
 @dataclass(frozen=True)
 class Cosines:
-    """Cosines of points with frames on which they are seen.
+    """Cosines of points with frames on which they are visible.
 
     Attributes:
-        place: (k,) at the place of the point.
-        elsewhere: (k,) at the best cell elsewhere.
-        step: (k,) by how much the first is above that two cells aside.
+        place: (k,) cosine at the position of the point.
+        elsewhere: (k,) cosine at the best cell elsewhere.
+        step: (k,) difference between `place` and the cosine two cells aside.
     """
 
     place: Tensor
@@ -54,7 +54,7 @@ class Cosines:
 
 @torch.no_grad()
 def measure(tracker: PointTracker, batches: Iterator[ClipBatch]) -> Cosines:
-    """The cosines of labelled points by the features that a tracker's first guess goes by."""
+    """Measure the cosines of labelled points, with the features that the tracker's first guess uses."""
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     for batch in batches:
         level = tracker.encode(batch.frames)[tracker.appearance_level(CELL)]
@@ -79,11 +79,11 @@ def measure(tracker: PointTracker, batches: Iterator[ClipBatch]) -> Cosines:
 
 
 def carried(rules: InitializationConfig, old: Cosines, new: Cosines) -> InitializationConfig:
-    """The rules for new features that as many points pass as pass the old ones.
+    """Rules that as many points pass with the new features as pass `rules` with the old ones.
 
     Args:
-        rules: for the old features.
-        old, new: cosines of the same points by either.
+        rules: rules for the old features.
+        old, new: cosines of the same points with the old and the new features.
     """
 
     def moved(value: float, before: Tensor, after: Tensor) -> float:
@@ -91,10 +91,10 @@ def carried(rules: InitializationConfig, old: Cosines, new: Cosines) -> Initiali
         return round(float(np.quantile(after.numpy(), share)), 3)
 
     changes: dict[str, Any] = {name: moved(getattr(rules, name), old.place, new.place) for name in AT_PLACE}
-    # What is believed elsewhere is believed wrongly as seldom as before: features that tell more apart may believe sooner.
+    # Wrong jumps stay as rare as before, so features that tell points apart better may jump at a lower cosine.
     changes["regained"] = moved(rules.regained, old.elsewhere, new.elsewhere)
     changes["better"] = moved(rules.better, old.elsewhere - old.place, new.elsewhere - new.place)
-    # What distance costs is weighed against how fast cosines fall beside a point.
+    # The cost of distance scales with how fast cosines fall beside a point.
     changes["far"] = round(rules.far * float(new.step.median() / old.step.median()), 5)
     if rules.ride < 0:
         changes["ride"] = rules.ride
@@ -109,19 +109,19 @@ def rules_command(
     rules: Path | None = None,
     given: str | None = None,
 ) -> None:
-    """Write a tracker with the rules of another, carried over to its features.
+    """Write a tracker with the rules of another tracker, carried over to its features.
 
     Args:
         old: tracker whose rules suit its features.
         new: tracker with other features.
         out: file for the new tracker with its rules.
         labels: comma-separated folders of labelled real video (`python -m train.pseudo_labels`).
-        rules: tracker whose rules are carried over, where those of `old` are not meant.
-        given: rules that are set by hand instead, as seen=0.62,lost=0.8; where all of RULES are, nothing is measured.
+        rules: tracker whose rules to carry over; by default, `old`.
+        given: rules to set by hand, such as seen=0.62,lost=0.8; if these are all of RULES, nothing is measured.
 
     Raises:
-        FileNotFoundError: no such file, or a folder without clips.
-        ValueError: a file that holds no tracker of ours, or a rule that there is not.
+        FileNotFoundError: a file does not exist, or a folder holds no clips.
+        ValueError: a file without a tracker of pointtrack's own kind, or an unknown rule.
     """
     by_hand = _by_hand(given)
     check_outputs([old, new, *labels.split(",")], [out])
@@ -146,7 +146,7 @@ def rules_command(
 
 
 def _by_hand(given: str | None) -> dict[str, Any]:
-    """seen=0.62,lost=0.8 -> numbers by rule."""
+    """Parse seen=0.62,lost=0.8 into numbers by rule."""
     found: dict[str, Any] = {}
     for part in (given or "").split(",") if given else []:
         name, _, number = part.strip().partition("=")

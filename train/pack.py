@@ -1,7 +1,8 @@
-"""Smaller copies of what training reads, for machines that are lent and get little: `python -m train.pack OUT --textures DIR`.
+"""Make smaller copies of training data, to send to a borrowed machine: `python -m train.pack OUT --textures DIR`.
 
-The copies lie in OUT as OUT/textures, OUT/objects/NAME, OUT/pictures/NAME, OUT/clips/NAME and OUT/labels, and the options of `pointtrack train`
-read them as they read the originals. With other sizes and qualities for some folders, call it several times with the same OUT.
+The copies are OUT/textures, OUT/objects/NAME, OUT/pictures/NAME, OUT/clips/NAME and OUT/labels. The options of
+`pointtrack train` read them like the originals. To give some folders another size or quality, call it several times
+with the same OUT.
 """
 
 from __future__ import annotations
@@ -41,24 +42,25 @@ def pack(
     label_quality: int | None = None,
     clip_side: int = 448,
 ) -> None:
-    """Write smaller copies of folders that training reads; files of an earlier copy are replaced.
+    """Write smaller copies of folders with training data; replaces files of an earlier copy.
 
     Args:
         out: folder for the copies.
-        textures: folder of photographs with train, test and val, and people's outlines; photographs keep their size, and
-            the outlines of two people for each are kept, as many as synthetic clips use.
-        objects: comma-separated folders of pictures with outlined things, a =WEIGHT behind them has no effect.
+        textures: folder of photographs with train, test and val, and outlines that people drew. Photographs keep their
+            size, and each keeps the outlines of two people, as many as synthetic clips use.
+        objects: comma-separated folders of pictures with outlined objects; a =WEIGHT after a folder has no effect.
         pictures: comma-separated folders of photographs.
-        clips: comma-separated folders of clips with tracks; their masks are left out.
-        labels: folder of folders of labelled real video, copied as they are.
+        clips: comma-separated folders of clips with tracks; the copies lack their masks.
+        labels: folder of folders of labelled real video, copied unchanged.
         side: longest side of the copies in pixels; smaller pictures keep their size.
-        quality: of their JPEG, 1 to 100.
-        webp: write WebP instead, a quarter smaller, under the same names: OpenCV goes by the content; frames of clips as .webp.
-        label_quality: encode the frames of the labels again too, in their size.
+        quality: JPEG quality of the copies, 1 to 100.
+        webp: write WebP instead, a quarter smaller. Pictures keep their names, since OpenCV goes by the content; frames
+            of clips are named .webp.
+        label_quality: quality for re-encoding the frames of the labels, in their size; by default, these are copied.
         clip_side: longest side of the frames of clips in pixels.
 
     Raises:
-        FileNotFoundError: a folder without what is expected there.
+        FileNotFoundError: a folder lacks expected files.
         ValueError: nothing to copy, an output that is an input, or two folders of one name.
     """
     if min(side, clip_side) < 1 or not all(1 <= one <= 100 for one in (quality, label_quality or quality)):
@@ -94,7 +96,7 @@ def pack(
 
 
 class _Encoder:
-    """Pictures -> files of one format and quality."""
+    """Writes pictures in one format and quality."""
 
     def __init__(self, quality: int, webp: bool):
         jpeg = [
@@ -108,11 +110,11 @@ class _Encoder:
         self._format = (".webp", [cv2.IMWRITE_WEBP_QUALITY, quality]) if webp else (".jpg", jpeg)
 
     def write(self, path: Path, picture: np.ndarray) -> None:
-        """(h, w, 3) uint8 BGR -> a file."""
+        """Write (h, w, 3) uint8 BGR to a file."""
         write_bytes(path, self.encoded(picture), durable=False)
 
     def encoded(self, picture: np.ndarray) -> bytes:
-        """(h, w, 3) uint8 BGR -> the bytes of a file."""
+        """Encode (h, w, 3) uint8 BGR as the bytes of a file."""
         suffix, settings = self._format
         return cv2.imencode(suffix, picture, settings)[1].tobytes()
 
@@ -125,7 +127,7 @@ def _targets(
     clips: str | None,
     labels: Path | None,
 ) -> dict[Path, Path]:
-    """Folder to write -> folder to read."""
+    """Map each folder to write to the folder to read."""
     found: list[tuple[Path, Path]] = []
     if textures is not None:
         found.append((out / "textures", textures))
@@ -143,7 +145,7 @@ def _targets(
 
 
 def _copy_textures(folder: Path, target: Path, encoder: _Encoder) -> None:
-    """Photographs in their size, since clips cut one size out of all; two people's region maps of each."""
+    """Copy photographs at full size, since clips crop one size from all, with two people's region maps of each."""
     splits = [split for split in SPLITS if (folder / f"{split}_segments.npz").is_file()]
     if not splits:
         raise FileNotFoundError(f"pack: expected train_segments.npz in {folder}, found none")
@@ -157,7 +159,7 @@ def _copy_textures(folder: Path, target: Path, encoder: _Encoder) -> None:
 
 
 def _copy_objects(folder: Path, target: Path, side: int, encoder: _Encoder) -> None:
-    """Pictures and their `ids`, both made smaller; `classes` as they are."""
+    """Copy pictures and their `ids`, both made smaller, and `classes` unchanged."""
     paths = sorted(folder.glob("*_masks.npz"))
     if not paths:
         raise FileNotFoundError(f"pack: expected <name>_masks.npz files in {folder}, found none")
@@ -173,7 +175,7 @@ def _copy_objects(folder: Path, target: Path, side: int, encoder: _Encoder) -> N
 
 
 def _copy_clips(folder: Path, target: Path, side: int, encoder: _Encoder) -> None:
-    """Clips in the common format with smaller frames, and their tracks."""
+    """Copy clips in the common format, with smaller frames, and their tracks."""
     for path in list_clips(folder):
         clip = read_clip(path)
         if clip.tracks is None:
@@ -191,7 +193,7 @@ def _copy_clips(folder: Path, target: Path, side: int, encoder: _Encoder) -> Non
 
 
 def _copy_labels(folder: Path, target: Path, encoder: _Encoder | None) -> None:
-    """Every file; pictures encoded again where there is an encoder."""
+    """Copy every file; re-encode pictures if there is an encoder."""
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
@@ -204,7 +206,7 @@ def _copy_labels(folder: Path, target: Path, encoder: _Encoder | None) -> None:
 
 
 def _read(path: Path) -> np.ndarray:
-    """(h, w, 3) uint8 BGR."""
+    """Read a picture as (h, w, 3) uint8 BGR."""
     picture = cv2.imread(str(path))
     if picture is None:
         raise ValueError(f"{path}: expected a picture, got none that can be read")
@@ -212,7 +214,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _smaller(picture: np.ndarray, side: int) -> np.ndarray:
-    """(h, w, 3) with the longest side at most `side`."""
+    """Shrink (h, w, 3) so that its longest side is at most `side`."""
     h, w = picture.shape[:2]
     scale = side / max(h, w)
     if scale >= 1:
@@ -227,7 +229,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files in a folder."""
+    """Total bytes of the files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

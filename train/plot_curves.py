@@ -1,4 +1,4 @@
-"""Learning curves of one or more runs: `python -m train.plot_curves --runs runs/matching runs/tracking`."""
+"""Plot the learning curves of one or more runs: `python -m train.plot_curves --runs runs/matching runs/tracking`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Curve = list[tuple[float, float]]  # (step, value)
 
 
 def read_log(path: Path) -> dict[str, Curve]:
-    """log.csv of a run -> per figure its (step, value) pairs. Raises FileNotFoundError."""
+    """Read a run's log.csv as (step, value) pairs per figure. Raises FileNotFoundError."""
     if not path.is_file():
         raise FileNotFoundError(f"learning curve: expected the log of a run, found nothing at {path}")
     curves: dict[str, Curve] = defaultdict(list)
@@ -26,10 +26,10 @@ def read_log(path: Path) -> dict[str, Curve]:
 
 
 def curve(runs: list[Path] | None = None, out: Path = Path("outputs/curve.png")) -> None:
-    """Draw the training loss and the validation figures of runs side by side.
+    """Plot the training loss and the validation figures of runs side by side.
 
     Args:
-        runs: folders of training runs, one column each; by default all in runs/.
+        runs: folders of training runs, one column each; by default, all in runs/.
         out: picture to write.
 
     Raises:

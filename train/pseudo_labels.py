@@ -1,10 +1,10 @@
-"""Labels for videos without any: what several teachers and views of a video agree on.
+"""Label videos that have no tracks, with what several teachers and views of a video agree on.
 
-A label is the middle of all answers for a point on a frame. It counts only where enough answers, all of them unless
-said otherwise, say that the point is in view and lie near that middle, and where the way back, from the farthest such
-frame, leads home to the query. Where all must agree, the view that the student sees is among those that are right
-already; where most are enough, it also learns from frames on which that view fails. Labels are clips of
-docs/train/data-format.md whose tracks are valid where they count; they are made once and kept.
+A label is the median of all answers for a point on a frame. It counts only if enough answers (by default, all) mark the
+point as visible and lie near that median, and if tracking back from the farthest such frame returns to the query. If
+all must agree, the student's own view is right already; if most are enough, the student also learns from frames on
+which its own view fails. Labels are clips of docs/train/data-format.md, whose tracks are valid where the label counts.
+They are made once and kept.
 
 Source: the idea of CoTracker3 (Karaev et al., 2024), learning from the answers of several teachers on real video.
 """
@@ -36,25 +36,25 @@ from pointtrack.zoo import load_tracker
 
 log = logging.getLogger(__name__)
 
-SHORTEST = 8  # frames of a video that labels are made for
+SHORTEST = 8  # frames; shorter videos get no labels
 VIDEO_SUFFIXES = {*VIDEO_CODECS, ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts"} - {".gif"}
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """What is labelled, and when answers count as the same.
+    """What to label, and when answers agree.
 
     Attributes:
         frames: frames per span of a video.
-        spans: spans per video at most, evenly spread.
-        points: corners to ask for on each query frame of a span; query frames are the first and the middle one.
-        area: frames are made smaller, shape kept, to at most this many pixels; labels are in their pixels.
-        agree_px: largest distance of an answer that agrees from the middle of all, and of the way back from its query.
-        agreeing: share of the answers that must agree; one at least.
+        spans: most spans per video, evenly spread.
+        points: corners to track from each query frame of a span; the query frames are the first and the middle one.
+        area: most pixels of a frame; larger ones are shrunk, shape kept. Labels are in pixels of the shrunken frames.
+        agree_px: largest distance at which an answer agrees with the median, and tracking back with the query.
+        agreeing: share of the answers that must agree; at least one answer.
         confidence: least confidence of an answer that agrees.
-        least: share of the frames of a span on which a label must count for the point to be kept.
-        smaller: side of the input of the rescaled view, as a share of the usual one; no such view at 1.
-        larger: side of the input of two more views, one of them mirrored; no such views at 1.
+        least: share of a span's frames on which a point's label must count; other points are dropped.
+        smaller: input side of the rescaled view, as a share of the usual one; 1 for no such view.
+        larger: input side of two more views, one of them mirrored; 1 for no such views.
     """
 
     frames: int = 24
@@ -88,12 +88,12 @@ LABELS = LabelConfig()
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A teacher, and how the video is shown to it.
+    """A teacher, and the view of the video that it tracks.
 
     Args:
-        name: for the notes of the labels.
+        name: name in the notes of the labels.
         tracker: the teacher.
-        mirrored: show it left and right exchanged.
+        mirrored: swap left and right in the video.
     """
 
     name: str
@@ -101,7 +101,7 @@ class View:
     mirrored: bool = False
 
     def track(self, video: Video, queries: Queries) -> Tracks:
-        """Its answer on all frames, in pixels of the video as it is."""
+        """Track on all frames; the answer is in pixels of the original video."""
         if not self.mirrored:
             return track_video(self.tracker, video, queries)
         turned = Video(np.ascontiguousarray(video.frames[:, :, ::-1]), video.fps)
@@ -111,7 +111,7 @@ class View:
 
 
 def views_of(tracker: PointTracker, config: LabelConfig) -> list[View]:
-    """The video as it is, mirrored, and with smaller and larger pictures where the tracker takes any size."""
+    """The original video, mirrored, and with smaller and larger frames if the tracker takes any size."""
     views = [View("as it is", tracker), View("mirrored", tracker, mirrored=True)]
     if tracker.config.input_wh is None and config.smaller < 1:
         views.append(View("smaller", _scaled(tracker, config.smaller)))
@@ -122,7 +122,7 @@ def views_of(tracker: PointTracker, config: LabelConfig) -> list[View]:
 
 
 def _scaled(tracker: PointTracker, side: float) -> PointTracker:
-    """The same weights on frames whose sides are `side` times as long."""
+    """A tracker with the same weights for frames whose sides are `side` times as long."""
     twin = copy(tracker)
     twin.config = replace(tracker.config, input_area=round(tracker.config.input_area * side**2))
     return twin
@@ -131,17 +131,16 @@ def _scaled(tracker: PointTracker, side: float) -> PointTracker:
 def agreed_tracks(
     video: Video, queries: Queries, views: Sequence[View], config: LabelConfig
 ) -> TrueTracks | None:
-    """Labels for one span.
+    """Label one span.
 
     Args:
         video: t frames.
         queries: n points.
-        views: who is asked; the one that agrees most often, of equals the first, is asked for the way back too.
-        config: when answers count as the same.
+        views: teachers' views; the one that agrees most often, of equals the first, also tracks back.
+        config: when answers agree.
 
     Returns:
-        The points that were kept, valid and visible on the frames on which the label counts, else NaN; None where no
-        point was kept.
+        The points kept, valid and visible on frames where the label counts, NaN elsewhere; None if no point was kept.
     """
     answers = [view.track(video, queries) for view in views]
     xy = torch.stack([answer.xy for answer in answers])
@@ -151,7 +150,7 @@ def agreed_tracks(
     known = agrees.sum(dim=0) >= max(1, math.ceil(config.agreeing * len(views)))
     point = torch.arange(len(queries))
     known[queries.frame, point] = True
-    # The way back begins as far from the query as the answers agree.
+    # Track back from the frame farthest from the query on which the answers agree.
     far = (torch.arange(len(video))[:, None] - queries.frame).abs() * known
     anchor = far.argmax(dim=0)
     steadiest = int((agrees & known).sum(dim=(1, 2)).argmax())
@@ -171,7 +170,7 @@ def agreed_tracks(
 
 
 def good_queries(video: Video, count: int) -> Queries:
-    """Strong corners of the first and the middle frame, at most `count` of each; none where both are flat."""
+    """Strong corners of the first and the middle frame, at most `count` of each; none if both are flat."""
     parts = []
     for frame in (0, len(video) // 2):
         try:
@@ -186,19 +185,19 @@ def good_queries(video: Video, count: int) -> Queries:
 def label_videos(
     videos: Sequence[tuple[str, Path]], views: Sequence[View], config: LabelConfig, out: Path
 ) -> tuple[int, float, float]:
-    """Make the labels of all videos in `out`, a clip for each span; those that are there already are kept.
+    """Label all videos, one clip in `out` per span; keeps clips that already exist.
 
     Args:
         videos: names and paths, see `find_videos`.
-        views: who is asked.
-        config: what is labelled.
+        views: teachers' views.
+        config: what to label.
         out: folder for the clips.
 
     Returns:
-        Number of clips with labels, share of the points that was kept, and share of their frames that counts.
+        Number of clips with labels, share of the points kept, and share of their frames that counts.
 
     Raises:
-        ValueError: only videos that are too short, or nothing that the views agree on.
+        ValueError: all videos are too short, or the views agree on nothing.
     """
     lengths, requested, kept, frames, clips = [], 0, 0, 0.0, 0
     for name, path in videos:
@@ -227,10 +226,10 @@ def label_videos(
 
 
 def find_videos(folder: Path) -> list[tuple[str, Path]]:
-    """Videos to learn from without tracks: files, folders of pictures, and clips, with a distinct name each.
+    """Find videos to learn from without tracks: files, folders of pictures, and clips, each with a distinct name.
 
     Raises:
-        FileNotFoundError: nothing there, or no video in it.
+        FileNotFoundError: the path does not exist, or holds no video.
     """
     if folder.is_file() and folder.suffix.lower() in VIDEO_SUFFIXES:
         return [(folder.stem, folder)]
@@ -265,7 +264,7 @@ def find_videos(folder: Path) -> list[tuple[str, Path]]:
 def _write_span(
     folder: Path, source: Path, start: int, video: Video, views: Sequence[View], config: LabelConfig
 ) -> None:
-    """Label one span and write it, also where nothing was agreed on, so that it is not tried again."""
+    """Label one span and write its clip, even without agreement, so that it is not tried again."""
     queries = good_queries(video, config.points)
     tracks = agreed_tracks(video, queries, views, config) if len(queries) else None
     kept = 0 if tracks is None else len(tracks.ids)
@@ -288,7 +287,7 @@ def _frame_count(path: Path) -> int:
 
 
 def _missing_spans(path: Path, count: int, config: LabelConfig, out: Path) -> Iterator[tuple[int, Video]]:
-    """First frames and frames of the spans of a video that have no clip yet, one in memory at a time."""
+    """First frames and frames of a video's spans that have no clip yet, one span in memory at a time."""
     spans = min(config.spans, max(1, count // config.frames))
     starts = np.linspace(0, max(count - config.frames, 0), spans).round().astype(int).tolist()
     missing = [start for start in starts if not (out / f"{start:05d}" / INFO).is_file()]
@@ -313,7 +312,7 @@ def _missing_spans(path: Path, count: int, config: LabelConfig, out: Path) -> It
 
 
 def _mirror(xy: torch.Tensor, width: int) -> torch.Tensor:
-    """(..., 2) points left and right exchanged."""
+    """(..., 2) points with left and right swapped."""
     return torch.stack([width - 1 - xy[..., 0], xy[..., 1]], dim=-1)
 
 
@@ -324,18 +323,18 @@ def label_command(
     input_area: int | None = None,
     labels: LabelConfig = LABELS,
 ) -> None:
-    """Label videos with what several views of each agree on, to learn from with `pointtrack train --labels`.
+    """Label videos with what several views of each agree on, for `pointtrack train --labels`.
 
     Args:
         videos: a video, or a folder of them.
-        out: folder for the clips with labels; those that are there already are kept.
-        tracker: the teacher: small, or a file of ours.
-        input_area: pixels of the frames that it works on; its own where not given.
-        labels: what is labelled, and when views agree.
+        out: folder for the clips with labels; clips that already exist are kept.
+        tracker: the teacher: small, or a file of pointtrack's own kind.
+        input_area: pixels of the frames that the teacher works on; by default, its own.
+        labels: what to label, and when views agree.
 
     Raises:
-        FileNotFoundError: no videos or no weights there.
-        ValueError: only videos that are too short, or nothing that the views agree on.
+        FileNotFoundError: no videos or no weights at the path.
+        ValueError: all videos are too short, or the views agree on nothing.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     teacher = load_tracker(tracker)

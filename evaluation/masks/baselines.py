@@ -68,11 +68,11 @@ def dis(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
 
 
 def grabcut(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
-    """GrabCut on every frame, told by points that Lucas-Kanade tracks on the object and around it.
+    """GrabCut on every frame, guided by points that Lucas-Kanade tracks on the object and around it.
 
-    The mask of the frame before, moved by the median step of the object's points, says where the object
-    probably is; tracked points on and around it are taken for certain. Points are taken anew from the mask
-    every 10 frames. With fewer than 3 points of the object in sight it is taken for absent from there on.
+    The previous frame's mask, moved by the median step of the object's points, marks where the object probably
+    is; tracked points on and around it count as certain. New points are taken from the mask every 10 frames.
+    With fewer than 3 visible points on the object, it counts as absent from there on.
 
     Source: Rother et al., GrabCut, 2004; Bouguet's pyramidal Lucas-Kanade, 2000.
     """
@@ -83,10 +83,10 @@ MASK_BASELINES: dict[str, MaskMethod] = {"still": still, "dis": dis, "grabcut": 
 
 
 class RestartedSession:
-    """Any method that starts from a mask, as a session: after a click it starts again on that frame.
+    """Turns any method that starts from a mask into a session: after a click it restarts on that frame.
 
-    A click is turned into a mask of its frame by GrabCut, from the answer there. Each object's frames up to
-    the next clicked one then follow from that mask.
+    GrabCut turns the click and the frame's present answer into a mask. Each object's frames up to the next
+    clicked one then follow from that mask.
 
     Args:
         method: a `MaskMethod`.
@@ -99,7 +99,7 @@ class RestartedSession:
         self._last: Masks | None = None
 
     def click(self, object_id: int, frame: int, clicks: Sequence[Click]) -> None:
-        """Draw the object on that frame anew, by all clicks on it there."""
+        """Segment the object on that frame again, from all clicks on it there."""
         before = None if self._last is None else mask_of(self._last, object_id, frame)
         mask = mask_of_clicks(self.video.frames[frame], clicks, before)
         self._starts.setdefault(object_id, {})[frame] = mask
@@ -127,7 +127,7 @@ def mask_of_clicks(
     Args:
         frame: (h, w, 3) uint8 RGB.
         clicks: at least one.
-        before: (h, w) bool mask that the clicks correct; without one the object is expected near the positive
+        before: (h, w) bool mask that the clicks correct; without one, the object should lie near the positive
             clicks.
     """
     h, w = frame.shape[:2]
@@ -137,13 +137,13 @@ def mask_of_clicks(
     if before is None or not before.any():
         probable = _disks((h, w), positive, reach)
     else:
-        # The user clicked where it was wrong: there, what the answer said is worth little.
+        # The user clicks where the answer is wrong, so it counts little there.
         probable = before & ~_disks((h, w), negative, reach // 4) | _disks((h, w), positive, reach // 4)
     return _cut(frame, probable, positive, negative)
 
 
 def mask_of_prompt(video: Video, prompt: FirstPrompt) -> np.ndarray:
-    """(h, w) bool on the prompt's frame: its mask, or what GrabCut makes of its clicks."""
+    """(h, w) bool on the prompt's frame: its mask, or a mask from its clicks by GrabCut."""
     if prompt.mask is not None:
         return prompt.mask
     assert prompt.points is not None and prompt.labels is not None  # the prompt checks this
@@ -188,7 +188,7 @@ def _carry_by_points(video: Video, first: int, mask: np.ndarray) -> Iterable[np.
 
 
 def _median_step(tracks: Tracks, row: int, seen: torch.Tensor) -> list[float] | None:
-    """(dx, dy) of the points seen on this frame, and so on the one before; None where there are too few."""
+    """(dx, dy) of the points visible on this frame, and so on the one before; None if there are too few."""
     here = seen[row] & seen[row - 1]
     if int(here.sum()) < FEWEST_POINTS:
         return None
@@ -196,7 +196,7 @@ def _median_step(tracks: Tracks, row: int, seen: torch.Tensor) -> list[float] | 
 
 
 def _points_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(k, 2) float32 pixels spread evenly over the object, and over a belt around it."""
+    """(k, 2) float32 pixels spread evenly over the object, and others over a belt around it."""
     inner = cv2.erode(mask.view(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     inner = inner if inner.any() else mask
     near, far = (_grown(mask, pixels) for pixels in (2 * SEED_PX, 2 * SEED_PX + _belt_px(mask)))
@@ -204,7 +204,7 @@ def _points_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spread(region: np.ndarray) -> np.ndarray:
-    """About POINTS pixels of a region on a square grid, (k, 2) float32; all of them where it is small."""
+    """About POINTS pixels of a region on a square grid, (k, 2) float32; all pixels if it is small."""
     spacing = max(1, int(np.sqrt(np.count_nonzero(region) / POINTS)))
     ys, xs = np.nonzero(region)
     on_grid = (ys % spacing == spacing // 2) & (xs % spacing == spacing // 2)
@@ -216,7 +216,7 @@ def _spread(region: np.ndarray) -> np.ndarray:
 def _cut(
     frame: np.ndarray, probable: np.ndarray, inside: Sequence[Sequence[int]], outside: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    """GrabCut in a belt around `probable`; (x, y) `inside` are certainly the object, `outside` certainly not."""
+    """GrabCut in a belt around `probable`; pixels (x, y) `inside` are certainly object, `outside` certainly not."""
     h, w = probable.shape
     sure, never = _disks((h, w), inside, SEED_PX), _disks((h, w), outside, SEED_PX)
     possible = _grown(probable, _belt_px(probable)) | sure
@@ -259,7 +259,7 @@ def _belt_px(mask: np.ndarray) -> int:
 
 
 def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """(h, w) bool: all pixels nearer than `pixels` to the mask; nothing where it is empty."""
+    """(h, w) bool: all pixels nearer than `pixels` to the mask; none if it is empty."""
     if not mask.any():
         return mask
     distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)

@@ -1,4 +1,4 @@
-"""Whether masks know how right they are: what is said of each beside its true overlap, and the weights to say it by."""
+"""Calibration of masks: the stated quality of each beside its true overlap, and the weights that estimate it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pointtrack.objects.quality import Signs, quality
 from pointtrack.segment.base import Prompt
 
 DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
-# Weights are pulled towards 0 by so much; chosen by what is said of drawn clips left out and of six real videos.
+# Strength of the pull of weights towards 0, chosen on held-out synthetic clips and six real videos.
 PULL = 0.001
-# Of the objects of a video those are followed, where only some are, that are there in its first third and are not tiny: shares of
-# its frames and of a frame.
+# When only some objects of a video are followed, they appear in its first third and are not tiny: shares of its
+# frames and of a frame.
 EARLY, TINY = 1 / 3, 0.002
 
 
@@ -31,11 +31,11 @@ class Followed:
     """One object on one frame.
 
     Attributes:
-        example: the video. told: how it began: "mask", or the number of clicks as text; with "-back" on the last frame.
-        frame: number of the frame, counted from the one that was told.
-        j, f: its true overlap and boundary accuracy.
-        said: quality that came with it.
-        signs: what that was made of, None where the object was said to be absent.
+        example: the video. told: first prompt: "mask", or the number of clicks as text; with "-back" on the last frame.
+        frame: number of the frame, counted from the prompted one.
+        j, f: true overlap and boundary accuracy of its mask.
+        said: stated quality of its mask.
+        signs: the inputs of that estimate, None if the answer was that the object is absent.
     """
 
     example: str
@@ -48,14 +48,14 @@ class Followed:
 
 
 def follow(engine: Engine, example: MaskExample, told: str, objects: int | None = None) -> Iterator[Followed]:
-    """The objects of a video, each followed by itself from the first frame on which it is known.
+    """Follow each object of a video separately, from the first frame on which it is known.
 
     Args:
-        told: "mask", or the number of simulated clicks; with "-back" on the last frame, from which it goes back.
-        objects: follow at most so many, see `largest`; all by default.
+        told: "mask", or the number of simulated clicks; with "-back" on the last frame, and then backward.
+        objects: most objects to follow, see `largest`; all by default.
 
     Raises:
-        ValueError: anything else.
+        ValueError: another value of `told`.
     """
     if not re.fullmatch(r"(mask|[1-9]\d*)(-back)?", told):
         raise ValueError(f"told: expected mask, a number of clicks, or one of these with -back, got {told!r}")
@@ -78,7 +78,7 @@ def follow(engine: Engine, example: MaskExample, told: str, objects: int | None 
 
 
 def largest(example: MaskExample, count: int) -> list[int]:
-    """At most so many objects of a video, the largest first, as they are on their first frames; none that come late or are tiny."""
+    """At most `count` objects of a video, largest on their first frames first; without late or tiny ones."""
     areas = {
         object_id: float(example.true_mask(object_id, frame).mean())
         for object_id, frame in example.starts().items()
@@ -106,9 +106,9 @@ def _clicked(engine: Engine, example: MaskExample, frame: int, truth: np.ndarray
 
 
 def fit(rows: Sequence[Followed], pull: float = PULL) -> tuple[float, tuple[float, ...]]:
-    """Offset and weights of `pointtrack.objects.quality` that say the true overlap best: logistic, with a pull towards 0.
+    """Fit the offset and weights of `pointtrack.objects.quality` to the true overlap: logistic, pulled towards 0.
 
-    Every video counts alike, however long it is.
+    Every video has the same weight, whatever its length.
     """
     known = [row for row in rows if row.signs is not None]
     x = torch.tensor([row.signs for row in known], dtype=torch.float64)
@@ -132,14 +132,14 @@ def fit(rows: Sequence[Followed], pull: float = PULL) -> tuple[float, tuple[floa
 
 
 def said_by(rows: Sequence[Followed], offset: float, weights: Sequence[float]) -> np.ndarray:
-    """(n,) what these weights say of rows; of an absent object what was said."""
+    """(n,) qualities of rows by these weights; of an absent object, the quality stated before."""
     return np.array(
         [row.said if row.signs is None else quality(Signs(*row.signs), offset, weights) for row in rows]
     )
 
 
 def left_out(rows: Sequence[Followed], pull: float = PULL) -> np.ndarray:
-    """(n,) what is said of every row by weights that were fitted on the other videos."""
+    """(n,) quality of every row by weights fitted on the other videos."""
     said = np.zeros(len(rows))
     for name in dict.fromkeys(row.example for row in rows):
         mine = np.array([row.example == name for row in rows])
@@ -150,7 +150,7 @@ def left_out(rows: Sequence[Followed], pull: float = PULL) -> np.ndarray:
 
 
 def figures(rows: Sequence[Followed], said: np.ndarray) -> dict[str, float | None]:
-    """J&F, mean error of what was said, and how well doubtful frames are named; in per cent, None without any."""
+    """J&F, mean error of the qualities, and how well they find doubtful frames; in per cent, None without any."""
     j = np.array([row.j for row in rows])
     jf = (j + np.array([row.f for row in rows])) / 2
     named, wrong = said < DOUBTFUL, j < DOUBTFUL
@@ -165,5 +165,5 @@ def figures(rows: Sequence[Followed], said: np.ndarray) -> dict[str, float | Non
 
 
 def sign_names() -> list[str]:
-    """Of the weights, in their order."""
+    """Names of the signs, in the order of the weights."""
     return list(asdict(Signs()))

@@ -1,4 +1,4 @@
-"""A simulated user who clicks where an answer is most wrong. Pure: masks in, clicks out."""
+"""A simulated user who clicks where an answer is most wrong. Pure functions: masks in, clicks out."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Click:
 def next_click(
     truth: np.ndarray, answer: np.ndarray | None = None, earlier: Sequence[Click] = ()
 ) -> Click | None:
-    """Where a user who knows the truth clicks next.
+    """The next click of a user who knows the truth.
 
     The click goes to the interior-most pixel of the largest connected region where the answer is wrong:
-    positive where the object was missed, negative where too much was taken. Without an answer it goes to the
-    interior-most pixel of the object's largest part. Pixels clicked before are not clicked again.
+    positive where the answer misses the object, negative where it takes too much. Without an answer the click goes
+    to the interior-most pixel of the object's largest part. No pixel is clicked twice.
 
     Args:
         truth: (h, w) bool. answer: (h, w) bool, or None for nothing yet.
         earlier: clicks on this frame.
 
     Returns:
-        None where nothing is wrong, or only pixels clicked before.
+        None if nothing is wrong, or only pixels clicked before.
 
     Raises:
         ValueError: shapes that differ.
@@ -62,15 +62,15 @@ def next_click(
 def simulate_clicks(
     truth: np.ndarray, count: int, answer: Callable[[Sequence[Click]], np.ndarray]
 ) -> list[Click]:
-    """Clicks on one frame, each after seeing what came of those before.
+    """Simulate clicks on one frame, each in response to the answer so far.
 
     Args:
         truth: (h, w) bool, not empty.
-        count: most clicks; fewer where an answer is right everywhere.
+        count: most clicks; fewer if an answer is right everywhere.
         answer: clicks so far -> (h, w) bool.
 
     Raises:
-        ValueError: no click asked for, or an empty truth.
+        ValueError: a count below 1, or an empty truth.
     """
     if count < 1:
         raise ValueError(f"clicks: expected at least 1, got {count}")

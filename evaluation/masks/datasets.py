@@ -43,8 +43,8 @@ class MaskExample:
         name: "dataset/sequence"; names are distinct within a report.
         video: t frames.
         truth: t frames of o objects, empty where unknown.
-        first_frames: (o,) frame on which each object is shown to a method, the first with its mask.
-        annotated: (t,) bool frames on which the whole truth is known.
+        first_frames: (o,) frame on which a method gets each object, the first with its mask.
+        annotated: (t,) bool frames with complete truth.
         void: (t, h, w) bool pixels that do not count, or None.
 
     Raises:
@@ -96,7 +96,7 @@ def load_mask_examples(dataset: str) -> Iterator[MaskExample]:
         dataset: "davis_dev"; or a layout and its folder: "davis2016:FOLDER", "davis2017:FOLDER" (the
             validation set; a file of ImageSets in place of the folder for another one), "ytvos:FOLDER",
             "mose:FOLDER" (with JPEGImages and Annotations in it, as train has them), "clips:FOLDER" (clips
-            of docs/train/data-format.md; those without masks are left out).
+            of docs/train/data-format.md; clips without masks are left out).
 
     Raises:
         ValueError: an unknown data set. FileNotFoundError: its files are missing.
@@ -126,10 +126,10 @@ def davis_dev_examples(root: Path | None = None) -> Iterator[MaskExample]:
 
 
 def clip_mask_examples(folder: str | Path) -> Iterator[MaskExample]:
-    """Those clips of a folder whose masks show an object; clips are described in docs/train/data-format.md.
+    """Clips of a folder whose masks show an object; see docs/train/data-format.md.
 
     Raises:
-        FileNotFoundError: no clips there. ValueError: none of them has masks.
+        FileNotFoundError: no clips in the folder. ValueError: none of them has masks.
     """
     found = False
     for path, name in named_clips(folder):
@@ -143,7 +143,7 @@ def clip_mask_examples(folder: str | Path) -> Iterator[MaskExample]:
 
 
 def mask_example(clip: Clip) -> MaskExample:
-    """A clip whose masks are known -> an example. Objects that are drawn on no frame are left out.
+    """Make an example of a clip with known masks, without objects that appear on no frame.
 
     Raises:
         ValueError: no masks, or none with an object.

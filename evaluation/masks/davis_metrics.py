@@ -1,7 +1,7 @@
 """Mask metrics of DAVIS: region similarity J, boundary accuracy F, and their mean, recall and decay.
 
 Masks are (t, h, w) bool, numpy arrays or tensors on the CPU. All values are in [0, 1], higher is better, except
-decay, which is what a method loses from the first to the last quarter of a sequence.
+decay: the loss from the first to the last quarter of a sequence.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def region_similarity(masks: Any, truth: Any, void: Any = None) -> np.ndarray:
 def boundary_accuracy(masks: Any, truth: Any, void: Any = None, *, bound_th: float = BOUND_TH) -> np.ndarray:
     """F: harmonic mean of precision and recall of the boundary pixels on every frame.
 
-    A boundary pixel is found when one of the other boundary lies within ceil(bound_th * image diagonal)
-    pixels. A mask without a boundary is right about nothing but another one without.
+    A boundary pixel is found if a pixel of the other boundary lies within ceil(bound_th * image diagonal)
+    pixels. A mask without a boundary matches only another mask without one.
 
     Args:
         masks, truth: (t, h, w) bool.
@@ -105,7 +105,7 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What DAVIS says about the values of one object over time: mean, share above 0.5, and loss."""
+    """DAVIS statistics of one object's values over time: mean, share above 0.5, and decay."""
 
     mean: float
     recall: float
@@ -115,8 +115,8 @@ class Statistics:
 def statistics(values: np.ndarray) -> Statistics:
     """(t,) values -> their mean, the share above 0.5, and first quarter minus last quarter.
 
-    Quarters share the frame between them, as in DAVIS. (Its code counts frames in one byte there, so its decay
-    is another beyond 256 frames.) NaN without any values.
+    Adjacent quarters share the frame between them, as in DAVIS. (The code of DAVIS counts frames in one byte there, so
+    its decay differs beyond 256 frames.) NaN without any values.
     """
     if not len(values):
         return Statistics(math.nan, math.nan, math.nan)
@@ -135,7 +135,7 @@ class ObjectScore:
 
     Args:
         object_id: of the truth.
-        frames: (k,) numbers of those frames.
+        frames: (k,) numbers of the frames that count.
         j, f: (k,) values in [0, 1].
     """
 
@@ -153,11 +153,11 @@ class ObjectScore:
 
 
 def counted_frames(annotated: Tensor, first_frames: Tensor) -> Tensor:
-    """Which frames count for each object in the semi-supervised protocol.
+    """The frames that count for each object in the semi-supervised protocol.
 
     Args:
         annotated: (t,) bool frames with truth.
-        first_frames: (o,) frame on which each object is shown to the method.
+        first_frames: (o,) frame on which the method gets each object.
 
     Returns:
         (t, o) bool: annotated frames after the object's first one, without the last annotated one. For DAVIS
@@ -175,7 +175,7 @@ def score_masks(
     """J and F of every object of the truth.
 
     Args:
-        masks: answer; objects are matched by id, one that is missing is empty everywhere, others are ignored.
+        masks: the answer; objects match by id, missing ones count as empty everywhere, others are ignored.
         truth: as many frames of the same size.
         counted: (t, o) bool frames that count, `o` as in the truth.
         void: (t, h, w) bool pixels that do not count.
@@ -199,7 +199,7 @@ def score_masks(
 
 
 def mean_summary(summaries: Iterable[dict[str, Any]]) -> dict[str, float | None]:
-    """Mean over objects, as DAVIS takes it over all objects of a data set; None where nothing is known.
+    """Mean over all objects of a data set, as in DAVIS; None if no value is known.
 
     J&F is the mean of the means of J and of F.
     """
@@ -209,7 +209,7 @@ def mean_summary(summaries: Iterable[dict[str, Any]]) -> dict[str, float | None]
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that are known (neither None nor NaN); None where none is."""
+    """Mean of the known values (neither None nor NaN); None if there are none."""
     known = [value for value in values if value is not None and not math.isnan(value)]
     return sum(known) / len(known) if known else None
 

@@ -1,4 +1,4 @@
-"""How well a segmenter answers clicks and boxes on single pictures that were kept out of its training."""
+"""Quality of a segmenter's answers to clicks and boxes on single pictures held out of its training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously
 from pointtrack.segment.base import Prompt, Segmenter
 
-# Regions of a photograph that count as things: of these shares of the picture, and this little of them on its border.
+# Regions of a photograph that count as objects: limits of their share of the picture, and of their share on its border.
 REGION_SHARES, REGION_ON_BORDER = (0.01, 0.4), 0.02
 MOST_OBJECTS = 4  # per picture, the largest
 CLICKS = 3
@@ -28,7 +28,7 @@ class PictureExample:
     """One object of a picture.
 
     Attributes:
-        dataset, name: of the picture.
+        dataset, name: names of the data set and the picture.
         picture: (h, w, 3) uint8 RGB.
         masks: (h, w) bool of its objects.
     """
@@ -44,10 +44,10 @@ class PictureResult:
     """Overlaps (IoU) of the answers about one object with the truth.
 
     Attributes:
-        dataset, name: of the picture; number: of the object in it.
-        click1, click3, box: after a click, after three, and from its box.
-        oracle1: of the best reading of the one click.
-        said1: what the answer to the click said its overlap was.
+        dataset, name: names of the data set and the picture; number: number of the object in it.
+        click1, click3, box: overlap after one click, after three, and from the object's box.
+        oracle1: overlap of the best candidate for the one click.
+        said1: predicted overlap of the answer to the click.
     """
 
     dataset: str
@@ -69,7 +69,7 @@ def things_examples(dataset: str, folder: Path) -> Iterator[PictureExample]:
 
 
 def regions_examples(folder: Path) -> Iterator[PictureExample]:
-    """Photographs of the val split of BSDS, with those regions well inside the picture that the person with the fewest drew."""
+    """Photographs of BSDS's val split, with the regions well inside the picture from the person who drew fewest."""
     with np.load(folder / "val_segments.npz") as segments:
         for path in sorted((folder / "val").glob("*.jpg")):
             maps = segments[path.stem]
@@ -130,7 +130,7 @@ def ask_about(segmenter: Segmenter, example: PictureExample) -> Iterator[Picture
 def mean_rows(results: list[PictureResult]) -> dict[str, dict[str, float]]:
     """Per data set, and of the data sets together: number of objects and means in per cent.
 
-    `error1` is the mean difference of what the answer to a click said of its overlap, and the overlap.
+    `error1` is the mean difference between the predicted and the true overlap of the answer to a click.
     """
     rows: dict[str, dict[str, float]] = {}
     for dataset in dict.fromkeys(one.dataset for one in results):

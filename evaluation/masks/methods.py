@@ -1,4 +1,4 @@
-"""The mask methods by name: the baselines, and our own ways by the public calls."""
+"""The mask methods by name: the baselines, and pointtrack's own methods through public calls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def memory(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
 
 
 class PointsSession:
-    """Our own `ObjectSession` as a method that takes clicks on any frame; see `mask_protocol.MaskSession`.
+    """pointtrack's `ObjectSession` as a method that takes clicks on any frame; see `protocol.MaskSession`.
 
     Args:
         video: the frames.
@@ -78,13 +78,13 @@ class PointsSession:
 
 
 class PointsSeenTwice(PointsSession):
-    """The same, whose points see every frame twice (`pointtrack segment --speed exact`)."""
+    """The same with two looks at every frame (`pointtrack segment --speed exact`)."""
 
     looks = 2
 
 
 def points(video: Video, prompts: Mapping[int, FirstPrompt]) -> Masks:
-    """Points tracked from the first mask or clicks prompt the shipped segmenter, corrected by memory."""
+    """Prompt the shipped segmenter with points tracked from the first mask or clicks, corrected by memory."""
     return _told(PointsSession(video), prompts)
 
 

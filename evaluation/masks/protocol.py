@@ -1,4 +1,4 @@
-"""How a method is told about the objects of a video: a mask or clicks on the first frame, or round by round."""
+"""How a method is prompted with the objects of a video: a mask or clicks on the first frame, or round by round."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MaskProtocol = Literal["first-mask", "first-click", "interactive"]
 
 @dataclass(frozen=True, eq=False)
 class FirstPrompt:
-    """What a method is told about one object: a mask, or clicks.
+    """The prompt of one object: a mask, or clicks.
 
     Args:
-        frame: the frame it is about.
+        frame: the prompted frame.
         mask: (h, w) bool, or None.
         points: (k, 2) float pixels (x, y), or None. labels: (k,) bool, True on the object.
 
@@ -54,7 +54,7 @@ class FirstPrompt:
         return cls(frame, None, points, torch.tensor([click.positive for click in clicks]))
 
 
-# Object id -> where it starts; answers with all frames of the video, at its size, objects empty before that.
+# Takes first prompts by object id; answers with all frames of the video, at its size, objects empty before their start.
 MaskMethod = Callable[[Video, Mapping[int, FirstPrompt]], Masks]
 
 
@@ -62,7 +62,7 @@ class MaskSession(Protocol):
     """A method that takes clicks on any frame."""
 
     def click(self, object_id: int, frame: int, clicks: Sequence[Click]) -> None:
-        """Take all clicks on an object on one frame, the last of which is new."""
+        """Take all clicks on an object on one frame; the last one is new."""
 
     def masks(self) -> Masks:
         """The answer for all frames, after the clicks so far."""
@@ -70,7 +70,7 @@ class MaskSession(Protocol):
 
 @dataclass(frozen=True)
 class Round:
-    """What came of the clicks so far: their number, mean J&F over the objects, and the last one."""
+    """Result of the clicks so far: their number, mean J&F over the objects, and the last click."""
 
     clicks: int
     jf: float
@@ -80,7 +80,7 @@ class Round:
 
 
 def mask_of(masks: Masks, object_id: int, frame: int) -> np.ndarray:
-    """(h, w) bool of one object on one frame, empty where the answer does not know the object."""
+    """(h, w) bool of one object on one frame, empty if the answer lacks the object."""
     ids = masks.object_ids.tolist()
     if object_id not in ids:
         return np.zeros(masks.masks.shape[2:], bool)
@@ -98,7 +98,7 @@ def first_mask_prompts(example: MaskExample) -> dict[int, FirstPrompt]:
 def first_click_prompts(method: MaskMethod, example: MaskExample, count: int) -> dict[int, FirstPrompt]:
     """At most `count` simulated clicks on every object on its first frame.
 
-    The method is asked about that frame alone for what it makes of the clicks so far.
+    After each click, the method answers the clicks so far on that frame alone.
     """
     prompts = {}
     for object_id, frame in example.starts().items():
@@ -123,15 +123,15 @@ def interact(
     Each round looks for the frame and object with the lowest (J + F) / 2 and clicks there once.
 
     Args:
-        target: mean J&F over the objects, in [0, 1], at which the user is content.
+        target: mean J&F over the objects, in [0, 1], at which the user stops.
         most_clicks: clicks for each object on average, the first one included.
 
     Returns:
-        The state after each round, and the last answer. The last round has reached `target`, or clicks have
-        run out.
+        The state after each round, and the last answer. The last round has reached `target`, or used up the
+        clicks.
 
     Raises:
-        ValueError: an example without annotated frames, or settings that make no sense.
+        ValueError: an example without annotated frames, or invalid settings.
     """
     if not (0 < target <= 1 and most_clicks >= 1):
         raise ValueError(
@@ -147,7 +147,7 @@ def interact(
             earlier = clicks.setdefault((object_id, frame), [])
             here = None if masks is None else mask_of(masks, object_id, frame)
             click = next_click(example.true_mask(object_id, frame), here, earlier)
-            if click is None:  # all that is wrong there was clicked before
+            if click is None:  # every wrong pixel there was clicked before
                 assert masks is not None  # an example has a mask where its objects start
                 return rounds, masks
             earlier.append(click)
@@ -165,9 +165,9 @@ def interact(
 
 
 def looked_at(example: MaskExample) -> Tensor:
-    """(t, o) bool frames that count while a user looks on: every annotated one from an object's first one on.
+    """(t, o) bool frames that count in an interactive session: every annotated one from an object's first one on.
 
-    None of them is given away, so none is left out.
+    The session reveals none of them, so none is left out.
 
     Raises:
         ValueError: no annotated frames.

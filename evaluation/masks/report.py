@@ -49,16 +49,16 @@ TARGET = 0.85
 
 @dataclass(frozen=True)
 class Asking:
-    """How methods are told about the objects.
+    """How methods are prompted with the objects.
 
     Args:
         protocol: first-mask: the true mask on each object's first frame. first-click: simulated clicks there.
-            interactive: clicks anywhere, one at a time where it is worst.
+            interactive: clicks anywhere, one at a time where the answer is worst.
         clicks: most clicks per object. By default 3 for first-click and 8 for interactive.
-        target: J&F at which an interactive user is content; 0.85 by default.
+        target: J&F at which an interactive user stops; 0.85 by default.
 
     Raises:
-        ValueError: settings that the protocol does not use, or that make no sense.
+        ValueError: settings that the protocol does not use, or invalid ones.
     """
 
     protocol: MaskProtocol = "first-mask"
@@ -97,12 +97,12 @@ def evaluate_masks(
     Args:
         methods: name -> callable (Video, {object id: FirstPrompt}) -> Masks.
         examples: read one at a time, so a generator keeps one video in memory.
-        asking: the protocol; first masks where not given.
-        done: results of an earlier call; those of the same method on the same frames and truth are taken over
-            instead of run again.
+        asking: the protocol; first masks by default.
+        done: results of an earlier call; those of the same method on the same frames and truth are kept instead
+            of run again.
         on_result: called with all results so far, after every new one.
-        sessions: name -> what makes a session of a video, for the methods that have one of their own. In the
-            interactive protocol the others start again from every corrected frame.
+        sessions: name -> constructor of a session for a video, for methods with their own sessions. In the
+            interactive protocol the others restart from every corrected frame.
 
     Returns:
         One dict per method and example: "method", "dataset", "example", "frames", "wh", "fingerprint" of the
@@ -136,7 +136,7 @@ def run_example(
     asking: Asking,
     open_session: Callable[[Video], MaskSession] | None = None,
 ) -> Result:
-    """Ask a method for the objects of one video, and score what it answers; see `evaluate_masks`."""
+    """Run a method on one video, and score its answer; see `evaluate_masks`."""
     timed = _Timed(method)
     counted, reached, clicks = example.counted(), None, None
     if asking.protocol == "interactive":
@@ -167,7 +167,7 @@ def run_example(
 
 
 class _Timed:
-    """A method that knows how long it has worked."""
+    """A method that measures its own time."""
 
     def __init__(self, method: MaskMethod) -> None:
         self.method, self.seconds = method, 0.0
@@ -180,7 +180,7 @@ class _Timed:
 
 
 class _TimedSession:
-    """A session that knows how long it has worked."""
+    """A session that measures its own time."""
 
     def __init__(self, open_session: Callable[[Video], MaskSession], video: Video) -> None:
         self.seconds = 0.0
@@ -227,7 +227,7 @@ def format_mask_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def describe_masks(results: Sequence[Result], settings: dict[str, Any]) -> str:
-    """What a reader must know to compare the table: sizes, protocol, frames that count, versions."""
+    """Describe what you need to compare the table: sizes, protocol, frames that count, versions."""
     sizes = dict.fromkeys(f"{result['dataset']} {result['wh'][0]}x{result['wh'][1]}" for result in results)
     told = {
         "first-mask": "the true mask on each object's first frame",
@@ -249,7 +249,7 @@ def describe_masks(results: Sequence[Result], settings: dict[str, Any]) -> str:
 
 
 def write_mask_report(path: str | Path, results: Sequence[Result], settings: dict[str, Any]) -> Path:
-    """Write settings, versions, rows and per-example results as JSON; the file is never half written."""
+    """Write settings, versions, rows and per-example results as JSON, atomically."""
     rows = summarise_masks(results)
     content = {"settings": settings, "versions": versions(), "rows": rows, "results": list(results)}
     return write_json(path, content)

@@ -1,1 +1,1 @@
-"""Tracks of points, measured."""
+"""Measures tracks of points."""

@@ -1,4 +1,4 @@
-"""Whether points are as sure as they say: of those that say p, p should lie within 8 pixels of the truth."""
+"""Calibration of points: of the points with score p, a share p should lie within 8 pixels of the truth."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torch import Tensor
 from evaluation.tables import markdown_table
 from pointtrack.types import Tracks
 
-NEAR_PX = 8.0  # of the video
-BINS = 20  # of scores in [0, 1]
-STEPS, RIDGE = 50, 1e-3  # of the fit
+NEAR_PX = 8.0  # pixels of the video
+BINS = 20  # bins of scores in [0, 1]
+STEPS, RIDGE = 50, 1e-3  # settings of the fit
 
 
 def counted_by_score(tracks: Tracks, truth_xy: Tensor, counted: Tensor) -> dict[str, list[int]]:
-    """How often points said a score, and how often they were near the truth then.
+    """Count how often points have each score, and how often they are near the truth then.
 
     The score is that of `Tracks.visible`: the root of visibility times confidence.
 
     Args:
-        truth_xy: (t, n, 2) pixels of the video. counted: (t, n) bool, where the truth is known.
+        truth_xy: (t, n, 2) pixels of the video. counted: (t, n) bool, frames with known truth.
 
     Returns:
-        "said" and "held", a number for each of `BINS` scores from 0 to 1.
+        "said" (answers with this score) and "held" (those near the truth), for each of `BINS` scores from 0 to 1.
     """
     score = (tracks.visibility * tracks.confidence).sqrt()[counted]
     near = ((tracks.xy.double() - truth_xy).norm(dim=-1) < NEAR_PX)[counted]
@@ -35,13 +35,13 @@ def counted_by_score(tracks: Tracks, truth_xy: Tensor, counted: Tensor) -> dict[
 
 
 def expected_error(said: np.ndarray, held: np.ndarray, score: np.ndarray) -> float:
-    """Mean distance of what was said from what held, over all that was said (expected calibration error), in [0, 1]."""
+    """Mean difference of score and share near the truth, over all answers (expected calibration error), in [0, 1]."""
     share = held / np.maximum(said, 1)
     return float((said * np.abs(score - share)).sum() / max(said.sum(), 1))
 
 
 def fitted(said: np.ndarray, held: np.ndarray) -> tuple[float, float]:
-    """(factor, bias) on the logit of the score that make what is said most likely (Platt's scaling), by Newton's method."""
+    """Fit (factor, bias) on the logit of the score by maximum likelihood (Platt's scaling), with Newton's method."""
     x, parameters = _logit(middles()), np.array([1.0, 0.0])
     design = np.stack([x, np.ones_like(x)])
     for _ in range(STEPS):
@@ -53,19 +53,19 @@ def fitted(said: np.ndarray, held: np.ndarray) -> tuple[float, float]:
 
 
 def calibrated(score: np.ndarray, parameters: tuple[float, float]) -> np.ndarray:
-    """Scores as `fitted` corrects them."""
+    """Scores with the correction from `fitted`."""
     return 1 / (1 + np.exp(-(parameters[0] * _logit(score) + parameters[1])))
 
 
 def middles() -> np.ndarray:
-    """(BINS,) scores that the bins stand for."""
+    """(BINS,) scores at the middles of the bins."""
     return (np.arange(BINS) + 0.5) / BINS
 
 
 def calibration_table(results: Sequence[dict[str, Any]]) -> str:
-    """Results of `development.measure` -> per set how far off the scores are, as they are and corrected by the other sets.
+    """Results of `development.measure` -> calibration error per set, raw and corrected with the other sets.
 
-    Every set weighs the same in a correction, and its own videos have no part in it.
+    In a correction every other set has the same weight; the set's own videos do not take part.
     """
     sets = {name: _counts(results, name) for name in dict.fromkeys(r["set"] for r in results)}
     lines = [["", "said", "held", "expected error", "corrected by the other sets", "factor", "bias"]]

@@ -1,4 +1,4 @@
-"""Do points stay on the object they were put on? Real video without true tracks: `python -m evaluation.points.containment`."""
+"""Measure whether points stay on their object, without true tracks: `python -m evaluation.points.containment`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pointtrack.types import Queries, Tracks
 
 Figures = dict[str, float]
 
-INSET_PX = 4  # points are put at least so far inside the first mask
-SLACK_PX = 2  # and may lie so far outside a later one: outlines are drawn by hand
+INSET_PX = 4  # least distance of a point from the outline of the first mask
+SLACK_PX = 2  # allowed distance outside a later mask, since people draw the outlines
 
 
 def inside_queries(example: MaskExample, object_id: int, count: int) -> Queries:
@@ -29,8 +29,8 @@ def inside_queries(example: MaskExample, object_id: int, count: int) -> Queries:
 
     Args:
         example: a video with masks.
-        object_id: of the object.
-        count: most points; fewer where the mask has fewer pixels. They keep 4 px off its outline where it is wide enough.
+        object_id: id of the object.
+        count: most points; fewer if the mask has fewer pixels. They stay 4 px off its outline if it is wide enough.
     """
     frame = example.starts()[object_id]
     mask = example.true_mask(object_id, frame)
@@ -42,19 +42,19 @@ def inside_queries(example: MaskExample, object_id: int, count: int) -> Queries:
 
 
 def inside_figures(tracks: Tracks, example: MaskExample, object_id: int) -> Figures:
-    """How well points stay on their object, on the annotated frames after its first on which it is seen.
+    """Measure how well points stay on their object, on the annotated frames after its first that show it.
 
-    A mask tells where the object is, not where its points are: a point that slides over the object is not noticed.
+    A mask shows where the object is, not where its points are, so a point that slides over the object goes unnoticed.
 
     Args:
-        tracks: of points on the object (`inside_queries`), over all frames of the video.
+        tracks: tracks of points on the object (`inside_queries`), over all frames of the video.
         example: the video with masks.
-        object_id: of the object.
+        object_id: id of the object.
 
     Returns:
-        In percent: "inside", of the points said to be visible, those on the object or within 2 px of it; "visible", the
-        points said to be visible; "anywhere", all points, said to be visible or not, that lie on it. NaN where there
-        is nothing to count.
+        In percent: "inside", share of the points tracked as visible that are on the object or within 2 px of it;
+        "visible", share of points tracked as visible; "anywhere", share of all points, visible or not, that lie on it.
+        NaN if there is nothing to count.
     """
     counted = example.annotated.clone()
     counted[: example.starts()[object_id] + 1] = False
@@ -97,7 +97,7 @@ def measure_inside(
 
 
 def mean_figures(rows: list[Figures]) -> Figures:
-    """The mean of every figure, over the rows where it is known."""
+    """The mean of every figure, over the rows in which it is known."""
     means = {}
     for name in rows[0]:
         known = [row[name] for row in rows if not math.isnan(row[name])]
@@ -112,15 +112,15 @@ def inside_command(
     points: int = 100,
     subset: int | None = None,
 ) -> None:
-    """Track points put on an object on its first frame, and print the shares of them that stay on it.
+    """Track points on an object from its first frame, and print the shares of them that stay on it.
 
-    inside: of the points said to be visible; visible: said to be visible; anywhere: of all points. In percent.
+    inside: of the points tracked as visible; visible: tracked as visible; anywhere: of all points. In percent.
 
     Args:
-        datasets: comma-separated, as of `pointtrack eval-masks`.
+        datasets: comma-separated, as for `pointtrack eval-masks`.
         methods: comma-separated: pointtrack, dis, lk, static.
         tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.
-        points: per object.
+        points: points per object.
         subset: only the first so many videos of each dataset.
 
     Raises:

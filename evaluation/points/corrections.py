@@ -1,4 +1,4 @@
-"""What corrections are worth: a person who sees the truth corrects the worst frame of every point, and again.
+"""Measure the gain from corrections: a simulated user who knows the truth corrects every point's worst frame.
 
 python -m evaluation.points.corrections --datasets badja --rounds 2
 """
@@ -22,7 +22,7 @@ from pointtrack.zoo import load_tracker
 def correct_worst(example: Example, tracker: PointTracker, rounds: int) -> list[tuple[float, float]]:
     """Correct every point once per round, on the frame where its error is largest.
 
-    Frames that were corrected do not count, neither before nor after.
+    Corrected frames do not count, neither before nor after the correction.
 
     Returns:
         Per round, the first one without corrections: δavg in [0, 1] on the frames that no round corrects, and the
@@ -58,13 +58,13 @@ def correct_worst(example: Example, tracker: PointTracker, rounds: int) -> list[
 def corrections_command(
     datasets: str = "badja", rounds: int = 2, tracker: str = "small", precision: str = "float32"
 ) -> None:
-    """Print how much more accurate tracks are after corrections, on the frames that were not corrected.
+    """Print how much more accurate tracks become after corrections, on the frames without corrections.
 
     Args:
         datasets: comma-separated, as `pointtrack eval` takes them.
-        rounds: corrections of every point.
+        rounds: corrections per point.
         tracker: name of a tracker, or its file.
-        precision: of its encoder, float32 or bfloat16.
+        precision: precision of its encoder, float32 or bfloat16.
     """
     if rounds < 1:
         raise ValueError(f"rounds: expected 1 or more, got {rounds}")
@@ -77,7 +77,7 @@ def corrections_command(
 
 
 def _inside(xy: Tensor, wh: tuple[int, int]) -> list[float]:
-    """The nearest place inside the image: annotations may lie a little beyond it."""
+    """The nearest position inside the image: annotations may lie a little beyond it."""
     return torch.minimum(xy.clamp(min=0), torch.tensor(wh) - 1.0).tolist()
 
 

@@ -76,10 +76,10 @@ def data_root() -> Path:
 
 
 def badja_examples() -> Iterator[Example]:
-    """Animal joints annotated by people on every fifth frame or so: sequences bear and camel.
+    """Animal joints that people annotated on about every fifth frame: sequences bear and camel.
 
-    A joint is asked for at its first visible annotation and evaluated at its visible annotations after
-    that. `area` is given for camel only, so only camel has a PCK-T.
+    A joint is queried at its first visible annotation and evaluated at its later visible annotations.
+    Only camel has an `area`, so only camel has a PCK-T.
 
     Raises:
         FileNotFoundError: the data folder or a file of it is missing.
@@ -145,7 +145,7 @@ def bundled_examples(
     """The clip that ships with pointtrack, with its exact tracks.
 
     Args:
-        mode: "first" asks on the frames stored with the clip, "strided" on every fifth.
+        mode: "first" queries on the frames stored with the clip, "strided" on every fifth.
         folder: holds clip.mp4 and clip_tracks.npz.
 
     Raises:
@@ -169,14 +169,14 @@ def bundled_examples(
 
 
 def clip_examples(folder: str | Path, mode: QueryMode = "first") -> Iterator[Example]:
-    """Those clips of a folder whose tracks are known; docs/train/data-format.md describes them.
+    """Clips of a folder with known tracks; docs/train/data-format.md describes them.
 
-    Frames on which a point is not known do not count for it. With mode "first" points are asked for on their
-    query frames where the clip has such. PCK-T is measured where all points lie on one object with masks.
-    Clips in which no point is ever visible are left out.
+    Frames on which a point is not known do not count for it. With mode "first", queries lie on the query frames of
+    the clip, if it has any. PCK-T is measured if all points lie on one object with masks. Clips without any visible
+    point are left out.
 
     Raises:
-        FileNotFoundError: no clips there. ValueError: none of them has tracks.
+        FileNotFoundError: no clips in the folder. ValueError: none of them has tracks.
     """
     found = False
     for path, name in named_clips(folder):
@@ -190,7 +190,7 @@ def clip_examples(folder: str | Path, mode: QueryMode = "first") -> Iterator[Exa
 
 
 def clip_example(clip: Clip, mode: QueryMode = "first") -> Example:
-    """A clip whose tracks are known -> an example."""
+    """Make an example of a clip with known tracks."""
     tracks = clip.tracks
     if tracks is None:
         raise ValueError(f"{clip.name}: expected a clip with tracks, got one without")
@@ -204,7 +204,7 @@ def clip_example(clip: Clip, mode: QueryMode = "first") -> Example:
         evaluated &= visible
     border = torch.tensor(clip.video.wh, dtype=xy.dtype) - 0.5
     requested = torch.minimum(xy[frame, torch.arange(len(point))].clamp(min=-0.5), border)
-    ids = tracks.ids[point] if mode == "first" else None  # strided asks for a point several times
+    ids = tracks.ids[point] if mode == "first" else None  # strided queries a point several times
     return Example(
         clip.name,
         clip.video,
@@ -226,7 +226,7 @@ def named_clips(folder: str | Path) -> Iterator[tuple[Path, str]]:
 
 
 def _object_area(clip: Clip) -> torch.Tensor | None:
-    """(t,) pixels of the one object that all points lie on, NaN where not known; None where there is no such."""
+    """(t,) pixels of the one object that all points lie on, NaN where unknown; None without such an object."""
     ids = None if clip.tracks is None else clip.tracks.object_ids
     if clip.labels is None or clip.annotated is None or ids is None or not len(ids):
         return None

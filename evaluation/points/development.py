@@ -1,4 +1,4 @@
-"""What a change of the tracker is judged by: the mean over the development sets, with an interval over their videos."""
+"""The figure that judges changes of the tracker: the mean over the development sets, with an interval."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pointtrack.tracking.classical import Method
 
 VideoResult = dict[str, Any]
 
-# Sets of which only labelled frames exist, far apart: another task, so they are told apart and not in the mean.
+# Sets with labelled frames only, far apart: a different task, so they are listed separately and not in the mean.
 LOW_RATE = ("dlc_openfield",)
 RIGHT_PX = 16  # of a 256 x 256 image: a point farther from the truth than this has failed
 DRAWS, INTERVAL = 2000, 95  # of the bootstrap, per cent
@@ -30,9 +30,10 @@ def measure(
     """Track the points of every example.
 
     Returns:
-        Per video "set", "video", "pck_t" (None where not defined), and lists with an entry per point: "scored", how many
-        frames counted; "delta" and "within_16", sums over them; "after", how many of them came after the first failure,
-        and "returned", on how many of those it was right again; and "said" and "held" of `counted_by_score`.
+        Per video "set", "video", "pck_t" (None if not defined), and lists with an entry per point: "scored", number of
+        frames that count; "delta" and "within_16", sums over these; "after", number of these after the first failure,
+        and "returned", number of the latter on which the point is right again; and "said" and "held" of
+        `counted_by_score`.
     """
     results = []
     for example in examples:
@@ -63,15 +64,15 @@ def measure(
 
 
 def figure(results: Sequence[VideoResult], name: str) -> float:
-    """The mean over sets of the mean over their videos of a figure in [0, 1]; NaN where no video has one.
+    """The mean over sets of the mean over their videos of a figure in [0, 1]; NaN if no video has one.
 
-    Of "returned" all points of a set are counted together, as few of a video fail.
+    "returned" counts all points of a set together, since few points of a video fail.
     """
     return _mean(set_figures(results, name).values())
 
 
 def set_figures(results: Sequence[VideoResult], name: str) -> dict[str, float]:
-    """Set -> figure in [0, 1]; sets of low frame rate are left out where there are others."""
+    """Set -> figure in [0, 1]; sets of low frame rate are left out if there are others."""
     high = [result for result in results if result["set"] not in LOW_RATE] or list(results)
     sets = dict.fromkeys(result["set"] for result in high)
     return {name_: _of_set([r for r in high if r["set"] == name_], name) for name_ in sets}
@@ -80,9 +81,9 @@ def set_figures(results: Sequence[VideoResult], name: str) -> dict[str, float]:
 def interval(
     results: Sequence[VideoResult], name: str, before: Sequence[VideoResult] | None = None, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap interval of a figure, or of how much it rose over `before` on the same videos and points.
+    """Bootstrap interval of a figure, or of its gain over `before` on the same videos and points.
 
-    Drawn anew are the videos of every set, and of every video the points: sets of one video have a spread too.
+    Resamples the videos of every set, and the points of every video, so that sets of one video have a spread too.
     """
     generator = np.random.default_rng(seed)
     other = {result["video"]: result for result in before or ()}
@@ -108,7 +109,7 @@ def interval(
 
 
 def development_table(results: Sequence[VideoResult], before: Sequence[VideoResult] | None = None) -> str:
-    """A row per set, the mean with its interval, and what it rose by over an earlier run."""
+    """A row per set, the mean with its interval, and the gain over an earlier run."""
     titles = ["", *(f"{shown}{when}" for shown in FIGURES.values() for when in _columns(before)), "PCK-T"]
     low = [r for r in results if r["set"] in LOW_RATE]
     lines = [titles]

@@ -1,6 +1,6 @@
 """The development sets of points: joints of bees, corners of a model house, a mouse, a pedestrian in boxes.
 
-Rules and thresholds are chosen on these and on BADJA, never on what is reported.
+Rules and thresholds are chosen on these and on BADJA, never on the sets with reported figures.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from evaluation.points.metrics import evaluated_frames, sample_queries
 from pointtrack.io.video import read_video
 from pointtrack.types import Queries, Video
 
-# Heights in a box, from its top, of the points that are asked for: on the middle line of a pedestrian, where the box is full.
+# Heights of the queries in a box, from its top: on the middle line of a pedestrian, where the person fills the box.
 HEIGHTS_IN_BOX = (0.25, 0.5, 0.75)
 
 
 def points_dev_examples(root: Path) -> Iterator[Example]:
-    """Points labelled by people: each at its first label, scored at its later ones; "points_dev" of the data folder.
+    """Points that people labelled: queried at the first label, scored at later ones; "points_dev" of the data folder.
 
-    A point without a label on a frame does not count there: nobody says that it was hidden.
+    A point without a label on a frame does not count there, since it need not be hidden.
 
     Args:
-        root: folder with one folder per set, in it one per video: `frames/` and `points.npz`.
+        root: folder with one folder per set, which has one per video: `frames/` and `points.npz`.
 
     Yields:
         Examples named "set/video".
@@ -51,7 +51,7 @@ def points_dev_examples(root: Path) -> Iterator[Example]:
 def boxes_dev_examples(root: Path) -> Iterator[Example]:
     """Points on the middle line of a box (x, y, w, h): they should stay at the same share of later boxes.
 
-    As exact as the boxes are, so the finer thresholds say little.
+    These points are only as exact as the boxes, so the finer thresholds mean little.
 
     Args:
         root: folder with one folder per video: `frames/` and `boxes.npz`.
@@ -84,7 +84,7 @@ def labelled_example(
         name: "set/video".
         video: t frames.
         xy: (t, n, 2) pixels, NaN where unlabelled.
-        visible: (t, n) bool, where labelled. A point that never is, is left out.
+        visible: (t, n) bool, where labelled. Points without any label are left out.
         area: (t,) pixels of the object.
     """
     frame, point = sample_queries(visible, "first")
@@ -105,7 +105,7 @@ def _files(root: Path, name: str) -> list[Path]:
 
 
 def _frames(path: Path) -> Video:
-    """The frames beside a file of truth, of the size that it tells."""
+    """The frames beside a file of truth, in the size that the file states."""
     video = read_video(path.parent / "frames")
     with np.load(path) as data:
         wh = tuple(data["size"].tolist())

@@ -1,4 +1,4 @@
-"""`Example`: one video with the points to ask for and the truth about them."""
+"""`Example`: one video with its queries and the truth about them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Example:
         truth_xy: (t, n, 2) float pixels of the video, outside the image too where known; NaN where unknown.
         truth_visible: (t, n) bool, False where unknown.
         evaluated: (t, n) bool, frames of each point that count.
-        area: (t,) pixels of the object's mask, NaN where unknown; None where the metric has no use for it.
-        visibility_known: whether an evaluated point that is not visible is truly hidden. Without it only
-            δ and PCK-T mean something, not AJ and OA.
+        area: (t,) pixels of the object's mask, NaN where unknown; None if the metric does not need it.
+        visibility_known: whether an evaluated point that is not visible is truly hidden. If not, only δ and
+            PCK-T are meaningful, not AJ and OA.
 
     Raises:
         ValueError: shapes that do not fit, queries outside the video, or a visible evaluated point whose
@@ -68,8 +68,8 @@ def sampled_example(
 ) -> Example:
     """Annotated points -> an example whose queries follow the TAP-Vid rule `mode`.
 
-    A visible point that lies outside the image, by rounding or an annotator's hand, is asked for on the
-    nearest border.
+    A visible point that lies outside the image, by rounding or by annotation, is queried on the nearest
+    border.
 
     Args:
         truth_xy: (t, n, 2) pixels of the video. truth_visible: (t, n) bool, complete.

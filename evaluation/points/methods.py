@@ -1,4 +1,4 @@
-"""The methods by name: the baselines, and our own tracker."""
+"""The methods by name: the baselines, and pointtrack's own tracker."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def build_methods(
         tracker: which tracker "pointtrack" loads, a name or a checkpoint file; None for its default.
         iterations: its rounds of refinement per window; None for the protocol's, or its own number.
         mode: with "strided", pointtrack also tracks backward, as the frames before a query count there.
-        protocol: how pointtrack is asked; "cotracker" never asks it to track backward.
-        step: frames by which its windows move on; None for its own number.
-        length: frames of its windows; None for what it takes with that step and these iterations.
-        looks: 2 to let it see every frame twice (`load_tracker`).
+        protocol: how to query pointtrack; "cotracker" never tracks backward.
+        step: frames between the starts of its windows; None for its own number.
+        length: frames per window; None for its choice with that step and these iterations.
+        looks: 2 for two looks at every frame (`load_tracker`).
 
     Raises:
         ValueError: an unknown name, or a protocol that the tracker cannot follow.
@@ -69,5 +69,5 @@ def _own_tracker(
     tracker = load_tracker(*([] if name is None else [name]), iterations=rounds, step=step, looks=looks)
     if length is not None:
         tracker.config = replace(tracker.config, window=replace(tracker.config.window, length=length))
-    # In the query mode "first" no frame before a query counts: half of the work can be saved.
+    # In the query mode "first" no frame before a query counts, so half of the work can be saved.
     return AskedTracker.by(tracker, protocol, backward=mode == "strided")

@@ -1,7 +1,7 @@
 """Point metrics: TAP-Vid (AJ, δ, OA) with its query samplers, PCK-T of BADJA, AJ_RD of TAPNext++, and jitter.
 
 Arrays are (t, n) as everywhere in pointtrack. TAP-Vid distances are in pixels of a 256 x 256 image,
-whatever the size of the video: `to_metric_pixels` goes there.
+whatever the size of the video: `to_metric_pixels` converts to these.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def evaluated_frames(query_frame: Tensor, frames: int, mode: QueryMode) -> Tenso
 
 
 def sample_queries(visible: Tensor, mode: QueryMode, stride: int = STRIDE) -> tuple[Tensor, Tensor]:
-    """Choose on which frames annotated points are asked for.
+    """Choose the query frames of annotated points.
 
     Args:
         visible: (t, n) bool, whether each annotated point is in view.
-        mode: "first": every point on the first frame it is visible; points that never are, are left out.
-            "strided": on frames 0, stride, 2 * stride, ... every point that is visible there, so points
-            come up several times.
+        mode: "first": every point on the first frame on which it is visible; points that are never visible are
+            left out. "strided": on frames 0, stride, 2 * stride, ... every point that is visible there, so points
+            repeat.
         stride: frames between two query frames of "strided".
 
     Returns:
@@ -92,11 +92,11 @@ def tapvid_metrics(
     """TAP-Vid metrics of one video.
 
     Args:
-        xy, truth_xy: (t, n, 2) predicted and true positions in 256 x 256 pixels. A NaN prediction is as
-            far away as can be. NaN truth is allowed where it is not both evaluated and visible.
+        xy, truth_xy: (t, n, 2) predicted and true positions in 256 x 256 pixels. A NaN prediction counts as
+            infinitely far away. NaN truth is allowed where it is not both evaluated and visible.
         visible, truth_visible: (t, n) bool.
         evaluated: (t, n) bool, frames that count; see `evaluated_frames`.
-        per_track: one value per point in place of one for the video.
+        per_track: one value per point instead of one for the video.
 
     Returns:
         float64 values in [0, 1], scalars or (n,); NaN where nothing could be counted:
@@ -134,7 +134,7 @@ def tapvid_metrics(
 
 
 def pck_t(xy: Tensor, truth_xy: Tensor, evaluated: Tensor, area: Tensor) -> float:
-    """Share of annotated joints that are found, over all frames and joints of one video (BADJA).
+    """Share of annotated joints found, over all frames and joints of one video (BADJA).
 
     Args:
         xy, truth_xy: (t, n, 2) pixels of the image in which `area` was counted.
@@ -166,19 +166,19 @@ def pck_t(xy: Tensor, truth_xy: Tensor, evaluated: Tensor, area: Tensor) -> floa
 def redetection_jaccard(
     xy: Tensor, visible: Tensor, truth_xy: Tensor, truth_visible: Tensor
 ) -> dict[str, float]:
-    """How well points are followed from where they come back, after having been out of sight for some time.
+    """Measure how well points are tracked once they reappear after some time out of sight.
 
-    A point comes back on a frame on which it is visible, and was not on the frame before. What counts from there to
-    the end of the video is the Jaccard value of its track; only times out of sight that are longer than all earlier ones
-    of that point count, those before it first is seen among them.
+    A point reappears on a frame on which it is visible if it was not on the frame before. The metric is the Jaccard
+    value of its track from there to the end of the video. Only times out of sight that are longer than all earlier
+    ones of that point count, including the time before it is first visible.
 
     Args:
         xy, truth_xy: (t, n, 2) predicted and true positions in 256 x 256 pixels, finite where the truth is visible.
         visible, truth_visible: (t, n) bool.
 
     Returns:
-        Values in [0, 1], means over what comes back and over 1, 2, 4, 8 and 16 px: "rd_jaccard_d" for times out of sight of
-        at least d = 1, 4, 16, 64 and 256 frames, NaN where there are none; "average_rd_jaccard" (AJ_RD), their mean.
+        Values in [0, 1], means over reappearances and over 1, 2, 4, 8 and 16 px: "rd_jaccard_d" for times out of sight
+        of at least d = 1, 4, 16, 64 and 256 frames, NaN if there are none; "average_rd_jaccard" (AJ_RD), their mean.
 
     Raises:
         ValueError: shapes that do not fit together.
@@ -209,7 +209,7 @@ def redetection_jaccard(
 
 
 def _returns(visible: Tensor) -> Iterator[tuple[int, int, int]]:
-    """Where points come back: number of the point, frame, and for how many frames it was out of sight.
+    """Reappearances of points: number of the point, frame, and number of frames out of sight.
 
     >>> list(_returns(torch.tensor([0, 1, 0, 1, 0, 0, 1]).bool()[:, None]))
     [(0, 1, 1), (0, 6, 2)]
@@ -226,15 +226,15 @@ def _returns(visible: Tensor) -> Iterator[tuple[int, int, int]]:
 def jitter_px(xy: Tensor, visible: Tensor) -> float:
     """How much tracks tremble: the mean length of the second difference of positions, p(t+1) - 2 p(t) + p(t-1).
 
-    Uniform motion has none, and what accelerates has some: compare with that of the truth, which is 0 where
-    nothing moves. A tremble of independent normal noise of s pixels in x and y comes out as 3.07 s.
+    Uniform motion gives 0, accelerated motion more than 0. Compare with the jitter of the truth, which is 0 where
+    nothing moves. Independent normal noise of s pixels in x and y gives 3.07 s.
 
     Args:
-        xy: (t, n, 2) pixels, of the video or whatever the figure is to be in. visible: (t, n) bool.
+        xy: (t, n, 2) pixels, of the video or in any other unit of the result. visible: (t, n) bool.
 
     Returns:
-        Pixels, over all points and all three frames in a row on which a point is visible and its position known;
-        NaN where there are none.
+        Pixels, over all points and every three consecutive frames on which a point is visible and its position known;
+        NaN if there are none.
 
     Raises:
         ValueError: shapes that do not fit.

@@ -1,4 +1,4 @@
-"""How the papers of LocoTrack and AllTracker ask their networks for the points of a video."""
+"""Query networks as the papers of LocoTrack and AllTracker do."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Answer = tuple[
 
 
 def locotrack_answer(network: Any, video: Video, queries: Queries) -> Answer:
-    """The whole clip at once, frames before the queries too; resized to the network's input without averaging.
+    """Track the whole clip at once, also before the queries; resized to the network's input without averaging.
 
-    Source: the evaluation of LocoTrack (Cho et al. 2024). Its loaders resize to 256 x 256 by Pillow's Lanczos first, which
-    is not done here: give videos of that size.
+    Source: the evaluation of LocoTrack (Cho et al. 2024). Its loaders first resize to 256 x 256 by Pillow's Lanczos;
+    this function does not, so pass videos of that size.
     """
     frames = rearrange(torch.from_numpy(np.ascontiguousarray(video.frames)), "t h w c -> 1 t c h w")
     found = predict_clip(network, frames, queries.frame[None].float(), queries.xy[None])
@@ -33,9 +33,9 @@ def locotrack_answer(network: Any, video: Video, queries: Queries) -> Answer:
 
 
 def alltracker_answer(network: Any, video: Video, queries: Queries) -> Answer:
-    """Every query moved to its nearest pixel; no answer before it. Resized by OpenCV's INTER_LINEAR.
+    """Move every query to its nearest pixel; no answer before it. Resized by OpenCV's INTER_LINEAR.
 
-    Positions are counted from the corner of the image there, and taken for pixels as they are: half a pixel beside ours.
+    That evaluation measures positions from the corner of the image and uses them as pixels: half a pixel off ours.
 
     Source: the evaluation of AllTracker (Harley et al. 2025).
     """
@@ -47,7 +47,7 @@ def alltracker_answer(network: Any, video: Video, queries: Queries) -> Answer:
     return tracks / scale - 0.5, scores[..., 0], scores[..., 1]
 
 
-# By the name of the preset, which is also the family that it is for.
+# By the name of the preset, which is also the name of its family of trackers.
 PAPER_ANSWERS: dict[str, Callable[[Any, Video, Queries], Answer]] = {
     "locotrack": locotrack_answer,
     "alltracker": alltracker_answer,

@@ -1,4 +1,4 @@
-"""`Protocol`: how a tracker is asked for the points of a video, as options of `pointtrack eval`."""
+"""`Protocol`: how to query a tracker for the points of a video, as options of `pointtrack eval`."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ PAPERS_LOCAL = 8
 PAPERS_ITERATIONS = 6
 PAPERS_THRESHOLD = 0.6
 OWN_THRESHOLD = 0.5
-# Of other papers' presets: the score above which a point is visible, and the query mode of their tables.
+# Presets of other papers: the score above which a point is visible, and the query mode of their tables.
 WHOLE_THRESHOLDS = {"locotrack": 0.5, "alltracker": 0.6}
 WHOLE_MODES: dict[str, QueryMode] = {"locotrack": "strided", "alltracker": "first"}
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How "pointtrack" is asked for points; the other methods look at each point by itself anyway.
+    """How to query "pointtrack"; the other methods handle each point separately anyway.
 
     Args:
-        preset: own: as pointtrack.track asks, local grids on the frame of their query. cotracker: as the
-            papers of CoTracker2 and 3 do: all helper points on frame 0, input 512x384, 6 iterations, no
-            tracking backward, a query not put back where it was asked for, visible above 0.6. locotrack, alltracker: as
-            their papers do, of their networks alone: input 256x256, the whole clip at once, strided queries, visible
-            where both probabilities multiply to more than 0.5; input 512x384, queries on whole pixels, visible above 0.6.
-            Neither has helper points.
-        one_by_one: every query in a run of its own with its own helper points; the frames are encoded once.
-        support_grid: points per side of a grid of helper points over the image; 0 for none.
+        preset: own: as pointtrack.track, with local grids on the frame of their query. cotracker: as in the papers of
+            CoTracker2 and 3: all support points on frame 0, input 512x384, 6 iterations, no tracking backward, queries
+            not reset to their given positions, visible above 0.6. locotrack, alltracker: as in their papers, for their
+            networks only: input 256x256, the whole clip at once, strided queries, visible if the product of both
+            probabilities exceeds 0.5; input 512x384, queries on whole pixels, visible above 0.6. Neither has support
+            points.
+        one_by_one: a separate run for every query with its own support points; the frames are encoded once.
+        support_grid: points per side of a grid of support points over the image; 0 for none.
         support_local: the same for a grid around every query, 50 pixels wide (pixels of the video, or with
             cotracker of the input). By default 0; 8 with cotracker and one_by_one.
         input_wh: size that frames are resized to, as [width,height]. By default that of the tracker; 512x384
             with cotracker.
-        score: what is compared with the threshold: visibility; product, for visibility times confidence; or mean, for the
-            geometric mean of the two, which is what `Tracks.visible` goes by.
-            By default visibility; product with cotracker for trackers that tell confidence.
+        score: value to compare with the threshold: visibility; product, for visibility times confidence; or mean, for
+            the geometric mean of the two, as in `Tracks.visible`.
+            By default visibility; product with cotracker for trackers that predict confidence.
 
     Raises:
         ValueError: an unknown preset or score, a negative size of a grid, or an input that trackers cannot take.
@@ -75,43 +75,43 @@ class Protocol:
 
     @property
     def by_public_call(self) -> bool:
-        """Whether a tracker is asked as users ask it, all stages around it; otherwise its network itself is."""
+        """Whether to query through the public call, with all stages; otherwise the network itself is queried."""
         return not (self.of_papers or self.of_whole_clip or self.one_by_one)
 
     @property
     def of_papers(self) -> bool:
-        """Whether points are asked for as in the papers."""
+        """Whether to query as in the papers."""
         return self.preset == "cotracker"
 
     @property
     def threshold(self) -> float:
-        """Score above which a point counts as visible, where no other is asked for."""
+        """Score above which a point counts as visible, by default."""
         if self.preset in WHOLE_THRESHOLDS:
             return WHOLE_THRESHOLDS[self.preset]
         return PAPERS_THRESHOLD if self.of_papers else OWN_THRESHOLD
 
     @property
     def of_whole_clip(self) -> bool:
-        """Whether the published drivers of a network are asked, see `paper_answers`."""
+        """Whether to use the published drivers of a network, see `paper_answers`."""
         return self.preset in WHOLE_MODES
 
     @property
     def mode(self) -> QueryMode:
-        """Query mode, where no other is asked for."""
+        """Query mode, by default."""
         return WHOLE_MODES.get(self.preset, "first")
 
     @property
     def iterations(self) -> int | None:
-        """Rounds of refinement, where no other number is asked for; None for the tracker's own."""
+        """Rounds of refinement, by default; None for the tracker's own."""
         return PAPERS_ITERATIONS if self.of_papers else None
 
     def settled(self, tracker: PointTracker) -> Protocol:
-        """The same for this tracker, with the preset's values where none were given.
+        """The same protocol for this tracker, with the preset's values where none were given.
 
-        `input_wh` stays None where the tracker chooses by the shape of the video.
+        `input_wh` stays None if the tracker chooses it by the shape of the video.
 
         Raises:
-            ValueError: a product with the confidence of a tracker that tells none.
+            ValueError: a product with the confidence of a tracker that predicts none.
         """
         if self.score == "product" and not tracker.tells_confidence:
             raise ValueError(
@@ -142,14 +142,14 @@ OWN_WAY = Protocol()
 
 
 def protocol_lines(own: dict[str, Any], mode: str) -> list[str]:
-    """What a reader must know to repeat the figures of pointtrack.
+    """Describe what you need to repeat the figures of pointtrack.
 
     Args:
         own: `AskedTracker.settings()` with the "tracker" that the user named.
         mode: query mode.
 
     Returns:
-        Lines of text: protocol, tracker with its input, what the frames before a query are worth.
+        Lines of text: protocol, tracker with its input, and whether frames before a query count.
     """
     papers = own["preset"] == "cotracker"
     grids = []

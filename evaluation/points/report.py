@@ -64,8 +64,8 @@ def evaluate(
         methods: name -> callable (Video, Queries) -> Tracks.
         examples: read one at a time, so a generator keeps one video in memory.
         threshold: visibility above which a predicted point counts as visible, for AJ and OA.
-        done: results of an earlier call; those of the same method on the same frames and queries are
-            taken over instead of run again.
+        done: results of an earlier call; those of the same method on the same frames and queries are kept
+            instead of run again.
         on_result: called with all results so far, after every new one.
 
     Returns:
@@ -95,10 +95,10 @@ def score_all(
     done: Sequence[Result] = (),
     on_result: Callable[[list[Result]], None] | None = None,
 ) -> list[Result]:
-    """What `run` says of every method, by its name, on every example, behind what the example is.
+    """Call `run` for every method on every example, and return its results after the description of the example.
 
-    Results in `done` of the same method on the same input are taken over; `on_result` is called with all so far, after every
-    new one. Raises ValueError where there is no result.
+    Results in `done` of the same method on the same input are kept. Calls `on_result` with all results so far, after
+    every new one. Raises ValueError if there is no result.
     """
     finished = {(result["method"], result["example"], result["fingerprint"]): result for result in done}
     results: list[Result] = []
@@ -180,12 +180,12 @@ def format_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def describe(results: Sequence[Result], settings: dict[str, Any]) -> str:
-    """What a reader must know to compare the table: sizes, query mode, threshold, protocol, versions.
+    """Describe what you need to compare the table: sizes, query mode, threshold, protocol, versions.
 
     Args:
-        results: of `evaluate`.
-        settings: "mode", "threshold", and under "pointtrack" what `AskedTracker.settings` says, or None where
-            pointtrack was not measured.
+        results: results of `evaluate`.
+        settings: "mode", "threshold", and under "pointtrack" the `AskedTracker.settings`, or None if pointtrack
+            was not measured.
     """
     sizes: dict[str, list[str]] = {}
     for result in results:
@@ -205,7 +205,7 @@ def describe(results: Sequence[Result], settings: dict[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the figures depend on."""
+    """Versions of the software that the figures depend on."""
     try:
         own = metadata.version("pointtrack")
     except metadata.PackageNotFoundError:
@@ -214,7 +214,7 @@ def versions() -> dict[str, str]:
 
 
 def write_report(path: str | Path, results: Sequence[Result], settings: dict[str, Any]) -> Path:
-    """Write settings, versions, rows and per-example results as JSON; the file is never half written."""
+    """Write settings, versions, rows and per-example results as JSON, atomically."""
     content = {
         "settings": settings,
         "versions": versions(),
@@ -225,14 +225,14 @@ def write_report(path: str | Path, results: Sequence[Result], settings: dict[str
 
 
 def read_finished(path: str | Path, settings: dict[str, Any]) -> tuple[list[Result], dict[str, Any]]:
-    """An earlier report to go on with.
+    """Read an earlier report to continue.
 
     Args:
-        path: file of the report; there need not be one yet.
-        settings: of this run; None for what it does not use, as those of a tracker that it does not run.
+        path: file of the report; need not exist yet.
+        settings: settings of this run; None for unused ones, such as those of a tracker that it does not run.
 
     Returns:
-        The results of the earlier run, and the settings with what only that run used.
+        The results of the earlier run, and the settings completed with those that only that run used.
 
     Raises:
         ValueError: the file is not a report, or was made with other settings.
@@ -257,7 +257,7 @@ def read_finished(path: str | Path, settings: dict[str, Any]) -> tuple[list[Resu
 
 
 def with_earlier(results: list[Result], done: list[Result]) -> list[Result]:
-    """Results, then those of an earlier run that this one did not come to."""
+    """Results, then those of an earlier run that this run did not repeat."""
     covered = {(result["method"], result["example"]) for result in results}
     return results + [result for result in done if (result["method"], result["example"]) not in covered]
 
@@ -270,7 +270,7 @@ def fingerprint(example: Example) -> str:
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
-    """Short hexadecimal digest of the values of arrays, one after the other."""
+    """Short hexadecimal digest of the values of several arrays in order."""
     value = 0
     for array in arrays:
         value = zlib.crc32(np.ascontiguousarray(array).data, value)

@@ -1,8 +1,8 @@
-"""Asks a tracker for the points of a video by a `Protocol`: the method "pointtrack" of the harness.
+"""Queries a tracker by a `Protocol`: the method "pointtrack" of the harness.
 
-`pointtrack.track` answers wherever the protocol is its own. The rest is driven here window by window:
-helper points of the papers may lie outside the image, which the public calls refuse with good reason, and
-with one query at a time the frames must not be encoded again for each.
+`pointtrack.track` handles the protocol "own". This module runs the others window by window: support points of the
+papers may lie outside the image, which the public calls reject with good reason, and with one query at a time
+the frames must not be encoded again for each.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Answer:
 
     @classmethod
     def none(cls, frames: int, points: int) -> Answer:
-        """Nothing known."""
+        """An answer in which nothing is known."""
         xy = torch.full((frames, points, 2), torch.nan)
         return cls(xy, torch.zeros(frames, points), torch.zeros(frames, points))
 
     def put(self, rows: slice | Tensor, columns: Tensor, part: Answer) -> None:
-        """Write what is known of the points `columns` on the frames `rows`."""
+        """Write an answer for the points `columns` on the frames `rows`."""
         self.xy[rows, columns] = part.xy
         self.visibility[rows, columns] = part.visibility
         self.confidence[rows, columns] = part.confidence
@@ -63,14 +63,13 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class AskedTracker:
-    """A tracker with a protocol: a callable (Video, Queries) -> Tracks whose `visible` goes by the protocol's score.
+    """A tracker with a protocol: a callable (Video, Queries) -> Tracks whose `visible` uses the protocol's score.
 
     Args:
         tracker: from `load_tracker`; its config says the size of the input and the iterations, see `by`.
         protocol: a settled one.
-        backward: answer for the frames before a query too. Only under the preset "own": the papers ask for no
-            more than a tracker gives in one pass, which is everything where one window is the whole video, and
-            nothing before the query otherwise.
+        backward: answer for the frames before a query too. Only under the preset "own": the papers use a single
+            pass, which covers all frames if one window is the whole video, and otherwise nothing before the query.
     """
 
     tracker: PointTracker
@@ -79,7 +78,7 @@ class AskedTracker:
 
     @classmethod
     def by(cls, tracker: PointTracker, protocol: Protocol, *, backward: bool = False) -> AskedTracker:
-        """Settle the protocol for the tracker, and set a copy of the tracker (same weights) to its size of input.
+        """Settle the protocol for the tracker, and set a copy of the tracker (same weights) to its input size.
 
         Raises:
             ValueError: a protocol that the tracker cannot follow.
@@ -94,7 +93,7 @@ class AskedTracker:
     def __call__(self, video: Video, queries: Queries) -> Tracks:
         """Tracks of the queries over all frames.
 
-        With one query at a time the features of the whole video are kept: 8 MB per frame for a published model.
+        With one query at a time this keeps the features of the whole video: 8 MB per frame for a published model.
 
         Raises:
             ValueError: a query after the last frame or outside the image.
@@ -110,14 +109,14 @@ class AskedTracker:
         return self._scored((self._by_public_call if by_call else self._by_windows)(video, queries))
 
     def _scored(self, tracks: Tracks) -> Tracks:
-        """The same, visible by the protocol's score."""
+        """The same tracks, with the protocol's score as visibility and confidence."""
         if self.protocol.score == "mean":
             return tracks
         score = tracks.visibility * (tracks.confidence if self.protocol.score == "product" else 1.0)
         return replace(tracks, visibility=score, confidence=score)  # whose mean is the score
 
     def settings(self) -> dict[str, Any]:
-        """What the figures depend on, ready for JSON."""
+        """The settings that the figures depend on, ready for JSON."""
         config, protocol = self.tracker.config, self.protocol
         before = "tracked backward" if self.backward else "no answer"
         return {
@@ -196,7 +195,7 @@ class AskedTracker:
         return next(self.tracker.parameters()).device
 
     def _answer(self, pieces: Iterable[Pyramid], requested: Queries, video: Video) -> Answer:
-        """Of the points asked for, with helpers, in one run."""
+        """Answer for the queries, with support points, in one run."""
         points = self.with_helpers(requested, video.wh)
         answer = self._track(pieces, points, len(requested))
         early = torch.arange(len(video))[:, None] < requested.frame
@@ -214,15 +213,15 @@ class AskedTracker:
         return before.where(early, answer)
 
     def with_helpers(self, requested: Queries, image_wh: tuple[int, int]) -> Queries:
-        """The points of one run: those asked for, then helpers.
+        """The points of one run: the queries, then support points.
 
         Args:
-            asked: in pixels of the video.
+            requested: queries in pixels of the video.
             image_wh: size of the video as (width, height).
 
         Returns:
-            In pixels of the input. Under "cotracker" around every point the local grid and then the global one,
-            all on frame 0, outside the image too; under "own" those of `support_queries`.
+            Points in pixels of the input. Support points are, under "cotracker", a local grid around every query and
+            then the global grid, all on frame 0, also outside the image; under "own", those of `support_queries`.
         """
         protocol, wh = self.protocol, model_wh(image_wh, self.tracker.config)
 

@@ -1,4 +1,4 @@
-"""How much tracks tremble and drift where nothing moves: `python -m evaluation.points.stability`."""
+"""Measure how much tracks tremble and drift if nothing moves: `python -m evaluation.points.stability`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ COLUMNS = ("jitter px", "drift px", "visible %")
 def still_video(
     picture: np.ndarray, frames: int, noise: float = 0.0, generator: np.random.Generator | None = None
 ) -> Video:
-    """One picture shown again and again, with the noise of a sensor where asked for.
+    """Repeat one picture, with optional sensor noise.
 
     Args:
         picture: (h, w, 3) uint8 RGB.
-        frames: how many, at least 1.
+        frames: number of frames, at least 1.
         noise: standard deviation in grey levels of normal noise, independent in every value of every frame.
-        generator: the chance for it.
+        generator: source of the noise.
 
     Raises:
         ValueError: no frames, negative noise, or noise without a generator.
@@ -55,9 +55,9 @@ def still_figures(tracks: Tracks) -> dict[str, float]:
     """Figures of tracks through a video in which nothing moves.
 
     Returns:
-        "jitter px": see `jitter_px`, where visible. "drift px": mean distance from where the points were asked
-        for, where visible, their own frames left out. "visible %": share of those frames on which they are visible.
-        Pixels are those of the video; NaN where there is nothing to count.
+        "jitter px": see `jitter_px`, where visible. "drift px": mean distance from the query, where visible, without
+        the query frame. "visible %": share of those frames on which points are visible.
+        Pixels are those of the video; NaN if there is nothing to count.
     """
     frame = torch.arange(len(tracks))[:, None] + tracks.first_frame
     other = (frame != tracks.queries.frame) & tracks.tracked()
@@ -83,14 +83,14 @@ def still_command(
     """Measure how much trackers tremble and drift on still clips, and print one table; the figures are in pixels.
 
     Args:
-        videos: videos, pictures' folders or files; the first frame of each is shown again and again. By default the
-            clip that ships with pointtrack.
+        videos: videos, folders of pictures or picture files; the first frame of each is repeated. By default the clip
+            that ships with pointtrack.
         methods: comma-separated: pointtrack, dis, lk, static.
         tracker: name or checkpoint file of the tracker that pointtrack loads; its default if left out.
         noise: standard deviations of the sensor's noise in grey levels; a row for each. By default 0 and 4.
         frames: length of the clips, at least 3.
-        grid: points per side, all asked for on the first frame.
-        smooth: smooth over so many frames on each side before measuring; 0: measure what the tracker says.
+        grid: points per side, all queried on the first frame.
+        smooth: frames on each side to smooth over before measuring; 0 measures the tracker's own output.
 
     Raises:
         ValueError: an unknown method, too short a clip. FileNotFoundError: a video is missing.

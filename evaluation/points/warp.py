@@ -1,7 +1,7 @@
 """Warp clips: one photograph moved by a known smooth warp behind a known moving occluder.
 
-The warp is a backward map (output pixel -> picture pixel), so every frame is read straight from the
-photograph and the truth about a picture point is where the map's inverse puts it, to rounding.
+The warp is a backward map (output pixel -> picture pixel), so every frame is sampled directly from the
+photograph, and the map's inverse gives the true position of a picture point, up to rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ FRAMES = 24
 FPS = 24.0
 POINTS = 96
 INVERSION_STEPS = 60
-FIRST_FRAME_SHARE = 0.6  # of the points asked for on frame 0; the others on a later frame
-OCCLUDER_SHARE = 0.1  # of the points that sit on the occluder
+FIRST_FRAME_SHARE = 0.6  # share of the points queried on frame 0; the others start on a later frame
+OCCLUDER_SHARE = 0.1  # share of the points that lie on the occluder
 VIEW_SHARE = 0.74  # of the picture's shorter fit that the view covers
 PAN_PX = (35.0, 75.0)
 PERIOD = (22.0, 40.0)  # frames
@@ -30,9 +30,9 @@ TURN_RAD = (0.05, 0.18)
 WAVES = 3
 WAVE_PX = (1.5, 5.0)
 WAVE_LENGTH_PX = (120.0, 320.0)
-BORDER_PX = 3.0  # queries keep this far from the border of the image, of the picture and of the occluder
+BORDER_PX = 3.0  # least distance of queries from the border of the image, of the picture and of the occluder
 NOISE_LEVELS = 2.5
-ANCHORS = 8  # pieces of the texture to choose the most detailed one from
+ANCHORS = 8  # pieces of the texture to draw; the most detailed one is used
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ def make_clip(
     """Move a picture behind an occluder and follow points on both.
 
     Args:
-        picture, texture: (h, w, 3) uint8 RGB of what moves and of what the occluder shows, of any size
-            that a 256 x 256 piece fits into.
-        generator: all chance comes from here; the same state gives the same clip.
-        wh: size of the clip. frames, points: how many, at least 2 frames.
+        picture, texture: (h, w, 3) uint8 RGB, the moving picture and the texture of the occluder, of any size that a
+            256 x 256 piece fits into.
+        generator: source of all random choices; the same state gives the same clip.
+        wh: size of the clip. frames, points: numbers of frames (at least 2) and points.
 
     Raises:
         ValueError: a picture of another shape, or too few frames.
@@ -171,8 +171,8 @@ def random_warp(
 ) -> Warp:
     """A smooth random `Warp` whose view stays about the middle of the picture.
 
-    The waves' steepest slope stays below half of the smallest scale of the affine part, so the map can
-    be inverted everywhere.
+    The waves' steepest slope stays below half of the smallest scale of the affine part, so the map is
+    invertible everywhere.
     """
     scale = VIEW_SHARE * min(picture_wh[0] / wh[0], picture_wh[1] / wh[1])
     zoom = scale * np.exp(_swing(generator, frames, ZOOM))
@@ -199,7 +199,7 @@ def random_warp(
 def random_occluder(
     texture: np.ndarray, wh: tuple[int, int], frames: int, generator: np.random.Generator
 ) -> Occluder:
-    """An `Occluder` that swings across the frame, so what it hides comes back, and shows some detail."""
+    """An `Occluder` with some detail that swings across the frame, so that hidden points reappear."""
     radius = float(generator.uniform(0.14, 0.2) * wh[1])
     reach = int(1.5 * radius)
     texture_wh = np.array([texture.shape[1], texture.shape[0]])
@@ -250,7 +250,7 @@ def _render(
 def _read_at(image: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """(h, w, 2) positions -> (h, w, 3) float32 pixels of the image, mirrored beyond its border."""
     xy = xy.astype(np.float32)
-    # Linear, because the maps sample about once per pixel: sharper kernels would ring at edges.
+    # Linear, because the maps sample about once per pixel, and sharper kernels would ring at edges.
     read = cv2.remap(image, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return read.astype(np.float32)
 

@@ -38,7 +38,7 @@ def moving_video(seed: int, frames: int) -> pt.Video:
 
 
 def write_clips(folder: Path, count: int, frames: int = 6) -> list[str]:
-    """So many videos in two folders; their names."""
+    """Write `count` videos into two folders; returns their names."""
     names = []
     for i in range(count):
         name = f"{'even' if i % 2 == 0 else 'odd'}/clip{i:03d}.mp4"
@@ -65,14 +65,14 @@ def write_broken(folder: Path, *, hangs: bool = True) -> dict[str, str]:
     pt.write_video(folder / "long.mp4", moving_video(1, 24))
     reasons = dict.fromkeys(("empty.mp4", "text.mp4", "cut.mp4", "sound.mp4"), "unreadable")
     reasons["long.mp4"] = "frames"
-    if hangs:  # whoever opens it waits for ever
+    if hangs:  # opening it never returns
         os.mkfifo(folder / "hang.mp4")
         reasons["hang.mp4"] = "seconds"
     return reasons
 
 
 class InlineExecutor:
-    """Does videos in this process, one after the other, and counts them."""
+    """Processes videos in this process, one after the other, and counts them."""
 
     def __init__(self, setup: JobSetup) -> None:
         self.job = Job(setup)

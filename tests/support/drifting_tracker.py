@@ -1,4 +1,4 @@
-"""A tracker that drifts by a known amount, in the place of the real one under sessions."""
+"""A tracker that drifts by a known amount, to replace the real one in sessions."""
 
 from __future__ import annotations
 

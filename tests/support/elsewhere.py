@@ -1,4 +1,4 @@
-"""Tensors that lie on a GPU, as far as whoever reads them can tell, on machines that have none."""
+"""Tensors that seem to lie on a GPU, for machines without one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor that is of no use to numpy before it is fetched."""
+    """A tensor that numpy cannot use before it is copied to the CPU."""
 
     def __array__(self, *dtype):
         raise TypeError("can't convert cuda:0 device type tensor to numpy")
@@ -22,7 +22,7 @@ class Elsewhere(torch.Tensor):
 
 
 def elsewhere(value: Any) -> Any:
-    """A state, or a part of one, with all its tensors there."""
+    """A state, or a part of one, with all its tensors seemingly on a GPU."""
     if isinstance(value, dict):
         return {key: elsewhere(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -30,14 +30,14 @@ def meta_of(model: str) -> dict[str, Any]:
 
 
 def models(kind: str) -> list[Any]:
-    """Names of the models of that kind that the folder has outputs of."""
+    """Names of the models of that kind with outputs in the folder."""
     found = [pytest.param(path.stem, id=path.stem) for path in sorted(FOLDER.glob(f"{kind}*.npz"))]
     missing = pytest.mark.skip(reason=f"no golden outputs in {FOLDER}; set POINTTRACK_ENGINE_FIXTURES")
     return found or [pytest.param(None, marks=missing)]
 
 
 def cases(kind: str, *modes: str) -> list[Any]:
-    """(model, case) of every case in the folder, of some modes only if they are named.
+    """(model, case) of every case in the folder, or only of the given modes.
 
     LocoTrack's models differ in widths and kernels: of the large one a case of each kind is quick.
     """

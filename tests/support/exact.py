@@ -1,4 +1,4 @@
-"""A stream of tracks that are known beforehand, in the place of `WindowStream`: for tests of what uses tracks."""
+"""A stream of tracks known beforehand, to replace `WindowStream` in tests of code that uses tracks."""
 
 from __future__ import annotations
 

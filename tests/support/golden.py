@@ -1,4 +1,4 @@
-"""Golden outputs of the published code: the files, their cases, and the trackers they are about."""
+"""Golden outputs of the published code: the files, their cases, and their trackers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def meta_of(path: Path) -> dict[str, Any]:
 
 
 def cases(kind: str) -> list[Any]:
-    """(file, case) of every case of that kind in the folder; those that others hold too are long tests."""
+    """(file, case) of every case of that kind in the folder; cases that others cover are long tests."""
     found = []
     for path in sorted(FOLDER.glob(f"cotracker*_{kind}.npz")):
         for case in meta_of(path)["cases"]:
@@ -73,7 +73,7 @@ def _state(name: str, rule: str) -> dict[str, Tensor]:
 
 
 def state_of(meta: dict[str, Any]) -> dict[str, Tensor]:
-    """The checkpoint in the published layout that a file is about; not to be changed."""
+    """The checkpoint of a file, in the published layout; do not change it."""
     return _state(ALIASES.get(meta["model"], meta["model"]), json.dumps(meta["rule"]))
 
 
@@ -83,7 +83,7 @@ def _tracker(name: str, rule: str) -> PointTracker:
         path = Path(folder) / "published.pth"
         torch.save(_state(name, rule), path)
         tracker = load_tracker(name, checkpoint=path, device="cpu", strict_parity=True)
-    # Cases of a file share their frames, in this order or the other, and encoding them is most of the time.
+    # Cases of a file share their frames, in this order or reversed, and encoding them takes most of the time.
     encode, known = tracker.encode, {}
 
     def encode_once(frames: Tensor) -> list[Tensor]:
@@ -109,7 +109,7 @@ def _tracker(name: str, rule: str) -> PointTracker:
 
 
 def tracker_of(meta: dict[str, Any]) -> PointTracker:
-    """The tracker that a file is about, through a checkpoint in the published layout."""
+    """The tracker of a file, loaded from a checkpoint in the published layout."""
     name = ALIASES.get(meta["model"], meta["model"])
     return _tracker(name, json.dumps(meta["rule"]))
 
@@ -121,7 +121,7 @@ def with_rounds(tracker: PointTracker, rounds: int) -> PointTracker:
 
 
 def joined(windows: list[TrackedWindow], shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """The last word of all windows on every frame, before the query frames too."""
+    """The last answer of all windows for every frame, also before the query frames."""
     xy = torch.full((*shape, 2), torch.nan)
     visibility, confidence = torch.full(shape, torch.nan), torch.full(shape, torch.nan)
     for window in windows:

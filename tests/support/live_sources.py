@@ -1,4 +1,4 @@
-"""Sources of frames that wait, break or change their size, and what a page answers."""
+"""Sources of frames that wait, fail or change their size, and the answers of a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VIDEO = moving_video(20, WH)
 
 
 class Gate:
-    """Frames that wait at some of them until the test lets them go on."""
+    """Frames that pause at some numbers until the test lets them continue."""
 
     def __init__(self, stops: list[int], frames=VIDEO.frames):
         self.stops, self.frames = stops, frames

@@ -1,4 +1,4 @@
-"""Masks compared."""
+"""Comparison of masks."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from pointtrack.types.masks import Masks
 
 
 def assert_same(masks: Masks, wanted: Masks) -> None:
-    """To the last bit."""
+    """Check that masks are equal to the last bit."""
     assert masks.object_ids.tolist() == wanted.object_ids.tolist() and masks.first_frame == wanted.first_frame
     np.testing.assert_array_equal(masks.masks.numpy(), wanted.masks.numpy())
     np.testing.assert_array_equal(masks.scores.numpy(), wanted.scores.numpy())

@@ -1,4 +1,4 @@
-"""Long videos whose frames show their numbers, so that a frame can be told from its neighbours."""
+"""Long videos whose frames show their numbers, so that tests can identify each frame."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 
 def object_store() -> Iterator[str]:
-    """Start it, and give the URL of an empty bucket; other processes find it by the environment too."""
+    """Start the server, and yield the URL of an empty bucket; other processes also find it by the environment."""
     pytest.importorskip("s3fs")
     server_of = pytest.importorskip("moto.server")
     import s3fs

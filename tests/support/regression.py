@@ -1,7 +1,7 @@
-"""Our own answers of the published models on weights made by a rule, stored as numbers to hold fast.
+"""Stored answers of pointtrack's published models on weights made by a rule, to detect changes.
 
-They take the place of the golden outputs where those are missing. `python -m tests.support.regression` writes them
-again; do so only after `tests/test_parity.py` has passed against the golden outputs.
+They replace the golden outputs where those are missing. `python -m tests.support.regression` rewrites them; run it
+only after `tests/test_parity.py` has passed against the golden outputs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def rule_of(name: str) -> dict[str, Any]:
         }
     else:
         rule["gain"] = {"updateformer.flow_head.weight": 0.05, "vis_predictor.0.weight": 0.3}
-        # The waves of high frequency amplify rounding: random weights must not listen to them.
+        # The waves of high frequency amplify rounding, so random weights must ignore them.
         frequency = np.arange(32) * 31.25
         waves = np.tile(np.repeat(1 / (1 + frequency / 8), 2), 2)
         columns = np.concatenate([np.ones(2), waves, np.ones(456 - 130)])

@@ -16,7 +16,7 @@ class Stopped(Exception):
 
 
 class BreakingOff(Dataset):
-    """The same clips, of which one cannot be had."""
+    """The same clips, one of which cannot be read."""
 
     def __init__(self, clips, broken):
         self.clips, self.broken = clips, broken
@@ -28,7 +28,7 @@ class BreakingOff(Dataset):
 
 
 def losses_on(batch, task, steps):
-    """The loss before each of so many steps on one batch."""
+    """The loss before each of `steps` steps on one batch."""
     optimizer = torch.optim.Adam([p for p in task.parameters() if p.requires_grad], 3e-3)
     losses = []
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""Streams and whole videos as tests ask for them: stages by name, without the object that users hold."""
+"""Streams and whole videos for tests: stages by name, without the object that users hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that anyone can make again from a rule, in the layout of the published checkpoints."""
+"""Weights that follow from a rule, so that anyone can reproduce them, in the layout of the published checkpoints."""
 
 from __future__ import annotations
 

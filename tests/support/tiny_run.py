@@ -1,4 +1,4 @@
-"""A training of seconds on a tiny tracker, for tests that need it in processes of its own, also under torchrun.
+"""A training of seconds on a tiny tracker, for tests that run it in separate processes, also under torchrun.
 
 python tests/train/tiny_run.py TRACKER.safetensors OUT '{"devices": 2}'
 """

@@ -1,4 +1,4 @@
-"""A stream whose answers are told beforehand, for the stages that stand around one; and a video of subpixel motion."""
+"""A stream with given answers, to test the stages around a stream; and a video of subpixel motion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TELLS: Any = None  # the network that `restored` is given: none is needed
 
 
 def panning_video(frames: int, wh: tuple[int, int], pace: float) -> Video:
-    """A smooth texture that moves left by so many pixels per frame."""
+    """A smooth texture that moves left by `pace` pixels per frame."""
     noise = (
         np.random.default_rng(0).normal(size=(wh[1], wh[0] + int(frames * pace) + 8, 3)).astype(np.float32)
     )
@@ -27,11 +27,11 @@ def panning_video(frames: int, wh: tuple[int, int], pace: float) -> Video:
 
 
 class ToldStream:
-    """Gives rows of known tracks, each so many frames late.
+    """Returns rows of known tracks, each `lag` frames late.
 
     Args:
-        told: all of them.
-        lag: frames pushed of which no answer is given yet.
+        told: the known tracks.
+        lag: pushed frames without an answer yet.
     """
 
     network: Any = None
@@ -61,7 +61,7 @@ class ToldStream:
         return max(self.returned - self.keeps, 0)
 
     def hold_back(self, ids: Tensor) -> None:
-        """Points that come with `add` only."""
+        """Hold back points that only come with `add`."""
         self.ids = self.ids[~torch.isin(self.ids, ids)]
 
     def push(self, frames: np.ndarray) -> Tracks:

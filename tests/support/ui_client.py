@@ -1,4 +1,4 @@
-"""The page without a browser: what it asks of a server, and two squares to ask about."""
+"""The page without a browser: its requests to a server, and two squares to ask about."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RED, BLUE = [10.0, 12.0], [68.0, 46.0]  # on the squares of frame 0
 
 
 class Client:
-    """A page, as far as the server sees it."""
+    """A page, as the server sees it."""
 
     def __init__(self, desk: Desk, video: Path):
         self.desk, self.http = desk, TestClient(create_app(desk))

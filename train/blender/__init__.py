@@ -1,1 +1,1 @@
-"""Clips rendered with Blender from pip (bpy), with exact point tracks; needs its own environment."""
+"""Renders clips with exact point tracks in Blender from pip (bpy); needs its own environment."""

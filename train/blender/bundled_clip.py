@@ -1,13 +1,13 @@
-"""Renders the demo clip that pointtrack ships, and the exact tracks beside it.
+"""Renders the demo clip that pointtrack ships, and its exact tracks.
 
 Run it in an environment of its own (Python 3.11, `pip install bpy==4.5.15 numpy==1.26.4 av`):
 
     python -m train.blender.bundled_clip --out DIR
 
-DIR/frames fills with PNG files, and frames already there are not rendered again, so an interrupted run goes
-on where it stopped. When all are there, DIR/clip.mp4 and DIR/clip_tracks.npz are written; copy both to
-pointtrack/assets. The shipped clip comes from the default settings, which take about half an hour on
-two cores. Everything in the picture is made here or comes with Blender as CC0.
+The script writes PNG files to DIR/frames and skips frames that exist, so an interrupted run continues where it
+stopped. When all frames exist, it writes DIR/clip.mp4 and DIR/clip_tracks.npz; copy both to pointtrack/assets.
+The shipped clip uses the default settings, which take about half an hour on two cores. Everything in the picture
+is made here or comes with Blender as CC0.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def set_renderer(width: int, height: int, samples: int) -> None:
 
 
 def render_frames(things: dict, wanted: list[int], arguments: argparse.Namespace) -> None:
-    """Writes frames/NNNN.png for each wanted frame that is not there yet."""
+    """Writes frames/NNNN.png for each wanted frame that does not exist yet."""
     folder = arguments.out / "frames"
     folder.mkdir(parents=True, exist_ok=True)
     for frame in wanted:
@@ -73,9 +73,9 @@ def render_frames(things: dict, wanted: list[int], arguments: argparse.Namespace
             continue
         started = time.monotonic()
         pose_scene(things, frame, arguments.frames, arguments.seed)
-        # Another seed for each frame: noise that stands still on the screen would be a false texture.
+        # Another seed for each frame: noise that stays still on the screen would be a false texture.
         bpy.context.scene.cycles.seed = arguments.seed * 1000 + frame
-        # Rendered beside its place, so that a file with the final name is always whole.
+        # Rendered under another name first, so that a file with the final name is always complete.
         partial = folder / f"{frame:04d}.part.png"
         bpy.context.scene.render.filepath = str(partial)
         bpy.ops.render.render(write_still=True)
@@ -109,7 +109,7 @@ def encode(images: list[np.ndarray], path: Path, crf: int) -> int:
 
 
 def encode_within_limit(images: list[np.ndarray], path: Path) -> None:
-    """The best quality that stays below the size limit."""
+    """Encodes with the best quality that stays below the size limit."""
     for crf in range(17, 40):
         size = encode(images, path, crf)
         if size <= SIZE_LIMIT_BYTES:

@@ -1,7 +1,7 @@
-"""Procedural surfaces of the bundled clip: shader nodes only, no image files.
+"""Procedural surfaces of the bundled clip, from shader nodes only, without image files.
 
 Every texture reads the vertex attribute "rest", the undeformed position in metres, so that the pattern sticks
-to a surface that bends. Each surface mixes patterns of several sizes, because a tracker needs texture.
+to a surface as it bends. Each surface mixes patterns of several sizes, because a tracker needs texture.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ class Painter:
         return self.node("ShaderNodeTexNoise", inputs).outputs[0]
 
     def warped(self, scale: float, amount_m: float) -> bpy.types.NodeSocket:
-        """The rest position pushed about by noise, by up to about `amount_m` metres."""
+        """The rest position displaced by noise, by up to about `amount_m` metres."""
         noise_inputs = {"Vector": self.rest, "Scale": scale, "Detail": 1.0}
         noise = self.node("ShaderNodeTexNoise", noise_inputs).outputs["Color"]
         inputs = {0: noise, 1: (2 * amount_m,) * 3, 2: self.rest}
@@ -77,7 +77,7 @@ class Painter:
         return self.node("ShaderNodeSeparateXYZ", {0: self.rest}).outputs[name.upper()]
 
     def ramp(self, factor: Value, stops: Stops, sharp: bool = False) -> bpy.types.NodeSocket:
-        """Colour of a factor in [0, 1]; `sharp` gives flat bands in place of blends."""
+        """Colour of a factor in [0, 1]; `sharp` gives flat bands instead of blends."""
         node = self.node("ShaderNodeValToRGB", {"Fac": factor})
         node.color_ramp.interpolation = "CONSTANT" if sharp else "LINEAR"
         elements = node.color_ramp.elements
@@ -92,7 +92,7 @@ class Painter:
         return self.ramp(factor, [(i / len(colours), c) for i, c in enumerate(colours)], sharp=True)
 
     def blend(self, a: Value, b: Value, factor: Value, mode: str = "MIX") -> bpy.types.NodeSocket:
-        # Sockets 6, 7 and 2 are the colour ones of a node that has the same names for every data type.
+        # Sockets 6, 7 and 2 are the colour sockets: the node uses the same names for every data type.
         inputs = {0: factor, 6: a, 7: b}
         return self.node("ShaderNodeMix", inputs, data_type="RGBA", blend_type=mode).outputs[2]
 
@@ -103,7 +103,7 @@ class Painter:
     def finish(
         self, colour: Value, grain_scale: float, bump: Value | None = None, grain: float = 0.5
     ) -> bpy.types.Material:
-        """Adds speckles of two sizes, as strong as `grain` in [0, 1], and, if asked, relief."""
+        """Adds speckles of two sizes, of strength `grain` in [0, 1], and optional relief."""
         for scale, dark in ((grain_scale, "#8a8078"), (grain_scale * 3.7, "#a8a099")):
             speckle = self.ramp(self.noise(scale, 2.0), [(0.38, dark), (0.55, "#ffffff")])
             colour = self.blend(colour, speckle, grain, "MULTIPLY")
@@ -134,12 +134,12 @@ def brick_wall() -> bpy.types.Material:
     peeled = paint.step(paint.noise(1.1, 5.0, paint.warped(2.0, 0.2)), 0.565)
     colour = paint.blend(layers[0]["Color"], layers[1]["Color"], peeled)
     stains = paint.ramp(paint.noise(0.9, 4.0), [(0.36, "#b9c4d0"), (0.5, "#ffffff"), (0.66, "#fff3da")])
-    # No relief: it would triple the cost of the surface that fills half the picture.
+    # No relief: it would triple the cost of this surface, which fills half the picture.
     return paint.finish(paint.blend(colour, stains, 0.9, "MULTIPLY"), 9.0, grain=0.7)
 
 
 def tiled_floor() -> bpy.types.Material:
-    """Veined tiles of two colours, strewn with chips of stone."""
+    """Veined tiles of two colours, scattered with chips of stone."""
     paint = Painter("tiled floor", roughness=0.55)
     checks = paint.node("ShaderNodeTexChecker", {"Vector": paint.warped(3.0, 0.006), "Scale": 1.3})
     veins = paint.noise(2.6, 5.0, paint.warped(1.7, 0.5))

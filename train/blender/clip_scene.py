@@ -1,9 +1,9 @@
-"""The scene of the bundled clip: what stands where, and how everything moves.
+"""The scene of the bundled clip: the layout of the objects and their motion.
 
 The motion is a plain function of the frame number (no keyframes, no modifiers): `pose_scene` sets the
-matrices, writes the bent vertices and aims the camera. So any single frame can be rendered alone, in any
-order, and the number and order of the triangles never change. Lengths are metres; x points to the right, y
-away from the camera, z up.
+matrices, writes the bent vertices and aims the camera. So you can render any single frame, in any order, and the
+number and order of the triangles never change. Lengths are metres; x points to the right, y away from the
+camera, z up.
 """
 
 import math
@@ -45,7 +45,7 @@ def add_object(name: str, build: Callable[[bmesh.types.BMesh], object], smooth: 
     if name == "monkey":
         mesh.materials.append(SURFACES["eyes"]())
     thing = bpy.data.objects.new(name, mesh)
-    # 0 is what the object-index pass gives where there is no object.
+    # The object-index pass gives 0 where there is no object.
     thing.pass_index = 1 + (*TRACKED, *FIXTURES).index(name)
     bpy.context.scene.collection.objects.link(thing)
     return thing
@@ -69,7 +69,7 @@ def sheet(width: float, height: float, cells: tuple[int, int]) -> Callable[[bmes
 
 
 def cylinder(radius: float, height: float, rings: int, sides: int) -> Callable[[bmesh.types.BMesh], object]:
-    """A closed upright cylinder on z = 0, cut into `rings` along its height so that it can bend."""
+    """A closed upright cylinder on z = 0, divided into `rings` along its height so that it can bend."""
 
     def build(shape: bmesh.types.BMesh) -> None:
         angles = np.arange(sides) * 2 * math.pi / sides
@@ -114,7 +114,7 @@ def monkey(shape: bmesh.types.BMesh) -> None:
     graph = bpy.context.evaluated_depsgraph_get()
     shape.from_mesh(thing.evaluated_get(graph).to_mesh())
     bpy.data.objects.remove(thing)
-    # The two eyes are pieces of their own beside the head: they get the second material.
+    # The two eyes are separate pieces from the head: they get the second material.
     for face in set(shape.faces) - largest_piece(shape):
         face.material_index = 1
 
@@ -198,7 +198,7 @@ def place_still_objects(things: dict[str, bpy.types.Object]) -> None:
     upright = Matrix.Rotation(math.pi / 2, 4, "X")
     things["floor"].matrix_world = Matrix.Translation((0, -1, 0))
     things["wall"].matrix_world = Matrix.Translation((0, 3.4, 4.5)) @ upright
-    # Hung askew, so that its waves show in its outline.
+    # Hung at an angle, so that its waves show in its outline.
     hung = Matrix.Translation((0.15, 2.3, 2.1)) @ Matrix.Rotation(math.radians(32), 4, "Z")
     things["banner"].matrix_world = hung @ upright
     rod_start = Matrix.Translation((-BANNER_WH[0] / 2 - 0.15, 0, BANNER_WH[1] / 2))
@@ -219,7 +219,7 @@ def bend_tube(rest: np.ndarray, seconds: float) -> np.ndarray:
     twist = 1.9 * math.sin(2.1 * seconds) * along
     x = rest[:, 0] * np.cos(twist) - rest[:, 1] * np.sin(twist)
     y = rest[:, 0] * np.sin(twist) + rest[:, 1] * np.cos(twist)
-    # Never straight: the arc's formula divides by the angle.
+    # Never straight, since the arc's formula divides by the angle.
     angle = 0.95 * math.sin(2.4 * seconds - 0.7) or 1e-6
     radius, tilt = TUBE_HEIGHT / angle, angle * along
     bent_x = radius * (1 - np.cos(tilt)) + x * np.cos(tilt)
@@ -288,7 +288,7 @@ def camera_pose(progress: float, seconds: float, shake_phase: np.ndarray) -> tup
 
 
 def pose_scene(things: dict[str, bpy.types.Object], frame: int, frames: int, seed: int) -> None:
-    """Moves everything to where it is in `frame` (0-based) of `frames`."""
+    """Moves everything to its pose in `frame` (0-based) of `frames`."""
     progress, seconds = frame / max(frames - 1, 1), frame / FPS
     for name, bend in (("tube", bend_tube), ("banner", wave_banner)):
         mesh = things[name].data
@@ -298,7 +298,7 @@ def pose_scene(things: dict[str, bpy.types.Object], frame: int, frames: int, see
         mesh.update()
     turn = Matrix.Rotation(math.radians(48 * math.sin(2.3 * seconds + 0.4)), 4, "Z")
     nod = Matrix.Rotation(math.radians(9 * math.sin(3.1 * seconds)), 4, "X")
-    # It turns about its chin, which stands on the pedestal.
+    # It turns about its chin, which rests on the pedestal.
     chin = Matrix.Translation((0, 0.3, 0))
     things["monkey"].matrix_world = Matrix.Translation((-2.05, 0.75, 1.68)) @ turn @ nod @ chin
     things["ball"].matrix_world = ball_pose(progress)

@@ -1,4 +1,4 @@
-"""Exact tracks of the bundled clip: rays into the posed scene, and a check against the renderer itself.
+"""Exact tracks of the bundled clip, from rays into the posed scene, and a check against the renderer itself.
 
 Pixels are (x, y) with (0, 0) the centre of the top-left pixel: Blender's image coordinate minus 0.5.
 """
@@ -14,16 +14,16 @@ from train.kubric.geometry import bilinear
 
 Tracks = dict[str, np.ndarray]
 
-# How many queries each object gets, in all.
+# Number of queries on each object.
 QUOTA = {
     "floor": 34, "wall": 34, "monkey": 34, "pedestal": 10, "tube": 32, "banner": 30, "ball": 28, "box": 28,
     "ring": 18, "post": 8,
 }  # fmt: skip
-# Which share of the queries starts where, as a fraction of the clip.
+# Share of the queries that starts at each moment, as a fraction of the clip.
 QUERY_STARTS = ((0.0, 0.6), (0.2, 0.1), (0.4, 0.1), (0.6, 0.1), (0.8, 0.1))
-# A ray may stop this much short of its point, as a share of the distance, and still have reached it.
+# A ray that stops short of its point by at most this share of the distance counts as reaching it.
 DEPTH_TOLERANCE = 5e-4
-# A query keeps this far from the outline of its object, so that rounding cannot put it on another one.
+# Distance of a query from the outline of its object, so that rounding cannot put it on another object.
 EDGE_PX = 2.0
 
 
@@ -75,7 +75,7 @@ def barycentric(corners: np.ndarray, point: np.ndarray) -> np.ndarray:
 
 
 def cast(lens: Pinhole, xy: np.ndarray) -> list[tuple[str, int, np.ndarray] | None]:
-    """What each pixel (n, 2) sees: object name, triangle and world point, or None."""
+    """What each pixel (n, 2) shows: object name, triangle and world point, or None."""
     graph = bpy.context.evaluated_depsgraph_get()
     place, found = Vector(lens.place), []
     for direction in lens.directions(xy):
@@ -119,7 +119,7 @@ def find_queries(
 
 
 def make_tracks(things: dict[str, bpy.types.Object], frames: int, wh: tuple[int, int], seed: int) -> Tracks:
-    """Queries, and where their surface points are in every frame.
+    """Finds queries, and the positions of their surface points in every frame.
 
     Returns:
         xy (t, n, 2) float32 pixels, not clamped to the image; visible (t, n) bool: inside the image (between
@@ -164,7 +164,7 @@ def in_image(xy: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
 
 
 def reached(lens: Pinhole, points: np.ndarray) -> np.ndarray:
-    """(n,) bool: nothing stands between the camera and each world point (n, 3)."""
+    """(n,) bool: the camera has a free view of each world point (n, 3)."""
     graph = bpy.context.evaluated_depsgraph_get()
     free = []
     for point in points:
@@ -177,7 +177,7 @@ def reached(lens: Pinhole, points: np.ndarray) -> np.ndarray:
 
 
 def summary(tracks: Tracks, wh: tuple[int, int]) -> str:
-    """Counts for the log: points by object, and how many are hidden and come back, or leave and come back."""
+    """Counts for the log: points by object, and how many reappear after being hidden or out of the picture."""
     visible, xy = tracks["visible"], tracks["xy"]
     frame = np.arange(len(visible))[:, None]
     between = (frame > visible.argmax(0)) & (frame < len(visible) - 1 - visible[::-1].argmax(0))
@@ -193,9 +193,9 @@ def summary(tracks: Tracks, wh: tuple[int, int]) -> str:
 
 
 def render_passes(folder: Path, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Object index (h, w) and world position (h, w, 3) at the centre of each pixel, as Cycles sees them.
+    """Object index (h, w) and world position (h, w, 3) at the centre of each pixel, from Cycles.
 
-    Leaves the scene set up for passes: render the pictures before, not after.
+    Leaves the scene set up for passes, so render the pictures first.
     """
     scene = bpy.context.scene
     scene.view_layers[0].use_pass_object_index = True
@@ -220,7 +220,7 @@ def render_passes(folder: Path, seed: int) -> tuple[np.ndarray, np.ndarray]:
         image.colorspace_settings.name = "Non-Color"
         pixels = np.empty(image.size[0] * image.size[1] * image.channels, np.float32)
         image.pixels.foreach_get(pixels)
-        # Blender stores the lowest row first.
+        # Blender stores the bottom row first.
         images.append(pixels.reshape(image.size[1], image.size[0], image.channels)[::-1])
         bpy.data.images.remove(image)
     return np.rint(images[0][..., 0]).astype(int), images[1][..., :3].astype(np.float64)
@@ -229,11 +229,11 @@ def render_passes(folder: Path, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def check_against_renderer(
     things: dict[str, bpy.types.Object], tracks: Tracks, wh: tuple[int, int], seed: int, folder: Path
 ) -> None:
-    """Compares visible points with Cycles' own passes in five frames; an assertion fails where they disagree.
+    """Compares visible points with Cycles' own passes in five frames; an assertion fails if they disagree.
 
-    Two questions: does a point lie on a pixel of its own object, and, where all pixels around it show that
-    object, does the world position that Cycles saw there project back onto the point? The second one is
-    absolute: a half-pixel mistake in the convention would show as 0.5 px.
+    Two checks: a point lies on a pixel of its own object; and if all pixels around it show that object, the world
+    position from Cycles projects back onto the point. The second check is absolute: a half-pixel error in the
+    convention would show as 0.5 px.
     """
     frames = len(tracks["xy"])
     own, near, errors = [], [], []

@@ -1,1 +1,1 @@
-"""Training clips: what a batch is, and where batches come from."""
+"""Training clips: the type of a batch, and the sources of batches."""

@@ -11,7 +11,7 @@ from train.data.clips import FolderClips
 
 
 class AgreedBatch(ClipBatch):
-    """A batch of which positions are known where `visible`, and nothing anywhere else."""
+    """A batch whose positions are known where `visible`, and in which nothing else is known."""
 
     def to(self, device: torch.device | str) -> AgreedBatch:
         """The same batch on another device."""
@@ -22,7 +22,7 @@ class AgreedClips(FolderClips):
     """Numbered batches from the clips of `train.pseudo_labels.label_videos`; arguments and errors of `FolderClips`."""
 
     def points(self, tracks: TrueTracks, rows: np.ndarray) -> TrueTracks:
-        """All points with a label on one of the frames; where a label does not count, they are not visible."""
+        """All points with a label on any of the frames; not visible where the label does not count."""
         visible = tracks.visible[rows]
         kept = visible.any(dim=0)
         xy = torch.where(visible[..., None], tracks.xy[rows], 0.0)

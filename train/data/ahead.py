@@ -1,4 +1,4 @@
-"""Numbered batches made ahead of time by other processes, for a loop that makes some batches itself."""
+"""Numbered batches that other processes make ahead of time, for a loop that makes some batches itself."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from train.data.batch import ClipBatch
 
 
 class Ahead(Dataset):
-    """The batches of a dataset, made by workers before they are asked for, in the order of their numbers.
+    """The batches of a dataset, which workers make before the loop requests them, in the order of their numbers.
 
-    A GPU makes its own synthetic clips in the loop, where there are no workers; clips that are read from a disk would hold
-    it up.
+    A GPU makes its own synthetic clips in the loop, without workers. Reading clips from a disk would hold the loop up.
 
-    The workers end when the last reference is gone. So nothing they are given may refer to this: what only the garbage collector
-    finds cannot tell its workers any more, and waits five seconds for each.
+    The workers end when the last reference to this object is gone. So nothing that they receive may refer to it: an
+    object that only the garbage collector finds can no longer stop its workers, and waits five seconds for each.
 
     Args:
-        clips: what gives numbered batches.
-        due: whether the batch of a number will be asked for; not a method of what holds this.
+        clips: source of numbered batches.
+        due: whether the loop will request the batch of a number; not a method of the object that holds this one.
         workers: processes that make batches, at least one.
     """
 
@@ -57,6 +56,6 @@ def _numbers(due: Callable[[int], bool], first: int) -> Iterator[int]:
 
 
 def one_thread(_: int) -> None:
-    """Workers share the cores: one thread each; OpenCV's threads would not have come along either."""
+    """Limit a worker to one thread: workers share the cores, and OpenCV's threads do not survive a fork."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

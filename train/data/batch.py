@@ -1,4 +1,4 @@
-"""The one batch type of training: clips with exact tracks."""
+"""The batch type of training: clips with exact tracks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pointtrack.checks import check_shape
 
 @dataclass
 class ClipBatch:
-    """A batch of clips of one size, with what is known about every point on every frame.
+    """A batch of clips of one size, with the state of every point on every frame.
 
     Attributes:
         frames: (b, t, 3, h, w) uint8 RGB.
         xy: (b, t, n, 2) pixels; known also where the point is hidden or outside the image.
         visible: (b, t, n) bool: in the image and not covered.
         query_frame: (b, n) int64: a frame on which the point is visible.
-        objects: (b, t, h, w) uint8 number of the layer seen at every pixel, 0 the background; or None.
+        objects: (b, t, h, w) uint8 number of the layer that every pixel shows, 0 for the background; or None.
     """
 
     frames: Tensor

@@ -1,7 +1,7 @@
-"""Training batches from folders of clips with known tracks (docs/train/data-format.md), numbered as all others.
+"""Numbered training batches from folders of clips with known tracks (docs/train/data-format.md).
 
-A batch takes a span of frames and a window of the image from each of its clips, at random, brings them to one
-size and changes colours, light and noise as cameras do. Batch `i` of a seed is always the same.
+A batch takes a random span of frames and a random window of the image from each of its clips, resizes them to
+one size, and changes colours, light and noise as cameras do. Batch `i` of a seed is always the same.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from train.data.synthetic import SceneConfig
 
 log = logging.getLogger(__name__)
 
-RECOLOURED = 0.5  # share of clips with other colours
+RECOLOURED = 0.5  # share of clips with changed colours
 BACKWARD = 0.3  # share of clips that run backward
 SKIPPED = 3  # a span takes every 1st to every 3rd frame
 AREA = (0.3, 1.0)  # share of the image that a window covers
 ASPECT = 1.5  # largest stretch of a window, either way
-TRIES = 6  # windows to choose the one with most points from
+TRIES = 6  # windows to draw; the one with most points is used
 TRIED_CLIPS = 20
 
 
@@ -48,13 +48,13 @@ class Window:
     height: int
 
     def points(self, xy: Tensor, wh: tuple[int, int]) -> Tensor:
-        """(..., 2) pixels of the whole image -> of the window resized to `wh`, outer edges onto outer edges."""
+        """(..., 2) pixels of the whole image -> pixels of the window resized to `wh`, outer edges onto outer edges."""
         corner = xy.new_tensor([self.left, self.top])
         scale = xy.new_tensor([wh[0] / self.width, wh[1] / self.height])
         return (xy - corner + 0.5) * scale - 0.5
 
     def picture(self, picture: np.ndarray, wh: tuple[int, int], labels: bool = False) -> np.ndarray:
-        """(h, w[, 3]) pixels of the whole image -> of the window, resized to `wh`."""
+        """(h, w[, 3]) picture -> its window, resized to `wh`."""
         part = picture[self.top : self.top + self.height, self.left : self.left + self.width]
         shrinks = wh[0] <= self.width and wh[1] <= self.height
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -65,13 +65,13 @@ class FolderClips(Dataset):
     """Endless numbered batches from clips with tracks.
 
     Args:
-        folders: of clips; those without tracks, and those of one frame, are left out.
+        folders: folders of clips; clips without tracks, and clips of one frame, are left out.
         config: frames, sizes, points and query frames of a batch, as for synthetic clips.
         batch: clips per batch.
-        seed: everything random follows from it and the number of the batch.
+        seed: with the number of the batch, decides everything random.
 
-    Only points that are known on all frames of a span are taken. Where a clip has fewer of them than a batch
-    needs, points come up several times, on other query frames if there are such.
+    A batch uses only points that are known on all frames of a span. If a clip has fewer of them than a batch
+    needs, points repeat, on other query frames where possible.
 
     Raises:
         FileNotFoundError: a folder without clips. ValueError: no clip among them has tracks.
@@ -101,7 +101,7 @@ class FolderClips(Dataset):
         return ClipBatch(_recorded(frames, generator), xy, visible, query_frame, objects)
 
     def points(self, tracks: TrueTracks, rows: np.ndarray) -> TrueTracks:
-        """The given frames of those points that can be learnt from."""
+        """The given frames of the points that are usable for training."""
         return known_points(tracks, rows)
 
     def _part(
@@ -140,7 +140,7 @@ class FolderClips(Dataset):
         )
 
     def _order(self, frames: int, random: np.random.Generator) -> np.ndarray:
-        """(t,) frames of a clip to show one after the other; a clip that is too short runs to and fro."""
+        """(t,) frames of a clip in the order of the batch; a clip that is too short runs to and fro."""
         wanted = self.config.frames
         if self.config.shuffled:
             span = min(frames, SKIPPED * wanted)
@@ -159,10 +159,10 @@ class MixedClips(Dataset):
     """Numbered batches, each from one of two sources.
 
     Args:
-        first, second: what gives numbered batches.
-        share: of the batches that come from the second.
-        seed: which ones do follows from it and the number of the batch.
-        readers: processes that make those of the second before they are asked for.
+        first, second: sources of numbered batches.
+        share: share of the batches that come from the second source.
+        seed: with the number of a batch, decides its source.
+        readers: processes that make batches of the second source ahead of time.
 
     Raises:
         ValueError: a share outside 0..1.
@@ -180,12 +180,12 @@ class MixedClips(Dataset):
 
 
 def _is_second(share: float, seed: int, index: int) -> bool:
-    """Whether the batch of a number comes from the second source."""
+    """Whether batch `index` comes from the second source."""
     return bool(np.random.default_rng([seed, index, 1]).random() < share)
 
 
 def known_points(tracks: TrueTracks, order: np.ndarray) -> TrueTracks:
-    """The given frames of those points that are known on all of them, and visible on one."""
+    """The given frames of the points that are known on all of them, and visible on at least one."""
     rows = torch.from_numpy(order)
     kept = tracks.valid[rows].all(dim=0) & tracks.visible[rows].any(dim=0)
     return TrueTracks(tracks.xy[rows][:, kept], tracks.visible[rows][:, kept], ids=tracks.ids[kept])
@@ -194,7 +194,7 @@ def known_points(tracks: TrueTracks, order: np.ndarray) -> TrueTracks:
 def choose_window(
     tracks: TrueTracks, from_wh: tuple[int, int], wh: tuple[int, int], random: np.random.Generator
 ) -> Window:
-    """Of some random windows, about as wide for their height as `wh`, the one that shows most points."""
+    """Draw some windows with about the aspect ratio of `wh`, and return the one that shows most points."""
     best, most = Window(0, 0, *from_wh), -1
     seen = tracks.xy[tracks.visible]
     for _ in range(TRIES):
@@ -213,7 +213,7 @@ def choose_window(
 
 
 def draw_queries(visible: Tensor, count: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """(t, n) bool -> points (count,) and a frame (count,) each on which it is visible; all points in turn."""
+    """(t, n) bool -> points (count,), all in turn, and for each a frame (count,) on which it is visible."""
     able = visible.any(dim=0).nonzero().flatten().numpy()
     rounds = [random.permutation(able) for _ in range(-(-count // len(able)))]
     point = torch.from_numpy(np.concatenate(rounds)[:count])
@@ -224,7 +224,7 @@ def draw_queries(visible: Tensor, count: int, random: np.random.Generator) -> tu
 def _pictures(
     clip: Clip, rows: np.ndarray, window: Window, wh: tuple[int, int]
 ) -> tuple[Tensor, Tensor | None]:
-    """(t, 3, h, w) uint8 frames, and (t, h, w) uint8 labels if they are known on all of them."""
+    """(t, 3, h, w) uint8 frames, and (t, h, w) uint8 labels if all frames have them."""
     stack = np.stack([window.picture(clip.video.frames[row], wh) for row in rows])
     frames = rearrange(torch.from_numpy(stack), "t h w c -> t c h w")
     if clip.labels is None or clip.annotated is None or not clip.annotated[rows].all():
@@ -234,10 +234,10 @@ def _pictures(
 
 
 def _recorded(frames: Tensor, generator: torch.Generator) -> Tensor:
-    """(b, t, 3, h, w) uint8 -> the same as another camera in other light might have recorded it."""
+    """(b, t, 3, h, w) uint8 -> the same, as another camera in other light might have recorded it."""
     b, t, _, h, w = frames.shape
     clean = frames.float() / 255
-    # One draw for all frames of a clip, put beside each other.
+    # One draw for all frames of a clip, so they are placed side by side.
     wide = random_colour(rearrange(clean, "b t c h w -> b c (t h) w"), generator)
     other = rearrange(wide, "b c (t h) w -> b t c h w", t=t)
     recoloured = chance((b, 1, 1, 1, 1), RECOLOURED, generator)

@@ -36,21 +36,21 @@ def export_clips(
     split: str = "val",
     pictures: Literal["png", "jpg", "mp4"] = "png",
 ) -> None:
-    """Write synthetic clips with exact tracks and masks, so that a held-out set is a folder of files.
+    """Write synthetic clips with exact tracks and masks, to keep a held-out set as files.
 
-    The same seed and settings give the same clips. Clips that are there already are kept.
+    The same seed and settings give the same clips. Clips that already exist are kept.
 
     Args:
         out: folder for the clips, clip-00000 and so on.
-        count: how many.
-        seed: of the clips; training uses others than 99.
+        count: number of clips.
+        seed: seed of the clips; training never uses 99.
         scene: what the clips are like.
-        textures: folder with train, val and test photographs and their outlines; procedural patterns without.
-        split: which photographs of it.
-        pictures: png loses nothing; jpg; mp4 a video file.
+        textures: folder with train, val and test photographs and their outlines; by default, procedural patterns.
+        split: which photographs of the folder to use.
+        pictures: format of the frames: png (lossless), jpg, or mp4 (one video file).
 
     Raises:
-        ValueError: a count below 1. FileNotFoundError: no photographs there.
+        ValueError: a count below 1. FileNotFoundError: no photographs in the folder.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1 clip, got {count}")

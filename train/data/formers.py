@@ -1,4 +1,4 @@
-"""Former masks to prompt with, as logits at stride 4: moved a little, wrong in a big way, or recalled by looks."""
+"""Previous masks to prompt with, as logits at stride 4: slightly shifted, badly wrong, or recalled by appearance."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pointtrack.segment.base import CERTAIN_LOGIT
 from pointtrack.segment.small_prompts import LOW_STRIDE
 from train.data.picking import draw_points, sent
 
-# Ways to be wrong and their shares: another object of the picture taken in, a blob beside it, one side of a line
-# missing, only a blob of it kept; and what is left is both too little and too much.
+# Kinds of error and their shares: another object of the picture added, a blob beside the object added, one side of a
+# line cut off, only a blob of the object kept; the rest is both too little and too much.
 UNION, BLOB, CUT, PART, BOTH = range(5)
 WAYS = (0.25, 0.2, 0.2, 0.15, 0.2)
-# Another object is worth taking in if what it adds is such a share of the object.
+# Another object is worth adding if it adds between these shares of the object's area.
 ADDED = (0.15, 8.0)
-# How a memory is read: see `objects/memory.py`.
+# Settings for reading a memory, as in `objects/memory.py`.
 TOP, SHARPNESS = 8, 20.0
 HIGHEST_LOGIT = 8.0
-# Of the features that cells are compared by so many are left at least: another frame would show some otherwise.
+# Least share of the features to compare cells by: on another frame some features would differ.
 LEAST_FEATURES = 0.15
 
 
 def spoil(masks: Tensor, generator: torch.Generator) -> Tensor:
-    """What a memory or the frame before might say: (m, h, w) bool -> (m, h / 4, w / 4) logits.
+    """Imitate a mask from a memory or the previous frame: (m, h, w) bool -> (m, h / 4, w / 4) logits.
 
-    Moved by some pixels, with blurred and uneven edges.
+    Shifts the mask by some pixels, and makes its edges blurred and uneven.
     """
     return spoil_cells(as_cells(masks), generator)
 
@@ -40,7 +40,7 @@ def as_cells(masks: Tensor) -> Tensor:
 
 
 def spoil_cells(cells: Tensor, generator: torch.Generator, moved: float = 1.0) -> Tensor:
-    """(m, h', w') shares of cells -> logits of the same shape, as `spoil`; `moved` times as far."""
+    """(m, h', w') shares of cells -> logits of the same shape, as in `spoil`, but moved `moved` times as far."""
     m, hc, wc = cells.shape
     device = cells.device
     shift = sent(moved * 0.05 * torch.randn(m, 1, 1, 2, generator=generator), device)
@@ -55,13 +55,13 @@ def spoil_cells(cells: Tensor, generator: torch.Generator, moved: float = 1.0) -
 
 
 def mistaken(masks: Tensor, frame: Tensor, which: Tensor, generator: torch.Generator) -> Tensor:
-    """Former masks that are wrong in a big way, as one that was propagated may be.
+    """Previous masks that are badly wrong, as a propagated mask may be.
 
     Args:
         masks: (m, h, w) bool of all objects.
-        frame: (m,) int64 which frame each is on.
-        which: (k,) int64 those that a former is wanted of.
-        generator: of the draws.
+        frame: (m,) int64 frame of each mask.
+        which: (k,) int64 masks to make previous masks of.
+        generator: generator of the draws.
 
     Returns:
         (k, h / 4, w / 4) logits.
@@ -72,7 +72,7 @@ def mistaken(masks: Tensor, frame: Tensor, which: Tensor, generator: torch.Gener
     draw = torch.rand(k, 3, generator=generator)
     others, any_other = _another(cells, frame, which, generator)
     cut = _one_side(mine, generator)
-    # The blob that is too much has its middle in the cells around the object, the one that is kept within it.
+    # The centre of an added blob is in the cells around the object, that of a kept blob within the object.
     around = F.max_pool2d(mine[:, None], 9, stride=1, padding=4)[:, 0] * (mine < 0.5)
     side = mine.sum(dim=(1, 2)).clamp(min=4).sqrt()
     more = _blob(around, side * sent(0.3 + 0.5 * draw[:, 0], side.device), generator)
@@ -83,12 +83,12 @@ def mistaken(masks: Tensor, frame: Tensor, which: Tensor, generator: torch.Gener
         _on(way == PART, mine), part, torch.where(_on((way == CUT) | (way == BOTH), mine), cut, mine)
     )
     wrong = torch.where(_on((way == CUT) | (way == PART), mine), kept, torch.maximum(kept, extra))
-    # What is wrong in a big way is not moved much beside.
+    # A badly wrong mask needs little shift on top.
     return spoil_cells(wrong, generator, moved=0.3)
 
 
 def hardened(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """(m, h', w') logits, half of them as sure inside and outside as masks that are prompted with."""
+    """(m, h', w') logits, half of the masks made as certain inside and outside as prompted masks."""
     hard = sent(torch.rand(len(logits), generator=generator) < 0.5, logits.device)
     sure = CERTAIN_LOGIT * torch.tanh(2 * logits)
     return torch.where(hard[:, None, None], sure, logits)
@@ -98,19 +98,19 @@ def hardened(logits: Tensor, generator: torch.Generator) -> Tensor:
 def recalled(
     appearance: Tensor, masks: Tensor, frame: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """What a memory makes of objects by their looks: things alike leak in, odd parts are missed.
+    """Imitate a memory that recalls objects by appearance: similar things leak in, unusual parts are missing.
 
-    Some of the frame's own cells are what is remembered. Every cell asks those that look most like it, but none that
-    is close by: it would find itself.
+    Some of the frame's own cells serve as the memory. Every cell reads from those that look most like it, except
+    nearby ones: otherwise it would find itself.
 
     Args:
-        appearance: (b, c, h / 16, w / 16) of unit length, of every frame.
+        appearance: (b, c, h / 16, w / 16) features of unit length, of every frame.
         masks: (m, h, w) bool.
-        frame: (m,) int64 which frame each is on.
-        generator: of the draws.
+        frame: (m,) int64 frame of each mask.
+        generator: generator of the draws.
 
     Returns:
-        (m, h / 4, w / 4) logits, and (m,) their overlap (IoU) with what is meant.
+        (m, h / 4, w / 4) logits, and (m,) their overlap (IoU) with the true masks.
     """
     m, (h, w) = len(masks), appearance.shape[-2:]
     device = masks.device
@@ -120,7 +120,7 @@ def recalled(
     draw = torch.rand(m, 5, generator=generator)
     share = sent(0.05 + 0.5 * draw[:, :1].square(), device)
     known = sent(torch.rand(m, h * w, generator=generator), device) < share
-    # Where an object is small, all of it would be close by.
+    # For a small object, all of it would count as nearby.
     widest = covered.sum(dim=1).sqrt().div(4).floor()
     reach = torch.minimum(sent((1 + 3 * draw[:, 1]).floor(), device), widest)
     y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
@@ -154,12 +154,12 @@ def recalled(
 def _another(
     cells: Tensor, frame: Tensor, which: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Another object of the same frame that adds something.
+    """Find another object of the same frame that adds area.
 
     Args: as of `mistaken`, with (m, h', w') shares of cells.
 
     Returns:
-        (k, h', w') its cells, and (k,) bool: whether there is one.
+        (k, h', w') cells of the other object, and (k,) bool: whether there is one.
     """
     flat = cells.flatten(1)
     area = flat.sum(dim=1)
@@ -172,7 +172,7 @@ def _another(
 
 
 def _one_side(cells: Tensor, generator: torch.Generator) -> Tensor:
-    """(m, h', w') cells on one side of a line through some place within them."""
+    """(m, h', w') cells on one side of a line through a random position within them."""
     middle = draw_points(cells, generator)
     angle = sent(2 * math.pi * torch.rand(len(cells), generator=generator), cells.device)[:, None, None]
     dx, dy = _from(middle, cells)
@@ -180,7 +180,7 @@ def _one_side(cells: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _blob(weight: Tensor, radius: Tensor, generator: torch.Generator) -> Tensor:
-    """(m, h', w') bool ellipses with rough edges, their middles drawn by weights; (m,) radii in cells."""
+    """(m, h', w') bool ellipses with rough edges, centres drawn by weight; (m,) radii in cells."""
     m, h, w = weight.shape
     dx, dy = _from(draw_points(weight, generator), weight)
     draw = sent(torch.rand(m, 2, 1, 1, generator=generator), weight.device)
@@ -194,14 +194,14 @@ def _blob(weight: Tensor, radius: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _from(points: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """(m, 1, w'), (m, h', 1): how far every column and row of cells is from (m, 2) places."""
+    """(m, 1, w'), (m, h', 1): distance of every column and row of cells from (m, 2) positions."""
     h, w = cells.shape[-2:]
     x, y = torch.arange(w, device=cells.device), torch.arange(h, device=cells.device)
     return (x - points[:, :1])[:, None, :], (y - points[:, 1:])[:, :, None]
 
 
 def _on(flags: Tensor, like: Tensor) -> Tensor:
-    """(m,) bool -> (m, 1, 1) on the device of others."""
+    """(m,) bool -> (m, 1, 1) on the device of `like`."""
     return sent(flags, like.device)[:, None, None]
 
 

@@ -6,8 +6,8 @@ to the image, both exact in both directions:
     bend:     u = z + e_t(z)      a few travelling sine waves, weak enough to be undone by iteration
     project:  y ~ H_t (z, 1)      a pinhole camera looking at the card: position, tilt, roll, zoom
 
-Some cards are bodies: they keep their outline, but what they show lies on a round surface of which one half is seen,
-and which turns. So their points go out of sight without anything passing before them.
+Some cards are bodies: they keep their outline, but show one half of a round surface that turns. So their points go
+out of sight without anything passing in front of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WAVES = 3
 # the iteration that undoes it leaves this share of the error.
 LARGEST_BEND = 0.5
 UNBEND_ROUNDS = 24
-FRONT_RAD = 1.4  # a little less than a quarter turn: nearer to the edge of a body nothing can be made out
+FRONT_RAD = 1.4  # a little less than a quarter turn: nothing is recognisable closer to the edge of a body
 
 
 @dataclass
@@ -49,13 +49,13 @@ class Motion:
     spin: Tensor
 
     def card_to_surface(self, u: Tensor) -> Tensor:
-        """(b, l, t, p, 2) card coordinates -> where in the texture the card shows what lies there."""
+        """(b, l, t, p, 2) card coordinates -> the texture coordinates that the card shows there."""
         angle = torch.asin(u[..., 0].clamp(-1, 1)) + self.spin[..., None]
         x = torch.where(self.solid[..., None, None], angle * (2 / math.pi), u[..., 0])
         return torch.stack([x, u[..., 1]], dim=-1)
 
     def surface_to_card(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, l, t, p, 2) texture coordinates -> (card coordinates, (b, l, t, p) bool on the side that is seen)."""
+        """(b, l, t, p, 2) texture coordinates -> (card coordinates, (b, l, t, p) bool on the front side)."""
         angle = v[..., 0] * (math.pi / 2) - self.spin[..., None]
         solid = self.solid[..., None, None]
         x = torch.where(solid, torch.sin(angle), v[..., 0])
@@ -124,13 +124,13 @@ def random_motion(
     """Draw the motion of one batch of scenes.
 
     Args:
-        times: (b, t) scene time of every frame; 1 is the time in which things move about their size.
+        times: (b, t) scene time of every frame; in a time of 1, things move about their own size.
         half: (b, l, 2) half width and height of every card as a share of the image width; card 0 is the
             background.
         wh: image size as (width, height) in pixels.
         speed: (b,) factor on all motion.
         generator: source of randomness, on the device of `times`.
-        bodies: share of the cards that are bodies; never the background.
+        bodies: share of the cards that are bodies; the background never is.
 
     Returns:
         Motion of b scenes with l cards on t frames.
@@ -138,7 +138,7 @@ def random_motion(
     b, t = times.shape
     layers = half.shape[1]
     rest = times[:, :1] * 0
-    # Every scene and card is at its own pace.
+    # Every scene and card moves at its own pace.
     pace = speed[:, None] * (0.3 + 1.2 * _rand((b, 1), generator, times))
     moving = rest + times * pace
 
@@ -176,7 +176,7 @@ def random_motion(
     pinhole[..., 0, 2], pinhole[..., 1, 2], pinhole[..., 2, 2] = (wh[0] - 1) / 2, (wh[1] - 1) / 2, 1.0
     pose = (pinhole @ world).unbind(1)  # per layer (b, t, 3, 3), plane units are world units
 
-    # Limbs: a card may hang on a hinge of the card before it and swing there.
+    # Limbs: a card may hang from a hinge on the previous card and swing there.
     size = half * (unit * depth)[..., None]  # world units
     is_limb = _rand((b, layers), generator, times) < 0.3
     is_limb[:, :2] = False

@@ -1,4 +1,4 @@
-"""Clips in parts: the same clip for several steps, every time with other points of it."""
+"""Clips in parts: the same clip for several steps, each time with other points."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from train.data.batch import ClipBatch
 
 
 class ClipParts(Dataset):
-    """Numbered batches of a source, each given out several times with another share of its points.
+    """Numbered batches of a source, each repeated several times with another share of its points.
 
-    Making and encoding a clip costs more than tracking points through it, and a frozen encoder says the same every
-    time: the frames of the parts of one batch are the same tensor, by which `TrackingTask` knows them.
+    Making and encoding a clip costs more than tracking points through it, and a frozen encoder returns the same
+    features every time. The parts of one batch share one tensor of frames, by which `TrackingTask` recognises them.
 
     Args:
-        clips: what gives numbered batches, with as many points as all parts together.
-        parts: how often each is given out.
+        clips: source of numbered batches, with as many points as all parts together.
+        parts: number of parts per batch.
 
     Raises:
         ValueError: fewer than one part.

@@ -1,4 +1,4 @@
-"""What cameras do to pictures: light, lens, noise, compression. Batched, on any device."""
+"""Effects of cameras on pictures: light, lens, noise, compression. Batched, on any device."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _blur(frames: Tensor, sigma: Tensor) -> Tensor:
     kernel = torch.exp(-0.5 * (reach / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(-1, keepdim=True))[:, :, None, None, None, None]
     h, w = frames.shape[-2:]
-    # Sums of shifted copies: grouped convolutions of so few channels are slow on a CPU.
+    # Sums of shifted copies, since grouped convolutions with so few channels are slow on a CPU.
     padded = F.pad(frames, (0, 0, 3, 3, 0, 0), mode="replicate")
     frames = sum(kernel[:, k] * padded[..., k : k + h, :] for k in range(7))  # type: ignore[assignment]
     padded = F.pad(frames, (3, 3, 0, 0, 0, 0), mode="replicate")
@@ -83,7 +83,7 @@ def _blur(frames: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _compress(frames: Tensor, strength: Tensor) -> Tensor:
-    """Round the 8x8 cosine coefficients, coarser for fine detail, as JPEG and video codecs do."""
+    """Round the 8x8 cosine coefficients, those of fine detail more coarsely, as JPEG and video codecs do."""
     k = torch.arange(8, device=frames.device)
     basis = torch.cos(math.pi * (2 * k + 1) * k[:, None] / 16) * 0.5
     basis[0] /= math.sqrt(2)

@@ -1,4 +1,4 @@
-"""Single pixels of masks: drawn by weights, or the one that is farthest from the outside."""
+"""Single pixels of masks: drawn by weight, or the one farthest from the outside."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEAR_CELL_PX = 8  # what is near is told by cells of so many pixels: pooling over pixels is slow
+NEAR_CELL_PX = 8  # side of the cells that decide what is near: pooling over single pixels is slow
 
 
 def draw_points(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """(m, h, w) weights, of cells of pixels -> (m, 2) one whole pixel each, x then y; anywhere where all are 0."""
+    """(m, h, w) weights of pixels or cells -> (m, 2) one whole pixel each, x then y; anywhere if all weights are 0."""
     return points_at(running_sums(weight), draw_heights(len(weight), generator), weight.shape[2])
 
 
 def sent(drawn: Tensor, device: torch.device) -> Tensor:
-    """What was drawn on the CPU, on another device, without waiting for what that has still to do.
+    """Copy what was drawn on the CPU to another device, without waiting for work queued there.
 
-    Nothing is read too early or too late: memory that is not pinned is copied before the call returns.
+    This is safe, since memory that is not pinned is copied before the call returns.
     """
     return drawn.to(device, non_blocking=True)
 
 
 def running_sums(weight: Tensor) -> Tensor:
-    """(m, h, w) weights -> (m, h * w) their sums row by row, to draw many points by; on the weights' device.
+    """(m, h, w) weights -> (m, h * w) their running sums row by row, to draw many points; on the weights' device.
 
-    torch.multinomial draws a number for every pixel; so there is one for every point.
+    torch.multinomial draws a number for every pixel; this way needs only one for every point.
     """
     return (weight.flatten(1).double() + 1e-9).cumsum(dim=1)
 
 
 def draw_heights(count: int, generator: torch.Generator) -> Tensor:
-    """(m, 1) in [0, 1), float64: drawn on the CPU, so the same on every device."""
+    """(m, 1) in [0, 1), float64; drawn on the CPU, so the same on every device."""
     return torch.rand(count, 1, generator=generator, dtype=torch.float64)
 
 
@@ -47,14 +47,14 @@ def points_at(total: Tensor, heights: Tensor, width: int) -> Tensor:
 
 
 def inner_weight(masks: Tensor) -> Tensor:
-    """(m, h, w) weights to draw points of a mask by: less near its edge."""
+    """(m, h, w) weights to draw points within a mask: lower near its edge."""
     near = F.avg_pool2d(masks[:, None].float(), (1, 9), stride=1, padding=(0, 4), count_include_pad=False)
     near = F.avg_pool2d(near, (9, 1), stride=1, padding=(4, 0), count_include_pad=False)[:, 0]
     return near.square() * masks
 
 
 def near_weight(masks: Tensor) -> Tensor:
-    """(m, h, w) weights to draw points beside a mask by: mostly near it."""
+    """(m, h, w) weights to draw points beside a mask: highest near it."""
     cells = F.max_pool2d(masks[:, None].float(), NEAR_CELL_PX)
     near = F.max_pool2d(cells, 7, stride=1, padding=3)
     near = F.interpolate(near, masks.shape[-2:])[:, 0]
@@ -62,7 +62,7 @@ def near_weight(masks: Tensor) -> Tensor:
 
 
 def innermost(masks: Tensor) -> Tensor:
-    """(m, 2) pixel farthest from the outside of each mask, the image's border being outside; x then y."""
+    """(m, 2) pixel farthest from the outside of each mask, x then y; beyond the image's border is outside too."""
     arrays = masks.to(torch.uint8).cpu().numpy()
     threads = min(torch.get_num_threads(), len(arrays))
     if threads > 1:  # cv2 lets other threads run meanwhile

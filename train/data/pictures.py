@@ -1,4 +1,4 @@
-"""Batches of cuts from photographs, with nothing known about them."""
+"""Batches of crops from photographs, without any labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from train.data.photometric import degrade, random_colour
 
-ZOOM = (0.5, 1.6)  # sides of what is seen of a photograph, in sides of the cut
+ZOOM = (0.5, 1.6)  # side of the part of a photograph that a crop shows, relative to the side of the crop
 RECOLOURED = 0.3  # share of the batches
 
 
@@ -33,7 +33,7 @@ class PictureBatch:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The .jpg files of a folder, at any depth, in the order of their names. Raises FileNotFoundError where there are none."""
+    """The .jpg files of a folder, at any depth, ordered by name. Raises FileNotFoundError if there are none."""
     found = sorted(Path(folder).rglob("*.jpg"))
     if not found:
         raise FileNotFoundError(f"pictures: expected .jpg files in {folder}, found none")
@@ -52,10 +52,10 @@ class Pictures(Dataset):
     """Endless numbered batches: batch `i` of a seed is always the same, on any worker.
 
     Args:
-        folders: of .jpg files, looked through to any depth.
-        sizes: (width, height) of the cuts, multiples of 8; every batch has one of them.
+        folders: folders of .jpg files, at any depth.
+        sizes: (width, height) of the crops, multiples of 8; every batch has one of them.
         batch: pictures per batch.
-        seed: of what is drawn by lot.
+        seed: seed of the random choices.
 
     Raises:
         FileNotFoundError: a folder without pictures.
@@ -76,7 +76,7 @@ class Pictures(Dataset):
         return PictureBatch(degrade(stack[:, None], generator)[:, 0])
 
     def _cut(self, wh: Sequence[int], random: np.random.Generator) -> np.ndarray:
-        """(height, width, 3) uint8 RGB: some part of some photograph, mirrored or not; beyond its edges, its mirror image."""
+        """(height, width, 3) uint8 RGB: a random part of a random photograph, reflected at its edges."""
         picture = read_picture(self.paths[int(random.integers(len(self.paths)))])
         width, height = wh
         zoom = float(np.exp(random.uniform(*np.log(ZOOM))))
@@ -89,7 +89,7 @@ class Pictures(Dataset):
         view = np.array([[zoom, 0, x], [0, zoom, y]])
         if mirrored:
             view[0] = -zoom, 0, x + zoom * (width - 1)
-        # Sampled from a smaller copy where it is made smaller, else fine texture turns into noise.
+        # To shrink, sample from a smaller copy; otherwise fine texture turns into noise.
         if zoom > 1:
             picture = cv2.resize(picture, None, fx=1 / zoom, fy=1 / zoom, interpolation=cv2.INTER_AREA)
             view /= zoom

@@ -1,4 +1,4 @@
-"""Prompts for objects whose masks are known: first clicks, boxes and former masks, then corrections."""
+"""Prompts for objects with known masks: first clicks, boxes and previous masks, then corrections."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from train.data.picking import (
     sent,
 )
 
-# How objects are first asked for, and in what share of the cases.
+# Kinds of first prompts, and their shares.
 SHARES = {"clicks": 0.4, "box": 0.24, "told": 0.05, "told and clicks": 0.1, "corrected": 0.21}
-# Of the former masks so many are what a memory recalls, where the frame's looks are known.
+# Share of the previous masks that imitate a memory, if the frame's appearance is known.
 RECALLED = 1 / 3
-# With less overlap a recollection does not say which object is meant, with more there is nothing to correct.
+# With less overlap a recalled mask does not show which object is meant; with more there is nothing to correct.
 TELLS, NEARLY_RIGHT = 0.2, 0.8
-# The most clicks of a first prompt that a person makes, and the most points that a tracker gives.
+# Most clicks of a person's first prompt, and most points that a tracker gives.
 FIRST_CLICKS, FIRST_POINTS = 4, 16
-# Of what corrects a wrong mask: how often the first click is in the middle of what is wrong, how often there are at
-# least one, two or three clicks, and how often another one says what is right already, as `objects/answer.py` does.
+# Corrections of a wrong mask: how often the first click is in the middle of the error, how often there are at least
+# one, two or three clicks, and how often another click confirms what is right already, as `objects/answer.py` does.
 INTO_THE_MIDDLE, WRONG_CLICKS, SPOKEN_FOR = 0.75, (1.0, 0.3, 0.1), 0.5
 BOX_JITTER = 0.08
 LARGEST_JITTER_PX = 16.0
-MIDDLE = 4  # power of the weights of pixels by which a first click is drawn nearer to the middle
+MIDDLE = 4  # power of the pixel weights that draws a first click nearer to the middle
 
 
 def first_prompts(
@@ -54,17 +54,17 @@ def first_prompts(
     appearance: Tensor | None = None,
     only: str | None = None,
 ) -> Asked:
-    """Draw how each object is first asked for.
+    """Draw the first prompt of each object.
 
-    By 1 to 4 clicks or many points, by a box, by a bad mask, by that and clicks, or by a mask that is wrong in a big
-    way and clicks that correct it.
+    It is 1 to 4 clicks or many points, a box, a poor mask, a poor mask with clicks, or a badly wrong mask with clicks
+    that correct it.
 
     Args:
         masks: (m, h, w) bool.
-        frame: (m,) int64 which frame each is on.
-        generator: of the draws; on the CPU, whatever device the masks are on.
-        appearance: (b, c, h / 16, w / 16) of unit length, what the frames look like; without it no mask is recalled.
-        only: one of SHARES, to ask for all in this way.
+        frame: (m,) int64 frame of each mask.
+        generator: generator of the draws; on the CPU, whatever device the masks are on.
+        appearance: (b, c, h / 16, w / 16) features of the frames, of unit length; without it no mask imitates a memory.
+        only: one of SHARES, to use this kind of prompt for all objects.
     """
     m, device = len(masks), masks.device
     kind = drawn_kinds(m, generator) if only is None else np.full(m, only)
@@ -112,10 +112,10 @@ def _clicks(
     few = torch.where(draw[:, 0] < 0.4, 1, 1 + (draw[:, 1] * FIRST_CLICKS).long())
     count = torch.where(draw[:, 0] < 0.7, few, 1 + (draw[:, 1] * FIRST_POINTS).long())
     count = count * torch.from_numpy(clicked)
-    most = int(count.max())  # room for no more than are drawn
+    most = int(count.max())  # no columns beyond the largest count
     if not most:
         return [masks.new_zeros(m, 0, 2, dtype=torch.float32)], [masks.new_zeros(m, 0, dtype=torch.int64)]
-    share = torch.where(count > FIRST_CLICKS, 0.5, 0.7)  # positive ones
+    share = torch.where(count > FIRST_CLICKS, 0.5, 0.7)  # of positive clicks
     inside = inner_weight(masks)
     # People click near the middle of a part; a tracker's points lie anywhere.
     middle = torch.where(sent(draw[:, 2] < 0.6, device)[:, None, None], inside**MIDDLE, inside)
@@ -136,12 +136,12 @@ def _clicks(
 
 
 def _correcting(masks: Tensor, former: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Clicks that correct a former mask, and one for what is right of it.
+    """Clicks that correct a previous mask, and one that confirms a right part of it.
 
     Args:
-        masks: (k, h, w) bool what is meant.
+        masks: (k, h, w) bool true masks.
         former: (k, h / 4, w / 4) logits.
-        generator: of the draws.
+        generator: generator of the draws.
 
     Returns:
         (k, 4, 2) places and (k, 4) kinds.
@@ -153,7 +153,7 @@ def _correcting(masks: Tensor, former: Tensor, generator: torch.Generator) -> tu
     anywhere = [points_at(total, draw_heights(k, generator), masks.shape[2]) for _ in WRONG_CLICKS]
     middle = innermost(_larger_wrong(masks, got))
     points = [torch.where(draw[:, :1] < INTO_THE_MIDDLE, middle, anywhere[0]), *anywhere[1:]]
-    # Where nothing is wrong, a click is on whatever lies there, and says so.
+    # If nothing is wrong, a click confirms whatever lies under it.
     kinds = [
         torch.where(draw[:, 1] < share, _at(masks, point).long(), NOTHING)
         for share, point in zip(WRONG_CLICKS, points, strict=True)
@@ -165,12 +165,12 @@ def _correcting(masks: Tensor, former: Tensor, generator: torch.Generator) -> tu
 
 
 def click_prompts(masks: Tensor, frame: Tensor) -> Asked:
-    """One click on the innermost point of each object; nothing is random."""
+    """One click on the innermost point of each object, without any randomness."""
     return _asked(masks, frame, innermost(masks)[:, None], [POSITIVE])
 
 
 def box_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Asked:
-    """The box of each object, as people draw it: a few pixels off."""
+    """The box of each object, a few pixels off, as people draw it."""
     h, w = masks.shape[-2:]
     rows, columns = masks.any(dim=2).float(), masks.any(dim=1).float()
     low = torch.stack([columns.argmax(dim=1), rows.argmax(dim=1)], dim=-1).float()
@@ -187,19 +187,19 @@ def box_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Ask
 def add_corrections(
     requested: Asked, got: Tensor, low: Tensor, masks: Tensor, generator: torch.Generator | None
 ) -> Asked:
-    """The next prompt: the former answer, and one more click where it is wrong.
+    """The next prompt: the previous answer, and one more click where it is wrong.
 
     Args:
-        requested: the former prompt.
+        requested: the previous prompt.
         got, low: its answer (m, h, w) bool, and its logits for the next prompt.
-        masks: (m, h, w) bool what is meant.
-        generator: for a click anywhere in the wrong; None for the innermost point of the larger wrong.
+        masks: (m, h, w) bool true masks.
+        generator: draws a click anywhere in the error; None for the innermost point of the larger error.
     """
     if generator is None:
         point = innermost(_larger_wrong(masks, got))
     else:
         point = draw_points(inner_weight(masks ^ got), generator)
-    # Where nothing is wrong, the click is on whatever lies there, and says so.
+    # If nothing is wrong, the click confirms whatever lies under it.
     kind = _at(masks, point).long()
     return Asked(
         requested.frame,
@@ -213,18 +213,18 @@ def add_corrections(
 def elsewhere(
     requested: Asked, frames: int, generator: torch.Generator, share: float
 ) -> tuple[Asked, Tensor]:
-    """Ask some prompts on the frame of another object, where they mean nothing.
+    """Move some prompts to the frame of another object, where they mean nothing.
 
-    Only prompts that say much are taken: many points or a former mask. One click means something anywhere.
+    Moves only prompts that are specific: many points or a previous mask. A single click means something anywhere.
 
     Args:
         requested: the prompts.
         frames: number of frames.
-        generator: of the draw.
-        share: of such prompts that are moved.
+        generator: generator of the draw.
+        share: share of such prompts to move.
 
     Returns:
-        The prompts, and (m,) bool: which still mean their object.
+        The prompts, and (m,) bool: which of them still mean their object.
     """
     much = (requested.kinds != NOTHING).sum(dim=1) > FIRST_CLICKS
     draw = sent(torch.rand(len(requested.frame), generator=generator), much.device)
@@ -235,20 +235,20 @@ def elsewhere(
 
 
 def _larger_wrong(masks: Tensor, got: Tensor) -> Tensor:
-    """(m, h, w) bool: what was missed, or what is too much, whichever is more."""
+    """(m, h, w) bool: the missing or the surplus part, whichever is larger."""
     missed, extra = masks & ~got, got & ~masks
     more = missed.sum(dim=(1, 2)) >= extra.sum(dim=(1, 2))
     return torch.where(more[:, None, None], missed, extra)
 
 
 def _at(masks: Tensor, points: Tensor) -> Tensor:
-    """(m, h, w) bool read at (m, 2) pixels -> (m,)."""
+    """Read (m, h, w) bool at (m, 2) pixels -> (m,)."""
     x, y = points.round().long().unbind(dim=-1)
     return masks[torch.arange(len(masks), device=masks.device), y, x]
 
 
 def _on(flags: np.ndarray, device: torch.device) -> Tensor:
-    """(m,) bool as a tensor of a device."""
+    """(m,) bool as a tensor on a device."""
     return sent(torch.from_numpy(flags), device)
 
 

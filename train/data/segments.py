@@ -1,4 +1,4 @@
-"""Training images with object masks: photographs with people's outlines, and frames of synthetic clips."""
+"""Training images with object masks: photographs that people outlined, and frames of synthetic clips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pointtrack.datasets.object_images import ObjectImage, held_out, read_object
 from train.data.photometric import degrade, random_colour
 from train.data.synthetic import SyntheticClips
 
-# Objects are between these shares of the picture.
+# Smallest and largest share of the picture that an object covers.
 SHARES = (0.004, 0.7)
 LARGEST_UNION = 5
 
@@ -30,8 +30,8 @@ class SegmentBatch:
     Attributes:
         frames: (b, 3, h, w) uint8 RGB.
         masks: (m, h, w) bool.
-        frame: (m,) int64 which image each mask is of.
-        seed: of the prompts that are drawn for it.
+        frame: (m,) int64 image of each mask.
+        seed: seed of the batch's prompts.
     """
 
     frames: Tensor
@@ -53,31 +53,31 @@ class SegmentBatch:
 
 
 class Picture(Protocol):
-    """A picture (h, w, 3) uint8 RGB in which objects can be drawn by lot."""
+    """A picture (h, w, 3) uint8 RGB from which to draw random objects."""
 
     picture: np.ndarray
 
     def draw(self, random: np.random.Generator) -> np.ndarray | None:
-        """(h, w) bool of an object, or None where none will do."""
+        """(h, w) bool of an object, or None if none is suitable."""
 
 
 @dataclass
 class Photo:
-    """A picture (h, w, 3) uint8 RGB and people's region maps of it (k, h, w) uint8, ids from 1."""
+    """A picture (h, w, 3) uint8 RGB, and region maps of it that people drew (k, h, w) uint8, ids from 1."""
 
     picture: np.ndarray
     maps: np.ndarray
 
     def draw(self, random: np.random.Generator) -> np.ndarray | None:
         """(h, w) bool: an object of one of the maps; see `pick_object`."""
-        # Who drew few regions drew whole objects.
+        # A map with few regions has whole objects.
         few = 1 / np.array([one.max() for one in self.maps], dtype=float)
         return pick_object(self.maps[int(random.choice(len(few), p=few / few.sum()))], random)
 
 
 @dataclass
 class OutlinedPhoto:
-    """A picture whose whole things people outlined."""
+    """A picture in which people outlined whole objects."""
 
     image: ObjectImage
 
@@ -87,14 +87,14 @@ class OutlinedPhoto:
         return self.image.picture
 
     def draw(self, random: np.random.Generator) -> np.ndarray | None:
-        """(h, w) bool: one of the things."""
+        """(h, w) bool: one of the objects."""
         return self.image.mask(int(random.choice(self.image.objects)))
 
 
 def read_photos(folder: str | Path, splits: tuple[str, ...]) -> list[Photo]:
-    """Photographs `<split>/*.jpg` with outlines `<split>_segments.npz` (the layout of BSDS500 here).
+    """Read photographs `<split>/*.jpg` with outlines `<split>_segments.npz` (the layout of BSDS500 here).
 
-    Raises FileNotFoundError where the folder lacks a split.
+    Raises FileNotFoundError if the folder lacks a split.
     """
     photos = []
     for split in splits:
@@ -110,17 +110,17 @@ def read_photos(folder: str | Path, splits: tuple[str, ...]) -> list[Photo]:
 
 
 def read_outlined(folder: str | Path, *, validation: bool = False) -> list[OutlinedPhoto]:
-    """The pictures of a folder of object masks that are for training, or those that are kept out of it.
+    """Read the pictures of a folder of object masks that are for training, or those held out for validation.
 
-    Raises FileNotFoundError where there are none.
+    Raises FileNotFoundError if there are none.
     """
     return [OutlinedPhoto(one) for one in read_object_images(folder) if held_out(one.name) == validation]
 
 
 def weighted_folders(text: str | None) -> list[tuple[str, float]]:
-    """ "FOLDER,FOLDER=WEIGHT" -> folders with their weights, 1 where none is given.
+    """Parse "FOLDER,FOLDER=WEIGHT" into folders with their weights, 1 by default.
 
-    Raises ValueError for a weight that is no positive number.
+    Raises ValueError for a weight that is not a positive number.
 
     >>> weighted_folders("masks/msrc, masks/horses=0.2")
     [('masks/msrc', 1.0), ('masks/horses', 0.2)]
@@ -141,10 +141,10 @@ def weighted_folders(text: str | None) -> list[tuple[str, float]]:
 
 
 def pick_object(regions: np.ndarray, random: np.random.Generator) -> np.ndarray | None:
-    """An object of a region map: one region, or it and neighbours; (h, w) bool, or None where none will do.
+    """Pick an object of a region map, one region or it and neighbours: (h, w) bool, or None if none is suitable.
 
-    Regions along the picture's border are mostly what is behind things, so they are seldom chosen, and a
-    region grows by neighbours that it nearly encloses rather than by others.
+    Regions along the picture's border are mostly background, so they are seldom chosen. A region grows
+    preferably by neighbours that it nearly encloses.
     """
     ids, area = np.unique(regions, return_counts=True)
     position = np.searchsorted(ids, regions)
@@ -171,7 +171,7 @@ def pick_object(regions: np.ndarray, random: np.random.Generator) -> np.ndarray 
 
 
 def _contact(position: np.ndarray, n: int) -> np.ndarray:
-    """(n, n) pixels of border between every two regions."""
+    """(n, n) pixels of shared border of every two regions."""
     pairs = [(position[:, :-1], position[:, 1:]), (position[:-1], position[1:])]
     joined = np.concatenate([(a[a != b] * n + b[a != b]).ravel() for a, b in pairs])
     counts = np.bincount(joined, minlength=n * n).reshape(n, n)
@@ -181,16 +181,16 @@ def _contact(position: np.ndarray, n: int) -> np.ndarray:
 class SegmentImages(Dataset):
     """Endless numbered batches of images with objects: batch `i` of a seed is always the same, on any worker.
 
-    Some are photographs with objects that people outlined, the others are frames of synthetic clips, where
-    things are cut out exactly and cover each other.
+    Some are photographs with objects that people outlined. The others are frames of synthetic clips, with exact
+    outlines of things that cover each other.
 
     Args:
-        photos: groups of pictures to take outlined objects from, with the weight of each group; synthetic frames
-            alone where there are none.
-        clips: to take first frames from; the images have their size, number per batch and seed.
+        photos: groups of pictures with outlined objects, and the weight of each group; if there are none, all
+            batches are synthetic.
+        clips: source of first frames; the images have its size, number per batch and seed.
         objects: most masks per image.
         synthetic: share of synthetic batches.
-        pasted: share of the photographs into which an object of another one is put.
+        pasted: share of the photographs that get an object of another photograph.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class SegmentImages(Dataset):
         for labels in clip.objects[:, 0].numpy():
             ids, area = np.unique(labels, return_counts=True)
             good = ids[(ids > 0) & (area > SHARES[0] * labels.size)]
-            # An empty scene: its background is the object, which is better than none.
+            # In an empty scene, the background serves as the object, which is better than none.
             good = good if len(good) else ids[:1]
             chosen = random.permutation(good)[: self.objects]
             masks.append([labels == one for one in chosen])
@@ -256,7 +256,7 @@ class SegmentImages(Dataset):
         return degrade(stack[:, None], generator)[:, 0], masks
 
     def _different(self, photo: Picture, random: np.random.Generator) -> list[np.ndarray]:
-        """Masks of things in a photograph, each once however often it was drawn."""
+        """Masks of objects in a photograph, without duplicates."""
         objects: list[np.ndarray] = []
         for _ in range(self.objects):
             mask = photo.draw(random)
@@ -267,7 +267,7 @@ class SegmentImages(Dataset):
     def _paste(
         self, picture: np.ndarray, masks: list[np.ndarray], random: np.random.Generator
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """An object of another photograph in front: where it ends is beyond doubt, unlike people's outlines."""
+        """Paste an object of another photograph in front: unlike outlines that people drew, its edge is exact."""
         photo = self._photo(random)
         mask = photo.draw(random)
         if mask is None:
@@ -290,16 +290,17 @@ class SegmentImages(Dataset):
 def random_view(
     hw: tuple[int, int], mask: np.ndarray, wh: tuple[int, int], random: np.random.Generator
 ) -> np.ndarray:
-    """(2, 3) affine map from a photograph to an image of size `wh` that shows an object of it.
+    """(2, 3) affine map from a photograph to an image of size `wh` that shows one of its objects.
 
-    Scaled between as much of the picture as fills the image and a close view, mirrored and turned a little.
+    The scale lies between filling the image with the picture and a close view. The view may be mirrored and turns a
+    little.
     """
     cover = max(wh[0] / hw[1], wh[1] / hw[0])
     scale = cover * float(np.exp(random.uniform(np.log(1.0), np.log(2.2))))
     ys, xs = np.nonzero(mask)
     centre = np.array([xs.mean(), ys.mean()]) if random.random() < 0.5 else np.array([hw[1], hw[0]]) / 2
     centre = centre + random.uniform(-0.2, 0.2, 2) * np.array(wh) / scale
-    # As much of the picture as the view can hold: its mirrored border teaches nothing.
+    # Keep the view within the picture where possible: a mirrored border teaches nothing.
     reach = 0.5 * np.array(wh) / scale
     size = np.array([hw[1], hw[0]])
     centre = np.clip(centre, np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
@@ -311,14 +312,14 @@ def random_view(
 
 
 def _seen(picture: np.ndarray, view: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) what a view shows of a picture."""
+    """(h, w, 3) view of a picture."""
     return cv2.warpAffine(
         _smooth(picture, view), view, wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
 
 
 def _seen_mask(mask: np.ndarray, view: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
-    """(h, w) bool what a view shows of a mask."""
+    """(h, w) bool view of a mask."""
     return cv2.warpAffine(mask.astype(np.uint8), view, wh, flags=cv2.INTER_AREA) > 0
 
 

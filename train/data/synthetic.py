@@ -1,9 +1,9 @@
 """Endless synthetic clips with exact truth: textured cards that turn, bend and pass behind each other.
 
-A scene is a stack of cards (see `motion.py`) in front of a background, painter's order. A frame is made
-by asking, for every pixel and card, which texture point lies there; a track by asking the inverse, where
-a texture point lies on every frame. The same formulas serve both, so the truth is exact, hidden points
-and points outside the image included. Everything is batched and runs where the generator's device is.
+A scene is a stack of cards (see `motion.py`) in front of a background, in painter's order. To render a frame, the
+formulas find the texture point at every pixel of every card; to make a track, their inverse finds where a texture
+point lies on every frame. So the truth is exact, even for hidden points and points outside the image. Everything is
+batched and runs on the generator's device.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class SceneConfig:
         sizes: frame sizes (width, height) to choose from per batch, multiples of 8.
         points: tracked points per clip.
         objects: largest number of cards in front of the background.
-        bodies: share of them that are round: their points turn out of sight.
-        duration: scene time that a clip covers at most; in a time of 1 things move about their own size.
+        bodies: share of the cards that are round: their points turn out of sight.
+        duration: longest scene time that a clip covers; in a time of 1, things move about their own size.
         speed: range of the factor on all motion.
         motion_blur: share of batches rendered with an open shutter (three sub-frames, thrice the cost).
-        query_frames: points are asked for on one of the first so many frames; all frames where 0.
-        shuffled: take the frames at random times instead of evenly spaced ones (for learning to match).
+        query_frames: queries lie on the first `query_frames` frames; 0 for all frames.
+        shuffled: take the frames at random times instead of evenly spaced ones (to train matching).
     """
 
     frames: int = 16
@@ -53,7 +53,7 @@ class SceneConfig:
 
 @dataclass
 class Scene:
-    """One batch of scenes, ready to be asked for pixels and points.
+    """One batch of scenes, to sample pixels and points from.
 
     Attributes:
         motion: geometry of every card.
@@ -70,14 +70,14 @@ class Scene:
     wh: tuple[int, int]
 
     def sample(self, y: Tensor, alpha_only: bool = False) -> Tensor:
-        """Pixels (b, l, t, p, 2) -> (b, l, t, p, c): what each card shows there, alpha last."""
+        """Pixels (b, l, t, p, 2) -> (b, l, t, p, c): colour of each card there, alpha last."""
         u, in_front = self.motion.pixel_to_card(y)
         values = self._read(self.textures[:, 3:], u)
         if not alpha_only:  # the outline stays with the card, the colours lie on its surface
             values = torch.cat(
                 [self._read(self.textures[:, :3], self.motion.card_to_surface(u)), values], dim=-1
             )
-        # A card ends at its window; the background never does (it goes on as its own mirror image).
+        # A card ends at its window; the background never ends (its mirror image continues it).
         on_card = in_front & (u[..., 0].abs() <= 1) & (u[..., 1].abs() <= 1)
         on_card[:, 0] = True
         values[..., -1] *= on_card
@@ -95,10 +95,10 @@ class SyntheticClips(Dataset):
     """Endless numbered batches of clips: batch `i` of a seed is always the same, on any worker.
 
     Args:
-        bank: where textures come from; clips are made on the device it lies on.
+        bank: source of textures; clips are made on its device.
         config: what the clips are like.
         batch: clips per batch.
-        seed: everything random follows from it and the number of the batch.
+        seed: with the number of the batch, decides everything random.
     """
 
     def __init__(self, bank: TextureBank, config: SceneConfig, batch: int, seed: int):
@@ -137,7 +137,7 @@ class _Draw:
         if config.shuffled:
             even = torch.rand((b, config.frames), generator=self.generator, device=self.generator.device)
         else:
-            # Speeding up and slowing down, as far as a stand-still.
+            # Speed up and slow down, even to a standstill.
             warp = 0.15 * chance((b, 1), 0.4, self.generator)
             even = even + warp * torch.sin(2 * torch.pi * (even + self._rand(b, 1)))
         low, high = config.speed
@@ -149,18 +149,18 @@ class _Draw:
         bank, b, wh = self.bank, self.batch, self.wh
         layers = 1 + self._integer(1, self.config.objects + 1)
         region = bank.regions[self._integers(len(bank.regions), b, layers)]  # (b, l, 6)
-        # Look-alikes: now and then a card wears the texture of the one before it.
+        # Look-alikes: sometimes a card has the texture of the previous one.
         twin = self._rand(b, layers) < 0.12
         twin[:, :2] = False
         region = torch.where(twin[..., None], region.roll(1, dims=1), region)
         box = region[..., 2:].float()
         label_map = region[..., 0]
-        # One card in five is a plain window of a picture, cut by the outline of another thing.
+        # One card in five is a plain part of a picture, cut by the outline of another object.
         borrowed = label_map[:, torch.randperm(layers, generator=self.generator, device=times.device)]
         window = self._rand(b, layers) < 0.2
         picture_of = bank.label_picture[torch.where(window, borrowed, label_map)]
         if len(bank.plain):
-            # As many of the backgrounds and windows as of the pictures have no outlines of their own.
+            # Pictures without outlines make up the same share of backgrounds and windows as of all pictures.
             plain = bank.plain[self._integers(len(bank.plain), b, layers)]
             window[:, 0] = True
             window &= self._rand(b, layers) < len(bank.plain) / len(bank.pictures)
@@ -175,8 +175,8 @@ class _Draw:
         centre = (box[..., :2] + box[..., 2:]) / torch.tensor([w, h], device=box.device) - 1
         reach = (box[..., 2:] - box[..., :2]) / torch.tensor([w, h], device=box.device)
         centre[:, 0], reach[:, 0] = 0.0, 1.0
-        # Size on the image, as a share of its width: objects by choice, the background so that its picture
-        # covers more than the frame. Mirrored at random.
+        # Size on the image, as a share of its width: random for objects, larger than the frame for the background.
+        # Mirrored at random.
         pixels = box[..., 2:] - box[..., :2]
         size = 0.08 + 0.42 * self._rand(b, layers) ** 1.5
         half = size[..., None] * pixels / pixels.amax(-1, keepdim=True)
@@ -184,7 +184,7 @@ class _Draw:
         half[:, 0] = cover[:, None] * torch.tensor([1.0, h / w], device=box.device)
         flip = torch.where(self._rand(b, layers) < 0.5, -1.0, 1.0)
         reach = reach * torch.stack([flip, torch.ones_like(flip)], dim=-1)
-        # Sub-frames of motion blur ask for the same motion again: it has a generator of its own.
+        # Sub-frames of motion blur need the same motion again, so it has its own generator.
         self._motion = (half, speed, self._integer(0, 2**31))
         scene = Scene(
             None,  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ class _Draw:
         return self.at_times(scene, times)
 
     def at_times(self, scene: Scene, times: Tensor) -> Scene:
-        """The same cards on the same ways, at other times (b, t)."""
+        """The same cards on the same paths, at other times (b, t)."""
         half, speed, seed = self._motion
         generator = torch.Generator(device=times.device).manual_seed(seed)
         return replace(
@@ -211,7 +211,7 @@ class _Draw:
         frame = self._integers(self.config.query_frames or t, b, many)
         w, h = scene.wh
         y = self._rand(b, many, 2) * torch.tensor([w - 1.0, h - 1.0], device=frame.device)
-        # Every candidate is asked on its own frame only: motion with points in the place of frames.
+        # Test every candidate on its own frame only: a motion with points in the place of frames.
         at_frame = _at_frames(scene.motion, frame)
         layers = scene.box.shape[1]
         spread = y[:, None, :, None].expand(-1, layers, -1, -1, -1)
@@ -240,7 +240,7 @@ class _Draw:
         hidden = (covers & above).any(dim=1)
         inside = (xy >= 0).all(-1) & (xy[..., 0] <= w - 1) & (xy[..., 1] <= h - 1)
         visible = in_front & inside & ~hidden
-        # A position behind the camera, or absurdly far outside, would only be noise in a loss.
+        # In a loss, a position behind the camera or absurdly far outside would only be noise.
         limit = torch.tensor([w, h], device=xy.device) * 2.0
         xy = torch.minimum(torch.maximum(torch.nan_to_num(xy), -limit), 2 * limit)
         at_query = frame[:, None, :].expand(-1, 1, -1)
@@ -258,7 +258,7 @@ class _Draw:
 
 
 def render(scene: Scene) -> tuple[Tensor, Tensor]:
-    """All frames of all scenes: (b, t, 3, h, w) in [0, 1], and the card seen at each pixel (b, t, h, w) uint8."""
+    """All frames of all scenes: (b, t, 3, h, w) in [0, 1], and the card that each pixel shows (b, t, h, w) uint8."""
     w, h = scene.wh
     b, layers, t = scene.brightness.shape
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")

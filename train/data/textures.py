@@ -1,8 +1,8 @@
-"""Where synthetic clips get their looks: photographs with or without people's outlines, or procedural patterns.
+"""Textures of synthetic clips: photographs with or without outlines that people drew, or procedural patterns.
 
 A bank is a stack of equally sized RGB pictures and a list of regions, each an outline of something in
 one picture. It lives on any device as two uint8 tensors, so a GPU cuts layers out of it in one gather.
-Further pictures: `object_bank` of outlined things, `plain_bank` of photographs that nobody outlined.
+`object_bank` adds pictures with outlined objects, `plain_bank` photographs without outlines.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from train.data.pictures import picture_files, read_picture
 log = logging.getLogger(__name__)
 
 PICTURE_HW = (320, 480)
-PEOPLE = 2  # whose outlines of a photograph are used: further ones largely agree
-PROCEDURAL = 30  # patterns beside the photographs, or alone where there are none
+PEOPLE = 2  # number of people whose outlines of a photograph are used: further ones largely agree
+PROCEDURAL = 30  # patterns, in addition to photographs if there are any
 
 
 @dataclass
@@ -35,7 +35,7 @@ class TextureBank:
     Attributes:
         pictures: (p, 3, h, w) uint8 RGB.
         labels: (m, h, w) uint8 region maps.
-        label_picture: (m,) which picture each map belongs to.
+        label_picture: (m,) picture that each map belongs to.
         regions: (r, 6) int64 rows (map, region id, x0, y0, x1, y1): an outline and its box in pixels.
         plain: (n,) int64 pictures without outlines: for backgrounds, and for cards cut by outlines of other pictures.
     """
@@ -52,7 +52,7 @@ class TextureBank:
 
     @classmethod
     def join(cls, banks: list[TextureBank]) -> TextureBank:
-        """One bank that holds everything of several."""
+        """Join several banks into one."""
         regions, label_picture, plain, maps, pictures = [], [], [], 0, 0
         for bank in banks:
             moved = bank.regions.clone()
@@ -71,9 +71,9 @@ class TextureBank:
 
 
 def photo_bank(folder: str | Path, splits: tuple[str, ...] = ("train",)) -> TextureBank:
-    """Photographs `<split>/*.jpg` with human outlines `<split>_segments.npz` (the layout of BSDS500 here).
+    """Read photographs `<split>/*.jpg` with human outlines `<split>_segments.npz` (the layout of BSDS500 here).
 
-    Portraits are turned on their side. Raises FileNotFoundError where the folder lacks a split.
+    Portraits are turned on their side. Raises FileNotFoundError if the folder lacks a split.
     """
     pictures, labels, label_picture = [], [], []
     for split in splits:
@@ -101,15 +101,15 @@ def photo_bank(folder: str | Path, splits: tuple[str, ...] = ("train",)) -> Text
 
 
 def object_bank(folder: str | Path, weight: float = 1.0) -> TextureBank:
-    """Pictures `<name>.jpg` and the outlines of their things, `<name>_masks.npz`, without those held out of training.
+    """Read pictures `<name>.jpg` and the outlines of their objects, `<name>_masks.npz`, except those held out.
 
     Args:
-        folder: of outlined things, as `read_object_images` takes it.
-        weight: how often an outline is in the bank: 0.2 keeps one in five, 2 has every one twice. A picture of which no
-            outline is kept, or none is usable, is left out.
+        folder: folder of outlined objects, as `read_object_images` takes it.
+        weight: how often an outline is in the bank: 0.2 keeps one in five, 2 has every one twice. Pictures without a
+            kept or usable outline are left out.
 
     Raises:
-        FileNotFoundError: no such pictures there.
+        FileNotFoundError: the folder has no such pictures.
         ValueError: no usable outline is left.
     """
     pictures, labels = [], []
@@ -134,7 +134,7 @@ def object_bank(folder: str | Path, weight: float = 1.0) -> TextureBank:
 
 
 def plain_bank(folder: str | Path) -> TextureBank:
-    """The .jpg files of a folder, at any depth, without outlines. Raises FileNotFoundError where there are none."""
+    """Read the .jpg files of a folder, at any depth, without outlines. Raises FileNotFoundError if there are none."""
     pictures = np.stack([_fitted(read_picture(path)) for path in picture_files(Path(folder))])
     return TextureBank(
         torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(),
@@ -146,7 +146,7 @@ def plain_bank(folder: str | Path) -> TextureBank:
 
 
 def _fitted(picture: np.ndarray, interpolation: int | None = None) -> np.ndarray:
-    """(h, w[, 3]) -> (*PICTURE_HW[, 3]): a portrait turned on its side, then resized to cover that, its middle kept."""
+    """(h, w[, 3]) -> (*PICTURE_HW[, 3]): turn a portrait on its side, resize to cover that size, crop the middle."""
     if picture.shape[0] > picture.shape[1]:
         picture = np.rot90(picture)
     h, w = PICTURE_HW
@@ -160,12 +160,12 @@ def _fitted(picture: np.ndarray, interpolation: int | None = None) -> np.ndarray
 
 
 def procedural_bank(count: int, generator: torch.Generator) -> TextureBank:
-    """Pictures made from nothing: layered noise, cells and stripes in random colours, with blob outlines."""
+    """Generate pictures: layered noise, cells and stripes in random colours, with blob outlines."""
     h, w = PICTURE_HW
     pictures, labels = [], []
     for i in range(count):
         pictures.append(_pattern(("noise", "cells", "stripes")[i % 3], generator))
-        # Outlines: level sets of smooth noise; every connected value band is a region of its own.
+        # Outlines are level sets of smooth noise; every connected band of values is a region.
         smooth = _noise((4, 6), generator)[0]
         labels.append((smooth * 5).floor().clamp(0, 4).to(torch.uint8) + 1)
     label_stack = torch.stack(labels)
@@ -175,8 +175,8 @@ def procedural_bank(count: int, generator: torch.Generator) -> TextureBank:
 def find_regions(labels: Tensor, smallest: float = 0.01, largest: float = 0.6) -> Tensor:
     """(m, h, w) region maps -> (r, 6) rows (map, region id, x0, y0, x1, y1) of the usable regions.
 
-    Usable: between `smallest` and `largest` of the picture, and at least 28 pixels wide and high, so that
-    a layer made of it is not a blur.
+    A usable region covers between `smallest` and `largest` of the picture, and is at least 28 pixels wide and high, so
+    that a layer made of it is not a blur.
     """
     rows = []
     for m, one in enumerate(labels.numpy()):
@@ -200,8 +200,8 @@ def texture_banks(
     """Textures to train on, and others to validate on.
 
     Args:
-        textures: folder of photographs with train, test and val; patterns alone where there is none.
-        objects: folders of outlined things with their weights (`object_bank`), to train on too.
+        textures: folder of photographs with train, test and val; without one, patterns alone.
+        objects: folders of outlined objects with their weights (`object_bank`), to train on too.
         pictures: folders of photographs without outlines (`plain_bank`), to train on too.
     """
     learnt = [procedural_bank(PROCEDURAL, torch.Generator().manual_seed(5))]

@@ -13,7 +13,7 @@ from train.kubric.plan import RenderSettings
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """ "256x192" -> (256, 192); one number is both."""
+    """ "256x192" -> (256, 192); a single number sets both."""
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdigit() for part in parts):
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT like 256x256, got {text!r}")
@@ -21,7 +21,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def add_settings(command: argparse.ArgumentParser, clips: int, default: RenderSettings, samples: str) -> None:
-    """What every way of making clips has: how many of them, how large, from which seed."""
+    """Adds the options common to every way of making clips: their number, size and seed."""
     command.add_argument("--out", type=Path, required=True, help="folder for the clips")
     command.add_argument("--clips", type=int, default=clips, help="how many clips there shall be in all")
     command.add_argument("--frames", type=int, default=default.frames, help="per clip")
@@ -33,7 +33,7 @@ def add_settings(command: argparse.ArgumentParser, clips: int, default: RenderSe
 
 
 def add_sheet(commands: Any, clips: int) -> None:
-    """The command that draws a picture of clips."""
+    """Adds the command that draws an overview picture of clips."""
     sheet = commands.add_parser("sheet", help="a picture of clips with their tracks drawn in")
     sheet.add_argument("folder", type=Path)
     sheet.add_argument("--out", type=Path, required=True, help="the PNG")

@@ -1,4 +1,4 @@
-"""Finds what scenes may use, and knows the terms it comes under."""
+"""Finds the assets that scenes may use, and knows their licences."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ TERMS = {
 
 
 def find_assets(settings: RenderSettings, datafiles: Path, pybullet_data: Path) -> Assets:
-    """Everything that the settings and the two packages offer.
+    """Finds all assets that the settings and the two packages offer.
 
     Args:
-        settings: names the user's folders.
-        datafiles: Blender's own, with studiolights/world inside.
-        pybullet_data: the package's folder. Only its random_urdfs are taken: other models there carry other
+        settings: settings that name the user's folders.
+        datafiles: Blender's own folder, with studiolights/world inside.
+        pybullet_data: the package's folder. Only its random_urdfs are used: other models there have other
             licences.
 
     Raises:
-        FileNotFoundError: a folder or manifest that the user named is missing or empty.
+        FileNotFoundError: a folder or manifest in the settings is missing or empty.
     """
     meshes = sorted(str(path) for path in (pybullet_data / "random_urdfs").glob("*/*.obj"))
     if settings.meshes is not None:
         meshes = _files(settings.meshes, MESH_SUFFIXES, "meshes")
     textures = _files(settings.textures, PICTURE_SUFFIXES, "textures") if settings.textures else []
     hdris = sorted(str(path) for path in (datafiles / "studiolights" / "world").glob("*.exr"))
-    # Hardly anything can be seen by its light alone.
+    # Its light alone leaves almost everything dark.
     hdris = [path for path in hdris if Path(path).stem != "night"]
     return Assets(tuple(meshes), tuple(textures), tuple(hdris), _manifest_assets(settings.manifests))
 
@@ -50,7 +50,7 @@ def _files(folder: Path, suffixes: tuple[str, ...], what: str) -> list[str]:
 
 
 def _manifest_assets(manifests: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
-    """(manifest, asset id) of every object in Kubric's own manifests; domes and pictures are left out."""
+    """(manifest, asset id) of every object in Kubric's own manifests, without domes and pictures."""
     found = []
     for path in manifests:
         if not Path(path).is_file():
@@ -68,10 +68,10 @@ def _manifest_assets(manifests: tuple[Path, ...]) -> tuple[tuple[str, str], ...]
 
 
 def archive_folder(manifest: Path) -> Path:
-    """Where a manifest's archives lie: where it says, or beside it where it names the bucket it came from.
+    """Folder of a manifest's archives: the one it names, or its own if it names the bucket it came from.
 
     Raises:
-        FileNotFoundError: neither there nor in a folder of its name are there any archives.
+        FileNotFoundError: no archives, neither there nor in a folder of the manifest's name.
     """
     said = json.loads(manifest.read_text()).get("data_dir", "")
     places = [manifest.parent / manifest.stem, manifest.parent]

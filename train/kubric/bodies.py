@@ -1,7 +1,7 @@
-"""Things that bend: meshes whose corners are a plain function of time, so that every frame stands for itself.
+"""Things that bend: meshes whose corners are a plain function of time, so that frames are independent.
 
-All kinds are sheets or swept tubes (shapes.py); the triangles never change. A creature is a spine with legs
-that step, which gives a tracker thin limbs, self-occlusion and skin.
+All kinds are sheets or swept tubes (shapes.py), and the triangles never change. A creature is a spine with
+walking legs, which gives a tracker thin limbs, self-occlusion and skin.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Body:
     Attributes:
         triangles: (f, 3) int64.
         at: seconds -> (v, 3) corners in the body's own axes, metres.
-        height: how far above the floor its origin stands; None where the plan says that.
+        height: height of its origin above the floor; None if the plan sets it.
     """
 
     triangles: np.ndarray
@@ -33,7 +33,7 @@ class Body:
 
 
 def make_body(kind: str, size: float, generator: np.random.Generator) -> Body:
-    """A "cloth", "tube", "blob" or "creature" about `size` metres long, with a rhythm of its own."""
+    """A "cloth", "tube", "blob" or "creature" about `size` metres long, with its own rhythm."""
     makers = {"cloth": _cloth, "tube": _tube, "blob": _blob, "creature": _creature}
     if kind not in makers:
         raise ValueError(f"body: expected one of {', '.join(makers)}, got {kind!r}")
@@ -45,7 +45,7 @@ def _cloth(size: float, generator: np.random.Generator) -> Body:
     height = size * generator.uniform(0.6, 1.0)
     rest, triangles = sheet(size, height, (64, 48))
     drop = (height / 2 - rest[:, 2]) / height
-    # Two waves: numbers per metre, radians per second, metres.
+    # Two waves: waves per metre, radians per second, metres.
     waves = generator.normal(0, 4.0 / size, (2, 2))
     speeds = generator.uniform(2, 7, 2) * generator.choice((-1, 1), 2)
     phases = generator.uniform(0, 2 * math.pi, 2)
@@ -129,7 +129,7 @@ def _creature(size: float, generator: np.random.Generator) -> Body:
         (0, 0.04, 0.25, 0.35, 0.6, 0.72, 0.86, 0.93, 1),
         (0.02, 0.15, 0.3, 1.0, 1.05, 0.55, 0.45, 0.6, 0.05),
     )
-    # Without its corners: shoulders are round.
+    # The corners are left out, since shoulders are round.
     profile = np.convolve(np.pad(profile, 4, mode="edge"), np.ones(9) / 9, mode="valid")
     rise = size * (
         neck_up * 0.35 * np.clip((share - 0.65) / 0.25, 0, 1) ** 1.5
@@ -174,7 +174,7 @@ LEG_RINGS, LEG_SIDES = 36, 16
 def _leg(top: np.ndarray, length: float, radius: float, swing: float, bend: float) -> np.ndarray:
     """Corners of a leg that hangs from `top`: `swing` radians forward at the hip, `bend` back at the knee."""
     share = np.linspace(0, 1, LEG_RINGS)
-    # The knee is a short arc, so that the skin folds in place of breaking.
+    # The knee is a short arc, so that the skin folds instead of breaking.
     angle = swing - bend * np.clip((share - 0.4) / 0.2, 0, 1)
     # The foot points forward.
     angle = angle + 1.2 * np.clip((share - 0.88) / 0.06, 0, 1)

@@ -1,4 +1,4 @@
-"""Where a clip's camera stands, what it looks at and how the hand that holds it shakes."""
+"""Position, target and hand-held shake of a clip's camera."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ CAMERAS = ("still", "slide", "arc", "dolly", "follow")
 
 @dataclass
 class CameraPlan:
-    """How the camera moves: from the first place straight to the last, always aimed at a moving target.
+    """A camera that moves straight from a first to a last position, always aimed at a moving target.
 
     Attributes:
         kind: one of CAMERAS, for the record.
-        start, end: places in metres.
-        target_start, target_end: what it looks at, in metres.
-        lens_mm: focal length at the beginning and the end, on a sensor 36 mm wide.
-        shake_m: how far a hand's shake moves place and target.
-        shake_hz: the shake's frequencies.
-        shake_phase: (5, frequencies) radians; three for the place, two for the target.
-        roll: radians, at the beginning and the end.
+        start, end: positions in metres.
+        target_start, target_end: positions that it looks at, in metres.
+        lens_mm: focal length at the start and the end, on a sensor 36 mm wide.
+        shake_m: how far the shake moves position and target.
+        shake_hz: frequencies of the shake.
+        shake_phase: (5, frequencies) radians; three for the position, two for the target.
+        roll: radians, at the start and the end.
     """
 
     kind: str
@@ -38,11 +38,11 @@ class CameraPlan:
 
 
 def draw_camera(moving: list[tuple[np.ndarray, np.ndarray]], generator: np.random.Generator) -> CameraPlan:
-    """A camera's way about 5 m from the middle.
+    """Draws a camera path about 5 m from the middle.
 
     Args:
-        moving: place and velocity (3,) of each thing that a camera might follow; at least one.
-        generator: draws everything.
+        moving: position and velocity (3,) of each thing that a camera might follow; at least one.
+        generator: source of all random choices.
     """
     kind = str(generator.choice(CAMERAS, p=(0.15, 0.25, 0.25, 0.15, 0.2)))
     heading, height = generator.uniform(-0.8, 0.8), generator.uniform(0.5, 3.2)
@@ -61,7 +61,7 @@ def draw_camera(moving: list[tuple[np.ndarray, np.ndarray]], generator: np.rando
     elif kind == "dolly":
         end = at(heading, distance * generator.uniform(0.6, 1.4), height)
     elif kind == "follow":
-        # Turns after one of the things, as somebody filming it would.
+        # Turns to follow one of the things, as a person filming it would.
         place, velocity = moving[int(generator.integers(len(moving)))]
         target = 0.4 * target + 0.6 * np.array(place)
         target_end = target + np.array(velocity) * (0.4, 0.4, 0)
@@ -90,9 +90,9 @@ def draw_camera(moving: list[tuple[np.ndarray, np.ndarray]], generator: np.rando
 def camera_at(
     plan: CameraPlan, progress: float, seconds: float
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Where the camera is at a moment: place (3,), target (3,) in metres, roll in radians, lens in mm.
+    """The camera at a moment: position (3,), target (3,) in metres, roll in radians, lens in mm.
 
-    `progress` runs from 0 at the first frame to 1 at the last and may lie a little outside.
+    `progress` runs from 0 at the first frame to 1 at the last and may lie a little outside that range.
     """
     eased = progress * progress * (3 - 2 * progress) if 0 <= progress <= 1 else progress
     hz = np.array(plan.shake_hz)
@@ -104,6 +104,6 @@ def camera_at(
 
 
 def triple(values: np.ndarray) -> tuple[float, float, float]:
-    """As plain floats, for JSON."""
+    """Converts to plain floats, for JSON."""
     x, y, z = (float(v) for v in values)
     return x, y, z

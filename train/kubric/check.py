@@ -1,4 +1,4 @@
-"""Whether tracks and render agree: the renderer's own passes against rays, on every clip."""
+"""Checks on every clip that tracks and render agree: the renderer's own passes against rays."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class CheckReport:
     """How well visible points agree with the passes at the centres of the pixels.
 
     Attributes:
-        visible: how many visible points were looked at, over all frames.
+        visible: number of visible points compared, over all frames.
         own_pixel: share of them whose nearest pixel shows their own object.
         within_one_px: share of them with a pixel of their own object among the 3 x 3 nearest.
-        worst_object, worst_within_one_px: number, as in the segmentation, and share of the object for which
-            the last one is smallest, among those with at least 20 visible points.
-        wrongly_hidden: share of the points called hidden, on the picture, that the renderer shows plainly:
-            their object all around, at their distance.
-        flow_median_px, flow_p99_px: difference of the track's step to the rendered flow, inside of objects.
-        depth_median: difference of the distance to the rendered one, as a share of it, inside of objects.
+        worst_object, worst_within_one_px: number, as in the segmentation, and share of the object with the smallest
+            `within_one_px`, among those with at least 20 visible points.
+        wrongly_hidden: share of the hidden points within the picture that the renderer shows plainly: with their
+            object all around, at their distance.
+        flow_median_px, flow_p99_px: difference between the track's step and the rendered flow, inside objects.
+        depth_median: difference between distance and rendered distance, as a share of the latter, inside objects.
     """
 
     visible: int
@@ -36,7 +36,7 @@ class CheckReport:
     depth_median: float
 
     def record(self) -> dict:
-        """For the metadata, rounded."""
+        """Rounded values for the metadata."""
         return {name: round(value, 5) for name, value in asdict(self).items()}
 
 
@@ -90,7 +90,7 @@ def self_check(
 
 
 def _worst(near: np.ndarray, owner: np.ndarray) -> tuple[int, float]:
-    """Object with the smallest share of `near`, and that share; (0, 1) where no object has 20 points."""
+    """Object with the smallest share of `near`, and that share; (0, 1) if no object has 20 points."""
     numbers, counts = np.unique(owner, return_counts=True)
     shares = [(_share(near[owner == number]), int(number)) for number in numbers[counts >= 20]]
     share, number = min(shares, default=(1.0, 0))
@@ -102,7 +102,7 @@ def _share(flags: np.ndarray) -> float:
 
 
 def problems(report: CheckReport, tracks: int, wanted: int) -> list[str]:
-    """Why a clip must not be used; empty where it may."""
+    """Reasons to reject a clip; empty if the clip is good."""
     found = []
     if tracks < wanted / 4:
         found.append(f"only {tracks} of {wanted} tracks: hardly anything is in view")

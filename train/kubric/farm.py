@@ -1,7 +1,7 @@
-"""Renders many clips at once, each in a process of its own in the Kubric environment; a stopped run goes on.
+"""Renders many clips at once, each in its own process in the Kubric environment; a stopped run can continue.
 
-A clip that is there is whole: workers build it in a folder `.making_*` and give it its name at the end.
-Only numpy is needed here, so the driver runs in any environment.
+A clip that exists is complete: workers build it in a folder `.making_*` and rename that at the end.
+This module needs only numpy, so it runs in any environment.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = "POINTTRACK_KUBRIC_PYTHON"
-# A scene that fails its self-check is replaced by another one, this many times.
+# How often to replace a scene that fails its self-check.
 ATTEMPTS = 4
 REJECTED = 3  # the worker's exit status for such a scene
 
 
 @dataclass
 class FarmReport:
-    """What a run did.
+    """Result of a run.
 
     Attributes:
         rendered, there, failed: numbers of the clips made now, made before, and given up.
-        rejected: how many scenes failed the self-check.
-        seconds: on the wall.
-        cpu_seconds: of the workers whose clips were kept; what counts on a machine that has other work too.
+        rejected: number of scenes that failed the self-check.
+        seconds: wall-clock time.
+        cpu_seconds: CPU time of the workers whose clips were kept; the fair measure on a machine with other work.
     """
 
     rendered: list[int] = field(default_factory=list)
@@ -56,7 +56,7 @@ def kubric_python() -> Path:
     """The interpreter of the Kubric environment.
 
     Raises:
-        FileNotFoundError: it has not been built.
+        FileNotFoundError: the environment has not been built.
     """
     named = os.environ.get(ENVIRONMENT)
     python = Path(named) if named else ROOT / ".venv-kubric" / "bin" / "python"
@@ -73,12 +73,12 @@ def clip_folder(out: Path, index: int) -> Path:
 
 
 def missing_clips(out: Path, count: int) -> list[int]:
-    """Numbers below `count` whose folder is not there."""
+    """Numbers below `count` without a folder."""
     return [index for index in range(count) if not clip_folder(out, index).is_dir()]
 
 
 def first_attempt(out: Path, index: int) -> int:
-    """How many scenes of this clip have been rejected before: the next one is another scene."""
+    """Number of scenes of this clip rejected so far, so that the next attempt draws another scene."""
     path = out / "rejected.jsonl"
     if not path.exists():
         return 0
@@ -86,15 +86,15 @@ def first_attempt(out: Path, index: int) -> int:
 
 
 def keep_settings(out: Path, settings: RenderSettings, **more: object) -> None:
-    """Writes settings.json, or compares with the one there, so that a folder never mixes two kinds of clips.
+    """Writes settings.json, or compares with an existing one, so that a folder never mixes two kinds of clips.
 
     Args:
         out: the folder.
-        settings: what its clips are like.
-        more: what else must stay the same; plain values, as JSON has them.
+        settings: settings of its clips.
+        more: other values that must stay the same, of plain JSON types.
 
     Raises:
-        ValueError: the folder was begun with other settings.
+        ValueError: the folder has clips with other settings.
     """
     path, record = out / "settings.json", settings_record(settings) | more
     if not path.exists():
@@ -113,7 +113,7 @@ def keep_settings(out: Path, settings: RenderSettings, **more: object) -> None:
 
 
 def settings_record(settings: RenderSettings) -> dict:
-    """The settings as JSON takes them; folders become absolute paths."""
+    """The settings in plain JSON types; folders become absolute paths."""
     record = asdict(settings)
     for name in ("textures", "meshes"):
         record[name] = str(Path(record[name]).resolve()) if record[name] else None
@@ -123,17 +123,17 @@ def settings_record(settings: RenderSettings) -> dict:
 
 
 def render_clips(out: Path, count: int, settings: RenderSettings, workers: int | None = None) -> FarmReport:
-    """Renders the clips 0 to count - 1 that are not there yet. One run at a time for each folder.
+    """Renders those of the clips 0 to count - 1 that do not exist yet. Use one run at a time per folder.
 
     Args:
-        out: folder for clip_00000, clip_00001, ..., settings.json, rejected.jsonl, logs of what went wrong.
-        count: how many clips there shall be in all.
-        settings: the same as before where `out` has clips already.
-        workers: how many clips at once; as many as there are cores without.
+        out: folder for clip_00000, clip_00001, ..., settings.json, rejected.jsonl and logs of errors.
+        count: total number of clips.
+        settings: settings of the clips; must be the same as before if `out` has clips already.
+        workers: number of clips to render at once; by default, the number of cores.
 
     Raises:
         FileNotFoundError: there is no Kubric environment, or a folder named in the settings is missing.
-        ValueError: `out` was begun with other settings.
+        ValueError: `out` has clips with other settings.
     """
     python = kubric_python()
     for folder in (settings.textures, settings.meshes, *settings.manifests):
@@ -150,7 +150,7 @@ def render_clips(out: Path, count: int, settings: RenderSettings, workers: int |
     report = FarmReport(there=sorted(set(range(count)) - set(wanted)))
     order = {"settings": settings_record(settings), "threads": max(cores // workers, 1)}
     with ThreadPoolExecutor(workers) as pool:
-        # Where somebody stops the run, map takes back the clips that have not begun.
+        # If the run is stopped, map cancels the clips that have not begun.
         results = pool.map(lambda index: _one_clip(python, out, index, order), wanted)
         for index, rejected in zip(wanted, results, strict=True):
             report.rejected += rejected
@@ -163,7 +163,7 @@ def render_clips(out: Path, count: int, settings: RenderSettings, workers: int |
 
 
 def _one_clip(python: Path, out: Path, index: int, order: dict) -> int:
-    """Runs workers until the clip is there or all attempts are used up; returns how many were rejected."""
+    """Runs workers until the clip exists or all attempts are used up; returns how many were rejected."""
     target, begun = clip_folder(out, index), time.monotonic()
     first = first_attempt(out, index)
     for attempt in range(first, max(ATTEMPTS, first + 1)):

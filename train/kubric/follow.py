@@ -1,8 +1,7 @@
-"""Exact tracks: points on the triangles of posed meshes, seen or not by rays from the camera.
+"""Exact tracks: points on the triangles of posed meshes; rays from the camera decide their visibility.
 
-A query point keeps its triangle and its place in it, so it follows anything that moves the corners, as long as
-the triangles stay the same. What poses the scene and casts the rays is left open: Blender (tracks.py) or Embree
-(train/rays).
+A query point keeps its triangle and its position in it, so it follows anything that moves the corners, as long as
+the triangles stay the same. Blender (tracks.py) or Embree (train/rays) poses the scene and casts the rays.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ import numpy as np
 
 from train.kubric.geometry import Pinhole, barycentric, in_image, pick_spread, share_out
 
-# Which share of the queries starts at which moment of the clip (0 the first frame, 1 the last).
+# Share of the queries that starts at each moment of the clip (0 the first frame, 1 the last).
 QUERY_STARTS = ((0.0, 0.5), (0.25, 0.2), (0.5, 0.15), (0.75, 0.15))
-# A ray may stop this much short of its point, as a share of the distance, and still have reached it.
+# A ray that stops short of its point by at most this share of the distance counts as reaching it.
 DEPTH_TOLERANCE = 5e-4
-# A query keeps this far from the outline of its object, so that rounding cannot put it on another one.
+# Distance of a query from the outline of its object, so that rounding cannot put it on another object.
 EDGE_PX = 0.75
-# No object gets more of the queries than this.
+# Largest share of the queries on one object.
 LARGEST_SHARE = 0.3
 # Tracks that go behind the camera, or this many picture widths away, teach nothing.
 FAR_WIDTHS = 4.0
@@ -36,7 +35,7 @@ class Posed(Protocol):
         ...
 
     def cast(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What each pixel (n, 2) sees: thing (n,), -1 for the sky; triangle (n,); world point (n, 3)."""
+        """What each pixel (n, 2) shows: thing (n,), -1 for the sky; triangle (n,); world point (n, 3)."""
         ...
 
     def reached(self, points: np.ndarray) -> np.ndarray:
@@ -48,10 +47,10 @@ class Stage(Protocol):
     """A scene that can be posed.
 
     Attributes:
-        triangles: of each thing, (f, 3) numbers of corners.
-        frames: how many.
+        triangles: (f, 3) numbers of corners, for each thing.
+        frames: number of frames.
         wh: width and height of the picture in pixels.
-        name: of the clip, for messages.
+        name: name of the clip, for messages.
     """
 
     triangles: list[np.ndarray]
@@ -66,13 +65,13 @@ class Stage(Protocol):
 
 @dataclass
 class Tracks:
-    """Where points of surfaces are.
+    """Tracks of points on surfaces.
 
     Attributes:
         xy: (t, n, 2) float32 pixels; (0, 0) is the centre of the top-left pixel; not clamped to the picture.
         visible: (t, n) bool: on the picture, and nothing in front.
-        query_frame: (n,) int64, the frame whose picture the point was chosen from.
-        thing: (n,) int64 number of the thing that it lies on.
+        query_frame: (n,) int64, the frame on which the point was chosen.
+        thing: (n,) int64 number of the thing that the point lies on.
         distance: (t, n) float32 metres from the camera.
     """
 
@@ -106,10 +105,10 @@ def find_queries(
 
 
 def follow_points(stage: Stage, count: int, generator: np.random.Generator) -> Tracks:
-    """About `count` queries over the clip, and where their surface points are in every frame.
+    """Finds about `count` queries over the clip, and the positions of their surface points in every frame.
 
     Raises:
-        RuntimeError: no object is in view at any moment that queries start at.
+        RuntimeError: no object is in view at any moment at which queries start.
     """
     things, corners, weights, query_frames = [], [], [], []
     for start, share in QUERY_STARTS:
@@ -141,7 +140,7 @@ def follow_points(stage: Stage, count: int, generator: np.random.Generator) -> T
 def _follow(
     stage: Stage, thing: np.ndarray, corners: np.ndarray, weights: np.ndarray, query_frame: np.ndarray
 ) -> Tracks:
-    """Poses the scene frame by frame and looks where each point (corners (n, 3), weights (n, 3)) is."""
+    """Poses the scene frame by frame and finds the position of each point (corners (n, 3), weights (n, 3))."""
     frames, wh = stage.frames, stage.wh
     xy = np.zeros((frames, len(thing), 2), np.float32)
     visible, front = np.zeros((2, frames, len(thing)), bool)
@@ -156,7 +155,7 @@ def _follow(
         distance[frame] = np.linalg.norm(points - posed.lens.place, axis=1)
         inside = in_image(xy[frame], wh) & front[frame]
         visible[frame, inside] = posed.reached(points[inside])
-    # Where the camera has turned away, no pixel is meant: far outside says so, and such tracks are dropped.
+    # A point behind the camera has no pixel: a position far outside marks it, and such tracks are dropped.
     xy[~front] = np.inf
     return Tracks(xy, visible, query_frame, thing, distance)
 

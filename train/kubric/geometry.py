@@ -34,7 +34,7 @@ class Pinhole:
     def project(self, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, 3) world metres -> (n, 2) pixels, not clamped, and (n,) bool: in front of the camera.
 
-        Pixels of points behind the camera, or within a centimetre of its plane, mean nothing but are finite.
+        Pixels of points behind the camera, or within a centimetre of its plane, are finite but meaningless.
         """
         seen = (xyz - self.place) @ self.pose[:3, :3]
         front = seen[:, 2] < -0.01
@@ -49,14 +49,14 @@ class Pinhole:
 
 
 def in_image(xy: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
-    """(..., 2) pixels -> (...) bool: on the picture, which reaches half a pixel beyond the last centres."""
+    """(..., 2) pixels -> (...) bool: on the picture, which extends half a pixel beyond the last centres."""
     return np.asarray(((xy >= -0.5) & (xy < np.array(wh) - 0.5)).all(-1))
 
 
 def barycentric(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Weights (n, 3) that make each point (n, 3) out of the corners (n, 3, 3) of its triangle.
+    """Weights (n, 3) of the corners (n, 3, 3) of a triangle that give each point (n, 3).
 
-    A point beside the plane is dropped onto it; a triangle without area gives all weight to its first corner.
+    Points off the plane are projected onto it; a triangle without area gives all weight to its first corner.
     """
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     way = points - corners[:, 0]
@@ -78,7 +78,7 @@ def pick_spread(xy: np.ndarray, count: int, generator: np.random.Generator) -> n
     distance = np.linalg.norm(xy - xy[chosen[0]], axis=1)
     while len(chosen) < count:
         distance[chosen[-1]] = -1
-        # A random factor keeps the choice from running along the outline of the object.
+        # A random factor keeps the choices from following the outline of the object.
         weights = distance * generator.uniform(0.3, 1.0, len(xy))
         chosen.append(int(np.argmax(np.where(distance < 0, -1, weights))))
         distance = np.where(
@@ -91,12 +91,12 @@ def share_out(total: int, sizes: np.ndarray, largest: float) -> np.ndarray:
     """Divides `total` query points among objects by the root of how many pixels each shows.
 
     Args:
-        total: how many points there are to give.
-        sizes: (o,) how many candidates each object has; none gets more than it has.
-        largest: no object gets more than this share of the total, as long as others can take the rest.
+        total: number of points to share out.
+        sizes: (o,) number of candidates of each object; no object gets more than that.
+        largest: largest share of the total for one object, as long as others can take the rest.
 
     Returns:
-        (o,) int64; the sum is `total` where the candidates suffice.
+        (o,) int64; the sum is `total` if there are enough candidates.
     """
     given = np.zeros(len(sizes), np.int64)
     limit = np.minimum(sizes, int(np.ceil(largest * total)))
@@ -111,7 +111,7 @@ def share_out(total: int, sizes: np.ndarray, largest: float) -> np.ndarray:
 
 
 def bilinear(image: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """(h, w, c) sampled at (n, 2) pixels, held to the picture -> (n, c)."""
+    """(h, w, c) sampled at (n, 2) pixels, clamped to the picture -> (n, c)."""
     high = np.array(image.shape[1::-1]) - 1
     xy = np.clip(xy, 0, high)
     low = np.minimum(np.floor(xy).astype(int), high - 1)

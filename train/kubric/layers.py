@@ -13,13 +13,13 @@ from train.kubric.scene import SceneBuilder
 
 @dataclass
 class Layers:
-    """What Cycles sees through the centre of each pixel.
+    """Cycles' data at the centre of each pixel.
 
     Attributes:
         segmentation: (t, h, w) uint8; 0 for the sky, else 1 + the index in the builder's things.
         depth: (t, h, w) float32 metres from the camera's centre; 1e10 or so for the sky.
         flow: (t, h, w, 2) float32 pixels (x, y) to the next frame, also on the last frame of the clip.
-        coordinates: (t, h, w, 3) uint16 place in the object's own bounding box.
+        coordinates: (t, h, w, 3) uint16 position in the object's own bounding box.
     """
 
     segmentation: np.ndarray
@@ -29,17 +29,17 @@ class Layers:
 
 
 def set_threads(count: int) -> None:
-    """How many threads Cycles may use."""
+    """Sets the number of threads that Cycles may use."""
     bpy.context.scene.render.threads_mode = "FIXED"
     bpy.context.scene.render.threads = count
 
 
 def render_pictures(builder: SceneBuilder, folder: Path) -> np.ndarray:
-    """(t, h, w, 3) uint8 sRGB, with motion blur about the moment of each frame where the plan has some."""
+    """(t, h, w, 3) uint8 sRGB, with motion blur around the moment of each frame if the plan has some."""
     scene, settings = bpy.context.scene, builder.settings
     scene.view_settings.view_transform = "Standard"
     scene.render.use_persistent_data = True
-    # Of the default size, a sky's map of where light comes from takes longer than the picture.
+    # At its default size, the importance map of a sky takes longer than the picture.
     scene.world.cycles.sampling_method, scene.world.cycles.sample_map_resolution = "MANUAL", 256
     scene.render.use_compositing = False
     scene.view_layers["AuxOutputs"].use = False
@@ -53,7 +53,7 @@ def render_pictures(builder: SceneBuilder, folder: Path) -> np.ndarray:
     pictures = []
     for frame in range(scene.frame_start, scene.frame_end + 1):
         scene.frame_set(frame)
-        # Another seed for each frame: noise that stands still on the screen would be a false texture.
+        # Another seed for each frame: noise that stays still on the screen would be a false texture.
         scene.cycles.seed = builder.plan.index * 1000 + frame
         path = folder / f"{frame:04d}.png"
         scene.render.filepath = str(path)
@@ -65,9 +65,9 @@ def render_pictures(builder: SceneBuilder, folder: Path) -> np.ndarray:
 def render_layers(builder: SceneBuilder) -> Layers:
     """The data of every frame, through Kubric's own passes."""
     scene, renderer = bpy.context.scene, builder.renderer
-    # Blender 4.5 crashes where data persist and there are two view layers.
+    # Blender 4.5 crashes with persistent data and two view layers.
     scene.render.use_compositing, scene.render.use_persistent_data = True, False
-    # Nobody looks at the light here.
+    # The passes do not need the light.
     scene.world.cycles.sampling_method, scene.world.cycles.sample_map_resolution = "MANUAL", 16
     scene.view_layers["AuxOutputs"].use = True
     # The vector pass is empty while motion blur is on.
@@ -86,7 +86,7 @@ def render_layers(builder: SceneBuilder) -> Layers:
 
 
 def _distance(builder: SceneBuilder, z: np.ndarray) -> np.ndarray:
-    """(t, h, w) metres along the view -> from the camera; Kubric's own way knows one focal length only."""
+    """(t, h, w) metres along the view -> from the camera; Kubric's own function handles one focal length only."""
     camera, scene = builder.scene.camera, builder.scene
     w, h = builder.settings.wh
     x, y = np.arange(w) - (w - 1) / 2, np.arange(h)[:, None] - (h - 1) / 2
@@ -96,7 +96,7 @@ def _distance(builder: SceneBuilder, z: np.ndarray) -> np.ndarray:
 
 
 def _own_numbers(builder: SceneBuilder, segmentation: np.ndarray) -> np.ndarray:
-    """Kubric numbers all assets, lights and cameras too; here only things count."""
+    """Renumbers a segmentation by things alone: Kubric also numbers other assets, lights and cameras."""
     numbers = np.zeros(len(builder.scene.assets) + 1, np.uint8)
     places = {asset.uid: place for place, asset in enumerate(builder.scene.assets, start=1)}
     for number, thing in enumerate(builder.things, start=1):

@@ -1,4 +1,4 @@
-"""Surfaces: procedural patterns in random colours, or pictures, that stick to a mesh while it bends.
+"""Surfaces: procedural patterns in random colours, or pictures, that stick to a mesh as it bends.
 
 Every pattern reads the vertex attribute "rest" (metres, in the undeformed mesh), as the bundled clip's do.
 """
@@ -19,8 +19,8 @@ def make_material(appearance: str, unit: float, generator: np.random.Generator) 
     """A material for one thing.
 
     Args:
-        look: a pattern's name or "picture:<path>".
-        unit: the thing's size in metres; the pattern has several repetitions on it.
+        appearance: a pattern's name or "picture:<path>".
+        unit: the thing's size in metres; the pattern repeats several times on it.
         generator: draws colours, scales and gloss.
 
     Raises:
@@ -40,7 +40,7 @@ def make_material(appearance: str, unit: float, generator: np.random.Generator) 
     colours = palette(int(generator.integers(4, 8)), generator)
     scale = float(np.exp(generator.uniform(np.log(4), np.log(14)))) / unit
     if kind == "plain":
-        # Hardly any texture: what trackers fail on.
+        # Hardly any texture: hard for trackers.
         paint.tree.links.new(
             paint.ramp(paint.noise(0.3 * scale), [(0.3, colours[0]), (0.7, _near(colours[0], generator))]),
             paint.surface.inputs["Base Color"],
@@ -54,7 +54,7 @@ def make_material(appearance: str, unit: float, generator: np.random.Generator) 
 
 
 def palette(count: int, generator: np.random.Generator) -> list[str]:
-    """Colours "#rrggbb" about one or two hues, from dark to light."""
+    """Colours "#rrggbb" around one or two hues, from dark to light."""
     hues = generator.uniform(0, 1, 2)
     colours = []
     for value in generator.permutation(np.linspace(0.15, 0.97, count)):
@@ -161,7 +161,7 @@ PATTERNS = {
 
 def _picture(paint: Painter, path: str, unit: float, generator: np.random.Generator) -> bpy.types.Material:
     """The picture projected onto the thing from its six sides, so that no mesh needs texture coordinates."""
-    # MIRROR: opposite edges of a photograph do not meet.
+    # MIRROR, since opposite edges of a photograph do not match.
     image = paint.node("ShaderNodeTexImage", {}, projection="BOX", projection_blend=0.15, extension="MIRROR")
     image.image = bpy.data.images.load(path, check_existing=True)
     repeat = generator.uniform(0.7, 1.8) / unit

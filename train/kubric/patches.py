@@ -1,8 +1,8 @@
 """What Kubric 2023.12 needs to run on Blender 4.5 and without tensorflow.
 
-Every patch is a context manager, so that a test can leave one out and see what it mends. Two of the faults
-say nothing by themselves: without `coordinate_pass` all object coordinates are zero, without `vector_pass` the
-row channel of the flow is 1 everywhere.
+Every patch is a context manager, so that a test can leave one out and see what it repairs. Two of the faults are
+silent: without `coordinate_pass` all object coordinates are zero, without `vector_pass` the row channel of the
+flow is 1 everywhere.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import numpy as np
 
 @cache
 def import_kubric() -> ModuleType:
-    """Kubric with all patches, for the rest of the process; its renderer and simulator are imported too."""
+    """Imports Kubric, its renderer and its simulator, with all patches, for the rest of the process."""
     kubric = import_kubric_unpatched()
-    # Held until the end: a stack that nobody holds takes its patches back.
+    # Held until the end: a stack without a reference undoes its patches.
     atexit.register(apply_patches().close)
     return kubric
 
 
 def apply_patches(leave_out: str = "") -> ExitStack:
-    """Applies every patch but the one named; closing the returned stack takes them back."""
+    """Applies every patch except the one named; closing the returned stack undoes them."""
     import_kubric_unpatched()
     stack = ExitStack()
     for name, change in PATCHES.items():
@@ -40,7 +40,7 @@ def apply_patches(leave_out: str = "") -> ExitStack:
 
 
 def import_kubric_unpatched() -> ModuleType:
-    """Kubric as it is, imported with a stand-in for the two tensorflow functions that its core touches."""
+    """Imports unpatched Kubric, with a stand-in for the two tensorflow functions that its core uses."""
     if "kubric" not in sys.modules:
         stand_in = ModuleType("tensorflow")
         stand_in.io = SimpleNamespace(gfile=SimpleNamespace(GFile=open, copy=_copy))
@@ -50,13 +50,13 @@ def import_kubric_unpatched() -> ModuleType:
             import kubric.renderer.blender
             import kubric.simulator.pybullet  # noqa: F401
         finally:
-            # etils looks for a real tensorflow later and trips over a stand-in.
+            # etils looks for a real tensorflow later and fails on a stand-in.
             del sys.modules["tensorflow"]
     return sys.modules["kubric"]
 
 
 def _copy(source: object, target: object, overwrite: bool = False) -> None:
-    """Stands for tf.io.gfile.copy on local paths."""
+    """Replaces tf.io.gfile.copy on local paths."""
     shutil.copy(str(source), str(target))
 
 
@@ -110,8 +110,8 @@ def exr_channels() -> Iterator[None]:
         yield
 
 
-# Trait of Kubric's material -> input of today's Principled BSDF. The tint became a colour and the roughness
-# of the transmission went away; Kubric's scenes leave both at their defaults.
+# Trait of Kubric's material -> input of the current Principled BSDF. The tint became a colour, and the roughness
+# of the transmission was removed; Kubric's scenes leave both at their defaults.
 PRINCIPLED = {
     "color": "Base Color",
     "roughness": "Roughness",
@@ -125,7 +125,7 @@ PRINCIPLED = {
 
 @contextmanager
 def principled_inputs() -> Iterator[None]:
-    """Makes Kubric's principled material with the input names of Blender 4."""
+    """Makes Kubric's principled material use the input names of Blender 4."""
     kubric, renderer = sys.modules["kubric"], sys.modules["kubric.renderer.blender"]
     kind = kubric.PrincipledBSDFMaterial
     dispatcher = vars(renderer.Blender)["add_asset"].dispatcher
@@ -149,7 +149,7 @@ def principled_inputs() -> Iterator[None]:
 
 
 class ImportObj(bpy.types.Operator):
-    """Stands where the old importer of OBJ files was, with the axes that Kubric's assets are made for."""
+    """Replaces the old importer of OBJ files, with the axes that Kubric's assets expect."""
 
     bl_idname = "import_scene.obj"
     bl_label = "Import OBJ"
@@ -172,7 +172,7 @@ class ImportObj(bpy.types.Operator):
 
 @contextmanager
 def obj_import() -> Iterator[None]:
-    """Brings `bpy.ops.import_scene.obj` back."""
+    """Restores `bpy.ops.import_scene.obj`."""
     bpy.utils.register_class(ImportObj)
     try:
         yield
@@ -182,7 +182,7 @@ def obj_import() -> Iterator[None]:
 
 @contextmanager
 def auto_smooth() -> Iterator[None]:
-    """Gives meshes the property `use_auto_smooth` back: Kubric sets it after an import; it does nothing."""
+    """Restores the property `use_auto_smooth` of meshes, without effect: Kubric sets it after an import."""
     bpy.types.Mesh.use_auto_smooth = bpy.props.BoolProperty()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What happens in each clip, drawn from a seed; plain numbers and names, so that a plan can be stored."""
+"""Plans of clips, drawn from a seed, as plain numbers and names, so that they can be stored."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FLOOR_HALF_M = 15.0
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What is the same for all clips of a folder.
+    """Settings shared by all clips of a folder.
 
     Attributes:
         frames: frames per clip.
         wh: width and height in pixels, at least 32, and not higher than wide.
         samples: light paths per pixel (Cycles).
         tracks: query points per clip.
-        seed: every choice follows from it and the number of the clip.
+        seed: with the number of the clip, decides every choice.
         textures: folder with pictures for some of the surfaces.
         meshes: folder with .obj, .ply, .stl, .glb or .off files.
         manifests: Kubric asset manifests (GSO.json, KuBasic.json) with their archives beside them.
@@ -56,7 +56,7 @@ class RenderSettings:
 
 @dataclass(frozen=True)
 class Assets:
-    """What the scenes may use: names or paths, sorted, so that the same folders give the same plans.
+    """Assets that scenes may use: names or paths, sorted, so that the same folders give the same plans.
 
     Attributes:
         meshes: paths of mesh files.
@@ -79,12 +79,12 @@ class ThingPlan:
         role: "rigid", "deforming", "occluder" or "background".
         kind: a shape's name, "mesh:<path>" or "kubric:<manifest>:<asset id>".
         size: rigid: longest side; deforming and occluder: length; background: half side, in metres.
-        position: metres; of the centre.
+        position: centre in metres.
         euler: turn about x, y and z in radians.
-        velocity: metres per second at the beginning; for deforming things, all the time.
+        velocity: metres per second at the start; for deforming things, at all times.
         spin: radians per second about x, y and z.
-        look: how its surface is painted, see materials.py: a pattern's name or "picture:<path>".
-        seed: for what the thing's own module draws: proportions, colours, waves.
+        appearance: its surface, see materials.py: a pattern's name or "picture:<path>".
+        seed: seed of the choices of the thing's own module: proportions, colours, waves.
         bounce: restitution in [0, 1].
         friction: in [0, 1].
     """
@@ -108,13 +108,13 @@ class ClipPlan:
 
     Attributes:
         index: number of the clip.
-        attempt: 0, or more where earlier attempts failed the self-check.
+        attempt: 0, or more if earlier attempts failed the self-check.
         fps: frames per second.
-        shutter: how long the shutter is open, in frames; 0 for no motion blur.
+        shutter: exposure time in frames; 0 for no motion blur.
         hdri: path of the sky, or "" for a plain one.
         sky_turn: radians about z.
         sky_strength: mean radiance of the sky.
-        sun_strength: of the sun, 0 for none.
+        sun_strength: strength of the sun, 0 for none.
         sun: direction the sun shines from.
         gravity: metres per second squared along z.
         camera: how the camera moves.
@@ -135,12 +135,12 @@ class ClipPlan:
     things: list[ThingPlan] = field(default_factory=list)
 
     def record(self) -> dict:
-        """As plain dicts and lists, for JSON."""
+        """The plan as plain dicts and lists, for JSON."""
         return asdict(self)
 
 
 def make_plan(settings: RenderSettings, assets: Assets, index: int, attempt: int = 0) -> ClipPlan:
-    """The plan of clip `index`; the same arguments give the same plan, and no clip depends on another."""
+    """Draws the plan of clip `index`; the same arguments give the same plan, and clips are independent."""
     generator = np.random.default_rng([settings.seed, index, attempt])
     appearance = _looks(assets, generator)
     fps = int(generator.choice(FRAME_RATES))
@@ -178,7 +178,7 @@ PATTERN_ODDS = np.array([2, 2, 2, 1, 2, 3, 2, 2, 3, 1.5])
 
 
 def _looks(assets: Assets, generator: np.random.Generator):
-    """A function that draws a surface's look; backgrounds are seldom plain."""
+    """A function that draws the appearance of a surface; backgrounds are seldom plain."""
 
     def appearance(background: bool = False) -> str:
         if assets.textures and generator.random() < 0.5:
@@ -207,7 +207,7 @@ def _background(
 
 
 def _walls(camera: CameraPlan, appearance, generator: np.random.Generator) -> list[ThingPlan]:
-    """Often a wall behind the things, sometimes one beside them, never on the camera's way."""
+    """Often a wall behind the things, sometimes one beside them, never in the camera's path."""
     walls = []
     if generator.random() < 0.6:
         back = max(camera.start[1], camera.end[1], 1.5) + generator.uniform(1, 4.5)
@@ -264,7 +264,7 @@ def _deforming(appearance, seconds: float, generator: np.random.Generator) -> Th
     kind = str(generator.choice(DEFORMING, p=(0.22, 0.22, 0.16, 0.4)))
     size = float(generator.uniform(1.4, 2.8))
     height = {"cloth": 0.65 * size, "tube": 0.4 * size, "blob": 0.45 * size, "creature": 0.0}[kind]
-    # A creature stands on the floor (its own module gives the height) and walks; the others drift.
+    # A creature stands on the floor (its own module sets the height) and walks; the others drift.
     speed = 0.9 if kind == "creature" else 0.25
     heading = generator.uniform(-math.pi, math.pi)
     way = generator.uniform(0, speed) * np.array((math.cos(heading), math.sin(heading), 0))
@@ -285,7 +285,7 @@ def _deforming(appearance, seconds: float, generator: np.random.Generator) -> Th
 
 
 def _occluder(camera: CameraPlan, appearance, generator: np.random.Generator) -> ThingPlan:
-    """A thin thing between the camera and the scene, broadside to the view, swaying or passing by."""
+    """A thin thing between the camera and the scene, facing the camera, swaying or passing by."""
     start, target = np.array(camera.start), np.array(camera.target_start)
     share = generator.uniform(0.3, 0.7)
     way = target - start

@@ -1,7 +1,7 @@
-"""Builds the scene of a plan with Kubric: rigid things fall in its simulator, the others get their keys here.
+"""Builds the scene of a plan with Kubric: its simulator moves rigid things, this module sets the keys of others.
 
-Blender's frames run from 1, and keys reach from one frame before the clip to one after it, so that flow and
-motion blur of the first and last frame are right.
+Blender's frames run from 1. Keys extend from one frame before the clip to one after it, so that flow and motion
+blur of the first and last frame are right.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SceneBuilder:
         self._finish(thing, asset, unit=2.0, smooth=False)
 
     def _ghosts(self) -> list[object]:
-        """Boxes that only the simulator knows, where blobs, tubes and cloths will be, for others to hit."""
+        """Adds boxes to the simulator alone, in place of blobs, tubes and cloths, so that others can hit them."""
         ghosts = []
         for number, thing in enumerate(self.plan.things):
             if thing.role == "deforming" and thing.kind != "creature":
@@ -179,7 +179,7 @@ class SceneBuilder:
     def _file_object(
         self, number: int, mesh: Mesh, kind: str, solid: bool = False, **motion: object
     ) -> object:
-        """Writes a mesh as Kubric likes it, .obj and, for the simulator, .urdf with its hull, and adds it."""
+        """Writes a mesh as Kubric needs it (.obj, and for the simulator .urdf with its hull), and adds it."""
         name = f"thing{number}"
         shape = trimesh.Trimesh(*mesh, process=False)
         shape.export(self.scratch / f"{name}.obj", include_normals=False, include_texture=False)
@@ -200,7 +200,7 @@ class SceneBuilder:
     def _finish(
         self, thing: ThingPlan, asset: object, unit: float, smooth: bool = True, keep_material: bool = False
     ) -> Thing:
-        """Triangles, the attribute "rest", shading and surface of an object that Kubric has just added."""
+        """Sets triangles, the attribute "rest", shading and surface of an object that Kubric has just added."""
         mesh_object = asset.linked_objects[self.renderer]
         mesh = mesh_object.data
         triangulate(mesh)
@@ -286,7 +286,7 @@ URDF = """<robot name="thing"><link name="base">
 
 
 def brightness(path: str) -> float:
-    """Mean radiance of a sky with its sun or lamps: skies differ by a factor of ten."""
+    """Mean radiance of a sky with its sun or lamps; skies differ by a factor of ten."""
     image = bpy.data.images.load(path, check_existing=True)
     w, h = image.size
     pixels = np.empty(w * h * image.channels, np.float32)

@@ -1,4 +1,4 @@
-"""Meshes out of numpy alone: sheets, swept tubes, and thin occluders made of tubes. Metres; z is up.
+"""Meshes from numpy alone: sheets, swept tubes, and thin occluders made of tubes. Metres; z is up.
 
 A mesh is (vertices (v, 3) float64, triangles (f, 3) int64); triangles turn anticlockwise seen from outside.
 """
@@ -14,7 +14,7 @@ Mesh = tuple[np.ndarray, np.ndarray]
 
 
 def join(meshes: Iterable[Mesh]) -> Mesh:
-    """One mesh of several pieces, in their order."""
+    """Joins several pieces into one mesh, in their order."""
     vertices, triangles, count = [], [], 0
     for points, faces in meshes:
         vertices.append(points)
@@ -58,9 +58,9 @@ def sweep(
 
     Args:
         curve: (m, 3) centres of the rings.
-        radius: (m,) of each ring.
-        across: (3,) a direction that is nowhere parallel to the curve; the ring's first corner lies that way,
-            so that a curve that moves does not make the surface spin.
+        radius: (m,) radius of each ring.
+        across: (3,) a direction that is nowhere parallel to the curve. The ring's first corner lies in it, so that a
+            moving curve does not make the surface spin.
         sides: corners per ring.
         twist: turn of each ring about the curve, radians, (m,) or one number.
 
@@ -96,12 +96,12 @@ def rod(start: np.ndarray, end: np.ndarray, radius: float, sides: int = 10) -> M
 
 
 def occluder(kind: str, length: float, generator: np.random.Generator) -> Mesh:
-    """Something thin that hides what is behind it, in the xz plane, about `length` wide and high.
+    """A thin occluder in the xz plane, about `length` wide and high.
 
     Args:
         kind: "rods", "grid" or "branches".
         length: metres.
-        generator: draws how many pieces there are, how thick and where.
+        generator: draws the number, thickness and position of the pieces.
     """
     radius = length * generator.uniform(0.006, 0.022)
     if kind == "rods":
@@ -135,7 +135,7 @@ def _grow(
     radius: float,
     generator: np.random.Generator,
 ) -> None:
-    """Adds a crooked branch and, while it is thick enough, smaller ones that leave it."""
+    """Adds a crooked branch and, while it is thick enough, smaller branches that grow from it."""
     heading = heading / np.linalg.norm(heading)
     share = np.linspace(0, 1, 14)
     bend = generator.normal(0, 0.25, 3) * (1, 0.3, 1)

@@ -1,4 +1,4 @@
-"""A picture of clips: a row each, a few frames with their tracks and trails, and the objects of one frame."""
+"""An overview picture of clips: a row for each, with a few frames, tracks and trails, and one frame's objects."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def draw_tracks(path: Path, xy: np.ndarray, visible: np.ndarray, frame: int) -> 
     picture = Image.open(path).convert("RGB")
     picture = picture.resize((picture.width * SCALE, picture.height * SCALE), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(picture)
-    # The middle of a pixel is half a pixel from its edge, where the enlarged picture counts from.
+    # The enlarged picture counts from a pixel's edge, which is half a pixel from its centre.
     at = (xy + 0.5) * SCALE
     for n in range(xy.shape[1]):
         colour = tuple(round(255 * c) for c in colorsys.hsv_to_rgb(n / xy.shape[1], 0.9, 1.0))

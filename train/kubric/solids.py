@@ -1,4 +1,4 @@
-"""Rigid meshes without Blender: from files, and shapes of random proportions. Metres."""
+"""Rigid meshes without Blender, from files, and shapes of random proportions. Metres."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from train.kubric.shapes import Mesh
 
 
 def load_mesh(path: str) -> Mesh:
-    """Reads a mesh file, all its pieces joined; raises ValueError where it holds no triangles."""
+    """Reads a mesh file and joins its pieces; raises ValueError if it holds no triangles."""
     shape = trimesh.load(path, force="mesh", process=False)
     if not isinstance(shape, trimesh.Trimesh) or len(shape.faces) == 0:
         raise ValueError(f"{path}: expected a mesh with triangles, got none")
@@ -24,7 +24,7 @@ def centred(mesh: Mesh, size: float) -> Mesh:
 
 
 def primitive(kind: str, generator: np.random.Generator) -> Mesh:
-    """A "box", "sphere", "cylinder", "cone", "torus" or "capsule" of its own proportions.
+    """A "box", "sphere", "cylinder", "cone", "torus" or "capsule" of random proportions.
 
     Raises:
         ValueError: another kind.

@@ -1,4 +1,4 @@
-"""Exact tracks of a scene in Blender (follow.py), which poses it and casts the rays."""
+"""Exact tracks of a scene (follow.py) with Blender, which poses the scene and casts the rays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PosedScene:
         return flat.reshape(-1, 3).astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
 
     def cast(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What each pixel (n, 2) sees: thing (n,), -1 for the sky; triangle (n,); world point (n, 3)."""
+        """What each pixel (n, 2) shows: thing (n,), -1 for the sky; triangle (n,); world point (n, 3)."""
         place = Vector(self.lens.place)
         things, faces, points = np.full(len(xy), -1), np.zeros(len(xy), np.int64), np.zeros((len(xy), 3))
         for i, direction in enumerate(self.lens.directions(xy)):
@@ -55,7 +55,7 @@ class PosedScene:
 
 
 class BlenderStage:
-    """A built scene, as follow.py takes it."""
+    """A built scene in the form that follow.py takes."""
 
     def __init__(self, builder: SceneBuilder) -> None:
         self.builder = builder
@@ -68,7 +68,7 @@ class BlenderStage:
 
 
 def make_tracks(builder: SceneBuilder) -> Tracks:
-    """Queries over the clip, and where their surface points are in every frame."""
+    """Finds queries over the clip, and the positions of their surface points in every frame."""
     settings, plan = builder.settings, builder.plan
     generator = np.random.default_rng([settings.seed, plan.index, plan.attempt, 1])
     return follow_points(BlenderStage(builder), settings.tracks, generator)

@@ -1,4 +1,4 @@
-"""Renders one clip in the Kubric environment; farm.py starts it, with all it needs in one JSON argument."""
+"""Renders one clip in the Kubric environment; farm.py starts it, with all settings in one JSON argument."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ REJECTED = 3  # exit status of a clip that failed its self-check
 
 
 def render_clip(settings: RenderSettings, index: int, attempt: int, target: Path, threads: int) -> list[str]:
-    """Renders a clip into a scratch folder beside `target`, and gives it its name when it is whole.
+    """Renders a clip into a scratch folder beside `target`, and renames that to `target` when it is complete.
 
     Returns:
-        Why the clip was rejected; empty where it was not and `target` is there.
+        Reasons why the clip was rejected; empty if `target` exists.
     """
     clock = Clock()
     datafiles = Path(bpy.utils.system_resource("DATAFILES"))
@@ -40,7 +40,7 @@ def render_clip(settings: RenderSettings, index: int, attempt: int, target: Path
         builder = SceneBuilder(import_kubric(), plan, settings, Path(scratch))
         set_threads(threads)
         clock.lap("scene")
-        # Rays first: they are cheap, and a scene with nothing in view need not be rendered.
+        # Rays first: they are cheap, and a scene with nothing in view needs no rendering.
         tracks = make_tracks(builder)
         clock.lap("tracks")
         layers = render_layers(builder)

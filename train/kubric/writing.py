@@ -1,6 +1,6 @@
-"""One clip's folder, in the layout of docs/train/data-format.md, with the passes and the scene beside it.
+"""Writes a clip's folder in the layout of docs/train/data-format.md, together with its passes and scene.
 
-Written with numpy and Pillow alone: the Kubric environment has no torch, which pointtrack.datasets needs.
+Uses numpy and Pillow alone: the Kubric environment has no torch, which pointtrack.datasets needs.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def write_clip(
 ) -> None:
     """Writes a clip into an existing, empty folder.
 
-    frames/00000.png, masks/00000.png, tracks.npz and clip.json are the common format; layers.npz holds what
-    `layers` holds, scene.json is `meta`: everything that was drawn or measured.
+    frames/00000.png, masks/00000.png, tracks.npz and clip.json are the common format; layers.npz holds the arrays
+    of `layers`, and scene.json holds `meta`: everything that was drawn or measured.
 
     Args:
-        folder: where to.
+        folder: the folder.
         pictures: (t, h, w, 3) uint8 RGB.
         tracks: xy (t, n, 2) float32 pixels, visible (t, n) bool, query_frame (n,) and object (n,), which
             counts the entries of meta["objects"] from 1.
         layers: segmentation (t, h, w) uint8 of the same numbers, 0 for the sky; depth, flow, camera.
         meta: with fps, frames, wh, seed, objects, sky, versions and check.
     """
-    # Floor and walls are background in the masks, whatever number the segmentation gives them.
+    # Floor and walls are background in the masks, whatever their number in the segmentation.
     label = np.array([0] + [0 if o["role"] == BACKGROUND else o["id"] for o in meta["objects"]], np.uint8)
     (folder / "frames").mkdir()
     (folder / "masks").mkdir()
@@ -58,7 +58,7 @@ def write_clip(
 
 
 def clip_description(meta: dict, label: np.ndarray) -> dict:
-    """The content of clip.json; `label` says which number each object has in the masks, 0 for none."""
+    """The content of clip.json; `label` gives the number of each object in the masks, 0 for none."""
     licences = {o[name] for o in meta["objects"] for name in ("mesh_licence", "surface_licence")}
     licences.add(meta["sky"]["licence"])
     return {

@@ -1,4 +1,5 @@
-"""Training clips of things in space, drawn by casting rays: the plans of train/kubric, without Blender.
+"""Training clips of things in space, rendered by casting rays: the plans of train/kubric, without Blender.
 
-Light is plain (a sky from above, a sun with shadows, shine), so a clip takes far less time than by path tracing. What moves, bends and hides what is the same, and so are the tracks.
+Lighting is simple (a sky from above, a sun with shadows, highlights), so a clip takes far less time than with path
+tracing. Motion, bending, occlusion and tracks are the same.
 """

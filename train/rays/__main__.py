@@ -1,4 +1,4 @@
-"""`python -m train.rays`: draw training clips of things in space, or look at them (docs/train/rays.md)."""
+"""`python -m train.rays`: render training clips of things in space, or view them (docs/train/rays.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws clips into a folder, several at once; a stopped run goes on. A clip that is there is whole."""
+"""Renders clips into a folder, several at once; a stopped run can continue. A clip that exists is complete."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from train.rays.scene import RayStage
 log = logging.getLogger(__name__)
 
 PATTERNS = 24
-FEWEST = 0.25  # share of the wanted tracks that a clip must have: else hardly anything is in view
+FEWEST = 0.25  # share of the wanted tracks that a clip must have; with fewer, hardly anything is in view
 
 
 def draw_clips(
     out: Path, count: int, settings: RenderSettings, pictures: Sequence[Path], workers: int | None = None
 ) -> dict[int, float]:
-    """Draws the clips 0 to count - 1 that are not there yet.
+    """Renders those of the clips 0 to count - 1 that do not exist yet.
 
     Args:
         out: folder for clip_00000, clip_00001, ... and settings.json.
-        count: how many clips there shall be in all; those of which hardly anything is in view are left out.
-        settings: the same as before where `out` has clips already.
-        pictures: folders of photographs for surfaces and skies; patterns alone where there are none.
-        workers: how many clips at once; as many as there are cores without.
+        count: total number of clips; clips with hardly anything in view are left out.
+        settings: settings of the clips; must be the same as before if `out` has clips already.
+        pictures: folders of photographs for surfaces and skies; without any, patterns alone.
+        workers: number of clips to render at once; by default, the number of cores.
 
     Returns:
-        Of each clip that was drawn, its number and the seconds of processor it took.
+        Number and CPU seconds of each clip rendered.
 
     Raises:
-        FileNotFoundError: a folder without photographs. ValueError: `out` was begun with other settings
+        FileNotFoundError: a folder without photographs. ValueError: `out` has clips with other settings
             or pictures.
     """
     files = tuple(str(path) for folder in pictures for path in picture_files(folder))
@@ -68,7 +68,7 @@ def draw_clips(
 
 
 def draw_clip(out: Path, settings: RenderSettings, files: Sequence[str], index: int) -> float | None:
-    """Draws one clip; returns seconds of processor, None where hardly anything is in view and nothing was written."""
+    """Renders one clip; returns its CPU seconds, or None if hardly anything is in view and nothing was written."""
     began = time.process_time()
     cv2.setNumThreads(1)
     generator = np.random.default_rng([settings.seed, index, 78])

@@ -1,4 +1,4 @@
-"""How things move in space: turns as matrices, and the flight of what is thrown."""
+"""Motion of things in space: rotations as matrices, and the flight of thrown things."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Flight:
     """A thing that is thrown, falls and bounces off the floor at height 0; it flies through other things.
 
     Args:
-        plan: where it starts, how fast, how it spins and bounces.
-        radius: metres from its centre to what touches the floor.
+        plan: its start, speed, spin and bounce.
+        radius: metres from its centre to the part that touches the floor.
         gravity: metres per second squared along z.
-        seconds: how long, from one frame before the clip on.
-        before: seconds before the clip that it is known from.
+        seconds: duration, from one frame before the clip on.
+        before: seconds before the clip from which the flight is known.
     """
 
     def __init__(self, plan: ThingPlan, radius: float, gravity: float, seconds: float, before: float) -> None:
@@ -47,7 +47,7 @@ class Flight:
         step = 1 / STEPS_PER_SECOND
         place, velocity = np.array(plan.position, float), np.array(plan.velocity, float)
         spin, pose = np.array(plan.spin, float), turn(np.array(plan.euler, float))
-        # It falls before the clip begins, too.
+        # It also falls before the clip begins.
         place = place - velocity * before + (0, 0, gravity * before**2 / 2)
         velocity[2] -= gravity * before
         self.places, self.poses = [place.copy()], [pose]
@@ -63,7 +63,7 @@ class Flight:
             self.poses.append(pose)
 
     def at(self, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-        """Turn (3, 3) and place (3,) at a moment, 0 the first frame."""
+        """Rotation (3, 3) and position (3,) at a moment, 0 for the first frame."""
         step = np.clip((seconds + self.before) * STEPS_PER_SECOND, 0, len(self.places) - 1.001)
         low, share = int(step), step - int(step)
         place = (1 - share) * self.places[low] + share * self.places[low + 1]

@@ -12,19 +12,19 @@ from train.rays.scene import Hits, PosedRays, RayStage, unit
 from train.rays.surface import GAMMA, mirrored_lookup
 
 LIFTED = 1e-3  # a ray to the sun starts this far off the surface, as a share of the distance to the camera
-MOMENTS = 2  # while the shutter is open, the scene is posed this often
-EXPOSED = 0.25  # mean linear brightness of the first frame, about
+MOMENTS = 2  # number of poses of the scene while the shutter is open
+EXPOSED = 0.25  # approximate mean linear brightness of the first frame
 SKY_TURNS = 3.0  # how often the sky's picture, mirrored, goes round the horizon
 
 
 class Painter:
-    """Draws frames of one clip.
+    """Renders frames of one clip.
 
     Args:
         stage: the scene.
         samples: rays per pixel.
         sky: (h, w, 3) uint8 picture behind everything.
-        generator: draws how the light is and where in a pixel rays go.
+        generator: draws the light, and the positions of rays within a pixel.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Painter:
         return (255 * linear ** (1 / GAMMA)).round().astype(np.uint8)
 
     def _linear(self, posed: PosedRays, offset: np.ndarray) -> np.ndarray:
-        """(h, w, 3) float32 linear light, of rays this far (2,) from the centres of the pixels."""
+        """(h, w, 3) float32 linear light of rays at an offset (2,) from the centres of the pixels."""
         w, h = self.stage.wh
         xy = np.stack(np.meshgrid(np.arange(w), np.arange(h)), axis=-1).reshape(-1, 2) + offset
         directions = posed.lens.directions(xy)
@@ -78,7 +78,7 @@ class Painter:
         return 1.5 * mirrored_lookup(self.sky, place)
 
     def _shade(self, posed: PosedRays, hits: Hits, directions: np.ndarray, there: np.ndarray) -> np.ndarray:
-        """(m, 3) light of the pixels that show something."""
+        """(m, 3) light of the pixels that show a thing."""
         thing, face, weights = hits.thing[there], hits.face[there], hits.weights[there]
         away = hits.distance[there]
         ways = directions[there]
@@ -98,7 +98,7 @@ class Painter:
             albedo[own] = one.surface.colours(rest, one.face_normals[face[own]], footprint)
             shine[own], hardness[own] = one.surface.shine, one.surface.hardness
         normals = unit(normals)
-        # Sheets are seen from both sides.
+        # Sheets are visible from both sides.
         normals *= np.where((normals * ways).sum(1) > 0, -1, 1)[:, None]
         share = (0.5 + 0.5 * normals[:, 2])[:, None]
         light = share * self.above + (1 - share) * self.below

@@ -1,4 +1,4 @@
-"""What happens in a clip drawn by rays: often creatures that walk before the camera, else a plan of train/kubric."""
+"""Plans of clips rendered with rays: often creatures that walk before the camera, else a plan of train/kubric."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from train.kubric.cameras import draw_camera, triple
 from train.kubric.plan import Assets, ClipPlan, RenderSettings, ThingPlan, make_plan
 
-WALKS = 0.6  # share of the clips that are about creatures
-PHOTOGRAPHS = 0.8  # share of the patterns that photographs replace, where there are any
-NEARER = (0.45, 0.95)  # a camera that films creatures stands at this share of the usual distance
+WALKS = 0.6  # share of the clips that feature creatures
+PHOTOGRAPHS = 0.8  # share of the patterns that photographs replace, if there are any
+NEARER = (0.45, 0.95)  # distance of a camera that films creatures, as a share of the usual one
 STEPS = 0.9  # fastest walk, in lengths of the creature per second
-MIDDLE = np.array((0, 0, 0.5))  # metres: of a creature, above where it stands
-CLUTTER = 0.3  # share of the things of a usual plan that are left beside creatures
+MIDDLE = np.array((0, 0, 0.5))  # metres: centre of a creature, above the point where it stands
+CLUTTER = 0.3  # share of a plan's usual things that stay beside creatures
 
 
 def make_ray_plan(settings: RenderSettings, assets: Assets, index: int) -> ClipPlan:
-    """The plan of clip `index`; the same arguments give the same plan, and no clip depends on another."""
+    """Draws the plan of clip `index`; the same arguments give the same plan, and clips are independent."""
     plan = make_plan(settings, assets, index)
     generator = np.random.default_rng([settings.seed, index, 77])
     if generator.random() < WALKS:
@@ -48,7 +48,7 @@ def _walk(plan: ClipPlan, settings: RenderSettings, generator: np.random.Generat
     )
     target, target_end = (np.array(place) for place in (camera.target_start, camera.target_end))
     share = generator.uniform(*NEARER)
-    # It looks at the first creature, where that is in the middle of the clip, more often than not.
+    # Usually, it looks at the position of the first creature at the middle of the clip.
     if generator.random() < 0.7:
         way = np.array(creatures[0].velocity) * seconds
         target = np.array(creatures[0].position) + way * generator.uniform(0.2, 0.5) + MIDDLE

@@ -25,7 +25,7 @@ from train.rays.surface import Surface, make_surface
 
 SENSOR_MM = 36.0
 ANGULAR = ("box", "cylinder", "cone")  # shapes whose edges are not rounded by shading
-NO_MONKEY = "torus"  # Blender's monkey is Blender's
+NO_MONKEY = "torus"  # instead of the monkey, which only Blender has
 PATTERN_METRES = 2.0  # on floors and walls
 
 
@@ -35,10 +35,10 @@ class Thing:
 
     Attributes:
         plan: what it was built from.
-        rest: (v, 3) corners at rest, in its own axes: where its surface is painted.
+        rest: (v, 3) corners at rest, in its own axes, on which its surface is painted.
         triangles: (f, 3) int64.
         at: seconds -> (v, 3) corners in world metres.
-        surface: what it looks like.
+        surface: its appearance.
     """
 
     plan: ThingPlan
@@ -54,7 +54,7 @@ class Thing:
 
 
 class Hits:
-    """What rays meet: `thing` (n,), -1 for the sky, `face` (n,), weights (n, 3) of its corners, `distance` (n,)."""
+    """Hits of rays: `thing` (n,), -1 for the sky, `face` (n,), weights (n, 3) of its corners, `distance` (n,)."""
 
     def __init__(self, found: dict[str, np.ndarray]) -> None:
         self.thing, self.face, self.distance = found["geomID"], found["primID"], found["tfar"]
@@ -71,7 +71,7 @@ class PosedRays:
         self.known_normals: dict[int, np.ndarray] = {}
         self.tree = EmbreeScene()
         for thing, corners in zip(things, self.posed, strict=True):
-            # Numbered as they come.
+            # Numbered in order.
             TriangleMesh(self.tree, corners.astype(np.float32), thing.triangles.astype(np.int32))
 
     def corners(self, thing: int) -> np.ndarray:
@@ -90,7 +90,7 @@ class PosedRays:
         return self.known_normals[thing]
 
     def meet(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
-        """What rays (n, 3) from places (n, 3) meet first."""
+        """The first hits of rays (n, 3) from positions (n, 3)."""
         return Hits(
             self.tree.run(
                 np.ascontiguousarray(origins, np.float32),
@@ -101,7 +101,7 @@ class PosedRays:
         )
 
     def cast(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What each pixel (n, 2) sees, as train/kubric/follow.py asks for it."""
+        """What each pixel (n, 2) shows, in the form that train/kubric/follow.py needs."""
         hits = self.meet(np.broadcast_to(self.lens.place, (len(xy), 3)), self.lens.directions(xy))
         points = np.zeros((len(xy), 3))
         for thing in np.unique(hits.thing[hits.thing >= 0]):
@@ -119,12 +119,12 @@ class PosedRays:
 
 
 class RayStage:
-    """A plan as a scene that can be posed.
+    """A scene built from a plan, which can be posed.
 
     Args:
         plan: what happens.
         settings: size and number of frames.
-        patterns: (h, w, 3) uint8 pictures for what is not painted with a photograph.
+        patterns: (h, w, 3) uint8 pictures for surfaces without a photograph.
     """
 
     def __init__(self, plan: ClipPlan, settings: RenderSettings, patterns: Sequence[np.ndarray]) -> None:
@@ -135,7 +135,7 @@ class RayStage:
         self.triangles = [thing.triangles for thing in self.things]
 
     def posed(self, frame: float) -> PosedRays:
-        """The scene at a frame, counted from 0; parts of a frame are allowed."""
+        """The scene at a frame, counted from 0; fractions are allowed."""
         seconds = frame / self.plan.fps
         return PosedRays(self.things, seconds, self._lens(frame / max(self.frames - 1, 1), seconds))
 
@@ -181,7 +181,7 @@ class RayStage:
         kind = NO_MONKEY if plan.kind == "monkey" else plan.kind
         mesh = centred(load_mesh(path) if source == "mesh" else primitive(kind, generator), plan.size)
         seconds, before = self.frames / self.plan.fps, 1 / self.plan.fps
-        # Between the smallest and the largest reach of the mesh: it may sink in a little, or hover.
+        # Between the smallest and the largest radius of the mesh, so it may sink in a little, or hover.
         radius = 0.8 * float(np.linalg.norm(mesh[0], axis=1).mean())
         flight = Flight(plan, radius, self.plan.gravity, seconds, before)
 
@@ -215,7 +215,7 @@ def drifted(corners: np.ndarray, plan: ThingPlan, start: np.ndarray, seconds: fl
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """(..., 3) -> the same with length 1; a vector without length stays what it is."""
+    """(..., 3) -> the same with length 1; a zero vector stays unchanged."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 0, length, 1)
 

@@ -1,4 +1,4 @@
-"""What surfaces look like: a picture laid onto a thing from six sides, in linear light, without flicker far away."""
+"""Appearance of surfaces: a picture projected from six sides, in linear light, without flicker far away."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 GAMMA = 2.2
-SHARP = 6.0  # how sudden the picture of one side gives way to the next
-PAINTED = 0.05  # sides that weigh less are not looked up
-ROW = 1024  # cv2.remap takes no lists longer than 32,767: they are folded into rows
+SHARP = 6.0  # sharpness of the transition between the pictures of two sides
+PAINTED = 0.05  # sides with less weight than this are not looked up
+ROW = 1024  # cv2.remap takes no lists longer than 32,767, so they are folded into rows
 
 
 @dataclass
@@ -20,10 +20,10 @@ class Surface:
 
     Attributes:
         levels: pictures (h, w, 3) float32 in linear light, each half the size of the one before.
-        metres: that the first picture's width spans.
-        shine: strength of the reflection of the sun.
-        hardness: how small that reflection is.
-        smooth: edges are rounded by shading.
+        metres: width of the first picture in metres.
+        shine: strength of the sun's reflection.
+        hardness: sharpness of that reflection; higher is smaller.
+        smooth: shading rounds the edges.
     """
 
     levels: list[np.ndarray]
@@ -33,7 +33,7 @@ class Surface:
     smooth: bool
 
     def look_up(self, uv: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Colours (n, 3) at places (n, 2) in metres of which a pixel covers `footprint` (n,) metres."""
+        """Colours (n, 3) at positions (n, 2) in metres, where a pixel covers `footprint` (n,) metres."""
         texel = self.metres / self.levels[0].shape[1]
         level = np.log2(np.maximum(footprint / texel, 1e-6)).round().clip(0, len(self.levels) - 1).astype(int)
         colours = np.empty((len(uv), 3), np.float32)
@@ -43,7 +43,7 @@ class Surface:
         return colours
 
     def colours(self, rest: np.ndarray, normal: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Colours (n, 3) at places (n, 3) of the resting thing with normals (n, 3), by projection along the axes."""
+        """Colours (n, 3) at positions (n, 3) of the resting thing with normals (n, 3), projected along the axes."""
         weight = np.abs(normal) ** SHARP
         weight /= weight.sum(1, keepdims=True)
         weight[weight < PAINTED] = 0

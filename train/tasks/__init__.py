@@ -1,1 +1,1 @@
-"""What is learnt: matching, tracking, segmenting."""
+"""Training tasks: matching, tracking, segmenting, distilling."""

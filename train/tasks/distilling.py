@@ -1,4 +1,4 @@
-"""Teach a thinner encoder to answer as the tracker's own does, so that what learnt to read those answers can stay."""
+"""Distil the tracker's encoder into a thinner one with the same features, so that the rest of the tracker can stay."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from train.data.pictures import PictureBatch
 from train.loop import Task
 from train.losses import matching_loss
 
-CELLS = 128  # per picture, that are looked for in all of it
-SHARPNESS = 20.0  # factor on cosines before a soft-max over cells, about what matching learns
-RANKED = 0.5  # weight of who is like whom, beside the features themselves
+CELLS = 128  # cells per picture to compare with all of its cells
+SHARPNESS = 20.0  # factor on cosines before a soft-max over cells, close to what matching learns
+RANKED = 0.5  # weight of the similarities between cells, relative to the features themselves
 
-# What of an encoder's config may be other than the teacher's; what is said of the trunk and of joint features stays.
+# Settings of an encoder that may differ from the teacher's; those of the trunk and of joint features stay.
 SIZES = ("stem_channels", "stage_channels", "stage_strides", "blocks_per_stage", "fusion")
 
 
 class DistillingTask(Task):
-    """A new encoder learns the features of a tracker's encoder, at every level of the pyramid.
+    """Train a new encoder on the features of a tracker's encoder, at every level of the pyramid.
 
-    The loss has two parts: one less the cosine of every cell's two features, and how far the two differ in what else of
-    the picture is like a cell, for some cells by lot. The second is what tracking asks of features.
+    The loss has two parts: one minus the cosine of every cell's two features; and, for some random cells, how far the
+    two encoders differ in which other cells of the picture are similar. Tracking depends on the second.
 
     Args:
-        tracker: whose encoder teaches; everything else of it is kept.
-        encoder: sizes of the new encoder; the channels that come out stay, and all that is said of the trunk and joint features.
+        tracker: tracker whose encoder teaches; everything else of it is kept.
+        encoder: sizes of the new encoder; output channels, trunk and joint features stay.
         held_out: clips for validation.
     """
 
@@ -67,7 +67,7 @@ class DistillingTask(Task):
 
     @torch.no_grad()
     def validate(self, folder: Path) -> dict[str, float]:
-        """On held-out clips: mean cosine, and how many points are found within 6 px by either encoder."""
+        """On held-out clips: mean cosine, and share of points that each encoder finds within 6 px."""
         sums = {"cosine": 0.0, "hits": 0.0, "hits_of_teacher": 0.0}
         sharpness = self.tracker.match_sharpness.new_full((self.levels,), SHARPNESS)
         for batch in self.held_out:
@@ -91,7 +91,7 @@ class DistillingTask(Task):
 
 
 def surprise(found: Tensor, wanted: Tensor) -> Tensor:
-    """How far two maps (b, c, h, w) of features differ in which cells are like which: a mean over some cells by lot.
+    """How far two feature maps (b, c, h, w) differ in the similarities between cells: a mean over some random cells.
 
     Per cell, the Kullback-Leibler divergence of the soft-max of its cosines with all cells of its picture.
     """
@@ -105,7 +105,7 @@ def surprise(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _likeness(cells: Tensor, chosen: Tensor) -> Tensor:
-    """(b, c, p) features and n numbers of cells -> (b, n, p) logarithms of how like every cell is."""
+    """(b, c, p) features and n numbers of cells -> (b, n, p) log-similarities of every cell."""
     unit = F.normalize(cells, dim=1)
     products = unit[..., chosen].transpose(1, 2) @ unit
     return torch.log_softmax(SHARPNESS * products, dim=-1)

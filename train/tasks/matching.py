@@ -1,4 +1,4 @@
-"""First stage: teach the encoder features by which a point is found again anywhere in another frame."""
+"""First stage: train the encoder's features to find a point again anywhere in another frame."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from train.losses import matching_loss
 class MatchingTask(Task):
     """Soft-max matching of query features over whole frames, at every level of the pyramid.
 
-    Only the encoder of the tracker learns; its refinement stays as it is (none at all in a new tracker),
-    so what is saved is a tracker that works by its first guess.
+    Only the encoder of the tracker learns; its refinement stays unchanged (a new tracker has none), so the saved
+    tracker works by its first guess.
 
     Args:
         tracker: whose encoder is trained.
@@ -32,7 +32,7 @@ class MatchingTask(Task):
         super().__init__()
         self.tracker = tracker.requires_grad_(False)
         self.tracker.encoder.requires_grad_(True)
-        # From what the tracker learnt before: another sharpness would first spoil the features that suit it.
+        # Start from the learnt sharpness: another one would first spoil the features that suit it.
         start = tracker.match_sharpness.detach().log()
         self.log_sharpness = nn.Parameter(start.repeat(tracker.config.correlation.levels))
         self.held_out = held_out
@@ -59,6 +59,6 @@ class MatchingTask(Task):
 
     @torch.no_grad()
     def save(self, path: Path) -> None:
-        """The tracker, with the sharpness that matching learnt."""
+        """Write the tracker, with the sharpness that matching learnt."""
         self.tracker.match_sharpness.copy_(self.log_sharpness[0].exp())
         save_checkpoint(path, self.tracker)

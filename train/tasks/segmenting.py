@@ -1,4 +1,4 @@
-"""Teach our small segmenter: prompts drawn as people give them, then corrected where the answer is wrong."""
+"""Train the small segmenter: prompts imitate those of people, and clicks then correct wrong answers."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from train.loop import Task
 from train.trunk_weights import read_package, trunk_state
 
 FOCAL_WEIGHT = 20.0
-# Of prompts that say much, so many are asked where they mean nothing; and what that weighs.
+# Share of specific prompts that are moved to where they mean nothing, and the weight of their loss.
 ELSEWHERE, THERE_WEIGHT = 0.15, 0.2
-# Of the corrections so many are clicked into the middle of what is most wrong, the others anywhere in the wrong.
+# Share of the corrections that click the middle of the largest error; the others click anywhere in the error.
 INTO_THE_MIDDLE = 0.6
-# How far the frame may lie from the origin of places, in pixels.
+# Largest offset of the frame from the origin of positions, in pixels.
 FARTHEST_ORIGIN = 512.0
 SHEET_IMAGES = 8
 
 
 def new_segmenter(config: SegmenterConfig | None, init: Path | None) -> SmallSegmenter:
-    """A segmenter to train: new on the trunk's published weights, or one from a file.
+    """A segmenter to train: a new one on the trunk's published weights, or one from a file.
 
     Raises:
-        ValueError: a config and a file.
+        ValueError: both a config and a file.
         ImportError: the package of the trunk's weights is not installed.
     """
     if init is None:
@@ -79,12 +79,12 @@ def overlap(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 class SegmentingTask(Task):
-    """The whole segmenter, prompted for several rounds per object.
+    """Train the whole segmenter, with several rounds of prompts per object.
 
     Args:
-        segmenter: whose network is trained.
+        segmenter: segmenter whose network is trained.
         held_out: batches of other photographs, for validation.
-        rounds: most rounds of prompts per batch; as many as the batch's seed draws.
+        rounds: most rounds of prompts per batch; the batch's seed draws their number.
     """
 
     def __init__(self, segmenter: SmallSegmenter, held_out: list[SegmentBatch], rounds: int = 3):
@@ -96,13 +96,13 @@ class SegmentingTask(Task):
     def forward(self, batch: SegmentBatch) -> tuple[Tensor, dict[str, Tensor]]:  # type: ignore[override]
         """Mean loss of all rounds; overlap of the first and of the last round's answers."""
         if batch.frames.device.type == "cpu":
-            # With as few tokens as a prompt has, plain products are faster backward than the fused kernel.
+            # For the few tokens of a prompt, plain products are faster in the backward pass than the fused kernel.
             with sdpa_kernel(SDPBackend.MATH):
                 return self._losses(batch)
         return self._losses(batch)
 
     def _losses(self, batch: SegmentBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        # Places and prompts are drawn on the CPU: the same on every device, and few.
+        # Offsets and prompts are few, and drawn on the CPU to be the same on every device.
         generator = torch.Generator().manual_seed(batch.seed)
         truth = at_mask_size(batch.masks)
         maps = self.network.encoder(batch.frames.float())
@@ -115,14 +115,14 @@ class SegmentingTask(Task):
         for i in range(rounds):
             logits, overlap_logit, there_logit = self.network.decoder(maps, requested, origin)
             losses = mask_losses(logits, truth[:, None])
-            # The clear answer always learns; of the several, the one that is nearest.
+            # The clear answer always learns; of the several candidates, only the nearest.
             best = losses[:, 1:].min(dim=1).values
-            # Of what is asked where it means nothing, only that is to be learnt.
+            # From a prompt that means nothing, the network learns only that.
             right = overlap(logits.detach(), truth[:, None]) * there[:, None]
             estimated = F.mse_loss(overlap_logit.sigmoid(), right)
             present = F.binary_cross_entropy_with_logits(there_logit, there.float())
             total = total + ((losses[:, 0] + best) * there).mean() + estimated + THERE_WEIGHT * present
-            # Weights rather than a choice of rows: a device need not be waited for.
+            # Weights instead of a selection of rows avoid waiting for the device.
             overlaps.append((right, there.float() / there.sum().clamp(min=1)))
             if i + 1 < rounds:
                 answer = chosen(logits, overlap_logit, clear=i > 0)
@@ -147,7 +147,7 @@ class SegmentingTask(Task):
 
         A sheet of pictures goes to `folder`.
 
-        `click1` and `click3` are the candidates that the network itself thinks best, `oracle1` the best one.
+        `click1` and `click3` are the candidates that the network itself rates best, `oracle1` is the truly best one.
         """
         device = next(self.network.parameters()).device
         found: dict[str, list[Tensor]] = {}
@@ -201,9 +201,9 @@ def enlarge(logits: Tensor) -> Tensor:
 
 
 def chosen(logits: Tensor, overlap_logit: Tensor, *, clear: bool) -> tuple[Tensor, Tensor]:
-    """What is corrected next: one answer as (m, h, w) bool, and its logits for the next prompt.
+    """Choose the answer to correct next: (m, h, w) bool, and its logits for the next prompt.
 
-    The answer to a clear prompt, or of the several the one that looks best to the network.
+    It is the answer to a clear prompt, or the one of several candidates that the network rates best.
     """
     best = (logits[:, :1] if clear else _best(logits, overlap_logit)).detach()
     return enlarge(best)[:, 0] > 0, F.avg_pool2d(best, LOW_STRIDE // MASK_STRIDE)[:, 0]

@@ -1,7 +1,7 @@
-"""First guesses spoilt on purpose, so that refinement learns to bring points back, and to leave right ones alone.
+"""Spoil first guesses on purpose, so that refinement learns to correct wrong points and keep right ones.
 
-On its own clips a tracker's first guess is mostly right: refinement that learns from those alone seldom sees the mistakes of
-real video, such as a point on a look-alike for some frames.
+On its training clips a tracker's first guess is mostly right. Refinement that learns from these alone seldom meets the
+errors of real video, such as a point that jumps to a look-alike for some frames.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 from train.data.batch import ClipBatch
 
-NEIGHBOURS = 8  # nearest points of which one is mixed up with a point
-LOOK_ALIKES = 4  # most similar points of which one is mixed up with a point
-ASIDE_PX = (8.0, 64.0)  # how far a point is thrown onto the background
+NEIGHBOURS = 8  # a point may be confused with one of so many nearest points
+LOOK_ALIKES = 4  # a point may be confused with one of so many most similar points
+ASIDE_PX = (8.0, 64.0)  # distance by which a point is thrown onto the background
 
 
 @dataclass(frozen=True)
 class SpoilConfig:
-    """What is done to the first guess of a window, point by point.
+    """How to spoil the first guess of a window, point by point.
 
     Attributes:
-        thrown: share of the points that are put elsewhere for some frames: onto a look-alike, a neighbour, the background,
-            or where they were on the frame before.
-        right: share of the points that are put where they truly are, with a little noise; they are to stay there.
-        frames: shortest and longest time that a point is thrown for.
-        noise_px: deviation of that noise, per axis.
+        thrown: share of the points moved elsewhere for some frames: onto a look-alike, a neighbour, the background,
+            or their position on the frame before.
+        right: share of the points moved to their true positions, with a little noise; they should stay there.
+        frames: fewest and most frames for which a point is thrown.
+        noise_px: standard deviation of that noise, per axis.
     """
 
     thrown: float = 0.33
@@ -61,13 +61,13 @@ AS_GUESSED = SpoilConfig(thrown=0, right=0)
 
 @contextmanager
 def spoilt(tracker: PointTracker, batch: ClipBatch, config: SpoilConfig, step: int) -> Iterator[None]:
-    """Inside, the first guesses of a tracker in windows over this batch are spoilt.
+    """Within this context, spoil the first guesses of a tracker in windows over a batch.
 
     Args:
-        tracker: it is led through the batch's frames once, in windows `step` apart; all points are in the first one.
-        batch: truth. A point is neither put right nor thrown on frames on which it is not visible.
-        config: how much; nothing happens where it is nothing.
-        step: of the windows.
+        tracker: must run through the batch's frames once, in windows `step` apart; all points are in the first one.
+        batch: the truth. On frames on which a point is not visible, its guess stays unchanged.
+        config: how much to spoil; nothing happens if `is_nothing`.
+        step: step of the windows.
     """
     if config.is_nothing:
         yield
@@ -127,7 +127,7 @@ def _spoil(
     elsewhere = _elsewhere(truth, known, start.long(), templates, draw)
     xy = torch.where(thrown[..., None], elsewhere, estimate.xy)
     xy = torch.where(right[..., None], truth + noise, xy)
-    # How alike a wrong place looks says nothing here: half of them get what another frame of the point says.
+    # Scores must not give wrong positions away, so half of these get the scores of the point on another frame.
     other = torch.randint(t, (b, t, n), generator=generator).to(device)
     lies = thrown & (draw(b, 1, n) < 0.5)
     logits = {

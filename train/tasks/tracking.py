@@ -1,4 +1,4 @@
-"""Second stage: teach the whole tracker to refine its first guess, in the windows it will meet in use."""
+"""Second stage: train the whole tracker to refine its first guess, in windows as in use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from train.loop import Task
 from train.losses import matching_loss
 from train.tasks.spoiling import AS_GUESSED, SpoilConfig, spoilt
 
-ROUND_DECAY = 0.8  # weight of each round of refinement compared with the next
+ROUND_DECAY = 0.8  # weight of each round of refinement relative to the next
 POSITION_WEIGHT = 1.5
 HIDDEN_WEIGHT = 0.25  # of the position of a hidden point compared with a visible one
 CONFIDENT_PX = 8.0  # confidence means: the error is below this, in pixels of the model's input
@@ -43,10 +43,10 @@ def track_windows(
     recompute: bool = False,
     spoil: SpoilConfig = AS_GUESSED,
 ) -> list[tuple[int, list[Estimate]]]:
-    """Track a batch as a stream would: windows of `length` frames, `step` apart, state handed on.
+    """Track a batch as a stream does: in windows of `length` frames, `step` apart, with the state passed on.
 
-    Every query frame must lie in the first window. `pyramid`: of the frames, where they are encoded already.
-    `recompute` as in `LoopConfig`; `spoil`: what is done to first guesses. Returns per window its first frame and its estimates.
+    Every query frame must lie in the first window. `pyramid`: features of the frames, if already encoded. `recompute`
+    as in `LoopConfig`; `spoil`: how to spoil first guesses. Returns per window its first frame and its estimates.
     """
     with recomputed(tracker, recompute), spoilt(tracker, batch, spoil, step):
         pyramid = tracker.encode(batch.frames) if pyramid is None else pyramid
@@ -58,10 +58,10 @@ def track_windows(
 
 
 def position_loss(error: Tensor) -> Tensor:
-    """(..., 2) errors in pixels -> (...) loss: as the logarithm of the distance, with a little of its length.
+    """(..., 2) errors in pixels -> (...) loss: the logarithm of the distance, plus a little of the distance itself.
 
-    Length alone (L1) pays for bringing a lost point from 40 to 30 px with the last pixel of ten good ones; what
-    counts in use, and in TAP-Vid's thresholds that double from 1 to 16 px, is the ratio.
+    The distance alone (L1) rewards moving a lost point from 40 to 30 px as much as removing the last pixel of ten good
+    ones. In use, and for TAP-Vid's thresholds that double from 1 to 16 px, the ratio counts.
     """
     distance = torch.sqrt(error.square().sum(-1) + 1e-2)
     return torch.log1p(distance) + 0.01 * distance.clamp(max=LARGEST_ERROR_PX)
@@ -76,7 +76,7 @@ def tracking_loss(
     for start, estimates in windows:
         stop = start + estimates[0].xy.shape[1]
         truth, visible = batch.xy[:, start:stop], batch.visible[:, start:stop].float()
-        # Far outside the image nothing can be known. (The query frame is given: it adds a constant only.)
+        # Far outside the image nothing can be known. (The query frame is given, so it only adds a constant.)
         wh = truth.new_tensor(batch.wh)
         counted = ((truth > -0.5 * wh) & (truth < 1.5 * wh)).all(-1).float()
         weight = counted * (HIDDEN_WEIGHT + (1 - HIDDEN_WEIGHT) * visible)
@@ -102,7 +102,7 @@ def agreed_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The position part of `tracking_loss`, where labels count.
 
-    Visibility and confidence are not learnt from labels, which never say that a point is hidden.
+    Labels cannot teach visibility and confidence, since they never mark a point as hidden.
     """
     position = batch.xy.new_zeros(())
     for start, estimates in windows:
@@ -121,16 +121,16 @@ def agreed_loss(
 
 
 class TrackingTask(Task):
-    """The tracker in windows of random length; its encoder may be frozen, which makes a step much cheaper.
+    """Train the tracker in windows of random length; freezing its encoder makes a step much cheaper.
 
     Args:
         tracker: to train; its first guess should already be good (see `matching.py`).
         held_out: single-clip batches for validation.
         windows: (length, step) choices for the windows, one drawn per batch.
-        freeze_encoder: leave the encoder as it is.
-        spoil: what is done to first guesses, so that refinement learns to mend them.
-        match_weight: of the loss by which what tells points apart is learnt beside it (`train/losses.py`), through the joint
-            features of a tracker that learns them; 0 for none.
+        freeze_encoder: leave the encoder unchanged.
+        spoil: how to spoil first guesses, so that refinement learns to correct them.
+        match_weight: weight of the matching loss (`train/losses.py`), which teaches joint features to tell points
+            apart, in a tracker that learns such features; 0 for none.
 
     Raises:
         ValueError: `match_weight` for a tracker without such joint features.
@@ -156,7 +156,7 @@ class TrackingTask(Task):
         self.tracker.encoder.requires_grad_(not freeze_encoder)
         self.tracker.match_sharpness.requires_grad_(False)
         if tracker.looks_through_trunk:
-            # Synthetic clips teach texture, and wash out what the trunk knows of things.
+            # Synthetic clips teach texture, and erode the trunk's knowledge of things.
             self.tracker.trunk.requires_grad_(False)
         if tracker.joint_head is not None:
             tracker.joint_head.requires_grad_(match_weight > 0)
@@ -167,8 +167,8 @@ class TrackingTask(Task):
         self._latest: tuple[Tensor | None, list[Tensor]] = (None, [])
 
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of one batch, tracked in windows of one drawn length; of labels only where they count."""
-        # The choice follows from the batch itself, so that a run that goes on after a stop stays the same.
+        """Loss of one batch in windows of one random length; labels add to it only where they count."""
+        # The choice depends on the batch alone, so that a stopped run continues unchanged.
         choice = int(batch.query_frame.sum()) % len(self.windows)
         pyramid = None
         if self.freeze_encoder and not self.match_weight:
@@ -197,7 +197,7 @@ class TrackingTask(Task):
         return loss + self.match_weight * matched, figures
 
     def _encoded(self, frames: Tensor) -> list[Tensor]:
-        """The pyramid by a frozen encoder, kept for as long as the same frames come again (see `ClipParts`)."""
+        """The pyramid of a frozen encoder, kept as long as the same frames repeat (see `ClipParts`)."""
         known, pyramid = self._latest
         if known is not frames:
             with torch.no_grad():
@@ -207,7 +207,7 @@ class TrackingTask(Task):
 
     @torch.no_grad()
     def validate(self, folder: Path) -> dict[str, float]:
-        """TAP-Vid metrics on the held-out clips, of the first guess too; a sheet of pictures to `folder`."""
+        """TAP-Vid metrics on the held-out clips, also of the first guess; writes a sheet of pictures to `folder`."""
         device = next(self.tracker.parameters()).device
         scores: dict[str, list[float]] = {}
         sheets = []
@@ -224,7 +224,7 @@ class TrackingTask(Task):
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
     def save(self, path: Path) -> None:
-        """The tracker, with the sharpness that matching learnt."""
+        """Write the tracker, with the sharpness that matching learnt."""
         if self.match_weight:
             with torch.no_grad():
                 self.tracker.match_sharpness.copy_(self.log_match[0].exp())
@@ -232,7 +232,7 @@ class TrackingTask(Task):
 
 
 def _joined(windows: list[tuple[int, list[Estimate]]], position: int) -> Estimate:
-    """One estimate over all frames; of frames in two windows, the later window's answer."""
+    """Join windows into one estimate over all frames; where two overlap, the later one counts."""
     result = windows[0][1][position]
     for start, estimates in windows[1:]:
         new = estimates[position]
