@@ -58,7 +58,7 @@ class TrackCommand(VideoOptions):
         frame: frame of grid, corners and mask.
         out: folder, or video file; the other results go beside that.
         backward: also track from each point's frame back to the first one.
-        export: more files of the tracks besides .npz, comma-separated: csv, json, parquet, dlc, sleap, napari,
+        export: more files of the tracks besides .npz, comma-separated: plot, csv, json, parquet, dlc, sleap, napari,
             cvat, rerun, mot, nuke, after-effects, fusion, 3de, blender, comfyui and others (docs/guides/export.md).
         states: tell for every point and frame whether it is visible, hidden, out of frame or lost; from a cut on all points
             are lost.
