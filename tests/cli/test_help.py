@@ -113,7 +113,7 @@ def test_a_name_of_two_groups_is_typed_with_its_group(capsys):
 def test_defaults_of_a_group_are_those_of_the_command(capsys):
     assert cli.main(["finetune", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "(cosine) (default: 400)" in text and "the highest learning rate (default: 0.0001)" in text
+    assert "to a hundredth (default: 400)" in text and "the highest learning rate (default: 0.0001)" in text
 
 
 def test_groups_that_may_be_left_out_say_how_to_see_their_settings(capsys):

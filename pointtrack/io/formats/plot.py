@@ -46,7 +46,9 @@ def write(path: Path, tracks: Tracks) -> None:
     axes[2].imshow(
         cells.T, aspect="auto", cmap="Blues", vmin=0, vmax=1.2, extent=extent, interpolation="none"
     )
-    axes[2].set(xlabel="frame", ylabel="point", title="dark: seen, pale: hidden, white: not tracked")
+    axes[2].set(xlabel="frame", ylabel="point", title="dark: visible, pale: hidden, white: not tracked")
+    axes[2].xaxis.get_major_locator().set_params(integer=True)
+    axes[2].yaxis.get_major_locator().set_params(integer=True)
     some = f" ({len(shown)} of them as curves)" if len(shown) < count else ""
     figure.suptitle(f"{count} {'point' if count == 1 else 'points'}{some}, {len(tracks)} frames")
     figure.savefig(path, dpi=110)
