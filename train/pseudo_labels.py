@@ -27,7 +27,8 @@ from pointtrack.cli.runner import run_command
 from pointtrack.datasets.clip import Clip, ClipInfo, TrueTracks
 from pointtrack.datasets.format import FRAMES, INFO, list_clips, read_info, video_files, write_clip
 from pointtrack.io.sources import PICTURE_SUFFIXES
-from pointtrack.io.video import VIDEO_CODECS, open_video
+from pointtrack.io.sources import VIDEO_SUFFIXES as ALL_SUFFIXES
+from pointtrack.io.video import open_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import track_video
 from pointtrack.tracking.queries import corner_queries
@@ -37,7 +38,7 @@ from pointtrack.zoo import load_tracker
 log = logging.getLogger(__name__)
 
 SHORTEST = 8  # frames; shorter videos get no labels
-VIDEO_SUFFIXES = {*VIDEO_CODECS, ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts"} - {".gif"}
+VIDEO_SUFFIXES = {*ALL_SUFFIXES} - {".gif"}  # drawings more often than recordings
 
 
 @dataclass(frozen=True)
