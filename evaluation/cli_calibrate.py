@@ -110,7 +110,7 @@ def _table(rows: list[Followed], elsewhere: list[Followed], pull: float) -> str:
     ways = list(dict.fromkeys(row.told for row in rows))
     said = {
         "left out": left_out(rows, pull),
-        "as it is said": np.array([row.said for row in rows]),
+        "as stated": np.array([row.said for row in rows]),
     }
     if elsewhere:
         said["learnt elsewhere"] = said_by(rows, *fit(elsewhere, pull))

@@ -76,7 +76,9 @@ class Guard:
                 if value is not None:
                     found.setdefault(short, []).append(100 * value)
         if not found:
-            raise ValueError("guard: expected points that are visible after they are asked for, got none")
+            raise ValueError(
+                "guard: expected points that are visible after the frames of their queries, got none"
+            )
         return {name: sum(values) / len(values) for name, values in found.items()}
 
 

@@ -209,7 +209,7 @@ def _read(path: Path) -> np.ndarray:
     """Read a picture as (h, w, 3) uint8 BGR."""
     picture = cv2.imread(str(path))
     if picture is None:
-        raise ValueError(f"{path}: expected a picture, got none that can be read")
+        raise ValueError(f"{path}: expected a picture, got a file that does not decode")
     return picture
 
 

@@ -152,7 +152,7 @@ def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = 
     if encoder.trunk_narrow:
         if pictures is None:
             raise ValueError(
-                f"pictures: expected a folder with photographs, to narrow the maps of stride {stride} by; got none"
+                f"pictures: expected a folder with photographs, which decide how to narrow the maps of stride {stride}, got none"
             )
         joint.trunk.load_state_dict({**joint.trunk.state_dict(), **narrowing(joint.trunk, pictures)})
     return joint.eval().requires_grad_(False)

@@ -63,7 +63,7 @@ def _own_tracker(
 ) -> AskedTracker:
     if looks > 1 and not protocol.by_public_call:
         raise ValueError(
-            f"looks: expected 1 with protocol {protocol.preset}, which asks the network itself, got {looks}"
+            f"looks: expected 1 with protocol {protocol.preset}, which queries the network directly, got {looks}"
         )
     rounds = protocol.iterations if iterations is None else iterations
     tracker = load_tracker(*([] if name is None else [name]), iterations=rounds, step=step, looks=looks)

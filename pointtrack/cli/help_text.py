@@ -33,6 +33,7 @@ class Option:
         is_required: the command cannot do without it.
         group: the title that lists it.
         nested_in: the parameter whose dataclass has it, "" for the command's own.
+        is_on: it is a switch that is on unless it is typed with no- before its name.
     """
 
     name: str
@@ -43,6 +44,11 @@ class Option:
     is_required: bool
     group: str = "options"
     nested_in: str = ""
+    is_on: bool = False
+
+    def forms(self) -> list[str]:
+        """How it may be typed."""
+        return [f"--{self.name}", *([f"--no-{self.name}"] if self.is_on else [])]
 
 
 def help_text(command: Callable[..., Any], prog: str) -> str:
@@ -107,15 +113,12 @@ def options_of(command: Callable[..., Any], *, nested_in: str = "", settings: ob
                 name.replace("_", "-"),
                 f"{value} ..." if several else value,
                 text,
-                "" if default in (None, False, True, "") else str(default),
+                "on" if default is True else "" if default in (None, False, "") else str(default),
                 not has_default or (i == 0 and not nested_in),
                 not has_default,
+                is_on=default is True,
             )
         )
-        if default is True:
-            found[-1] = dataclasses.replace(
-                found[-1], name=f"no-{found[-1].name}", text=f"switch off: {found[-1].text}"
-            )
         if found[-1].is_positional:
             found[-1] = dataclasses.replace(found[-1], value=name.upper() + " ..." * several)
     if nested_in:
@@ -187,7 +190,8 @@ def _parts(hint: Any) -> list[Any]:
 
 
 def _option_lines(option: Option, width: int) -> list[str]:
-    head = f"  {option.value}" if option.is_positional else f"  --{option.name} {option.value}".rstrip()
+    name = f"[no-]{option.name}" if option.is_on else option.name
+    head = f"  {option.value}" if option.is_positional else f"  --{name} {option.value}".rstrip()
     text = option.text.rstrip(".") + (f" (default: {option.default})" if option.default else "")
     wrapped = textwrap.wrap(text, width - COLUMN) or [""]
     if len(head) > COLUMN - 2:

@@ -21,6 +21,7 @@ from pointtrack.cli.live_recording import MaskRecording, TrackRecording, objects
 from pointtrack.cli.live_server import LiveServer
 from pointtrack.cli.options import video_target
 from pointtrack.cli.states import state_options, word
+from pointtrack.cli.videos import stem_of
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
 from pointtrack.io.outputs import check_outputs, record_origin
 from pointtrack.io.queries import load_queries
@@ -215,7 +216,7 @@ class LiveCommand:
     @property
     def stem(self) -> str:
         """Base name of a recording in a folder: that of the source file, or live."""
-        return Path(self.source).stem if Path(self.source).exists() else "live"
+        return stem_of(Path(self.source)) if Path(self.source).exists() else "live"
 
     def opened_source(self) -> Any:
         """The source in a form that `FrameReader` takes."""

@@ -106,7 +106,12 @@ def _print_completion(arguments: Sequence[str], commands: Mapping[str, registry.
 
     shell = arguments[0].partition("=")[2] or (arguments[1] if len(arguments) > 1 else "")
     options = {
-        name: [option.name for option in options_of(entry.load()) if not option.is_positional]
+        name: [
+            form[2:]
+            for option in options_of(entry.load())
+            if not option.is_positional
+            for form in option.forms()
+        ]
         for name, entry in commands.items()
         if " " not in name
     }

@@ -35,7 +35,7 @@ class VideoOptions:
         start: begin at this second of the video; frames count from there.
         end: end before this second.
         max_frames: end after this many frames.
-        name: base name of the results; by default that of the video.
+        name: what the names of the results begin with; by default the name of the video.
         precision: float32, or bfloat16 on processors that support it.
         speed: fast, balanced or exact: trade time for exactness.
         overwrite: also replace existing files that are not results of this video.
@@ -59,7 +59,15 @@ class VideoOptions:
 
     @property
     def stem(self) -> str:
-        """Base name of the results: that of the video; "stdin" for standard input, the folder's for a pattern of pictures."""
+        """Base name of the results: that of the video; "stdin" for standard input, the folder's for a pattern of pictures.
+
+        Raises ValueError for a name that would write hidden files, or files elsewhere.
+        """
+        if self.name and (Path(self.name).name != self.name or self.name.startswith(".")):
+            raise ValueError(
+                f"name: expected the beginning of file names, not of a path and not with a dot first, got {self.name!r}; "
+                "--out says which folder"
+            )
         if self.video == "-":
             return self.name or "stdin"
         path = Path(self.video)

@@ -195,12 +195,14 @@ def _with_hint(message: str, command: Callable[..., Any] | None, prog: str) -> s
     unknown = re.search(r"unrecognized arguments?: (.*)", message, re.IGNORECASE)
     if command is not None and unknown:
         given = unknown[1].split()[0].partition("=")[0]
-        known = [f"--{option.name}" for option in options_of(command) if not option.is_positional]
-        known.append("--config")
+        options = [option for option in options_of(command) if not option.is_positional]
+        known = [*(form for option in options for form in option.forms()), "--config"]
         if not given.startswith("--"):
             return f"unrecognized argument {unknown[1].split()[0]}; {prog} --help shows what it takes"
         typed = given.replace("_", "-")
-        near = [option for option in known if option.startswith(typed)][:3]
+        near = [
+            form for form in known if typed in (form[: len(typed)], form.replace("--no-", "--")[: len(typed)])
+        ][:4]
         near = near or difflib.get_close_matches(typed, known, 1, 0.6)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         return f"unrecognized option {given}; {hint}{prog} --help shows all"

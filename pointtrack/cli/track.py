@@ -19,7 +19,13 @@ from pointtrack.io.queries import load_queries
 from pointtrack.io.same_run import NONE, check_same_run, noted_run, run_note
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.storage import local_path
-from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, parse_exports, save_tracks
+from pointtrack.io.tracks import (
+    TRACK_EXPORTS,
+    export_tracks,
+    mapped_tracks,
+    parse_exports,
+    save_tracks,
+)  # fmt: skip
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways, track_video
@@ -163,12 +169,12 @@ class TrackCommand(VideoOptions):
         wanted = self.settings(self.choose_queries(self.picture(), given, self.frame))
         check_same_run(noted_run(saved) | lacking, wanted, saved)
         print(f"finished  {saved} is complete; without --resume it is made anew")
-        shown = load_tracks(smoothed if self.smooth else saved)
-        for name in exports:
-            path = Path(f"{target.with_suffix('')}{TRACK_EXPORTS[name][0]}")
-            if not path.is_file() or path.stat().st_mtime_ns < saved.stat().st_mtime_ns:
-                record_origin([path], self.video)
-                print(f"tracks    {export_tracks(target.with_suffix(''), shown, [name])[0]}")
+        with mapped_tracks(smoothed if self.smooth else saved) as shown:
+            for name in exports:
+                path = Path(f"{target.with_suffix('')}{TRACK_EXPORTS[name][0]}")
+                if not path.is_file() or path.stat().st_mtime_ns < saved.stat().st_mtime_ns:
+                    record_origin([path], self.video)
+                    print(f"tracks    {export_tracks(target.with_suffix(''), shown, [name])[0]}")
 
     def settings(self, queries: Queries) -> dict[str, str]:
         """The settings that the tracks depend on, as texts."""
@@ -203,8 +209,9 @@ class TrackCommand(VideoOptions):
         if copy_sound(self.video, target, self.start):
             print(f"sound     {target} has the video's sound")
         if exports:
-            for path in export_tracks(target.with_suffix(""), load_tracks(saved), list(exports)):
-                print(f"tracks    {path}")
+            with mapped_tracks(saved) as tracks:
+                for path in export_tracks(target.with_suffix(""), tracks, list(exports)):
+                    print(f"tracks    {path}")
 
     def picture(self) -> Video:
         """A video of one frame: the one on which grid and corners lie."""

@@ -34,8 +34,11 @@ def missing(videos: Sequence[str]) -> str | None:
 
 
 def stem_of(path: Path) -> str:
-    """Base name of a video's results: its name without the suffix. Folders have no suffix, even with a dot in the name."""
-    return (path.name if path.is_dir() else path.stem) or "video"
+    """Base name of a video's results: its name without the suffix. Folders have no suffix, even with a dot in the name.
+
+    Dots at its beginning are left out: results are not hidden, even those of the folder "..".
+    """
+    return (path.name if path.is_dir() else path.stem).lstrip(".") or "video"
 
 
 def names_of(videos: Sequence[str]) -> list[str]:
@@ -53,7 +56,8 @@ def names_of(videos: Sequence[str]) -> list[str]:
         for i, path in enumerate(paths):
             if names[i] in doubled:
                 parents = [parent.name for parent in path.parents][:depth]
-                names[i] = "_".join([*(parent for parent in reversed(parents) if parent), stem_of(path)])
+                parts = [*(parent for parent in reversed(parents) if parent), stem_of(path)]
+                names[i] = "_".join(parts).lstrip(".")
     return [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names)]
 
 

@@ -278,8 +278,8 @@ def _relative(video: str, base: str) -> str:
 
 
 def _checked_key(key: str, place: str) -> str:
-    parts = [part for part in PurePosixPath(key.replace("\\", "/")).parts if part not in ("/", ".")]
-    parts = [part for part in parts if part != ".."]  # results stay under OUT
+    names = PurePosixPath(key.replace("\\", "/")).parts
+    parts = [bare for part in names if (bare := part.strip("/").lstrip("."))]  # under OUT, and not hidden
     if not parts:
         raise ValueError(f"{place}: expected a name for the results, got {key!r}")
     return "/".join(parts)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats import (
@@ -213,6 +218,20 @@ def load_tracks(
     whose = "saved by pointtrack" if format == "pointtrack" else f"in the format {format}"
     with reading(path, f"tracks {whose}"):
         return _read_own(path) if format == "pointtrack" else READERS[format](path, wh, fps)
+
+
+@contextmanager
+def mapped_tracks(path: Path) -> Iterator[Tracks]:
+    """The tracks of an .npz file on this machine as memory-mapped arrays, for exports of tracks larger than the memory.
+
+    In the block, unpacked copies of the arrays lie in a hidden folder beside the file.
+    """
+    with TemporaryDirectory(prefix=".pointtrack-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+        with reading(path, "tracks saved by pointtrack"), zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
+            arrays = {file.stem: np.load(file, mmap_mode="c") for file in Path(folder).glob("*.npy")}
+            tracks = Tracks.from_arrays(arrays)
+        yield tracks
 
 
 def parse_exports(names: str | None) -> list[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import socket
 from pathlib import Path
+from urllib.parse import urlparse
 
 from pointtrack.models.first_use import check_first_use
 from pointtrack.models.pins import pinned_revision, pinned_sha256
 from pointtrack.models.weight_files import check_sha256, file_sha256
 
 log = logging.getLogger(__name__)
+
+TIMEOUT = 5  # seconds to wait for a connection
 
 
 def fetch(
@@ -36,14 +40,13 @@ def fetch(
         repo_type: "model" or "dataset".
 
     Raises:
-        ConnectionError: offline, or no usable answer from the hub, and the file is not in the cache. If the hub
-            cannot be reached, this takes about half a minute.
+        ConnectionError: offline, or no usable answer from the hub, and the file is not in the cache.
         FileNotFoundError: no such repository, revision or file.
         PermissionError: the repository asks for a login or for consent to its terms.
         ValueError: an invalid repository name, or a file with another digest than `sha256`.
     """
     # Imported here: loading a local file need not wait for it, and environment variables can still be set.
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -65,6 +68,9 @@ def fetch(
     )
     # Most specific first: a gated repository is also "not found", a local entry also an "entry".
     try:
+        cached = try_to_load_from_cache(repo, filename, revision=revision, repo_type=repo_type)
+        if not isinstance(cached, str):
+            _check_reachable(hf_hub_url(repo, filename, revision=revision, repo_type=repo_type))
         path = Path(hf_hub_download(repo, filename, revision=revision, repo_type=repo_type))
     except HFValidationError as error:
         raise ValueError(
@@ -101,6 +107,23 @@ def fetch(
     if log.isEnabledFor(logging.INFO):  # reading the file takes time
         log.info("%s is %s, SHA-256 %s", what, path, sha256 or file_sha256(path))
     return path
+
+
+def _check_reachable(url: str) -> None:
+    """Raise the error of a hub that cannot be reached; `hf_hub_download` keeps asking it for half a minute, with warnings."""
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.errors import HTTPError
+
+    place = urlparse(url)
+    try:
+        port = place.port or (80 if place.scheme == "http" else 443)
+        socket.create_connection((place.hostname, port), TIMEOUT).close()
+    except OSError:
+        try:
+            get_hf_file_metadata(url)  # once, and by way of a proxy if there is one
+        except (HTTPError, OSError) as error:
+            if _status(error) is None:
+                raise
 
 
 def _no_access(what: str, repo: str, by_hand: str) -> PermissionError:

@@ -163,7 +163,13 @@ def find_folder(name: str, checkpoint: str | Path | None) -> Path:
         path = Path(checkpoint)
         return _complete(path.parent if path.is_file() else path)
     if name in PUBLISHED:
-        return _download(PUBLISHED[name].repo)
+        try:
+            return _download(PUBLISHED[name].repo)
+        except ConnectionError as error:
+            raise ConnectionError(
+                f"segmenter {name}: {error}, or put a folder with {CONFIG} and {WEIGHTS} in the place of the name; "
+                f"`pointtrack models --download {name}` fills the cache"
+            ) from error
     if Path(name).is_dir():
         return _complete(Path(name))
     if re.fullmatch(

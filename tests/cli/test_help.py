@@ -83,6 +83,8 @@ def test_examples_are_read_as_they_stand(name):
         ("track x.mp4 --max-frame 3", "did you mean --max-frames"),
         ("track x.mp4 --max 3", r"did you mean --max-frames\?"),
         ("track x.mp4 --tra 3", r"did you mean --tracker or --trail\?"),
+        ("track x.mp4 --back", r"did you mean --backward or --no-backward\?"),
+        ("track x.mp4 --no-back", r"did you mean --no-backward\?"),
         ("track x.mp4 --color_bi id", "did you mean --color-by"),
         ("track x.mp4 --grid many", "grid: expected a whole number, got many"),
         ("track x.mp4 --trail lots", "trail: expected a whole number, got lots"),
@@ -147,6 +149,12 @@ def test_a_switch_that_is_on_can_be_turned_off():
     assert values.style.legend is True
 
 
+def test_help_shows_both_forms_of_a_switch_that_is_on():
+    text = " ".join(help_text(COMMANDS["track"].load(), "pointtrack track").split())
+    assert "--[no-]backward also track from each point's frame back to the first one (default: on)" in text
+    assert "--states tell for every point" in text and "switch off:" not in text
+
+
 def test_help_lists_nested_options_under_a_title():
     text = help_text(COMMANDS["track"].load(), "pointtrack track")
     assert re.search(r"\nhow to draw the tracks:\n  --trail N ", text)
@@ -162,7 +170,7 @@ def test_completion_scripts_are_valid_and_complete(shell, capsys, tmp_path):
         subprocess.run(["fish", "-n", tmp_path / "script"], check=True)
     if shell == "bash":
         ask = f"source {tmp_path}/script; COMP_WORDS=({{words}}); COMP_CWORD={{at}}; _pointtrack; echo ${{COMPREPLY[@]}}"
-        for words, at, expected in (("pointtrack tr", 1, "track"), ("pointtrack track --gr", 2, "--grid")):
+        for words, at, expected in (("pointtrack tr", 1, "track"), ("pointtrack track --gr", 2, "--grid"), ("pointtrack track --no-b", 2, "--no-backward")):  # fmt: skip
             run = ["bash", "-c", ask.replace("{words}", words).replace("{at}", str(at))]
             assert expected in subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
 

@@ -229,3 +229,21 @@ def test_a_folder_of_pictures_keeps_the_dot_in_its_name(tmp_path):
     assert VideoOptions(str(tmp_path / "walk.v1")).stem == "walk.v1"
     assert VideoOptions(str(tmp_path / "walk.v1" / "*.png")).stem == "walk.v1"
     assert names_of([str(tmp_path / "walk.v1"), str(tmp_path / "walk.v2")]) == ["walk.v1", "walk.v2"]
+
+
+@pytest.mark.parametrize("name", [".", "..", "...", ".x", "../x", "a/x", "a/", "/x"])
+def test_a_name_writes_no_hidden_files_and_none_elsewhere(
+    name, tiny_video_file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    video = str(tiny_video_file)
+    for command in ("track", "segment --click 0,9,9", "dense"):
+        assert cli.main([command.split()[0], video, *command.split()[1:], "--name", name]) == 2
+        assert "error: name: expected the beginning of file names, not of a path" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_results_of_hidden_videos_are_not_hidden():
+    assert VideoOptions(".walk.mp4").stem == "walk"
+    assert VideoOptions("..").stem == "video"
+    assert names_of([".a/x.mp4", "b/x.mp4"]) == ["a_x", "b_x"]

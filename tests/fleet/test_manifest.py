@@ -132,8 +132,8 @@ def test_mistakes_in_a_manifest_are_told_with_their_line(tmp_path, content, mess
 
 
 def test_results_stay_under_out(tmp_path):
-    (tmp_path / "m.csv").write_text("video,name\na.mp4,../../etc/x\n/abs/b.mp4,\n../up/c.mp4,\n")
-    assert keys(tmp_path / "m.csv") == ["abs/b.mp4", "etc/x", "up/c.mp4"]
+    (tmp_path / "m.csv").write_text("video,name\na.mp4,../../etc/x\n/abs/b.mp4,\n../up/c.mp4,\nd.mp4,.k/.d\n")
+    assert keys(tmp_path / "m.csv") == ["abs/b.mp4", "etc/x", "k/d", "up/c.mp4"]
 
 
 def test_what_is_not_there(tmp_path):

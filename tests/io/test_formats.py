@@ -3,6 +3,7 @@
 import csv
 import logging
 import sys
+import tracemalloc
 from dataclasses import replace
 from importlib.util import find_spec
 from xml.etree import ElementTree
@@ -12,12 +13,14 @@ import pytest
 import torch
 
 from pointtrack.datasets.tapvid import tapvid_clips
+from pointtrack.io.formats import parquet
 from pointtrack.io.tracks import (
     NEEDS,
     READERS,
     TRACK_EXPORTS,
     export_tracks,
     load_tracks,
+    mapped_tracks,
     parse_exports,
     save_tracks,
 )  # fmt: skip
@@ -315,6 +318,27 @@ def test_unknown_formats_and_names(tmp_path):
     with pytest.raises(ValueError, match="expected some of csv, json, parquet, dlc, .*, got"):
         parse_exports("csv,xml")
     assert parse_exports(None) == []
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ".txt"])
+def test_tracks_that_stay_on_the_disk_are_exported_frame_by_frame(tmp_path, monkeypatch, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    monkeypatch.setattr(parquet, "ROWS", 5000)
+    generator = torch.Generator().manual_seed(1)
+    xy = torch.rand(4000, 50, 2, generator=generator) * 60
+    queries = Queries(torch.zeros(50), xy[0], names=tuple(f"p{n}" for n in range(50)))
+    sure = torch.ones(4000, 50)
+    path = save_tracks(tmp_path / "a.npz", Tracks(xy, sure, sure, queries, WH))
+    whole = save_tracks(tmp_path / f"whole{suffix}", load_tracks(path))
+    tracemalloc.start()
+    with mapped_tracks(path) as tracks:
+        mapped = save_tracks(tmp_path / f"mapped{suffix}", tracks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mapped.read_bytes() == whole.read_bytes()
+    assert peak < xy.nbytes
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["a.npz", mapped.name, whole.name]
 
 
 def test_exports_lie_beside_each_other(tmp_path):

@@ -281,6 +281,17 @@ def test_hub_that_is_down(hub, anew, no_waiting):
     assert BY_HAND.format("tracker", LARGE) in str(caught.value)
 
 
+def test_a_hub_that_cannot_be_reached_is_not_asked_again_and_again(hub, anew, monkeypatch, caplog):
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        anew(HF_ENDPOINT=f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(ConnectionError, match="not in the cache, and the download failed"):
+            fetch(REPO, LARGE)
+    assert not waits and not caplog.records
+
+
 @pytest.mark.parametrize("name", [SMALL, LARGE])
 @pytest.mark.parametrize("fault", ["hangs_up", "lost_half"])
 def test_half_a_download(hub, no_waiting, name, fault):

@@ -112,6 +112,7 @@ except ConnectionError as error:
     assert "config.json of facebook/sam2.1-hiera-tiny at revision de431c40" in done.stdout
     assert ": not in the cache, and HF_HUB_OFFLINE" in done.stdout
     assert "by hand and pass it as checkpoint=" in done.stdout
+    assert "or put a folder with config.json and model.safetensors in the place of the name" in done.stdout
 
 
 def test_a_look_at_an_empty_cache_imports_no_models(tmp_path):

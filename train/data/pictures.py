@@ -44,7 +44,7 @@ def read_picture(path: Path) -> np.ndarray:
     """(h, w, 3) uint8 RGB. Raises ValueError for a file that cannot be read."""
     picture = cv2.imread(str(path))
     if picture is None:
-        raise ValueError(f"pictures: expected a picture in {path}, got none that can be read")
+        raise ValueError(f"pictures: expected a picture in {path}, got a file that does not decode")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 

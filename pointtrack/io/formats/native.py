@@ -109,8 +109,10 @@ def json_lines(tracks: Tracks) -> Iterator[str]:
     arrays |= {} if tracks.states is None else tracks.states.arrays()
     arrays |= {} if tracks.sources is None else {"sources": tracks.sources.numpy()}
     for number, (name, array) in enumerate(arrays.items(), 1):
-        rows = [_json_row(row) for row in array]
-        yield f'"{name}": [\n' + ",\n".join(rows) + ("\n]\n}\n" if number == len(arrays) else "\n],\n")
+        yield f'"{name}": [\n'
+        for t, row in enumerate(array):
+            yield (",\n" if t else "") + _json_row(row)
+        yield "\n]\n}\n" if number == len(arrays) else "\n],\n"
 
 
 def _json_row(row: np.ndarray) -> str:

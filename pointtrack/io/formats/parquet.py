@@ -15,6 +15,7 @@ from pointtrack.types.point_states import PointStates
 from pointtrack.types.tables import columns_of
 
 KEY = b"pointtrack"  # key of the metadata that has no columns
+ROWS = 1 << 20  # of the table in memory at a time
 
 
 def write(path: Path, tracks: Tracks) -> None:
@@ -34,9 +35,12 @@ def write(path: Path, tracks: Tracks) -> None:
         "ids": tracks.ids.tolist(),
         "names": list(tracks.queries.names),
     }
-    table = pa.table(columns_of(tracks))
-    table = table.replace_schema_metadata({KEY: json.dumps(about).encode()})
-    parquet.write_table(table, path)
+    note = {KEY: json.dumps(about).encode()}
+    schema = pa.table(columns_of(tracks.clip(0, 1))).schema.with_metadata(note)
+    frames = max(1, ROWS // max(1, len(tracks.ids)))
+    with parquet.ParquetWriter(path, schema) as writer:
+        for start in range(0, len(tracks), frames):  # a long video's tracks may not fit into memory
+            writer.write_table(pa.table(columns_of(tracks.clip(start, start + frames)), schema=schema))
 
 
 def read(path: Path, wh: tuple[int, int] | None, fps: float) -> Tracks:
