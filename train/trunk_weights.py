@@ -117,13 +117,13 @@ def narrowing(trunk: Trunk, pictures: Path) -> dict[str, Tensor]:
         ValueError: no photographs.
     """
     seen: dict[int, Tensor] = {}
-    for frame in _photographs(pictures):
+    for frame in photographs(pictures):
         for stride, x in zip(trunk.strides, trunk.maps(trunk.seen(frame)[0]), strict=True):
             cells = unit(x - x.mean((2, 3), keepdim=True))[0].flatten(1).double()
             seen[stride] = seen.get(stride, torch.zeros(())) + cells @ cells.T
     state = {}
     for name, layer in trunk.narrow.items():
-        weight = _axes(seen[int(name)], len(cast(nn.Conv2d, layer).weight))
+        weight = main_axes(seen[int(name)], len(cast(nn.Conv2d, layer).weight))
         state[f"narrow.{name}.weight"] = weight[..., None, None].contiguous()
     return state
 
@@ -143,7 +143,9 @@ def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = 
         raise ValueError(f"stride: expected one of {', '.join(map(str, TRUNKS))}, got {stride}")
     wanted, matches = TRUNKS[stride]
     trunk = {one.name: getattr(wanted, one.name) for one in fields(wanted) if one.name.startswith("trunk_")}
-    encoder = replace(tracker.config.encoder, **trunk, weights=wanted.weights, joint_channels=0)
+    encoder = replace(
+        tracker.config.encoder, **trunk, weights=wanted.weights, joint_channels=0, key_channels=()
+    )
     joint = PointTracker(replace(tracker.config, encoder=encoder, initialization=matches))
     own = _without_joint(tracker)
     joint.load_state_dict({**joint.state_dict(), **own})
@@ -160,7 +162,7 @@ def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = 
 
 def _without_joint(tracker: PointTracker) -> dict[str, Tensor]:
     """A tracker's tensors without those of its trunk and of learnt joint features."""
-    joint = ("trunk.", "joint_head.", "joint_look.")
+    joint = ("trunk.", "joint_head.", "joint_look.", "object_keys.")
     return {name: x for name, x in tracker.state_dict().items() if not name.startswith(joint)}
 
 
@@ -177,7 +179,13 @@ def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
         ValueError: no photographs.
     """
     wanted = replace(
-        tracker.config.encoder, trunk_stride=32, trunk_scale=2 / 3, trunk_blocks=2, trunk_narrow=0, weights=()
+        tracker.config.encoder,
+        trunk_stride=32,
+        trunk_scale=2 / 3,
+        trunk_blocks=2,
+        trunk_narrow=0,
+        weights=(),
+        key_channels=(),
     )
     rooms = [min(room, c) for (room, _), c in zip(LEARNT, part_channels(wanted), strict=True)]
     wanted = replace(wanted, joint_channels=sum(rooms))
@@ -189,7 +197,7 @@ def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
     total = sum(weight for _, weight in LEARNT)
     shares = [weight / total for _, weight in LEARNT]
     parts = zip(_covered(joint, pictures), rooms, shares, strict=True)
-    axes = [share**0.5 * _axes(covered, room) for covered, room, share in parts]
+    axes = [share**0.5 * main_axes(covered, room) for covered, room, share in parts]
     joint.joint_head.begin_as(axes)
     return joint.eval().requires_grad_(False)
 
@@ -198,7 +206,7 @@ def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
 def _covered(tracker: PointTracker, pictures: Path) -> list[Tensor]:
     """(c, c) sums of channel products for every part, the encoder's first, over cells of photographs."""
     sums: list[Tensor] = []
-    for frame in _photographs(pictures):
+    for frame in photographs(pictures):
         h, w = (side - side % 32 for side in frame.shape[-2:])
         frame = frame[..., :h, :w]
         parts = [tracker.encoder(frame), *tracker.trunk.compared(frame)[0]]
@@ -208,13 +216,13 @@ def _covered(tracker: PointTracker, pictures: Path) -> list[Tensor]:
     return sums
 
 
-def _axes(covered: Tensor, count: int) -> Tensor:
+def main_axes(covered: Tensor, count: int) -> Tensor:
     """(c, c) -> (count, c) the axes along which cells differ most, largest difference first."""
     _, axes = torch.linalg.eigh(covered)
     return axes[:, -count:].T.flip(0).float().contiguous()
 
 
-def _photographs(folder: Path) -> Iterator[Tensor]:
+def photographs(folder: Path) -> Iterator[Tensor]:
     """Read PICTURES photographs of a folder, each (1, 3, h, w) RGB 0..255. Raises ValueError if there are none."""
     files = picture_files(folder)
     for file in files[:: max(1, len(files) // PICTURES)][:PICTURES]:

@@ -24,7 +24,9 @@ from pointtrack.layers.encoder import Encoder, build_pyramid
 from pointtrack.layers.precision import narrow
 from pointtrack.models.initialization import Neighbours, Search, match_through, repeat_last
 from pointtrack.models.joint_features import JointWeights, build_trunk
-from pointtrack.models.joint_head import JointHead, JointLook, coarser
+from pointtrack.models.joint_head import LOOKED_AT, JointHead, JointLook, coarser
+from pointtrack.models.object_keys import STRIDE as KEY_STRIDE
+from pointtrack.models.object_keys import ObjectKeys
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
 from pointtrack.models.tracking_network import TrackingNetwork
@@ -49,6 +51,7 @@ class PointTracker(TrackingNetwork):
         self.filler: Tensor | None = None  # (b, n) bool, see `hiding`
         self.encoder = Encoder(config.encoder)
         self.joint_head = JointHead(config.encoder) if config.encoder.joint_channels else None
+        self.object_keys = ObjectKeys(config.encoder) if config.encoder.key_channels else None
         if config.encoder.trunk_stride:
             self.trunk = build_trunk(config.encoder)
             self.joint = JointWeights(config)
@@ -115,24 +118,35 @@ class PointTracker(TrackingNetwork):
         return CELL << (level - levels if level >= levels else level)
 
     def read_level(self, pyramid: list[Tensor], level: int) -> Tensor:
-        """(b, t, h, w, c) float32 features of a level; levels beyond the last are repeated 2x2 averages of it."""
+        """(b, t, h, w, c) float32 features of a level; levels beyond the last are repeated 2x2 averages of it.
+
+        If the tracker has keys for objects, these are the appearance from their stride on.
+        """
         last = self.config.correlation.levels if self.looks_through_trunk else len(pyramid) - 1
         if level <= last:
             return pyramid[level].float()
+        beyond = level - self.appearance_level(KEY_STRIDE)
+        if self.object_keys is not None and beyond >= 0:
+            return averaged(pyramid[-1], 2**beyond)
         return averaged(pyramid[last], 2 ** (level - last))
 
     def encode(self, frames: Tensor) -> list[Tensor]:
         """(b, t, 3, h, w) RGB 0..255 -> pyramid, per level (b, t, h / 2^(l+2), w / 2^(l+2), c).
 
         If the tracker has a trunk, the joint features, (b, t, h / 4, w / 4, c) float16, follow the levels; if they are
-        learnt, their coarser maps for the refinement come after them.
+        learnt, their coarser maps for the refinement come after them, and then keys for objects, if it has any.
         On a CPU that refines in bfloat16, features are kept in bfloat16 too: reading them is most of the cost of
         comparing.
         """
         pixels = rearrange(frames, "b t c h w -> (b t) c h w").float()
         with narrow(pixels.device, self.inference.narrow):
             features = self.encoder(pixels)
-            joint = self._joint(pixels, features) if self.looks_through_trunk else None
+            joint: Tensor | None = None
+            keys: Tensor | None = None
+            if self.joint_head is not None:
+                joint, keys = self._learnt(self.joint_head, pixels, features)
+            elif self.looks_through_trunk:
+                joint = self._side_by_side(pixels, features)
         pyramid = build_pyramid(features, self.config.correlation.levels)
         if self.inference.narrow and pixels.device.type == "cpu":
             pyramid = [x.bfloat16() for x in pyramid]
@@ -140,24 +154,31 @@ class PointTracker(TrackingNetwork):
         if joint is not None:
             joint = rearrange(joint, "(b t) h w c -> b t h w c", b=len(frames))
             maps += [joint] if self.joint_look is None else [joint, *coarser(joint)]
+        if keys is not None:
+            maps.append(rearrange(keys, "(b t) h w c -> b t h w c", b=len(frames)))
         return maps
 
-    def _joint(self, pixels: Tensor, features: Tensor) -> Tensor:
-        """(b, 3, h, w) frames and the encoder's features of them -> (b, h / 4, w / 4, c) joint features of unit length.
+    def _learnt(self, head: JointHead, pixels: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(b, 3, h, w) frames and the encoder's features of them -> joint features, and keys if the tracker has any.
 
-        In float16, except in training: with so many channels they take most of the memory that a frame needs, and
-        float16 is enough for cosines.
+        Joint features are (b, h / 4, w / 4, c) of unit length; in float16, except in training: they take most of the
+        memory that a frame needs, and float16 is enough for cosines. Keys are as from `ObjectKeys`.
         """
-        if self.joint_head is not None:
-            if torch.is_grad_enabled() or pixels.device.type != "cpu":
-                joint = self.joint_head(features, *self.trunk.compared(pixels))
-                return (joint if joint.requires_grad else joint.half()).contiguous()
-            # One frame at a time, as in the encoder, for the cache.
-            parts = zip(pixels.split(1), features.split(1), strict=True)
-            each = [self.joint_head(own, *self.trunk.compared(frame)) for frame, own in parts]
-            with torch.autocast("cpu", enabled=False):  # it does not support float16
-                return torch.cat([x.half().contiguous() for x in each])
-        # Side by side, no gradient flows through a first guess.
+        # One frame at a time on a CPU, as in the encoder, for the cache.
+        alone = pixels.device.type == "cpu" and not torch.is_grad_enabled()
+        joints, keys = [], []
+        for frame, own in zip(*(x.split(1 if alone else len(x)) for x in (pixels, features)), strict=True):
+            maps, wide = self.trunk.compared(frame)
+            joint = head(own, maps, wide)
+            joints.append((joint if joint.requires_grad else joint.half()).contiguous())
+            if self.object_keys is not None:
+                keys.append(self.object_keys(joint, maps, wide))
+        with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it does not support float16
+            return torch.cat(joints), torch.cat(keys) if keys else None
+
+    def _side_by_side(self, pixels: Tensor, features: Tensor) -> Tensor:
+        """Frames and the encoder's features, as in `_learnt` -> joint features of its parts, float16 too."""
+        # No gradient flows through a first guess.
         own, context = (
             rearrange(x, "b c h w -> b h w c").half().contiguous()
             for x in (features.detach(), self.trunk(pixels).float())
@@ -166,6 +187,11 @@ class PointTracker(TrackingNetwork):
         with torch.autocast(pixels.device.type, enabled=False):  # on a CPU it does not support float16
             scaled = [part * scale for part, scale in zip(beside, self.joint.scales(), strict=True)]
             return torch.cat(scaled, dim=-1)
+
+    def looked_at(self, pyramid: list[Tensor]) -> list[Tensor]:
+        """The maps of joint features that refinement compares, of those from `encode`."""
+        first = self.appearance_level(CELL)
+        return [] if self.joint_look is None else pyramid[first : first + len(LOOKED_AT)]
 
     @property
     def shares_batch(self) -> bool:
@@ -242,8 +268,7 @@ class PointTracker(TrackingNetwork):
         """
         estimate, latest = self.first_guess(pyramid, queries, state)
         shared = 0 if state is None else state.overlap.xy.shape[1]
-        looked_at = [] if self.joint_look is None else pyramid[self.appearance_level(CELL) :]
-        window = Window(pyramid, queries, estimate.xy[:, 0].detach(), shared, looked_at)
+        window = Window(pyramid, queries, estimate.xy[:, 0].detach(), shared, self.looked_at(pyramid))
         support = self.correlation.begin(queries.templates.support, window.frames)
         estimates = [estimate]
         for _ in range(self.config.window.iterations):

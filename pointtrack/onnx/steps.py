@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pointtrack.models.point_tracker import CELL, PointTracker
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.tokens import PARTS, Tokens, View
 from pointtrack.models.window import Estimate, Templates, Window, WindowQueries
 
@@ -151,7 +151,7 @@ def refine_inputs(tracker: PointTracker, pyramid: list[Tensor], points: int) -> 
     logit = torch.zeros(1, frames, points)
     templates = tracker.remember(pyramid, frame, xy)
     support = tracker.correlation.begin(templates.support, frames)
-    joint = [] if tracker.joint_look is None else pyramid[tracker.appearance_level(CELL) :]
+    joint = tracker.looked_at(pyramid)
     return {
         # Joint features behind the levels are for what comes between the graphs, and for what of them is looked at.
         **{f"features_{i}": level for i, level in enumerate(pyramid[: tracker.config.correlation.levels])},

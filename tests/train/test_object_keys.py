@@ -1,0 +1,65 @@
+"""Keys for objects are put into a tracker without training: `python -m train.object_keys`."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
+from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
+from pointtrack.models.point_tracker import PointTracker
+from train.object_keys import keys_command
+
+ENCODER = EncoderConfig(
+    8, (8, 8, 8), blocks_per_stage=1, channels=8, trunk_stride=32, trunk_blocks=1, joint_channels=24
+)
+CONFIG = TrackerConfig(
+    input_area=128 * 96, encoder=ENCODER, transformer=TransformerConfig(width=16, heads=2, depth=1)
+)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        coarse = np.random.default_rng(i).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+def test_all_other_weights_stay_and_keys_are_orthogonal_axes(pictures, tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "plain.safetensors", PointTracker(CONFIG))
+    keys_command(tmp_path / "plain.safetensors", tmp_path / "keys.safetensors", pictures, channels=(6, 4, 5))
+    before, made = (load_checkpoint(tmp_path / f"{name}.safetensors") for name in ("plain", "keys"))
+    assert made.config.encoder.key_channels == (6, 4, 5)
+    state = made.state_dict()
+    assert all(torch.equal(x, state[name]) for name, x in before.state_dict().items())
+    added = {name: x for name, x in state.items() if name not in before.state_dict()}
+    assert {name: tuple(x.shape) for name, x in added.items()} == {
+        "object_keys.joint.weight": (6, 24),
+        "object_keys.coarse.16.weight": (4, 112),
+        "object_keys.coarse.32.weight": (5, 192),
+    }
+    for x in added.values():
+        assert torch.allclose(x @ x.T, torch.eye(len(x)), atol=2e-3)
+
+
+def test_keys_of_a_tracker_that_has_some_are_made_anew(pictures, tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "plain.safetensors", PointTracker(CONFIG))
+    for source, out, channels in (("plain", "one", (6, 4, 5)), ("one", "two", (8, 4, 4))):
+        keys_command(tmp_path / f"{source}.safetensors", tmp_path / f"{out}.safetensors", pictures, channels)
+    assert load_checkpoint(tmp_path / "two.safetensors").object_keys.joint.weight.shape == (8, 24)
+
+
+def test_a_tracker_without_learnt_joint_features_is_refused(pictures, tmp_path):
+    torch.manual_seed(0)
+    plain = replace(CONFIG, encoder=replace(ENCODER, trunk_stride=0, joint_channels=0))
+    save_checkpoint(tmp_path / "plain.safetensors", PointTracker(plain))
+    with pytest.raises(ValueError, match="key_channels: expected none without learnt joint features"):
+        keys_command(tmp_path / "plain.safetensors", tmp_path / "out.safetensors", pictures)
+    assert not (tmp_path / "out.safetensors").exists()
