@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pointtrack.cli.runner import run_command
-from pointtrack.io.atomic import atomic_path
+from pointtrack.io.atomic import write_bytes
 from pointtrack.io.outputs import check_outputs
 from pointtrack.models.checkpoint import CONFIG
 from pointtrack.models.weight_files import WeightsFile, read_weights
@@ -65,8 +65,7 @@ def average(
         else torch.stack([file.tensors[name].double() for file in others]).mean(0).to(x.dtype)
         for name, x in last.tensors.items()
     }
-    with atomic_path(out) as part_file:
-        save_file(mean, part_file, metadata=last.metadata)
+    write_bytes(out, save(mean, metadata=last.metadata))
     print(f"weights   {out}")
 
 

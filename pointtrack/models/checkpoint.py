@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pointtrack.config import network_config, to_dict
-from pointtrack.io.atomic import atomic_path
+from pointtrack.io.atomic import write_bytes
 from pointtrack.io.outside import reading
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.families import FAMILIES, PUBLISHED, family_of, recognise
@@ -31,12 +31,12 @@ def save_checkpoint(path: str | Path, tracker: TrackingNetwork, half: bool = Tru
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in tracker.state_dict().items()}
-    with atomic_path(path) as part:
-        notes = {CONFIG: json.dumps(to_dict(tracker.own_config))}
-        # Not for our own family: notes have no fixed order in the file, and equal weights should give equal bytes.
-        if (family := family_of(tracker.own_config)) != OWN_FAMILY:
-            notes[FAMILY] = family
-        save_file(tensors, part, metadata=notes)
+    notes = {CONFIG: json.dumps(to_dict(tracker.own_config))}
+    # Not for our own family: notes have no fixed order in the file, and equal weights should give equal bytes.
+    if (family := family_of(tracker.own_config)) != OWN_FAMILY:
+        notes[FAMILY] = family
+    # Not `save_file`: nobody but their owner could read its files, whatever the umask.
+    write_bytes(path, save(tensors, metadata=notes))
 
 
 def load_checkpoint(path: str | Path, name: str | None = None) -> Any:

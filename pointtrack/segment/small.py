@@ -11,13 +11,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from pointtrack.checks import plain
 from pointtrack.config import InferenceOptions, from_dict, to_dict
 from pointtrack.geometry import resize_frames
-from pointtrack.io.atomic import atomic_path
+from pointtrack.io.atomic import write_bytes
 from pointtrack.io.outside import reading
 from pointtrack.layers.precision import narrow, usable_precision
 from pointtrack.layers.unfilled import unfilled
@@ -114,8 +114,7 @@ class SmallSegmenter:
         tensors = {
             name: x.detach().to("cpu", dtype).contiguous() for name, x in self.network.state_dict().items()
         }
-        with atomic_path(path) as part:
-            save_file(tensors, part, metadata={CONFIG_KEY: json.dumps(to_dict(self.network.config))})
+        write_bytes(path, save(tensors, metadata={CONFIG_KEY: json.dumps(to_dict(self.network.config))}))
 
     @torch.no_grad()
     def encode(self, frame: np.ndarray) -> Embedding:

@@ -1,6 +1,7 @@
 """Configs, checkpoints, and the windows of the network."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,8 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.speed import options_at
 from pointtrack.models.window import WindowQueries
 from pointtrack.segment.small import SHIPPED as SEGMENTER
+from pointtrack.segment.small import SmallSegmenter
+from pointtrack.segment.small_network import SegmenterConfig, SegmenterNetwork
 from pointtrack.zoo import SHIPPED, SINGLE_ITERATIONS, SINGLE_LENGTH, load_tracker
 
 
@@ -184,3 +187,15 @@ def test_first_guess_follows_a_moving_picture():
         )
     truth = xy[:, None] - torch.tensor([8.0, 0.0]) * torch.arange(5).reshape(1, 5, 1, 1)
     assert (guess.xy - truth).norm(dim=-1).max() < 2.5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_files_of_weights_may_be_read_by_whom_the_umask_allows(tiny_tracker, tmp_path):
+    before = os.umask(0o022)
+    try:
+        save_checkpoint(tmp_path / "tracker.safetensors", tiny_tracker)
+        SmallSegmenter(SegmenterNetwork(SegmenterConfig())).save(tmp_path / "segmenter.safetensors")
+    finally:
+        os.umask(before)
+    for name in ("tracker", "segmenter"):
+        assert (tmp_path / f"{name}.safetensors").stat().st_mode & 0o777 == 0o644

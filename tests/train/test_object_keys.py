@@ -11,6 +11,7 @@ from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 from train.object_keys import keys_command
+from train.tasks.tracking import TrackingTask
 
 ENCODER = EncoderConfig(
     8, (8, 8, 8), blocks_per_stage=1, channels=8, trunk_stride=32, trunk_blocks=1, joint_channels=24
@@ -63,3 +64,12 @@ def test_a_tracker_without_learnt_joint_features_is_refused(pictures, tmp_path):
     with pytest.raises(ValueError, match="key_channels: expected none without learnt joint features"):
         keys_command(tmp_path / "plain.safetensors", tmp_path / "out.safetensors", pictures)
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_training_leaves_keys_alone(pictures, tmp_path):
+    """Nothing that is trained reads them; several processes would wait for their gradients."""
+    torch.manual_seed(0)
+    encoder = replace(ENCODER, key_channels=(6, 4, 5))
+    task = TrackingTask(PointTracker(replace(CONFIG, encoder=encoder)), [])
+    frozen = [name for name, x in task.named_parameters() if not x.requires_grad]
+    assert sum(".object_keys." in name for name in frozen) == 3

@@ -158,6 +158,8 @@ class TrackingTask(Task):
         if tracker.looks_through_trunk:
             # Synthetic clips teach texture, and erode the trunk's knowledge of things.
             self.tracker.trunk.requires_grad_(False)
+        if tracker.object_keys is not None:
+            tracker.object_keys.requires_grad_(False)  # no point reads them
         if tracker.joint_head is not None:
             tracker.joint_head.requires_grad_(match_weight > 0)
             self.log_match = nn.Parameter(tracker.match_sharpness.detach().log()[None].clone())
