@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from pointtrack.config import EncoderConfig
 from pointtrack.layers.correlation import averaged
+from pointtrack.layers.encoder import Encoder
 from pointtrack.layers.trunk import kept_channels
 
-STRIDE = 16  # pixels per cell
+KEY_STRIDE = 16  # of the cells in memories of objects, in pixels of the tracker's input
+SIDE = KEY_STRIDE // Encoder.stride  # of such a cell, in cells of the joint features
 COARSE_WEIGHT = 0.5  # of each coarse map in the cosine of two keys; the joint features count 1
-FINER = 4  # times as fine as keys are the joint features, and the cells in which the trunk gives its extent
 
 
 class ObjectKeys(nn.Module):
@@ -37,7 +38,7 @@ class ObjectKeys(nn.Module):
         if not config.joint_channels:
             raise ValueError("key_channels: expected none without learnt joint features (joint_channels 0)")
         kept = kept_channels(config.trunk_stride, config.trunk_blocks, config.trunk_narrow)
-        coarse = {stride: channels for stride, channels in kept.items() if stride >= STRIDE}
+        coarse = {stride: channels for stride, channels in kept.items() if stride >= KEY_STRIDE}
         if len(config.key_channels) != 1 + len(coarse):
             raise ValueError(
                 f"key_channels: expected {1 + len(coarse)} numbers, for the joint features and the trunk's maps of "
@@ -70,9 +71,9 @@ class ObjectKeys(nn.Module):
 
     def parts(self, joint: Tensor, maps: list[Tensor], wide: tuple[int, int]) -> list[Tensor]:
         """The parts that are joined, (b, h / 4, w / 4, c_i) float32 of unit length; for arguments as in `forward`."""
-        first = averaged(joint, FINER)
+        first = averaged(joint, SIDE)
         h, w = first.shape[1:3]
-        size = (max(wide[0] // FINER, h), max(wide[1] // FINER, w))
+        size = (max(wide[0] // SIDE, h), max(wide[1] // SIDE, w))
         coarse = [
             F.interpolate(x.float(), size=size, mode="bilinear", align_corners=False)[..., :h, :w]
             for x in maps[-len(self.coarse) :]

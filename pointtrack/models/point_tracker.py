@@ -25,8 +25,7 @@ from pointtrack.layers.precision import narrow
 from pointtrack.models.initialization import Neighbours, Search, match_through, repeat_last
 from pointtrack.models.joint_features import JointWeights, build_trunk
 from pointtrack.models.joint_head import LOOKED_AT, JointHead, JointLook, coarser
-from pointtrack.models.object_keys import STRIDE as KEY_STRIDE
-from pointtrack.models.object_keys import ObjectKeys
+from pointtrack.models.object_keys import KEY_STRIDE, ObjectKeys
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
 from pointtrack.models.tokens import Tokens, View
 from pointtrack.models.tracking_network import TrackingNetwork

@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from pointtrack.geometry import resize_frames
+from pointtrack.models.object_keys import KEY_STRIDE
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.memory import MemoryConfig, ObjectMemory
 from pointtrack.objects.point_prompts import KnownMask
@@ -18,7 +19,6 @@ from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
-KEY_STRIDE = 16  # of the cells in memories of objects, in pixels of the tracker's input
 Features = Callable[[np.ndarray], Tensor]  # (h, w, 3) uint8 RGB frame -> (c, h', w')
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from pointtrack.geometry import grid_points
+from pointtrack.models.object_keys import KEY_STRIDE
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.frame_buffer import FrameBuffer
-from pointtrack.objects.memory_only import KEY_STRIDE
 from pointtrack.tracking.looks import window_stream
 from pointtrack.tracking.stream import PointStream, restored, saved
 from pointtrack.types import VISIBLE, Queries, Tracks

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
-from pointtrack.models.object_keys import STRIDE
+from pointtrack.models.object_keys import KEY_STRIDE
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries
@@ -53,8 +53,8 @@ def test_appearance_from_their_stride_on_is_the_keys():
     network = tracker()
     with torch.inference_mode():
         pyramid = network.encode(FRAMES)
-    level = network.appearance_level(STRIDE)
-    assert network.level_stride(level) == STRIDE
+    level = network.appearance_level(KEY_STRIDE)
+    assert network.level_stride(level) == KEY_STRIDE
     assert torch.equal(network.read_level(pyramid, level), pyramid[-1].float())
     assert network.read_level(pyramid, level + 1).shape == (2, 3, 2, 3, 15)
     assert network.read_level(pyramid, level - 1).shape == (2, 3, 8, 12, 24)  # joint features
@@ -88,7 +88,7 @@ def test_a_stream_gives_them_and_they_survive_a_file(tmp_path):
     ]
     rows = [stream.push(video) for stream in streams]
     assert torch.equal(rows[0].xy, rows[1].xy)
-    first, second = (stream.features(10, network.appearance_level(STRIDE)) for stream in streams)
+    first, second = (stream.features(10, network.appearance_level(KEY_STRIDE)) for stream in streams)
     assert first.shape == (15, 4, 6) and torch.equal(first, second)
 
 

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import cv2
-import numpy as np
 import pytest
 import torch
 
@@ -19,16 +17,6 @@ ENCODER = EncoderConfig(
 CONFIG = TrackerConfig(
     input_area=128 * 96, encoder=ENCODER, transformer=TransformerConfig(width=16, heads=2, depth=1)
 )
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for i in range(3):
-        coarse = np.random.default_rng(i).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
-    return folder
 
 
 def test_all_other_weights_stay_and_keys_are_orthogonal_axes(pictures, tmp_path):

@@ -1,7 +1,5 @@
 """A trunk is put beside a tracker: `python -m train.trunk_weights`."""
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -25,16 +23,6 @@ def plain(tmp_path):
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "plain.safetensors", PointTracker(CONFIG), half=False)
     return tmp_path / "plain.safetensors"
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for i in range(3):
-        coarse = np.random.default_rng(i).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
-    return folder
 
 
 @pytest.mark.parametrize("stride", TRUNKS)

@@ -1,0 +1,16 @@
+"""Fixtures of several tests of training."""
+
+import cv2
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with three small photographs, smooth noise."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        coarse = np.random.default_rng(i).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
+    return folder
