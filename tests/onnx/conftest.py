@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from pointtrack.config import (
     TransformerConfig,
     WindowConfig,
 )
+from pointtrack.models.checkpoint import save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.published import PUBLISHED
 from pointtrack.models.tokens import WAVES
@@ -31,10 +34,11 @@ POINTS = 32  # of the graphs: six and the helper grid of 5 x 5 fit in
 
 @dataclass(frozen=True)
 class Exported:
-    """A tracker and the folder of its graphs."""
+    """A tracker, the folder of its graphs, and what the command printed if it wrote them."""
 
     tracker: PointTracker
     folder: Path
+    printed: str = ""
 
 
 def small_config(kind: str) -> TrackerConfig:
@@ -90,10 +94,12 @@ def small_tracker(kind: str) -> PointTracker:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
-    """Function kind -> tracker and graphs, written once."""
+def exported(tmp_path_factory: pytest.TempPathFactory, tiny_video_file: Path) -> Callable[[str], Exported]:
+    """Function kind -> tracker and graphs, written once: those of "ours" by the command, which `test_command` looks at."""
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    from pointtrack.cli.export_onnx import ExportOnnxCommand
+    from pointtrack.cli.runner import run_command
     from pointtrack.onnx.export import export_graphs
 
     made: dict[str, Exported] = {}
@@ -101,9 +107,18 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
     def of(kind: str) -> Exported:
         if kind not in made:
             tracker, folder = small_tracker(kind), tmp_path_factory.mktemp("graphs") / kind
-            clips = None if tracker.config.window.length else CLIP_FRAMES
-            export_graphs(tracker, folder, WH, points=[POINTS], frames=clips)
-            made[kind] = Exported(tracker, folder)
+            printed = io.StringIO()
+            if kind == "ours":
+                weights = folder.parent / "small.safetensors"
+                save_checkpoint(weights, tracker, half=False)
+                options = f"--tracker {weights} --points {POINTS} --check {tiny_video_file} --grid 2 --repeats 1 --wh 96x64"
+                with contextlib.redirect_stdout(printed):
+                    arguments = [str(folder), *options.split()]
+                    assert run_command(lambda: ExportOnnxCommand, arguments, "pointtrack export-onnx") == 0
+            else:
+                clips = None if tracker.config.window.length else CLIP_FRAMES
+                export_graphs(tracker, folder, WH, points=[POINTS], frames=clips)
+            made[kind] = Exported(tracker, folder, printed.getvalue())
         return made[kind]
 
     return of

@@ -6,7 +6,6 @@ import pytest
 
 from pointtrack.cli.export_onnx import ExportOnnxCommand
 from pointtrack.cli.runner import run_command
-from pointtrack.models.checkpoint import save_checkpoint
 from pointtrack.onnx.export import export_graphs, operators
 from pointtrack.onnx.manifest import read_manifest
 from tests.onnx.conftest import POINTS, WH, small_tracker
@@ -79,15 +78,10 @@ def test_what_cannot_be_exported(tmp_path, kind, options, message):
 
 
 @pytest.mark.slow
-def test_command(tmp_path, tiny_video_file, capsys):
-    pytest.importorskip("onnxruntime")
-    weights, out = tmp_path / "small.safetensors", tmp_path / "graphs"
-    save_checkpoint(weights, small_tracker("ours"), half=False)
-    options = f"--tracker {weights} --points 40 --check {tiny_video_file} --grid 3 --repeats 1 --wh 96x64"
-    assert run_command(lambda: ExportOnnxCommand, [str(out), *options.split()], "pointtrack export-onnx") == 0
-    told = capsys.readouterr().out
-    assert "refine_40.onnx" in told and "9 points through 6 frames" in told
-    assert set(read_manifest(out).sha256) == {"encoder.onnx", "refine_40.onnx"}
+def test_command(exported):
+    one = exported("ours")  # which the command wrote
+    assert f"refine_{POINTS}.onnx" in one.printed and "4 points through 6 frames" in one.printed
+    assert set(read_manifest(one.folder).sha256) == {"encoder.onnx", f"refine_{POINTS}.onnx"}
 
 
 @pytest.mark.parametrize(
