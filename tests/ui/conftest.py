@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,14 @@ class Server:
         self.process.wait(20)
 
 
+def short_clip(path: Path, frames: int) -> Path:
+    """The first frames of the bundled clip: points are followed through all that there are."""
+    from pointtrack.io.video import read_video, write_video  # not for record.py, which needs none
+
+    clip = read_video(str(resources.files("pointtrack").joinpath("assets", "clip.mp4")))
+    return write_video(path, clip.clip(0, frames), crf=1)
+
+
 @pytest.fixture(scope="session")
 def start_server() -> Iterator[Callable[..., Server]]:
     """Starts servers, and ends them."""
@@ -41,7 +50,8 @@ def start_server() -> Iterator[Callable[..., Server]]:
 
     def start(home: Path, *arguments: str) -> Server:
         command = [sys.executable, "-m", "pointtrack.cli.main", "ui", *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+        # One thread: where other processes keep the cores busy, several wait for each other most of the time.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
             [*command, "--no-browser", "--out", str(home)],
             stdout=subprocess.PIPE,
@@ -67,8 +77,11 @@ def start_server() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="session")
 def server(start_server, tmp_path_factory) -> Server:
-    """One for all tests that do not end it, with the bundled clip."""
-    return start_server(tmp_path_factory.mktemp("ui") / "home", "demo")
+    """One for all tests that do not end it, with the first frames of the bundled clip; with all of them for the guide."""
+    folder = tmp_path_factory.mktemp("ui")
+    if "POINTTRACK_SHOTS" in os.environ:
+        return start_server(folder / "home", "demo")
+    return start_server(folder / "home", str(short_clip(folder / "clip.mp4", 20)))
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,11 @@ import torch
 import pointtrack as pt
 from pointtrack.ui.rle import decode_mask
 from tests.support.numbered import number_in
+from tests.ui.conftest import short_clip
 
 pytestmark = pytest.mark.slow
 ASSETS = Path(str(resources.files("pointtrack").joinpath("assets")))
-LAST = 9  # of the frames that are followed: the tests should not take long
+LAST = 5  # of the frames that are followed: the tests should not take long
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,8 @@ def test_from_the_first_click_to_the_file(server, open_page, truth, tmp_path):
     masks = pt.load_masks(path)
     assert len(masks) == LAST + 1 and np.array_equal(masks.masks[LAST, 0].numpy(), followed)
     folder = next((server.home).glob("clip-*/exports/*"))
-    session = pt.ObjectSession(pt.read_video(ASSETS / "clip.mp4"), pt.Tracker(), pt.load_segmenter(), cuts=())
+    video = page.ask("app.state.path")
+    session = pt.ObjectSession(pt.read_video(video), pt.Tracker(), pt.load_segmenter(), cuts=())
     session.load(folder / "clip_objects.npz")
     assert torch.equal(session.masks(0, LAST + 1).masks, masks.masks), "the same as the API's session"
     assert json.loads((folder / "clip_coco.json").read_text())["annotations"]
@@ -224,9 +226,13 @@ def test_by_keys_alone(server, open_page):
     assert not page.errors
 
 
-def test_who_is_faster_than_the_answers_is_understood(start_server, open_page, tmp_path):
-    page = open_page(start_server(tmp_path / "home", "demo").url)
+def test_who_is_faster_than_the_answers_is_understood(server, open_page):
+    page = open_page(server.url)
     page.opened()
+    # Another video has a project of its own, without objects yet.
+    path = short_clip(server.home.parent / "three.mp4", 3)
+    page.page.evaluate("path => window.pointtrack.app.open(path)", str(path.resolve()))
+    page.until("app.state.name === 'three.mp4' && stage.shownFrame === app.frame && app.connected")
     page.click(300, 250)
     page.click(310, 255)  # of the same object, though it has no number yet
     page.press("n")
