@@ -59,7 +59,8 @@ def test_the_wheel_holds_the_package_only(wheel):
 
 def test_it_tracks_and_segments_outside_the_repository(environment):
     python, command = (environment / "env" / "bin" / name for name in ("python", "pointtrack"))
-    where = run(python, "-c", "import pointtrack; print(pointtrack.__file__)", cwd=environment)
+    found = "from importlib.util import find_spec; print(find_spec('pointtrack').origin)"
+    where = run(python, "-c", found, cwd=environment)
     clip = Path(where.stdout.strip()).parent / "assets" / "clip.mp4"
     assert environment in clip.parents, where.stderr
     tracked = run(command, "demo", "--grid", 4, "--max_frames", 4, cwd=environment)
