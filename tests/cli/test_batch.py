@@ -9,7 +9,8 @@ import pytest
 
 import pointtrack as pt
 from pointtrack.cli.main import main
-from tests.support.clips import write_broken, write_clips
+from pointtrack.fleet import run as runner
+from tests.support.clips import InlineExecutor, write_broken, write_clips
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,13 @@ def test_mistakes_get_one_clear_line(folder, arguments, message, capsys):
     assert re.search(message, err), err
 
 
-def test_a_preset_says_what_to_do(folder, tiny_tracker_file, capsys):
+def test_a_preset_says_what_to_do(folder, tiny_tracker_file, capsys, monkeypatch):
+    """In this process: workers of their own are in the first test."""
+    asked = []
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)  # of this process, for later tests
+    monkeypatch.setattr(
+        runner, "make_executor", lambda setup, run: asked.append(run.workers) or InlineExecutor(setup)
+    )
     preset = folder / "preset.yaml"
     preset.write_text(
         f"grid: 2\ntracker: {tiny_tracker_file}\ndevice: cpu\nformat: parquet\nlimit_frames: 20\nworkers: 1\n"
@@ -109,6 +116,7 @@ def test_a_preset_says_what_to_do(folder, tiny_tracker_file, capsys):
         )
         == 0
     )
+    assert asked == [1]
     (part,) = (folder / "o" / "tracks").iterdir()
     import pyarrow.parquet as pq
 

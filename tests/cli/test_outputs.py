@@ -5,10 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
+from pointtrack.cli import segment
 from pointtrack.cli.main import main
 from pointtrack.io.masks import save_masks
 from pointtrack.io.video import open_video, write_image, write_video
 from pointtrack.types.masks import Masks
+from tests.support.scenes import ColourSegmenter
 
 
 def digest(path):
@@ -118,7 +120,8 @@ def test_what_cannot_be_written_is_told_before_anything_is_read(
     assert not (tmp_path / "results").exists()
 
 
-def test_an_export_to_a_folder_is_written_again(clip, tmp_path, tiny_tracker_file):
+def test_an_export_to_a_folder_is_written_again(clip, tmp_path, tiny_tracker_file, monkeypatch):
+    monkeypatch.setattr(segment, "load_segmenter", lambda *_, **__: ColourSegmenter())  # a quick one
     clip.rename(tmp_path / "clip.mp4")
     arguments = ["segment", "clip.mp4", "--click", "0,30,20", "--export", "davis", "--out", "results"]
     for _ in range(2):

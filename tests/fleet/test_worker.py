@@ -28,6 +28,24 @@ def setup(tmp_path, job):
 
 
 @pytest.fixture(scope="module")
+def shared():
+    """One worker of several tests, as every start of its process takes seconds: each goes on with what another left."""
+    made: list[Worker] = []
+    yield made
+    for worker in made:
+        worker.close()
+
+
+@pytest.fixture
+def worker(shared, setup):
+    """That worker, told to go on as `setup` says; what its process writes goes where the first test wanted it."""
+    if not shared:
+        shared.append(Worker(setup))
+    shared[0].setup = setup
+    return shared[0]
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Videos, whole and broken, which no test changes."""
     made = tmp_path_factory.mktemp("videos")
@@ -40,32 +58,29 @@ def task(folder, name):
     return VideoTask(name, str(folder / name))
 
 
-def test_limits_end_a_video_and_not_the_worker(setup, folder):
-    worker = Worker(replace(setup, limit_seconds=20.0))
-    try:
-        assert worker.run(task(folder, "even/clip000.mp4"))["status"] == "done"
-        process = worker._process
-        assert worker.run(task(folder, "text.mp4"))["reason"] == "unreadable"
-        assert worker._process == process  # kept: its models are loaded once
-        worker.setup = replace(worker.setup, limit_seconds=1.0)
-        row = worker.run(task(folder, "hang.mp4"))
-        assert (row["status"], row["reason"]) == ("failed", "seconds")
-        assert row["message"] == "expected at most 1 s, took longer"
-        assert is_gone(process)
-        worker.setup = replace(worker.setup, limit_seconds=None, limit_memory=10_000_000)
-        row = worker.run(task(folder, "hang.mp4"))
-        assert row["reason"] == "memory"
-        assert "expected at most 0.0 GB of memory, took" in row["message"]
-        assert row["peak_memory"] > 10_000_000
-        worker.setup = setup
-        assert worker.run(task(folder, "odd/clip001.mp4"))["status"] == "done"
-    finally:
-        worker.close()
+def test_limits_end_a_video_and_not_the_worker(setup, worker, folder):
+    worker.setup = replace(setup, limit_seconds=20.0)
+    assert worker.run(task(folder, "even/clip000.mp4"))["status"] == "done"
+    process = worker._process
+    assert worker.run(task(folder, "text.mp4"))["reason"] == "unreadable"
+    assert worker._process == process  # kept: its models are loaded once
+    worker.setup = replace(setup, limit_seconds=1.0)
+    row = worker.run(task(folder, "hang.mp4"))
+    assert (row["status"], row["reason"]) == ("failed", "seconds")
+    assert row["message"] == "expected at most 1 s, took longer"
+    assert is_gone(process)
+    worker.setup = replace(setup, limit_memory=10_000_000)
+    row = worker.run(task(folder, "hang.mp4"))
+    assert row["reason"] == "memory"
+    assert "expected at most 0.0 GB of memory, took" in row["message"]
+    assert row["peak_memory"] > 10_000_000
+    worker.setup = setup
+    assert worker.run(task(folder, "odd/clip001.mp4"))["status"] == "done"
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_a_killed_process_is_replaced_once(setup, folder, monkeypatch, kills):
-    worker, real, killed = Worker(setup), Worker._watched, []
+def test_a_killed_process_is_replaced_once(worker, folder, monkeypatch, kills):
+    real, killed = Worker._watched, []
 
     def watched(self, answer, *about):
         if len(killed) < kills:
@@ -74,15 +89,12 @@ def test_a_killed_process_is_replaced_once(setup, folder, monkeypatch, kills):
         return real(self, answer, *about)
 
     monkeypatch.setattr(Worker, "_watched", watched)
-    try:
-        row = worker.run(task(folder, "even/clip000.mp4"))
-        assert len(set(killed)) == kills
-        assert row["status"] == ("done" if kills == 1 else "failed")
-        if kills == 2:
-            assert row["reason"] == "crashed"
-            assert row["message"] == "its process ended without an answer, 2 times"
-    finally:
-        worker.close()
+    row = worker.run(task(folder, "even/clip000.mp4"))
+    assert len(set(killed)) == kills
+    assert row["status"] == ("done" if kills == 1 else "failed")
+    if kills == 2:
+        assert row["reason"] == "crashed"
+        assert row["message"] == "its process ended without an answer, 2 times"
 
 
 def is_gone(process):
@@ -97,8 +109,8 @@ def is_gone(process):
     return False
 
 
-def test_headers_are_read_apart_and_a_stopped_worker_leaves_no_process(setup, folder):
-    worker = Worker(setup)
+def test_headers_are_read_apart_and_a_stopped_worker_leaves_no_process(worker, shared, folder):
+    shared.clear()  # it is stopped for good
     assert worker.count_frames(task(folder, "long.mp4"), 20) == len(moving_video(1, 24))
     assert worker.count_frames(task(folder, "text.mp4"), 20) is None
     assert worker.count_frames(task(folder, "hang.mp4"), 1) is None

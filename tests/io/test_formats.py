@@ -325,10 +325,11 @@ def test_tracks_that_stay_on_the_disk_are_exported_frame_by_frame(tmp_path, monk
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
     monkeypatch.setattr(parquet, "ROWS", 5000)
+    frames = 1200  # what is held whatever the length is 330 kB
     generator = torch.Generator().manual_seed(1)
-    xy = torch.rand(4000, 50, 2, generator=generator) * 60
+    xy = torch.rand(frames, 50, 2, generator=generator) * 60
     queries = Queries(torch.zeros(50), xy[0], names=tuple(f"p{n}" for n in range(50)))
-    sure = torch.ones(4000, 50)
+    sure = torch.ones(frames, 50)
     path = save_tracks(tmp_path / "a.npz", Tracks(xy, sure, sure, queries, WH))
     whole = save_tracks(tmp_path / f"whole{suffix}", load_tracks(path))
     tracemalloc.start()

@@ -168,9 +168,18 @@ class Killed(Exception):
 @pytest.mark.parametrize(
     ("name", "opened"),
     [
-        *((name, 0) for name in (*FORWARD, "all backward")),
-        *((name, 1) for name in BACKWARD),
-        *(pytest.param(name, 0, marks=pytest.mark.long) for name in BACKWARD if name != "all backward"),
+        *((name, 0) for name in ("plain", "twice", "redetect", "regions", "all", "all backward")),
+        *((name, 1) for name in ("backward", "all backward")),
+        *(
+            pytest.param(name, 0, marks=pytest.mark.long)
+            for name in EVERY
+            if name not in ("plain", "twice", "redetect", "regions", "all", "all backward")
+        ),
+        *(
+            pytest.param(name, 1, marks=pytest.mark.long)
+            for name in BACKWARD
+            if name not in ("backward", "all backward")
+        ),
     ],
 )
 def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypatch, name, opened):

@@ -29,12 +29,13 @@ def same(one: Tracks, other: Tracks) -> None:
     assert torch.allclose(one.confidence, other.confidence, atol=1e-4)
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(scope="module", params=ENGINES)
 def network(request):
+    """Made once: no test changes it."""
     return ENGINES[request.param]()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def whole(network) -> Tracks:
     stream = WindowStream(network, QUERIES, WH)
     tracks = Tracks.concat([stream.push(VIDEO), stream.finish()])

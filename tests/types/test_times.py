@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pointtrack.cli import segment
 from pointtrack.cli.main import main
 from pointtrack.io.lazy_video import lazy_video
 from pointtrack.io.masks import load_masks, save_masks
@@ -18,6 +19,7 @@ from pointtrack.pipeline.resume import state_path
 from pointtrack.sessions.track_session import TrackSession
 from pointtrack.tracker import Tracker
 from pointtrack.types import Masks, Queries, Tracks
+from tests.support.scenes import ColourSegmenter
 from tests.support.streams import track_long
 from tests.support.tracks import same
 from tests.support.video_files import encode, numbered_frames
@@ -104,6 +106,7 @@ def test_the_command_notes_the_same_rate_with_flat(more, tiny_tracker_file, tmp_
 
 def test_masks_have_the_same_rate_with_flat(tiny_tracker_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(segment, "load_segmenter", lambda *_, **__: ColourSegmenter())  # a quick one
     encode(tmp_path / "vfr.mkv", numbered_frames(len(PTS)), pts=PTS)
     words = ["segment", "vfr.mkv", "--click", "0,30,20", "--tracker", str(tiny_tracker_file)]
     assert main(words) == main([*words, "--flat", "--out", "flat"]) == 0
