@@ -34,8 +34,8 @@ class EncoderConfig:
             features, which tells what a thing is; empty for equal weights.
         joint_channels: channels of learnt joint features (`models/joint_head.py`); 0 for the parts side by side with
             `weights`.
-        key_channels: channels that the joint features and the trunk's maps of strides 16 and 32 have in the keys of
-            the object memory (`models/object_keys.py`); empty for keys of joint features alone.
+        key_channels: channels of the keys of the object memory, which mix joint features and the trunk's coarse maps
+            (`models/object_keys.py`); 0 for keys of joint features alone.
     """
 
     stem_channels: int = 32
@@ -51,7 +51,7 @@ class EncoderConfig:
     trunk_narrow: int = 0
     weights: tuple[float, ...] = ()
     joint_channels: int = 0
-    key_channels: tuple[int, ...] = ()
+    key_channels: int = 0
 
 
 @dataclass(frozen=True)

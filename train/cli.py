@@ -25,9 +25,11 @@ from train.data.pictures import Pictures
 from train.data.segments import Picture, SegmentImages, read_outlined, read_photos, weighted_folders
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
+from train.data.views import PictureViews
 from train.loop import LoopConfig, Task, for_clips, make_fabric, run
 from train.tasks.distilling import DistillingTask
 from train.tasks.matching import MatchingTask
+from train.tasks.remembering import RememberingTask
 from train.tasks.segmenting import SegmentingTask, new_segmenter
 from train.tasks.spoiling import AS_GUESSED, SpoilConfig
 from train.tasks.tracking import TrackingTask
@@ -36,7 +38,7 @@ HELD_OUT = 16  # clips for validation
 
 
 def train_command(
-    task: Literal["matching", "tracking", "distilling", "segmenting"] = "matching",
+    task: Literal["matching", "tracking", "remembering", "distilling", "segmenting"] = "matching",
     out: Path = Path("runs/train"),
     scene: SceneConfig | None = None,
     loop: LoopConfig | None = None,
@@ -50,6 +52,7 @@ def train_command(
     train_encoder: bool = False,
     clips: str | None = None,
     clips_share: float = 0.5,
+    views_share: float = 0.0,
     labels: str | None = None,
     labels_share: float = 0.25,
     spoil: SpoilConfig | None = None,
@@ -62,6 +65,7 @@ def train_command(
 
     Args:
         task: matching trains the encoder to find a point again; tracking trains the whole tracker;
+            remembering trains the tracker's keys for objects, by which the object memory compares cells;
             distilling trains another encoder to reproduce the features of the tracker's own;
             segmenting trains the small segmenter, on photographs and on first frames of clips.
         out: folder for log.csv, last.ckpt, model.safetensors (the running average) and validation pictures.
@@ -71,7 +75,7 @@ def train_command(
         segmenter: config of a new segmenter (task segmenting).
         textures: folder with train, val and test photographs and their outlines; by default, procedural patterns.
         objects: comma-separated folders of pictures with outlined objects, each as FOLDER or FOLDER=WEIGHT. For task
-            segmenting the textures have weight 1. Synthetic clips (tracking, matching) use a share WEIGHT of these
+            segmenting the textures have weight 1. Synthetic clips (all other tasks but distilling) use a share WEIGHT of these
             outlines in addition to those of the textures.
         init: weights to start from, of a tracker or a segmenter.
         batch: clips per batch.
@@ -81,6 +85,8 @@ def train_command(
         clips: comma-separated folders of clips with tracks (docs/train/data-format.md) to train on as well; their
             frames are cropped and resized to the sizes of the scene.
         clips_share: share of the batches from these clips; the others are synthetic.
+        views_share: share of the batches that are single pictures of `objects`, each seen several times (task
+            remembering).
         labels: comma-separated folders of labelled real video (`python -m train.pseudo_labels`) that teach positions
             (task tracking).
         labels_share: share of the batches from these labels.
@@ -89,7 +95,7 @@ def train_command(
             a tracker of `python -m train.trunk_weights --learnt`).
         encoder: sizes of the new encoder, which replaces the one that teaches it (task distilling).
         pictures: comma-separated folders of photographs to train on (task distilling), or to use as backgrounds and
-            cards of synthetic clips (tracking, matching).
+            cards of synthetic clips (all other tasks but segmenting).
         held_out: clips or images for validation; 16 by default.
 
     Raises:
@@ -113,11 +119,17 @@ def train_command(
     torch.manual_seed(loop.seed)
     if task != "tracking" and (labels is not None or spoil is not None):
         raise ValueError(f"labels and spoil: expected task tracking with them, got {task}")
+    if views_share and (task != "remembering" or objects is None):
+        raise ValueError(
+            f"views_share: expected task remembering and objects with it, got {task} and {objects}"
+        )
     if task == "distilling" and pictures is None:
         raise ValueError("pictures: expected folders of photographs with task distilling, got none")
     if task == "segmenting":
         if clips is not None:
-            raise ValueError("clips: expected task matching or tracking with them, got segmenting")
+            raise ValueError(
+                "clips: expected task matching, tracking or remembering with them, got segmenting"
+            )
         network = new_segmenter(segmenter, init)
         _segment(out, scene, loop, network, textures, objects, batch, fabric, held_out or HELD_OUT)
         return
@@ -135,6 +147,9 @@ def train_command(
     if labels is not None:
         own = AgreedClips(_folders(labels), scene, batch, loop.seed)
         source = MixedClips(source, own, labels_share, loop.seed + 1, readers)
+    if views_share:
+        views = PictureViews(weighted_folders(objects), scene, batch, loop.seed)
+        source = MixedClips(source, views, views_share, loop.seed + 2, readers)
     source = ClipParts(source, parts)
     others = SyntheticClips(held_out_bank, replace(scene, points=scene.points // parts), 1, seed=99)
     batches = [others[i] for i in range(held_out or HELD_OUT)]
@@ -144,6 +159,8 @@ def train_command(
         learnt = DistillingTask(model, encoder or EncoderConfig(), batches)
     elif task == "matching":
         learnt = MatchingTask(model, batches)
+    elif task == "remembering":
+        learnt = RememberingTask(model, batches)
     else:
         learnt = TrackingTask(
             model,

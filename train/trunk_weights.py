@@ -144,7 +144,7 @@ def with_trunk(tracker: PointTracker, stride: int = 16, pictures: Path | None = 
     wanted, matches = TRUNKS[stride]
     trunk = {one.name: getattr(wanted, one.name) for one in fields(wanted) if one.name.startswith("trunk_")}
     encoder = replace(
-        tracker.config.encoder, **trunk, weights=wanted.weights, joint_channels=0, key_channels=()
+        tracker.config.encoder, **trunk, weights=wanted.weights, joint_channels=0, key_channels=0
     )
     joint = PointTracker(replace(tracker.config, encoder=encoder, initialization=matches))
     own = _without_joint(tracker)
@@ -185,7 +185,7 @@ def with_head(tracker: PointTracker, pictures: Path) -> PointTracker:
         trunk_blocks=2,
         trunk_narrow=0,
         weights=(),
-        key_channels=(),
+        key_channels=0,
     )
     rooms = [min(room, c) for (room, _), c in zip(LEARNT, part_channels(wanted), strict=True)]
     wanted = replace(wanted, joint_channels=sum(rooms))

@@ -165,7 +165,7 @@ class ObjectMemory:
             raise ValueError(f"memory masks: expected ({self.objects}, h, w), got {tuple(masks.shape)}")
         h, w = features.shape[1:]
         share = F.adaptive_avg_pool2d(masks.float()[None], (h, w))[0]
-        keys = _keys(features, self.config.place)
+        keys = keys_of(features, self.config.place)
         values = rearrange(share, "o h w -> (h w) o").to(keys)
         cells = _Cells(keys, values, keys.new_zeros(len(keys)))
         if given:
@@ -192,7 +192,7 @@ class ObjectMemory:
         if not parts:
             raise ValueError("memory: expected a remembered frame before the first read; add one")
         appearance = features.shape[0]
-        keys = _keys(features, self.config.place)
+        keys = keys_of(features, self.config.place)
         given = sum(len(cells.keys) for _, cells in self._given)  # they come first
         channels = appearance if anywhere else keys.shape[1]
         near, which, looks = _most_alike(keys[:, :channels], parts, self.config.top, given)
@@ -314,8 +314,12 @@ def _top(similarity: Tensor, top: int) -> tuple[Tensor, Tensor]:
     return near, chosen.gather(1, place)
 
 
-def _keys(features: Tensor, place: float) -> Tensor:
-    """(c, h, w) -> (h * w, c + 4): appearance of unit length, then positions as waves, similar for near positions."""
+def keys_of(features: Tensor, place: float) -> Tensor:
+    """(c, h, w) -> (h * w, c + 4): appearance of unit length, then positions as waves, similar for near positions.
+
+    Args:
+        place: weight of the positions; `MemoryConfig.place`.
+    """
     appearance = F.normalize(rearrange(features.float(), "c h w -> (h w) c"), dim=1)
     h, w = features.shape[1:]
     # One unit is half the longer side, so that the frame's shape does not matter.

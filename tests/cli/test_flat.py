@@ -246,8 +246,6 @@ def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, ca
         r"estimate  16 frames, about \d+ s \(.* seconds of tracking per frame\); memory \d", lines[0]
     )
     assert any(line.startswith("tracked") for line in lines[1:])
-    if regions:  # whether a run is timed does not depend on them
-        return
     monkeypatch.setattr(cli_flat, "WORTH_TIMING", 3)
     assert cli.main(["track", str(path), *arguments, *["--flat"] * flat]) == 0
     assert "estimate  " not in capsys.readouterr().out

@@ -17,7 +17,7 @@ CONFIG = TrackerConfig(
     input_area=96 * 64,
     encoder=EncoderConfig(
         8, (8, 8, 8), blocks_per_stage=1, channels=8, trunk_stride=32, trunk_blocks=1, joint_channels=24,
-        key_channels=(6, 4, 5),
+        key_channels=15,
     ),
     transformer=TransformerConfig(width=16, heads=2, depth=1),
 )  # fmt: skip
@@ -38,7 +38,7 @@ def same_weights(one, other):
 
 
 def test_keys_come_last_and_change_nothing_else():
-    network, without = tracker(), tracker(key_channels=())
+    network, without = tracker(), tracker(key_channels=0)
     same_weights(without, network)
     with torch.inference_mode():
         pyramid, plain = network.encode(FRAMES), without.encode(FRAMES)
@@ -61,17 +61,17 @@ def test_appearance_from_their_stride_on_is_the_keys():
 
 
 def test_cosines_are_those_of_the_parts_by_their_weights():
-    """With all axes of every part nothing is reduced."""
-    network = tracker(key_channels=(24, 112, 192))
+    """With as many channels as are mixed, and orthogonal axes, nothing is reduced."""
+    network = tracker(key_channels=24 + 112 + 192)
     keys = network.object_keys
-    for layer in (keys.joint, *keys.coarse.values()):
-        layer.weight.copy_(torch.linalg.qr(torch.randn(layer.weight.shape))[0])
+    keys.mix.weight.copy_(torch.linalg.qr(torch.randn(keys.mix.weight.shape))[0])
     pixels = FRAMES[0, :1].float()
     with torch.inference_mode():
         maps, wide = network.trunk.compared(pixels)
         joint = network.joint_head(network.encoder(pixels), maps, wide)
-        parts = [x[0].flatten(0, 1) for x in keys.parts(joint, maps, wide)]
+        beside = keys.beside(joint, maps, wide)[0].flatten(0, 1)
         found = keys(joint, maps, wide)[0].flatten(0, 1).float()
+    parts = [x / x.norm(dim=-1, keepdim=True) for x in beside.split((24, 112, 192), dim=-1)]
     expected = sum(w * x @ x.T for w, x in zip((0.5, 0.25, 0.25), parts, strict=True))
     assert_close(found @ found.T, expected, atol=3e-3, rtol=0)
 
@@ -80,7 +80,7 @@ def test_a_stream_gives_them_and_they_survive_a_file(tmp_path):
     network = tracker()
     save_checkpoint(tmp_path / "keys.safetensors", network, half=False)
     loaded = load_checkpoint(tmp_path / "keys.safetensors")
-    assert loaded.config.encoder.key_channels == (6, 4, 5)
+    assert loaded.config.encoder.key_channels == 15
     video = torch.randint(0, 256, (20, 64, 96, 3), generator=torch.Generator().manual_seed(1)).byte().numpy()
     streams = [
         WindowStream(one, Queries(torch.zeros(1), torch.full((1, 2), 30.0)), (96, 64))
@@ -92,13 +92,6 @@ def test_a_stream_gives_them_and_they_survive_a_file(tmp_path):
     assert first.shape == (15, 4, 6) and torch.equal(first, second)
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"key_channels": (6, 4)}, r"expected 3 numbers.*got \[6, 4\]"),
-        ({"joint_channels": 0}, "expected none without learnt joint features"),
-    ],
-)
-def test_parts_that_do_not_fit_are_refused(changes, said):
-    with pytest.raises(ValueError, match=f"key_channels: .*{said}"):
-        tracker(**changes)
+def test_a_tracker_without_learnt_joint_features_has_none():
+    with pytest.raises(ValueError, match="key_channels: expected none without learnt joint features"):
+        tracker(joint_channels=0)

@@ -211,4 +211,4 @@ def test_training_on_clips(folder, tiny_tracker_file, tmp_path, monkeypatch, cap
     assert "expected folders with a clip.json" in capsys.readouterr().err
     segmenting = ["--task", "segmenting", "--out", str(tmp_path / "seg"), "--clips", str(folder)]
     assert run_command(lambda: train_command, segmenting, "train") == 2
-    assert "clips: expected task matching or tracking" in capsys.readouterr().err
+    assert "clips: expected task matching, tracking or remembering" in capsys.readouterr().err

@@ -22,27 +22,27 @@ CONFIG = TrackerConfig(
 def test_all_other_weights_stay_and_keys_are_orthogonal_axes(pictures, tmp_path):
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "plain.safetensors", PointTracker(CONFIG))
-    keys_command(tmp_path / "plain.safetensors", tmp_path / "keys.safetensors", pictures, channels=(6, 4, 5))
+    keys_command(tmp_path / "plain.safetensors", tmp_path / "keys.safetensors", pictures, channels=15)
     before, made = (load_checkpoint(tmp_path / f"{name}.safetensors") for name in ("plain", "keys"))
-    assert made.config.encoder.key_channels == (6, 4, 5)
+    assert made.config.encoder.key_channels == 15
     state = made.state_dict()
     assert all(torch.equal(x, state[name]) for name, x in before.state_dict().items())
     added = {name: x for name, x in state.items() if name not in before.state_dict()}
     assert {name: tuple(x.shape) for name, x in added.items()} == {
-        "object_keys.joint.weight": (6, 24),
-        "object_keys.coarse.16.weight": (4, 112),
-        "object_keys.coarse.32.weight": (5, 192),
+        "object_keys.mix.weight": (15, 24 + 112 + 192)
     }
-    for x in added.values():
-        assert torch.allclose(x @ x.T, torch.eye(len(x)), atol=2e-3)
+    (axes,) = added.values()
+    assert torch.allclose(axes @ axes.T, torch.eye(15), atol=2e-3)
 
 
 def test_keys_of_a_tracker_that_has_some_are_made_anew(pictures, tmp_path):
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "plain.safetensors", PointTracker(CONFIG))
-    for source, out, channels in (("plain", "one", (6, 4, 5)), ("one", "two", (8, 4, 4))):
+    for source, out, channels in (("plain", "one", 15), ("one", "two", 8)):
         keys_command(tmp_path / f"{source}.safetensors", tmp_path / f"{out}.safetensors", pictures, channels)
-    assert load_checkpoint(tmp_path / "two.safetensors").object_keys.joint.weight.shape == (8, 24)
+    assert load_checkpoint(tmp_path / "two.safetensors").object_keys.mix.weight.shape == (8, 328)
+    with pytest.raises(ValueError, match="channels: expected 1 to 328, got 400"):
+        keys_command(tmp_path / "one.safetensors", tmp_path / "three.safetensors", pictures, 400)
 
 
 def test_a_tracker_without_learnt_joint_features_is_refused(pictures, tmp_path):
@@ -57,7 +57,7 @@ def test_a_tracker_without_learnt_joint_features_is_refused(pictures, tmp_path):
 def test_training_leaves_keys_alone(pictures, tmp_path):
     """Nothing that is trained reads them; several processes would wait for their gradients."""
     torch.manual_seed(0)
-    encoder = replace(ENCODER, key_channels=(6, 4, 5))
+    encoder = replace(ENCODER, key_channels=15)
     task = TrackingTask(PointTracker(replace(CONFIG, encoder=encoder)), [])
     frozen = [name for name, x in task.named_parameters() if not x.requires_grad]
-    assert sum(".object_keys." in name for name in frozen) == 3
+    assert sum(".object_keys." in name for name in frozen) == 1

@@ -241,8 +241,8 @@ class SegmentImages(Dataset):
             if not objects:
                 continue
             view = random_view(photo.picture.shape[:2], objects[0], wh, random)
-            seen = [_seen_mask(one, view, wh) for one in objects]
-            picture = _seen(photo.picture, view, wh)
+            seen = [mask_seen(one, view, wh) for one in objects]
+            picture = picture_seen(photo.picture, view, wh)
             if random.random() < self.pasted:
                 picture, seen = self._paste(picture, seen, random)
             large = [one for one in seen if SHARES[0] < one.mean() < 0.9]
@@ -275,11 +275,11 @@ class SegmentImages(Dataset):
         wh = (picture.shape[1], picture.shape[0])
         view = random_view(photo.picture.shape[:2], mask, wh, random)
         view[:, 2] += random.uniform(-0.3, 0.3, 2) * wh
-        in_front = _seen_mask(mask, view, wh)
+        in_front = mask_seen(mask, view, wh)
         soft = cv2.GaussianBlur(in_front.astype(np.float32), (0, 0), float(random.uniform(0.4, 1.2)))[
             ..., None
         ]
-        mixed = soft * _seen(photo.picture, view, wh) + (1 - soft) * picture
+        mixed = soft * picture_seen(photo.picture, view, wh) + (1 - soft) * picture
         return mixed.astype(np.uint8), [*(one & ~in_front for one in masks), in_front]
 
     def _photo(self, random: np.random.Generator) -> Picture:
@@ -311,14 +311,14 @@ def random_view(
     return np.concatenate([linear, (np.array(wh) / 2 - linear @ centre)[:, None]], axis=1)
 
 
-def _seen(picture: np.ndarray, view: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
+def picture_seen(picture: np.ndarray, view: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) view of a picture."""
     return cv2.warpAffine(
         _smooth(picture, view), view, wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
 
 
-def _seen_mask(mask: np.ndarray, view: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
+def mask_seen(mask: np.ndarray, view: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
     """(h, w) bool view of a mask."""
     return cv2.warpAffine(mask.astype(np.uint8), view, wh, flags=cv2.INTER_AREA) > 0
 

@@ -1,1 +1,1 @@
-"""Training tasks: matching, tracking, segmenting, distilling."""
+"""Training tasks: matching, tracking, remembering, segmenting, distilling."""
