@@ -35,12 +35,15 @@ def eval_recall_command(
         out: JSON file for every object on every frame.
 
     Raises:
-        ValueError: a tracker without features for the memory, or less than 1 frame. FileNotFoundError: missing data.
+        ValueError: no tracker, one without features for the memory, or a number below 1. FileNotFoundError: missing data.
     """
     trackers = split_names(tracker)
     check_report(out, dataset, *trackers)
-    if every < 1:
-        raise ValueError(f"every: expected 1 or more, got {every}")
+    if not trackers:
+        raise ValueError("tracker: expected a name or a file, got none")
+    for name, value in (("every", every), ("objects", objects)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {value}")
     results = {}
     for name in trackers:
         model = load_tracker(name, device="cpu")

@@ -77,5 +77,16 @@ def test_the_command_prints_a_table_and_writes_values(
     assert "made/squares" in printed and "nearby" in printed
     (rows,) = json.loads(out.read_text())["rows"].values()
     assert set(rows) == {"made/squares", "mean"}
-    assert run_command(lambda: eval_recall_command, ["--every", "0"], "evaluation.cli_recall") == 2
-    assert "every: expected 1 or more, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--every", "0"], "every: expected 1 or more, got 0"),
+        (["--objects", "0"], "objects: expected 1 or more, got 0"),
+        (["--tracker", ","], "tracker: expected a name or a file, got none"),
+    ],
+)
+def test_mistakes_get_one_line(arguments, message, capsys):
+    assert run_command(lambda: eval_recall_command, arguments, "evaluation.cli_recall") == 2
+    assert message in capsys.readouterr().err
