@@ -59,6 +59,8 @@ class ExportOnnxCommand:
     def run(self) -> None:
         """Write the graphs, and print what was written and the result of the comparison."""
         points = _numbers("points", self.points, ",")
+        if self.repeats < 1:
+            raise ValueError(f"repeats: expected 1 or more, got {self.repeats}")
         check_outputs([self.tracker, self.check], [self.out])
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -67,10 +69,16 @@ class ExportOnnxCommand:
             logging.getLogger(name).setLevel(logging.ERROR)
         tracker = load_tracker(self.tracker, device="cpu")
         video = None if self.check is None else read_video(self.check, max_frames=self.check_frames)
-        try:
-            written = export_graphs(
-                tracker, self.out, self._wh(tracker, video), points=points, frames=self.frames
+        wh = self._wh(tracker, video)
+        queries = None if video is None else grid_queries(video, self.grid)
+        if video is not None and (tracked := model_wh(video.wh, tracker.config)) != wh:
+            # Before the graphs are written, which takes minutes.
+            raise ValueError(
+                f"wh: expected {tracked[0]}x{tracked[1]}, the size at which {self.check} is tracked, got {wh[0]}x{wh[1]}; "
+                "leave out --wh, or give --check another video"
             )
+        try:
+            written = export_graphs(tracker, self.out, wh, points=points, frames=self.frames)
             exported = OnnxTracker(self.out, threads=self.threads)
         except ImportError as error:  # the user must install the missing extra
             raise ValueError(str(error)) from error
@@ -84,10 +92,8 @@ class ExportOnnxCommand:
             used += operators(path)
             print(f"          {name}, {path.stat().st_size / 1e6:.1f} MB")
         print(f"operators {', '.join(sorted(used))}")
-        if video is not None:
-            for line in compare(
-                tracker, exported, video, grid_queries(video, self.grid), repeats=self.repeats
-            ):
+        if video is not None and queries is not None:
+            for line in compare(tracker, exported, video, queries, repeats=self.repeats):
                 print(line)
 
     def _wh(self, tracker: PointTracker, video: Video | None) -> tuple[int, int]:
@@ -107,8 +113,6 @@ def compare(
     Returns:
         Lines to print: the largest differences, and the speed of each.
     """
-    if repeats < 1:
-        raise ValueError(f"repeats: expected 1 or more, got {repeats}")
     engines = {"torch": tracker, "ONNX Runtime": exported}
     tracks = {name: track_video(engine, video, queries) for name, engine in engines.items()}
     best = dict.fromkeys(engines, float("inf"))

@@ -86,9 +86,19 @@ def test_command(exported):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [("--wh 96", "expected width x height"), ("--points 3,x", "expected whole numbers")],
+    [
+        ("--wh 96", "expected width x height"),
+        ("--points 3,x", "expected whole numbers"),
+        ("--repeats 0", "repeats: expected 1 or more, got 0"),
+        ("--wh 96x64 --check VIDEO", "wh: expected 672x496, the size at which"),
+        ("--grid 0 --check VIDEO", "grid"),
+    ],
 )
-def test_command_with_mistakes(tmp_path, capsys, options, message):
-    arguments = [str(tmp_path / "graphs"), *options.split()]
+def test_command_with_mistakes(tmp_path, tiny_video_file, capsys, options, message):
+    """Nothing is written, as writing takes minutes."""
+    arguments = [
+        str(tmp_path / "graphs"), *(str(tiny_video_file) if word == "VIDEO" else word for word in options.split())
+    ]  # fmt: skip
     assert run_command(lambda: ExportOnnxCommand, arguments, "pointtrack export-onnx") == 2
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "graphs").exists()
