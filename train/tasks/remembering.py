@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from pointtrack.datasets.clip import VOID
 from pointtrack.models.checkpoint import save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.memory import MemoryConfig, keys_of
@@ -76,7 +77,8 @@ class RememberingTask(Task):
 
     def _recalled(self, features: Tensor, told: Tensor, shares: Tensor, place: float) -> Tensor:
         """What the memory of one frame says of another: (c, h, w) both, (o, h, w) shares there -> (o, h, w) here."""
-        near, which = (keys_of(features, place) @ keys_of(told, place).T).topk(self.memory.top, dim=1)
+        alike = keys_of(features, place) @ keys_of(told, place).T
+        near, which = alike.topk(min(self.memory.top, alike.shape[1]), dim=1)
         weight = torch.softmax(near * self.memory.sharpness, dim=1)
         found = torch.einsum("pk,opk->op", weight, shares.flatten(1)[:, which])
         return rearrange(found, "o (h w) -> o h w", h=features.shape[1])
@@ -99,5 +101,6 @@ class RememberingTask(Task):
 def _shares(numbers: Tensor, cells: tuple[int, int]) -> Tensor:
     """(t, h, w) uint8 object of every pixel -> (t, o, h', w') how much of every cell each object covers."""
     objects = numbers.unique()
-    masks = (numbers[:, None] == objects[objects > 0, None, None]).float()
+    objects = objects[(objects > 0) & (objects != VOID)]
+    masks = (numbers[:, None] == objects[:, None, None]).float()
     return F.adaptive_avg_pool2d(masks, cells)
