@@ -16,6 +16,7 @@ from evaluation.masks.datasets import MaskExample
 from pointtrack.objects.answer import as_cells
 from pointtrack.objects.memory import ObjectMemory
 from pointtrack.objects.memory_only import Features
+from pointtrack.objects.point_prompts import overlap
 from pointtrack.segment.base import Embedding
 
 LEAST_CELLS = 4  # fewer cells say little of an overlap
@@ -76,8 +77,8 @@ def recall(features: Features, example: MaskExample, every: int, most: int | Non
                     example.name,
                     frame,
                     object_id,
-                    _overlap(nearby[o], truth[o]),
-                    _overlap(anywhere[o], truth[o]),
+                    overlap(nearby[o], truth[o]),
+                    overlap(anywhere[o], truth[o]),
                 )
 
 
@@ -97,7 +98,3 @@ def mean_recalls(found: Iterable[Recall]) -> dict[str, dict[str, float]]:
             way: float(np.mean([row[way] for row in rows.values()])) for way in ("nearby", "anywhere")
         }
     return rows
-
-
-def _overlap(found: torch.Tensor, truth: torch.Tensor) -> float:
-    return float((found & truth).sum() / (found | truth).sum().clamp(min=1))

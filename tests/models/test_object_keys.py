@@ -6,28 +6,20 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.object_keys import KEY_STRIDE
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries
+from tests.support.keyed import KEYED
 
-CONFIG = TrackerConfig(
-    input_area=96 * 64,
-    encoder=EncoderConfig(
-        8, (8, 8, 8), blocks_per_stage=1, channels=8, trunk_stride=32, trunk_blocks=1, joint_channels=24,
-        key_channels=15,
-    ),
-    transformer=TransformerConfig(width=16, heads=2, depth=1),
-)  # fmt: skip
 FRAMES = torch.randint(0, 256, (2, 3, 3, 64, 96), generator=torch.Generator().manual_seed(0))
 
 
 def tracker(**changes):
     torch.manual_seed(0)
     return (
-        PointTracker(replace(CONFIG, encoder=replace(CONFIG.encoder, **changes))).eval().requires_grad_(False)
+        PointTracker(replace(KEYED, encoder=replace(KEYED.encoder, **changes))).eval().requires_grad_(False)
     )
 
 

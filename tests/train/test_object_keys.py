@@ -5,18 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
+from tests.support.keyed import KEYED
 from train.object_keys import keys_command
 from train.tasks.tracking import TrackingTask
 
-ENCODER = EncoderConfig(
-    8, (8, 8, 8), blocks_per_stage=1, channels=8, trunk_stride=32, trunk_blocks=1, joint_channels=24
-)
-CONFIG = TrackerConfig(
-    input_area=128 * 96, encoder=ENCODER, transformer=TransformerConfig(width=16, heads=2, depth=1)
-)
+ENCODER = replace(KEYED.encoder, key_channels=0)
+CONFIG = replace(KEYED, input_area=128 * 96, encoder=ENCODER)
 
 
 def test_all_other_weights_stay_and_keys_are_orthogonal_axes(pictures, tmp_path):

@@ -6,24 +6,17 @@ import pytest
 import torch
 
 from pointtrack.cli.runner import run_command
-from pointtrack.config import EncoderConfig, TrackerConfig, TransformerConfig
 from pointtrack.datasets.clip import VOID
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
+from tests.support.keyed import KEYED
 from train.cli import train_command
 from train.data.batch import ClipBatch
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import procedural_bank
 from train.tasks.remembering import RememberingTask
 
-CONFIG = TrackerConfig(
-    input_area=256 * 192,
-    encoder=EncoderConfig(
-        8, (8, 8, 8), blocks_per_stage=1, channels=8, trunk_stride=32, trunk_blocks=1, joint_channels=24,
-        key_channels=12,
-    ),
-    transformer=TransformerConfig(width=16, heads=2, depth=1),
-)  # fmt: skip
+CONFIG = replace(KEYED, input_area=256 * 192)  # whose cells are small enough for the cards
 SCENE = SceneConfig(frames=3, sizes=((128, 96),), points=4, objects=2, motion_blur=0.0)
 
 
