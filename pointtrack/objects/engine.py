@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.point_prompts import KnownMask, Shown
 from pointtrack.objects.quality import Signs
 from pointtrack.segment.base import Prompt
@@ -54,6 +55,29 @@ def masks_of(found: Sequence[Found], wh: tuple[int, int], first: int, fps: float
     return Masks(masks, torch.tensor(ids, dtype=torch.int64), scores, first, fps)
 
 
+class Corrector(Protocol):
+    """Corrects masks where a correction on another frame contradicts them.
+
+    Attributes:
+        tracker: tracks the points of the correction to them.
+    """
+
+    tracker: PointTracker
+
+    def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> Tensor:
+        """Change a mask where tracked points ask for it.
+
+        Args:
+            video, frame: where the mask is.
+            points: on and beside the object there.
+            mask: (h, w) bool, not empty.
+
+        Returns:
+            (h, w) bool.
+        """
+        ...
+
+
 class Engine(Protocol):
     """Follows objects through a video. It holds models and caches, but no prompts.
 
@@ -67,6 +91,10 @@ class Engine(Protocol):
     name: str
     licence: str
     own_answers: bool
+
+    @property
+    def corrector(self) -> Corrector | None:
+        """Carries corrections to other frames; None if they stay where they are."""
 
     def answer(
         self,

@@ -34,6 +34,11 @@ class PointEngine:
 
     own_answers = True
 
+    @property
+    def corrector(self) -> PointEngine:
+        """This engine carries corrections."""
+        return self
+
     def __init__(self, tracker: PointTracker, segmenter: Segmenter, config: ObjectOptions | None = None):
         self.tracker, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
         self.name = f"{tracker.config.name} + {segmenter.name}"
@@ -59,6 +64,12 @@ class PointEngine:
         """All candidates for a prompt; see `Engine.answers`."""
         embedding = self._closer(video, frame)
         return answer_prompt_variously(self.segmenter, embedding, prompt, before)
+
+    @torch.no_grad()
+    def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> Tensor:
+        """Change a mask where tracked points ask for it, with one look at the frame; see `Corrector.correct`."""
+        shown = Shown(len(points.points) - 1, mask)  # all at once
+        return answer_prompt(self.segmenter, self._embedding(video, frame), points, mask, shown).mask
 
     def walk(
         self,

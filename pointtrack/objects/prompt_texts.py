@@ -30,6 +30,11 @@ class Told:
     mask: Tensor | None = None
     absent: bool = False
 
+    @property
+    def corrects(self) -> bool:
+        """Whether it is nothing but clicks beside the object."""
+        return bool(self.labels) and not any(self.labels) and self.box is None
+
     def prompt(self) -> Prompt:
         """The clicks and the box."""
         box = None if self.box is None else torch.tensor(self.box)

@@ -73,6 +73,8 @@ class VideoEngine:
     `transformers.Sam2VideoModel` and its like on a whole video, of which only the frames in work are prepared.
     """
 
+    corrector = None  # its memory reads every settled mask, so it knows of corrections on other frames anyway
+
     def __init__(self, model: VideoModel, *, own_answers: bool = False) -> None:
         self.name, self.licence, self.device = model.name, model.licence, model.device
         self.own_answers = own_answers

@@ -58,6 +58,7 @@ def write_session(path: str | Path, video: Video, history: Said, results: Result
                 "start": side.start,
                 "other": side.other,
                 "frames": [side.frames.start, side.frames.stop, side.frames.step],
+                "carried": side.carried,
                 "done": len(found),
             }
             for side, found in results.sides.items()
@@ -151,9 +152,11 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) 
     for row in told["sides"]:
         frames = _frames(row["frames"], last)
         other = None if row["other"] is None else whole(row["other"], "other")
-        side = Side(
-            whole(row["object_id"], "object", least=-(2**53)), whole(row["start"], "start"), other, frames
-        )
+        carried = tuple(
+            whole(serial, "carried") for serial in row.get("carried", ())
+        )  # missing in older files
+        number, start = whole(row["object_id"], "object", least=-(2**53)), whole(row["start"], "start")
+        side = Side(number, start, other, frames, carried)
         done = whole(row["done"], "done", most=len(frames))
         results.sides[side] = [Packed(_next(next_counts), size, *_next(next_scores)) for _ in range(done)]
     return History(states, whole(told["now"], "now")), results

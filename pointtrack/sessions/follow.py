@@ -88,10 +88,15 @@ def follow_objects(
 def say_all(session: ObjectSession, told: Iterable[Told]) -> None:
     """Pass parsed prompts to a session, and add the objects that it does not have yet.
 
+    Clicks beside an object alone correct its mask, so they come last, and the object is followed to their frames first.
+
     Raises:
         ValueError: as `ObjectSession.prompt` and `mark_absent`.
     """
-    for one in told:
+    for one in sorted(told, key=lambda one: one.corrects):
         if one.object_id not in session.objects:
             session.add_object(object_id=one.object_id)
+        unknown = one.corrects and session.mask(one.object_id, one.frame) is None
+        if unknown and session.keyframes(one.object_id):
+            session.propagate(one.frame, one.frame + 1)
         tell(session, [one])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pointtrack.objects.point_prompts import KnownMask, overlap
 
-TOUCH_UP = 0.75  # clicks only touch up a mask if its overlap before and after them is above this
+TOUCH_UP = 0.25  # clicks only touch up a mask if they change less than this share of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +42,25 @@ class Keyframe:
     score: float = 1.0
 
     @cached_property
+    def corrects(self) -> bool:
+        """Whether its clicks correct a mask that was followed from other keyframes."""
+        return bool(self.followed) and self.base is not None and bool(self.mask.any())
+
+    @cached_property
+    def change(self) -> float:
+        """The share of the mask that it changed, in [0, 1]: 1 - overlap (IoU) of before and after; 1 without a base."""
+        return 1.0 if self.base is None else 1 - overlap(self.base, self.mask)
+
+    @property
     def touches_up(self) -> bool:
         """Whether it changes little of a mask followed from other keyframes; then it is hardly more certain."""
-        if not self.followed or self.base is None:
-            return False
-        return overlap(self.base, self.mask) > TOUCH_UP
+        return self.corrects and self.change < TOUCH_UP
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a person set its whole mask: drew it, chose it, or marked the object absent."""
+        answers = bool(len(self.points)) or self.box is not None
+        return not self.mask.any() or not answers or (self.base is not None and not self.followed)
 
 
 @dataclass(frozen=True)
@@ -56,8 +70,10 @@ class SessionObject:
     id: int
     name: str
     keys: tuple[Keyframe, ...] = ()
-    # Results of `sides_of` by the length of the video, cached as long histories need them again and again.
-    _sides: dict[int, tuple[Side, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # Results of `sides_of` by its arguments, cached as long histories need them again and again.
+    _sides: dict[tuple[int, bool], tuple[Side, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def key(self, frame: int) -> Keyframe | None:
         """The keyframe on this frame."""
@@ -79,7 +95,7 @@ class Side:
 
     Frames between two keyframes follow from both: each is responsible for the half next to it, and knows the other. There
     are two exceptions. If one keyframe marks the object absent, the other takes all frames, as it knows where the object
-    was. If one only corrects a followed mask, nothing follows from it towards where that mask came from, because its
+    was. If one only touches up a followed mask, nothing follows from it towards where that mask came from, because its
     remaining errors would spread to frames that were still right. Frames beyond the first or last keyframe follow from that
     one; they also know the keyframe that was set first, so that later corrections do not change them. So its attributes
     define a side fully, and it stays valid until one of its keyframes changes.
@@ -89,12 +105,19 @@ class Side:
         start: serial of the keyframe that the side starts beside.
         other: serial of the second keyframe that it knows, at its far end if there is one; None without any.
         frames: the frames of the side, in the order of the walk; step 1 or -1.
+        carried: serials of the keyframes that also correct its masks (`carried.py`), in the order in which they were set.
     """
 
     object_id: int
     start: int
     other: int | None
     frames: range
+    carried: tuple[int, ...] = ()
+
+    @property
+    def walked(self) -> Side:
+        """The same side as the engine walks it, before any correction is carried to it."""
+        return replace(self, carried=())
 
     @property
     def forward(self) -> bool:
@@ -102,30 +125,78 @@ class Side:
         return self.frames.step > 0
 
 
-def sides_of(one: SessionObject, length: int) -> tuple[Side, ...]:
-    """All sides of an object in a video of `length` frames; together they hold every frame without a keyframe once."""
-    if length not in one._sides:
-        one._sides[length] = tuple(_sides(one, length))
-    return one._sides[length]
+def sides_of(one: SessionObject, length: int, carries: bool = False) -> tuple[Side, ...]:
+    """All sides of an object in a video of `length` frames; they hold every frame that follows from a keyframe.
+
+    Args:
+        carries: corrections that touch up a mask are carried along the video, and nothing follows from their keyframes.
+            From other corrections frames follow, and beside that as they did before them: of several sides on a frame
+            the one that is surer counts, and the newest of them come first here.
+    """
+    if (length, carries) not in one._sides:
+        one._sides[length, carries] = tuple(_sides(one, length, carries))
+    return one._sides[length, carries]
 
 
-def _sides(one: SessionObject, length: int) -> list[Side]:
+def _sides(one: SessionObject, length: int, carries: bool) -> list[Side]:
+    if not carries:
+        return _sides_from(one.id, one.keys, length)
+    starts = _starts(one.keys)
+    corrections = sorted((key for key in starts if key.corrects), key=lambda key: key.serial)
+    sides: dict[Side, None] = {}
+    for count in range(len(corrections), -1, -1):
+        undone = {key.serial for key in corrections[count:]}
+        sides |= dict.fromkeys(
+            _sides_from(one.id, [key for key in starts if key.serial not in undone], length)
+        )
+    return [replace(side, carried=_carried(one.keys, side)) for side in sides]
+
+
+def _sides_from(number: int, keys: Sequence[Keyframe], length: int) -> list[Side]:
+    """The sides of an object that follow from these keyframes."""
     sides = []
-    ends: Sequence[Keyframe | None] = [None, *one.keys, None]
+    ends: Sequence[Keyframe | None] = [None, *keys, None]
     for left, right in zip(ends[:-1], ends[1:], strict=True):
         first = left.frame + 1 if left else 0
         stop = right.frame if right else length
         middle = _middle(left, right, first, stop)
         if left and first < middle:
-            other = right.serial if right else _said_first(one, left)
-            sides.append(Side(one.id, left.serial, other, range(first, middle)))
+            other = right.serial if right else _said_first(keys, left)
+            sides.append(Side(number, left.serial, other, range(first, middle)))
         if right and middle < stop:
-            other = left.serial if left else _said_first(one, right)
-            sides.append(Side(one.id, right.serial, other, range(stop - 1, middle - 1, -1)))
+            other = left.serial if left else _said_first(keys, right)
+            sides.append(Side(number, right.serial, other, range(stop - 1, middle - 1, -1)))
     return sides
 
 
-def _said_first(one: SessionObject, start: Keyframe) -> int | None:
+def _starts(keys: Sequence[Keyframe]) -> list[Keyframe]:
+    """The keyframes that masks follow from: not those that only touch up what still follows from another."""
+    starts = {key.serial for key in keys if not key.touches_up}
+    for followed, order in ((1, keys), (-1, keys[::-1])):
+        before = None
+        for key in order:
+            if key.touches_up and key.followed == followed and (before is None or not before.mask.any()):
+                starts.add(key.serial)  # the keyframe that it was followed from is gone
+            if key.serial in starts:
+                before = key
+    return [key for key in keys if key.serial in starts]
+
+
+def _carried(keys: Sequence[Keyframe], side: Side) -> tuple[int, ...]:
+    """Serials of the keyframes that are carried to a side: all that touch up, up to the next mask that a person drew."""
+    first, last = min(side.frames), max(side.frames)
+    drawn = [key.frame for key in keys if key.drawn]
+    return tuple(
+        sorted(
+            key.serial
+            for key in keys
+            if key.touches_up
+            and not any(min(key.frame, first) < frame < max(key.frame, last) for frame in drawn)
+        )
+    )
+
+
+def _said_first(keys: Sequence[Keyframe], start: Keyframe) -> int | None:
     """Serial of the keyframe besides `start` that was set first and shows the object; None without one.
 
     The keyframe set first shows the whole object more often than a correction does. None also if `start` marks the
@@ -133,7 +204,7 @@ def _said_first(one: SessionObject, start: Keyframe) -> int | None:
     """
     if not start.mask.any():
         return None
-    return min((key.serial for key in one.keys if key is not start and key.mask.any()), default=None)
+    return min((key.serial for key in keys if key is not start and key.mask.any()), default=None)
 
 
 def _middle(left: Keyframe | None, right: Keyframe | None, first: int, stop: int) -> int:

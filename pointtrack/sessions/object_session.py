@@ -22,14 +22,7 @@ from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
 from pointtrack.sessions.doubts import Doubt, doubts_in, worst
 from pointtrack.sessions.history import History
-from pointtrack.sessions.keyframes import (
-    Keyframe,
-    SessionObject,
-    known_masks,
-    new_object,
-    no_points,
-    sides_of,
-)
+from pointtrack.sessions.keyframes import Keyframe, SessionObject, new_object, no_points
 from pointtrack.sessions.schedule import Direction, Schedule
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.shots import find_cuts
@@ -134,8 +127,9 @@ class ObjectSession:
     ) -> Tensor:
         """Prompt an object on a frame. The mask comes at once, and propagation keeps it as it is.
 
-        Clicks add to earlier clicks on the frame and correct its current mask. Only the frames up to this object's
-        neighbouring keyframes have to be propagated again.
+        Clicks add to earlier clicks on the frame and correct its current mask. `propagate` then corrects other frames that
+        contradict the clicks, or what they changed here. If they change much of the mask, the object is followed anew from
+        here, up to its neighbouring keyframes.
 
         Args:
             object_id: from `add_object`, or the name of the object.
@@ -164,8 +158,7 @@ class ObjectSession:
             requested = Prompt(points, labels, box)
             check_inside(requested, self.video.wh)
             shown = None if one.key(frame) else self.mask(one.id, frame)
-            sides = [side for side in sides_of(one, len(self.video)) if frame in side.frames]
-            way = sides[0].frames.step if sides else 0
+            way = self._schedule.way(one, frame)
             key = answered(self.engine, self.video, one, frame, requested, shown, way)
             key = replace(key, serial=next(self._serial))
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
@@ -278,13 +271,15 @@ class ObjectSession:
             raise ValueError("propagate: expected an object with a prompt; add one and prompt it first")
         missing = self._schedule.missing(self._state, frames, direction)
         if missing:
-            known = {side: known_masks(self._object(side.object_id), side) for side in missing}
             with progress_of(progress, self._schedule.steps(missing, frames), "following") as step:
-                self._schedule.walk(known, frames, self.cuts, step or (lambda done: None))
+                self._schedule.walk(missing, self._state, frames, self.cuts, step or (lambda done: None))
         return self.masks(frames.start, frames.stop)
 
     def masks(self, start: int = 0, stop: int | None = None) -> Masks:
-        """The masks known so far of frames start..stop-1. Computes nothing. ValueError if the video lacks these frames."""
+        """The masks known so far of frames start..stop-1. Computes nothing. ValueError if the video lacks these frames.
+
+        A correction reaches other frames with `propagate`; before, their masks are as they were.
+        """
         frames = self._range(start, stop)
         # Between objects with equal scores, the one prompted last gets a pixel.
         preview = sorted(self._state, key=lambda one: -max([0, *(key.serial for key in one.keys)]))
@@ -338,8 +333,8 @@ class ObjectSession:
         """Write all prompts, their history and the computed masks to one .npz file (without the video)."""
         from pointtrack.sessions.files import write_session
 
-        sides = {side for one in self._state for side in sides_of(one, len(self.video))}
-        results = self._schedule.results.select(sides)
+        sides = {side for one in self._state for side in self._schedule.sides_of(one)}
+        results = self._schedule.results.select(sides | {side.walked for side in sides})
         return write_session(path, self.video, self._history, results)
 
     def load(self, path: str | Path) -> None:
@@ -371,7 +366,7 @@ class ObjectSession:
             return
         # States share the objects that did not change.
         objects = {id(one): one for known in self._history.states for one in known}.values()
-        self._schedule.keep({side for one in objects for side in sides_of(one, len(self.video))})
+        self._schedule.keep({side for one in objects for side in self._schedule.sides_of(one)})
 
     def _object(self, object_id: int | str) -> SessionObject:
         """The object with that id, or with that name if only one has it."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pointtrack.objects.engine import Engine, ObjectResult, said
-from pointtrack.objects.point_prompts import KnownMask
-from pointtrack.sessions.keyframes import SessionObject, Side, sides_of
-from pointtrack.sessions.mask_store import Results, places
+from pointtrack.sessions.carried import Carried
+from pointtrack.sessions.keyframes import SessionObject, Side, known_masks, sides_of
+from pointtrack.sessions.mask_store import Packed, Results, places
 from pointtrack.types import Video
+
+SURE = 0.5  # quality above which a mask counts where a newer result says that the object is absent
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -36,32 +38,69 @@ class Schedule:
         self.video, self.engine = video, engine
         self.results = results or Results()
         self._walks: dict[Side, _Walk] = {}
+        self._carried = Carried(video, engine.corrector)
 
     def __getstate__(self) -> dict[str, Any]:
         """The content to copy or pickle, without walks under way, which start over in the copy."""
-        return {**vars(self), "_walks": {}}
+        return {**vars(self), "_walks": {}, "_carried": Carried(self.video, self.engine.corrector)}
+
+    def sides_of(self, one: SessionObject) -> tuple[Side, ...]:
+        """All sides of an object; see `keyframes.sides_of`."""
+        return sides_of(one, len(self.video), self.engine.corrector is not None)
 
     def known(self, one: SessionObject, frames: range) -> Iterator[tuple[int, ObjectResult]]:
-        """The frames of a range on which an object's mask is known, with the results."""
+        """The frames of a range on which an object's mask is known, with the results.
+
+        Where a correction did not arrive yet, that is the mask of before.
+        """
         for key in one.keys:
             if key.frame in frames:
                 yield key.frame, said(key.mask, key.score)
-        for side in sides_of(one, len(self.video)):
-            yield from self.results.of(side, frames)
+        for frame, (_, packed) in self._best(one, frames)[0].items():
+            yield frame, packed.found()
 
     def measures(self, one: SessionObject, frames: range) -> Iterator[tuple[int, float, float]]:
-        """Frame, quality and score where an object's mask is known in a range; this unpacks no stored masks."""
+        """Frame, quality and score where an object's mask is settled in a range; this unpacks no stored masks."""
         for key in one.keys:
             if key.frame in frames:
                 found = said(key.mask, key.score)
                 yield key.frame, found.quality, found.score
-        for side in sides_of(one, len(self.video)):
-            for frame, packed in self.results.packed(side, frames):
+        best, unsettled = self._best(one, frames)
+        for frame, (_, packed) in best.items():
+            if frame not in unsettled:
                 yield frame, packed.quality, packed.score
+
+    def way(self, one: SessionObject, frame: int) -> int:
+        """1 or -1 if the mask on a frame comes from following the object forward or backward in time, 0 otherwise."""
+        best, _ = self._best(one, range(frame, frame + 1))
+        return best[frame][0].frames.step if frame in best else 0
+
+    def _best(self, one: SessionObject, frames: range) -> tuple[dict[int, tuple[Side, Packed]], set[int]]:
+        """Frame -> the side of an object whose result counts there, and that result; and frames that miss some result."""
+        best: dict[int, tuple[Side, Packed]] = {}
+        unsettled = set()
+        prompted = {key.frame for key in one.keys}
+        for side in self.sides_of(one):
+            states = self._states(side)
+            for place in range(*places(side.frames, frames)):
+                frame = side.frames[place]
+                if frame in prompted:
+                    continue
+                count, rows = next((state for state in states if len(state[1]) > place), (-1, ()))
+                if count != len(side.carried):
+                    unsettled.add(frame)
+                if rows and (frame not in best or _surer(rows[place], best[frame][1])):
+                    best[frame] = side, rows[place]
+        return best, unsettled
+
+    def _states(self, side: Side) -> list[tuple[int, Sequence[Packed]]]:
+        """The results of a side with all of the corrections that are carried to it, with one fewer, and so on to none."""
+        counts = range(len(side.carried), -1, -1)
+        return [(n, self.results.sides.get(replace(side, carried=side.carried[:n]), ())) for n in counts]
 
     def missing(self, objects: Iterable[SessionObject], frames: range, direction: Direction) -> list[Side]:
         """Sides that reach into a range of frames and are not computed that far."""
-        sides = [side for one in objects for side in sides_of(one, len(self.video))]
+        sides = [side for one in objects for side in self.sides_of(one)]
         return [
             side
             for side in sides
@@ -71,29 +110,36 @@ class Schedule:
 
     def steps(self, missing: Sequence[Side], frames: range) -> int:
         """Number of frames, summed over objects, that `walk` computes for these sides."""
-        return sum(_wanted(side, frames) - self.results.done(side) for side in missing)
+        # A side to which corrections are carried is walked first.
+        both = {one for side in missing for one in (side, side.walked)}
+        return sum(max(0, _wanted(side, frames) - self.results.done(side)) for side in both)
 
     def walk(
         self,
-        missing: Mapping[Side, Sequence[KnownMask]],
+        missing: Sequence[Side],
+        objects: Iterable[SessionObject],
         frames: range,
         cuts: Sequence[int],
         progress: Callable[[int], None],
     ) -> None:
-        """Walk sides as far as a range of frames needs it.
+        """Walk sides as far as a range of frames needs it, and carry corrections to them.
 
         Args:
-            missing: the sides, with the masks that each follows from.
+            missing: the sides.
+            objects: theirs, at least.
             frames: the wanted range.
             cuts: of the video.
             progress: called with the number of frames done since the last call, per object.
         """
-        for sides in self._together(missing):
+        by_id = {one.id: one for one in objects}
+        walked = (side.walked for side in missing)
+        unwalked = [side for side in walked if self.results.done(side) < _wanted(side, frames)]
+        for sides in self._together(unwalked):
             walk = self._walks.get(sides[0])
             if walk is None:
                 for side in sides:  # results from a file cannot be continued
                     self.results.restart(side)
-                known = {side.object_id: missing[side] for side in sides}
+                known = {side.object_id: known_masks(by_id[side.object_id], side) for side in sides}
                 walk = _Walk(sides, iter(self.engine.walk(self.video, known, sides[0].frames, cuts)))
                 self._walks |= dict.fromkeys(sides, walk)
             for _ in range(_wanted(sides[0], frames) - self.results.done(sides[0])):
@@ -107,12 +153,38 @@ class Schedule:
                 progress(len(walk.sides))
             if self.results.done(sides[0]) == len(sides[0].frames):
                 self._drop(walk)
+        for side in missing:
+            if side.carried:
+                self._carry(side, by_id[side.object_id], frames, cuts, progress)
+
+    def _carry(
+        self,
+        side: Side,
+        one: SessionObject,
+        frames: range,
+        cuts: Sequence[int],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Carry corrections to the masks of a side that was walked, as far as a range of frames needs it."""
+        keys = {key.serial: key for key in one.keys}
+        prompted = {keys[serial].frame for serial in side.carried}
+        states = self._states(side)[1:]
+        for place in range(self.results.done(side), _wanted(side, frames)):
+            count, packed = next((n, rows[place]) for n, rows in states if len(rows) > place)
+            found, frame = packed.found(), side.frames[place]
+            if frame not in prompted:
+                more = [keys[serial] for serial in side.carried[count:]]
+                found = self._carried.correct(frame, found, more, cuts)
+            self.results.add(side, found)
+            progress(1)
 
     def _drop(self, walk: _Walk) -> None:
         self._walks = {side: other for side, other in self._walks.items() if other is not walk}
 
     def keep(self, sides: set[Side]) -> None:
-        """Forget all sides but these."""
+        """Forget all sides but these, and what they come from."""
+        self._carried.keep({serial for side in sides for serial in side.carried})
+        sides = sides | {side.walked for side in sides}
         self._walks = {side: walk for side, walk in self._walks.items() if side in sides}
         # A walk continues for all of its sides, so sides that are no longer wanted stay with the others.
         walked = {side for walk in self._walks.values() for side in walk.sides}
@@ -125,6 +197,13 @@ class Schedule:
             begun = self._walks.get(side)
             groups.setdefault(begun.sides if begun else side.frames, []).append(side)
         return [tuple(group) for group in groups.values()]
+
+
+def _surer(other: Packed, newer: Packed) -> bool:
+    """Whether a result counts instead of a newer one. An absence never does, and gives way to a mask that is sure."""
+    if not other.score:
+        return False
+    return other.quality > (newer.quality if newer.score else SURE)
 
 
 def _wanted(side: Side, frames: range) -> int:

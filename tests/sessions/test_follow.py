@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from pointtrack.objects.point_engine import PointEngine
+from pointtrack.objects.prompt_texts import Told
 from pointtrack.segment.base import Prompt
-from pointtrack.sessions.follow import ObjectPrompt, follow_objects
+from pointtrack.sessions.follow import ObjectPrompt, follow_objects, say_all
+from pointtrack.sessions.object_session import ObjectSession
 from tests.support.exact import TRACKER, use_exact_tracks
 from tests.support.scenes import ColourSegmenter, squares
 
@@ -58,3 +61,14 @@ def test_mistakes_are_refused(prompts, message):
 def test_a_prompt_is_one_thing():
     with pytest.raises(ValueError, match="either a prompt or a mask"):
         ObjectPrompt(0)
+
+
+def test_clicks_beside_an_object_come_last_and_correct_what_is_followed_to_them():
+    session = ObjectSession(SCENE.video, engine=PointEngine(TRACKER, ColourSegmenter()), cuts=())
+    x, y = SCENE.truth[2, 1].nonzero().float().mean(0).flip(0).tolist()
+    beside = Told(1, 2, points=[(x, y)], labels=[False])
+    say_all(session, [beside, Told(1, 4, mask=SCENE.truth[4].any(0))])
+    assert session.keyframes(1) == [2, 4] and not session.mask(1, 2)[round(y), round(x)]
+    nothing = ObjectSession(SCENE.video, engine=session.engine, cuts=())
+    with pytest.raises(ValueError, match="nothing is known of it"):
+        say_all(nothing, [beside])

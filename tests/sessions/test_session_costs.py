@@ -27,7 +27,7 @@ def test_an_act_costs_the_same_after_many_others(monkeypatch):
     red = session.add_object()
     found = []
     sides = keyframes._sides
-    monkeypatch.setattr(keyframes, "_sides", lambda one, length: found.append(one) or sides(one, length))
+    monkeypatch.setattr(keyframes, "_sides", lambda one, *rest: found.append(one) or sides(one, *rest))
     for number in range(12):
         session.prompt(red, number, mask=SCENE.truth[number, 0])
         session.undo()

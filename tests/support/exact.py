@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from pointtrack.objects import object_points as feed
 from pointtrack.objects import stream as objects
-from pointtrack.types import Queries, Tracks
+from pointtrack.sessions import carried
+from pointtrack.types import Queries, Tracks, Video
 from tests.support.scenes import Scene
 
 STEP = 4  # frames that become final together
@@ -32,6 +34,15 @@ def use_exact_tracks(monkeypatch, scene: Scene) -> None:
     monkeypatch.setattr(ExactStream, "scene", scene, raising=False)
     monkeypatch.setattr(feed, "window_stream", ExactStream)
     monkeypatch.setattr(objects, "tracker_features", lambda tracker: colours)
+    monkeypatch.setattr(carried, "walk_points", exact_walk)
+
+
+def exact_walk(tracker, video: Video, order: range, xy: Tensor, *, together: bool) -> Iterator[Tracks]:
+    """What `walk_points` gives."""
+    stream = ExactStream(tracker, Queries(torch.zeros(len(xy)), xy), video.wh)
+    for start in range(0, len(order), STEP):
+        yield stream.push([video.frames[number] for number in order[start : start + STEP]])
+    yield stream.finish()
 
 
 def colours(frame: np.ndarray) -> Tensor:

@@ -1,0 +1,164 @@
+"""Carries a correction to other frames, along with the points it was about.
+
+What a person corrects on one frame is wrong on many. So the clicks, and points in what they added or removed, are tracked
+from there in both directions. Where they contradict the object's mask, it is corrected as if the person had clicked there;
+masks that agree with them stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.objects.answer import points_inside
+from pointtrack.objects.engine import Corrector, ObjectResult
+from pointtrack.objects.point_prompts import overlap, read_mask
+from pointtrack.segment.base import Prompt
+from pointtrack.sessions.keyframes import Keyframe
+from pointtrack.sessions.point_walks import walk_points
+from pointtrack.types import Video
+
+POINTS = 6  # tracked in what a correction added, in what it removed, and in what it kept, beside its clicks
+# A mask changes by at most this many times the share that the correction changed of its own; if it would change by more,
+# a point went astray.
+MOST_CHANGE = 2.0
+# Points that were all out of view for this many frames in a row are not tracked any further.
+LOST = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """Points that tell what a keyframe corrected.
+
+    Attributes:
+        xy: (k, 2) pixels.
+        labels: (k,) bool, which of them are on the object.
+        changed: (k,) bool, which of them the correction was about; the others are in what it left as it was.
+    """
+
+    xy: Tensor
+    labels: Tensor
+    changed: Tensor
+
+
+@dataclass
+class _Trail:
+    """The points of a keyframe along the frames on one side of it: (k, 2) pixels and (k,) bool in view, per frame.
+
+    Attributes:
+        told: what they tell.
+    """
+
+    told: Told
+    steps: Iterator[tuple[Tensor, Tensor]]
+    rows: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def row(self, place: int) -> tuple[Tensor, Tensor] | None:
+        """The points on the frame at this place, from 0 on; None if they were lost before."""
+        for row in islice(self.steps, max(0, place + 1 - len(self.rows))):
+            self.rows.append(row)
+        return self.rows[place] if place < len(self.rows) else None
+
+
+class Carried:
+    """The corrections of keyframes on other frames, each tracked only as far as it is asked for.
+
+    Args:
+        video: the frames.
+        corrector: of the engine; None carries nothing.
+    """
+
+    def __init__(self, video: Video, corrector: Corrector | None):
+        self.video, self.corrector = video, corrector
+        self._trails: dict[tuple[int, int], _Trail] = {}  # by the keyframe's serial, and 1 or -1
+
+    def correct(
+        self, frame: int, found: ObjectResult, keys: Sequence[Keyframe], cuts: Collection[int]
+    ) -> ObjectResult:
+        """The result for a frame, its mask corrected by these keyframes, one after the other.
+
+        An object that is absent stays absent.
+
+        Args:
+            cuts: frames on which a new shot begins; no click is carried across.
+        """
+        if self.corrector is None:
+            return found
+        for key in keys:
+            here = self._on(frame, key, cuts, self.corrector.tracker) if found.mask.any() else None
+            if here is None:
+                continue
+            told, in_view = here
+            agrees = read_mask(found.mask, told.xy) == told.labels
+            wrong = in_view & ~agrees & told.changed
+            if wrong.any():
+                # Points of what was right tell the segmenter which object is meant.
+                asked = wrong | (in_view & agrees & ~told.changed)
+                prompt = Prompt(told.xy[asked], told.labels[asked])
+                mask = self.corrector.correct(self.video, frame, prompt, found.mask)
+                if mask.any() and 1 - overlap(found.mask, mask) <= MOST_CHANGE * key.change:
+                    found = replace(found, mask=mask)
+        return found
+
+    def keep(self, serials: Collection[int]) -> None:
+        """Forget the points of all keyframes but these."""
+        self._trails = {name: trail for name, trail in self._trails.items() if name[0] in serials}
+
+    def _on(
+        self, frame: int, key: Keyframe, cuts: Collection[int], tracker: PointTracker
+    ) -> tuple[Told, Tensor] | None:
+        """The points of a keyframe on another frame, and (k,) bool which are in view there; None if they are lost."""
+        name = key.serial, 1 if frame > key.frame else -1
+        if name not in self._trails:
+            told, order = told_by(key), self._shot(key.frame, name[1], cuts)
+            self._trails[name] = _Trail(told, _tracked(tracker, self.video, order, told.xy))
+        trail = self._trails[name]
+        try:
+            row = trail.row(abs(frame - key.frame) - 1)
+        except BaseException:  # an interrupted walk cannot continue; it starts over next time
+            del self._trails[name]
+            raise
+        return None if row is None else (replace(trail.told, xy=row[0]), row[1])
+
+    def _shot(self, frame: int, way: int, cuts: Collection[int]) -> range:
+        """The frames from this one on, forward or backward, to the end of its shot."""
+        if way > 0:
+            return range(frame, min((cut for cut in cuts if cut > frame), default=len(self.video)))
+        return range(frame, max((cut for cut in cuts if cut <= frame), default=0) - 1, -1)
+
+
+def told_by(key: Keyframe) -> Told:
+    """The points of a keyframe that corrects a mask: its clicks, and points spread over what they changed and kept."""
+    assert key.base is not None
+    groups = []
+    for area, label, changed in (
+        (key.mask & key.base, True, False),
+        (key.mask & ~key.base, True, True),
+        (key.base & ~key.mask, False, True),
+    ):
+        if area.any():
+            xy = points_inside(area, POINTS)
+            groups.append((xy, torch.full((len(xy),), label), changed))
+    groups.append((key.points, key.labels, True))
+    xy, labels = (torch.cat(parts) for parts in zip(*((xy, labels) for xy, labels, _ in groups), strict=True))
+    return Told(xy, labels, torch.cat([torch.full((len(xy),), changed) for xy, _, changed in groups]))
+
+
+def _tracked(
+    tracker: PointTracker, video: Video, order: range, xy: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Track points along frames, from the first of which they are known: pixels and views on the others."""
+    lost, begun = 0, False
+    for tracks in walk_points(tracker, video, order, xy, together=True):
+        for places, in_view in zip(tracks.xy, tracks.visible() & tracks.in_frame(), strict=True):
+            if begun:
+                yield places, in_view
+            begun = True
+            lost = 0 if in_view.any() else lost + 1
+            if lost > LOST:
+                return

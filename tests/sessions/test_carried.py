@@ -1,0 +1,311 @@
+"""Corrections that reach other frames: what was wrong on one frame is put right wherever it is wrong."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pointtrack.objects.engine import ObjectResult, said
+from pointtrack.sessions import carried, keyframes
+from pointtrack.sessions.carried import told_by
+from pointtrack.sessions.keyframes import Keyframe, SessionObject, no_points, sides_of
+from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.types import Tracks
+from tests.support.square_session import FRAMES, SCENE, centre, click, counted, new_session
+
+pytestmark = pytest.mark.usefixtures("exact_square_tracks")
+BOTH, RED = SCENE.truth.any(1), SCENE.truth[:, 0]
+
+
+@pytest.fixture
+def large_touch_ups(monkeypatch):
+    """Half of a mask is a touch-up too, as the squares are of one size."""
+    monkeypatch.setattr(keyframes, "TOUCH_UP", 0.6)
+
+
+def with_both() -> ObjectSession:
+    """An object that shows both squares on every frame, followed from frame 0 on."""
+    session = new_session()
+    red = session.add_object()
+    session.prompt(red, 0, mask=BOTH[0])
+    assert torch.equal(session.propagate().masks[:, 0], BOTH)
+    return session
+
+
+def take_away(session: ObjectSession, frame: int) -> torch.Tensor:
+    """A click beside the object, on the second square."""
+    return session.prompt(1, frame, points=[centre(frame, 1)], labels=[0])
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+@pytest.mark.parametrize("frame", [1, 8, 11])
+def test_what_one_click_takes_away_is_gone_on_all_frames(frame):
+    session = with_both()
+    walked = counted(session)
+    assert torch.equal(take_away(session, frame), RED[frame])
+    masks = session.propagate().masks[:, 0]
+    assert torch.equal(masks[1:], RED[1:]) and walked == []
+    assert torch.equal(masks[0], BOTH[0]), "what a person drew stays as it is"
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_what_one_click_adds_is_added_on_all_frames():
+    session = new_session()
+    red = session.add_object()
+    click(session, red, 3, 0)
+    assert torch.equal(session.propagate().masks[:, 0], RED)
+    assert torch.equal(session.prompt(red, 9, points=[centre(9, 0), centre(9, 1)]), BOTH[9])
+    assert session.keyframe(red, 9).touches_up
+    masks = session.propagate().masks[:, 0]
+    others = [frame for frame in range(FRAMES) if frame != 3]
+    assert torch.equal(masks[others], BOTH[others]) and torch.equal(masks[3], RED[3])
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_until_it_is_carried_masks_are_as_they_were_and_can_be_corrected():
+    session = with_both()
+    take_away(session, 8)
+    assert torch.equal(session.mask(1, 5), BOTH[5]) and torch.equal(session.masks().masks[9, 0], BOTH[9])
+    known = torch.isfinite(session.quality()[:, 0])
+    assert known.nonzero()[:, 0].tolist() == [0, 8], "but they are not settled"
+    assert torch.equal(take_away(session, 5), RED[5])
+    assert torch.equal(session.propagate().masks[1:, 0], RED[1:])
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_an_undo_brings_back_what_was_there_and_computes_nothing(monkeypatch):
+    session = with_both()
+    take_away(session, 8)
+    session.propagate()
+    answered = []
+    correct = session.engine.correct
+    monkeypatch.setattr(session.engine, "correct", lambda *a: answered.append(a) or correct(*a))
+    assert session.undo() and torch.equal(session.propagate().masks[:, 0], BOTH)
+    assert session.redo() and torch.equal(session.propagate().masks[1:, 0], RED[1:])
+    assert answered == []
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_frames_that_agree_with_a_correction_are_not_answered_again(monkeypatch):
+    session = with_both()
+    take_away(session, 8)
+    session.propagate()
+    answered = []
+    take_away(session, 4)
+    monkeypatch.setattr(session.engine, "correct", lambda *a: answered.append(a))
+    session.propagate()
+    assert answered == []
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+@pytest.mark.parametrize(
+    "pieces", [[(0, FRAMES)], [(6, 9), (2, 4), (0, FRAMES)], [(12, 14), (0, 5), (5, 12)]]
+)
+def test_in_pieces_or_at_once_the_masks_are_the_same_after_a_file_too(pieces, tmp_path):
+    session = with_both()
+    take_away(session, 8)
+    for start, stop in pieces:
+        session.propagate(start, stop)
+    assert torch.equal(session.masks().masks[1:, 0], RED[1:])
+    other = new_session()
+    other.load(session.save(tmp_path / "session"))
+    frames = counted(other)
+    assert torch.equal(other.propagate().masks, session.masks().masks) and frames == []
+    take_away(other, 3)
+    assert torch.equal(other.propagate().masks[1:, 0], RED[1:]) and frames == []
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_a_copy_of_a_session_holds_no_walk_under_way():
+    session = with_both()
+    take_away(session, 8)
+    session.propagate(6, 10)
+    assert session._schedule._carried._trails
+    assert not session._schedule.__getstate__()["_carried"]._trails
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_corrections_end_at_a_cut():
+    session = with_both()
+    session.cuts = [5]
+    take_away(session, 8)
+    masks = session.propagate().masks[:, 0]
+    assert torch.equal(masks[5:], RED[5:]) and torch.equal(masks[:5], BOTH[:5])
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_corrections_leave_absences_alone():
+    session = with_both()
+    session.mark_absent(1, 11)
+    session.propagate()
+    take_away(session, 8)
+    masks = session.propagate().masks[:, 0]
+    assert torch.equal(masks[1:11], RED[1:11]) and not masks[11].any()
+
+
+def test_a_point_that_is_lost_is_not_tracked_for_ever(monkeypatch):
+    monkeypatch.setattr(carried, "LOST", 2)
+    rows = list(carried._tracked(None, SCENE.video, range(FRAMES), torch.tensor([[79.0, 59.0]])))
+    assert len(rows) == FRAMES - 1, "the ground stays in view"
+    hidden = torch.tensor([centre(0, 0)])
+    monkeypatch.setattr(carried, "walk_points", lambda *a, **k: iter([_unseen()]))
+    assert len(list(carried._tracked(None, SCENE.video, range(FRAMES), hidden))) == 2
+
+
+def _unseen() -> Tracks:
+    tracks = SCENE.tracks.select(torch.tensor([0]))
+    return replace(tracks, visibility=0 * tracks.visibility)
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_a_run_that_is_broken_off_while_it_carries_can_be_asked_for_again(monkeypatch):
+    session = with_both()
+    take_away(session, 8)
+    with monkeypatch.context() as broken:
+        broken.setattr(carried, "walk_points", lambda *a, **k: _breaks())
+        with pytest.raises(KeyboardInterrupt):
+            session.propagate()
+    assert torch.equal(session.propagate().masks[1:, 0], RED[1:])
+
+
+def _breaks():
+    yield SCENE.tracks.clip(0, 1).select(torch.arange(13))
+    raise KeyboardInterrupt
+
+
+def key(frame: int, serial: int, mask: torch.Tensor, base: torch.Tensor | None = None, followed: int = 0):
+    """A keyframe; with a base, one click on the object corrected it."""
+    points = no_points() if base is None else (torch.ones(1, 2), torch.ones(1, dtype=torch.bool))
+    return Keyframe(frame, serial, mask, *points, base=base, followed=followed)
+
+
+WHOLE = torch.ones(10, 10, dtype=torch.bool)
+MOST, SOME = (WHOLE & (torch.arange(10)[:, None] < rows) for rows in (8, 5))
+
+
+def sides(*keys: Keyframe, length: int = 20) -> list[tuple[int, list[int], tuple[int, ...]]]:
+    one = SessionObject(1, "thing", tuple(sorted(keys, key=lambda key: key.frame)))
+    return [(side.start, list(side.frames), side.carried) for side in sides_of(one, length, carries=True)]
+
+
+def test_a_touch_up_is_carried_and_followed_from_nowhere():
+    first = key(0, 10, WHOLE)
+    assert sides(first, key(9, 11, MOST, WHOLE, 1)) == [(10, list(range(1, 20)), (11,))]
+    assert sides(first, key(9, 11, SOME, WHOLE, 1)) == [
+        (10, [1, 2, 3, 4], ()),
+        (11, [8, 7, 6, 5], ()),
+        (11, list(range(10, 20)), ()),
+        (10, list(range(1, 20)), ()),
+    ], "from a larger correction frames follow, and beside that as they did before"
+
+
+def test_a_touch_up_is_followed_once_what_it_touched_up_is_gone():
+    touched = key(9, 11, MOST, WHOLE, 1)
+    alone = [(11, list(range(8, -1, -1)), (11,)), (11, list(range(10, 20)), (11,))]
+    assert sides(touched) == alone
+    absent = key(5, 12, torch.zeros_like(WHOLE))
+    assert (11, list(range(10, 20)), (11,)) in sides(key(0, 10, WHOLE), absent, touched)
+    later = key(15, 13, WHOLE)
+    found = sides(touched, later)
+    assert [start for start, _, _ in found][:4] == [11, 11, 13, 13], "it came from the other side"
+    assert [start for start, _, _ in sides(key(9, 11, MOST, WHOLE, -1), later)] == [13, 13]
+
+
+def test_corrections_are_carried_in_their_order_up_to_the_next_mask_that_was_drawn():
+    first, later, drawn = key(0, 10, WHOLE), key(4, 13, MOST, WHOLE, 1), key(12, 14, WHOLE)
+    touched = key(9, 11, MOST, WHOLE, 1)
+    found = sides(first, later, touched, drawn)
+    assert found == [
+        (10, list(range(1, 6 + 1)), (11, 13)),
+        (14, list(range(11, 6, -1)), (11, 13)),
+        (14, list(range(13, 20)), ()),
+    ]
+
+
+def test_a_correction_tells_its_clicks_and_points_in_what_it_changed_and_kept():
+    told = told_by(key(3, 11, MOST, SOME, 1))
+    assert told.xy[-1].tolist() == [1, 1] and told.labels.all() and len(told.xy) == 1 + 2 * carried.POINTS
+    x, y = told.xy[:-1].long().unbind(1)
+    assert torch.equal((MOST & ~SOME)[y, x], told.changed[:-1]) and SOME[y, x][~told.changed[:-1]].all()
+    told = told_by(Keyframe(3, 11, SOME, torch.ones(1, 2), torch.zeros(1, dtype=torch.bool), None, MOST, 1))
+    assert torch.equal(told.labels, ~told.changed), "it took away"
+
+
+class Stub:
+    """An engine that says what it is told to: every mask goes on unchanged, as sure as it was where it was set."""
+
+    name, licence, own_answers = "stub", "none", True
+
+    def __init__(self) -> None:
+        self.corrector = self
+        self.tracker = None
+        self.answers: list[ObjectResult] = []
+
+    def answer(self, video, frame, prompt, before=None, shown=None) -> ObjectResult:
+        return self.answers.pop(0)
+
+    def walk(self, video, known, frames, cuts=()):
+        for _ in frames:
+            yield {number: said(masks[0].mask, masks[0].score) for number, masks in known.items()}
+
+
+def result(mask: torch.Tensor, score: float) -> ObjectResult:
+    return ObjectResult(mask, score, score)
+
+
+@pytest.mark.parametrize(
+    "first, second, counts", [(0.9, 0.4, "first"), (0.4, 0.9, "second"), (0.5, 0.5, "second")]
+)
+def test_where_two_masks_follow_from_different_keyframes_the_surer_one_counts(first, second, counts):
+    red, blue = SCENE.truth[0]
+    session = ObjectSession(SCENE.video, engine=Stub(), cuts=())
+    session.engine.answers = [result(red, first), result(blue, second)]
+    thing, _ = session.prompt_new(0, points=[centre(0, 0)])
+    session.propagate()
+    assert torch.equal(session.prompt(thing, 6, points=[centre(0, 1)]), blue)
+    assert torch.isnan(session.quality()[[2, 4, 9], 0]).tolist() == [True, True, True], "both must be known"
+    masks = session.propagate().masks[:, 0]
+    assert torch.equal(masks[6], blue) and torch.equal(masks[0], red), "prompted frames stay"
+    wanted = {"first": [red] * 3, "second": [red, blue, blue]}[counts]
+    assert all(torch.equal(masks[frame], one) for frame, one in zip((2, 4, 9), wanted, strict=True))
+    assert session.undo() and torch.equal(session.propagate().masks[4, 0], red)
+
+
+@pytest.mark.parametrize("first, there", [(0.9, True), (0.4, False)])
+def test_a_newer_absence_gives_way_to_a_mask_that_is_sure(first, there):
+    red, blue = SCENE.truth[0]
+    session = ObjectSession(SCENE.video, engine=Stub(), cuts=())
+    session.engine.answers = [result(red, first), result(blue, 0.1)]
+    thing, _ = session.prompt_new(0, points=[centre(0, 0)])
+    session.propagate()
+    session.engine.walk = absent_from_now_on
+    session.prompt(thing, 6, points=[centre(0, 1)])
+    assert bool(session.propagate().masks[9, 0].any()) == there
+
+
+def test_an_older_absence_never_counts_instead_of_a_mask():
+    red, blue = SCENE.truth[0]
+    session = ObjectSession(SCENE.video, engine=Stub(), cuts=())
+    walk = session.engine.walk
+    session.engine.walk = lambda video, known, frames, cuts=(): itertools.chain(
+        walk(video, known, frames[:6]), absent_from_now_on(video, known, frames[6:])
+    )
+    session.engine.answers = [result(red, 0.9), result(blue, 0.2)]
+    thing, _ = session.prompt_new(0, points=[centre(0, 0)])
+    assert not session.propagate().masks[9, 0].any()
+    session.prompt(thing, 6, points=[centre(0, 1)])
+    assert torch.equal(session.propagate().masks[9, 0], blue)
+
+
+def absent_from_now_on(video, known, frames, cuts=()):
+    for _ in frames:
+        yield {number: ObjectResult(masks[0].mask & False, 0.0, 1.0) for number, masks in known.items()}
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_a_mask_that_would_change_much_more_than_the_corrected_one_stays(monkeypatch):
+    session = with_both()
+    monkeypatch.setattr(carried, "MOST_CHANGE", 0.5)
+    take_away(session, 8)
+    assert torch.equal(session.propagate().masks[9, 0], BOTH[9])
