@@ -27,8 +27,9 @@ POINTS = 6  # tracked in what a correction added, in what it removed, and in wha
 # A mask changes by at most this many times the share that the correction changed of its own; if it would change by more,
 # a point went astray.
 MOST_CHANGE = 2.0
-# Points that were all out of view for this many frames in a row are not tracked any further.
-LOST = 50
+# Share of the points that must be in view for the others to be trusted, and the number of frames in a row without it after
+# which they are not tracked any further.
+IN_VIEW, LOST = 1 / 3, 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,8 @@ class Carried:
             if here is None:
                 continue
             told, in_view = here
+            if not _trusted(in_view):
+                continue
             agrees = read_mask(found.mask, told.xy) == told.labels
             wrong = in_view & ~agrees & told.changed
             if wrong.any():
@@ -159,6 +162,11 @@ def _tracked(
             if begun:
                 yield places, in_view
             begun = True
-            lost = 0 if in_view.any() else lost + 1
+            lost = 0 if _trusted(in_view) else lost + 1
             if lost > LOST:
                 return
+
+
+def _trusted(in_view: Tensor) -> bool:
+    """Whether enough of the points are in view on a frame: the last few often stick to something else."""
+    return float(in_view.float().mean()) >= IN_VIEW

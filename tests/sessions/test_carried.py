@@ -144,13 +144,33 @@ def test_corrections_leave_absences_alone():
     assert torch.equal(masks[1:11], RED[1:11]) and not masks[11].any()
 
 
-def test_a_point_that_is_lost_is_not_tracked_for_ever(monkeypatch):
+def test_points_that_are_lost_are_not_tracked_for_ever(monkeypatch):
     monkeypatch.setattr(carried, "LOST", 2)
     rows = list(carried._tracked(None, SCENE.video, range(FRAMES), torch.tensor([[79.0, 59.0]])))
     assert len(rows) == FRAMES - 1, "the ground stays in view"
     hidden = torch.tensor([centre(0, 0)])
     monkeypatch.setattr(carried, "walk_points", lambda *a, **k: iter([_unseen()]))
     assert len(list(carried._tracked(None, SCENE.video, range(FRAMES), hidden))) == 2
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+@pytest.mark.parametrize("share, carries", [(0.3, True), (0.7, False)])
+def test_few_points_in_view_are_not_trusted(monkeypatch, share, carries):
+    """The points on the square that is taken away are seen, about half of all, and those on the other one are not."""
+    monkeypatch.setattr(carried, "IN_VIEW", share)
+    walk = carried.walk_points
+
+    def half(tracker, video, order, xy, *, together):
+        shown = torch.tensor(
+            [bool(BOTH[order[0]][int(y), int(x)] & ~RED[order[0]][int(y), int(x)]) for x, y in xy]
+        )
+        for tracks in walk(tracker, video, order, xy, together=together):
+            yield replace(tracks, visibility=tracks.visibility * shown)
+
+    monkeypatch.setattr(carried, "walk_points", half)
+    session = with_both()
+    take_away(session, 8)
+    assert torch.equal(session.propagate().masks[9, 0], RED[9] if carries else BOTH[9])
 
 
 def _unseen() -> Tracks:
