@@ -12,7 +12,9 @@ from torch import Tensor
 
 from pointtrack.objects.point_prompts import KnownMask, overlap
 
-TOUCH_UP = 0.25  # clicks only touch up a mask if they change less than this share of it
+# Clicks that change less than this share of a mask only touch it up; if they change more than the other, it was on something
+# else.
+TOUCH_UP, OTHER = 0.25, 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,14 @@ class Keyframe:
 
     @property
     def touches_up(self) -> bool:
-        """Whether it changes little of a mask followed from other keyframes; then it is hardly more certain."""
-        return self.corrects and self.change < TOUCH_UP
+        """Whether it says hardly more of a followed mask: it changes little of it, or takes away alone."""
+        takes_away = bool(len(self.labels)) and not bool(self.labels.any())
+        return self.corrects and (self.change < TOUCH_UP or takes_away)
+
+    @property
+    def carries(self) -> bool:
+        """Whether it corrects a followed mask of the same object; what is wrong there is wrong on other frames too."""
+        return self.corrects and self.change < OTHER
 
     @property
     def drawn(self) -> bool:
@@ -129,9 +137,9 @@ def sides_of(one: SessionObject, length: int, carries: bool = False) -> tuple[Si
     """All sides of an object in a video of `length` frames; they hold every frame that follows from a keyframe.
 
     Args:
-        carries: corrections that touch up a mask are carried along the video, and nothing follows from their keyframes.
-            From other corrections frames follow, and beside that as they did before them: of several sides on a frame
-            the one that is surer counts, and the newest of them come first here.
+        carries: corrections are carried along the video. If they only touch up a mask, nothing follows from their
+            keyframes. From other corrections frames follow, and beside that as they did before them: of several sides on
+            a frame the one that is surer counts, and the newest of them come first here.
     """
     if (length, carries) not in one._sides:
         one._sides[length, carries] = tuple(_sides(one, length, carries))
@@ -183,14 +191,14 @@ def _starts(keys: Sequence[Keyframe]) -> list[Keyframe]:
 
 
 def _carried(keys: Sequence[Keyframe], side: Side) -> tuple[int, ...]:
-    """Serials of the keyframes that are carried to a side: all that touch up, up to the next mask that a person drew."""
+    """Serials of the keyframes that are carried to a side, up to the next mask that a person drew."""
     first, last = min(side.frames), max(side.frames)
     drawn = [key.frame for key in keys if key.drawn]
     return tuple(
         sorted(
             key.serial
             for key in keys
-            if key.touches_up
+            if key.carries
             and not any(min(key.frame, first) < frame < max(key.frame, last) for frame in drawn)
         )
     )

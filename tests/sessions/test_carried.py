@@ -201,7 +201,7 @@ def key(frame: int, serial: int, mask: torch.Tensor, base: torch.Tensor | None =
 
 
 WHOLE = torch.ones(10, 10, dtype=torch.bool)
-MOST, SOME = (WHOLE & (torch.arange(10)[:, None] < rows) for rows in (8, 5))
+MOST, SOME, FEW = (WHOLE & (torch.arange(10)[:, None] < rows) for rows in (8, 5, 2))
 
 
 def sides(*keys: Keyframe, length: int = 20) -> list[tuple[int, list[int], tuple[int, ...]]]:
@@ -213,11 +213,21 @@ def test_a_touch_up_is_carried_and_followed_from_nowhere():
     first = key(0, 10, WHOLE)
     assert sides(first, key(9, 11, MOST, WHOLE, 1)) == [(10, list(range(1, 20)), (11,))]
     assert sides(first, key(9, 11, SOME, WHOLE, 1)) == [
-        (10, [1, 2, 3, 4], ()),
-        (11, [8, 7, 6, 5], ()),
-        (11, list(range(10, 20)), ()),
-        (10, list(range(1, 20)), ()),
-    ], "from a larger correction frames follow, and beside that as they did before"
+        (10, [1, 2, 3, 4], (11,)),
+        (11, [8, 7, 6, 5], (11,)),
+        (11, list(range(10, 20)), (11,)),
+        (10, list(range(1, 20)), (11,)),
+    ], "from a larger correction frames follow too, and beside that as they did before"
+    assert sides(first, key(9, 11, FEW, WHOLE, 1))[2] == (11, list(range(10, 20)), ()), (
+        "this is something else"
+    )
+
+
+@pytest.mark.parametrize("left, carried", [(SOME, (11,)), (FEW, ())])
+def test_from_a_mask_of_which_a_person_only_took_away_nothing_is_followed(left, carried):
+    """What is left need not be the object."""
+    less = replace(key(9, 11, left, WHOLE, 1), labels=torch.zeros(1, dtype=torch.bool))
+    assert sides(key(0, 10, WHOLE), less) == [(10, list(range(1, 20)), carried)]
 
 
 def test_a_touch_up_is_followed_once_what_it_touched_up_is_gone():
