@@ -33,8 +33,8 @@ IN_VIEW, LOST = 1 / 3, 50
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """Points that tell what a keyframe corrected.
+class CorrectionPoints:
+    """Points that say what a keyframe corrected.
 
     Attributes:
         xy: (k, 2) pixels.
@@ -52,10 +52,11 @@ class _Trail:
     """The points of a keyframe along the frames on one side of it: (k, 2) pixels and (k,) bool in view, per frame.
 
     Attributes:
-        told: what they tell.
+        points: as they are on the frame of the keyframe.
+        steps: the frames not tracked yet. rows: those that were.
     """
 
-    told: Told
+    points: CorrectionPoints
     steps: Iterator[tuple[Tensor, Tensor]]
     rows: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
@@ -94,15 +95,13 @@ class Carried:
             here = self._on(frame, key, cuts, self.corrector.tracker) if found.mask.any() else None
             if here is None:
                 continue
-            told, in_view = here
-            if not _trusted(in_view):
-                continue
-            agrees = read_mask(found.mask, told.xy) == told.labels
-            wrong = in_view & ~agrees & told.changed
+            points, in_view = here
+            agrees = read_mask(found.mask, points.xy) == points.labels
+            wrong = in_view & ~agrees & points.changed
             if wrong.any():
                 # Points of what was right tell the segmenter which object is meant.
-                asked = wrong | (in_view & agrees & ~told.changed)
-                prompt = Prompt(told.xy[asked], told.labels[asked])
+                asked = wrong | (in_view & agrees & ~points.changed)
+                prompt = Prompt(points.xy[asked], points.labels[asked])
                 mask = self.corrector.correct(self.video, frame, prompt, found.mask)
                 if mask.any() and 1 - overlap(found.mask, mask) <= MOST_CHANGE * key.change:
                     found = replace(found, mask=mask)
@@ -114,19 +113,19 @@ class Carried:
 
     def _on(
         self, frame: int, key: Keyframe, cuts: Collection[int], tracker: PointTracker
-    ) -> tuple[Told, Tensor] | None:
-        """The points of a keyframe on another frame, and (k,) bool which are in view there; None if they are lost."""
+    ) -> tuple[CorrectionPoints, Tensor] | None:
+        """The points of a keyframe on another frame, and (k,) bool which are in view there; None if too few are."""
         name = key.serial, 1 if frame > key.frame else -1
         if name not in self._trails:
-            told, order = told_by(key), self._shot(key.frame, name[1], cuts)
-            self._trails[name] = _Trail(told, _tracked(tracker, self.video, order, told.xy))
+            points, order = correction_points(key), self._shot(key.frame, name[1], cuts)
+            self._trails[name] = _Trail(points, _tracked(tracker, self.video, order, points.xy))
         trail = self._trails[name]
         try:
             row = trail.row(abs(frame - key.frame) - 1)
         except BaseException:  # an interrupted walk cannot continue; it starts over next time
             del self._trails[name]
             raise
-        return None if row is None else (replace(trail.told, xy=row[0]), row[1])
+        return (replace(trail.points, xy=row[0]), row[1]) if row is not None and _trusted(row[1]) else None
 
     def _shot(self, frame: int, way: int, cuts: Collection[int]) -> range:
         """The frames from this one on, forward or backward, to the end of its shot."""
@@ -135,8 +134,8 @@ class Carried:
         return range(frame, max((cut for cut in cuts if cut <= frame), default=0) - 1, -1)
 
 
-def told_by(key: Keyframe) -> Told:
-    """The points of a keyframe that corrects a mask: its clicks, and points spread over what they changed and kept."""
+def correction_points(key: Keyframe) -> CorrectionPoints:
+    """The points of a keyframe that corrects a mask: its clicks, and others spread over what they changed and kept."""
     assert key.base is not None
     groups = []
     for area, label, changed in (
@@ -149,7 +148,9 @@ def told_by(key: Keyframe) -> Told:
             groups.append((xy, torch.full((len(xy),), label), changed))
     groups.append((key.points, key.labels, True))
     xy, labels = (torch.cat(parts) for parts in zip(*((xy, labels) for xy, labels, _ in groups), strict=True))
-    return Told(xy, labels, torch.cat([torch.full((len(xy),), changed) for xy, _, changed in groups]))
+    return CorrectionPoints(
+        xy, labels, torch.cat([torch.full((len(xy),), changed) for xy, _, changed in groups])
+    )
 
 
 def _tracked(

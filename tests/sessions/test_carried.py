@@ -8,7 +8,7 @@ import torch
 
 from pointtrack.objects.engine import ObjectResult, said
 from pointtrack.sessions import carried, keyframes
-from pointtrack.sessions.carried import told_by
+from pointtrack.sessions.carried import correction_points
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, no_points, sides_of
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Tracks
@@ -254,11 +254,13 @@ def test_corrections_are_carried_in_their_order_up_to_the_next_mask_that_was_dra
 
 
 def test_a_correction_tells_its_clicks_and_points_in_what_it_changed_and_kept():
-    told = told_by(key(3, 11, MOST, SOME, 1))
+    told = correction_points(key(3, 11, MOST, SOME, 1))
     assert told.xy[-1].tolist() == [1, 1] and told.labels.all() and len(told.xy) == 1 + 2 * carried.POINTS
     x, y = told.xy[:-1].long().unbind(1)
     assert torch.equal((MOST & ~SOME)[y, x], told.changed[:-1]) and SOME[y, x][~told.changed[:-1]].all()
-    told = told_by(Keyframe(3, 11, SOME, torch.ones(1, 2), torch.zeros(1, dtype=torch.bool), None, MOST, 1))
+    told = correction_points(
+        Keyframe(3, 11, SOME, torch.ones(1, 2), torch.zeros(1, dtype=torch.bool), None, MOST, 1)
+    )
     assert torch.equal(told.labels, ~told.changed), "it took away"
 
 
