@@ -13,8 +13,8 @@ from torch import Tensor
 from pointtrack.objects.point_prompts import KnownMask, overlap
 
 # Clicks that change less than this share of a mask only touch it up; if they change more than the other, it was on something
-# else.
-TOUCH_UP, OTHER = 0.25, 0.7
+# else. An answer whose score is below SURE may be so itself.
+TOUCH_UP, OTHER, SURE = 0.25, 0.7, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,11 @@ class Keyframe:
     def carries(self) -> bool:
         """Whether it corrects a followed mask of the same object; what is wrong there is wrong on other frames too."""
         return self.corrects and self.change < OTHER
+
+    @property
+    def starts_over(self) -> bool:
+        """Whether it surely shows something else than the mask that was followed, so that this was wrong."""
+        return self.corrects and self.change >= OTHER and self.score >= SURE
 
     @property
     def drawn(self) -> bool:
@@ -138,8 +143,8 @@ def sides_of(one: SessionObject, length: int, carries: bool = False) -> tuple[Si
 
     Args:
         carries: corrections are carried along the video. If they only touch up a mask, nothing follows from their
-            keyframes. From other corrections frames follow, and beside that as they did before them: of several sides on
-            a frame the one that is surer counts, and the newest of them come first here.
+            keyframes. From other corrections frames follow, and, unless these start over, beside that as they did before:
+            of several sides on a frame the one that is surer counts, and the newest of them come first here.
     """
     if (length, carries) not in one._sides:
         one._sides[length, carries] = tuple(_sides(one, length, carries))
@@ -150,7 +155,9 @@ def _sides(one: SessionObject, length: int, carries: bool) -> list[Side]:
     if not carries:
         return _sides_from(one.id, one.keys, length)
     starts = _starts(one.keys)
-    corrections = sorted((key for key in starts if key.corrects), key=lambda key: key.serial)
+    corrections = sorted(
+        (key for key in starts if key.corrects and not key.starts_over), key=lambda key: key.serial
+    )
     sides: dict[Side, None] = {}
     for count in range(len(corrections), -1, -1):
         undone = {key.serial for key in corrections[count:]}

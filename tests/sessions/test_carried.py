@@ -287,7 +287,8 @@ def result(mask: torch.Tensor, score: float) -> ObjectResult:
 
 
 @pytest.mark.parametrize(
-    "first, second, counts", [(0.9, 0.4, "first"), (0.4, 0.9, "second"), (0.5, 0.5, "second")]
+    "first, second, counts",
+    [(0.9, 0.4, "first"), (0.3, 0.4, "second"), (0.4, 0.4, "second"), (0.9, 0.6, "second")],
 )
 def test_where_two_masks_follow_from_different_keyframes_the_surer_one_counts(first, second, counts):
     red, blue = SCENE.truth[0]
