@@ -13,7 +13,7 @@ from torch import Tensor
 from pointtrack.objects.point_prompts import KnownMask, overlap
 
 # Clicks that change less than this share of a mask only touch it up; if they change more than the other, it was on something
-# else. An answer whose score is below SURE may be so itself.
+# else. A mask whose score is below SURE may itself be on something else.
 TOUCH_UP, OTHER, SURE = 0.25, 0.7, 0.5
 
 
@@ -55,9 +55,14 @@ class Keyframe:
 
     @property
     def touches_up(self) -> bool:
-        """Whether it says hardly more of a followed mask: it changes little of it, or takes away alone."""
-        takes_away = bool(len(self.labels)) and not bool(self.labels.any())
-        return self.corrects and (self.change < TOUCH_UP or takes_away)
+        """Whether it changes little of a mask followed from other keyframes; then it is hardly more certain."""
+        return self.corrects and self.change < TOUCH_UP
+
+    @property
+    def leads(self) -> bool:
+        """Whether it says where the object is: not if it only touches up a followed mask, or takes away alone."""
+        takes_away = self.corrects and bool(len(self.labels)) and not bool(self.labels.any())
+        return not (self.touches_up or takes_away)
 
     @property
     def carries(self) -> bool:
@@ -142,9 +147,9 @@ def sides_of(one: SessionObject, length: int, carries: bool = False) -> tuple[Si
     """All sides of an object in a video of `length` frames; they hold every frame that follows from a keyframe.
 
     Args:
-        carries: corrections are carried along the video. If they only touch up a mask, nothing follows from their
-            keyframes. From other corrections frames follow, and, unless these start over, beside that as they did before:
-            of several sides on a frame the one that is surer counts, and the newest of them come first here.
+        carries: corrections are carried along the video. Nothing follows from one that does not lead. From others frames
+            follow, and, unless these start over, beside that as they did before: of several sides on a frame the one that
+            is surer counts, and the newest of them come first here.
     """
     if (length, carries) not in one._sides:
         one._sides[length, carries] = tuple(_sides(one, length, carries))
@@ -185,13 +190,13 @@ def _sides_from(number: int, keys: Sequence[Keyframe], length: int) -> list[Side
 
 
 def _starts(keys: Sequence[Keyframe]) -> list[Keyframe]:
-    """The keyframes that masks follow from: not those that only touch up what still follows from another."""
-    starts = {key.serial for key in keys if not key.touches_up}
+    """The keyframes that masks follow from: those that lead, and those whose masks followed from one that is gone."""
+    starts = {key.serial for key in keys if key.leads}
     for followed, order in ((1, keys), (-1, keys[::-1])):
         before = None
         for key in order:
-            if key.touches_up and key.followed == followed and (before is None or not before.mask.any()):
-                starts.add(key.serial)  # the keyframe that it was followed from is gone
+            if not key.leads and key.followed == followed and (before is None or not before.mask.any()):
+                starts.add(key.serial)
             if key.serial in starts:
                 before = key
     return [key for key in keys if key.serial in starts]

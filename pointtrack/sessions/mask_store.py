@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,16 +56,6 @@ class Results:
     def restart(self, side: Side) -> None:
         """Drop the results of a side."""
         self.sides.pop(side, None)
-
-    def of(self, side: Side, frames: range) -> Iterator[tuple[int, ObjectResult]]:
-        """The known frames of a side that lie in a range, with their results."""
-        return ((frame, packed.found()) for frame, packed in self.packed(side, frames))
-
-    def packed(self, side: Side, frames: range) -> Iterator[tuple[int, Packed]]:
-        """As `of`, without unpacking masks."""
-        rows = self.sides.get(side, ())
-        begin, end = places(side.frames, frames)
-        return zip(side.frames[begin:end], rows[begin:end], strict=False)
 
     def select(self, sides: Iterable[Side]) -> Results:
         """The results of these sides alone."""

@@ -8,11 +8,9 @@ from typing import Any, Literal
 
 from pointtrack.objects.engine import Engine, ObjectResult, said
 from pointtrack.sessions.carried import Carried
-from pointtrack.sessions.keyframes import SessionObject, Side, known_masks, sides_of
+from pointtrack.sessions.keyframes import SURE, SessionObject, Side, known_masks, sides_of
 from pointtrack.sessions.mask_store import Packed, Results, places
 from pointtrack.types import Video
-
-SURE = 0.5  # quality above which a mask counts where a newer result says that the object is absent
 
 Direction = Literal["forward", "backward", "both"]
 

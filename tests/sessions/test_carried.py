@@ -38,6 +38,14 @@ def take_away(session: ObjectSession, frame: int) -> torch.Tensor:
     return session.prompt(1, frame, points=[centre(frame, 1)], labels=[0])
 
 
+def carried_from_8() -> ObjectSession:
+    """The same after such a click on frame 8, which has reached the other frames."""
+    session = with_both()
+    take_away(session, 8)
+    session.propagate()
+    return session
+
+
 @pytest.mark.usefixtures("large_touch_ups")
 @pytest.mark.parametrize("frame", [1, 8, 11])
 def test_what_one_click_takes_away_is_gone_on_all_frames(frame):
@@ -75,10 +83,7 @@ def test_until_it_is_carried_masks_are_as_they_were_and_can_be_corrected():
 
 @pytest.mark.usefixtures("large_touch_ups")
 def test_an_undo_brings_back_what_was_there_and_computes_nothing(monkeypatch):
-    session = with_both()
-    take_away(session, 8)
-    session.propagate()
-    answered = []
+    session, answered = carried_from_8(), []
     correct = session.engine.correct
     monkeypatch.setattr(session.engine, "correct", lambda *a: answered.append(a) or correct(*a))
     assert session.undo() and torch.equal(session.propagate().masks[:, 0], BOTH)
@@ -88,10 +93,7 @@ def test_an_undo_brings_back_what_was_there_and_computes_nothing(monkeypatch):
 
 @pytest.mark.usefixtures("large_touch_ups")
 def test_frames_that_agree_with_a_correction_are_not_answered_again(monkeypatch):
-    session = with_both()
-    take_away(session, 8)
-    session.propagate()
-    answered = []
+    session, answered = carried_from_8(), []
     take_away(session, 4)
     monkeypatch.setattr(session.engine, "correct", lambda *a: answered.append(a))
     session.propagate()
@@ -218,9 +220,13 @@ def test_a_touch_up_is_carried_and_followed_from_nowhere():
         (11, list(range(10, 20)), (11,)),
         (10, list(range(1, 20)), (11,)),
     ], "from a larger correction frames follow too, and beside that as they did before"
-    assert sides(first, key(9, 11, FEW, WHOLE, 1))[2] == (11, list(range(10, 20)), ()), (
-        "this is something else"
-    )
+
+
+def test_a_click_on_something_else_replaces_what_was_followed_if_it_is_sure():
+    first, other = key(0, 10, WHOLE), key(9, 11, FEW, WHOLE, 1)
+    halves = [(10, [1, 2, 3, 4], ()), (11, [8, 7, 6, 5], ()), (11, list(range(10, 20)), ())]
+    assert sides(first, other) == halves
+    assert sides(first, replace(other, score=0.4)) == [*halves, (10, list(range(1, 20)), ())]
 
 
 @pytest.mark.parametrize("left, carried", [(SOME, (11,)), (FEW, ())])

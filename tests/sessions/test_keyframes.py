@@ -1,5 +1,7 @@
 """Which frames follow from which keyframe."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -114,6 +116,12 @@ def test_a_mask_that_is_touched_up_does_not_spread_to_where_it_came_from(rows, f
     sides = [(side.start, list(side.frames)) for side in sides_of(one, 12)]
     between = [(10, list(range(3, 9 - share)))] + ([(11, list(range(8, 8 - share, -1)))] if share else [])
     assert sides == [(10, [1, 0]), *between, (11, [10, 11])]
+
+
+def test_without_carrying_what_a_click_took_away_alone_has_its_half():
+    less = replace(corrected(9, 11, 3), points=torch.ones(1, 2), labels=torch.zeros(1, dtype=torch.bool))
+    one = SessionObject(1, "thing").with_key(Keyframe(2, 10, SQUARE, *no_points())).with_key(less)
+    assert [list(side.frames) for side in sides_of(one, 12)] == [[1, 0], [3, 4, 5], [8, 7, 6], [10, 11]]
 
 
 def test_a_keyframe_on_the_way_from_where_a_mask_came_has_the_frames_behind_itself():
