@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
-from pointtrack.cli.demo import demo
 from pointtrack.cli.runner import run_command
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: demo, sys.argv[1:], "demo.py"))
+    sys.exit(run_command(lambda: import_module("pointtrack.cli.demo").demo, sys.argv[1:], "demo.py"))

@@ -22,6 +22,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from pointtrack.cli.config_file import check_options, read_config, split_config
+from pointtrack.cli.cores import share_cores
 from pointtrack.cli.help_text import help_text, options_of
 from pointtrack.cli.option_names import OptionNames
 
@@ -45,6 +46,7 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
     name = prog.split()[0]
     logging.basicConfig(format=f"{name}: %(message)s")
     keep_freed_memory()
+    share_cores()
     try:
         command = load()
         if "-h" in arguments or "--help" in arguments:
