@@ -1,8 +1,6 @@
 """Long videos: the same tracks as in memory, and a run that was killed goes on exactly."""
 
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -24,6 +22,7 @@ from pointtrack.types.point_states import PointState
 from pointtrack.viz.styles import TrackStyle
 from pointtrack.viz.tracks import draw_tracks
 from pointtrack.zoo import load_tracker
+from tests.support.programs import run_program
 from tests.support.states import same_states
 from tests.support.streams import track, track_long, track_regions, track_states
 from tests.support.tracks import moving_video, same, some_queries
@@ -119,8 +118,7 @@ def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracke
     track_long(tracker, open_video(VIDEO), QUERIES, tmp_path / "b.tracks", **options)
     expected = read_spilled(tmp_path / "b.tracks")
     path = tmp_path / "a.tracks"
-    arguments = [sys.executable, "-c", KILLED, str(tiny_tracker_file), str(path), kind]
-    run = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    run = run_program(KILLED, tiny_tracker_file, path, kind)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert same(read_spilled(path), expected.clip(0, 28)), "up to the last window"
     assert track_long(tracker, open_video(VIDEO), QUERIES, path, resume=True, **options) == 45
