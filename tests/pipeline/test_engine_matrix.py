@@ -65,6 +65,12 @@ def same(one: Tracks, other: Tracks) -> None:
         )
 
 
+# What AllTracker, whose smallest network is large, shares with LocoTrack.
+alike = pytest.mark.parametrize(
+    "network", ["locotrack", pytest.param("alltracker", marks=pytest.mark.long)], indirect=True
+)
+
+
 def test_helper_points_are_left_out(network):
     """They would only cost: whoever builds a stream asks the network."""
     for options in (TrackOptions(), TrackOptions(support_local=2)):
@@ -146,6 +152,7 @@ def test_more_memory_holds_more_chunks_and_none_is_negative(network):
     assert counts[0] == 1 and counts[1] < counts[2]
 
 
+@alike
 def test_batch_is_as_one_by_one(network):
     videos, queries = [VIDEO, Video(VIDEO.frames[::-1].copy(), fps=10)], [QUERIES, QUERIES.select([0])]
     found = track_batch(network, videos, queries, backward=False)
@@ -153,6 +160,7 @@ def test_batch_is_as_one_by_one(network):
     assert len(found[1]) == FRAMES and found[1].ids.tolist() == [3]
 
 
+@alike
 def test_corrections(network):
     session = pt.TrackSession(VIDEO, pt.Tracker(network))
     (point,) = session.add(QUERIES.select([0])).tolist()
@@ -163,6 +171,7 @@ def test_corrections(network):
     assert torch.equal(after.xy[0], before.xy[0])
 
 
+@alike
 def test_masks(network):
     """From tracks, and of an object that is followed by points that are seeded on the way."""
     scene = squares([[(5 + 3 * t, 10 + t) for t in range(5)]])
