@@ -68,9 +68,14 @@ def breaking(at: int):
         yield frame
 
 
+EXPECTED: list[Tracks] = []  # made once for all tests, which do not change it
+
+
 @pytest.fixture
 def expected(tiny_tracker) -> Tracks:
-    return track(tiny_tracker, VIDEO, QUERIES, backward=False)
+    if not EXPECTED:
+        EXPECTED.append(track(tiny_tracker, VIDEO, QUERIES, backward=False))
+    return EXPECTED[0]
 
 
 def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expected):
