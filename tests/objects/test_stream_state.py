@@ -105,17 +105,19 @@ def assert_goes_on(stream: ObjectStream, rows: dict[int, Masks], frame: int) -> 
         assert_same(piece, rows[number])
 
 
-def test_masks_after_a_state_are_those_of_the_whole_run(tiny_tracker, tmp_path):
+@pytest.mark.parametrize(
+    "frame", [frame if frame >= 12 else pytest.param(frame, marks=pytest.mark.long) for frame in SAVED]
+)
+def test_masks_after_a_state_are_those_of_the_whole_run(tiny_tracker, tmp_path, frame):
     rows, states = whole_walk(tiny_tracker, finds_cuts=False)
     everything = Masks.concat(list(rows.values()))
     assert everything.object_ids.tolist() == [1, 2, 3]
     assert all(everything.masks[1:, o].any() for o in range(3)), "there is something to compare"
-    for frame in SAVED:
-        read = read_state(write_state(tmp_path / "objects.state", states[frame]))
-        again = stream_of(tiny_tracker, finds_cuts=False)
-        again.load_state_dict(read)
-        assert same(again.state_dict(), states[frame]), "all of it was taken"
-        assert_goes_on(again, rows, frame)
+    read = read_state(write_state(tmp_path / "objects.state", states[frame]))
+    again = stream_of(tiny_tracker, finds_cuts=False)
+    again.load_state_dict(read)
+    assert same(again.state_dict(), states[frame]), "all of it was taken"
+    assert_goes_on(again, rows, frame)
 
 
 def test_a_state_in_memory_does_not_change_with_its_stream_and_serves_twice(tiny_tracker):

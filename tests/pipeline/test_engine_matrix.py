@@ -138,6 +138,7 @@ def test_stages_and_the_way_back(network, options):
     assert tracks.xy[QUERIES.frame[1:], torch.arange(2)].equal(QUERIES.xy[1:])
 
 
+@alike
 def test_dense(network, tmp_path):
     same(
         track_dense(network, VIDEO, QUERIES, TrackOptions(backward=False), chunk=2, memory=4e9),

@@ -229,7 +229,7 @@ def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypat
     assert path.read_bytes() == before, "it was finished"
 
 
-@pytest.mark.parametrize("name", mostly(FORWARD, "plain", "twice", "all"))
+@pytest.mark.parametrize("name", mostly(FORWARD, "plain", "all"))
 def test_live(tiny_tracker, answer, name):
     final = []
     reader = FrameReader(VIDEO, drop=False, pace=False)

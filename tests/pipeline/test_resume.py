@@ -136,7 +136,9 @@ def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracke
         )
 
 
-@pytest.mark.parametrize("states_until, at", [(8, 27), (24, 25), (28, 44), (0, 30)])
+@pytest.mark.parametrize(
+    "states_until, at", [pytest.param(8, 27, marks=pytest.mark.long), (24, 25), (28, 44), (0, 30)]
+)
 def test_tracks_behind_the_last_state_are_tracked_again(
     tiny_tracker, tmp_path, expected, monkeypatch, states_until, at
 ):
@@ -207,7 +209,7 @@ def test_what_cannot_be_tracked_long_is_refused(tiny_tracker, tmp_path):
         track_long(tiny_tracker, open_video(VIDEO), QUERIES, tmp_path / "a.tracks")
 
 
-@pytest.mark.parametrize("trail", [0, 3, 20])
+@pytest.mark.parametrize("trail", [0, pytest.param(3, marks=pytest.mark.long), 20])
 def test_drawn_piece_by_piece_as_in_memory(expected, trail):
     style = TrackStyle(trail=trail)
     pieces = [expected.clip(*part) for part in ((0, 4), (4, 5), (5, 30), (30, 45))]
