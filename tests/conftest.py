@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import tempfile
@@ -30,6 +31,10 @@ from pointtrack.types import Video
 if not torch.cuda.is_available():
     # Read when Triton is first imported, which any test that compiles may do.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+# Waiting for the disk is for power cuts, which no test can see, and takes milliseconds for every file. Mistakes stay mistakes.
+os.fsync = os.fstat  # type: ignore[assignment]
 
 
 # Digests of first use belong to whoever runs the tests.
@@ -89,6 +94,18 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 def bfloat16_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute in bfloat16 when requested, even on a processor that is slow at it."""
     monkeypatch.setattr("pointtrack.layers.precision.computes_bfloat16", lambda device: True)
+
+
+@pytest.fixture
+def quick_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of batches are copies of a process that has imported all they need, which takes seconds, and done no more."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["pytest", "pointtrack.fleet.work", "pointtrack.fleet.worker", "pointtrack.tracker"]
+    )
+    monkeypatch.setattr("pointtrack.fleet.worker.multiprocessing.get_context", lambda method: context)
 
 
 @pytest.fixture

@@ -56,7 +56,9 @@ def at_query(values: Tensor, queries: Tensor = QUERIES) -> Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("frames", [1, 3, 4, 7, 8, 9, 17, 25])
+@pytest.mark.parametrize(
+    "frames", [1, 3, 8, 9, 25, *(pytest.param(n, marks=pytest.mark.long) for n in (4, 7, 17))]
+)
 def test_clips_of_any_length_are_tracked(name, frames):
     """The published windowed models answer zeros for clips of no more than half a window."""
     video = video_of(frames)
@@ -79,7 +81,7 @@ def stream(predictor: CoTrackerOnlinePredictor, video: Tensor, **first) -> list[
 
 
 @pytest.mark.parametrize("name", WINDOWED)
-@pytest.mark.parametrize("frames", [3, 8, 16, 21, 40])
+@pytest.mark.parametrize("frames", [3, 16, 21, *(pytest.param(n, marks=pytest.mark.long) for n in (8, 40))])
 def test_online_equals_offline_from_the_query_on(name, frames):
     tracker, video = tiny_published(name), video_of(frames)
     queries = QUERIES.clone()

@@ -7,16 +7,14 @@ import hashlib
 import http.server
 import json
 import os
-import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
 
 import pointtrack as pt
+from tests.support.programs import run_program
 
 CODE = """
 import sys
@@ -113,11 +111,7 @@ def test_push_and_load_over_a_hub(hub, tmp_path, tiny_tracker_file):
         "HF_HOME": str(tmp_path / "cache"),
         "HF_HUB_DISABLE_XET": "1",
     }
-    environment["PYTHONPATH"] = str(Path(pt.__file__).parents[1])
-    run = subprocess.run(
-        [sys.executable, "-c", CODE, str(tiny_tracker_file)],
-        env=environment, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+    run = run_program(CODE, tiny_tracker_file, env=environment)
     assert run.returncode == 0, run.stderr[-2000:]
     assert run.stdout.split()[-1] == "2"
     assert {"model.safetensors", "README.md"} <= set(Hub.files)

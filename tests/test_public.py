@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pointtrack
+from tests.support.programs import run_program
 
 # A name that goes from here breaks users: it needs an entry in CHANGELOG.md.
 PUBLIC = [
@@ -70,8 +69,8 @@ def test_version_is_in_the_changelog():
 
 
 def test_import_changes_no_global_state():
-    root = Path(__file__).parents[1]
-    run = subprocess.run([sys.executable, "-c", STATE], capture_output=True, text=True, check=True, cwd=root)
+    run = run_program(STATE)
+    assert run.returncode == 0, run.stderr
     before, after, above = json.loads(run.stdout)
     assert after == before
     assert above == []  # neither train nor evaluation came along

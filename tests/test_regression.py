@@ -6,10 +6,17 @@ import pytest
 from tests.support.golden import FOLDER
 from tests.support.regression import MODELS, PATH, answer, points
 
+# Where the golden outputs are, `models/test_parity.py` compares with the published code itself. The others are built of
+# the same parts as these two, with other windows.
+QUICK = ("cotracker2.1", "cotracker3-online")
 
-# Where the golden outputs are, `models/test_parity.py` compares with the published code itself.
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long if FOLDER.is_dir() else []) for name in MODELS]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long if FOLDER.is_dir() or name not in QUICK else [])
+        for name in MODELS
+    ],
 )
 def test_answers_are_as_they_were(name):
     ours = answer(name)

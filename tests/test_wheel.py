@@ -55,8 +55,11 @@ def test_the_wheel_holds_the_package_only(wheel):
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"pointtrack"}
     for needed in ("weights/pointtrack_small.safetensors", "assets/clip.mp4", "assets/easy.mp4", "py.typed"):
         assert f"pointtrack/{needed}" in names
+    files = run("git", "ls-files", "pointtrack", cwd=ROOT).stdout.split()
+    assert len(files) > 300 and not set(files) - set(names), "and all of it"
 
 
+@pytest.mark.long  # all files are in the wheel, and its command starts: the two tests beside it
 def test_it_tracks_and_segments_outside_the_repository(environment):
     python, command = (environment / "env" / "bin" / name for name in ("python", "pointtrack"))
     found = "from importlib.util import find_spec; print(find_spec('pointtrack').origin)"

@@ -76,7 +76,8 @@ class _Cached(LazyFrames):
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles hold how to read frames, not the cached frames."""
         state = {name: value for name, value in vars(self).items() if name != "_lock"}
-        return {**state, "_kept": OrderedDict(), **({"_decoder": None} if "_decoder" in state else {})}
+        opened: dict[str, Any] = {name: None for name in ("_decoder", "_rgb") if name in state}
+        return {**state, "_kept": OrderedDict(), **opened}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -174,6 +175,7 @@ class _FileFrames(_Cached):
         self._numbers = {pts: number for number, pts in enumerate(index.stamps)}
         self._decoder: Iterator[Any] | None = None
         self._next = 0  # frame that the decoder gives next
+        self._rgb: Any = None  # one for all pictures: to make one takes longer than to use it
         self._info: ContainerInfo | None = None
         self._matrix: np.ndarray | None = None
 
@@ -233,10 +235,13 @@ class _FileFrames(_Cached):
         if self._matrix is None:
             assert self._info is not None
             self._matrix = self._info.orientation(picture)
-        pixels = upright(picture.to_ndarray(format="rgb24"), self._matrix)
+        if self._rgb is None:
+            self._rgb = av.video.reformatter.VideoReformatter()
+        pixels = upright(self._rgb.reformat(picture, format="rgb24").to_ndarray(), self._matrix)
         if pixels.shape == self.shape[1:]:
             return pixels
         h, w = self.shape[1:3]
         turned = abs(self._matrix[0, 1]) > abs(self._matrix[0, 0])
         width, height = (h, w) if turned else (w, h)
-        return upright(picture.to_ndarray(format="rgb24", width=width, height=height), self._matrix)
+        fitted = self._rgb.reformat(picture, format="rgb24", width=width, height=height)
+        return upright(fitted.to_ndarray(), self._matrix)

@@ -217,6 +217,8 @@ def _decode(
     last: float | None = None
     seen = _Seen()
     orientation: np.ndarray | None = None
+    # One for all frames: to make one takes longer than to use it.
+    rgb = av.video.reformatter.VideoReformatter()
     with container:
         if start > 2.0 and origin is not None and info.has_stamps:
             try:  # A second early, for files whose index is not exact; frames before `start` are dropped below.
@@ -246,7 +248,8 @@ def _decode(
                 size = {"width": frame.width, "height": frame.height}
             if orientation is None:
                 orientation = info.orientation(frame)
-            yield upright(frame.to_ndarray(format="rgb24", **size), orientation), seconds
+            picture = rgb.reformat(frame, format="rgb24", **size)
+            yield upright(picture.to_ndarray(), orientation), seconds
         if seen.failures or (start <= 2.0 and _is_short(info, seen.packets, last)):
             logger.warning(
                 "%s: read %d of %s expected frames; it is cut short or damaged%s. What was read is kept.",

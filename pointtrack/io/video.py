@@ -365,6 +365,8 @@ def _encode(
         # Players guess the colour space of unmarked files from their size, so mark it.
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
         context.color_range = 1
+        # One for all frames: to make one takes longer than to use it.
+        yuv = av.video.reformatter.VideoReformatter()
         began, last = None, -1
         for i, (frame, seconds) in enumerate(stream):
             began = seconds if began is None else began
@@ -375,7 +377,7 @@ def _encode(
                     frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0)), "edge"
                 )
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            picture = picture.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1)
+            picture = yuv.reformat(picture, format="yuv420p", dst_colorspace=1, dst_color_range=1)
             picture.pts, picture.time_base = last, Fraction(1, clock)
             container.mux(output.encode(picture))
         container.mux(output.encode(None))

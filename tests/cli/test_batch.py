@@ -29,6 +29,7 @@ def folder(clips, tmp_path):
     return tmp_path
 
 
+@pytest.mark.usefixtures("quick_starts")
 def test_a_folder_with_two_workers_then_status_then_retry(folder, tiny_tracker_file, capsys):
     clips, out = str(folder / "clips"), str(folder / "out")
     options = ["--grid", "3", "--tracker", str(tiny_tracker_file), "--device", "cpu", "--limit-frames", "20"]
@@ -52,6 +53,7 @@ def test_a_folder_with_two_workers_then_status_then_retry(folder, tiny_tracker_f
     assert "videos    9: 5 done, 4 put aside, 0 left" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("quick_starts")
 def test_a_dry_run_writes_nothing_and_estimates(folder, tiny_tracker_file, capsys):
     arguments = ["batch", str(folder / "clips"), "--out", str(folder / "out"), "--dry-run", "--workers", "2"]
     assert main([*arguments, "--grid", "3", "--tracker", str(tiny_tracker_file)]) == 0

@@ -56,7 +56,7 @@ def test_the_results_are_those_of_a_video_in_memory(run):
     assert shown == ["o.csv", "o.mp4", "o.npz", "o_napari.csv"]
 
 
-@pytest.mark.parametrize("option", ["--states", "--redetect"])
+@pytest.mark.parametrize("option", [pytest.param("--states", marks=pytest.mark.long), "--redetect"])
 def test_states_are_those_of_a_video_in_memory(run, option):
     (_, (whole_said, _), whole), (code, (said, _), flat) = (
         run(name, "--grid", 3, option, *more) for name, more in (("whole", []), ("flat", ["--flat"]))
@@ -88,7 +88,9 @@ def test_points_of_a_later_frame(run):
         assert {"o.mp4", "o.npz", "o_smooth.npz"} == {path.name for path in flat.parent.glob("o*")}
 
 
-@pytest.mark.parametrize("more", [[], ["--frame", 3, "--smooth", 2], ["--states"]])
+@pytest.mark.parametrize(
+    "more", [pytest.param([], marks=pytest.mark.long), ["--frame", 3, "--smooth", 2], ["--states"]]
+)
 def test_every_other_frame(run, more):
     chosen = ["--every", 2, "--grid", 3, *more]
     _, _, whole = run("whole", *chosen)

@@ -86,7 +86,7 @@ def test_the_command_ends_after_so_many_frames_and_serves(
     assert "states" not in seen["state"] and "state" not in first and "states    " not in printed
 
 
-@pytest.mark.parametrize("option", ["--states", "--redetect"])
+@pytest.mark.parametrize("option", [pytest.param("--states", marks=pytest.mark.long), "--redetect"])
 def test_the_command_tells_states(option, tiny_tracker_file, tmp_path, monkeypatch, capsys):
     """A cut: what is served, drawn and recorded says from there on that all are lost."""
     told, drawn = [], []

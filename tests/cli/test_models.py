@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,8 +16,8 @@ from pointtrack.cli.main import main
 from pointtrack.cli.models import rows
 from pointtrack.models.families import PUBLISHED
 from pointtrack.segment.zoo import PUBLISHED as SEGMENTERS
+from tests.support.programs import run_program
 
-ROOT = Path(__file__).parents[2]
 CONTENT = os.urandom(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -76,7 +75,7 @@ def hub():
         thread.join()
 
 
-def run(hub: Hub, home: Path, name: str) -> subprocess.Popen:
+def run(hub: Hub, home: Path, name: str) -> subprocess.CompletedProcess[str]:
     """`pointtrack models --download NAME` in a process of its own, which asks the local hub."""
     kept = {
         key: x for key, x in os.environ.items() if not re.match("HF_|HUGGING|.*_proxy$", key, re.IGNORECASE)
@@ -86,12 +85,8 @@ def run(hub: Hub, home: Path, name: str) -> subprocess.Popen:
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
         "HF_HOME": str(home),
         "NO_PROXY": "*",
-        "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", "pointtrack", "models", "--download", name]
-    return subprocess.Popen(
-        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return run_program("pointtrack", "models", "--download", name, module=True, env=environment)
 
 
 def test_every_model_is_listed(capsys):
@@ -115,13 +110,13 @@ def test_an_unknown_name_is_told(capsys):
 def test_a_download_goes_on_where_it_was_cut_off(hub, tmp_path):
     hub.bytes_left = 100_000
     first = run(hub, tmp_path, "locotrack-small")
-    _, err = first.communicate(timeout=240)
+    err = first.stderr
     assert first.returncode == 2 and "100000 of 300000 bytes are here" in err and "call it again" in err
     hub.bytes_left = None
     assert hub.starts == [0, *[100_000] * 5], "what came is kept"
     tried = len(hub.starts)
     second = run(hub, tmp_path, "locotrack-small")
-    out, err = second.communicate(timeout=240)
+    out, err = second.stdout, second.stderr
     assert second.returncode == 0, err
     assert hub.starts[tried:] == [100_000], "only what was missing is fetched"
     assert f"SHA-256 {SHA256}" in out and "no licence is stated" in out
@@ -133,5 +128,7 @@ def test_a_download_goes_on_where_it_was_cut_off(hub, tmp_path):
 
 @pytest.mark.slow
 def test_another_file_than_the_known_one_is_refused(hub, tmp_path):
-    out, err = run(hub, tmp_path, "alltracker-tiny").communicate(timeout=240)
-    assert "not the file that is expected here" in err and "43991b4fc" in err and not out
+    done = run(hub, tmp_path, "alltracker-tiny")
+    assert (
+        "not the file that is expected here" in done.stderr and "43991b4fc" in done.stderr and not done.stdout
+    )

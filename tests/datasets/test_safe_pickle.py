@@ -4,13 +4,12 @@ import io
 import os
 import pickle
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from pointtrack.datasets.safe_pickle import read_pickle, read_pickled_npy
+from tests.support.programs import run_program
 
 CONTENTS = {
     "float": np.linspace(0, 1, 12).reshape(3, 4),
@@ -126,7 +125,7 @@ def test_hostile_pickles_are_refused_and_the_process_lives(tmp_path):
     """The second was a read of address 0x4141414141414141: exit code 139."""
     for name, content in HOSTILE.items():
         (tmp_path / name).write_bytes(content)
-    done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path)], capture_output=True, text=True)
+    done = run_program(CODE, tmp_path)
     assert (done.returncode, done.stdout) == (0, "refused\n"), (done.returncode, done.stderr[-800:])
     assert not os.path.exists("/tmp/pointtrack-was-here")
 

@@ -97,7 +97,14 @@ def test_an_error_of_ours_is_a_row_with_a_traceback(clips, tmp_path, job, inline
     assert "Traceback" in (tmp_path / "out" / "logs" / "even" / "clip000.mp4.log").read_text()
 
 
-@pytest.mark.parametrize("change", [{"grid": 4}, {"states": True}, {"format": "parquet"}, {"threads": 2}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"grid": 4},
+        {"format": "parquet"},
+        *(pytest.param(one, marks=pytest.mark.long) for one in ({"states": True}, {"threads": 2})),
+    ],
+)
 def test_other_options_are_refused(clips, tmp_path, job, inline, change):
     batch(clips, tmp_path / "out", job)
     name, value = next(iter(change.items()))

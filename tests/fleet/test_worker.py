@@ -19,6 +19,10 @@ from pointtrack.fleet.manifest import VideoTask
 from pointtrack.fleet.worker import Stopped, Worker
 from tests.support.clips import moving_video, write_broken, write_clips
 
+pytestmark = pytest.mark.usefixtures(
+    "quick_starts"
+)  # a driver of its own, below, starts its worker as always
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,7 +33,7 @@ def setup(tmp_path, job):
 
 @pytest.fixture(scope="module")
 def shared():
-    """One worker of several tests, as every start of its process takes seconds: each goes on with what another left."""
+    """One worker of several tests: each goes on with what another left."""
     made: list[Worker] = []
     yield made
     for worker in made:

@@ -3,8 +3,6 @@
 import io
 import logging
 import struct
-import subprocess
-import sys
 import zlib
 from fractions import Fraction
 
@@ -17,6 +15,7 @@ from PIL import Image, ImageCms
 from pointtrack.io.mask_pictures import read_mask
 from pointtrack.io.pictures import LARGEST_PIXELS
 from pointtrack.io.video import open_video, read_video, write_video
+from tests.support.programs import run_program
 from tests.support.video_files import corner_image, corner_names, encode, numbered_frames, numbers
 
 CODE = """
@@ -60,7 +59,7 @@ def test_profiles_and_light_never_crash_the_process(tmp_path):
                 packet.pts = packet.dts = t
                 packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 10), True
                 container.mux(packet)
-    done = subprocess.run([sys.executable, "-c", CODE, *map(str, paths)], capture_output=True, text=True)
+    done = run_program(CODE, *paths)
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 

@@ -1,8 +1,8 @@
 """Videos and points as people hand them in."""
 
 import io
-import subprocess
-import sys
+import os
+import threading
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from pointtrack.io.picture_lists import matching
 from pointtrack.io.pipes import playable
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.types import Queries, Video
+from tests.support.programs import run_program
 from tests.support.scenes import ColourSegmenter, squares
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (5, 12, 20, 3), np.uint8)
@@ -206,14 +207,16 @@ def test_an_mp4_from_a_pipe_is_played_wherever_its_index_is(tmp_path, faststart)
             )
         container.mux(stream.encode(None))
     code = "import pointtrack as pt; print(len(pt.read_video('-')))"
-    run = subprocess.run(
-        [sys.executable, "-c", code], stdin=path.open("rb"), capture_output=True, check=False
-    )
-    assert run.stdout.split() == [b"5"], run.stderr
-    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as cat:
-        run = subprocess.run([sys.executable, "-c", code], stdin=cat.stdout, capture_output=True, check=False)
-    assert run.stdout.split() == [b"5"], run.stderr
-    assert b"reading all of it before the first frame" in run.stderr
+    run = run_program(code, stdin=path)
+    assert run.stdout.split() == ["5"], run.stderr
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(path.read_bytes(),))
+    writer.start()
+    run = run_program(code, stdin=pipe)
+    writer.join()
+    assert run.stdout.split() == ["5"], run.stderr
+    assert "reading all of it before the first frame" in run.stderr
 
 
 def test_what_is_ahead_of_a_pipe_is_not_lost():

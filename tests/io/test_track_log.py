@@ -2,8 +2,6 @@
 
 import io
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -22,6 +20,7 @@ from pointtrack.io.track_log import (
 )
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.types import Queries, Tracks
+from tests.support.programs import run_program
 from tests.support.tracks import same
 
 
@@ -159,7 +158,7 @@ def test_two_writers_at_a_time_are_one_too_many(path):
         writer.append(PIECES[0])
         with pytest.raises(OSError, match="another process writes"):
             TrackWriter(path, keep=8)
-        other = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+        other = run_program(code, path)
         assert "another process writes tracks to it" in other.stderr
         writer.append(PIECES[1])
     assert same(read_spilled(path), TRACKS.clip(0, 12))

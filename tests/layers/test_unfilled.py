@@ -1,13 +1,11 @@
 """Networks without weights, for those whose weights are read from a file."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
 
 from pointtrack.layers.unfilled import unfilled
+from tests.support.programs import run_program
 
 
 @pytest.mark.parametrize(
@@ -41,5 +39,6 @@ import pointtrack as pt
 tracker, segmenter = pt.Tracker(device="cpu"), pt.load_segmenter(device="cpu")
 print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = run_program(program)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[-2] == "[]"

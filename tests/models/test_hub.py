@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import socket
-import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ import pytest
 
 from pointtrack.models.hub import fetch
 from pointtrack.models.pins import PINS, Pin
+from tests.support.programs import run_program
 
 REPO = "someone/tracker"
 GATED = "someone/gated"
@@ -320,6 +320,7 @@ assert "huggingface_hub" not in sys.modules
 os.environ["HF_HOME"] = {str(tmp_path / "elsewhere")!r}
 print(fetch({REPO!r}, {LARGE!r}))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = run_program(program)
+    assert done.returncode == 0, done.stderr
     path = Path(done.stdout.strip())
     assert path.read_bytes() == CONTENT[LARGE] and path.is_relative_to(tmp_path / "elsewhere")

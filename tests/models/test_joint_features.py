@@ -131,7 +131,7 @@ def test_levels_by_stride():
     assert_close(coarse[0, 1, 2, 3], pyramid[3][0, 1, 8:12, 12:16].float().mean((0, 1)), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 21])
+@pytest.mark.parametrize("chunk", [1, pytest.param(3, marks=pytest.mark.long), 21])
 def test_chunk_size_does_not_change_tracks_and_features(chunk):
     joint = tracker()
     frames = torch.randint(

@@ -31,11 +31,14 @@ RULE = {
 
 
 def small_version(name: str) -> TrackerConfig:
-    """The published model with one block of each kind, so that files of it are small and quickly made."""
+    """The published model with one block of each kind and small frames, so that files of it are quickly made and run."""
     config = PUBLISHED[name].config
     transformer = replace(config.transformer, depth=1, mlp_ratio=1)
     encoder = replace(config.encoder, blocks_per_stage=1)
-    return replace(config, transformer=transformer, encoder=encoder)
+    tokens = config.tokens
+    if tokens.place_table_wh is not None:
+        tokens = replace(tokens, place_table_wh=(32, 24))
+    return replace(config, input_wh=(128, 96), transformer=transformer, encoder=encoder, tokens=tokens)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def session_masks(tiny_tracker) -> Masks:
     return ANSWERS[0]
 
 
-@pytest.mark.parametrize("chunk", [1, 3, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.parametrize("chunk", [1, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in (3, 8))])
 def test_the_masks_are_those_of_a_session(tiny_tracker, session_masks, chunk):
     stream = told(stream_of(tiny_tracker))
     parts = pushed(stream, chunk)
@@ -209,7 +209,7 @@ def test_a_click_beside_an_object_that_nobody_knows_is_refused(tiny_tracker):
         stream.push(SCENE.video.frames[0])
 
 
-@pytest.mark.parametrize("chunk", [1, pytest.param(3, marks=pytest.mark.long), 9])
+@pytest.mark.parametrize("chunk", [*(pytest.param(chunk, marks=pytest.mark.long) for chunk in (1, 3)), 9])
 def test_a_prompt_that_is_refused_costs_the_others_nothing(tiny_tracker, chunk):
     """Neither their prompts of the same frame, nor rows, nor frames, in a stream that goes on from a state as well."""
     asked, plain = (stream_of(tiny_tracker) for _ in range(2))

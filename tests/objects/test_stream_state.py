@@ -88,42 +88,55 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
+WALKS: dict[bool, tuple[dict, dict]] = {}
+
+
+def whole_walk(tracker, finds_cuts: bool) -> tuple[dict[int, Masks], dict[int, dict]]:
+    """Rows and states of a stream that is not interrupted, walked once for all tests; nobody changes them."""
+    if finds_cuts not in WALKS:
+        states: dict[int, dict] = {}
+        WALKS[finds_cuts] = walk(stream_of(tracker, finds_cuts=finds_cuts), states), states
+    return WALKS[finds_cuts]
+
+
 def assert_goes_on(stream: ObjectStream, rows: dict[int, Masks], frame: int) -> None:
     assert stream.frames_pushed == frame + 1
     for number, piece in walk(stream).items():
         assert_same(piece, rows[number])
 
 
-def test_masks_after_a_state_are_those_of_the_whole_run(tiny_tracker, tmp_path):
-    states: dict[int, dict] = {}
-    rows = walk(stream_of(tiny_tracker, finds_cuts=False), states)
+@pytest.mark.parametrize(
+    "frame", [frame if frame >= 12 else pytest.param(frame, marks=pytest.mark.long) for frame in SAVED]
+)
+def test_masks_after_a_state_are_those_of_the_whole_run(tiny_tracker, tmp_path, frame):
+    rows, states = whole_walk(tiny_tracker, finds_cuts=False)
     everything = Masks.concat(list(rows.values()))
     assert everything.object_ids.tolist() == [1, 2, 3]
     assert all(everything.masks[1:, o].any() for o in range(3)), "there is something to compare"
-    for frame in SAVED:
-        read = read_state(write_state(tmp_path / "objects.state", states[frame]))
-        again = stream_of(tiny_tracker, finds_cuts=False)
-        again.load_state_dict(read)
-        assert same(again.state_dict(), states[frame]), "all of it was taken"
-        assert_goes_on(again, rows, frame)
+    read = read_state(write_state(tmp_path / "objects.state", states[frame]))
+    again = stream_of(tiny_tracker, finds_cuts=False)
+    again.load_state_dict(read)
+    assert same(again.state_dict(), states[frame]), "all of it was taken"
+    assert_goes_on(again, rows, frame)
 
 
 def test_a_state_in_memory_does_not_change_with_its_stream_and_serves_twice(tiny_tracker):
-    states: dict[int, dict] = {}
-    rows = walk(stream_of(tiny_tracker), states)
+    rows, states = whole_walk(tiny_tracker, finds_cuts=True)
     for _ in range(2):
         again = stream_of(tiny_tracker)
         again.load_state_dict(states[16])
         assert_goes_on(again, rows, 16)
 
 
-def test_a_state_that_lies_on_a_gpu_is_gone_on_with(tiny_tracker):
-    states: dict[int, dict] = {}
-    rows = walk(stream_of(tiny_tracker), states)
-    for frame in SAVED:
-        again = stream_of(tiny_tracker)
-        again.load_state_dict(elsewhere(states[frame]))
-        assert_goes_on(again, rows, frame)
+@pytest.mark.parametrize(
+    "frame",
+    [frame if frame in (12, REMOVED) else pytest.param(frame, marks=pytest.mark.long) for frame in SAVED],
+)
+def test_a_state_that_lies_on_a_gpu_is_gone_on_with(tiny_tracker, frame):
+    rows, states = whole_walk(tiny_tracker, finds_cuts=True)
+    again = stream_of(tiny_tracker)
+    again.load_state_dict(elsewhere(states[frame]))
+    assert_goes_on(again, rows, frame)
 
 
 def test_an_answer_that_was_shown_is_corrected_after_a_state(tiny_tracker):

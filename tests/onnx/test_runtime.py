@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pointtrack.onnx.export import export_graphs
 from pointtrack.onnx.runtime import OnnxTracker
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from pointtrack.zoo import load_tracker
-from tests.onnx.conftest import CLIP_FRAMES, POINTS, WH
+from tests.onnx.conftest import CLIP_FRAMES, POINTS, WH, small_tracker
 from tests.support.streams import track
 
 PX, PROBABILITY = 1e-3, 1e-4
@@ -98,20 +99,45 @@ def test_stream_with_first_answers_and_points_that_come_and_go(ours, clip, reque
             assert_alike(graph_rows, torch_rows)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "cotracker3-online",
-        *(pytest.param(kind, marks=pytest.mark.long) for kind in ("cotracker2.1", "cotracker3-offline")),
-    ],
-)
+PUBLISHED = ("cotracker2.1", "cotracker3-online", "cotracker3-offline")
+
+
+def assert_the_published_are_alike(kind, tracker, graphs, clip, requested):
+    for frames in [CLIP_FRAMES] if kind == "cotracker3-offline" else [5, 11, 17]:
+        tracks = [track(one, clip(frames), requested(frames)) for one in (tracker, graphs)]
+        assert_alike(tracks[1], tracks[0])
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_the_parts_of_published_kinds_that_become_graphs(clip, requested, tmp_path, monkeypatch, kind):
+    """Run by torch, in the place of graphs: to write these takes long, and `test_published_kinds` does."""
+    parts = {}
+
+    def keep(path, step, inputs, outputs):
+        parts[path.name] = step, list(inputs)
+        path.touch()
+
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("pointtrack.onnx.export.write_graph", keep)
+    tracker = small_tracker(kind)
+    clips = None if tracker.config.window.length else CLIP_FRAMES
+    export_graphs(tracker, tmp_path / "graphs", WH, points=[POINTS], frames=clips)
+    graphs = OnnxTracker(tmp_path / "graphs", threads=1)
+
+    def run(name, given):
+        step, inputs = parts[name]
+        return list(step(*(given[key] for key in inputs)))
+
+    monkeypatch.setattr(graphs, "_run", run)
+    assert_the_published_are_alike(kind, tracker, graphs, clip, requested)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", PUBLISHED)
 def test_published_kinds(exported, clip, requested, kind):
     one = exported(kind)
     graphs = OnnxTracker(one.folder, threads=1)
-    for frames in [CLIP_FRAMES] if kind == "cotracker3-offline" else [5, 11, 17]:
-        tracks = [track(tracker, clip(frames), requested(frames)) for tracker in (one.tracker, graphs)]
-        assert_alike(tracks[1], tracks[0])
+    assert_the_published_are_alike(kind, one.tracker, graphs, clip, requested)
 
 
 @pytest.mark.long

@@ -29,7 +29,7 @@ def assert_same(found, expected):
         )
 
 
-@pytest.mark.parametrize("backward", [True, False])
+@pytest.mark.parametrize("backward", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "window",
     [{}, {"start": "repeat", "late": "masked"}, {"start": "repeat", "late": "present"}, {"length": None, "start": "repeat"}],

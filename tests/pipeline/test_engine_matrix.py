@@ -65,6 +65,12 @@ def same(one: Tracks, other: Tracks) -> None:
         )
 
 
+# What AllTracker, whose smallest network is large, shares with LocoTrack.
+alike = pytest.mark.parametrize(
+    "network", ["locotrack", pytest.param("alltracker", marks=pytest.mark.long)], indirect=True
+)
+
+
 def test_helper_points_are_left_out(network):
     """They would only cost: whoever builds a stream asks the network."""
     for options in (TrackOptions(), TrackOptions(support_local=2)):
@@ -132,6 +138,7 @@ def test_stages_and_the_way_back(network, options):
     assert tracks.xy[QUERIES.frame[1:], torch.arange(2)].equal(QUERIES.xy[1:])
 
 
+@alike
 def test_dense(network, tmp_path):
     same(
         track_dense(network, VIDEO, QUERIES, TrackOptions(backward=False), chunk=2, memory=4e9),
@@ -146,6 +153,7 @@ def test_more_memory_holds_more_chunks_and_none_is_negative(network):
     assert counts[0] == 1 and counts[1] < counts[2]
 
 
+@alike
 def test_batch_is_as_one_by_one(network):
     videos, queries = [VIDEO, Video(VIDEO.frames[::-1].copy(), fps=10)], [QUERIES, QUERIES.select([0])]
     found = track_batch(network, videos, queries, backward=False)
@@ -153,6 +161,7 @@ def test_batch_is_as_one_by_one(network):
     assert len(found[1]) == FRAMES and found[1].ids.tolist() == [3]
 
 
+@alike
 def test_corrections(network):
     session = pt.TrackSession(VIDEO, pt.Tracker(network))
     (point,) = session.add(QUERIES.select([0])).tolist()
@@ -163,6 +172,7 @@ def test_corrections(network):
     assert torch.equal(after.xy[0], before.xy[0])
 
 
+@alike
 def test_masks(network):
     """From tracks, and of an object that is followed by points that are seeded on the way."""
     scene = squares([[(5 + 3 * t, 10 + t) for t in range(5)]])

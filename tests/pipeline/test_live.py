@@ -218,7 +218,7 @@ def test_points_come_and_go(tiny_tracker):
     assert Tracks.concat(pieces).ids.tolist() == [0, 1, 2, 50]
 
 
-@pytest.mark.parametrize("redetect", [False, True])
+@pytest.mark.parametrize("redetect", [pytest.param(False, marks=pytest.mark.long), True])
 def test_states_are_those_of_the_stream(tiny_tracker, redetect):
     video = np.concatenate([VIDEO.frames[:12], 255 - VIDEO.frames[12:]])
     pieces, options = [], StateOptions(GENEROUS, redetect=redetect)
@@ -247,7 +247,7 @@ def test_states_are_those_of_the_stream(tiny_tracker, redetect):
         assert torch.equal(result.tracks.states.state, stream.preview().states.state)
 
 
-@pytest.mark.parametrize("redetect", [False, True])
+@pytest.mark.parametrize("redetect", [pytest.param(False, marks=pytest.mark.long), True])
 def test_behind_a_break_of_the_source_points_are_lost_until_they_are_found(
     tiny_tracker, redetect, monkeypatch
 ):

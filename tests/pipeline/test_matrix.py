@@ -128,7 +128,17 @@ def test_every_kind_has_an_answer_of_its_own(answer):
 # Every kind in pieces that fit no window; what pieces of other sizes could change is in the plain one and in that of all stages.
 @pytest.mark.parametrize(
     ("name", "chunk"),
-    [*((name, 3) for name in FORWARD), *((name, chunk) for name in ("plain", "all") for chunk in (1, 8))],
+    [
+        *((name, 3) for name in ("not steady", "twice", "redetect", "regions", "smooth")),
+        *((name, chunk) for name in ("plain", "all") for chunk in (1, 8) if (name, chunk) != ("plain", 8)),
+        *(
+            pytest.param(name, chunk, marks=pytest.mark.long)
+            for name, chunk in [
+                *((name, 3) for name in ("plain", "states", "states over regions", "all")),
+                ("plain", 8),
+            ]
+        ),
+    ],
 )
 def test_stream(tiny_tracker, answer, name, chunk):
     stream = tracker_for(tiny_tracker, name).stream(QUERIES, WH, 10)
@@ -137,14 +147,14 @@ def test_stream(tiny_tracker, answer, name, chunk):
     assert_same(Tracks.concat([*parts, stream.finish()]), answer(name))
 
 
-@pytest.mark.parametrize("name", ["plain", "twice", "states", "regions", "all"])
+@pytest.mark.parametrize("name", mostly(["plain", "twice", "states", "regions", "all"], "twice", "all"))
 def test_stream_of_frames_on_a_gpu(tiny_tracker, answer, name):
     stream = tracker_for(tiny_tracker, name).stream(QUERIES, WH, 10)
     parts = [stream.push(elsewhere(torch.from_numpy(frames))) for frames in VIDEO.split(3)]
     assert_same(Tracks.concat([*parts, stream.finish()]), answer(name))
 
 
-@pytest.mark.parametrize("name", ["twice", "states", "regions", "all"])
+@pytest.mark.parametrize("name", mostly(["twice", "states", "regions", "all"], "twice", "all"))
 def test_stream_that_goes_on_from_a_state_on_a_gpu(tiny_tracker, answer, name):
     stream = tracker_for(tiny_tracker, name).stream(QUERIES, WH, 10)
     begun = stream.push(VIDEO.frames[:9])
@@ -152,7 +162,7 @@ def test_stream_that_goes_on_from_a_state_on_a_gpu(tiny_tracker, answer, name):
     assert_same(Tracks.concat([begun, again.push(VIDEO.frames[9:]), again.finish()]), answer(name))
 
 
-@pytest.mark.parametrize("name", mostly(EVERY, "plain", "all", "all backward"))
+@pytest.mark.parametrize("name", mostly(EVERY, "plain", "all backward"))
 def test_file(tiny_tracker, answer, tmp_path, name):
     path = tracker_for(tiny_tracker, name).track_to_file(
         VIDEO, QUERIES, tmp_path / "a.tracks", backward=EVERY[name].backward
@@ -168,12 +178,12 @@ class Killed(Exception):
 @pytest.mark.parametrize(
     ("name", "opened"),
     [
-        *((name, 0) for name in ("plain", "twice", "redetect", "regions", "all", "all backward")),
+        *((name, 0) for name in ("plain", "twice", "all")),
         *((name, 1) for name in ("backward", "all backward")),
         *(
             pytest.param(name, 0, marks=pytest.mark.long)
             for name in EVERY
-            if name not in ("plain", "twice", "redetect", "regions", "all", "all backward")
+            if name not in ("plain", "twice", "all")
         ),
         *(
             pytest.param(name, 1, marks=pytest.mark.long)
@@ -219,7 +229,7 @@ def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypat
     assert path.read_bytes() == before, "it was finished"
 
 
-@pytest.mark.parametrize("name", mostly(FORWARD, "plain", "twice", "redetect", "regions", "all"))
+@pytest.mark.parametrize("name", mostly(FORWARD, "plain", "all"))
 def test_live(tiny_tracker, answer, name):
     final = []
     reader = FrameReader(VIDEO, drop=False, pace=False)
@@ -248,12 +258,14 @@ def test_backward_means_nothing_where_the_end_is_not_known(tiny_tracker):
 TOGETHER = ["plain", "twice", "states", "smooth", "all", "states backward"]
 
 
-@pytest.mark.parametrize("name", [*TOGETHER, "all backward"])
+@pytest.mark.parametrize(
+    "name", mostly([*TOGETHER, "all backward"], "plain", "twice", "all", "states backward")
+)
 def test_dense_in_one_chunk(tiny_tracker, answer, name):
     assert_same(track_dense(network_for(tiny_tracker, name), VIDEO, QUERIES, EVERY[name]), answer(name))
 
 
-@pytest.mark.parametrize("name", mostly(TOGETHER, "plain", "all", "states backward"))
+@pytest.mark.parametrize("name", mostly(TOGETHER, "plain", "all"))
 def test_dense_in_chunks(tiny_tracker, tmp_path, name):
     """As each chunk alone; in files as in memory."""
     folder = track_dense(
@@ -266,7 +278,7 @@ def test_dense_in_chunks(tiny_tracker, tmp_path, name):
         assert_same(found.select(part), replace(alone, **half))
 
 
-@pytest.mark.parametrize("name", ["plain", "all", "states backward"])
+@pytest.mark.parametrize("name", mostly(["plain", "all", "states backward"], "all", "states backward"))
 def test_drawn_in_the_same_pass(tiny_tracker, answer, tmp_path, monkeypatch, name):
     """The same pictures as those drawn afterwards; read again only for what was tracked backward, or behind a resume."""
     opens: list[float | None] = []

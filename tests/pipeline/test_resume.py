@@ -1,8 +1,6 @@
 """Long videos: the same tracks as in memory, and a run that was killed goes on exactly."""
 
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -24,6 +22,7 @@ from pointtrack.types.point_states import PointState
 from pointtrack.viz.styles import TrackStyle
 from pointtrack.viz.tracks import draw_tracks
 from pointtrack.zoo import load_tracker
+from tests.support.programs import run_program
 from tests.support.states import same_states
 from tests.support.streams import track, track_long, track_regions, track_states
 from tests.support.tracks import moving_video, same, some_queries
@@ -69,9 +68,14 @@ def breaking(at: int):
         yield frame
 
 
+EXPECTED: list[Tracks] = []  # made once for all tests, which do not change it
+
+
 @pytest.fixture
 def expected(tiny_tracker) -> Tracks:
-    return track(tiny_tracker, VIDEO, QUERIES, backward=False)
+    if not EXPECTED:
+        EXPECTED.append(track(tiny_tracker, VIDEO, QUERIES, backward=False))
+    return EXPECTED[0]
 
 
 def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expected):
@@ -119,8 +123,7 @@ def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracke
     track_long(tracker, open_video(VIDEO), QUERIES, tmp_path / "b.tracks", **options)
     expected = read_spilled(tmp_path / "b.tracks")
     path = tmp_path / "a.tracks"
-    arguments = [sys.executable, "-c", KILLED, str(tiny_tracker_file), str(path), kind]
-    run = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    run = run_program(KILLED, tiny_tracker_file, path, kind)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert same(read_spilled(path), expected.clip(0, 28)), "up to the last window"
     assert track_long(tracker, open_video(VIDEO), QUERIES, path, resume=True, **options) == 45
@@ -133,7 +136,9 @@ def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracke
         )
 
 
-@pytest.mark.parametrize("states_until, at", [(8, 27), (24, 25), (28, 44), (0, 30)])
+@pytest.mark.parametrize(
+    "states_until, at", [pytest.param(8, 27, marks=pytest.mark.long), (24, 25), (28, 44), (0, 30)]
+)
 def test_tracks_behind_the_last_state_are_tracked_again(
     tiny_tracker, tmp_path, expected, monkeypatch, states_until, at
 ):
@@ -204,7 +209,7 @@ def test_what_cannot_be_tracked_long_is_refused(tiny_tracker, tmp_path):
         track_long(tiny_tracker, open_video(VIDEO), QUERIES, tmp_path / "a.tracks")
 
 
-@pytest.mark.parametrize("trail", [0, 3, 20])
+@pytest.mark.parametrize("trail", [0, pytest.param(3, marks=pytest.mark.long), 20])
 def test_drawn_piece_by_piece_as_in_memory(expected, trail):
     style = TrackStyle(trail=trail)
     pieces = [expected.clip(*part) for part in ((0, 4), (4, 5), (5, 30), (30, 45))]

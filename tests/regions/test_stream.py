@@ -72,7 +72,7 @@ def test_points_without_a_region_are_exactly_those_of_the_whole_frame(tiny_track
         assert found.xy[frame, point].equal(queries.xy[point]) and float(found.visibility[frame, point]) == 1
 
 
-@pytest.mark.parametrize("chunk", [1, pytest.param(3, marks=pytest.mark.long), 13])
+@pytest.mark.parametrize("chunk", [1, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in (3, 13))])
 def test_however_frames_arrive_the_answer_is_the_same(tiny_tracker, chunk):
     video = moving_video(13, WH)
     queries = Queries([0, 0, 3, 9], [[10, 10], [12, 12], [50, 40], [30, 20]])

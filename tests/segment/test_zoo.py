@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -16,6 +15,7 @@ from pointtrack.segment import Prompt, load_segmenter, zoo
 from pointtrack.segment.sam import SamHqSegmenter, SamSegmenter
 from pointtrack.segment.sam2 import Sam2Segmenter
 from pointtrack.segment.video_zoo import load_video_model
+from tests.support.programs import run_program
 
 ADAPTERS = {"sam": SamSegmenter, "sam_hq": SamHqSegmenter, "sam2": Sam2Segmenter, "sam2_video": Sam2Segmenter}
 
@@ -106,9 +106,8 @@ except ConnectionError as error:
 """
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     environment.pop("HF_HUB_CACHE", None)
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
-    )
+    done = run_program(program, env=environment)
+    assert done.returncode == 0, done.stderr
     assert "config.json of facebook/sam2.1-hiera-tiny at revision de431c40" in done.stdout
     assert ": not in the cache, and HF_HUB_OFFLINE" in done.stdout
     assert "by hand and pass it as checkpoint=" in done.stdout
@@ -125,7 +124,8 @@ assert "transformers" not in sys.modules
 """
     environment = {**os.environ, "HF_HOME": str(tmp_path)}
     environment.pop("HF_HUB_CACHE", None)
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    done = run_program(program, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["sam-vit-b", "hf:someone/sam"])

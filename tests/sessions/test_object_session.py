@@ -69,7 +69,9 @@ def test_the_order_of_what_is_said_does_not_matter():
     assert torch.equal(one.masks, other.masks) and torch.equal(one.scores, other.scores)
 
 
-@pytest.mark.parametrize("steps", [[(0, 5), (0, 9), (0, 14)], [(6, 9), (2, 4), (0, 14)]])
+@pytest.mark.parametrize(
+    "steps", [pytest.param([(0, 5), (0, 9), (0, 14)], marks=pytest.mark.long), [(6, 9), (2, 4), (0, 14)]]
+)
 def test_in_pieces_or_at_once_the_masks_are_the_same(steps):
     whole, pieces = new_session(), new_session()
     for session in (whole, pieces):
@@ -134,7 +136,7 @@ def test_a_bar_counts_what_is_computed(capsys):
     assert len(session.propagate(progress=False)) == len(session.video)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, pytest.param(RuntimeError, marks=pytest.mark.long)])
 def test_a_run_that_is_broken_off_can_be_asked_for_again(error):
     """Control-C while objects are followed loses nothing but that walk."""
     session, whole = new_session(), new_session()

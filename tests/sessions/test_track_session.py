@@ -196,7 +196,7 @@ def test_the_surer_side_counts_more():
     assert even.tolist() == pytest.approx([1.5625, 5.0, 8.4375])
 
 
-@pytest.mark.parametrize("order", [range(3, 21), range(17, -1, -1)])
+@pytest.mark.parametrize("order", [range(3, 21), pytest.param(range(17, -1, -1), marks=pytest.mark.long)])
 def test_points_tracked_apart_do_not_see_each_other(tiny_tracker, order):
     video = moving_video(21, (64, 48))
     xy = torch.tensor([[20.0, 20.0], [40.0, 30.0], [50.0, 10.0]])

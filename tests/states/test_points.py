@@ -27,7 +27,14 @@ def raw(tracks: Tracks) -> Tracks:
     return replace(tracks, xy=tracks.states.raw_xy, visibility=tracks.states.raw_visibility)
 
 
-@pytest.mark.parametrize(("frame", "redetect"), [(4, False), (4, True), (7, False), (13, True)])
+@pytest.mark.parametrize(
+    ("frame", "redetect"),
+    [
+        (4, False),
+        *(pytest.param(*one, marks=pytest.mark.long) for one in ((4, True), (7, False))),
+        (13, True),
+    ],
+)
 def test_points_that_join_have_states_and_leave_the_tracks_of_others_as_they_are(
     tiny_tracker, frame, redetect
 ):
@@ -157,7 +164,10 @@ def test_a_first_answer_changes_no_state_and_what_became_final_with_it_comes_wit
         assert tracks.xy[find.frame, find.id].tolist() == pytest.approx(find.xy)
 
 
-@pytest.mark.parametrize(("count", "redetect"), [(3, True), (9, False), (14, True), (22, True)])
+@pytest.mark.parametrize(
+    ("count", "redetect"),
+    [(9, False), (14, True), *(pytest.param(count, True, marks=pytest.mark.long) for count in (3, 22))],
+)
 def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count, redetect):
     """With points that came and went, a first answer asked for, cuts found: everything is in the state."""
     frames = VIDEO.frames.copy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import urllib.request
 from collections.abc import Iterator
@@ -10,15 +12,23 @@ from unittest import mock
 import pytest
 
 
+@functools.cache
+def _address() -> tuple[str, int]:
+    """Of the one server of this process, which starts with the first test that needs it."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False
+    )
+    server.start()
+    atexit.register(server.stop)
+    return server.get_host_and_port()
+
+
 def object_store() -> Iterator[str]:
-    """Start the server, and yield the URL of an empty bucket; other processes also find it by the environment."""
+    """Yield the URL of an empty bucket; other processes also find it by the environment."""
     pytest.importorskip("s3fs")
-    server_of = pytest.importorskip("moto.server")
     import s3fs
 
-    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    host, port = _address()
     environment = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "testing",
@@ -31,4 +41,3 @@ def object_store() -> Iterator[str]:
         s3fs.S3FileSystem().mkdir("clips")
         yield "s3://clips"
         s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()

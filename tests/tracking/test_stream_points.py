@@ -27,7 +27,9 @@ def run(tracker, queries: Queries, adds: dict[int, Queries]) -> tuple[Tracks, di
     return Tracks.concat([*parts, stream.finish()]), caught_up
 
 
-@pytest.mark.parametrize("count", [2, 9, 13, 20])
+@pytest.mark.parametrize(
+    "count", [2, 13, *(pytest.param(count, marks=pytest.mark.long) for count in (9, 20))]
+)
 def test_points_that_join_do_not_disturb_the_others(tiny_tracker, count):
     queries = some_queries(8, WH)
     alone, _ = run(tiny_tracker, queries, {})
@@ -153,7 +155,9 @@ def test_the_newest_frame_has_an_answer_at_once_and_the_final_ones_do_not_change
         WindowStream(tiny_tracker, queries, WH).preview()
 
 
-@pytest.mark.parametrize("count", [3, 9, 14, 22])
+@pytest.mark.parametrize(
+    "count", [*(pytest.param(count, marks=pytest.mark.long) for count in (3, 22)), 9, 14]
+)
 def test_a_stream_goes_on_from_its_state(tiny_tracker, tmp_path, count):
     """With points that came later, a first answer asked for, frames that wait: everything is in the state."""
     stream = WindowStream(tiny_tracker, some_queries(12, WH), WH)

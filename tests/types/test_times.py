@@ -75,7 +75,7 @@ def test_a_growing_file_has_them_too(variable, tiny_tracker, tmp_path):
     np.testing.assert_allclose(load_tracks(path).times, SECONDS, atol=1e-3)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [pytest.param(".mp4", marks=pytest.mark.long), ".mkv"])
 def test_the_rate_is_the_same_in_every_way_of_running(suffix, tiny_tracker, tmp_path):
     """The header of an .mkv says a rate that no frame has."""
     variable = encode(tmp_path / f"vfr{suffix}", numbered_frames(len(PTS)), pts=PTS)
@@ -91,7 +91,14 @@ def test_the_rate_is_the_same_in_every_way_of_running(suffix, tiny_tracker, tmp_
     assert load_tracks(save_tracks(tmp_path / "b.tracks", tracks)).fps == 30
 
 
-@pytest.mark.parametrize("more", [[], ["--smooth", "1"], ["--every", "3"], ["--every", "3", "--smooth", "1"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        *(pytest.param(more, marks=pytest.mark.long) for more in (["--smooth", "1"], ["--every", "3"])),
+        ["--every", "3", "--smooth", "1"],
+    ],
+)
 def test_the_command_notes_the_same_rate_with_flat(more, tiny_tracker_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     encode(tmp_path / "vfr.mkv", numbered_frames(len(PTS)), pts=PTS)

@@ -36,8 +36,14 @@ def video(server) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_nothing_serious_is_found(server, open_page, axe, video, scheme):
+def test_the_page_begins_as_the_system_looks(server, open_page, scheme):
     page = open_page(server.url, color_scheme=scheme)
+    page.opened()
+    assert page.page.evaluate("() => document.documentElement.dataset.theme") == scheme
+
+
+def test_nothing_serious_is_found(server, open_page, axe, video):
+    page = open_page(server.url, color_scheme="dark")
     page.opened()
     page.page.evaluate("path => window.pointtrack.app.open(path)", video)
     page.until("app.state.name === 'square.mp4' && stage.shownFrame === app.frame && app.connected")
@@ -45,7 +51,11 @@ def test_nothing_serious_is_found(server, open_page, axe, video, scheme):
     found = []
 
     def look() -> None:
-        found.extend(page.page.evaluate("() => axe.run()")["violations"])
+        # Themes differ in their colours alone.
+        for theme, rules in (("dark", None), ("light", ["color-contrast", "link-in-text-block"])):
+            page.page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+            answer = page.page.evaluate("rules => axe.run(rules ? { runOnly: rules } : {})", rules)
+            found.extend(answer["violations"])
 
     page.page.evaluate(
         "() => document.querySelectorAll('#panels details').forEach(one => { one.open = true; })"

@@ -19,7 +19,7 @@ from tests.ui.conftest import short_clip
 
 pytestmark = pytest.mark.slow
 ASSETS = Path(str(resources.files("pointtrack").joinpath("assets")))
-LAST = 5  # of the frames that are followed: the tests should not take long
+LAST = 3  # of the frames that are followed: the tests should not take long
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +279,7 @@ def test_a_narrow_window_hides_nothing(server, open_page):
     assert not page.errors
 
 
+@pytest.mark.long  # two servers start; `test_after_a_crash_all_acts_are_there` holds it without a browser
 def test_a_killed_server_has_lost_nothing(start_server, open_page, tmp_path):
     first = start_server(tmp_path / "home", "demo")
     page = open_page(first.url)

@@ -75,6 +75,7 @@ def growing(
         context.time_base = Fraction(1, CLOCK)
         context.sample_aspect_ratio = pixel_aspect
         is_yuv = pixels.startswith("yuv")
+        reformatter = av.video.reformatter.VideoReformatter()  # one for all frames: to make one takes long
         if is_yuv:
             context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
             context.color_range = 1
@@ -89,7 +90,7 @@ def growing(
             cut[: wh[1], : wh[0]] = _cut_out(frame, masks, t)
             picture = av.VideoFrame.from_ndarray(cut, format="rgba")
             marks: dict[str, Any] = {"dst_colorspace": 1, "dst_color_range": 1} if is_yuv else {}
-            picture = picture.reformat(format=pixels, **marks)
+            picture = reformatter.reformat(picture, format=pixels, **marks)
             picture.pts, picture.time_base = round(seconds * CLOCK), Fraction(1, CLOCK)
             container.mux(output.encode(picture))
 

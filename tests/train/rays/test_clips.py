@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,7 @@ pytest.importorskip("embreex", reason="drawing by rays needs embreex (pip instal
 
 from pointtrack.datasets.format import read_clip
 from pointtrack.datasets.validate import check_clip
+from tests.support.programs import run_program
 from train.data.clips import FolderClips
 from train.data.synthetic import SceneConfig
 from train.kubric.plan import Assets, RenderSettings
@@ -76,7 +75,7 @@ def test_plans_follow_from_seed_and_number_and_many_are_about_creatures():
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
-    command = [sys.executable, "-m", "train.rays", "draw", "--out", str(tmp_path / "out"), "--pictures"]
-    done = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    arguments = ["draw", "--out", tmp_path / "out", "--pictures", tmp_path]
+    done = run_program("train.rays", *arguments, module=True)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [f"error: pictures: expected .jpg files in {tmp_path}, found none"]
