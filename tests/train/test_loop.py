@@ -41,7 +41,7 @@ def tasks(config, held_out):
     }
 
 
-@pytest.mark.parametrize("name", ["matching", "tracking"])
+@pytest.mark.parametrize("name", [pytest.param("matching", marks=pytest.mark.long), "tracking"])
 def test_a_stopped_run_goes_on_as_if_it_had_not(name, tiny_tracker, clips, held_out, tmp_path):
     make = tasks(tiny_tracker.config, held_out)[name]
     whole = run(make(), clips, LOOP, tmp_path / "whole")

@@ -194,7 +194,7 @@ def test_papers_way_of_asking_our_own_tracker(clip, tiny_tracker):
 
 
 @pytest.mark.parametrize("length", [8, None])
-@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("backward", [pytest.param(False, marks=pytest.mark.long), True])
 def test_own_way_one_by_one_is_the_public_call_for_each_query_alone(length, backward, clip, tiny_tracker):
     window = replace(tiny_tracker.config.window, length=length)
     tiny_tracker.config = replace(tiny_tracker.config, window=window)

@@ -175,7 +175,7 @@ def test_losses_prefer_the_truth(masks):
     assert overlap(2 * truth - 1, truth).tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("index", [0, 3])
+@pytest.mark.parametrize("index", [0, pytest.param(3, marks=pytest.mark.long)])
 def test_learning_lowers_the_loss_on_one_batch(images, index):
     losses = losses_on(images[index], SegmentingTask(fresh(), []), steps=30)
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
