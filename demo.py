@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from pointtrack.cli.runner import run_command
 
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo with these arguments; returns the exit code."""
+    return run_command(_demo, arguments, "demo.py")
+
+
+def _demo() -> Callable[..., Any]:
+    from pointtrack.cli.demo import demo  # here, as it imports torch, which `run_command` prepares
+
+    return demo
+
+
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: import_module("pointtrack.cli.demo").demo, sys.argv[1:], "demo.py"))
+    sys.exit(main(sys.argv[1:]))

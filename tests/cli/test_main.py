@@ -228,7 +228,7 @@ def test_doctor_finds_broken_weights(tiny_tracker_file, capsys):
 
 def test_demo_on_a_video(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
     arguments = [str(tiny_video_file), "--grid", "4", "--corners", "3", "--tracker", str(tiny_tracker_file)]
-    assert launch.run_command(lambda: demo.demo, arguments, "demo.py") == 0
+    assert demo.main(arguments) == 0
     printed = capsys.readouterr().out
     for name in ("demo.mp4", "demo.png", "tracks.npz"):
         assert (tmp_path / "outputs" / name).is_file()
