@@ -42,8 +42,7 @@ def main(
 
     Args:
         spins: values of GOMP_SPINCOUNT, how often a thread without work looks for some before it sleeps; "default" is
-            OpenMP's own. By default that and 1000, which commands set where other
-            programs run (`pointtrack/cli/cores.py`).
+            OpenMP's own. By default that and 1000, which commands set where other programs run (`pointtrack/cli/cores.py`).
         busy: numbers of other processes that compute all the time; 0 and 1 by default.
         frames: number of frames.
         repeats: runs of each.
