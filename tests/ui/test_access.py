@@ -51,11 +51,9 @@ def test_nothing_serious_is_found(server, open_page, axe, video):
     found = []
 
     def look() -> None:
-        # Themes differ in their colours alone.
-        for theme, rules in (("dark", None), ("light", ["color-contrast", "link-in-text-block"])):
+        for theme in ("dark", "light"):
             page.page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
-            answer = page.page.evaluate("rules => axe.run(rules ? { runOnly: rules } : {})", rules)
-            found.extend(answer["violations"])
+            found.extend(page.page.evaluate("() => axe.run()")["violations"])
 
     page.page.evaluate(
         "() => document.querySelectorAll('#panels details').forEach(one => { one.open = true; })"
