@@ -29,7 +29,8 @@ def answered(
         one: the object.
         frame: on which it is prompted.
         requested: clicks or a box.
-        found: (h, w) bool, the computed mask of the object there, which clicks correct; or None.
+        found: (h, w) bool, the computed mask of the object there, which clicks correct; or None. On the frame of a keyframe,
+            its mask with what other keyframes corrected in it.
         found_from: 1 or -1 if that mask comes from following the object forward or backward in time.
 
     Returns:
@@ -44,9 +45,10 @@ def answered(
         followed = 0
     elif key is not None:
         base, box, followed = key.base, key.box, key.followed
-        if not len(key.points) and box is None:  # the clicks correct a given mask
-            base = key.mask
-        shown = Shown(len(key.points), key.mask)
+        current = key.mask if found is None else found
+        if (not len(key.points) and box is None) or not torch.equal(current, key.mask):
+            base = current  # a given mask, or one that other keyframes corrected
+        shown = Shown(len(key.points), current)
         points, labels = torch.cat([key.points, requested.points]), torch.cat([key.labels, requested.labels])
     else:
         base = found if found is not None and found.any() else None

@@ -19,7 +19,7 @@ from pointtrack.objects.answer import points_inside
 from pointtrack.objects.engine import Corrector, ObjectResult
 from pointtrack.objects.point_prompts import overlap, read_mask
 from pointtrack.segment.base import Prompt
-from pointtrack.sessions.keyframes import Keyframe
+from pointtrack.sessions.keyframes import Keyframe, no_points
 from pointtrack.sessions.point_walks import walk_points
 from pointtrack.types import Video
 
@@ -80,7 +80,12 @@ class Carried:
         self._trails: dict[tuple[int, int], _Trail] = {}  # by the keyframe's serial, and 1 or -1
 
     def correct(
-        self, frame: int, found: ObjectResult, keys: Sequence[Keyframe], cuts: Collection[int]
+        self,
+        frame: int,
+        found: ObjectResult,
+        keys: Sequence[Keyframe],
+        cuts: Collection[int],
+        answers: Keyframe | None = None,
     ) -> ObjectResult:
         """The result for a frame, its mask corrected by these keyframes, one after the other.
 
@@ -88,7 +93,9 @@ class Carried:
 
         Args:
             cuts: frames on which a new shot begins; no click is carried across.
+            answers: the keyframe of this frame, if there is one. What contradicts its clicks is not carried there.
         """
+        xy, labels = no_points() if answers is None else (answers.points, answers.labels)
         if self.corrector is None:
             return found
         for key in keys:
@@ -103,7 +110,8 @@ class Carried:
                 asked = wrong | (in_view & agrees & ~points.changed)
                 prompt = Prompt(points.xy[asked], points.labels[asked])
                 mask = self.corrector.correct(self.video, frame, prompt, found.mask)
-                if mask.any() and 1 - overlap(found.mask, mask) <= MOST_CHANGE * key.change:
+                honoured = mask.any() and torch.equal(read_mask(mask, xy), labels)
+                if honoured and 1 - overlap(found.mask, mask) <= MOST_CHANGE * key.change:
                     found = replace(found, mask=mask)
         return found
 

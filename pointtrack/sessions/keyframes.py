@@ -118,10 +118,13 @@ class Side:
     one; they also know the keyframe that was set first, so that later corrections do not change them. So its attributes
     define a side fully, and it stays valid until one of its keyframes changes.
 
+    A keyframe that clicks or a box answered has a side of its own, of its frame alone, if later corrections are carried there.
+
     Attributes:
         object_id: the object.
         start: serial of the keyframe that the side starts beside.
-        other: serial of the second keyframe that it knows, at its far end if there is one; None without any.
+        other: serial of the second keyframe that it knows, at its far end if there is one; None without any. The side of a
+            keyframe's own frame begins and ends with that keyframe.
         frames: the frames of the side, in the order of the walk; step 1 or -1.
         carried: serials of the keyframes that also correct its masks (`carried.py`), in the order in which they were set.
     """
@@ -138,6 +141,11 @@ class Side:
         return replace(self, carried=())
 
     @property
+    def own(self) -> bool:
+        """Whether it is the frame of a keyframe itself, where nothing is walked."""
+        return self.other == self.start
+
+    @property
     def forward(self) -> bool:
         """Whether it goes forward in time."""
         return self.frames.step > 0
@@ -149,7 +157,8 @@ def sides_of(one: SessionObject, length: int, carries: bool = False) -> tuple[Si
     Args:
         carries: corrections are carried along the video. Nothing follows from one that does not lead. From others frames
             follow, and, unless these start over, beside that as they did before: of several sides on a frame the one that
-            is surer counts, and the newest of them come first here.
+            is surer counts, and the newest of them come first here. Later corrections also reach the frames of earlier
+            clicks and boxes.
     """
     if (length, carries) not in one._sides:
         one._sides[length, carries] = tuple(_sides(one, length, carries))
@@ -169,7 +178,19 @@ def _sides(one: SessionObject, length: int, carries: bool) -> list[Side]:
         sides |= dict.fromkeys(
             _sides_from(one.id, [key for key in starts if key.serial not in undone], length)
         )
-    return [replace(side, carried=_carried(one.keys, side)) for side in sides]
+    return [replace(side, carried=_carried(one.keys, side)) for side in sides] + _own_sides(one)
+
+
+def _own_sides(one: SessionObject) -> list[Side]:
+    """The sides of the keyframes that clicks or a box answered, to which later corrections are carried."""
+    sides = []
+    for key in one.keys:
+        if not key.drawn:
+            own = Side(one.id, key.serial, key.serial, range(key.frame, key.frame + 1))
+            later = tuple(serial for serial in _carried(one.keys, own) if serial > key.serial)
+            if later:
+                sides.append(replace(own, carried=later))
+    return sides
 
 
 def _sides_from(number: int, keys: Sequence[Keyframe], length: int) -> list[Side]:

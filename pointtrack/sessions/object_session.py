@@ -125,11 +125,12 @@ class ObjectSession:
         box: Any = None,
         mask: Any = None,
     ) -> Tensor:
-        """Prompt an object on a frame. The mask comes at once, and propagation keeps it as it is.
+        """Prompt an object on a frame. The mask comes at once.
 
         Clicks add to earlier clicks on the frame and correct its current mask. `propagate` then corrects other frames that
         contradict the clicks, or what they changed here. If they change much of the mask, the object is followed anew from
-        here, up to its neighbouring keyframes.
+        here, up to its neighbouring keyframes. A mask that was given stays as it is; one that clicks or a box were answered
+        with also takes what later clicks on other frames correct, as far as it honours its own clicks.
 
         Args:
             object_id: from `add_object`, or the name of the object.
@@ -157,8 +158,7 @@ class ObjectSession:
         else:
             requested = Prompt(points, labels, box)
             check_inside(requested, self.video.wh)
-            shown = None if one.key(frame) else self.mask(one.id, frame)
-            way = self._schedule.way(one, frame)
+            shown, way = self.mask(one.id, frame), self._schedule.way(one, frame)
             key = answered(self.engine, self.video, one, frame, requested, shown, way)
             key = replace(key, serial=next(self._serial))
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))

@@ -51,19 +51,20 @@ class Schedule:
 
         Where a correction did not arrive yet, that is the mask of before.
         """
+        best, _ = self._best(one, frames)
         for key in one.keys:
-            if key.frame in frames:
+            if key.frame in frames and key.frame not in best:
                 yield key.frame, said(key.mask, key.score)
-        for frame, (_, packed) in self._best(one, frames)[0].items():
+        for frame, (_, packed) in best.items():
             yield frame, packed.found()
 
     def measures(self, one: SessionObject, frames: range) -> Iterator[tuple[int, float, float]]:
         """Frame, quality and score where an object's mask is settled in a range; this unpacks no stored masks."""
+        best, unsettled = self._best(one, frames)
         for key in one.keys:
-            if key.frame in frames:
+            if key.frame in frames and key.frame not in {*best, *unsettled}:
                 found = said(key.mask, key.score)
                 yield key.frame, found.quality, found.score
-        best, unsettled = self._best(one, frames)
         for frame, (_, packed) in best.items():
             if frame not in unsettled:
                 yield frame, packed.quality, packed.score
@@ -82,7 +83,7 @@ class Schedule:
             states = self._states(side)
             for place in range(*places(side.frames, frames)):
                 frame = side.frames[place]
-                if frame in prompted:
+                if frame in prompted and not side.own:
                     continue
                 count, rows = next((state for state in states if len(state[1]) > place), (-1, ()))
                 if count != len(side.carried):
@@ -102,14 +103,14 @@ class Schedule:
         return [
             side
             for side in sides
-            if (direction == "both" or side.forward == (direction == "forward"))
+            if (direction == "both" or side.own or side.forward == (direction == "forward"))
             and self.results.done(side) < _wanted(side, frames)
         ]
 
     def steps(self, missing: Sequence[Side], frames: range) -> int:
         """Number of frames, summed over objects, that `walk` computes for these sides."""
         # A side to which corrections are carried is walked first.
-        both = {one for side in missing for one in (side, side.walked)}
+        both = {one for side in missing for one in ((side,) if side.own else (side, side.walked))}
         return sum(max(0, _wanted(side, frames) - self.results.done(side)) for side in both)
 
     def walk(
@@ -130,7 +131,7 @@ class Schedule:
             progress: called with the number of frames done since the last call, per object.
         """
         by_id = {one.id: one for one in objects}
-        walked = (side.walked for side in missing)
+        walked = (side.walked for side in missing if not side.own)
         unwalked = [side for side in walked if self.results.done(side) < _wanted(side, frames)]
         for sides in self._together(unwalked):
             walk = self._walks.get(sides[0])
@@ -166,13 +167,16 @@ class Schedule:
         """Carry corrections to the masks of a side that was walked, as far as a range of frames needs it."""
         keys = {key.serial: key for key in one.keys}
         prompted = {keys[serial].frame for serial in side.carried}
+        answers = keys[side.start] if side.own else None
         states = self._states(side)[1:]
+        if answers is not None:
+            states[-1] = 0, (Packed.of(said(answers.mask, answers.score)),)
         for place in range(self.results.done(side), _wanted(side, frames)):
             count, packed = next((n, rows[place]) for n, rows in states if len(rows) > place)
             found, frame = packed.found(), side.frames[place]
             if frame not in prompted:
                 more = [keys[serial] for serial in side.carried[count:]]
-                found = self._carried.correct(frame, found, more, cuts)
+                found = self._carried.correct(frame, found, more, cuts, answers)
             self.results.add(side, found)
             progress(1)
 

@@ -55,6 +55,7 @@ def test_what_one_click_takes_away_is_gone_on_all_frames(frame):
     masks = session.propagate().masks[:, 0]
     assert torch.equal(masks[1:], RED[1:]) and walked == []
     assert torch.equal(masks[0], BOTH[0]), "what a person drew stays as it is"
+    assert session.quality()[0, 0] == 1
 
 
 @pytest.mark.usefixtures("large_touch_ups")
@@ -65,9 +66,51 @@ def test_what_one_click_adds_is_added_on_all_frames():
     assert torch.equal(session.propagate().masks[:, 0], RED)
     assert torch.equal(session.prompt(red, 9, points=[centre(9, 0), centre(9, 1)]), BOTH[9])
     assert session.keyframe(red, 9).touches_up
+    assert torch.equal(session.mask(red, 3), RED[3]), "not before it is asked for"
+    assert torch.equal(session.propagate().masks[:, 0], BOTH), "the frame of the first click too"
+
+
+def clicked(monkeypatch, *squares: int) -> ObjectSession:
+    """Like `with_both`, but clicks on these squares of frame 4 are what the segmenter answers with both."""
+    session = new_session()
+    with monkeypatch.context() as answers:
+        answers.setattr(session.engine, "answer", lambda *a: ObjectResult(BOTH[4], 0.8, 0.8))
+        session.prompt_new(4, points=[centre(4, square) for square in squares])
+    session.propagate()
+    return session
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_a_correction_reaches_the_frame_of_an_earlier_click(monkeypatch, tmp_path):
+    session = clicked(monkeypatch, 0)
+    take_away(session, 8)
+    assert torch.equal(session.mask(1, 4), BOTH[4]) and torch.isnan(session.quality()[4, 0])
+    assert torch.equal(session.propagate(direction="forward").masks[4, 0], RED[4])
+    masks = session.propagate().masks
+    assert torch.equal(masks[:, 0], RED) and not torch.isnan(session.quality()).any()
+    other = new_session()
+    other.load(session.save(tmp_path / "session"))
+    assert torch.equal(other.masks().masks, masks)
+    assert session.undo() and torch.equal(session.masks().masks[:, 0], BOTH)
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_earlier_clicks_stay_honoured_whatever_is_said_elsewhere(monkeypatch):
+    session = clicked(monkeypatch, 0, 1)
+    take_away(session, 8)
     masks = session.propagate().masks[:, 0]
-    others = [frame for frame in range(FRAMES) if frame != 3]
-    assert torch.equal(masks[others], BOTH[others]) and torch.equal(masks[3], RED[3])
+    assert torch.equal(masks[4], BOTH[4]) and torch.equal(masks[5], RED[5])
+
+
+@pytest.mark.usefixtures("large_touch_ups")
+def test_clicks_on_a_frame_go_on_from_what_was_corrected_there(monkeypatch):
+    session = clicked(monkeypatch, 0)
+    take_away(session, 8)
+    session.propagate()
+    x, y = centre(4, 0)
+    assert torch.equal(session.prompt(1, 4, points=[[x + 2, y]]), RED[4]), (
+        "the second square does not come back"
+    )
 
 
 @pytest.mark.usefixtures("large_touch_ups")
@@ -256,7 +299,8 @@ def test_corrections_are_carried_in_their_order_up_to_the_next_mask_that_was_dra
         (10, list(range(1, 6 + 1)), (11, 13)),
         (14, list(range(11, 6, -1)), (11, 13)),
         (14, list(range(13, 20)), ()),
-    ]
+        (11, [9], (13,)),
+    ], "of the earlier click's own frame, too"
 
 
 def test_a_correction_tells_its_clicks_and_points_in_what_it_changed_and_kept():

@@ -13,7 +13,7 @@ FRAMES = 5
 
 @pytest.mark.slow
 def test_one_correction_makes_every_frame_better():
-    """Frames far from the correction too; the frame of the first click keeps its mask."""
+    """The frame of the first click too."""
     try:
         swan = next(one for one in load_mask_examples("davis_dev") if one.name.endswith("blackswan"))
     except FileNotFoundError as error:
@@ -30,4 +30,4 @@ def test_one_correction_makes_every_frame_better():
     gains = [
         overlap(new, true) - overlap(old, true) for new, old, true in zip(after, before, truth, strict=True)
     ]
-    assert gains[0] == 0 and min(gains[1:]) > 0.02
+    assert min(gains) > 0.02
