@@ -64,7 +64,7 @@ class Corrector(Protocol):
 
     tracker: PointTracker
 
-    def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> Tensor:
+    def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> ObjectResult:
         """Change a mask where tracked points ask for it.
 
         Args:
@@ -73,7 +73,7 @@ class Corrector(Protocol):
             mask: (h, w) bool, not empty.
 
         Returns:
-            (h, w) bool.
+            The corrected mask, and the overlap (IoU) that is expected of it.
         """
         ...
 

@@ -66,10 +66,10 @@ class PointEngine:
         return answer_prompt_variously(self.segmenter, embedding, prompt, before)
 
     @torch.no_grad()
-    def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> Tensor:
+    def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> ObjectResult:
         """Change a mask where tracked points ask for it, with one look at the frame; see `Corrector.correct`."""
         shown = Shown(len(points.points) - 1, mask)  # all at once
-        return answer_prompt(self.segmenter, self._embedding(video, frame), points, mask, shown).mask
+        return answer_prompt(self.segmenter, self._embedding(video, frame), points, mask, shown)
 
     def walk(
         self,

@@ -109,10 +109,12 @@ class Carried:
                 # Points of what was right tell the segmenter which object is meant.
                 asked = wrong | (in_view & agrees & ~points.changed)
                 prompt = Prompt(points.xy[asked], points.labels[asked])
-                mask = self.corrector.correct(self.video, frame, prompt, found.mask)
-                honoured = mask.any() and torch.equal(read_mask(mask, xy), labels)
-                if honoured and 1 - overlap(found.mask, mask) <= MOST_CHANGE * key.change:
-                    found = replace(found, mask=mask)
+                new = self.corrector.correct(self.video, frame, prompt, found.mask)
+                honoured = bool(new.mask.any()) and torch.equal(read_mask(new.mask, xy), labels)
+                if honoured and 1 - overlap(found.mask, new.mask) <= MOST_CHANGE * key.change:
+                    # The mask of before knows how well the object is followed, and the new one how well it fits.
+                    quality = (found.quality + new.quality) / 2
+                    found = ObjectResult(new.mask, quality, quality)
         return found
 
     def keep(self, serials: Collection[int]) -> None:

@@ -95,6 +95,19 @@ def test_a_correction_reaches_the_frame_of_an_earlier_click(monkeypatch, tmp_pat
 
 
 @pytest.mark.usefixtures("large_touch_ups")
+def test_the_quality_of_a_corrected_mask_is_between_that_of_before_and_the_new_one():
+    session = with_both()
+    before = session.quality()[:, 0]
+    take_away(session, 8)
+    session.propagate()
+    others = [frame for frame in range(1, FRAMES) if frame != 8]
+    corrected = (before[others] + 0.8) / 2  # the segmenter of these tests expects 0.8 of itself
+    torch.testing.assert_close(session.quality()[others, 0], corrected)
+    torch.testing.assert_close(session.scores()[others, 0], corrected)
+    assert session.quality()[0, 0] == 1, "of a mask that agreed with the correction, or was drawn, it stays"
+
+
+@pytest.mark.usefixtures("large_touch_ups")
 def test_earlier_clicks_stay_honoured_whatever_is_said_elsewhere(monkeypatch):
     session = clicked(monkeypatch, 0, 1)
     take_away(session, 8)
