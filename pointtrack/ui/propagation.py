@@ -75,7 +75,7 @@ class Propagation:
         kind, piece, way = self._pieces[0]
         session = getattr(self.project, kind)
         deadline = time.monotonic() + SLICE_SECONDS
-        before = {} if kind == "points" else self._known_objects(piece)
+        before = None if kind == "points" else self._known_objects(piece)
 
         def pause(*_: Any) -> None:
             if time.monotonic() > deadline or self.project.worker.wanted:
@@ -96,11 +96,12 @@ class Propagation:
         except _Pause:
             pass
         finally:
-            if kind == "objects":
-                new = sorted(set(self._known_objects(piece)) - set(before))
-                if new:
-                    self._tell("objects", new[0], new[-1])
-                    self.at = new[-1] if way == "forward" else new[0]
+            if before is not None:
+                new = (self._known_objects(piece) & ~before).any(1).nonzero()[:, 0] + piece.start
+                if len(new):
+                    first, last = int(new[0]), int(new[-1])
+                    self._tell("objects", first, last)
+                    self.at = last if way == "forward" else first
         self._report()
         self.project.save_if_due()
         return not self._pieces and self._over()
@@ -153,11 +154,9 @@ class Propagation:
         objects = self.project.objects
         return any(objects.keyframes(number) for number in objects.objects)
 
-    def _known_objects(self, piece: range) -> dict[int, bool]:
-        """Frames of a piece on which the quality of at least one object is known."""
-        quality = self.project.objects.quality(piece.start, piece.stop)
-        known = torch.isfinite(quality)
-        return {piece.start + row: True for row in range(len(known)) if bool(known[row].any())}
+    def _known_objects(self, piece: range) -> torch.Tensor:
+        """(t, o) bool: whether the quality of an object is known on a frame of a piece."""
+        return torch.isfinite(self.project.objects.quality(piece.start, piece.stop))
 
     def _missing(self) -> int:
         """The number of unknown positions and masks."""

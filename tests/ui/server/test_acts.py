@@ -70,6 +70,19 @@ def test_points_and_objects_are_followed_and_told_of(client):
     assert rows == sorted(rows, key=lambda row: row["sure"])
 
 
+def test_new_masks_of_one_object_are_told_where_those_of_others_stay(client):
+    """Otherwise a page goes on showing the masks of before."""
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("objects.box", frame=0, box=[50, 34, 78, 56])
+    client.run(direction="both")
+    painted = np.zeros((60, 80), bool)
+    painted[20:30, 5:9] = True
+    client.act("objects.draw", object=2, frame=3, mask=encode_mask(painted))
+    before = client.state["versions"]["objects"]
+    client.run(direction="both")
+    assert client.state["versions"]["objects"] > before
+
+
 def test_a_run_can_be_stopped_and_corrected_while_it_goes(client):
     client.act("objects.click", frame=0, points=[RED], labels=[1])
     client.post("run", direction="forward")
