@@ -18,7 +18,7 @@ from pointtrack.io.storage import exists, local_path
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
-from pointtrack.objects.from_tracks import Progress, segment_tracks
+from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.prompt_texts import Told, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
@@ -123,20 +123,16 @@ class SegmentCommand(VideoOptions):
                 raise ValueError(str(error)) from error
             video = read_video(stream)
         began = time.perf_counter()
-        with Bar(len(video), "masks") as bar:
-
-            def progress(done: int) -> None:
-                bar.update(done)
-
+        with Bar(len(video), "masks", "step") as bar:
             if self.tracks is not None:
                 assert isinstance(engine, PointEngine)
                 tracks = load_tracks(self.tracks)
                 masks = segment_tracks(
-                    video, tracks, engine.segmenter, tracker=engine.tracker, progress=progress
+                    video, tracks, engine.segmenter, tracker=engine.tracker, progress=bar.update
                 )
                 doubts = doubts_of_masks(masks)
             else:
-                masks, doubts = self._follow(video, engine, told, progress)
+                masks, doubts = self._follow(video, engine, told, bar)
         seconds = time.perf_counter() - began
         print(f"with {engine.name}, weights under {engine.licence}")
         print_segmented(masks.present().float().mean(0).tolist(), len(video), video.wh, seconds)
@@ -192,14 +188,17 @@ class SegmentCommand(VideoOptions):
         segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
         return PointEngine(self.loaded(wh), segmenter)
 
-    def _follow(
-        self, video: Video, engine: Engine, told: list[Told], progress: Progress
-    ) -> tuple[Masks, list[Doubt]]:
+    def _follow(self, video: Video, engine: Engine, told: list[Told], bar: Bar) -> tuple[Masks, list[Doubt]]:
         """Enter all prompts into a session, and propagate; returns masks, and the frames to check."""
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
         if self.session is not None and exists(self.session):
             session.load(self.session)
-        say_all(session, told)
+
+        def progress(done: int) -> None:
+            bar.total = bar.n + done + session.steps_left()  # every prompt may add some
+            bar.update(done)
+
+        say_all(session, told, progress)
         masks = session.propagate(progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")

@@ -58,7 +58,7 @@ def follow_objects(
         tracker: a `Tracker`, or a loaded network.
         segmenter: from `load_segmenter`.
         config: how points become masks.
-        progress: called with the number of frames segmented since the last call, per object.
+        progress: as of `ObjectSession.propagate`.
 
     Returns:
         Masks (t, o, h, w), objects in the order of their ids; objects may overlap. On its prompted frame an object has
@@ -85,10 +85,11 @@ def follow_objects(
     return session.propagate(progress=progress)
 
 
-def say_all(session: ObjectSession, told: Iterable[Told]) -> None:
+def say_all(session: ObjectSession, told: Iterable[Told], progress: Progress | None = None) -> None:
     """Pass parsed prompts to a session, and add the objects that it does not have yet.
 
-    Clicks beside an object alone correct its mask, so they come last, and the object is followed to their frames first.
+    Clicks beside an object alone correct its mask, so they come last, and the object is followed to their frames first;
+    `progress` is as of `ObjectSession.propagate`.
 
     Raises:
         ValueError: as `ObjectSession.prompt` and `mark_absent`.
@@ -98,5 +99,5 @@ def say_all(session: ObjectSession, told: Iterable[Told]) -> None:
             session.add_object(object_id=one.object_id)
         unknown = one.corrects and session.mask(one.object_id, one.frame) is None
         if unknown and session.keyframes(one.object_id):
-            session.propagate(one.frame, one.frame + 1)
+            session.propagate(one.frame, one.frame + 1, progress=progress)
         tell(session, [one])

@@ -256,7 +256,7 @@ class ObjectSession:
         Args:
             start, stop: follow the objects on frames start..stop-1; by default on all.
             direction: "forward" follows objects only from earlier keyframes, "backward" only from later ones.
-            progress: called with the number of frames done since the last call, per object. True shows a bar.
+            progress: called with the number of masks done since the last call (`steps_left`). True shows a bar.
 
         Returns:
             Masks of these frames. Where an object's mask is not known, the object counts as absent.
@@ -274,6 +274,11 @@ class ObjectSession:
             with progress_of(progress, self._schedule.steps(missing, frames), "following") as step:
                 self._schedule.walk(missing, self._state, frames, self.cuts, step or (lambda done: None))
         return self.masks(frames.start, frames.stop)
+
+    def steps_left(self) -> int:
+        """How often `propagate` would call its progress with one more mask of one object; corrected masks count twice."""
+        frames = range(len(self.video))
+        return self._schedule.steps(self._schedule.missing(self._state, frames, "both"), frames)
 
     def masks(self, start: int = 0, stop: int | None = None) -> Masks:
         """The masks known so far of frames start..stop-1. Computes nothing. ValueError if the video lacks these frames.

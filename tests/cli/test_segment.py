@@ -77,6 +77,24 @@ def test_several_objects_and_every_export(files, capsys):
     assert (out / "frames_cutout.webm").stat().st_size > 0
 
 
+@pytest.mark.parametrize(
+    "told", ["--click 0,28,28", "--click 1:0,28,28 2:2,58,42 1:3,70,5,-", "--tracks {dir}/tracks.npz"]
+)
+def test_a_bar_never_shows_more_than_all_and_ends_full(told, files, monkeypatch):
+    """Two objects, and one that is followed to a correction first, take more steps than the video has frames."""
+    bars, shown = [], []
+
+    class NotedBar(cli_segment.Bar):
+        def update(self, done: int = 1) -> None:
+            super().update(done)
+            bars.append(self)
+            shown.append(self.n <= self.total)
+
+    monkeypatch.setattr(cli_segment, "Bar", NotedBar)
+    assert run(told, files) == 0
+    assert all(shown) and len(set(bars)) == 1 and bars[-1].n == bars[-1].total
+
+
 def test_a_shorter_run_leaves_no_frames_of_a_longer_one(files, capsys):
     out = files["dir"] / "out"
     told = "--click 0,28,28 --export davis,ytvos,yolo"
