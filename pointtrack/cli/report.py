@@ -17,7 +17,7 @@ from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways
 from pointtrack.pipeline.every import EveryNth
-from pointtrack.pipeline.files import Opener, track_file
+from pointtrack.pipeline.files import Opener, track_file, warn_of_late
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import frames_done, state_path
 from pointtrack.pipeline.run import replay
@@ -185,17 +185,18 @@ def track_flat_sparsely(
     spilled, saved, radius = target.with_suffix(".tracks"), target.with_suffix(".npz"), options.smooth
     thinned, began = EveryNth(opened, every, queries), time.perf_counter()
     with thinned(None) as source:
-        wh, count = source.wh, source.frame_count
+        wh, count, name = source.wh, source.frame_count, source.name
         print_estimate(network, queries, wh, count, options, flat=True)
         print(f"growing   {spilled}", flush=True)
         before = frames_done(spilled) if resume else 0
     with _bar(frames_both_ways(network, thinned.queries, options, count), before) as bar:
         kept = track_file(
             network, thinned, thinned.queries, spilled, replace(options, smooth=0),
-            resume=resume, progress=bar.update,
+            resume=resume, progress=bar.update, warns=False,
         )  # fmt: skip
     thinned.read()
     frames = len(thinned.times)
+    warn_of_late(name, queries, frames)
     print(f"frames    {kept} of {frames} are tracked, those between are interpolated")
     gone_on = bar.n if before else None
     print_tracked(network, len(queries), frames, wh, time.perf_counter() - began, gone_on)

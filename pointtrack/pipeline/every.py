@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from pointtrack.io.video import VideoStream
+from pointtrack.pipeline.backward import without
 from pointtrack.pipeline.files import Opener
 from pointtrack.tracking.interpolate import spread, thinned
 from pointtrack.types import Queries, Tracks
@@ -77,6 +78,8 @@ class EveryNth:
         self.read()
         times, fps = np.array(self.times), rate_of(self.times, self._fps)
         regular = np.abs(np.arange(len(times)) / fps - times).max(initial=0) < 1e-4  # as `Tracks.with_times`
+        # These may have been tracked from the video's last frame, as that may have their place among those kept.
+        late = self._all.frame >= len(times)
         for rows in _overlapping(pieces, max(PIECE // self._every, 1)):
             numbers = self.numbers[rows.first_frame : rows.first_frame + len(rows)]
             first, last = numbers[0], numbers[-1]
@@ -84,6 +87,7 @@ class EveryNth:
             # The last row of all is a part of its own; that of any other part is the first of the next.
             found = found if len(rows) == 1 else found.clip(0, last - first)
             own = None if regular else times[first : first + len(found)]
+            found = without(found, late.expand(len(found), -1)) if bool(late.any()) else found
             found = replace(found, first_frame=first, fps=fps, times=own)
             yield from (found.clip(at, at + PIECE) for at in range(0, len(found), PIECE))
 

@@ -106,6 +106,17 @@ def test_every_other_frame(run, monkeypatch, more):
     assert not list(flat.parent.glob("*.tracks*"))
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_points_after_the_end_have_no_positions(run, caplog, every):
+    """Frame 4 would be the next of every second; the last frame, 3, is tracked too and must not take its place."""
+    points = ["--points", "0,10,20", "4,30,20", "5,30,20", "--max-frames", 4, "--export", "csv"]
+    code, _, out = run("late", *points, "--flat", "--every", every)
+    assert code == 0 and "2 queries lie after the last frame (3)" in caplog.text
+    tracks = pt.load_tracks(out.with_suffix(".npz"))
+    assert tracks.tracked().sum(0).tolist() == [4, 0, 0] and tracks.visibility[:, 1:].sum() == 0
+    assert same(pt.load_tracks(out.with_suffix(".csv")), tracks)
+
+
 @pytest.mark.parametrize("flat", [[], ["--flat"]])
 @pytest.mark.parametrize(
     ("frame", "total"), [(0, 4), (3, 8)]
