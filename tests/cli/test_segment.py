@@ -150,6 +150,7 @@ def test_saved_tracks_become_masks(files):
         ("--click 0,70,5,-", "expected a click on the object, or a box, as nothing is known of it"),
         ("--click 0,28,28 --session {dir}/out/frames_masks.npz", "session: expected a file of its own"),
         ("--tracks {dir}/tracks.npz --video_segmenter sam2.1-hiera-tiny", "expected prompts"),
+        ("--tracks {dir}/tracks.npz --session {dir}/new.npz", "session: expected clicks, boxes or masks"),
         ("--click 0,200,28", "within the 80 x 60 frame"),
         ("--mask 0,{dir}/none.png", "found nothing at"),
         ("--click 9,28,28", "expected a whole number in 0..5, got 9"),
