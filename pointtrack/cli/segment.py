@@ -204,6 +204,7 @@ class SegmentCommand(VideoOptions):
             bar.update(done)
 
         say_all(session, told, progress)
+        progress(0)  # a session that goes on may have nothing left to do
         masks = session.propagate(progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")

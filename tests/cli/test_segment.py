@@ -12,6 +12,7 @@ import torch
 
 from pointtrack.cli import main as cli
 from pointtrack.cli import segment as cli_segment
+from pointtrack.cli.progress import Bar
 from pointtrack.io.masks import load_masks
 from pointtrack.io.tracks import save_tracks
 from pointtrack.io.video import write_image
@@ -93,6 +94,14 @@ def test_a_bar_never_shows_more_than_all_and_ends_full(told, files, monkeypatch)
     monkeypatch.setattr(cli_segment, "Bar", NotedBar)
     assert run(told, files) == 0
     assert all(shown) and len(set(bars)) == 1 and bars[-1].n == bars[-1].total
+
+
+def test_a_finished_session_has_nothing_left_in_the_bar(files, monkeypatch):
+    made = []
+    monkeypatch.setattr(cli_segment, "Bar", lambda *about: made.append(Bar(*about)) or made[-1])
+    for told in ("--click 0,28,28", "", "--absent 1:5"):
+        assert run(f"{told} --session {{dir}}/s.npz", files) == 0
+    assert [(bar.n, bar.total) for bar in made] == [(5, 5), (0, 0), (4, 4)]
 
 
 def test_a_shorter_run_leaves_no_frames_of_a_longer_one(files, capsys):
