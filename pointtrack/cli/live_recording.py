@@ -21,6 +21,10 @@ from pointtrack.pipeline.live import LiveObjects
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.types import Masks, Tracks
 
+RECORDING = {
+    "made by": "pointtrack live"
+}  # then the rate follows from the times, as frames may have been dropped
+
 
 class TrackRecording:
     """Records final tracks in a growing file, which becomes an .npz file at the end.
@@ -37,7 +41,9 @@ class TrackRecording:
         self.tally = StateTally()
         self._target = target
         self._writer = (
-            None if target is None else TrackWriter(target.with_suffix(".tracks"), overwrite=overwrite)
+            None
+            if target is None
+            else TrackWriter(target.with_suffix(".tracks"), about=RECORDING, overwrite=overwrite)
         )
 
     def add(self, rows: Tracks) -> None:

@@ -6,32 +6,29 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pointtrack.cli.estimate import RunEstimate, estimate_run, video_bytes
 from pointtrack.cli.progress import Bar, duration
 from pointtrack.cli.states import StateTally
-from pointtrack.io.npz import write_npz
 from pointtrack.io.same_run import run_note
-from pointtrack.io.track_log import TrackWriter, spilled_to_npz
-from pointtrack.io.tracks import load_tracks, save_tracks
+from pointtrack.io.track_log import TrackWriter, spilled_pieces, spilled_to_npz
 from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways
 from pointtrack.pipeline.every import EveryNth
-from pointtrack.pipeline.files import Opener, track_file
+from pointtrack.pipeline.files import Opener, track_file, warn_of_late
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import frames_done, state_path
 from pointtrack.pipeline.run import replay
 from pointtrack.pipeline.sinks import CallSink, LogSink, Sink, SmoothSink, VideoSink
 from pointtrack.system import machine_memory
-from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Queries
 from pointtrack.types.point_states import BLANK
 from pointtrack.viz.styles import TrackStyle
 
 SHARE = 0.6  # share of the machine's memory that frames may take
 STATE_BYTES = sum(value.numel() * value.element_size() for value in BLANK.values())  # per point and frame
-PIECE = 16  # frames to draw at a time
 WORTH_TIMING = 10  # windows: for shorter runs, timing one of them first takes too long
 
 
@@ -185,34 +182,41 @@ def track_flat_sparsely(
     settings: Mapping[str, str],
 ) -> Path:
     """As `track_flat`, but track only every n-th frame, with straight lines between, and draw the video afterwards."""
-    spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
+    spilled, saved, radius = target.with_suffix(".tracks"), target.with_suffix(".npz"), options.smooth
     thinned, began = EveryNth(opened, every, queries), time.perf_counter()
     with thinned(None) as source:
-        wh, count = source.wh, source.frame_count
+        wh, count, name = source.wh, source.frame_count, source.name
         print_estimate(network, queries, wh, count, options, flat=True)
         print(f"growing   {spilled}", flush=True)
         before = frames_done(spilled) if resume else 0
     with _bar(frames_both_ways(network, thinned.queries, options, count), before) as bar:
         kept = track_file(
             network, thinned, thinned.queries, spilled, replace(options, smooth=0),
-            resume=resume, progress=bar.update,
+            resume=resume, progress=bar.update, warns=False,
         )  # fmt: skip
-    tracks = thinned.spread(load_tracks(spilled))
-    print(f"frames    {kept} of {len(tracks)} are tracked, those between are interpolated")
+    thinned.read()
+    frames = len(thinned.times)
+    warn_of_late(name, queries, frames)
+    print(f"frames    {kept} of {frames} are tracked, those between are interpolated")
     gone_on = bar.n if before else None
-    print_tracked(network, len(queries), len(tracks), wh, time.perf_counter() - began, gone_on)
+    print_tracked(network, len(queries), frames, wh, time.perf_counter() - began, gone_on)
     tally = StateTally()
-    tally.add(tracks)
-    tally.print()
-    shown = smooth_tracks(tracks, radius=options.smooth) if options.smooth else tracks
-    with opened(None) as source, VideoSink(target, source, style) as video:
-        replay(source, (shown.clip(at, at + PIECE) for at in range(0, len(shown), PIECE)), [video])
-        video.close()
-    print(f"video     {target}")
-    print(f"tracks    {write_npz(saved, tracks.arrays() | run_note(settings))}")
-    if options.smooth:
-        saved = save_tracks(target.with_name(f"{target.stem}_smooth.npz"), shown)
-        print(f"smoothed  {saved}")
+    with TemporaryDirectory(prefix=".pointtrack-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+        whole, smoothed = Path(folder, "all.tracks"), Path(folder, "smooth.tracks")
+        with opened(None) as source, VideoSink(target, source, style) as video:
+            sinks: list[Sink] = [CallSink(tally.add), LogSink(TrackWriter(whole)), video]
+            if radius:
+                log = LogSink(TrackWriter(smoothed))
+                sinks = [*sinks[:2], SmoothSink(log, radius), SmoothSink(video, radius)]
+            replay(source, thinned.spread(spilled_pieces(spilled)), sinks)
+            for sink in sinks:
+                sink.close()
+        tally.print()
+        print(f"video     {target}")
+        print(f"tracks    {spilled_to_npz(whole, saved, run_note(settings))}")
+        if radius:
+            saved = spilled_to_npz(smoothed, target.with_name(f"{target.stem}_smooth.npz"))
+            print(f"smoothed  {saved}")
     spilled.unlink()
     state_path(spilled).unlink()
     return saved

@@ -103,6 +103,11 @@ class SegmentCommand(VideoOptions):
             raise ValueError(
                 f"segment: expected clicks, boxes or masks (or a session that has some), or else tracks, got {got}"
             )
+        if self.tracks is not None and self.session is not None:
+            raise ValueError(
+                "session: expected clicks, boxes or masks, which it keeps to correct them later, got tracks; leave out "
+                f"--session {self.session}"
+            )
         shown = {one.object_id for one in told if not one.absent}
         unknown = [] if goes_on else [one.object_id for one in told if one.object_id not in shown]
         if unknown:
@@ -199,6 +204,7 @@ class SegmentCommand(VideoOptions):
             bar.update(done)
 
         say_all(session, told, progress)
+        progress(0)  # a session that goes on may have nothing left to do
         masks = session.propagate(progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")

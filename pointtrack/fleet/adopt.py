@@ -38,7 +38,7 @@ def adopted_row(output: Output, setup: JobSetup, task: VideoTask) -> dict[str, A
         else:
             tracks = load_tracks(_path(output, name))
             row.update(
-                track_measures(tracks),
+                track_measures([tracks]),
                 frames=len(tracks),
                 width=tracks.wh[0],
                 height=tracks.wh[1],

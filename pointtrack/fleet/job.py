@@ -29,6 +29,7 @@ from pointtrack.fleet.work import (
     choose_queries,
     follow_objects,
     track_flat,
+    track_pieces,
     track_points,
     write_results,
 )
@@ -186,7 +187,10 @@ class Job:
             )
             names = {"tracks": tracks_name(self.setup, task.key), "masks": masks_name(task.key)}
             if tracks is not None:
-                row.update(track_measures(tracks), tracks="tracks" if self.setup.staging else names["tracks"])
+                row.update(
+                    track_measures(track_pieces(tracks)),
+                    tracks="tracks" if self.setup.staging else names["tracks"],
+                )
             if masks is not None:
                 row.update(mask_measures(masks), masks=names["masks"])
             for file, name in write_results(
@@ -198,7 +202,7 @@ class Job:
 
     def _computed(
         self, video: Video | None, source: Path | str, options: JobOptions, scratch: Path
-    ) -> tuple[Tracks | None, Masks | None, Seen]:
+    ) -> tuple[Tracks | Path | None, Masks | None, Seen]:
         if video is None:
 
             def opened() -> VideoStream:

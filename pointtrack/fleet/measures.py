@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from pointtrack.types.point_states import PointState
 JUMP = 0.1  # share of the image's diagonal, between consecutive frames
 
 
-def track_measures(tracks: Tracks) -> dict[str, Any]:
-    """Measure tracks.
+def track_measures(pieces: Iterable[Tracks]) -> dict[str, Any]:
+    """Measure tracks, which come in consecutive pieces.
 
     - share_visible: share of all tracked points and frames on which the point is visible.
     - share_lost: share on which it is lost, if the tracks have states.
@@ -21,21 +22,33 @@ def track_measures(tracks: Tracks) -> dict[str, Any]:
     - jumps: how often a point, visible on two consecutive frames, moves by more than a tenth of the diagonal
       between them. A cut makes many.
     """
-    tracked = tracks.tracked()
-    count = int(tracked.sum())
-    visible = tracks.visible() & tracked
+    points = count = seen = lost = jumps = 0
+    confidence, states = 0.0, True
+    before: Tracks | None = None
+    for rows in pieces:
+        tracked = rows.tracked()
+        points, count = len(rows.ids), count + int(tracked.sum())
+        seen += int((rows.visible() & tracked).sum())
+        confidence += float(rows.confidence[tracked].double().sum())
+        states = states and rows.states is not None
+        if rows.states is not None:
+            lost += int((rows.states.state == int(PointState.LOST)).sum())
+        jumps += _jumps(rows if before is None else Tracks.concat([before, rows]))
+        before = rows.clip(len(rows) - 1)
+    return {
+        "points": points,
+        "share_visible": seen / count if count else None,
+        "share_lost": lost / count if states and count else None,
+        "mean_confidence": confidence / count if count else None,
+        "jumps": jumps,
+    }
+
+
+def _jumps(tracks: Tracks) -> int:
+    visible = tracks.visible() & tracks.tracked()
     diagonal = float(torch.tensor(tracks.wh, dtype=torch.float64).norm())
     steps = (tracks.xy[1:] - tracks.xy[:-1]).norm(dim=-1)
-    jumps = (steps > JUMP * diagonal) & visible[1:] & visible[:-1]
-    return {
-        "points": len(tracks.ids),
-        "share_visible": int(visible.sum()) / count if count else None,
-        "share_lost": None
-        if tracks.states is None or not count
-        else int((tracks.states.state == int(PointState.LOST)).sum()) / count,
-        "mean_confidence": float(tracks.confidence[tracked].double().mean()) if count else None,
-        "jumps": int(jumps.sum()),
-    }
+    return int(((steps > JUMP * diagonal) & visible[1:] & visible[:-1]).sum())
 
 
 def mask_measures(masks: Masks) -> dict[str, Any]:

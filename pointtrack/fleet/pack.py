@@ -71,10 +71,10 @@ class Packer:
         return name.removeprefix(f"{self._staging}/").removesuffix(".parquet")
 
     def _tables(self, names: list[str]) -> Iterator[Any]:
-        """Yield the table of one video at a time, so that memory does not grow with their number."""
+        """Yield one row group at a time, so that memory grows neither with the number of videos nor with their length."""
         for name in names:
-            with self._local(name) as path:
-                yield arrow().parquet.read_table(path)
+            with self._local(name) as path, arrow().parquet.ParquetFile(path) as file:
+                yield from (file.read_row_group(group) for group in range(file.num_row_groups))
 
     @contextlib.contextmanager
     def _local(self, name: str) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,29 @@ def tracks_table(key: str, tracks: Tracks, times: np.ndarray) -> Any:
         state,
     ]
     return pa.table([pa.array(c) if isinstance(c, np.ndarray) else c for c in columns], schema=track_schema())
+
+
+def track_tables(key: str, pieces: Iterable[Tracks], times: np.ndarray) -> Iterator[Any]:
+    """As `tracks_table`, of consecutive pieces: several tables of about as many rows as a row group, one in memory at a time.
+
+    Args:
+        key: key of the video.
+        pieces: its tracks.
+        times: seconds of all its frames.
+    """
+    held: list[Tracks] = []
+
+    def table() -> Any:
+        tracks = Tracks.concat(held)
+        return tracks_table(key, tracks, times[tracks.first_frame : tracks.first_frame + len(tracks)])
+
+    for piece in pieces:
+        held.append(piece)
+        if sum(rows.visibility.numel() for rows in held) >= ROWS:
+            yield table()
+            held.clear()
+    if held:
+        yield table()
 
 
 def write_tables(path: Path, tables: Iterable[Any], keys: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,12 +13,13 @@ import torch
 
 from pointtrack.config import InferenceOptions
 from pointtrack.fleet.options import JobOptions
-from pointtrack.fleet.tables import tracks_table, write_tables
+from pointtrack.fleet.tables import track_tables, write_tables
 from pointtrack.io.mask_pictures import read_mask
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, save_masks
 from pointtrack.io.queries import load_queries
 from pointtrack.io.sources import TimedFrame
-from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, save_tracks
+from pointtrack.io.track_log import TrackWriter, read_about, spilled_pieces, spilled_to_npz
+from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, mapped_tracks, save_tracks
 from pointtrack.io.video import VideoStream, write_image, write_video
 from pointtrack.models.device import pick_device
 from pointtrack.models.speed import options_at
@@ -35,7 +37,7 @@ from pointtrack.tracker import Tracker
 from pointtrack.tracking.interpolate import track_sparsely
 from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
 from pointtrack.tracking.shots import CutFinder
-from pointtrack.tracking.smooth import smooth_tracks
+from pointtrack.tracking.smooth import Smoother, smooth_tracks
 from pointtrack.types import Masks, Queries, Tracks, Video
 from pointtrack.types.times import rate_of
 from pointtrack.viz.masks import draw_masks
@@ -134,7 +136,7 @@ def track_points(models: Models, video: Video, queries: Queries, options: JobOpt
 
 def track_flat(
     models: Models, opened: Callable[[], VideoStream], options: JobOptions, folder: Path
-) -> tuple[Tracks, Seen]:
+) -> tuple[Path, Seen]:
     """Track a video frame by frame, reading it twice up to the frame of the grid; memory does not grow with its length.
 
     Args:
@@ -142,6 +144,9 @@ def track_flat(
         opened: opens the video from its first frame on.
         options: what to do.
         folder: folder for the growing file of tracks.
+
+    Returns:
+        That file, as tracks of long videos may not fit into memory.
 
     Raises:
         ValueError: points do not fit the video, or would have to be tracked backward.
@@ -176,7 +181,7 @@ def track_flat(
         path = _configured(models, options, picture.wh).track_to_file(
             again, queries, folder / "growing.tracks", backward=False
         )
-    return load_tracks(path), Seen(picture.wh, rate_of(times, fps), np.array(times), cuts)
+    return Path(path), Seen(picture.wh, rate_of(times, fps), np.array(times), cuts)
 
 
 def _configured(models: Models, options: JobOptions, wh: tuple[int, int]) -> Tracker:
@@ -206,12 +211,38 @@ def follow_objects(models: Models, video: Video, options: JobOptions) -> Masks:
     return session.propagate()
 
 
+def track_pieces(tracks: Tracks | Path) -> Iterator[Tracks]:
+    """Tracks in memory as one piece, or the pieces in the growing file of `track_flat`."""
+    return spilled_pieces(tracks) if isinstance(tracks, Path) else iter([tracks])
+
+
+@contextmanager
+def _shown(tracks: Tracks | Path | None, options: JobOptions, folder: Path) -> Iterator[Tracks | None]:
+    """The tracks to export and to draw: smoothed, if the options say so, and on the disk if they lie there."""
+    if not isinstance(tracks, Path):
+        yield smooth_tracks(tracks, radius=options.smooth) if tracks and options.smooth else tracks
+        return
+    if not options.exports:
+        yield None
+        return
+    if options.smooth:
+        smoother, smoothed = Smoother(options.smooth), folder / "smooth.tracks"
+        with TrackWriter(smoothed, about=read_about(tracks)) as writer:
+            for piece in track_pieces(tracks):
+                writer.append(smoother.push(piece))
+            for piece in smoother.finish():
+                writer.append(piece)
+        tracks = smoothed
+    with mapped_tracks(spilled_to_npz(tracks, folder / "shown.npz")) as shown:
+        yield shown
+
+
 def write_results(
     folder: Path,
     key: str,
     video: Video | None,
     seen: Seen,
-    tracks: Tracks | None,
+    tracks: Tracks | Path | None,
     masks: Masks | None,
     options: JobOptions,
     names: Mapping[str, str],
@@ -223,37 +254,37 @@ def write_results(
     Args:
         folder: folder to write to; made here.
         key: key of the video.
-        video, tracks, masks: the frames and results, where they exist.
+        video, tracks, masks: the frames and results, where they exist; tracks may lie in the growing file of `track_flat`.
         seen: the facts about the video.
         options: which results to write.
         names: names of "tracks" and "masks" under OUT.
     """
     folder.mkdir()
-    shown = tracks
-    if tracks is not None and options.smooth:
-        shown = smooth_tracks(tracks, radius=options.smooth)
     stem = folder / Path(key).name
-    for name in options.exports:
-        files = []
-        if shown is not None and name in TRACK_EXPORTS:
-            files += export_tracks(stem, shown, [name], video)
-        if masks is not None and video is not None and name in MASK_EXPORTS:
-            files += export_masks(stem, masks, [name], video)
-        parent = f"exports/{key}".rpartition("/")[0]
-        yield from ((file, f"{parent}/{file.name}") for file in files)
-    if options.preview is not None and video is not None:
-        drawn = video if shown is None else draw_tracks(video, shown, options.style)
-        drawn = drawn if masks is None else draw_masks(drawn, masks, options.mask_style)
-        if options.preview == "video":
-            yield write_video(folder / "preview.mp4", drawn), f"previews/{key}.mp4"
-        else:
-            yield write_image(folder / "preview.png", contact_sheet(drawn)), f"previews/{key}.png"
+    with _shown(tracks, options, folder) as shown:
+        for name in options.exports:
+            files = []
+            if shown is not None and name in TRACK_EXPORTS:
+                files += export_tracks(stem, shown, [name], video)
+            if masks is not None and video is not None and name in MASK_EXPORTS:
+                files += export_masks(stem, masks, [name], video)
+            parent = f"exports/{key}".rpartition("/")[0]
+            yield from ((file, f"{parent}/{file.name}") for file in files)
+        if options.preview is not None and video is not None:
+            drawn = video if shown is None else draw_tracks(video, shown, options.style)
+            drawn = drawn if masks is None else draw_masks(drawn, masks, options.mask_style)
+            if options.preview == "video":
+                yield write_video(folder / "preview.mp4", drawn), f"previews/{key}.mp4"
+            else:
+                yield write_image(folder / "preview.png", contact_sheet(drawn)), f"previews/{key}.png"
     if masks is not None:
         yield save_masks(folder / "masks.npz", masks, format="npz"), names["masks"]
     if tracks is not None:
         if options.format == "parquet":
             path = folder / "tracks.parquet"
-            write_tables(path, [tracks_table(key, tracks, seen.times)], [key])
+            write_tables(path, track_tables(key, track_pieces(tracks), seen.times), [key])
+        elif isinstance(tracks, Path):
+            path = spilled_to_npz(tracks, folder / "tracks.npz")
         else:
             path = save_tracks(folder / "tracks.npz", tracks)
         yield path, names["tracks"]

@@ -19,6 +19,7 @@ from pointtrack.types import Queries, Tracks, Video
 from pointtrack.types.point_states import BLANK, PointStates
 
 ABOUT = "dense.json"
+TIMES = "times.npy"
 QUERY_ARRAYS = ("query_frame", "query_xy", "ids")
 # Name -> values per point and frame, and their type. Probabilities need no more than half precision.
 ARRAYS = {"xy": ((2,), np.float32), "visibility": ((), np.float16), "confidence": ((), np.float16)}
@@ -73,7 +74,8 @@ class MemoryStore:
 
     def result(self) -> Tracks:
         """The tracks."""
-        return _tracks(self._arrays, queries=self._queries, wh=self._video.wh, fps=self._video.fps)
+        tracks = _tracks(self._arrays, queries=self._queries, wh=self._video.wh, fps=self._video.fps)
+        return tracks.with_times(self._video.times)
 
 
 class FileStore:
@@ -127,6 +129,7 @@ class FileStore:
         np.save(folder / "query_frame.npy", queries.frame.numpy())
         np.save(folder / "query_xy.npy", queries.xy.numpy())
         np.save(folder / "ids.npy", queries.ids.numpy())
+        np.save(folder / TIMES, video.times)
         self.finish(0)
 
     def write(self, row: int, columns: np.ndarray, tracks: Tracks) -> None:
@@ -157,6 +160,7 @@ class DenseTracks:
         asked: number of requested points.
         fps: frames per second of the video.
         states: the arrays of `PointStates` by name, memory-mapped; empty if the tracks have no states.
+        times: (t,) seconds of every frame in the video; None in folders of older versions, which do not hold them.
     """
 
     xy: np.ndarray
@@ -167,6 +171,7 @@ class DenseTracks:
     requested: int
     fps: float
     states: Mapping[str, np.ndarray]
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -177,15 +182,18 @@ class DenseTracks:
 
         Args:
             points: which points: indices, a slice or a (n,) bool mask.
-            frames: a slice, or frame numbers; they become the rows of the tracks, in this order.
+            frames: a slice, or frame numbers; they become the rows of the tracks, in this order, with the times of
+                these frames if they increase.
         """
         where = points.numpy() if isinstance(points, torch.Tensor) else points
         first = (np.arange(len(self))[frames].tolist() or [0])[0]
         known = {name: getattr(self, name) for name in ARRAYS}
         arrays = {name: np.array(array[frames][:, where]) for name, array in {**known, **self.states}.items()}
-        return _tracks(
+        tracks = _tracks(
             arrays, queries=self.queries.select(points), wh=self.wh, first_frame=first, fps=self.fps
         )
+        times = None if self.times is None else np.array(self.times[frames])
+        return tracks if times is None or np.any(np.diff(times) <= 0) else tracks.with_times(times)
 
 
 def open_dense(folder: str | Path) -> DenseTracks:
@@ -207,6 +215,9 @@ def open_dense(folder: str | Path) -> DenseTracks:
             last, kind = kinds[name]
             if arrays[name].shape != (frames, requested, *last) or arrays[name].dtype != kind:
                 raise ValueError(f"{name}.npy holds {arrays[name].shape} of {arrays[name].dtype}")
+        times = np.load(folder / TIMES) if (folder / TIMES).exists() else None
+        if times is not None and times.shape != (frames,):
+            raise ValueError(f"{TIMES} holds {times.shape}")
         width, height = (whole(side, "wh", least=1) for side in note["wh"])
         return DenseTracks(
             **{name: arrays[name][:, :done] for name in ARRAYS},
@@ -215,6 +226,7 @@ def open_dense(folder: str | Path) -> DenseTracks:
             wh=(width, height),
             requested=requested,
             fps=finite(note["fps"], "fps"),
+            times=times,
         )
 
 

@@ -35,7 +35,7 @@ from pointtrack.types.times import rate_of
 logger = logging.getLogger(__name__)
 
 OLD_MARK, PIECE, ABOUT, END = b"PTS1", b"PTS2", b"PTSA", b"PTSE"
-BY_FRAME = {"xy", "visibility", "confidence", "times", *BLANK}  # arrays with a row for every frame
+BY_FRAME = {"xy", "visibility", "confidence", "times", "sources", *BLANK}  # arrays with a row for every frame
 OLD_HEAD = struct.Struct("<4sQI")  # magic bytes, length of the content, its CRC-32
 HEAD = struct.Struct("<4sQII")  # and the CRC-32 of those three
 

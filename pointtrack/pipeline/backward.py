@@ -202,4 +202,5 @@ def without(tracks: Tracks, where: Tensor) -> Tracks:
         visibility=tracks.visibility.masked_fill(where, 0.0),
         confidence=tracks.confidence.masked_fill(where, 0.0),
         states=None if states is None else states.where(~where, PointStates.blank(*where.shape)),
+        sources=None if tracks.sources is None else tracks.sources.masked_fill(where, 0),
     )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from pointtrack.io.video import VideoStream
+from pointtrack.pipeline.backward import without
 from pointtrack.pipeline.files import Opener
 from pointtrack.tracking.interpolate import spread, thinned
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.times import rate_of
 
 TimedFrame = tuple[np.ndarray, float]
+PIECE = 16  # frames that are spread, and drawn, at a time
 
 
 class EveryNth:
@@ -68,11 +70,26 @@ class EveryNth:
                 for _ in source:
                     pass
 
-    def spread(self, tracks: Tracks) -> Tracks:
-        """Spread tracks of the kept frames over all frames; see `tracking.interpolate.spread`."""
+    def spread(self, pieces: Iterable[Tracks]) -> Iterator[Tracks]:
+        """Spread consecutive pieces of tracks of the kept frames over all frames, see `tracking.interpolate.spread`.
+
+        The pieces that come out have at most `PIECE` frames, so memory does not grow with the video.
+        """
         self.read()
-        found = spread(tracks, self.numbers, len(self.times), self._all)
-        return replace(found, fps=rate_of(self.times, self._fps)).with_times(np.array(self.times))
+        times, fps = np.array(self.times), rate_of(self.times, self._fps)
+        regular = np.abs(np.arange(len(times)) / fps - times).max(initial=0) < 1e-4  # as `Tracks.with_times`
+        # These may have been tracked from the video's last frame, as that may have their place among those kept.
+        late = self._all.frame >= len(times)
+        for rows in _overlapping(pieces, max(PIECE // self._every, 1)):
+            numbers = self.numbers[rows.first_frame : rows.first_frame + len(rows)]
+            first, last = numbers[0], numbers[-1]
+            found = spread(rows, [number - first for number in numbers], last - first + 1, self._all)
+            # The last row of all is a part of its own; that of any other part is the first of the next.
+            found = found if len(rows) == 1 else found.clip(0, last - first)
+            own = None if regular else times[first : first + len(found)]
+            found = without(found, late.expand(len(found), -1)) if bool(late.any()) else found
+            found = replace(found, first_frame=first, fps=fps, times=own)
+            yield from (found.clip(at, at + PIECE) for at in range(0, len(found), PIECE))
 
     def _from_the_start(self, source: VideoStream) -> Iterator[TimedFrame]:
         numbers: list[int] = []
@@ -90,3 +107,18 @@ class EveryNth:
             numbers.append(len(times) - 1)
             yield skipped
         self.numbers, self.times = numbers, times
+
+
+def _overlapping(pieces: Iterable[Tracks], size: int) -> Iterator[Tracks]:
+    """The rows of consecutive pieces, without their times, in parts that share a row with the next, at most `size` more.
+
+    The last row of all comes once more, alone.
+    """
+    held: Tracks | None = None
+    for piece in pieces:
+        plain = replace(piece, times=None)
+        held = plain if held is None else Tracks.concat([held, plain])
+        yield from (held.clip(at, at + size + 1) for at in range(0, len(held) - 1, size))
+        held = held.clip(len(held) - 1)
+    if held is not None:
+        yield held

@@ -41,6 +41,7 @@ def track_file(
     resume: bool = False,
     sinks: Sequence[Sink] = (),
     progress: Progress | None = None,
+    warns: bool = True,
 ) -> int:
     """Track points through a video of any length; memory holds one window of it.
 
@@ -59,6 +60,7 @@ def track_file(
             result is the same to the last bit.
         sinks: take the final tracks in order, with their frames if they need them.
         progress: called with the number of frames that each step has done.
+        warns: log how many points lie after the last frame, see `warn_of_late`.
 
     Returns:
         The number of frames.
@@ -68,9 +70,18 @@ def track_file(
             is larger than the image, or the run to resume had another tracker, other points, another size of frames, or
             other options.
     """
-    return _FileRun(network, opened, queries, Path(path), options or TrackOptions(), sinks, progress).run(
-        resume
-    )
+    run = _FileRun(network, opened, queries, Path(path), options or TrackOptions(), sinks, progress)
+    frames = run.run(resume)
+    if warns:
+        warn_of_late(run.name, queries, frames)
+    return frames
+
+
+def warn_of_late(name: str, queries: Queries, frames: int) -> None:
+    """Log how many points lie after the last of a video's frames, if any do."""
+    late = int((queries.frame >= frames).sum())
+    if late:
+        logger.warning("%s: %d queries lie after the last frame (%d)", name, late, frames - 1)
 
 
 class _FileRun:
@@ -132,9 +143,6 @@ class _FileRun:
         if self.sinks and not in_one_pass:
             with self.opened(None) as source:
                 replay(source, spilled_pieces(self.path), self.sinks)
-        late = int((self.requested.frame >= frames).sum())
-        if late:
-            logger.warning("%s: %d queries lie after the last frame (%d)", self.name, late, frames - 1)
         return frames
 
     def _ahead(

@@ -91,7 +91,8 @@ def test_points_of_a_later_frame(run):
 @pytest.mark.parametrize(
     "more", [pytest.param([], marks=pytest.mark.long), ["--frame", 3, "--smooth", 2], ["--states"]]
 )
-def test_every_other_frame(run, more):
+def test_every_other_frame(run, monkeypatch, more):
+    monkeypatch.setattr("pointtrack.io.tracks.read_spilled", None)  # nobody holds all tracks
     chosen = ["--every", 2, "--grid", 3, *more]
     _, _, whole = run("whole", *chosen)
     code, (printed, warned), flat = run("flat", *chosen, "--flat", "--export", "csv")
@@ -103,6 +104,17 @@ def test_every_other_frame(run, more):
     drawn, wanted = (pt.read_video(path).frames.astype(int) for path in (flat, whole))
     assert drawn.shape == wanted.shape and np.abs(drawn - wanted).mean() < 4
     assert not list(flat.parent.glob("*.tracks*"))
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_points_after_the_end_have_no_positions(run, caplog, every):
+    """Frame 4 would be the next of every second; the last frame, 3, is tracked too and must not take its place."""
+    points = ["--points", "0,10,20", "4,30,20", "5,30,20", "--max-frames", 4, "--export", "csv"]
+    code, _, out = run("late", *points, "--flat", "--every", every)
+    assert code == 0 and "2 queries lie after the last frame (3)" in caplog.text
+    tracks = pt.load_tracks(out.with_suffix(".npz"))
+    assert tracks.tracked().sum(0).tolist() == [4, 0, 0] and tracks.visibility[:, 1:].sum() == 0
+    assert same(pt.load_tracks(out.with_suffix(".csv")), tracks)
 
 
 @pytest.mark.parametrize("flat", [[], ["--flat"]])

@@ -12,6 +12,7 @@ import torch
 
 from pointtrack.cli import main as cli
 from pointtrack.cli import segment as cli_segment
+from pointtrack.cli.progress import Bar
 from pointtrack.io.masks import load_masks
 from pointtrack.io.tracks import save_tracks
 from pointtrack.io.video import write_image
@@ -95,6 +96,14 @@ def test_a_bar_never_shows_more_than_all_and_ends_full(told, files, monkeypatch)
     assert all(shown) and len(set(bars)) == 1 and bars[-1].n == bars[-1].total
 
 
+def test_a_finished_session_has_nothing_left_in_the_bar(files, monkeypatch):
+    made = []
+    monkeypatch.setattr(cli_segment, "Bar", lambda *about: made.append(Bar(*about)) or made[-1])
+    for told in ("--click 0,28,28", "", "--absent 1:5"):
+        assert run(f"{told} --session {{dir}}/s.npz", files) == 0
+    assert [(bar.n, bar.total) for bar in made] == [(5, 5), (0, 0), (4, 4)]
+
+
 def test_a_shorter_run_leaves_no_frames_of_a_longer_one(files, capsys):
     out = files["dir"] / "out"
     told = "--click 0,28,28 --export davis,ytvos,yolo"
@@ -150,6 +159,7 @@ def test_saved_tracks_become_masks(files):
         ("--click 0,70,5,-", "expected a click on the object, or a box, as nothing is known of it"),
         ("--click 0,28,28 --session {dir}/out/frames_masks.npz", "session: expected a file of its own"),
         ("--tracks {dir}/tracks.npz --video_segmenter sam2.1-hiera-tiny", "expected prompts"),
+        ("--tracks {dir}/tracks.npz --session {dir}/new.npz", "session: expected clicks, boxes or masks"),
         ("--click 0,200,28", "within the 80 x 60 frame"),
         ("--mask 0,{dir}/none.png", "found nothing at"),
         ("--click 9,28,28", "expected a whole number in 0..5, got 9"),

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from pointtrack.fleet.ledger import COLUMNS
 from pointtrack.fleet.output import Output
 from pointtrack.tracking.queries import grid_queries
 from tests.support.clips import moving_video, write_broken, write_clips
+from tests.support.tracks import same
 
 
 def rows_of(out, *columns):
@@ -307,6 +309,28 @@ def test_flat_gives_the_same_without_holding_the_video(clips, tmp_path, job, inl
     batch(clips, tmp_path / "short", replace(job, flat=True), RunOptions(limit_frames=6))
     reasons = [row["reason"] for row in rows_of(tmp_path / "short", "reason").values()]
     assert reasons.count("frames") == 3
+
+
+@pytest.mark.parametrize(("format", "pack"), [("npz", 0), ("parquet", 2)])
+def test_flat_reads_tracks_piece_by_piece(clips, tmp_path, job, inline, monkeypatch, format, pack):
+    job = replace(job, format=format, states=True, smooth=2, export="csv")
+    measured = ("points", "mean_confidence", "share_visible", "share_lost", "jumps")
+    batch(clips / "even", tmp_path / "whole", job, RunOptions(pack=pack))
+    monkeypatch.setattr("pointtrack.io.track_log.read_spilled", None)
+    monkeypatch.setattr("pointtrack.io.tracks.read_spilled", None)
+    batch(clips / "even", tmp_path / "flat", replace(job, flat=True), RunOptions(pack=pack))
+    rows, wanted = (rows_of(tmp_path / name, *measured) for name in ("flat", "whole"))
+    assert rows == wanted and rows
+    for name in ("exports/clip000.mp4.csv", "exports/clip002.mp4.csv"):
+        one, other = ((tmp_path / out / name).read_text() for out in ("whole", "flat"))
+        assert one == other
+    if format == "parquet":
+        tables = [pandas.read_parquet(tmp_path / name / "tracks") for name in ("flat", "whole")]
+        one, other = (table.sort_values(["video", "frame", "point"], ignore_index=True) for table in tables)
+        pandas.testing.assert_frame_equal(one, other)
+    else:
+        paths = [tmp_path / name / "tracks/clip002.mp4.npz" for name in ("flat", "whole")]
+        assert same(*(pt.load_tracks(path) for path in paths))
 
 
 @pytest.mark.usefixtures("bfloat16_anywhere")

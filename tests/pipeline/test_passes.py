@@ -44,6 +44,20 @@ def test_a_chunk_is_tracked_as_if_alone(tiny_tracker, memory):
     assert torch.isfinite(tracks.xy).all()
 
 
+def test_rows_have_the_times_of_their_frames(tiny_tracker, tmp_path):
+    """Also of a part of a video, whose rate varies, and of single frames."""
+    times = 2 + np.cumsum([0.1, 0.2, 0.1, 0.3])
+    video = replace(VIDEO.clip(0, 4), times=times)
+    assert track_dense(tiny_tracker, video, 24).seconds().tolist() == times.tolist()
+    found = open_dense(track_dense(tiny_tracker, video, 24, out=tmp_path / "a"))
+    assert found.read().seconds().tolist() == times.tolist()
+    assert found.read(frames=[1, 3]).seconds().tolist() == times[[1, 3]].tolist()
+    assert found.read(frames=[3, 1]).times is None and found.read(frames=slice(2, 4)).first_frame == 2
+    assert found.read(frames=slice(2, 4)).seconds().tolist() == times[2:].tolist()
+    (tmp_path / "a" / "times.npy").unlink()  # as of an older version
+    assert open_dense(tmp_path / "a").read().times is None
+
+
 @pytest.mark.parametrize("length", [None, 8])
 def test_forward_alone_nothing_is_known_before_the_points(tiny_tracker, length):
     """Also of a tracker that takes a whole video in one window."""

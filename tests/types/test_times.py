@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pointtrack.cli import segment
+from pointtrack.cli.live_recording import TrackRecording
 from pointtrack.cli.main import main
 from pointtrack.io.lazy_video import lazy_video
 from pointtrack.io.masks import load_masks, save_masks
@@ -118,6 +119,22 @@ def test_masks_have_the_same_rate_with_flat(tiny_tracker_file, tmp_path, monkeyp
     words = ["segment", "vfr.mkv", "--click", "0,30,20", "--tracker", str(tiny_tracker_file)]
     assert main(words) == main([*words, "--flat", "--out", "flat"]) == 0
     assert load_masks("flat/vfr_masks.npz").fps == load_masks("outputs/vfr_masks.npz").fps
+
+
+def test_a_recording_with_dropped_frames_says_the_rate_that_it_has(tmp_path):
+    """As its drawn video and recorded masks do; programs such as After Effects place frames by it."""
+    times = np.array([0.0, 0.1, 0.3, 0.4, 0.6, 0.7])
+    ones = np.ones((6, 1), np.float32)
+    tracks = Tracks(
+        np.zeros((6, 1, 2), np.float32), ones, ones, Queries([0], [[0, 0]]), (64, 48), times=times
+    )
+    with TrackRecording(tmp_path / "o.mp4", overwrite=False) as recording:
+        for piece in (tracks.clip(0, 4), tracks.clip(4)):
+            recording.add(piece)
+    assert load_tracks(tmp_path / "o.tracks").fps == pytest.approx(5 / 0.7)
+    recording.print()
+    saved = load_tracks(tmp_path / "o.npz")
+    assert saved.fps == pytest.approx(5 / 0.7) and saved.times.tolist() == times.tolist()
 
 
 def test_a_growing_file_of_a_constant_rate_gives_none(tiny_video, tiny_tracker, tmp_path):
