@@ -13,6 +13,7 @@ from typing import Any
 from pointtrack.io.lazy_video import lazy_video
 from pointtrack.sessions.history import History
 from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.sessions.schedule import Direction
 from pointtrack.sessions.track_session import TrackSession
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.ui import acts
@@ -149,7 +150,7 @@ class Project:
 
     # Runs.
 
-    def run(self, what: list[str], start: int, stop: int, direction: str, origin: int) -> None:
+    def run(self, what: list[str], start: int, stop: int, direction: Direction, origin: int) -> None:
         """Follow points and objects through some frames, in the worker, until done or cancelled.
 
         A run under way continues afterwards, unless the new one covers it.
