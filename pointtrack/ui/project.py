@@ -90,6 +90,7 @@ class Project:
         self._scan = _Scan()
         self._saved_at = self._changed_at = time.monotonic()
         self._dirty = False
+        self._computed = False  # whether a run has found something that is not saved
         self.worker = Worker(f"project {self.id}", self._idle)
         self._restore()
         self.worker.start()
@@ -102,6 +103,8 @@ class Project:
         Raises:
             ValueError: the act is unknown or impossible. Then nothing has changed.
         """
+        if self._computed and name in acts.ON_MASKS and arguments.get("object") is not None:
+            self.save()  # without the mask that it is about, the act could not be done again after a crash
         began = time.perf_counter()
         answer = self._perform(name, arguments)
         self.store.log(name, arguments, time.perf_counter() - began)
@@ -258,11 +261,11 @@ class Project:
             "scanned": self._scan.frames,
         }
         self.store.save(content, self.store.serial)
-        self._dirty, self._saved_at = False, time.monotonic()
+        self._dirty, self._computed, self._saved_at = False, False, time.monotonic()
 
     def save_if_due(self) -> None:
         """Save from time to time during a run."""
-        self._dirty = True
+        self._dirty = self._computed = True
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 

@@ -152,6 +152,22 @@ def test_after_a_crash_all_acts_are_there(new_client):
     assert [row["n"] for row in map(json.loads, journal.read_text().splitlines())] == [1, 2, 3, 4, 5]
 
 
+def test_after_a_crash_acts_on_masks_that_a_run_had_just_found_are_there(new_client):
+    """A click beside an object corrects its mask, and says nothing without it."""
+    first = new_client()
+    first.act("objects.click", frame=0, points=[RED], labels=[1])
+    project = first.desk.projects()[0]
+    project.worker.call(project.save).result()
+    project.worker._idle = lambda: False  # the crash comes before the next quiet second
+    first.run()
+    first.act("objects.click", frame=8, object=1, points=[[60, 50]], labels=[0])
+    first.act("points.grid", frame=5, size=3, object=1)
+    second = new_client()
+    assert not second.desk.projects()[0].problems
+    assert second.state["history"] == first.state["history"]
+    assert np.array_equal(second.mask(1, 8), first.mask(1, 8))
+
+
 def test_saved_projects_are_offered(new_client):
     first = new_client()
     first.act("points.add", frame=0, xy=[BLUE])
