@@ -184,6 +184,10 @@ class Export:
 
     def _tracks(self) -> Tracks:
         tracks = self.project.points.known(self.frames.start, self.frames.stop)
+        queries, given = tracks.queries, self.project.view.state["names"]
+        names = [queries.names[place] if queries.names else "" for place in range(len(queries))]
+        names = [given.get(f"p{one}", name) for one, name in zip(queries.ids.tolist(), names, strict=True)]
+        tracks = replace(tracks, queries=replace(queries, names=tuple(names)))
         return smooth_tracks(tracks, radius=self.options.smooth) if self.options.smooth else tracks
 
     def _masks(self, start: int, stop: int) -> Masks:

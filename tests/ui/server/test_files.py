@@ -64,6 +64,19 @@ def test_exports_are_those_of_the_library(client):
     assert "at least one" in client.post("export", 400)["error"]
 
 
+def test_tables_have_the_names_that_a_person_gave_to_points(client):
+    client.act("points.add", frame=0, xy=[RED])
+    client.act("points.add", frame=0, xy=[[30.0, 20.0]])
+    client.act("view", changes={"names": {"p1": "nose"}})
+    told: list[dict[str, Any]] = []
+    client.desk.projects()[0].notify = told.append
+    client.post("export", tracks=["csv", "dlc"])
+    client.wait(lambda: any(event["type"] == "export" for event in told))
+    folder = Path(next(event["folder"] for event in told if event["type"] == "export"))
+    assert pt.load_tracks(folder / "squares.csv").queries.names == ("", "nose")
+    assert "nose" in (folder / "squaresDLC_pointtrack.csv").read_text()
+
+
 def test_videos_of_a_range_have_its_frames_alone(client):
     client.act("objects.click", frame=0, points=[RED], labels=[1])
     client.run(direction="both")
