@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,19 @@ def test_the_mask_is_that_of_the_session_and_clicks_are_told(client):
     assert np.array_equal(client.mask(1, 3), painted)
     client.act("objects.absent", object=1, frame=5, stop=8)
     assert client.get("masks/6")["objects"][0]["said"]["kind"] == "absent"
+
+
+def test_a_candidate_that_is_empty_does_not_count_for_another(client):
+    """Pages leave it out, so what they show names its place."""
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    session = client.desk.projects()[0].objects
+    first, *others = session.candidates(1, 0)
+    empty = replace(first, mask=first.mask & False)
+    session.candidates = lambda *_: [first, empty, *others]
+    rows = client.get("candidates?object=1&frame=0")["candidates"]
+    assert len(rows) == 3
+    client.act("objects.choose", object=1, frame=0, place=rows[1]["place"])
+    assert np.array_equal(client.mask(1, 0), decode_mask(rows[1]["mask"], (80, 60)))
 
 
 def test_points_and_objects_are_followed_and_told_of(client):
