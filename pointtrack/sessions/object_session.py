@@ -224,14 +224,14 @@ class ObjectSession:
     @property
     def cuts(self) -> list[int]:
         """Frames on which a new shot begins."""
-        if self._cuts is None:
-            self._cuts = find_cuts(self.video)
+        self._cuts = find_cuts(self.video) if self._cuts is None else self._cuts
         return self._cuts
 
     @cuts.setter
     def cuts(self, cuts: Iterable[int]) -> None:
-        """Set cuts found elsewhere. Walks that begin from now on use them."""
-        self._cuts = sorted(set(cuts))
+        """Set cuts found elsewhere. Frames that are walked from now on use them, also in walks under way."""
+        self._cuts = [] if self._cuts is None else self._cuts
+        self._cuts[:] = sorted(set(cuts))
 
     def keyframes(self, object_id: int | str) -> list[int]:
         """Keyframes of an object: the frames on which you prompted it or marked it absent."""

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 QUIET_SECONDS = 1.0  # seconds without an act after which results are saved
 SAVE_SECONDS = 15.0  # between saves during a run
 SLICE_SECONDS = 0.2
+MOST_AHEAD = 3000  # most frames that a run waits for the search for cuts
 STEPS_BACK = 12  # frames before the shown one that stay ready
 EXPORTS = "exports"
 Notify = Callable[[dict[str, Any]], None]
@@ -311,20 +312,27 @@ class Project:
             return True
         return self._look_for_cuts()
 
-    def _look_for_cuts(self) -> bool:
-        """Run a slice of the search; returns whether there is more to do."""
+    def look_for_cuts(self, stop: int) -> bool:
+        """Run a slice of the search before a run reaches a frame; returns whether the run should wait for more."""
+        wanted = min(stop, len(self.video))
+        return 0 < wanted - self._scan.frames < MOST_AHEAD and self._look_for_cuts(wanted)
+
+    def _look_for_cuts(self, stop: int | None = None) -> bool:
+        """Run a slice of the search, up to a frame; returns whether there is more to do."""
         scan, deadline = self._scan, time.monotonic() + SLICE_SECONDS
         if scan.frames >= len(self.video):
             return False
-        while scan.frames < len(self.video) and time.monotonic() < deadline and not self.worker.wanted:
+        stop = len(self.video) if stop is None else stop
+        while scan.frames < stop and time.monotonic() < deadline and not self.worker.wanted:
             if scan.finder.push(self.video.frames[scan.frames]):
                 scan.cuts.append(scan.frames)
+                self.find_cuts()
             scan.frames += 1
         if scan.frames == len(self.video):
             self.find_cuts()
             self._dirty = True
             self.notify({"type": "state", "state": self.state()})
-        return True
+        return scan.frames < stop
 
     def find_cuts(self) -> None:
         """Give the session the cuts found so far."""

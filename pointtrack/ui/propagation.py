@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PIECE = 16  # frames of objects per request, whose masks stay in memory
 SLICE_SECONDS = 0.25
+LOOK_AHEAD = 128  # frames after the last wanted one that following objects may look at
 DIRECTIONS: dict[Direction, tuple[Direction, ...]] = {
     "forward": ("forward",),
     "backward": ("backward",),
@@ -72,6 +73,8 @@ class Propagation:
             return self._over()
         kind, piece, way = self._pieces[0]
         session = getattr(self.project, kind)
+        if kind == "objects" and self.project.look_for_cuts(self._seen_by(piece, way)):
+            return False
         deadline = time.monotonic() + SLICE_SECONDS
         before = {} if kind == "points" else self.project.objects.reached()
 
@@ -101,6 +104,12 @@ class Propagation:
         self._report()
         self.project.save_if_due()
         return not self._pieces and self._over()
+
+    def _seen_by(self, piece: range, way: Direction) -> int:
+        """The frame up to which following objects through a piece looks at the video."""
+        objects = self.project.objects
+        keys = (frame for number in objects.objects for frame in objects.keyframes(number))
+        return piece.stop + LOOK_AHEAD if way == "forward" else max([piece.stop, *keys]) + 1
 
     def _plan(self) -> None:
         """Divide the work into pieces, by what there is to follow now."""

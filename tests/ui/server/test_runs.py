@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+import pointtrack as pt
+from pointtrack.io.video import write_video
+from pointtrack.objects.stream import ObjectStream
+from pointtrack.ui.project import Project, _Scan
 from pointtrack.ui.propagation import Propagation
-from tests.support.ui_client import FRAMES, RED, Client
+from tests.support.ui_client import FRAMES, RED, SCENE, Client
 
 
 def heard(client: Client, act: Callable[[], Any]) -> list[dict[str, Any]]:
@@ -110,6 +114,29 @@ def test_after_opening_again_a_run_that_is_stopped_keeps_what_was_known(new_clie
     assert (project.points.known().tracked()[:, 0] | ~known[0]).all()
     assert (np.isfinite(project.objects.quality().numpy()) | ~known[1]).all()
     assert known[0].sum() >= 8 and known[1].sum() == 8
+
+
+def test_a_run_at_once_knows_the_cuts(client, videos, monkeypatch):
+    """The search for them goes on when nothing else does; a run that begins before its end looks itself."""
+    frames = SCENE.video.frames
+    write_video(videos / "cut.mp4", pt.Video(np.concatenate([frames, 255 - frames])), crf=1)
+    told: list[int] = []
+    cut = ObjectStream.cut
+    monkeypatch.setattr(ObjectStream, "cut", lambda stream: told.append(1) or cut(stream))
+    project = Project(videos / "cut.mp4", client.desk.home, client.desk.models)
+    project.worker._idle = lambda: False
+    project._scan = _Scan()
+
+    def go() -> list[int]:
+        project.objects.cuts = []
+        project.act("objects.click", {"frame": 0, "points": [RED], "labels": [1]})
+        project.run(["objects"], 0, 2 * FRAMES, "both", 0)
+        return list(project.objects.cuts)
+
+    assert project.worker.call(go).result() == []
+    client.wait(lambda: not project.worker.runs)
+    assert project.objects.cuts == [FRAMES] and told == [1]
+    project.close()
 
 
 def _stopped(*_: Any) -> None:
