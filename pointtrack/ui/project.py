@@ -271,8 +271,8 @@ class Project:
             self.save()
 
     def close(self) -> None:
-        """Save, and end the worker."""
-        self.worker.runs = []
+        """Stop runs, delete what an export has half written, save, and end the worker."""
+        self.worker.call(self.cancel)
         self.worker.call(self.save)
         self.worker.close()
 

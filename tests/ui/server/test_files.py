@@ -17,7 +17,7 @@ import pytest
 import pointtrack as pt
 from pointtrack.io.video import write_video
 from pointtrack.ui import desk as desk_module
-from pointtrack.ui.exports import ExportOptions
+from pointtrack.ui.exports import Export, ExportOptions
 from pointtrack.ui.folders import safe_name
 from tests.support.numbered import number_in
 from tests.support.ui_client import RED, SCENE, Client
@@ -90,6 +90,17 @@ def test_an_export_says_where_masks_are_those_before_a_correction(client):
     done = next(event for event in told if event["type"] == "export")
     empty = sum(project.objects.mask(1, frame) is None for frame in range(12))
     assert empty == 4 and done["waiting"] > 0 and done["unknown"] == done["waiting"] + empty
+
+
+def test_an_export_that_the_end_of_the_server_stops_leaves_nothing(client, monkeypatch):
+    """Otherwise half of a folder of masks looks like all of it."""
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    step = Export.step
+    monkeypatch.setattr(Export, "step", lambda export: time.sleep(0.2) or step(export))
+    folder = Path(client.post("export", masks=["coco", "davis", "ytvos"], videos=["mp4"])["folder"])
+    client.wait(lambda: folder.exists() and any(folder.iterdir()))
+    client.desk.close()
+    assert not folder.exists()
 
 
 def test_videos_of_a_range_have_its_frames_alone(client):
