@@ -92,19 +92,19 @@ class PointEngine:
                     stream.give(number, 0, one.mask, one.score)
                 else:
                     stream.learn(number, video.frames[one.frame], one.mask)
-        # A cut is the first frame of the later shot. Backward, the frame before it is the first across the cut.
-        across = set(cuts) if frames.step > 0 else {cut - 1 for cut in cuts}
-        results = self._results(stream, video, frames, across)
+        results = self._results(stream, video, frames, cuts)
         next(results)  # skip the known frame
         yield from results
 
     @staticmethod
     def _results(
-        stream: ObjectStream, video: Video, frames: range, across: set[int]
+        stream: ObjectStream, video: Video, frames: range, cuts: Sequence[int]
     ) -> Iterator[dict[int, ObjectResult]]:
         """The stream's results, from as few frames as each needs."""
+        # A cut is the first frame of the later shot. Backward, the frame before it is the first across the cut.
+        late = 0 if frames.step > 0 else 1
         for frame in frames:
-            if frame in across:
+            if frame + late in cuts:  # some may have been found since the walk began
                 stream.cut()
             yield from stream.push_results(video.frames[frame])
         yield from stream.finish_results()

@@ -125,6 +125,8 @@ class Carried:
         self, frame: int, key: Keyframe, cuts: Collection[int], tracker: PointTracker
     ) -> tuple[CorrectionPoints, Tensor] | None:
         """The points of a keyframe on another frame, and (k,) bool which are in view there; None if too few are."""
+        if any(min(frame, key.frame) < cut <= max(frame, key.frame) for cut in cuts):
+            return None  # which may have been found since the points were tracked
         name = key.serial, 1 if frame > key.frame else -1
         if name not in self._trails:
             points, order = correction_points(key), self._shot(key.frame, name[1], cuts)

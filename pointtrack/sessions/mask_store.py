@@ -49,13 +49,9 @@ class Results:
         """Number of known frames of a side."""
         return len(self.sides.get(side, ()))
 
-    def add(self, side: Side, found: ObjectResult) -> None:
-        """Add the result for the next frame of a side."""
-        self.sides.setdefault(side, []).append(Packed.of(found))
-
-    def restart(self, side: Side) -> None:
-        """Drop the results of a side."""
-        self.sides.pop(side, None)
+    def put(self, side: Side, place: int, found: ObjectResult) -> None:
+        """Set the result for a frame of a side: a known one, or the next."""
+        self.sides.setdefault(side, [])[place : place + 1] = [Packed.of(found)]
 
     def select(self, sides: Iterable[Side]) -> Results:
         """The results of these sides alone."""

@@ -22,7 +22,7 @@ from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
 from pointtrack.sessions.doubts import Doubt, doubts_in, worst
 from pointtrack.sessions.history import History
-from pointtrack.sessions.keyframes import Keyframe, SessionObject, new_object, no_points
+from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side, new_object, no_points
 from pointtrack.sessions.schedule import Direction, Schedule
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.shots import find_cuts
@@ -179,18 +179,16 @@ class ObjectSession:
         one, found = self._object(object_id), self.candidates(object_id, frame)
         if not (0 <= place < len(found) and found[place].mask.any()):
             raise ValueError(f"candidate: expected one of 0..{len(found) - 1} that is not empty, got {place}")
-        chosen, key = found[place], one.key(frame)
+        key, mask, score = one.key(frame), found[place].mask, found[place].score
         assert key is not None
-        mask = chosen.mask
-        key = replace(key, serial=next(self._serial), mask=mask, base=mask, followed=0, score=chosen.score)
+        key = replace(key, serial=next(self._serial), mask=mask, base=mask, followed=0, score=score)
         self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
         return mask.clone()
 
     def mark_absent(self, object_id: int | str, frame: int, stop: int | None = None) -> None:
         """Mark an object as absent on a frame, or on frames frame..stop-1. Raises what `prompt` raises."""
-        one, frame = self._object(object_id), self._frame(frame)
+        changed, frame = (one := self._object(object_id)), self._frame(frame)
         nothing = torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool)
-        changed = one
         for number in self._range(frame, frame + 1 if stop is None else stop):
             changed = changed.with_key(Keyframe(number, next(self._serial), nothing, *no_points()))
         self._do(tuple(changed if other is one else other for other in self._state))
@@ -226,14 +224,14 @@ class ObjectSession:
     @property
     def cuts(self) -> list[int]:
         """Frames on which a new shot begins."""
-        if self._cuts is None:
-            self._cuts = find_cuts(self.video)
+        self._cuts = find_cuts(self.video) if self._cuts is None else self._cuts
         return self._cuts
 
     @cuts.setter
     def cuts(self, cuts: Iterable[int]) -> None:
-        """Set cuts found elsewhere. Walks that begin from now on use them."""
-        self._cuts = sorted(set(cuts))
+        """Set cuts found elsewhere. Frames that are walked from now on use them, also in walks under way."""
+        self._cuts = [] if self._cuts is None else self._cuts
+        self._cuts[:] = sorted(set(cuts))
 
     def keyframes(self, object_id: int | str) -> list[int]:
         """Keyframes of an object: the frames on which you prompted it or marked it absent."""
@@ -275,10 +273,14 @@ class ObjectSession:
                 self._schedule.walk(missing, self._state, frames, self.cuts, step or (lambda done: None))
         return self.masks(frames.start, frames.stop)
 
-    def steps_left(self) -> int:
-        """How often `propagate` would call its progress with one more mask of one object; corrected masks count twice."""
-        frames = range(len(self.video))
-        return self._schedule.steps(self._schedule.missing(self._state, frames, "both"), frames)
+    def steps_left(self, start: int = 0, stop: int | None = None, direction: Direction = "both") -> int:
+        """The masks, each of one object, that `propagate` would compute; corrected ones count twice."""
+        frames = self._range(start, stop)
+        return self._schedule.steps(self._schedule.missing(self._state, frames, direction), frames)
+
+    def reached(self) -> dict[Side, int]:
+        """How many frames of each side of the objects are known, in its order; `propagate` adds to them."""
+        return self._schedule.reached(self._state)
 
     def masks(self, start: int = 0, stop: int | None = None) -> Masks:
         """The masks known so far of frames start..stop-1. Computes nothing. ValueError if the video lacks these frames.
@@ -353,8 +355,7 @@ class ObjectSession:
 
         history, results = read_session(path, self.video)
         serials = [key.serial for state in history.states for one in state for key in one.keys]
-        self._history = history
-        self._schedule = Schedule(self.video, self.engine, results)
+        self._history, self._schedule = history, Schedule(self.video, self.engine, results)
         self._serial = itertools.count(1 + max(serials, default=0))
 
     # Internals.

@@ -15,6 +15,7 @@ from pointtrack.tracking.steady import steadied
 from pointtrack.tracking.support import RequestedStream, named_apart, with_support
 from pointtrack.types import Queries, Tracks, Video
 
+Rows = tuple[Tensor, Tensor, Tensor]
 SUPPORT_GRID = 5  # side of the grid of support points for every group of points
 
 
@@ -82,14 +83,16 @@ class PointWalk:
         together: see `walk_points`.
         rows: the tracks so far: xy (t, n, 2), visibility and confidence (t, n).
         steps: the walk itself; None before it begins. None after it was read from a file, and then it starts over.
+        before: the tracks that were known when it started over, which stay until as many are found anew.
     """
 
     spans: tuple[Span, ...]
     xy: Tensor
     frames: range
     together: bool
-    rows: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    rows: list[Rows] = field(default_factory=list)
     steps: Iterator[Tracks] | None = None
+    before: list[Rows] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._columns = {span: column for column, span in enumerate(self.spans)}
@@ -110,12 +113,17 @@ class PointWalk:
     @property
     def done(self) -> int:
         """Number of frames found."""
-        return sum(len(row[1]) for row in self.rows)
+        return _count(self.rows)
+
+    @property
+    def known(self) -> int:
+        """Number of frames on which its tracks are known: more than are found, while it starts over."""
+        return max(_count(self.rows), _count(self.before))
 
     def advance(self, tracker: PointTracker, video: Video) -> range:
         """Track one more piece; returns the new frames (none while the tracker still looks ahead)."""
         if self.steps is None:
-            self.rows = []
+            self._start_over()
             order = range(self.frames.start - self.frames.step, self.frames.stop, self.frames.step)
             self.steps = walk_points(tracker, video, order, self.xy, together=self.together)
             self._skip = 1  # the frame on which they are known
@@ -123,7 +131,8 @@ class PointWalk:
         try:
             found = next(self.steps)
         except BaseException:  # an interrupted walk cannot continue; it starts over next time
-            self.steps, self.rows = None, []
+            self.steps = None
+            self._start_over()
             raise
         skip = min(self._skip, len(found))
         self._skip -= skip
@@ -132,16 +141,19 @@ class PointWalk:
         return self.frames[before : self.done]
 
     def part(self, span: Span) -> Part:
-        """The known part of a span: its first `done` frames, in the order of the walk."""
+        """The known part of a span: its first `known` frames, in the order of the walk."""
         column = self._columns[span]
-        if len(self.rows) > 1:
-            xy, visibility, confidence = (torch.cat(values) for values in zip(*self.rows, strict=True))
-            self.rows = [(xy, visibility, confidence)]
-        elif self.rows:
-            xy, visibility, confidence = self.rows[0]
-        else:
+        rows = self.rows if _count(self.rows) >= _count(self.before) else self.before
+        if not rows:
             return Part(torch.zeros(0, 2), torch.zeros(0), torch.zeros(0))
+        if len(rows) > 1:  # so that this need not be done again
+            xy, visibility, confidence = (torch.cat(values) for values in zip(*rows, strict=True))
+            rows[:] = [(xy, visibility, confidence)]
+        xy, visibility, confidence = rows[0]
         return Part(xy[:, column], visibility[:, column], confidence[:, column])
+
+    def _start_over(self) -> None:
+        self.before, self.rows = max(self.before, self.rows, key=_count), []
 
 
 def reversed_part(part: Part) -> Part:
@@ -165,6 +177,10 @@ def join(ahead: Part, back: Part) -> Part:
         share * ahead.visibility + (1 - share) * back.visibility,
         share * ahead.confidence + (1 - share) * back.confidence,
     )
+
+
+def _count(rows: list[Rows]) -> int:
+    return sum(len(visibility) for _, visibility, _ in rows)
 
 
 def _as_slice(frames: range) -> slice:

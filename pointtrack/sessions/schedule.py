@@ -17,10 +17,11 @@ Direction = Literal["forward", "backward", "both"]
 
 @dataclass
 class _Walk:
-    """A walk of the engine that may continue later; all its sides lie on the same frames."""
+    """A walk of the engine that may continue later; all its sides lie on the same frames, of which `done` are walked."""
 
     sides: tuple[Side, ...]
     steps: Iterator[dict[int, ObjectResult]]
+    done: int = 0
 
 
 class Schedule:
@@ -104,14 +105,30 @@ class Schedule:
             side
             for side in sides
             if (direction == "both" or side.own or side.forward == (direction == "forward"))
-            and self.results.done(side) < _wanted(side, frames)
+            and self._lacks(side, frames)
         ]
 
     def steps(self, missing: Sequence[Side], frames: range) -> int:
         """Number of frames, summed over objects, that `walk` computes for these sides."""
         # A side to which corrections are carried is walked first.
         both = {one for side in missing for one in ((side,) if side.own else (side, side.walked))}
-        return sum(max(0, _wanted(side, frames) - self.results.done(side)) for side in both)
+        return sum(_wanted(side, frames) - self._start(side) for side in both if self._lacks(side, frames))
+
+    def _lacks(self, side: Side, frames: range) -> bool:
+        """Whether some result of a side is not known in a range."""
+        return self.results.done(side) < _wanted(side, frames)
+
+    def _start(self, side: Side) -> int:
+        """The place where work on a side continues: its beginning, unless a walk is under way."""
+        if side.carried or side.own:
+            return self.results.done(side)
+        walk = self._walks.get(side)
+        return 0 if walk is None else walk.done
+
+    def reached(self, objects: Iterable[SessionObject]) -> dict[Side, int]:
+        """The number of known frames of all sides of some objects, as they were walked and as they were corrected."""
+        sides = {side for one in objects for side in self.sides_of(one)}
+        return {side: self.results.done(side) for side in sides | {side.walked for side in sides}}
 
     def walk(
         self,
@@ -132,25 +149,23 @@ class Schedule:
         """
         by_id = {one.id: one for one in objects}
         walked = (side.walked for side in missing if not side.own)
-        unwalked = [side for side in walked if self.results.done(side) < _wanted(side, frames)]
-        for sides in self._together(unwalked):
+        for sides in self._together(side for side in walked if self._lacks(side, frames)):
             walk = self._walks.get(sides[0])
-            if walk is None:
-                for side in sides:  # results from a file cannot be continued
-                    self.results.restart(side)
+            if walk is None:  # results from a file cannot be continued; they stay until they are found anew
                 known = {side.object_id: known_masks(by_id[side.object_id], side) for side in sides}
                 walk = _Walk(sides, iter(self.engine.walk(self.video, known, sides[0].frames, cuts)))
                 self._walks |= dict.fromkeys(sides, walk)
-            for _ in range(_wanted(sides[0], frames) - self.results.done(sides[0])):
+            while walk.done < _wanted(sides[0], frames):
                 try:
                     found = next(walk.steps)
                 except BaseException:  # an interrupted walk cannot continue; its sides start over
                     self._drop(walk)
                     raise
                 for side in walk.sides:
-                    self.results.add(side, found[side.object_id])
+                    self.results.put(side, walk.done, found[side.object_id])
+                walk.done += 1
                 progress(len(walk.sides))
-            if self.results.done(sides[0]) == len(sides[0].frames):
+            if walk.done == len(sides[0].frames):
                 self._drop(walk)
         for side in missing:
             if side.carried:
@@ -177,7 +192,7 @@ class Schedule:
             if frame not in prompted:
                 more = [keys[serial] for serial in side.carried[count:]]
                 found = self._carried.correct(frame, found, more, cuts, answers)
-            self.results.add(side, found)
+            self.results.put(side, place, found)
             progress(1)
 
     def _drop(self, walk: _Walk) -> None:

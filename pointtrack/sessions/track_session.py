@@ -207,8 +207,8 @@ class TrackSession:
             start, stop: follow the points on frames start..stop-1; by default on all.
             direction: "forward" follows points only from a fix before these frames, "backward" only from one after them.
                 Frames between two fixes of a point always follow from both.
-            progress: called with the frames finished since the last call. An exception that it raises stops the work;
-                everything tracked so far is kept, and the next call continues from there. True shows a bar.
+            progress: called with the frames whose tracks are new since the last call. An exception that it raises
+                stops the work; what is tracked so far is kept, and the next call continues there. True shows a bar.
 
         Raises:
             ValueError: the video does not have these frames.
@@ -226,6 +226,7 @@ class TrackSession:
                     new = walk.advance(self.tracker, self.video)
                     if walk.done == len(walk.frames):
                         self._settle(walk)
+                        new = walk.frames if two_ended else new  # all change when both walks are joined
                     if step is not None:
                         step(new)
 
@@ -293,7 +294,7 @@ class TrackSession:
         wanted = [span for point in self._history.state for span in spans_of(point, len(self.video))]
         parts = {span: self._parts[span] for span in wanted if span in self._parts}
         content = TrackSessionContent(
-            self._history, parts, [walk for walk in self._walks if walk.done], self._names
+            self._history, parts, [walk for walk in self._walks if walk.known], self._names
         )
         return write_track_session(path, self.video, content)
 
@@ -330,12 +331,12 @@ class TrackSession:
             yield span.frames, self._parts[span]
             return
         for walk in self._walks:
-            if span in walk and walk.done:
+            if span in walk and walk.known:
                 part = walk.part(span)
                 if walk.forward:
-                    yield walk.frames[: walk.done], part
+                    yield walk.frames[: walk.known], part
                 else:
-                    yield walk.frames[: walk.done][::-1], reversed_part(part)
+                    yield walk.frames[: walk.known][::-1], reversed_part(part)
 
     def _wanted_walks(self, frames: range, direction: Direction) -> list[PointWalk]:
         """The walks to continue or begin so that points become known on these frames; begun ones first."""
@@ -373,10 +374,7 @@ class TrackSession:
             if span.left is None or span.right is None:
                 self._parts[span] = part
                 continue
-            other = next(
-                (w for w in self._walks if w is not walk and span in w and w.forward != walk.forward),
-                None,
-            )
+            other = next((w for w in self._walks if span in w and w.forward != walk.forward), None)
             if other is not None and other.done == len(other.frames):
                 back = other.part(span) if other.forward else reversed_part(other.part(span))
                 self._parts[span] = join(part, back) if walk.forward else join(back, part)

@@ -54,7 +54,7 @@ def write_track_session(path: str | Path, video: Video, content: TrackSessionCon
                 "xy": walk.xy.tolist(),
                 "frames": [walk.frames.start, walk.frames.stop, walk.frames.step],
                 "together": walk.together,
-                "done": walk.done,
+                "done": walk.known,
             }
             for walk in content.walks
         ],

@@ -148,6 +148,7 @@ class Export:
             "files": rows,
             "commands": self.commands(),
             "unknown": self._unknown(),
+            "waiting": self._waiting(),
         }
 
     def _unknown(self) -> int:
@@ -159,6 +160,23 @@ class Export:
         if options.tracks or options.videos:
             unknown |= (~self.project.points.known(start, stop).tracked()).any(1)
         return int(unknown.sum())
+
+    def _waiting(self) -> int:
+        """The number of them on which masks are there, but as they were before a correction that has yet to reach them."""
+        if not (self.options.masks or self.options.videos):
+            return 0
+        objects, frames = self.project.objects, self.frames
+        there = {number: torch.zeros(len(objects.video), dtype=torch.bool) for number in objects.objects}
+        for number, known in there.items():
+            known[objects.keyframes(number)] = True
+        for side, done in objects.reached().items():
+            if done:
+                first, last = sorted((side.frames[0], side.frames[done - 1]))
+                there[side.object_id][first : last + 1] = True
+        waiting = torch.zeros(len(frames), dtype=torch.bool)
+        for known, quality in zip(there.values(), objects.quality(frames.start, frames.stop).T, strict=True):
+            waiting |= known[frames.start : frames.stop] & torch.isnan(quality)
+        return int(waiting.sum())
 
     def commands(self) -> list[str]:
         """Command lines that do the same."""
@@ -184,6 +202,10 @@ class Export:
 
     def _tracks(self) -> Tracks:
         tracks = self.project.points.known(self.frames.start, self.frames.stop)
+        queries, given = tracks.queries, self.project.view.state["names"]
+        names = [queries.names[place] if queries.names else "" for place in range(len(queries))]
+        names = [given.get(f"p{one}", name) for one, name in zip(queries.ids.tolist(), names, strict=True)]
+        tracks = replace(tracks, queries=replace(queries, names=tuple(names)))
         return smooth_tracks(tracks, radius=self.options.smooth) if self.options.smooth else tracks
 
     def _masks(self, start: int, stop: int) -> Masks:
@@ -245,8 +267,8 @@ class Export:
             writer.join()
         if drawn.error is not None:
             raise drawn.error
-        if options.sound and self.frames.start == 0:
-            copy_sound(self.project.path, target)
+        if options.sound:
+            copy_sound(self.project.path, target, float(video.times[self.frames.start] - video.times[0]))
         self.files.append(target)
         yield target.name
 

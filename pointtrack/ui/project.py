@@ -13,6 +13,7 @@ from typing import Any
 from pointtrack.io.lazy_video import lazy_video
 from pointtrack.sessions.history import History
 from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.sessions.schedule import Direction
 from pointtrack.sessions.track_session import TrackSession
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.ui import acts
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 QUIET_SECONDS = 1.0  # seconds without an act after which results are saved
 SAVE_SECONDS = 15.0  # between saves during a run
 SLICE_SECONDS = 0.2
+MOST_AHEAD = 3000  # most frames that a run waits for the search for cuts
 STEPS_BACK = 12  # frames before the shown one that stay ready
 EXPORTS = "exports"
 Notify = Callable[[dict[str, Any]], None]
@@ -89,6 +91,7 @@ class Project:
         self._scan = _Scan()
         self._saved_at = self._changed_at = time.monotonic()
         self._dirty = False
+        self._computed = False  # whether a run has found something that is not saved
         self.worker = Worker(f"project {self.id}", self._idle)
         self._restore()
         self.worker.start()
@@ -101,6 +104,8 @@ class Project:
         Raises:
             ValueError: the act is unknown or impossible. Then nothing has changed.
         """
+        if self._computed and name in acts.ON_MASKS and arguments.get("object") is not None:
+            self.save()  # without the mask that it is about, the act could not be done again after a crash
         began = time.perf_counter()
         answer = self._perform(name, arguments)
         self.store.log(name, arguments, time.perf_counter() - began)
@@ -149,7 +154,7 @@ class Project:
 
     # Runs.
 
-    def run(self, what: list[str], start: int, stop: int, direction: str, origin: int) -> None:
+    def run(self, what: list[str], start: int, stop: int, direction: Direction, origin: int) -> None:
         """Follow points and objects through some frames, in the worker, until done or cancelled.
 
         A run under way continues afterwards, unless the new one covers it.
@@ -257,17 +262,17 @@ class Project:
             "scanned": self._scan.frames,
         }
         self.store.save(content, self.store.serial)
-        self._dirty, self._saved_at = False, time.monotonic()
+        self._dirty, self._computed, self._saved_at = False, False, time.monotonic()
 
     def save_if_due(self) -> None:
         """Save from time to time during a run."""
-        self._dirty = True
+        self._dirty = self._computed = True
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
     def close(self) -> None:
-        """Save, and end the worker."""
-        self.worker.runs = []
+        """Stop runs, delete what an export has half written, save, and end the worker."""
+        self.worker.call(self.cancel)
         self.worker.call(self.save)
         self.worker.close()
 
@@ -307,20 +312,27 @@ class Project:
             return True
         return self._look_for_cuts()
 
-    def _look_for_cuts(self) -> bool:
-        """Run a slice of the search; returns whether there is more to do."""
+    def look_for_cuts(self, stop: int) -> bool:
+        """Run a slice of the search before a run reaches a frame; returns whether the run should wait for more."""
+        wanted = min(stop, len(self.video))
+        return 0 < wanted - self._scan.frames < MOST_AHEAD and self._look_for_cuts(wanted)
+
+    def _look_for_cuts(self, stop: int | None = None) -> bool:
+        """Run a slice of the search, up to a frame; returns whether there is more to do."""
         scan, deadline = self._scan, time.monotonic() + SLICE_SECONDS
         if scan.frames >= len(self.video):
             return False
-        while scan.frames < len(self.video) and time.monotonic() < deadline and not self.worker.wanted:
+        stop = len(self.video) if stop is None else stop
+        while scan.frames < stop and time.monotonic() < deadline and not self.worker.wanted:
             if scan.finder.push(self.video.frames[scan.frames]):
                 scan.cuts.append(scan.frames)
+                self.find_cuts()
             scan.frames += 1
         if scan.frames == len(self.video):
             self.find_cuts()
             self._dirty = True
             self.notify({"type": "state", "state": self.state()})
-        return True
+        return scan.frames < stop
 
     def find_cuts(self) -> None:
         """Give the session the cuts found so far."""

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pointtrack.sessions.schedule import Direction
+
 if TYPE_CHECKING:
+    from pointtrack.sessions.keyframes import Side
     from pointtrack.ui.project import Project
 
 PIECE = 16  # frames of objects per request, whose masks stay in memory
 SLICE_SECONDS = 0.25
-DIRECTIONS = {"forward": ("forward",), "backward": ("backward",), "both": ("forward", "backward")}
+LOOK_AHEAD = 128  # frames after the last wanted one that following objects may look at
+DIRECTIONS: dict[Direction, tuple[Direction, ...]] = {
+    "forward": ("forward",),
+    "backward": ("backward",),
+    "both": ("forward", "backward"),
+}
 
 
 class _Pause(Exception):
@@ -33,7 +41,7 @@ class Propagation:
         ValueError: there is nothing to follow, or the video does not have these frames.
     """
 
-    def __init__(self, project: Project, what: list[str], frames: range, direction: str, origin: int):
+    def __init__(self, project: Project, what: list[str], frames: range, direction: Direction, origin: int):
         if direction not in DIRECTIONS:
             raise ValueError(f"direction: expected {', '.join(DIRECTIONS)}, got {direction!r}")
         if not 0 <= frames.start < frames.stop <= len(project.video):
@@ -41,21 +49,12 @@ class Propagation:
                 f"frames: expected 0 <= start < stop <= {len(project.video)}, got {frames.start} and {frames.stop}"
             )
         self.project, self.frames, self.direction = project, frames, direction
-        self.what = [
-            kind
-            for kind in ("points", "objects")
-            if kind in what and (project.points.points if kind == "points" else self._has_prompts())
-        ]
+        self._asked = what
+        self._plan()
         if not self.what:
             raise ValueError(
                 "propagate: expected a point, or an object with a click, a box or a mask; add one first"
             )
-        self._pieces = [
-            (kind, piece, way)
-            for kind in self.what
-            for way in DIRECTIONS[direction]
-            for piece in ([frames] if kind == "points" else _pieces(frames, way))
-        ]
         self.at = origin
         self.new: dict[str, list[int]] = {}
         self.began = time.monotonic()
@@ -74,8 +73,10 @@ class Propagation:
             return self._over()
         kind, piece, way = self._pieces[0]
         session = getattr(self.project, kind)
+        if kind == "objects" and self.project.look_for_cuts(self._seen_by(piece, way)):
+            return False
         deadline = time.monotonic() + SLICE_SECONDS
-        before = None if kind == "points" else self._known_objects(piece)
+        before = {} if kind == "points" else self.project.objects.reached()
 
         def pause(*_: Any) -> None:
             if time.monotonic() > deadline or self.project.worker.wanted:
@@ -90,21 +91,50 @@ class Propagation:
         try:
             if kind == "points":
                 session.propagate(piece.start, piece.stop, direction=way, progress=got)
-            elif self._has_prompts():
+            elif self._has_prompts() and session.steps_left(piece.start, piece.stop, way):
                 session.propagate(piece.start, piece.stop, direction=way, progress=pause)
             self._pieces.pop(0)
         except _Pause:
             pass
         finally:
-            if before is not None:
-                new = (self._known_objects(piece) & ~before).any(1).nonzero()[:, 0] + piece.start
-                if len(new):
-                    first, last = int(new[0]), int(new[-1])
-                    self._tell("objects", first, last)
-                    self.at = last if way == "forward" else first
+            if before:
+                self._tell_masks(before, way)
+        if not self._pieces:
+            self._plan_again()
         self._report()
         self.project.save_if_due()
         return not self._pieces and self._over()
+
+    def _seen_by(self, piece: range, way: Direction) -> int:
+        """The frame up to which following objects through a piece looks at the video."""
+        objects = self.project.objects
+        keys = (frame for number in objects.objects for frame in objects.keyframes(number))
+        return piece.stop + LOOK_AHEAD if way == "forward" else max([piece.stop, *keys]) + 1
+
+    def _plan(self) -> None:
+        """Divide the work into pieces, by what there is to follow now."""
+        self._acts = self.project.store.serial
+        self.what = [
+            kind
+            for kind in ("points", "objects")
+            if kind in self._asked
+            and (self.project.points.points if kind == "points" else self._has_prompts())
+        ]
+        self._pieces = [
+            (kind, piece, way)
+            for kind in self.what
+            for way in DIRECTIONS[self.direction]
+            for piece in ([self.frames] if kind == "points" else _pieces(self.frames, way))
+        ]
+
+    def _plan_again(self) -> None:
+        """Go back to what a person changed after the run had passed it."""
+        if self._acts != self.project.store.serial:
+            self._plan()
+            if missing := self._missing():
+                self.total += missing
+            else:
+                self._pieces = []
 
     def told(self) -> dict[str, Any]:
         """The progress, ready for JSON."""
@@ -146,6 +176,15 @@ class Propagation:
         versions = self.project.versions
         setattr(versions, kind, getattr(versions, kind) + 1)
 
+    def _tell_masks(self, before: dict[Side, int], way: Direction) -> None:
+        """Tell of the masks of this slice, also of those that lie on the way to the frames of the run."""
+        reached = self.project.objects.reached().items()
+        pieces = [new for side, done in reached if len(new := side.frames[before.get(side, 0) : done])]
+        if pieces:
+            first, last = min(map(min, pieces)), max(map(max, pieces))
+            self._tell("objects", first, last)
+            self.at = last if way == "forward" else first
+
     def _changes(self) -> dict[str, Any]:
         new, self.new = self.new, {}
         return {"changed": new, "versions": vars(self.project.versions).copy()}
@@ -154,24 +193,26 @@ class Propagation:
         objects = self.project.objects
         return any(objects.keyframes(number) for number in objects.objects)
 
-    def _known_objects(self, piece: range) -> torch.Tensor:
-        """(t, o) bool: whether the quality of an object is known on a frame of a piece."""
-        return torch.isfinite(self.project.objects.quality(piece.start, piece.stop))
-
     def _missing(self) -> int:
-        """The number of unknown positions and masks."""
-        missing, frames = 0, self.frames
+        """The number of positions and masks that the run has to compute."""
+        missing, frames, points = 0, self.frames, self.project.points
         if "objects" in self.what:
-            quality = self.project.objects.quality(frames.start, frames.stop)
-            missing += int(torch.isnan(quality).sum())
+            missing += self.project.objects.steps_left(frames.start, frames.stop, self.direction)
         if "points" in self.what:
+            fixes = torch.tensor([[one[0], one[-1]] for one in points.points.values()]).reshape(-1, 2)
             for start in range(frames.start, frames.stop, 4096):
-                tracked = self.project.points.known(start, min(start + 4096, frames.stop)).tracked()
-                missing += int((~tracked).sum())
+                stop = min(start + 4096, frames.stop)
+                wanted = ~points.known(start, stop).tracked()
+                numbers = torch.arange(start, stop)[:, None]
+                if self.direction == "forward":  # nothing leads to the frames before the first fix
+                    wanted &= numbers > fixes[:, 0]
+                elif self.direction == "backward":
+                    wanted &= numbers < fixes[:, 1]
+                missing += int(wanted.sum())
         return missing
 
 
-def _pieces(frames: range, way: str) -> list[range]:
+def _pieces(frames: range, way: Direction) -> list[range]:
     starts = list(range(frames.start, frames.stop, PIECE))
     pieces = [range(start, min(start + PIECE, frames.stop)) for start in starts]
     return pieces if way == "forward" else pieces[::-1]

@@ -254,7 +254,8 @@ class Routes:
             whole(content.get("start", 0), "start"),
             whole(content.get("stop", len(project.video)), "stop"),
         )
-        direction, origin = str(content.get("direction", "both")), whole(content.get("origin", 0), "origin")
+        direction: Any = str(content.get("direction", "both"))  # the run refuses words that it does not know
+        origin = whole(content.get("origin", 0), "origin")
         await self._in(project, lambda: project.run(what, start, stop, direction, origin))
         return JSONResponse({"running": True})
 

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 from collections import OrderedDict
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -34,25 +35,28 @@ class Pictures:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
         self._bytes = 0
+        self._lock = Lock()
 
     def jpeg(self, project: Project, frame: int, width: int = 0) -> bytes:
         """A frame, at most `width` pixels wide (0: as it is). Raises ValueError for a frame that does not exist."""
         if not 0 <= frame < len(project.video):
             raise ValueError(f"frame: expected 0..{len(project.video) - 1}, got {frame}")
         key = (project.id, frame, width)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
         pixels = project.shown.frames[frame]
         if 0 < width < pixels.shape[1]:
             height = max(round(pixels.shape[0] * width / pixels.shape[1]), 1)
             pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
         content = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].tobytes()
-        self._kept[key] = content
-        self._bytes += len(content)
-        while self._bytes > MOST_JPEG_BYTES and len(self._kept) > 1:
-            self._bytes -= len(self._kept.popitem(last=False)[1])
+        with self._lock:  # two pages may have asked for it at the same time
+            self._bytes += len(content) - len(self._kept.get(key, b""))
+            self._kept[key] = content
+            while self._bytes > MOST_JPEG_BYTES and len(self._kept) > 1:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
         return content
 
 
@@ -91,7 +95,10 @@ def masks_of(project: Project, frame: int) -> dict[str, Any]:
 def candidates_of(project: Project, number: int, frame: int) -> dict[str, Any]:
     """The candidates for the prompt on a frame, ready for JSON."""
     found = project.objects.candidates(number, frame)
-    rows = [{"score": round(one.score, 3), "mask": encode_mask(one.mask.numpy())} for one in found]
+    rows = [
+        {"place": place, "score": round(one.score, 3), "mask": encode_mask(one.mask.numpy())}
+        for place, one in enumerate(found)
+    ]
     return {"object": number, "frame": frame, "candidates": [row for row in rows if row["mask"]]}
 
 

@@ -319,3 +319,21 @@ def test_who_has_no_token_gets_nothing(server):
     for path in ("", "page/main.js", "api/boot", "api/browse"):
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(address + path)
+
+
+def test_what_a_run_changes_meanwhile_does_not_keep_masks_and_tracks_away(server, open_page):
+    """A run tells of new frames several times a second: answers on their way are shown nevertheless."""
+    page = open_page(server.url)
+    page.opened()
+    page.ask("app.act('points.add', { frame: 0, xy: [[20, 20]] })")
+    for kept, shown in (("masks", "stale"), ("tracks", "chunks")):
+        found = page.ask(f"""(async () => {{
+            const kept = app.{kept};
+            const [beside, within] = "{kept}" === "masks" ? [12, 14] : [0, 0];
+            const asked = [kept.ask(beside), kept.ask(within)];
+            kept.forget(14, 16);
+            await Promise.all(asked);
+            return [kept.{shown}.has(within), "{kept}" === "tracks" || kept.frames.has(beside)];
+        }})()""")
+        assert found == [True, True], kept
+    page.ask("app.act('undo')")

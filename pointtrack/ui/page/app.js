@@ -44,7 +44,7 @@ export class App {
     this.masks = null;
     /** @type {Tracks|null} */
     this.tracks = null;
-    /** @type {{object: number, frame: number, candidates: {score: number, mask: import("./types.js").CodedMask}[]}|null} */
+    /** @type {{object: number, frame: number, candidates: {place: number, score: number, mask: import("./types.js").CodedMask}[]}|null} */
     this.candidates = null;
     /** @type {any} */
     this.exported = null;
@@ -161,6 +161,8 @@ export class App {
       (chosen.kind === "point" && state.points.some((one) => one.id === chosen.id)) ||
       (chosen.kind === "group" && state.points.some((one) => one.group === chosen.id));
     if (!there) this.select(null);
+    const asked = this.candidates; // of a click that was undone or cleared there are none
+    if (asked && !state.objects.some((one) => one.id === asked.object && one.keys.includes(asked.frame))) this.candidates = null;
     this.suggestions = [];
     this.emit("state");
     this.emit("run");
@@ -296,7 +298,7 @@ export class App {
   async pick(place) {
     const asked = this.candidates;
     if (!asked || place >= asked.candidates.length) return;
-    await this.correctObject("objects.choose", { object: asked.object, frame: asked.frame, place });
+    await this.correctObject("objects.choose", { object: asked.object, frame: asked.frame, place: asked.candidates[place].place });
   }
 
   /** @param {number[]} box of the chosen object, or a new one */
@@ -359,12 +361,14 @@ export class App {
    * @returns {Promise<any|null>}
    */
   async correctObject(act, args) {
+    const { base } = this;
     const known = this.knownRange(args.object);
     const answer = await this.act(act, args);
     if (answer && known && this.settings.auto && this.state) {
-      const [start, last] = [Math.min(known[0], this.frame), Math.max(known[1], this.frame)];
+      const at = args.frame; // the person may be elsewhere by now
+      const [start, last] = [Math.min(known[0], at), Math.max(known[1], at)];
       this.following = false;
-      await api.post(`${this.base}/run`, { what: ["objects"], start, stop: last + 1, direction: "both", origin: this.frame }).catch(() => {});
+      await api.post(`${base}/run`, { what: ["objects"], start, stop: last + 1, direction: "both", origin: at }).catch(() => {});
     }
     return answer;
   }

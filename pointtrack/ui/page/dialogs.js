@@ -183,8 +183,9 @@ export function askForExport(app) {
       return;
     }
     const rows = done.files.map((/** @type {any} */ file) => h("li", {}, h("a", { href: `${app.base}/exports/${encodeURIComponent(done.id)}/${encodeURIComponent(file.name)}`, download: file.folder ? `${file.name}.zip` : file.name }, file.name), " ", h("span", { class: "quiet" }, size(file.bytes))));
-    const gaps = done.unknown > 0 && h("p", { class: "bad" }, `${done.unknown} frames were not followed yet: what is written of them is empty. Propagate and export again, or mark a range.`);
-    results.replaceChildren(h("h3", {}, "Written"), h("ul", {}, ...rows), gaps || "", h("p", { class: "quiet" }, "In ", h("code", {}, done.folder)));
+    const gaps = done.unknown > done.waiting && h("p", { class: "bad" }, `${done.unknown - done.waiting} frames were not followed yet: what is written of them is empty. Propagate and export again, or mark a range.`);
+    const old = done.waiting > 0 && h("p", { class: "bad" }, `A correction has not reached ${done.waiting} frames yet: their masks are written as they were before it. Propagate and export again.`);
+    results.replaceChildren(h("h3", {}, "Written"), h("ul", {}, ...rows), gaps || "", old || "", h("p", { class: "quiet" }, "In ", h("code", {}, done.folder)));
     results.scrollIntoView({ block: "nearest" });
   }
   app.listeners.set("export", new Set([finished])); // of the dialog that is open, not of earlier ones

@@ -103,20 +103,18 @@ export class Masks {
     this.frames = new Map();
     /** @type {Map<number, {answer: MaskAnswer, painted: Map<string, Painted>}>} shown until the new ones are there */
     this.stale = new Map();
-    /** @type {Set<number>} */
-    this.asked = new Set();
-    this.turn = 0;
+    /** @type {Map<number, object>} frame -> the request that is on its way, unless its answer is out of date already */
+    this.asked = new Map();
   }
 
   /** @param {number} [first] @param {number} [last] frames whose masks have changed; all of them without */
   forget(first = 0, last = Infinity) {
-    this.turn++;
     for (const [frame, kept] of this.frames)
       if (frame >= first && frame <= last) {
         this.stale.set(frame, kept);
         this.frames.delete(frame);
       }
-    this.asked.clear();
+    for (const frame of this.asked.keys()) if (frame >= first && frame <= last) this.asked.delete(frame);
     while (this.stale.size > 16) this.stale.delete(/** @type {number} */ (this.stale.keys().next().value));
   }
 
@@ -134,11 +132,15 @@ export class Masks {
   /** @param {number} frame */
   async ask(frame) {
     if (this.asked.has(frame) || this.asked.size > 6) return;
-    this.asked.add(frame);
-    const turn = this.turn;
+    const request = {};
+    this.asked.set(frame, request);
     try {
       const answer = await get(`/api/p/${encodeURIComponent(this.project)}/masks/${frame}`);
-      if (turn === this.turn) {
+      const old = this.stale.get(frame);
+      if (this.asked.get(frame) !== request) {
+        // A run changes masks faster than they come: the newest is shown until the next is there.
+        if (!old || old.answer.version <= answer.version) this.stale.set(frame, { answer, painted: new Map() });
+      } else {
         this.frames.set(frame, { answer, painted: new Map() });
         this.stale.delete(frame);
         if (this.frames.size > MOST_FRAMES) this.frames.delete(/** @type {number} */ (this.frames.keys().next().value));
@@ -147,7 +149,7 @@ export class Masks {
       // The socket tells of a server that has gone; the next drawing asks again.
       await new Promise((done) => setTimeout(done, 500));
     }
-    if (turn === this.turn) this.asked.delete(frame);
+    if (this.asked.get(frame) === request) this.asked.delete(frame);
     this.changed();
   }
 }

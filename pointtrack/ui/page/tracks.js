@@ -19,17 +19,15 @@ export class Tracks {
     this.chunks = new Map();
     /** @type {Set<number>} */
     this.old = new Set();
-    /** @type {Set<number>} */
-    this.asked = new Set();
-    this.turn = 0;
+    /** @type {Map<number, object>} piece -> the request that is on its way, unless its answer is out of date already */
+    this.asked = new Map();
   }
 
   /** @param {number} [first] @param {number} [last] frames whose tracks have changed; all of them without */
   forget(first = 0, last = Infinity) {
-    this.turn++;
-    for (const number of this.chunks.keys())
-      if ((number + 1) * CHUNK > first && number * CHUNK <= last) this.old.add(number);
-    this.asked.clear();
+    const changed = (/** @type {number} */ number) => (number + 1) * CHUNK > first && number * CHUNK <= last;
+    for (const number of this.chunks.keys()) if (changed(number)) this.old.add(number);
+    for (const number of this.asked.keys()) if (changed(number)) this.asked.delete(number);
   }
 
   /**
@@ -50,21 +48,24 @@ export class Tracks {
   /** @param {number} number */
   async ask(number) {
     if (this.asked.has(number)) return;
-    this.asked.add(number);
-    const turn = this.turn;
+    const request = {};
+    this.asked.set(number, request);
     try {
       const content = await bytes(`/api/p/${encodeURIComponent(this.project)}/tracks?start=${number * CHUNK}&stop=${(number + 1) * CHUNK}`);
-      if (turn === this.turn) {
-        const length = new DataView(content).getUint32(0, true);
-        const head = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length)));
+      const length = new DataView(content).getUint32(0, true);
+      const head = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length)));
+      const valid = this.asked.get(number) === request;
+      // A run changes tracks faster than they come: the newest are shown until the next are there.
+      if (valid || head.version >= (this.chunks.get(number)?.version ?? 0)) {
         this.chunks.set(number, { ...head, values: new Float32Array(content, 4 + length) });
-        this.old.delete(number);
+        if (valid) this.old.delete(number);
+        else this.old.add(number);
         if (this.chunks.size > MOST_CHUNKS) this.chunks.delete(/** @type {number} */ (this.chunks.keys().next().value));
       }
     } catch {
       await new Promise((done) => setTimeout(done, 500));
     }
-    if (turn === this.turn) this.asked.delete(number);
+    if (this.asked.get(number) === request) this.asked.delete(number);
     this.changed();
   }
 }

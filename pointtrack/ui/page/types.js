@@ -33,7 +33,7 @@
  * @typedef {{sure: string, absent: string}} ObjectLane
  * @typedef {{start: number, stop: number, bins: number, objects: Record<string, ObjectLane>, points: Record<string, string>, groups: Record<string, string>}} Lanes
  * @typedef {{kind: "object"|"point", id: number, frame: number, sure: number}} Suggestion
- * @typedef {{start: number, stop: number, ids: number[], values: Float32Array}} TrackChunk
+ * @typedef {{start: number, stop: number, ids: number[], version: number, values: Float32Array}} TrackChunk
  * @typedef {{kind: "object"|"point"|"group", id: number}|null} Selection
  * @typedef {{brightness: number, opacity: number, trail: number, size: number, outline: boolean, auto: boolean, follow: boolean, theme: string}} Settings
  * @typedef {{path: string, name: string, verdict: string, reason: string}} ReviewItem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,19 @@ def test_the_mask_is_that_of_the_session_and_clicks_are_told(client):
     assert np.array_equal(client.mask(1, 3), painted)
     client.act("objects.absent", object=1, frame=5, stop=8)
     assert client.get("masks/6")["objects"][0]["said"]["kind"] == "absent"
+
+
+def test_a_candidate_that_is_empty_does_not_count_for_another(client):
+    """Pages leave it out, so what they show names its place."""
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    session = client.desk.projects()[0].objects
+    first, *others = session.candidates(1, 0)
+    empty = replace(first, mask=first.mask & False)
+    session.candidates = lambda *_: [first, empty, *others]
+    rows = client.get("candidates?object=1&frame=0")["candidates"]
+    assert len(rows) == 3
+    client.act("objects.choose", object=1, frame=0, place=rows[1]["place"])
+    assert np.array_equal(client.mask(1, 0), decode_mask(rows[1]["mask"], (80, 60)))
 
 
 def test_points_and_objects_are_followed_and_told_of(client):
@@ -150,6 +164,22 @@ def test_after_a_crash_all_acts_are_there(new_client):
     second.act("redo")
     assert len(second.state["objects"]) == 2
     assert [row["n"] for row in map(json.loads, journal.read_text().splitlines())] == [1, 2, 3, 4, 5]
+
+
+def test_after_a_crash_acts_on_masks_that_a_run_had_just_found_are_there(new_client):
+    """A click beside an object corrects its mask, and says nothing without it."""
+    first = new_client()
+    first.act("objects.click", frame=0, points=[RED], labels=[1])
+    project = first.desk.projects()[0]
+    project.worker.call(project.save).result()
+    project.worker._idle = lambda: False  # the crash comes before the next quiet second
+    first.run()
+    first.act("objects.click", frame=8, object=1, points=[[60, 50]], labels=[0])
+    first.act("points.grid", frame=5, size=3, object=1)
+    second = new_client()
+    assert not second.desk.projects()[0].problems
+    assert second.state["history"] == first.state["history"]
+    assert np.array_equal(second.mask(1, 8), first.mask(1, 8))
 
 
 def test_saved_projects_are_offered(new_client):

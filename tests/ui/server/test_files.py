@@ -6,6 +6,7 @@ import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -16,7 +17,7 @@ import pytest
 import pointtrack as pt
 from pointtrack.io.video import write_video
 from pointtrack.ui import desk as desk_module
-from pointtrack.ui.exports import ExportOptions
+from pointtrack.ui.exports import Export, ExportOptions
 from pointtrack.ui.folders import safe_name
 from tests.support.numbered import number_in
 from tests.support.ui_client import RED, SCENE, Client
@@ -62,6 +63,44 @@ def test_exports_are_those_of_the_library(client):
         assert client.http.get(f"{client.base}/{path}").status_code == 404
     assert "expected some of" in client.post("export", 400, tracks=["docx"])["error"]
     assert "at least one" in client.post("export", 400)["error"]
+
+
+def test_tables_have_the_names_that_a_person_gave_to_points(client):
+    client.act("points.add", frame=0, xy=[RED])
+    client.act("points.add", frame=0, xy=[[30.0, 20.0]])
+    client.act("view", changes={"names": {"p1": "nose"}})
+    told: list[dict[str, Any]] = []
+    client.desk.projects()[0].notify = told.append
+    client.post("export", tracks=["csv", "dlc"])
+    client.wait(lambda: any(event["type"] == "export" for event in told))
+    folder = Path(next(event["folder"] for event in told if event["type"] == "export"))
+    assert pt.load_tracks(folder / "squares.csv").queries.names == ("", "nose")
+    assert "nose" in (folder / "squaresDLC_pointtrack.csv").read_text()
+
+
+def test_an_export_says_where_masks_are_those_before_a_correction(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.run(stop=8)
+    client.act("objects.click", frame=3, object=1, points=[[20, 15]], labels=[1])
+    told: list[dict[str, Any]] = []
+    project = client.desk.projects()[0]
+    project.notify = told.append
+    client.post("export", masks=["davis"])
+    client.wait(lambda: any(event["type"] == "export" for event in told))
+    done = next(event for event in told if event["type"] == "export")
+    empty = sum(project.objects.mask(1, frame) is None for frame in range(12))
+    assert empty == 4 and done["waiting"] > 0 and done["unknown"] == done["waiting"] + empty
+
+
+def test_an_export_that_the_end_of_the_server_stops_leaves_nothing(client, monkeypatch):
+    """Otherwise half of a folder of masks looks like all of it."""
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    step = Export.step
+    monkeypatch.setattr(Export, "step", lambda export: time.sleep(0.2) or step(export))
+    folder = Path(client.post("export", masks=["coco", "davis", "ytvos"], videos=["mp4"])["folder"])
+    client.wait(lambda: folder.exists() and any(folder.iterdir()))
+    client.desk.close()
+    assert not folder.exists()
 
 
 def test_videos_of_a_range_have_its_frames_alone(client):
@@ -171,6 +210,26 @@ def test_the_drawn_video_keeps_the_sound(client, videos, models, tmp_path):
     with av.open(str(next(project.store.folder.glob("exports/*/loud_drawn.mp4")))) as container:
         assert len(container.streams.audio) == 1
         assert float(container.streams.audio[0].duration * container.streams.audio[0].time_base) > 0.9
+    told = loud.post("export", videos=["mp4"], start=3, stop=8)
+    loud.wait(lambda: not project.worker.runs)
+    with av.open(str(Path(told["folder"]) / "loud_drawn.mp4")) as container:
+        (sound,) = container.streams.audio
+        assert float(sound.duration * sound.time_base) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_picture_that_two_pages_ask_for_at_once_is_counted_once(client):
+    project, pictures = client.desk.projects()[0], client.desk.pictures
+    frames = project.shown.frames
+
+    class Slow:
+        def __getitem__(self, frame: int) -> np.ndarray:
+            project.shown = SimpleNamespace(frames=frames)
+            pictures.jpeg(project, frame)  # the other page is faster
+            return frames[frame]
+
+    project.shown = SimpleNamespace(frames=Slow())
+    pictures.jpeg(project, 0)
+    assert pictures._bytes == sum(map(len, pictures._kept.values()))
 
 
 def test_uploads_are_checked_named_safely_and_bounded(new_client, videos):
