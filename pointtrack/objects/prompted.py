@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.objects.answer import pieces_with
+from pointtrack.objects.answer import pieces_with, points_inside
 from pointtrack.objects.corrections import corrected, not_larger
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.point_prompts import Shown, agreement, read_mask
@@ -21,7 +21,7 @@ CLICK_REACH_PX = 12.0
 # something else. An added click on the mask is at least CLEAR_OF_CLICKS from all clicks. Both are in square roots of
 # the mask's area.
 PART_REACH, CLEAR_OF_CLICKS = 0.5, 0.25
-SPEAKERS = 2000  # about so many pixels of the mask, from which that added click is chosen
+SPEAKERS = 16  # points of the mask from which that added click is chosen
 # How far an object may reach out of its box, as a share of the box's sides.
 BOX_SLACK = 0.08
 
@@ -175,18 +175,11 @@ def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
     """
     if not before.any() or read_mask(before, prompt.points[prompt.labels]).any():
         return prompt
-    depth = torch.from_numpy(
-        cv2.distanceTransform(np.pad(before.numpy().astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    )
-    some = before.nonzero()
-    rows, columns = some[:: max(len(some) // SPEAKERS, 1)].unbind(1)
-    inside = torch.stack([columns, rows], dim=1).float()
-    # Deep in the mask and far from the clicks it is most likely on the object: what they point at is something else.
-    away = torch.cdist(inside, prompt.points).amin(1)
-    speaker = int((depth[rows, columns] * away).argmax())
-    if away[speaker] <= CLEAR_OF_CLICKS * float(before.sum()) ** 0.5:
+    inside = points_inside(before, SPEAKERS)
+    clear = torch.cdist(inside, prompt.points).amin(1) > CLEAR_OF_CLICKS * float(before.sum()) ** 0.5
+    if not clear.any():
         return prompt
-    points = torch.cat([inside[speaker : speaker + 1], prompt.points])
+    points = torch.cat([inside[clear][:1], prompt.points])
     return replace(prompt, points=points, labels=torch.cat([torch.tensor([True]), prompt.labels]))
 
 

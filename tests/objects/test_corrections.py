@@ -87,16 +87,6 @@ def test_a_correction_is_asked_with_a_click_for_what_is_right(click, positive, s
         assert before[y, x] and bool(asked.labels[0])
 
 
-def test_that_click_is_deep_in_the_mask_and_far_from_what_is_wrong():
-    """Deepest is what is wrong here, and farthest from it the end of an arm."""
-    frame, before = torch.zeros(60, 80, 3, dtype=torch.uint8).numpy(), torch.zeros(60, 80, dtype=torch.bool)
-    before[4:34, 4:34] = before[10:40, 34:64] = before[22:31, 64:80] = True
-    segmenter = ColourSegmenter()
-    answer_prompt(segmenter, segmenter.encode(frame), Prompt([(30, 20)], [False]), before)
-    x, y = segmenter.prompts[0].points[0].tolist()
-    assert 44 < x < 60 and 18 < y < 34
-
-
 def test_a_part_that_hangs_by_nothing_is_added_to_the_object():
     """The answer has the object in two pieces, and the click is in the smaller one: that does not take the place of both."""
     frame = torch.zeros(60, 80, 3, dtype=torch.uint8).numpy()
