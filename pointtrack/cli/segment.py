@@ -45,7 +45,8 @@ class SegmentCommand(VideoOptions):
         click: clicks as frame,x,y; append ,- for a click beside the object: --click 0,310,250 0,40,40,-
         box: boxes as frame,x0,y0,x1,y1 in pixels.
         mask: pictures of the video's size, not black where the object is, as frame,FILE.
-        absent: frames on which an object is absent.
+        absent: frames on which an object is absent. It stays so until its next prompt; with flat it may be found again on the
+            next frame.
         tracks: .npz, .csv or .json file of tracks, all on one object, instead of prompts.
         session: .npz file that keeps prompts and results. If it exists, the run continues from it, adds the new prompts, and
             computes only what changes.
