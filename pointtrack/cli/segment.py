@@ -39,7 +39,7 @@ class SegmentCommand(VideoOptions):
     """Follow objects through a video from clicks, boxes or masks; write the video with the masks drawn in, and the masks.
 
     For several objects, put a number and a colon before each prompt, as in 2:0,310,250. You can prompt an object on several
-    frames: those masks stay as they are, and the frames between follow from both sides.
+    frames: masks that you give stay as they are, and the frames between follow from both sides.
 
     Args:
         click: clicks as frame,x,y; append ,- for a click beside the object: --click 0,310,250 0,40,40,-
