@@ -192,7 +192,7 @@ def _session(path: Path, video: Video) -> None:
     key = Keyframe(0, 1, mask, torch.tensor([[5.0, 5.0]]), torch.tensor([True]))
     results, side = Results(), Side(1, 1, None, range(1, 6))
     for _ in range(3):
-        results.add(side, ObjectResult(mask, 0.9, 0.8))
+        results.put(side, results.done(side), ObjectResult(mask, 0.9, 0.8))
     write_session(path, video, History([(), (SessionObject(1, "bear", (key,)),)]), results)
 
 

@@ -57,10 +57,13 @@ def test_masks_there_and_back(prefix, name):
     assert torch.equal(pt.load_masks(url).masks, pixels)
 
 
-def test_videos_and_points_there_and_back(prefix, tiny_video, tiny_video_file):
+def test_videos_and_points_there_and_back(prefix, tiny_video, tmp_path):
     url = f"{prefix}/clips/v.mp4"
     assert pt.write_video(url, tiny_video) == url
-    assert np.array_equal(pt.read_video(url).frames, pt.read_video(tiny_video_file).frames)
+    # Not a second file of the same frames: x264 does not always write the same, even from equal pixels.
+    local = download(url, tmp_path)
+    assert np.array_equal(pt.read_video(url).frames, pt.read_video(local).frames)
+    assert np.abs(pt.read_video(url).frames.astype(int) - tiny_video.frames).mean() < 12
     save_queries(f"{prefix}/q.csv", some_tracks().queries)
     assert torch.equal(pt.load_queries(f"{prefix}/q.csv").xy, some_tracks().queries.xy)
 
