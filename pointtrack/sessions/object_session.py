@@ -187,8 +187,9 @@ class ObjectSession:
 
     def mark_absent(self, object_id: int | str, frame: int, stop: int | None = None) -> None:
         """Mark an object as absent on a frame, or on frames frame..stop-1. Raises what `prompt` raises."""
-        changed, frame = (one := self._object(object_id)), self._frame(frame)
+        one, frame = self._object(object_id), self._frame(frame)
         nothing = torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool)
+        changed = one
         for number in self._range(frame, frame + 1 if stop is None else stop):
             changed = changed.with_key(Keyframe(number, next(self._serial), nothing, *no_points()))
         self._do(tuple(changed if other is one else other for other in self._state))
@@ -267,8 +268,7 @@ class ObjectSession:
             raise ValueError(f"direction: expected forward, backward or both, got {direction!r}")
         if not any(one.keys for one in self._state):
             raise ValueError("propagate: expected an object with a prompt; add one and prompt it first")
-        missing = self._schedule.missing(self._state, frames, direction)
-        if missing:
+        if missing := self._schedule.missing(self._state, frames, direction):
             with progress_of(progress, self._schedule.steps(missing, frames), "following") as step:
                 self._schedule.walk(missing, self._state, frames, self.cuts, step or (lambda done: None))
         return self.masks(frames.start, frames.stop)
@@ -298,8 +298,7 @@ class ObjectSession:
                 masks[frame - frames.start, column] = found.mask
                 scores[frame - frames.start, column] = found.score
         ids = torch.tensor([one.id for one in preview], dtype=torch.int64)
-        names = tuple(one.name for one in preview)
-        result = Masks(masks, ids, scores, frames.start, self.video.fps, names)
+        result = Masks(masks, ids, scores, frames.start, self.video.fps, tuple(one.name for one in preview))
         result = result.with_times(self.video.times[frames.start : frames.stop])
         return (result.exclusive() if self.exclusive else result).select(ids.argsort())
 
@@ -355,7 +354,8 @@ class ObjectSession:
 
         history, results = read_session(path, self.video)
         serials = [key.serial for state in history.states for one in state for key in one.keys]
-        self._history, self._schedule = history, Schedule(self.video, self.engine, results)
+        self._history = history
+        self._schedule = Schedule(self.video, self.engine, results)
         self._serial = itertools.count(1 + max(serials, default=0))
 
     # Internals.

@@ -62,8 +62,9 @@ class Schedule:
     def measures(self, one: SessionObject, frames: range) -> Iterator[tuple[int, float, float]]:
         """Frame, quality and score where an object's mask is settled in a range; this unpacks no stored masks."""
         best, unsettled = self._best(one, frames)
+        corrected = best.keys() | unsettled
         for key in one.keys:
-            if key.frame in frames and key.frame not in {*best, *unsettled}:
+            if key.frame in frames and key.frame not in corrected:
                 found = said(key.mask, key.score)
                 yield key.frame, found.quality, found.score
         for frame, (_, packed) in best.items():
