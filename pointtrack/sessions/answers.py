@@ -46,8 +46,12 @@ def answered(
     elif key is not None:
         base, box, followed = key.base, key.box, key.followed
         current = key.mask if found is None else found
-        if (not len(key.points) and box is None) or not torch.equal(current, key.mask):
-            base = current  # a given mask, or one that other keyframes corrected
+        if not torch.equal(
+            current, key.mask
+        ):  # other keyframes corrected it, and asking for the box would undo that
+            base, box = current, None
+        elif not len(key.points) and box is None:  # the clicks correct a given mask
+            base = current
         shown = Shown(len(key.points), current)
         points, labels = torch.cat([key.points, requested.points]), torch.cat([key.labels, requested.labels])
     else:
