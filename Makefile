@@ -6,12 +6,12 @@ PYTHON ?= python3
 TORCH  ?= 2.13.0
 JOBS   ?= 2
 INPUTS ?= 10000
-PIP_FLAGS ?=
+INSTALL_FLAGS ?=
 VENV   := .venv
 PY     := $(VENV)/bin/python
-PIP    := $(PY) -m pip --disable-pip-version-check install -qq --retries 2 $(PIP_FLAGS)
+INSTALL := $(PY) .ci/install.py $(INSTALL_FLAGS)
 
-# Options for pip when it gets torch; on Linux without a GPU the CPU build is gigabytes smaller:
+# Options for the installer when it gets torch; on Linux without a GPU the CPU build is gigabytes smaller:
 # make demo TORCH_INDEX="--index-url https://download.pytorch.org/whl/cpu"
 TORCH_INDEX ?=
 
@@ -65,35 +65,35 @@ clean:
 $(VENV)/.torch:
 	@test -x $(PY) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "expected Python 3.10 or newer, got $$($(PYTHON) --version 2>&1): make demo PYTHON=/path/to/python3.12"; exit 1; }
-	@echo "installing into $(VENV), once; this takes a few minutes: torch"
+	@echo "installing into $(VENV), once, a minute or a few; make INSTALL_FLAGS=-v shows more: torch"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -c "import torch" 2>/dev/null || $(PIP) --no-deps torch==$(TORCH) $(TORCH_INDEX) \
-		|| echo "torch $(TORCH) cannot be had; pip will choose one"
+	@$(PY) -c "import torch" 2>/dev/null || $(INSTALL) --no-deps torch==$(TORCH) $(TORCH_INDEX) \
+		|| echo "torch $(TORCH) cannot be had; the installer will choose one"
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.torch setup.cfg pyproject.toml
 	@echo "installing pointtrack and what it needs"
-	@$(PIP) -e '.[ui]'
+	@$(INSTALL) -e '.[ui]'
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready
-	@echo "installing what the tests need, once, a few minutes; make PIP_FLAGS=-vv shows them"
-	@$(PIP) -e '.[test,train]'
+	@echo "installing what the tests need, once"
+	@$(INSTALL) -e '.[test,train]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready-test
 	@echo "installing what the checks need, once"
-	@$(PIP) -e '.[dev]'
+	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
 # What `check` and `test` need, in one step.
 $(VENV)/.ready-all: $(VENV)/.torch setup.cfg pyproject.toml
-	@$(PIP) -e '.[dev,train]'
+	@$(INSTALL) -e '.[dev,train]'
 	@touch $(VENV)/.ready && touch $(VENV)/.ready-test && touch $(VENV)/.ready-dev && touch $@
 
 $(VENV)/.ready-docs: $(VENV)/.ready
 	@echo "installing what the site needs, once"
-	@$(PIP) -e '.[docs]'
+	@$(INSTALL) -e '.[docs]'
 	@touch $@
 
 kubric-env: $(KUBRIC_VENV)/.ready

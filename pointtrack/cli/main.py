@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pointtrack import __version__
 from pointtrack.cli import registry
+from pointtrack.cli.pipes import reader_may_leave
 from pointtrack.cli.plugins import entry_points, load_command
 from pointtrack.cli.videos import TAKE_VIDEOS, missing, run_each, split_videos
 
@@ -27,7 +28,12 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pointtrack` with the given arguments (by default those of the process); returns the exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with reader_may_leave():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    return 0
+
+
+def _run(arguments: list[str]) -> int:
     if arguments[:1] in (["--version"], ["-V"]):
         print(f"pointtrack {__version__}")
         return 0

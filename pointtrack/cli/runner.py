@@ -25,6 +25,7 @@ from pointtrack.cli.config_file import check_options, read_config, split_config
 from pointtrack.cli.cores import share_cores
 from pointtrack.cli.help_text import help_text, options_of
 from pointtrack.cli.option_names import OptionNames
+from pointtrack.cli.pipes import reader_may_leave
 
 DEBUG = "POINTTRACK_DEBUG"
 LONGEST = 1500  # most characters of a message
@@ -40,6 +41,12 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
             POINTTRACK_DEBUG, shows the traceback of a mistake.
         prog: name of the command in help texts; its first word begins error messages.
     """
+    with reader_may_leave():
+        return _run(load, arguments, prog)
+    return 0
+
+
+def _run(load: Callable[[], Callable[..., Any]], arguments: Sequence[str], prog: str) -> int:
     command: Callable[..., Any] | None = None
     debug = "--debug" in arguments or bool(os.environ.get(DEBUG))
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -59,9 +66,8 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
         result = command(**vars(values))
         run = getattr(result, "run", None)
         code = run() if run is not None else result
-    except BrokenPipeError:  # the reader of the output, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:  # no mistake: `reader_may_leave`
+        raise
     except USER_ERRORS as error:
         if debug:
             raise

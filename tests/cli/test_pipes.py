@@ -1,0 +1,23 @@
+"""Output into a program that reads only the beginning, such as `head`, ends without a complaint."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["track", "--help"], ["--print_completion", "bash"]])
+def test_a_reader_may_leave(arguments, unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody_reads:
+        done = subprocess.run(
+            [sys.executable, "-m", "pointtrack", *arguments],
+            stdout=nobody_reads,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
