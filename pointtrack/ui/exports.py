@@ -18,10 +18,10 @@ from pointtrack.io.masks import MASK_EXPORTS, save_masks
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.tracks import TRACK_EXPORTS, save_tracks
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
+from pointtrack.sessions.moments import objects_now, points_now
 from pointtrack.system import machine_memory
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Tracks, Video
-from pointtrack.types.masks import Masks
 from pointtrack.viz.masks import MaskStyle, draw_mask_frame
 from pointtrack.viz.tracks import TrackStyle, draw_frame
 
@@ -97,7 +97,7 @@ def _whole(value: Any) -> bool:
 
 
 class Export:
-    """Writes files in slices; see `worker.Run`.
+    """Writes files in slices; see `worker.Run`. What is done between them does not reach the files.
 
     Args:
         project, options: the project, and what to export.
@@ -111,13 +111,16 @@ class Export:
                 f"export: expected frames within 0..{len(project.video)}, got {options.start}..{stop}"
             )
         self.project, self.options, self.folder = project, options, folder
+        self.view = project.view.state  # a state never changes
+        self.points = points_now(project.points, _numbered(self.view["names"], "p"))
+        self.objects = objects_now(project.objects, _numbered(self.view["names"], "o"))
         self.frames = range(options.start, stop)
         self.files: list[Path] = []
-        if (options.tracks or options.videos) and not (project.points.points or project.objects.objects):
+        if (options.tracks or options.videos) and not (self.points.points or self.objects.objects):
             raise ValueError("export: expected points or objects, got a video without any; add some first")
-        if options.tracks and not project.points.points:
+        if options.tracks and not self.points.points:
             raise ValueError("export: expected points for tracks, got none; add some, or take masks only")
-        if options.masks and not project.objects.objects:
+        if options.masks and not self.objects.objects:
             raise ValueError("export: expected objects for masks, got none; add some, or take tracks only")
         self._check_memory()
         self._steps = self._write()
@@ -156,16 +159,16 @@ class Export:
         start, stop, options = self.frames.start, self.frames.stop, self.options
         unknown = torch.zeros(len(self.frames), dtype=torch.bool)
         if options.masks or options.videos:
-            unknown |= torch.isnan(self.project.objects.quality(start, stop)).any(1)
+            unknown |= torch.isnan(self.objects.quality(start, stop)).any(1)
         if options.tracks or options.videos:
-            unknown |= (~self.project.points.known(start, stop).tracked()).any(1)
+            unknown |= (~self.points.known(start, stop).tracked()).any(1)
         return int(unknown.sum())
 
     def _waiting(self) -> int:
         """The number of them on which masks are there, but as they were before a correction that has yet to reach them."""
         if not (self.options.masks or self.options.videos):
             return 0
-        objects, frames = self.project.objects, self.frames
+        objects, frames = self.objects, self.frames
         there = {number: torch.zeros(len(objects.video), dtype=torch.bool) for number in objects.objects}
         for number, known in there.items():
             known[objects.keyframes(number)] = True
@@ -186,8 +189,8 @@ class Export:
         options, stem = self.options, self.project.path.stem
         self.folder.mkdir(parents=True, exist_ok=True)
         if options.sessions:
-            self.files.append(self.project.points.save(self.folder / f"{stem}_points.npz"))
-            self.files.append(self.project.objects.save(self.folder / f"{stem}_objects.npz"))
+            self.files.append(self.points.save(self.folder / f"{stem}_points.npz"))
+            self.files.append(self.objects.save(self.folder / f"{stem}_objects.npz"))
             yield "sessions"
         if options.tracks:
             tracks = self._tracks()
@@ -201,31 +204,18 @@ class Export:
             yield from self._write_video(self.folder / f"{stem}_drawn.{name}")
 
     def _tracks(self) -> Tracks:
-        tracks = self.project.points.known(self.frames.start, self.frames.stop)
-        queries, given = tracks.queries, self.project.view.state["names"]
-        names = [queries.names[place] if queries.names else "" for place in range(len(queries))]
-        names = [given.get(f"p{one}", name) for one, name in zip(queries.ids.tolist(), names, strict=True)]
-        tracks = replace(tracks, queries=replace(queries, names=tuple(names)))
+        tracks = self.points.known(self.frames.start, self.frames.stop)
         return smooth_tracks(tracks, radius=self.options.smooth) if self.options.smooth else tracks
-
-    def _masks(self, start: int, stop: int) -> Masks:
-        masks = self.project.objects.masks(start, stop)
-        names = self.project.view.state["names"]
-        given = [
-            names.get(f"o{number}", name)
-            for number, name in zip(masks.object_ids.tolist(), masks.names, strict=True)
-        ]
-        return replace(masks, names=tuple(given))
 
     def _write_masks(self, name: str, stem: str) -> Iterator[str]:
         target = self.folder / f"{stem}{'_masks' if name == 'npz' else ''}{MASK_EXPORTS[name]}"
         if name in PIECEWISE:
             for start in range(self.frames.start, self.frames.stop, PIECE):
-                masks = self._masks(start, min(start + PIECE, self.frames.stop))
+                masks = self.objects.masks(start, min(start + PIECE, self.frames.stop))
                 save_masks(target, masks.exclusive(), format=name, video_name=stem)
                 yield name
         else:
-            masks, video = self._masks(self.frames.start, self.frames.stop), None
+            masks, video = self.objects.masks(self.frames.start, self.frames.stop), None
             if name == "cutout":  # its video begins at the first exported frame, as the drawn one does
                 masks, video = replace(masks, first_frame=0), self._clip()
             save_masks(target, masks, format=name, video=video, video_name=stem)
@@ -274,16 +264,16 @@ class Export:
 
     def _drawn(self, frame: int, points: TrackStyle, style: MaskStyle) -> np.ndarray:
         picture = self.project.video.frames[frame]
-        hidden = set(self.project.view.state["hidden"])
-        if self.project.objects.objects:
-            masks = self._masks(frame, frame + 1)
+        hidden = set(self.view["hidden"])
+        if self.objects.objects:
+            masks = self.objects.masks(frame, frame + 1)
             shown = torch.tensor(
                 [f"o{number}" not in hidden for number in masks.object_ids.tolist()], dtype=torch.bool
             )
             picture = draw_mask_frame(picture, masks.select(shown), frame, style)
-        if self.project.points.points:
-            tracks = self.project.points.known(max(frame - TRAIL_ROOM, 0), frame + 1)
-            groups = self.project.points.groups
+        if self.points.points:
+            tracks = self.points.known(max(frame - TRAIL_ROOM, 0), frame + 1)
+            groups = self.points.groups
             shown = torch.tensor(
                 [
                     f"p{point}" not in hidden and f"g{groups[point]}" not in hidden
@@ -297,7 +287,7 @@ class Export:
     def _check_memory(self) -> None:
         whole = [name for name in self.options.masks if name not in PIECEWISE]
         w, h = self.project.video.wh
-        needed = len(self.frames) * len(self.project.objects.objects) * w * h * 2
+        needed = len(self.frames) * len(self.objects.objects) * w * h * 2
         memory = machine_memory()
         if whole and memory is not None and needed > SHARE * memory:
             raise ValueError(
@@ -379,6 +369,11 @@ def commands_for(project: Project, options: ExportOptions) -> list[str]:
         line += f" --opacity {options.opacity:g}"
         names.append(line)
     return names
+
+
+def _numbered(names: dict[str, str], kind: str) -> dict[int, str]:
+    """Number -> name of the points (p) or objects (o) that a person named."""
+    return {int(key[1:]): name for key, name in names.items() if key[:1] == kind and key[1:].isdecimal()}
 
 
 def _size(path: Path) -> int:
