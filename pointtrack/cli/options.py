@@ -115,6 +115,34 @@ def video_target(out: str, stem: str) -> Path:
     return path / f"{stem}.mp4"
 
 
+def kept_frames(text: str | None, count: int) -> range:
+    """The frames that --keep names by the first and the last; all of them without it.
+
+    Raises ValueError for another text, and for frames that a video of `count` frames does not have.
+
+    >>> kept_frames("3,7", 20)
+    range(3, 8)
+    """
+    if text is None:
+        return range(count)
+    numbers = [one.strip() for one in text.split(",")]
+    if len(numbers) != 2 or not all(one.isdecimal() for one in numbers):
+        raise ValueError(f"keep: expected the first and the last frame, as in 10,49, got {text!r}")
+    first, last = (int(one) for one in numbers)
+    if not first <= last < count:
+        raise ValueError(f"keep: expected a first and a last frame within 0..{count - 1}, got {text!r}")
+    return range(first, last + 1)
+
+
+def refuse_keep(text: str | None) -> None:
+    """Raise ValueError if --keep is given to a flat run, which writes frames as they become final."""
+    if text is not None:
+        raise ValueError(
+            f"keep: expected a run in memory, got a flat one (--flat, --resume, or a video that does not fit); "
+            f"leave out --keep {text}, or take a part of the video with --start and --end"
+        )
+
+
 @contextmanager
 def outputs_to(out: str) -> Iterator[str]:
     """The path on this machine to which a command writes the results for `out`, which may be in an object store.

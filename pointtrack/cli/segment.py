@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pointtrack.cli.options import VideoOptions, outputs_to, video_target
+from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.segment_flat import NAMED, object_stream, print_doubts, print_segmented, segment_flat
 from pointtrack.io.mask_writers import parse_growing
@@ -56,6 +56,8 @@ class SegmentCommand(VideoOptions):
         out: folder, or video file; the other results go beside that.
         export: formats to write besides the drawn video: npz, davis, ytvos, coco, ytvis, yolo, mot, cutout, comma-separated.
         overlap: let objects overlap; otherwise every pixel belongs to one at most.
+        keep: write these frames only, first and last, numbered as in the whole video: --keep 10,49. Others are followed as
+            far as these need it.
         flat: never hold more than a window of frames in memory. One pass follows objects forward from their prompts and
             writes masks once they are final, as npz, davis, coco, mot or cutout.
         style: how to draw the masks.
@@ -72,6 +74,7 @@ class SegmentCommand(VideoOptions):
     out: str = "outputs"
     export: str = "npz"
     overlap: bool = False
+    keep: str | None = None
     flat: bool = False
     style: MaskStyle = field(default_factory=MaskStyle)
 
@@ -128,6 +131,7 @@ class SegmentCommand(VideoOptions):
             except ImportError as error:  # the user must install the missing extra
                 raise ValueError(str(error)) from error
             video = read_video(stream)
+        frames = kept_frames(self.keep, len(video))
         began = time.perf_counter()
         with Bar(len(video), "masks", "step") as bar:
             if self.tracks is not None:
@@ -136,14 +140,15 @@ class SegmentCommand(VideoOptions):
                 masks = segment_tracks(
                     video, tracks, engine.segmenter, tracker=engine.tracker, progress=bar.update
                 )
+                masks = masks.clip(frames.start, frames.stop)
                 doubts = doubts_of_masks(masks)
             else:
-                masks, doubts = self._follow(video, engine, told, bar)
+                masks, doubts = self._follow(video, engine, told, bar, frames)
         seconds = time.perf_counter() - began
         print(f"with {engine.name}, weights under {engine.licence}")
-        print_segmented(masks.present().float().mean(0).tolist(), len(video), video.wh, seconds)
+        print_segmented(masks.present().float().mean(0).tolist(), len(frames), video.wh, seconds)
         print_doubts(doubts)
-        masks = masks.with_times(video.times)
+        masks = masks.with_times(video.times[frames.start : frames.stop])
         record_origin(outputs, self.video)
         self._write(video, masks, exports, target)
 
@@ -154,6 +159,7 @@ class SegmentCommand(VideoOptions):
                 raise ValueError(
                     f"flat: expected prompts alone, as it reads frames once and forward, got --{name} too"
                 )
+        refuse_keep(self.keep)
         parse_growing(exports)
         with self.opened() as source:
             try:
@@ -194,34 +200,43 @@ class SegmentCommand(VideoOptions):
         segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
         return PointEngine(self.loaded(wh), segmenter)
 
-    def _follow(self, video: Video, engine: Engine, told: list[Told], bar: Bar) -> tuple[Masks, list[Doubt]]:
-        """Enter all prompts into a session, and propagate; returns masks, and the frames to check."""
+    def _follow(
+        self, video: Video, engine: Engine, told: list[Told], bar: Bar, frames: range
+    ) -> tuple[Masks, list[Doubt]]:
+        """Enter all prompts into a session, and propagate; returns masks of `frames`, and which of them to check."""
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
         if self.session is not None and exists(self.session):
             session.load(self.session)
 
         def progress(done: int) -> None:
-            bar.total = bar.n + done + session.steps_left()  # every prompt may add some
+            bar.total = (
+                bar.n + done + session.steps_left(frames.start, frames.stop)
+            )  # every prompt may add some
             bar.update(done)
 
         say_all(session, told, progress)
         progress(0)  # a session that goes on may have nothing left to do
-        masks = session.propagate(progress=progress)
+        masks = session.propagate(frames.start, frames.stop, progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")
-        return masks, session.suggest_corrections(NAMED)
+        doubts = [one for one in session.suggest_corrections(len(video)) if one.frame in frames]
+        return masks, doubts[:NAMED]
 
     def _write(self, video: Video, masks: Masks, exports: list[str], target: Path) -> None:
         """Write the drawn video to `target`, and the rest beside it."""
+        frames = range(masks.first_frame, masks.first_frame + len(masks))
         drawn = draw_masks(video, masks, self.style)
-        write_video(target, drawn)
-        heard = copy_sound(self.video, target, float(video.times[0]))
+        clip = video.clip(frames.start, frames.stop)
+        write_video(target, drawn.clip(frames.start, frames.stop))
+        heard = copy_sound(self.video, target, float(clip.times[0]))
         print(f"video     {target}{', with its sound' * heard}")
-        print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn))}")
+        print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn, within=frames))}")
         for name in exports:
-            (path,) = export_masks(_stem(target, name), masks, [name], video)
+            cut = name == "cutout"  # a video of the kept frames alone, as the drawn one is
+            shown, source = (replace(masks, first_frame=0), clip) if cut else (masks, video)
+            (path,) = export_masks(_stem(target, name), shown, [name], source)
             if path.is_dir():
-                _drop_others(path, range(masks.first_frame, masks.first_frame + len(masks)))
+                _drop_others(path, frames)
             print(f"masks     {path}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from pointtrack.cli.options import VideoOptions, outputs_to, video_target
+from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat, track_flat_sparsely
 from pointtrack.cli.states import StateTally, state_options
@@ -75,6 +75,8 @@ class TrackCommand(VideoOptions):
             tracks mark these positions (source interpolated).
         smooth: smooth positions over this many frames on each side, in the video and the exports; 0 turns it off. The
             .npz keeps the positions as tracked, and a second one holds the smoothed ones.
+        keep: write these frames only, first and last, numbered as in the whole video: --keep 10,49; the others are
+            tracked too.
         flat: never hold more than a window of frames in memory.
         resume: continue a killed flat run, with the same options; the result is the same.
         style: how to draw the tracks.
@@ -94,6 +96,7 @@ class TrackCommand(VideoOptions):
     regions: str | None = None
     every: int = 1
     smooth: int = 0
+    keep: str | None = None
     flat: bool = False
     resume: bool = False
     style: TrackStyle = field(default_factory=TrackStyle)
@@ -123,6 +126,8 @@ class TrackCommand(VideoOptions):
         outputs = self.outputs(target, exports)
         self.guard(outputs, self.queries, self.mask)
         given = self.given_queries()
+        if self.flat or self.resume:
+            refuse_keep(self.keep)
         if self.resume and self.is_finished(target):
             self.finish(target, given, exports)
             return
@@ -133,6 +138,7 @@ class TrackCommand(VideoOptions):
                     f"flat      {stream.frame_count} frames would take most of this machine's memory, so --flat is on"
                 )
             if self.flat or self.resume or too_large:
+                refuse_keep(self.keep)
                 stream.close()
                 record_origin(outputs, self.video)
                 if self.overwrite and not self.resume:
@@ -140,6 +146,7 @@ class TrackCommand(VideoOptions):
                 self.run_flat(target, given, exports, options)
                 return
             video = read_video(stream)
+        frames = kept_frames(self.keep, len(video))
         queries = self.choose_queries(video, given)
         queries.check_inside(len(video), video.wh)
         tracker = self.loaded(video.wh)
@@ -148,7 +155,8 @@ class TrackCommand(VideoOptions):
         tracks = track_and_report(tracker, video, queries, replace(options, smooth=0), every=self.every)
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
-        write_results(video, shown, target, [], self.style, sound=self.video)
+        write_results(video, shown, target, [], self.style, self.video, frames)
+        tracks, shown = (one.clip(frames.start, frames.stop) for one in (tracks, shown))
         print(
             f"tracks    {write_npz(target.with_suffix('.npz'), tracks.arrays() | run_note(self.settings(queries)))}"
         )
@@ -178,7 +186,8 @@ class TrackCommand(VideoOptions):
 
     def settings(self, queries: Queries) -> dict[str, str]:
         """The settings that the tracks depend on, as texts."""
-        return {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
+        told = {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
+        return told | {"keep": self.keep or NONE}
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files that the command writes."""
@@ -279,14 +288,18 @@ def write_results(
     files: Sequence[Path],
     style: TrackStyle | None = None,
     sound: str | None = None,
+    frames: range | None = None,
 ) -> None:
     """Write the video with its tracks to `target`, a contact sheet beside it, and the tracks to `files`.
 
-    The sound is that of the file `sound`, if it is one.
+    The sound is that of the file `sound`, if it is one. Video and sheet show these `frames`, by default all.
     """
-    write_video(target, draw_tracks(video, tracks, style))
-    heard = sound is not None and sound != "-" and copy_sound(sound, target, float(video.times[0]))
+    frames = range(len(video)) if frames is None else frames
+    write_video(target, draw_tracks(video, tracks, style).clip(frames.start, frames.stop))
+    heard = sound is not None and sound != "-" and copy_sound(sound, target, float(video.times[frames.start]))
     print(f"video     {target}{', with its sound' * heard}")
-    print(f"pictures  {write_image(target.with_suffix('.png'), track_sheet(video, tracks, style))}")
+    print(
+        f"pictures  {write_image(target.with_suffix('.png'), track_sheet(video, tracks, style, within=frames))}"
+    )
     for path in files:
         print(f"tracks    {save_tracks(path, tracks)}")

@@ -48,7 +48,7 @@ def points_now(session: TrackSession, names: Mapping[int, str] | None = None) ->
     moment = copy.copy(session)
     moment._history = History(session._history.states, session._history.now)
     moment._groups, moment._parts = dict(session._groups), dict(session._parts)
-    moment._names = session._names | (names or {})
+    moment._names = session._names | dict(names or {})
     moment._walks = [
         replace(walk, rows=list(walk.rows), before=list(walk.before), steps=None) for walk in session._walks
     ]

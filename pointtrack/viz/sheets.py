@@ -22,16 +22,22 @@ DrawTile = Callable[[np.ndarray, int], np.ndarray]  # (resized frame, its number
 
 
 def contact_sheet(
-    video: Video, count: int = COUNT, columns: int = COLUMNS, width: int = WIDTH, draw: DrawTile | None = None
+    video: Video,
+    count: int = COUNT,
+    columns: int = COLUMNS,
+    width: int = WIDTH,
+    draw: DrawTile | None = None,
+    within: range | None = None,
 ) -> np.ndarray:
     """Evenly spaced frames of a video in a grid, each with its frame number and time.
 
     Args:
-        video: the video; first and last frame are always shown.
+        video: the video; the first and the last of the frames are always shown.
         count: number of frames; all frames if the video has fewer.
         columns: frames per row.
         width: width of the sheet in pixels.
         draw: draws onto each frame at its size on the sheet.
+        within: the frames to choose from; by default all.
 
     Returns:
         (h, width, 3) uint8 RGB.
@@ -41,7 +47,8 @@ def contact_sheet(
     """
     if count < 1 or columns < 1:
         raise ValueError(f"contact sheet: expected at least 1 frame and 1 column, got {count} and {columns}")
-    chosen = np.unique(np.linspace(0, len(video) - 1, count).round().astype(int))
+    within = range(len(video)) if within is None else within
+    chosen = np.unique(np.linspace(within.start, within.stop - 1, count).round().astype(int))
     columns = min(columns, len(chosen))
     gap = max(width // 200, 2)
     tile_w = (width - gap * (columns + 1)) // columns
@@ -65,13 +72,18 @@ def contact_sheet(
 
 
 def track_sheet(
-    video: Video, tracks: Tracks, style: TrackStyle | None = None, count: int = COUNT, width: int = WIDTH
+    video: Video,
+    tracks: Tracks,
+    style: TrackStyle | None = None,
+    count: int = COUNT,
+    width: int = WIDTH,
+    within: range | None = None,
 ) -> np.ndarray:
     """A contact sheet with tracks, drawn at the size of the sheet, so that dots show whatever the size of the video.
 
     Args:
         video, tracks, style: as in `draw_tracks`.
-        count, width: as in `contact_sheet`.
+        count, width, within: as in `contact_sheet`.
 
     Returns:
         (h, width, 3) uint8 RGB.
@@ -92,7 +104,7 @@ def track_sheet(
         radius = default_radius(wh, len(tracks.ids)) if style.radius is None else style.radius * scale
         return draw_frame(tile, moved, t, replace(style, radius=max(radius, LEAST_RADIUS)))
 
-    return contact_sheet(video, count, width=width, draw=draw)
+    return contact_sheet(video, count, width=width, draw=draw, within=within)
 
 
 def _draw_label(layer: np.ndarray, text: str, corner: tuple[int, int], size: int) -> None:

@@ -127,6 +127,27 @@ def test_forward_only_into_a_folder(tiny_video_file, tiny_tracker_file, tmp_path
     assert tracks.tracked()[:, 0].tolist() == [False, False, False, True, True]
 
 
+def test_kept_frames_of_tracks_are_those_of_the_whole_run(
+    tiny_video_file, tiny_tracker_file, tmp_path, capsys
+):
+    arguments = ["--points", "0,10,20", "4,30,11", "--smooth", "1", "--export", "csv", "--overwrite"]
+    track = ["track", str(tiny_video_file), *arguments, "--tracker", str(tiny_tracker_file)]
+    assert cli.main([*track, "--out", str(tmp_path / "whole")]) == 0
+    assert cli.main([*track, "--keep", "2,4", "--out", str(tmp_path)]) == 0
+    for name in ("tiny.npz", "tiny_smooth.npz", "tiny.csv"):
+        whole, kept = pt.load_tracks(tmp_path / "whole" / name), pt.load_tracks(tmp_path / name)
+        assert (kept.first_frame, len(kept)) == (2, 3) and kept.xy.equal(whole.xy[2:5]), name
+    drawn = [
+        pt.read_video(folder / "tiny.mp4").frames.astype(int) for folder in (tmp_path / "whole", tmp_path)
+    ]
+    nearest = [int(abs(drawn[0] - one).mean((1, 2, 3)).argmin()) for one in drawn[1]]
+    assert nearest == [2, 3, 4]
+    capsys.readouterr()
+    for more in (["--keep", "2,9"], ["--keep", "2,4", "--flat"], ["--resume"], ["--keep", "x"]):
+        assert cli.main([*track, *more, "--out", str(tmp_path)]) == 2, more
+        assert "keep" in capsys.readouterr().err
+
+
 def test_smoothed_tracks_are_exported_and_the_raw_ones_kept(
     tiny_video_file, tiny_tracker_file, tmp_path, capsys
 ):

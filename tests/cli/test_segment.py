@@ -15,7 +15,7 @@ from pointtrack.cli import segment as cli_segment
 from pointtrack.cli.progress import Bar
 from pointtrack.io.masks import load_masks
 from pointtrack.io.tracks import save_tracks
-from pointtrack.io.video import write_image
+from pointtrack.io.video import read_video, write_image
 from pointtrack.objects.prompt_texts import parse_prompts
 from tests.support.scenes import ColourSegmenter, squares
 
@@ -65,6 +65,29 @@ def test_results_go_beside_the_video_that_is_named(files):
     shown = sorted(path.name for path in target.parent.iterdir() if path.name[0] != ".")
     assert shown == ["mine.mp4", "mine.npz", "mine.png"]
     assert run(f"--mask 0,{{dir}}/mask.png --out {target.with_suffix('.txt')}", files) == 2
+
+
+def test_kept_frames_are_numbered_as_in_the_whole_video(files, capsys):
+    click, exports = "1:0,28,28 2:0,58,42", "npz,davis,coco,cutout"
+    assert run(f"--click {click} --export {exports} --out {{dir}}/whole", files) == 0
+    assert run(f"--click {click} --export {exports} --keep 2,4", files) == 0
+    assert "in 3 frames of 80 x 60" in capsys.readouterr().out
+    out = files["dir"] / "out"
+    whole = load_masks(files["dir"] / "whole" / "frames_masks.npz")
+    for name in ("frames_masks.npz", "frames_coco.json"):
+        masks = load_masks(out / name)
+        assert masks.first_frame == 2 and torch.equal(masks.masks, whole.masks[2:5]), name
+    assert sorted(path.stem for path in (out / "frames_davis").glob("*.png")) == ["00002", "00003", "00004"]
+    drawn = read_video(files["dir"] / "whole" / "frames_masks.mp4")
+    for name in ("frames_masks.mp4", "frames_cutout.webm"):
+        assert len(read_video(out / name)) == 3, name
+    difference = read_video(out / "frames_masks.mp4").frames.astype(int) - drawn.frames[2:5]
+    assert abs(difference).mean() < 4
+    for wrong, words in (("2", "first and the last"), ("4,2", "within 0..5"), ("0,6", "within 0..5")):
+        assert run(f"--click {click} --keep {wrong}", files) == 2
+        assert words in capsys.readouterr().err
+    assert run(f"--click {click} --keep 2,4 --flat", files) == 2
+    assert "--start" in capsys.readouterr().err
 
 
 def test_several_objects_and_every_export(files, capsys):
