@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import shlex
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -15,13 +14,14 @@ import numpy as np
 import torch
 
 from pointtrack.io.masks import MASK_EXPORTS, save_masks
+from pointtrack.io.queries import save_queries
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.tracks import TRACK_EXPORTS, save_tracks
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
-from pointtrack.sessions.moments import objects_now, points_now
 from pointtrack.system import machine_memory
 from pointtrack.tracking.smooth import smooth_tracks
-from pointtrack.types import Tracks, Video
+from pointtrack.types import Source, Tracks, Video
+from pointtrack.ui.commands import Moment, commands_for, session_files
 from pointtrack.viz.masks import MaskStyle, draw_mask_frame
 from pointtrack.viz.tracks import TrackStyle, draw_frame
 
@@ -35,7 +35,6 @@ TRAIL_ROOM = 256  # frames of tracks before the drawn one
 TRACKS = ("npz", *TRACK_EXPORTS)
 MASKS = tuple(MASK_EXPORTS)
 VIDEOS = tuple(suffix.lstrip(".") for suffix in VIDEO_CODECS)
-MOST_COMMAND_POINTS = 40  # most points that a command line lists
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,8 @@ class ExportOptions:
 
     Args:
         tracks, masks, videos: names of formats, among `TRACKS`, `MASKS` and `VIDEOS`.
-        sessions: also write the two session files, for `TrackSession.load` and `pointtrack segment --session`.
+        sessions: also write the two session files, for `TrackSession.load` and `pointtrack segment --session`, and the
+            points for `pointtrack track --queries`.
         start, stop: range of frames; the files still number frames from the beginning of the video.
         smooth: smooth positions over this many frames on each side.
         trail, opacity, labels: style of the drawn video.
@@ -111,9 +111,8 @@ class Export:
                 f"export: expected frames within 0..{len(project.video)}, got {options.start}..{stop}"
             )
         self.project, self.options, self.folder = project, options, folder
-        self.view = project.view.state  # a state never changes
-        self.points = points_now(project.points, _numbered(self.view["names"], "p"))
-        self.objects = objects_now(project.objects, _numbered(self.view["names"], "o"))
+        self.moment = Moment.of(project)
+        self.points, self.objects, self.view = self.moment.points, self.moment.objects, self.moment.view
         self.frames = range(options.start, stop)
         self.files: list[Path] = []
         if (options.tracks or options.videos) and not (self.points.points or self.objects.objects):
@@ -149,7 +148,7 @@ class Export:
             "folder": str(self.folder),
             "id": self.folder.name,
             "files": rows,
-            "commands": self.commands(),
+            **commands_for(self.project, self.options, self.moment, self.folder),
             "unknown": self._unknown(),
             "waiting": self._waiting(),
         }
@@ -181,16 +180,15 @@ class Export:
             waiting |= known[frames.start : frames.stop] & torch.isnan(quality)
         return int(waiting.sum())
 
-    def commands(self) -> list[str]:
-        """Command lines that do the same."""
-        return commands_for(self.project, self.options)
-
     def _write(self) -> Generator[str, None, None]:
         options, stem = self.options, self.project.path.stem
         self.folder.mkdir(parents=True, exist_ok=True)
         if options.sessions:
-            self.files.append(self.points.save(self.folder / f"{stem}_points.npz"))
-            self.files.append(self.objects.save(self.folder / f"{stem}_objects.npz"))
+            points, objects, queries = (self.folder / name for name in session_files(stem))
+            self.files.append(self.points.save(points))
+            self.files.append(self.objects.save(objects))
+            if self.points.points:
+                self.files.append(save_queries(queries, self.moment.queries()))
             yield "sessions"
         if options.tracks:
             tracks = self._tracks()
@@ -204,8 +202,17 @@ class Export:
             yield from self._write_video(self.folder / f"{stem}_drawn.{name}")
 
     def _tracks(self) -> Tracks:
-        tracks = self.points.known(self.frames.start, self.frames.stop)
-        return smooth_tracks(tracks, radius=self.options.smooth) if self.options.smooth else tracks
+        return self._smoothed(self.frames.start, self.frames.stop)
+
+    def _smoothed(self, start: int, stop: int) -> Tracks:
+        """Tracks of frames start..stop-1, smoothed as those of the whole video are."""
+        radius = self.options.smooth
+        if not radius:
+            return self.points.known(start, stop)
+        first = max(start - radius, 0)
+        tracks = self.points.known(first, min(stop + radius, len(self.project.video)))
+        keep = None if tracks.sources is None else tracks.sources == int(Source.PERSON)
+        return smooth_tracks(tracks, radius=radius, keep=keep).clip(start - first, stop - first)
 
     def _write_masks(self, name: str, stem: str) -> Iterator[str]:
         target = self.folder / f"{stem}{'_masks' if name == 'npz' else ''}{MASK_EXPORTS[name]}"
@@ -272,7 +279,7 @@ class Export:
             )
             picture = draw_mask_frame(picture, masks.select(shown), frame, style)
         if self.points.points:
-            tracks = self.points.known(max(frame - TRAIL_ROOM, 0), frame + 1)
+            tracks = self._smoothed(max(frame - TRAIL_ROOM, 0), frame + 1)
             groups = self.points.groups
             shown = torch.tensor(
                 [
@@ -329,51 +336,6 @@ class _OneByOne:
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
         while (item := self._queue.get()) is not None:
             yield item
-
-
-def commands_for(project: Project, options: ExportOptions) -> list[str]:
-    """Command lines that write the same files, except for corrections of points, which commands cannot take."""
-    video, names, models = shlex.quote(str(project.path)), [], project.models
-    narrow = "" if models.precision == "float32" else f" --precision {models.precision}"
-    if options.tracks or (options.videos and project.points.points):
-        fixes = project.points.points
-        tracks = project.points.known(0, 1)
-        queries = dict(
-            zip(
-                tracks.ids.tolist(),
-                zip(tracks.queries.frame.tolist(), tracks.queries.xy.tolist(), strict=True),
-                strict=True,
-            )
-        )
-        places = [f"{frame},{xy[0]:g},{xy[1]:g}" for frame, xy in queries.values()]
-        more = f" ... ({len(places) - MOST_COMMAND_POINTS} more)" if len(places) > MOST_COMMAND_POINTS else ""
-        line = f"pointtrack track {video} --points {' '.join(places[:MOST_COMMAND_POINTS])}{more}"
-        line += "" if models.tracker == "small" else f" --tracker {shlex.quote(models.tracker)}"
-        line += narrow + (" --speed exact" if models.looks == 2 else "")
-        exports = [name for name in options.tracks if name != "npz"]
-        line += f" --export {','.join(exports)}" if exports else ""
-        line += f" --smooth {options.smooth}" if options.smooth else ""
-        names.append(line)
-        if any(len(frames) > 1 for frames in fixes.values()):
-            names.append(
-                "# corrections of points: pt.TrackSession(video, tracker).load(...) of the session file"
-            )
-    if options.masks or (options.videos and project.objects.objects):
-        line = f"pointtrack segment {video} --session {shlex.quote(f'{project.path.stem}_objects.npz')}"
-        if models.engine:
-            line += f" --video-segmenter {shlex.quote(models.engine)}"
-        else:
-            line += "" if models.segmenter == "small" else f" --segmenter {shlex.quote(models.segmenter)}"
-            line += narrow
-        line += f" --export {','.join(options.masks)}" if options.masks else ""
-        line += f" --opacity {options.opacity:g}"
-        names.append(line)
-    return names
-
-
-def _numbered(names: dict[str, str], kind: str) -> dict[int, str]:
-    """Number -> name of the points (p) or objects (o) that a person named."""
-    return {int(key[1:]): name for key, name in names.items() if key[:1] == kind and key[1:].isdecimal()}
 
 
 def _size(path: Path) -> int:

@@ -22,6 +22,7 @@ from pointtrack.io.lazy_video import lazy_video
 from pointtrack.ui import exports, live, review, views
 from pointtrack.ui.acts import LOAD
 from pointtrack.ui.answers import Headers, json_of, mistake, number_of, told, whole, zipped
+from pointtrack.ui.commands import commands_for
 from pointtrack.ui.desk import Desk
 from pointtrack.ui.project import Project
 
@@ -276,8 +277,7 @@ class Routes:
     async def commands(self, request: Request) -> Response:
         """The command lines for an export."""
         project, options = self._project(request), exports.ExportOptions.from_dict(await json_of(request))
-        lines = await self._in(project, lambda: exports.commands_for(project, options))
-        return JSONResponse({"commands": lines})
+        return JSONResponse(await self._in(project, lambda: commands_for(project, options)))
 
     @told
     async def exported(self, request: Request) -> Response:

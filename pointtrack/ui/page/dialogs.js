@@ -6,6 +6,9 @@ import { KEYS } from "./keys.js";
 
 /** @typedef {import("./app.js").App} App */
 
+/** @param {{commands: string[], notes: string[]}} told @returns {string} commands to copy, and notes as their comments */
+const linesOf = (told) => [...told.commands, ...told.notes.map((words) => `# ${words}`)].join("\n") || "# the session files alone";
+
 /**
  * A list of what is in the folders that the server was given.
  * @param {(path: string) => void} chosen
@@ -151,8 +154,7 @@ export function askForExport(app) {
   }
   async function tell() {
     try {
-      const { commands } = await api.post(`${app.base}/commands`, options());
-      command.replaceChildren(h("code", {}, commands.join("\n") || "# the two session files alone"));
+      command.replaceChildren(h("code", {}, linesOf(await api.post(`${app.base}/commands`, options()))));
     } catch (error) {
       command.replaceChildren(h("code", {}, `# ${/** @type {Error} */ (error).message}`));
     }
@@ -185,6 +187,7 @@ export function askForExport(app) {
     const rows = done.files.map((/** @type {any} */ file) => h("li", {}, h("a", { href: `${app.base}/exports/${encodeURIComponent(done.id)}/${encodeURIComponent(file.name)}`, download: file.folder ? `${file.name}.zip` : file.name }, file.name), " ", h("span", { class: "quiet" }, size(file.bytes))));
     const gaps = done.unknown > done.waiting && h("p", { class: "bad" }, `${done.unknown - done.waiting} frames were not followed yet: what is written of them is empty. Propagate and export again, or mark a range.`);
     const old = done.waiting > 0 && h("p", { class: "bad" }, `A correction has not reached ${done.waiting} frames yet: their masks are written as they were before it. Propagate and export again.`);
+    command.replaceChildren(h("code", {}, linesOf(done))); // now with the paths of the session files
     results.replaceChildren(h("h3", {}, "Written"), h("ul", {}, ...rows), gaps || "", old || "", h("p", { class: "quiet" }, "In ", h("code", {}, done.folder)));
     results.scrollIntoView({ block: "nearest" });
   }

@@ -1,0 +1,173 @@
+"""Command lines that write the files of an export."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pointtrack.sessions.moments import objects_now, points_now
+from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.sessions.track_session import TrackSession
+from pointtrack.types import Queries
+from pointtrack.viz.tracks import TrackStyle
+
+if TYPE_CHECKING:
+    from pointtrack.ui.exports import ExportOptions
+    from pointtrack.ui.project import Project
+
+MOST_COMMAND_POINTS = 40  # most points that a command line lists; more come in a file
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A project as it is at a moment; what is done later does not change it.
+
+    Attributes:
+        path: path of the video.
+        points, objects: the sessions, with the names that a person gave.
+        view: names, colours and marks.
+    """
+
+    path: Path
+    points: TrackSession
+    objects: ObjectSession
+    view: dict[str, Any]
+
+    @classmethod
+    def of(cls, project: Project) -> Moment:
+        """The moment that is now."""
+        view = project.view.state  # a state never changes
+        points = points_now(project.points, _numbered(view["names"], "p"))
+        return cls(project.path, points, objects_now(project.objects, _numbered(view["names"], "o")), view)
+
+    def queries(self) -> Queries:
+        """The first fix of every point, without names where none has one."""
+        queries = self.points.known(0, 1).queries
+        return queries if any(queries.names) else Queries(queries.frame, queries.xy, queries.ids)
+
+
+def session_files(stem: str) -> tuple[str, str, str]:
+    """Names of the files with the points' session, the objects' session, and the points as queries."""
+    return f"{stem}_points.npz", f"{stem}_objects.npz", f"{stem}_queries.csv"
+
+
+def commands_for(
+    project: Project, options: ExportOptions, moment: Moment | None = None, folder: Path | None = None
+) -> dict[str, list[str]]:
+    """Command lines that write the same files.
+
+    Args:
+        project, options: the project, and what to export.
+        moment: the project as it is exported; by default as it is now.
+        folder: of the export, where there is one; its session files are read from there.
+
+    Returns:
+        The "commands", and as "notes" what they do otherwise than the page, ready for JSON.
+    """
+    moment = Moment.of(project) if moment is None else moment
+    lines, files = [], False
+    if options.tracks or (options.videos and moment.points.points):
+        queries = moment.queries()
+        listed = len(queries) <= MOST_COMMAND_POINTS and not queries.names
+        files |= not listed
+        lines.append(_track(project, options, moment, listed, folder))
+    if options.masks or (options.videos and moment.objects.objects):
+        files = True
+        lines.append(_segment(project, options, folder))
+    return {"commands": lines, "notes": _notes(options, moment, files)}
+
+
+def _track(
+    project: Project, options: ExportOptions, moment: Moment, listed: bool, folder: Path | None
+) -> str:
+    models, queries = project.models, moment.queries()
+    line = f"pointtrack track {shlex.quote(str(project.path))}"
+    if listed:
+        places = zip(queries.frame.tolist(), queries.xy.numpy(), strict=True)
+        line += f" --points {' '.join(f'{frame},{_short(xy[0])},{_short(xy[1])}' for frame, xy in places)}"
+    else:
+        line += f" --queries {_placed(session_files(project.path.stem)[2], folder)}"
+    line += "" if models.tracker == "small" else f" --tracker {shlex.quote(models.tracker)}"
+    line += _precision(project) + (" --speed exact" if models.looks == 2 else "")
+    exports = [name for name in options.tracks if name != "npz"]
+    line += f" --export {','.join(exports)}" if exports else ""
+    line += f" --smooth {options.smooth}" if options.smooth else ""
+    line += _keep(project, options)
+    if options.videos:
+        line += f" --trail {options.trail}" if options.trail != TrackStyle().trail else ""
+        line += _out(project.path.stem, options)
+    return line
+
+
+def _segment(project: Project, options: ExportOptions, folder: Path | None) -> str:
+    models, stem = project.models, project.path.stem
+    line = f"pointtrack segment {shlex.quote(str(project.path))} --session {_placed(session_files(stem)[1], folder)}"
+    if models.engine:
+        line += f" --video-segmenter {shlex.quote(models.engine)}"
+    else:
+        line += "" if models.tracker == "small" else f" --tracker {shlex.quote(models.tracker)}"
+        line += "" if models.segmenter == "small" else f" --segmenter {shlex.quote(models.segmenter)}"
+        line += _precision(project)
+    line += f" --export {','.join(options.masks)}" if options.masks else ""
+    line += _keep(project, options) + f" --opacity {options.opacity:g}"
+    if options.videos:
+        line += (" --label name" if options.labels else "") + _out(f"{stem}_masks", options)
+    return line
+
+
+def _notes(options: ExportOptions, moment: Moment, files: bool) -> list[str]:
+    """What the commands do otherwise than the page, and what they need."""
+    points, objects = moment.points.points, moment.objects.objects
+    words = []
+    if files and not options.sessions:
+        words.append("tick session files: the commands read them")
+    if (options.tracks or options.videos) and any(len(frames) > 1 for frames in points.values()):
+        words.append(
+            "corrections of points: pt.TrackSession(video, tracker).load(...) of the session file; no option takes them"
+        )
+    if options.videos:
+        if points and objects:
+            words.append("the page draws points and masks into one video; each command draws its own")
+        if moment.view["hidden"]:
+            words.append("what is hidden is left out of the page's video; the commands draw it")
+        if not options.sound:
+            words.append("the commands' videos have the sound of the original")
+        if len(options.videos) > 1:
+            others = ", ".join(f".{name}" for name in options.videos[1:])
+            words.append(f"a command draws one video: for {others} run it again with another --out")
+    return words
+
+
+def _keep(project: Project, options: ExportOptions) -> str:
+    length = len(project.video)
+    stop = length if options.stop is None else options.stop
+    return "" if (options.start, stop) == (0, length) else f" --keep {options.start},{stop - 1}"
+
+
+def _out(stem: str, options: ExportOptions) -> str:
+    """Commands draw .mp4 into the folder outputs unless told otherwise."""
+    first = options.videos[0]
+    return "" if first == "mp4" else f" --out {shlex.quote(f'outputs/{stem}.{first}')}"
+
+
+def _precision(project: Project) -> str:
+    precision = project.models.precision
+    return "" if precision == "float32" else f" --precision {precision}"
+
+
+def _placed(name: str, folder: Path | None) -> str:
+    return shlex.quote(name if folder is None else str(folder / name))
+
+
+def _short(value: np.float32) -> str:
+    """The shortest text that reads back as the same number."""
+    return np.format_float_positional(value, trim="-")
+
+
+def _numbered(names: dict[str, str], kind: str) -> dict[int, str]:
+    """Number -> name of the points (p) or objects (o) that a person named."""
+    return {int(key[1:]): name for key, name in names.items() if key[:1] == kind and key[1:].isdecimal()}

@@ -1,0 +1,105 @@
+"""The command lines that the page offers: they run, and write what the page's export writes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import pointtrack as pt
+from pointtrack.cli import main as cli
+from pointtrack.cli import segment as cli_segment
+from pointtrack.ui.exports import Export, ExportOptions
+from tests.support.scenes import ColourSegmenter
+from tests.support.ui_client import BLUE, FRAMES, RED
+
+
+@pytest.fixture
+def exported(client, tiny_tracker_file, monkeypatch):
+    """Exports, and then runs the commands; returns the folders of both."""
+    client.desk.models.tracker = str(tiny_tracker_file)
+    monkeypatch.setattr(cli_segment, "load_segmenter", lambda name, **options: ColourSegmenter())
+    project = client.desk.projects()[0]
+
+    def run(out: Path, **options: Any) -> tuple[Path, Path]:
+        told: list[dict[str, Any]] = []
+        project.notify = told.append
+        client.post("export", **options)
+        client.wait(lambda: any(event["type"] == "export" for event in told))
+        done = next(event for event in told if event["type"] == "export")
+        monkeypatch.chdir(out)
+        for line in done["commands"]:
+            assert cli.main(shlex.split(line)[1:]) == 0, line
+        return Path(done["folder"]), out / "outputs"
+
+    return run
+
+
+def test_commands_write_what_the_page_writes(client, exported, tmp_path):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("objects.click", frame=0, points=[BLUE], labels=[1])
+    client.act("points.add", frame=0, xy=[[30.25, 20.125]])
+    client.act("view", changes={"names": {"o2": "blue one", "p0": "my, point"}})
+    client.run(direction="both")
+    page, command = exported(
+        tmp_path, tracks=["csv"], masks=["coco", "npz"], videos=["webm"], sessions=True, start=3, stop=8, smooth=2, trail=5, labels=True
+    )  # fmt: skip
+    tracks = [pt.load_tracks(folder / "squares.csv") for folder in (page, command)]
+    assert tracks[0].first_frame == tracks[1].first_frame == 3 and len(tracks[1]) == 5
+    assert tracks[1].queries.names == ("my, point",)
+    torch.testing.assert_close(tracks[0].xy, tracks[1].xy, atol=0.01, rtol=0)
+    for name in ("squares_masks.npz", "squares_coco.json"):
+        masks = [pt.load_masks(folder / name) for folder in (page, command)]
+        assert masks[0].first_frame == masks[1].first_frame == 3
+        assert masks[1].names == ("object 1", "blue one") and torch.equal(masks[0].masks, masks[1].masks)
+    for name in ("squares.webm", "squares_masks.webm"):
+        assert len(pt.read_video(command / name)) == 5
+
+
+def test_more_points_than_fit_into_a_line(client, exported, tmp_path):
+    client.act("points.grid", frame=0, size=7)
+    client.run(direction="both")
+    page, command = exported(tmp_path, tracks=["csv"], sessions=True)
+    found, expected = (pt.load_tracks(folder / "squares.csv") for folder in (command, page))
+    assert len(found.ids) == 49 and found.ids.equal(expected.ids)
+    torch.testing.assert_close(found.xy, expected.xy, atol=0.01, rtol=0)
+
+
+def test_what_commands_cannot_do_is_said(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("points.add", frame=0, xy=[RED])
+    whole = client.post("commands", tracks=["npz"], masks=["npz"], sessions=True, stop=FRAMES)
+    assert whole["notes"] == []
+    assert not any(
+        option in line for line in whole["commands"] for option in ("--keep", "--trail", "--label")
+    )
+    client.act("points.correct", point=0, frame=3, xy=BLUE)
+    client.act("view", changes={"hidden": ["o1"]})
+    notes = client.post("commands", masks=["npz"], videos=["mp4", "gif"], sound=False)["notes"]
+    expected = (
+        "tick session files",
+        "corrections of points",
+        "each command draws its own",
+        "hidden",
+        "sound",
+        ".gif",
+    )
+    assert len(notes) == len(expected)
+    for words, note in zip(expected, notes, strict=True):
+        assert words in note
+
+
+def test_smoothing_goes_on_beyond_the_range_and_leaves_corrections_alone(client):
+    client.act("points.add", frame=0, xy=[RED])
+    client.act("points.correct", point=0, frame=5, xy=[30, 40])
+    client.run(what=["points"])
+    project = client.desk.projects()[0]
+
+    def tracks(**options: Any) -> pt.Tracks:
+        return Export(project, ExportOptions(tracks=("csv",), smooth=3, **options), Path())._tracks()
+
+    whole, part = tracks(), tracks(start=4, stop=9)
+    assert torch.equal(whole.xy[4:9], part.xy) and whole.xy[5, 0].tolist() == [30, 40]
