@@ -10,8 +10,8 @@ from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import SessionObject
 from pointtrack.sessions.mask_store import Results
 from pointtrack.sessions.object_session import ObjectSession
-from pointtrack.sessions.schedule import Schedule
-from pointtrack.sessions.track_session import TrackSession
+from pointtrack.sessions.schedule import Direction, Schedule
+from pointtrack.sessions.track_session import TrackSession, wanted_of
 
 
 def objects_now(session: ObjectSession, names: Mapping[int, str] | None = None) -> ObjectSession:
@@ -53,3 +53,9 @@ def points_now(session: TrackSession, names: Mapping[int, str] | None = None) ->
         replace(walk, rows=list(walk.rows), before=list(walk.before), steps=None) for walk in session._walks
     ]
     return moment
+
+
+def frames_to_track(session: TrackSession, frames: range, direction: Direction) -> int:
+    """The frames that `session.propagate` would track, summed over its walks. Points that were added together share one."""
+    walks = points_now(session)._wanted_walks(frames, direction)  # a copy, as this begins walks
+    return sum(max(wanted_of(walk, frames) - walk.done, 0) for walk in walks)

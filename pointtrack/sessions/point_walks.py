@@ -34,6 +34,11 @@ class Span:
     right: int | None
     frames: range
 
+    @property
+    def two_ended(self) -> bool:
+        """Whether it lies between two fixes."""
+        return self.left is not None and self.right is not None
+
 
 @dataclass(frozen=True, eq=False)
 class Part:

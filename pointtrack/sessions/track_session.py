@@ -220,13 +220,13 @@ class TrackSession:
             )
         with progress_of(progress, None, "following", count=len) as step:
             for walk in self._wanted_walks(range(start, stop), direction):
-                two_ended = walk.spans[0].left is not None and walk.spans[0].right is not None
-                wanted = len(walk.frames) if two_ended else _reach(walk.frames, range(start, stop))
-                while walk.done < wanted:
+                while walk.done < wanted_of(walk, range(start, stop)):
                     new = walk.advance(self.tracker, self.video)
                     if walk.done == len(walk.frames):
                         self._settle(walk)
-                        new = walk.frames if two_ended else new  # all change when both walks are joined
+                        new = (
+                            walk.frames if walk.spans[0].two_ended else new
+                        )  # all change when both walks are joined
                     if step is not None:
                         step(new)
 
@@ -349,14 +349,13 @@ class TrackSession:
                     max(span.frames.start, frames.start), min(span.frames.stop, frames.stop)
                 ):
                     continue
-                two_ended = span.left is not None and span.right is not None
                 for serial, order in ((span.left, span.frames), (span.right, span.frames[::-1])):
                     way = "forward" if order.step > 0 else "backward"
-                    if serial is None or (direction not in ("both", way) and not two_ended):
+                    if serial is None or (direction not in ("both", way) and not span.two_ended):
                         continue
                     walk = next((w for w in self._walks if w.frames == order and span in w), None)
                     if walk is None:
-                        group = 0 if two_ended else fixes[serial].group
+                        group = 0 if span.two_ended else fixes[serial].group
                         fresh.setdefault((order, group), []).append((span, fixes[serial]))
                     elif walk not in wanted:
                         wanted.append(walk)
@@ -371,7 +370,7 @@ class TrackSession:
         """Store the result of a finished walk; a span between two fixes also needs the walk from its other end."""
         for span in walk.spans:
             part = walk.part(span) if walk.forward else reversed_part(walk.part(span))
-            if span.left is None or span.right is None:
+            if not span.two_ended:
                 self._parts[span] = part
                 continue
             other = next((w for w in self._walks if span in w and w.forward != walk.forward), None)
@@ -392,7 +391,10 @@ def _distinct(history: History[tuple[FixedPoint, ...]]) -> Collection[FixedPoint
     return {id(point): point for state in history.states for point in state}.values()
 
 
-def _reach(order: range, frames: range) -> int:
-    """Number of frames that a walk needs to cover its part of a range."""
+def wanted_of(walk: PointWalk, frames: range) -> int:
+    """Number of frames that a walk needs to cover its part of a range; between two fixes it needs all of its own."""
+    order = walk.frames
+    if walk.spans[0].two_ended:
+        return len(order)
     last = frames.stop - 1 if order.step > 0 else frames.start
     return min(max((last - order.start) * order.step + 1, 0), len(order))

@@ -19,6 +19,7 @@ from pointtrack.tracking.shots import CutFinder
 from pointtrack.ui import acts
 from pointtrack.ui.exports import Export, ExportOptions
 from pointtrack.ui.models import Models
+from pointtrack.ui.progress import Pace
 from pointtrack.ui.propagation import Propagation
 from pointtrack.ui.store import Store
 from pointtrack.ui.worker import Worker
@@ -89,6 +90,7 @@ class Project:
         self.restored = 0  # acts repeated from the journal
         self.problems: list[str] = []
         self._scan = _Scan()
+        self.pace = Pace()
         self._saved_at = self._changed_at = time.monotonic()
         self._dirty = False
         self._computed = False  # whether a run has found something that is not saved

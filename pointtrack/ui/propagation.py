@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from pointtrack.sessions.moments import frames_to_track
 from pointtrack.sessions.schedule import Direction
+from pointtrack.ui.progress import Progress
 
 if TYPE_CHECKING:
     from pointtrack.sessions.keyframes import Side
@@ -57,10 +57,10 @@ class Propagation:
             )
         self.at = origin
         self.new: dict[str, list[int]] = {}
-        self.began = time.monotonic()
-        self.total = max(self._missing(), 1)
-        self.fraction = 0.0
-        self._next_look = self.began
+        left = self._steps_left()
+        self._progress, self.total = Progress(project.pace, left), sum(left.values())
+        self._looked = self._acts
+        self._next_look = time.monotonic()
 
     def covers(self, other: Propagation) -> bool:
         """Whether this run does everything that another one would."""
@@ -75,7 +75,8 @@ class Propagation:
         session = getattr(self.project, kind)
         if kind == "objects" and self.project.look_for_cuts(self._seen_by(piece, way)):
             return False
-        deadline = time.monotonic() + SLICE_SECONDS
+        began = time.monotonic()
+        deadline = began + SLICE_SECONDS
         before = {} if kind == "points" else self.project.objects.reached()
 
         def pause(*_: Any) -> None:
@@ -97,6 +98,7 @@ class Propagation:
         except _Pause:
             pass
         finally:
+            self._progress.spend(kind, time.monotonic() - began)
             if before:
                 self._tell_masks(before, way)
         if not self._pieces:
@@ -131,22 +133,19 @@ class Propagation:
         """Go back to what a person changed after the run had passed it."""
         if self._acts != self.project.store.serial:
             self._plan()
-            if missing := self._missing():
-                self.total += missing
-            else:
+            if not self._missing():
                 self._pieces = []
 
     def told(self) -> dict[str, Any]:
         """The progress, ready for JSON."""
-        seconds = time.monotonic() - self.began
-        left = seconds * (1 - self.fraction) / self.fraction if self.fraction > 0.02 else None
+        left = self._progress.seconds_left()
         return {
             "what": self.what,
             "start": self.frames.start,
             "stop": self.frames.stop,
             "direction": self.direction,
             "at": self.at,
-            "fraction": round(self.fraction, 4),
+            "fraction": round(min(self._progress.fraction, 0.999), 4),
             "left": None if left is None else round(left, 1),
         }
 
@@ -164,7 +163,9 @@ class Propagation:
     def _report(self) -> None:
         now = time.monotonic()
         if now > self._next_look:
-            self.fraction = min(max(1 - self._missing() / self.total, 0.0), 0.999)
+            acts = self.project.store.serial
+            self._progress.look(self._steps_left(), measures=acts == self._looked)
+            self._looked = acts
             # Checking a long video takes a while, so spend at most a twentieth of the time on it.
             self._next_look = time.monotonic() + max(0.5, 20 * (time.monotonic() - now))
         if self.new:
@@ -194,22 +195,17 @@ class Propagation:
         return any(objects.keyframes(number) for number in objects.objects)
 
     def _missing(self) -> int:
-        """The number of positions and masks that the run has to compute."""
-        missing, frames, points = 0, self.frames, self.project.points
+        """The number of frames of points and of masks that the run has to compute."""
+        return sum(self._steps_left().values())
+
+    def _steps_left(self) -> dict[str, int]:
+        """Kind -> what the run has to compute: masks, each of one object, and frames of points added together."""
+        frames, left = self.frames, {}
         if "objects" in self.what:
-            missing += self.project.objects.steps_left(frames.start, frames.stop, self.direction)
+            left["objects"] = self.project.objects.steps_left(frames.start, frames.stop, self.direction)
         if "points" in self.what:
-            fixes = torch.tensor([[one[0], one[-1]] for one in points.points.values()]).reshape(-1, 2)
-            for start in range(frames.start, frames.stop, 4096):
-                stop = min(start + 4096, frames.stop)
-                wanted = ~points.known(start, stop).tracked()
-                numbers = torch.arange(start, stop)[:, None]
-                if self.direction == "forward":  # nothing leads to the frames before the first fix
-                    wanted &= numbers > fixes[:, 0]
-                elif self.direction == "backward":
-                    wanted &= numbers < fixes[:, 1]
-                missing += int(wanted.sum())
-        return missing
+            left["points"] = frames_to_track(self.project.points, frames, self.direction)
+        return left
 
 
 def _pieces(frames: range, way: Direction) -> list[range]:
