@@ -127,7 +127,7 @@ class Export:
     def step(self) -> bool:
         """Run one slice; the files exist after the last."""
         if next(self._steps, None) is None:
-            self.project.notify({"type": "export", "done": True, **self.told()})
+            self.project.tell_export({"type": "export", "done": True, **self.told()})
             return True
         return False
 
@@ -139,7 +139,7 @@ class Export:
     def failed(self, error: Exception) -> None:
         """Report the error, and delete all files written so far."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.project.notify({"type": "export", "done": True, "error": str(error)})
+        self.project.tell_export({"type": "export", "done": True, "error": str(error)})
 
     def told(self) -> dict[str, Any]:
         """The state of the export, ready for JSON."""

@@ -91,6 +91,7 @@ class Project:
         self.problems: list[str] = []
         self._scan = _Scan()
         self.pace = Pace()
+        self._export_told: dict[str, Any] | None = None  # what was told of the last export
         self._saved_at = self._changed_at = time.monotonic()
         self._dirty = False
         self._computed = False  # whether a run has found something that is not saved
@@ -202,6 +203,11 @@ class Project:
         self.worker.runs.append(run)
         return run.told()
 
+    def tell_export(self, event: dict[str, Any]) -> None:
+        """Tell of an export that has ended, and remember it for pages that were away."""
+        self._export_told = event
+        self.notify(event)
+
     def exported(self, folder: str, file: str) -> Path:
         """The path of an exported file or folder. Raises FileNotFoundError for others."""
         root = (self.store.folder / EXPORTS).resolve()
@@ -215,6 +221,7 @@ class Project:
         """Everything that the page shows besides frames, masks and tracks, ready for JSON."""
         groups = self.points.groups
         run = self.running
+        exports = any(isinstance(one, Export) for one in self.worker.runs)
         return {
             "id": self.id,
             "name": self.path.name,
@@ -236,6 +243,7 @@ class Project:
             "view": self.view.state,
             "history": {"labels": [entry.label for entry in self.entries], "now": self.now},
             "run": None if run is None else run.told(),
+            "export": {"running": True} if exports else self._export_told,
             "cuts": self._scan.cuts,
             "scanned": self._scan.frames,
             "versions": vars(self.versions).copy(),

@@ -1,4 +1,4 @@
-/** Talking to the server: requests that tell of mistakes in words, and events over a socket that comes back. */
+/** Talking to the server: requests that tell of mistakes in words. */
 
 /**
  * @param {string} path
@@ -87,38 +87,4 @@ export function upload(file, progress) {
     request.send(file);
   });
   return { done, cancel: () => request.abort() };
-}
-
-/**
- * Events of a project until it is closed; after a break it begins anew with the whole state.
- * @param {string} project
- * @param {(event: any) => void} heard
- * @param {(connected: boolean) => void} changed
- * @returns {() => void} closes it
- */
-export function listen(project, heard, changed) {
-  let closed = false;
-  let wait = 300;
-  /** @type {WebSocket|null} */
-  let socket = null;
-  const connect = () => {
-    if (closed) return;
-    socket = new WebSocket(`${location.origin.replace("http", "ws")}/api/ws?p=${encodeURIComponent(project)}`);
-    socket.onopen = () => {
-      wait = 300;
-      changed(true);
-    };
-    socket.onmessage = (event) => heard(JSON.parse(event.data));
-    socket.onclose = () => {
-      if (closed) return;
-      changed(false);
-      setTimeout(connect, wait);
-      wait = Math.min(wait * 1.7, 5000);
-    };
-  };
-  connect();
-  return () => {
-    closed = true;
-    socket?.close();
-  };
 }

@@ -1,6 +1,7 @@
 /** What the page is about: the project, the frame, the tool, what is chosen; and everything a person can do. */
 
 import * as api from "./api.js";
+import { listen } from "./connection.js";
 import { say } from "./dom.js";
 import { Frames } from "./frames.js";
 import { Masks } from "./masks.js";
@@ -33,7 +34,9 @@ export class App {
     /** @type {Set<{frame: number, points: number[][], labels: number[]}>} clicks whose masks are on their way */
     this.asked = new Set();
     this.brush = 12;
-    this.connected = true;
+    /** @type {import("./connection.js").Lost} */
+    this.lost = ""; // why the page has no connection
+    this.fresh = false; // whether the next state is the first of a connection
     /** @type {Float32Array} */
     this.times = new Float32Array();
     /** @type {import("./types.js").Lanes|null} */
@@ -84,6 +87,11 @@ export class App {
     for (const heard of this.listeners.get(topic) ?? []) heard();
   }
 
+  /** @returns {boolean} whether changes are heard of */
+  get connected() {
+    return !this.lost;
+  }
+
   /** @returns {string} where the project's answers are */
   get base() {
     return `/api/p/${encodeURIComponent(this.state?.id ?? "")}`;
@@ -96,8 +104,10 @@ export class App {
     try {
       const { state, problems } = await api.post("/api/open", { path });
       this.close();
-      this.playing = this.exporting = false;
+      this.playing = false;
+      this.lost = "";
       this.state = state;
+      this.exporting = Boolean(state.export?.running);
       this.frame = Math.min(Number(sessionStorage.getItem(`frame-${state.id}`) ?? 0), state.frames - 1);
       this.selection = null;
       this.choices++;
@@ -109,8 +119,9 @@ export class App {
       this.masks = new Masks(state.id, draw);
       this.tracks = new Tracks(state.id, draw);
       this.times = new Float32Array(await api.bytes(`${this.base}/times`));
-      this.close = api.listen(state.id, (event) => this.hear(event), (connected) => {
-        this.connected = connected;
+      this.close = listen(state.id, (event) => this.hear(event), (lost) => {
+        this.fresh = !lost;
+        this.lost = lost;
         this.emit("connection");
       });
       document.title = `${state.name} · pointtrack`;
@@ -125,9 +136,31 @@ export class App {
     }
   }
 
+  /** Open the same video once more, which the server has closed. */
+  async reopen() {
+    try {
+      if (this.state) await this.open(this.state.path);
+    } catch (error) {
+      say(/** @type {Error} */ (error).message, "bad");
+    }
+  }
+
+  /** The first state after a break: what was told meanwhile was not heard. */
+  catchUp() {
+    this.fresh = false;
+    this.masks?.forget();
+    this.tracks?.forget();
+    const written = this.state?.export ?? null;
+    if (!this.exporting || written?.running) return;
+    this.hear(written ?? { type: "export", done: true, error: "the export was stopped when the server ended; export again" });
+  }
+
   /** @param {any} event of the server */
   hear(event) {
-    if (event.type === "state") this.take(event.state);
+    if (event.type === "state") {
+      this.take(event.state);
+      if (this.fresh) this.catchUp();
+    }
     else if (event.type === "run" && this.state) {
       this.state.run = event.run;
       this.state.versions = event.versions;

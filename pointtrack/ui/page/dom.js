@@ -110,7 +110,13 @@ export function openDialog(title, inside, foot = []) {
     h("div", { class: "inside", tabindex: "0" }, ...inside),
   );
   if (foot.length) dialog.append(h("div", { class: "foot" }, ...foot));
-  dialog.addEventListener("close", () => dialog.remove());
+  // What is said while a dialog is open is said in it, as it covers everything else.
+  const messages = /** @type {HTMLElement} */ (document.getElementById("messages"));
+  dialog.append(messages);
+  dialog.addEventListener("close", () => {
+    ([...document.querySelectorAll("dialog[open]")].pop() ?? document.body).append(messages);
+    dialog.remove();
+  });
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
@@ -126,7 +132,7 @@ export function say(text, kind = "plain", more) {
   const place = /** @type {HTMLElement} */ (document.getElementById("messages"));
   const box = h("div", { class: `message ${kind}` }, kind !== "plain" && icon(kind === "bad" ? "warn" : "check"), h("span", { class: "grow" }, text, more));
   box.append(iconButton("close", "Dismiss", () => box.remove(), { class: "plain" }));
-  for (const old of [...place.children].slice(0, -2)) old.remove();
+  for (const old of [...place.querySelectorAll(".message:not(#lost)")].slice(0, -2)) old.remove();
   place.append(box);
   setTimeout(() => box.remove(), kind === "bad" ? 12000 : 4000);
 }

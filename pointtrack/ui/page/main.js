@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { App } from "./app.js";
+import { lostLine } from "./connection.js";
 import { askForExport, askForPoints, askForVideo, showKeys, uploadFile, welcome } from "./dialogs.js";
 import { h, iconButton, say } from "./dom.js";
 import { bindKeys } from "./keys.js";
@@ -49,7 +50,7 @@ const file = h("span", { class: "file" });
 const undo = iconButton("undo", "Undo (Ctrl+Z)", () => app.act("undo"), { class: "plain", id: "undo" });
 const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => app.act("redo"), { class: "plain", id: "redo" });
 const run = h("div", { id: "run", hidden: true });
-const lost = h("span", { class: "quiet", hidden: true }, "not connected …");
+const away = h("span", { class: "quiet", hidden: true }, "not connected …");
 const save = iconButton("save", "Export (Ctrl+E)", () => askForExport(app), { id: "export", class: "main" }, "Export");
 place("bar").append(
   h("span", { class: "mark" }, h("img", { src: "/page/icon.svg", alt: "" }), "pointtrack"),
@@ -62,12 +63,14 @@ place("bar").append(
   redo,
   reviewing.bar,
   h("span", { class: "grow" }),
-  lost,
+  away,
   run,
   iconButton("theme", "Light or dark (T)", switchTheme, { class: "plain", id: "theme" }),
   iconButton("help", "Keys (?)", showKeys, { class: "plain", id: "help" }),
   save,
 );
+
+place("messages").append(lostLine(app, h));
 
 function tellBar() {
   const state = app.state;
@@ -77,7 +80,7 @@ function tellBar() {
   redo.disabled = !state || state.history.now === state.history.labels.length;
   save.disabled = !state;
   reviewing.tell();
-  lost.hidden = app.connected;
+  away.hidden = !app.lost;
 }
 
 function tellRun() {

@@ -29,6 +29,7 @@
  * @property {number} scanned
  * @property {Versions} versions
  * @property {number} serial
+ * @property {any} export the one that is being written, or what was told of the last one
  *
  * @typedef {{sure: string, absent: string}} ObjectLane
  * @typedef {{start: number, stop: number, bins: number, objects: Record<string, ObjectLane>, points: Record<string, string>, groups: Record<string, string>}} Lanes

@@ -1,0 +1,138 @@
+"""What the page says where its project or its server is gone, in a browser."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pointtrack.io.video import write_video
+from pointtrack.ui import desk
+from tests.support.scenes import squares
+from tests.ui.conftest import Page
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def videos(server) -> list[Path]:
+    """More than the server keeps open."""
+    scene = squares([[(8 + 2 * t, 10) for t in range(6)]], size=24)
+    first = write_video(server.home.parent / "gone0.mp4", scene.video, crf=1)
+    for number in range(1, desk.MOST_OPEN + 2):  # others by their names
+        shutil.copy(first, first.with_name(f"gone{number}.mp4"))
+    return [first.with_name(f"gone{number}.mp4").resolve() for number in range(desk.MOST_OPEN + 2)]
+
+
+def opened(page: Page, path: Path) -> None:
+    page.opened()
+    page.page.evaluate("path => window.pointtrack.app.open(path)", str(path))
+    page.until(f"app.state.name === '{path.name}' && stage.shownFrame === app.frame && app.connected")
+
+
+class Cable:
+    """The sockets of a page, which can be pulled and put back."""
+
+    def __init__(self, page: Any):
+        self.on, self.asked, self.sockets = True, 0, []
+        page.route_web_socket("**/api/ws*", self.route)
+
+    def route(self, socket: Any) -> None:
+        self.asked += 1
+        if self.on:
+            socket.connect_to_server()
+            self.sockets.append(socket)
+        else:
+            socket.close()
+
+    def pull(self) -> None:
+        self.on = False
+        for one in self.sockets:
+            one.close()
+        self.sockets = []
+
+
+def test_a_page_whose_project_was_closed_says_so_and_opens_it_again(server, open_page, videos):
+    page = open_page(server.url)
+    cable = Cable(page.page)
+    opened(page, videos[0])
+    page.ask("app.act('points.add', { frame: 0, xy: [[20, 20]] })")
+    page.until("app.state.points.length === 1")
+    cable.pull()
+    page.until("!app.connected")
+    other = open_page(server.url)
+    for path in videos[1:]:
+        opened(other, path)  # each leaves the one before, and the first of them is closed
+    page.until("app.lost === 'closed'", 20)
+    line = page.page.locator("#lost")
+    assert line.inner_text().startswith("gone0.mp4 is no longer open") and "\n\n" not in line.inner_text()
+    asked = cable.asked
+    page.page.wait_for_timeout(1500)
+    assert cable.asked == asked, "it does not try for ever"
+    cable.on = True
+    page.page.get_by_role("button", name="Open it again").click()
+    page.until("app.connected && app.state.name === 'gone0.mp4'")
+    assert page.ask("app.state.points.length") == 1 and line.is_hidden()
+    page.ask("app.act('points.add', { frame: 0, xy: [[22, 22]] })")
+    page.until("app.state.points.length === 2")
+    assert not page.errors
+
+
+def test_a_closed_project_comes_back_with_the_person(server, open_page, videos):
+    """Another tab may have opened it again."""
+    page = open_page(server.url)
+    cable = Cable(page.page)
+    opened(page, videos[0])
+    cable.pull()
+    page.until("!app.connected")
+    other = open_page(server.url)
+    for path in videos[1:]:
+        opened(other, path)
+    page.until("app.lost === 'closed'", 20)
+    opened(other, videos[0])
+    cable.on = True
+    page.page.evaluate("() => window.dispatchEvent(new Event('focus'))")
+    page.until("app.connected", 10)
+    assert page.page.locator("#lost").is_hidden()
+
+
+def test_after_a_break_nothing_that_was_told_meanwhile_is_missed(server, open_page, videos):
+    page = open_page(server.url)
+    cable = Cable(page.page)
+    opened(page, videos[0])
+    page.ask("app.act('objects.box', { frame: 0, box: [8, 10, 32, 34] })")
+    page.until("app.state.objects.length")
+    page.press("Control+e")
+    page.page.route("**/export", lambda route: (cable.pull(), route.continue_()))
+    page.page.locator("#export-go").click()
+    page.until("!app.connected")
+    end = time.monotonic() + 60
+    while not (page.ask("(await (await fetch(`${app.base}/state`)).json()).export") or {}).get("files"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert page.page.locator("#export-results a").count() == 0, "nobody told the page"
+    cable.on = True
+    page.page.wait_for_selector("#export-results a", timeout=20_000)
+    assert not page.errors
+
+
+def test_a_page_of_an_earlier_server_says_what_to_do(start_server, open_page, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    scene = squares([[(8 + 2 * t, 10) for t in range(6)]], size=24)
+    video = str(write_video(tmp_path / "short.mp4", scene.video, crf=1))
+    first = start_server(tmp_path / "home", video, "--port", port)
+    page = open_page(first.url)
+    page.opened()
+    first.kill()
+    page.until("document.querySelector('#lost:not([hidden])')", 20)
+    line = page.page.locator("#lost")
+    assert "does not answer" in line.inner_text() and "pointtrack ui" in line.inner_text()
+    start_server(tmp_path / "home", video, "--port", port)
+    page.until("app.lost === 'token'", 60)
+    assert "Open the address" in line.inner_text() and line.is_visible()
