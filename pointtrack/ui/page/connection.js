@@ -72,7 +72,7 @@ export function listen(project, heard, changed) {
 export function lostLine(app, h) {
   const words = h("span", { class: "grow" });
   const again = h("button", { type: "button", id: "open-again", hidden: true, onclick: () => app.reopen() }, "Open it again");
-  const line = h("div", { id: "lost", class: "message bad", role: "alert", hidden: true }, words, again);
+  const line = h("div", { id: "lost", class: "message", role: "alert", hidden: true }, words, again);
   let timer = 0;
   const tell = () => {
     clearTimeout(timer);
