@@ -36,7 +36,7 @@ class Pace:
 
 
 class Progress:
-    """The steps of a run that are to do, and the seconds of those that are done.
+    """The steps of a run that are done and to do.
 
     Args:
         pace: of the project; the run adds what it measures.
@@ -45,13 +45,12 @@ class Progress:
 
     def __init__(self, pace: Pace, left: Mapping[str, int]):
         self._pace, self.left = pace, dict(left)
-        self._spent = 0.0
+        self._done = dict.fromkeys(left, 0)
         self._open: dict[str, float] = {}  # seconds by kind since the last look
         self.fraction = 0.0
 
     def spend(self, kind: str, seconds: float) -> None:
         """The run worked on steps of a kind."""
-        self._spent += seconds
         self._open[kind] = self._open.get(kind, 0.0) + seconds
 
     def look(self, left: Mapping[str, int], measures: bool = True) -> None:
@@ -63,20 +62,21 @@ class Progress:
         """
         for kind, before in self.left.items():
             done = before - left.get(kind, 0)
-            if measures and (done > 0 or kind not in self._open):
-                self._pace.add(kind, self._open.pop(kind, 0.0), max(done, 0))
+            if measures and done > 0:
+                self._done[kind] = self._done.get(kind, 0) + done
+                self._pace.add(kind, self._open.pop(kind, 0.0), done)
         if not measures:
             self._open = {}
         self.left = dict(left)
-        ahead = self._ahead()
-        self.fraction = self._spent / (self._spent + ahead) if self._spent else 0.0
+        behind, ahead = self._seconds(self._done), self._seconds(self.left)
+        self.fraction = behind / (behind + ahead) if behind else 0.0
 
     def seconds_left(self) -> float | None:
         """Seconds that the run still takes; None while some kind of step that it needs was never measured."""
         if not all(self._pace.known(kind) for kind, count in self.left.items() if count):
             return None
         # Time since the last look is gone already.
-        return max(self._ahead() - sum(self._open.values()), 0.0)
+        return max(self._seconds(self.left) - sum(self._open.values()), 0.0)
 
-    def _ahead(self) -> float:
-        return sum(count * self._pace.of(kind) for kind, count in self.left.items() if count)
+    def _seconds(self, steps: Mapping[str, int]) -> float:
+        return sum(count * self._pace.of(kind) for kind, count in steps.items() if count)

@@ -9,7 +9,7 @@ import pytest
 from pointtrack.io.video import write_video
 from pointtrack.sessions.mask_store import Results
 from pointtrack.sessions.point_walks import PointWalk
-from pointtrack.ui import propagation
+from pointtrack.ui import progress, propagation
 from pointtrack.ui.project import Project
 from pointtrack.ui.propagation import Propagation
 from tests.support.scenes import squares
@@ -103,3 +103,10 @@ def test_what_a_person_removes_does_not_count_as_done(project):
     begin(project, "objects.click", frame=40, points=[[50.0, 46.0]], labels=[1])  # a walk of its own
     rows = told(project, ["objects"], lambda: project.act("objects.remove", {"object": 2}))
     check(rows, 8, after=rows[62][0])
+
+
+def test_the_bar_does_not_go_back_when_a_pace_becomes_known(project, monkeypatch):
+    monkeypatch.setitem(progress.GUESS, "objects", MASK / 20)
+    begin(project, "objects.click", frame=0, points=[[10.0, 12.0]], labels=[1])
+    parts = [part for _, _, part in told(project, ["objects"])]
+    assert parts == sorted(parts) and len(set(parts)) > 20
