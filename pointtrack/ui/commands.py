@@ -98,6 +98,7 @@ def _track(
     line += f" --smooth {options.smooth}" if options.smooth else ""
     line += _keep(project, options)
     if options.videos:
+        line += " --color-by id"
         line += f" --trail {options.trail}" if options.trail != TrackStyle().trail else ""
         line += _out(project.path.stem, options)
     return line
@@ -134,6 +135,8 @@ def _notes(options: ExportOptions, moment: Moment, files: bool) -> list[str]:
             words.append("the page draws points and masks into one video; each command draws its own")
         if moment.view["hidden"]:
             words.append("what is hidden is left out of the page's video; the commands draw it")
+        if moment.view["colors"]:
+            words.append("the commands draw in the colours of ids, not in those that you chose")
         if not options.sound:
             words.append("the commands' videos have the sound of the original")
         if len(options.videos) > 1:

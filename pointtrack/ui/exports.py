@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import queue
+import re
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -22,6 +23,7 @@ from pointtrack.system import machine_memory
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Source, Tracks, Video
 from pointtrack.ui.commands import Moment, commands_for, session_files
+from pointtrack.viz.colors import id_colors
 from pointtrack.viz.masks import MaskStyle, draw_mask_frame
 from pointtrack.viz.tracks import TrackStyle, draw_frame
 
@@ -277,7 +279,9 @@ class Export:
             shown = torch.tensor(
                 [f"o{number}" not in hidden for number in masks.object_ids.tolist()], dtype=torch.bool
             )
-            picture = draw_mask_frame(picture, masks.select(shown), frame, style)
+            masks = masks.select(shown)
+            named = [(number, f"o{number}") for number in masks.object_ids.tolist()]
+            picture = draw_mask_frame(picture, masks, frame, style, colors=self._colors(named))
         if self.points.points:
             tracks = self._smoothed(max(frame - TRAIL_ROOM, 0), frame + 1)
             groups = self.points.groups
@@ -288,8 +292,19 @@ class Export:
                 ],
                 dtype=torch.bool,
             )
-            picture = draw_frame(picture, tracks.select(shown), frame, points)
+            tracks = tracks.select(shown)
+            keys = [(point, f"p{point}", f"g{groups[point]}") for point in tracks.ids.tolist()]
+            picture = draw_frame(picture, tracks, frame, points, color_by=self._colors(keys))
         return picture
+
+    def _colors(self, keys: Sequence[tuple[Any, ...]]) -> np.ndarray:
+        """(n, 3) uint8 RGB as the page shows them: per thing its number, and the names of colours that count for it."""
+        colors = id_colors(np.array([number for number, *_ in keys], dtype=np.int64))
+        for place, (_, *names) in enumerate(keys):
+            chosen = next((self.view["colors"][name] for name in names if name in self.view["colors"]), "")
+            if re.fullmatch("#[0-9a-fA-F]{6}", chosen):
+                colors[place] = list(bytes.fromhex(chosen[1:]))
+        return colors
 
     def _check_memory(self) -> None:
         whole = [name for name in self.options.masks if name not in PIECEWISE]

@@ -55,7 +55,13 @@ def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **cha
 
 
 def draw_mask_frame(
-    frame: np.ndarray, masks: Masks, t: int, style: MaskStyle | None = None, **changes: Any
+    frame: np.ndarray,
+    masks: Masks,
+    t: int,
+    style: MaskStyle | None = None,
+    *,
+    colors: np.ndarray | None = None,
+    **changes: Any,
 ) -> np.ndarray:
     """Draw masks onto one frame, for streams.
 
@@ -64,6 +70,7 @@ def draw_mask_frame(
         masks: masks of that size; if they have no row for frame `t`, no object is drawn.
         t: frame number, counted like `masks.first_frame`.
         style, changes: as in `draw_masks`.
+        colors: (o, 3) uint8 RGB of the objects; by default those of their ids.
 
     Returns:
         (h, w, 3) uint8 RGB, a new array; (h, 2 * w, 3) with `side_by_side`.
@@ -84,7 +91,9 @@ def draw_mask_frame(
         inside = np.logical_or.reduce(masks.masks[row].numpy(), axis=0).view(np.uint8)
         drawn = cv2.copyTo(frame, inside, _checkerboard(frame.shape[:2]).copy())
     else:
-        drawn = _overlay(frame, masks, row, style)
+        drawn = _overlay(
+            frame, masks, row, style, id_colors(masks.object_ids.numpy()) if colors is None else colors
+        )
     return np.concatenate([frame, drawn], axis=1) if style.side_by_side else drawn
 
 
@@ -96,11 +105,10 @@ def _style(style: MaskStyle | None, changes: dict[str, Any]) -> MaskStyle:
     return replace(style or MaskStyle(), **changes)
 
 
-def _overlay(frame: np.ndarray, masks: Masks, row: int, style: MaskStyle) -> np.ndarray:
+def _overlay(frame: np.ndarray, masks: Masks, row: int, style: MaskStyle, colors: np.ndarray) -> np.ndarray:
     pictures = masks.masks[row].numpy()
     present = [bool(picture.any()) for picture in pictures]
     shown = [place for place, here in enumerate(present) if here]
-    colors = id_colors(masks.object_ids.numpy())
     width = max(min(masks.wh) / 240, 2) if style.outline is None else style.outline
     layer = _filled(pictures, colors, style.opacity)
     if width:

@@ -13,6 +13,7 @@ import pointtrack as pt
 from pointtrack.ui import exports
 from pointtrack.ui.exports import ExportOptions
 from pointtrack.ui.project import Project
+from pointtrack.viz.colors import id_colors
 from tests.support.ui_client import BLUE, FRAMES, RED
 
 ALL = ExportOptions(tracks=("csv",), masks=("davis", "coco"), videos=("mp4",), sessions=True, sound=False)
@@ -95,3 +96,17 @@ def test_session_files_have_the_names_that_a_person_gave(client):
     assert objects.objects == {1: "red"} and points.known().queries.names == ("corner",)
     assert torch.equal(objects.masks().masks, project.objects.masks().masks)
     assert project.objects.objects != {1: "red"}, "the history of the project is as it was"
+
+
+def test_the_drawn_video_has_the_colours_of_the_page(client, monkeypatch):
+    monkeypatch.setattr(exports, "write_video", kept)
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("points.add", frame=0, xy=[[40, 50], [20, 50]])
+    client.act("points.add", frame=0, xy=[[60, 50]])
+    client.act("view", changes={"colors": {"o1": "#ff0000", "g1": "#0000ff", "p1": "#00ff00", "p2": "red"}})
+    project = client.desk.projects()[0]
+    options = ExportOptions(videos=("mp4",), stop=1, sound=False, opacity=1)
+    drawn = np.load(written(project, options) / "drawn.npy")[0]
+    assert drawn[12, 10].tolist() == [255, 0, 0]
+    found = [drawn[50, x].tolist() for x in (40, 20, 60)]
+    assert found == [[0, 0, 255], [0, 255, 0], id_colors(np.array([2]))[0].tolist()]
