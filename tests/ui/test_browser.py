@@ -227,6 +227,24 @@ def test_by_keys_alone(server, open_page):
     assert not page.errors
 
 
+def test_an_end_before_the_begin_begins_another_range(server, open_page):
+    page = open_page(server.url)
+    page.opened()
+    steps = page.ask("app.state.history.now")
+    for frame, key, marks in (
+        (12, "i", [12, None]),
+        (6, "u", [None, 6]),
+        (9, "i", [9, None]),
+        (14, "u", [9, 14]),
+    ):
+        page.show(frame)
+        page.press(key)
+        page.until(f"JSON.stringify([app.state.view.in, app.state.view.out]) === '{json.dumps(marks).replace(' ', '')}'", 10)  # fmt: skip
+    assert page.page.locator(".message.bad").count() == 0
+    page.ask(f"app.act('go', {{ position: {steps} }})")
+    page.until(f"app.state.history.now === {steps}")
+
+
 def test_who_is_faster_than_the_answers_is_understood(server, open_page):
     page = open_page(server.url)
     page.opened()

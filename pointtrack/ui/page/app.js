@@ -443,10 +443,19 @@ export class App {
     return this.view({ [list]: changed }, words);
   }
 
-  /** @param {"in"|"out"} end sets it here, or takes it away where it is here */
+  /**
+   * @param {"in"|"out"} end sets it here, or takes it away where it is here
+   * @returns {Promise<any|null>}
+   */
   async mark(end) {
-    const now = this.state?.view[end];
-    return this.view({ [end]: now === this.frame ? null : this.frame }, now === this.frame ? `range: no ${end}` : `range: ${end} at frame ${this.frame}`);
+    const view = this.state?.view;
+    if (!view) return null;
+    if (view[end] === this.frame) return this.view({ [end]: null }, `range: no ${end}`);
+    // A begin behind the end, or an end before the begin, begins another range.
+    const other = end === "in" ? "out" : "in";
+    const far = view[other];
+    const apart = far !== null && (end === "in" ? this.frame > far : this.frame < far);
+    return this.view({ [end]: this.frame, ...(apart ? { [other]: null } : {}) }, `range: ${end} at frame ${this.frame}`);
   }
 
   /** Jump to the next frame where a click helps most. */
