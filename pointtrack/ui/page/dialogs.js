@@ -188,7 +188,7 @@ export function askForExport(app) {
     const gaps = done.unknown > done.waiting && h("p", { class: "bad" }, `${done.unknown - done.waiting} frames were not followed yet: what is written of them is empty. Propagate and export again, or mark a range.`);
     const old = done.waiting > 0 && h("p", { class: "bad" }, `A correction has not reached ${done.waiting} frames yet: their masks are written as they were before it. Propagate and export again.`);
     command.replaceChildren(h("code", {}, linesOf(done))); // now with the paths of the session files
-    results.replaceChildren(h("h3", {}, "Written"), h("ul", {}, ...rows), gaps || "", old || "", h("p", { class: "quiet" }, "In ", h("code", {}, done.folder)));
+    results.replaceChildren(h("h3", {}, "Written"), gaps || "", old || "", h("ul", {}, ...rows), h("p", { class: "quiet" }, "In ", h("code", {}, done.folder)));
     results.scrollIntoView({ block: "nearest" });
   }
   app.listeners.set("export", new Set([finished])); // of the dialog that is open, not of earlier ones

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 import pointtrack as pt
+from pointtrack.io.tracks import NEEDS
 from pointtrack.io.video import write_video
 from pointtrack.ui import desk as desk_module
+from pointtrack.ui import exports
 from pointtrack.ui.exports import Export, ExportOptions
 from pointtrack.ui.folders import safe_name
 from tests.support.numbered import number_in
@@ -76,6 +78,21 @@ def test_tables_have_the_names_that_a_person_gave_to_points(client):
     folder = Path(next(event["folder"] for event in told if event["type"] == "export"))
     assert pt.load_tracks(folder / "squares.csv").queries.names == ("", "nose")
     assert "nose" in (folder / "squaresDLC_pointtrack.csv").read_text()
+
+
+def test_tracks_and_masks_of_one_format_do_not_replace_each_other(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("points.add", frame=0, xy=[RED])
+    told: list[dict[str, Any]] = []
+    client.desk.projects()[0].notify = told.append
+    tracks = [name for name in exports.TRACKS if name not in NEEDS]  # other packages
+    every = {"tracks": tracks, "masks": list(exports.MASKS), "videos": list(exports.VIDEOS)}
+    started = client.post("export", **every, sessions=True, stop=2)
+    client.wait(lambda: any(event["type"] == "export" for event in told))
+    names = [row["name"] for row in told[-1]["files"]]
+    assert len(names) == sum(map(len, every.values())) + 3 == len(set(names)), names
+    assert {"squares_mot.txt", "squares_masks_mot.txt"} <= set(names)
+    assert any("both commands write mot" in note for note in started["notes"])
 
 
 def test_an_export_says_where_masks_are_those_before_a_correction(client):
