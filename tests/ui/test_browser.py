@@ -245,6 +245,24 @@ def test_an_end_before_the_begin_begins_another_range(server, open_page):
     page.until(f"app.state.history.now === {steps}")
 
 
+def test_a_double_click_renames(server, open_page):
+    page = open_page(server.url)
+    page.opened()
+    steps = page.ask("app.state.history.now")
+    page.ask("app.act('points.add', { frame: 0, xy: [[30, 30]] })")
+    point = page.ask("app.state.points.at(-1)?.id") or page.ask("app.state.points[0].id")
+    for chosen, name in ((False, "nose"), (True, "the <b>tip</b>")):
+        page.ask(f"app.select({{ kind: 'point', id: {point} }})" if chosen else "app.select(null)")
+        page.page.locator(f"#name-p{point}").dblclick()
+        page.page.keyboard.type(name)
+        page.press("Enter")
+        page.until(f"app.state.view.names['p{point}'] === '{name}'", 10)
+        assert page.page.locator(f"#name-p{point}").inner_text().startswith(name)
+    page.ask(f"app.act('go', {{ position: {steps} }})")
+    page.until(f"app.state.history.now === {steps}")
+    assert not page.errors
+
+
 def test_who_is_faster_than_the_answers_is_understood(server, open_page):
     page = open_page(server.url)
     page.opened()

@@ -6,6 +6,8 @@ import { askForPoints } from "./dialogs.js";
 
 const MOST_SINGLE = 200; // points of a group that are listed
 
+const TWICE = 500; // milliseconds between two clicks that rename
+
 export class Panels {
   /** @param {import("./app.js").App} app @param {HTMLElement} place */
   constructor(app, place) {
@@ -18,6 +20,7 @@ export class Panels {
     this.buildView();
     /** @type {Set<number>} */
     this.open = new Set();
+    this.lastClick = { what: "", at: 0 };
     app.on(["state", "selection", "project"], () => this.fill());
     app.on(["frame"], () => this.fillObjectButtons());
     app.on(["settings"], () => this.buildView());
@@ -111,7 +114,7 @@ export class Panels {
     const chosen = app.selection?.kind === kind && app.selection.id === id;
     const first = kind === "group" ? (app.state?.points.find((one) => one.group === id)?.id ?? 0) : id;
     const color = hex(colorOf(view?.colors[key], first));
-    const label = h("button", { type: "button", class: "name plain", id: `name-${key}`, "aria-pressed": String(chosen), title: "Choose; double-click or F2 renames", onclick: () => this.choose(kind, id), ondblclick: () => this.rename(key, name, label), onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "F2" && this.rename(key, name, label) }, name, h("small", {}, words));
+    const label = h("button", { type: "button", class: "name plain", id: `name-${key}`, "aria-pressed": String(chosen), title: "Choose; double-click or F2 renames", onclick: (/** @type {MouseEvent} */ event) => this.clicked(event, kind, id, () => this.rename(key, name, label)), onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "F2" && this.rename(key, name, label) }, name, h("small", {}, words));
     return h("li", { class: `item${chosen ? " chosen" : ""}${hidden ? " away" : ""}` },
       h("input", { type: "color", value: color, "aria-label": `Colour of ${name}`, onchange: (/** @type {Event} */ event) => app.view({ colors: { [key]: /** @type {HTMLInputElement} */ (event.target).value } }, `colour of ${name}`) }),
       label,
@@ -119,6 +122,19 @@ export class Panels {
       kind !== "group" && iconButton(locked ? "lock" : "open", `${locked ? "Unlock" : "Lock"} ${name}`, () => app.toggle("locked", key, `${name} ${locked ? "unlocked" : "locked"}`), { class: "plain", "aria-pressed": String(locked), id: `lock-${key}` }),
       iconButton("trash", `Remove ${name}`, () => { app.select({ kind, id }); app.removeChosen(); }, { class: "plain", id: `remove-${key}` }),
     );
+  }
+
+  /**
+   * The first click of two fills the list anew, so that the browser sees no double-click on one element.
+   * @param {MouseEvent} event @param {"object"|"point"|"group"} kind @param {number} id @param {() => void} rename
+   */
+  clicked(event, kind, id, rename) {
+    const { what, at } = this.lastClick;
+    const here = `${kind} ${id}`;
+    const twice = event.detail > 0 && what === here && event.timeStamp - at < TWICE; // a key's click has no detail
+    this.lastClick = twice ? { what: "", at: 0 } : { what: here, at: event.timeStamp };
+    if (twice) rename();
+    else this.choose(kind, id);
   }
 
   /** @param {"object"|"point"|"group"} kind @param {number} id */
