@@ -66,8 +66,7 @@ def add_grid(
     object: int | None = None,
 ) -> Done:
     """Add a grid of points on the frame, in a box, or on an object."""
-    if not 1 <= size <= 100:
-        raise ValueError(f"grid: expected 1 to 100 points per side, got {size}")
+    _count("grid", size, 100, "points per side")
     mask = _area(project, frame, region, object)
     return _added(
         project, grid_queries(project.video.wh, size, 0, mask).moved(frame), f"grid of {size} x {size},"
@@ -82,8 +81,7 @@ def add_corners(
     object: int | None = None,
 ) -> Done:
     """Add the strongest corners of the frame, of a box, or of an object."""
-    if not 1 <= count <= MOST_POINTS:
-        raise ValueError(f"corners: expected 1 to {MOST_POINTS}, got {count}")
+    _count("corners", count, MOST_POINTS, "corners")
     picture = Video(project.video.frames[_frame(project, frame)][None])
     mask = _area(project, frame, region, object)
     return _added(project, corner_queries(picture, count, 0, mask).moved(frame), "corners,")
@@ -264,6 +262,11 @@ def _frame(project: Project, frame: int) -> int:
     if isinstance(frame, bool) or not isinstance(frame, int) or not 0 <= frame < len(project.video):
         raise ValueError(f"frame: expected a whole number in 0..{len(project.video) - 1}, got {frame!r}")
     return frame
+
+
+def _count(act: str, number: int, most: int, what: str) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+        raise ValueError(f"{act}: expected a whole number from 1 to {most} of {what}, got {number!r}")
 
 
 def _unlocked(project: Project, name: str) -> None:

@@ -258,6 +258,7 @@ def test_a_double_click_renames(server, open_page):
         page.press("Enter")
         page.until(f"app.state.view.names['p{point}'] === '{name}'", 10)
         assert page.page.locator(f"#name-p{point}").inner_text().startswith(name)
+        page.until(f"document.activeElement.id === 'name-p{point}'", 5)  # keys go on from there
     page.ask(f"app.act('go', {{ position: {steps} }})")
     page.until(f"app.state.history.now === {steps}")
     assert not page.errors

@@ -167,7 +167,9 @@ export class Panels {
     input.addEventListener("blur", () => done(true));
     input.addEventListener("keydown", (event) => {
       event.stopPropagation();
-      if (event.key === "Enter" || event.key === "Escape") done(event.key === "Enter");
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      done(event.key === "Enter");
+      document.getElementById(`name-${key}`)?.focus(); // keys go on from there
     });
     label.replaceWith(input);
     input.focus();
