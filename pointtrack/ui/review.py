@@ -143,7 +143,8 @@ class Reviews:
             try:
                 clip = project.worker.call(partial(training_clip, project)).result()
             except ValueError as error:
-                left_out.append({"name": project.path.name, "reason": str(error)})
+                name = project.path.name
+                left_out.append({"name": name, "reason": str(error).removeprefix(f"{name}: ")})
                 continue
             target = folder / project.id
             if target.exists():

@@ -45,7 +45,8 @@ export class Reviewing {
     const order = [...items.slice(at + 1), ...items.slice(0, at + 1)];
     const item = order.find((one) => one.verdict === "todo" && one.path !== this.app.state?.path) ?? order.find((one) => one.verdict === "todo");
     if (!item) {
-      say("All videos of the queue have a verdict.", "good");
+      say("All videos of the queue have a verdict. Training set writes the accepted ones; any can be opened again.", "good");
+      if (!this.app.state && items.length) await this.app.open(items[0].path).catch((error) => say(error.message, "bad"));
       this.tell();
       return;
     }
@@ -96,7 +97,7 @@ export class Reviewing {
     try {
       const answer = await api.post("/api/review/export");
       const rows = answer.left_out.map((/** @type {any} */ one) => h("li", {}, `${one.name}: ${one.reason}`));
-      openDialog("Training set", [h("p", {}, `${answer.clips.length} clips in `, h("code", {}, answer.folder)), rows.length ? h("ul", {}, ...rows) : "", h("h3", {}, "What teaches the tracker with them"), h("div", { class: "command" }, h("code", {}, answer.command))]);
+      openDialog("Training set", [h("p", {}, `${answer.clips.length} clip${answer.clips.length === 1 ? "" : "s"} in `, h("code", {}, answer.folder)), rows.length ? h("ul", {}, ...rows) : "", h("h3", {}, "What teaches the tracker with them"), h("div", { class: "command" }, h("code", {}, answer.command))]);
     } catch (error) {
       say(/** @type {Error} */ (error).message, "bad");
     }

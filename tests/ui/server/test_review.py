@@ -44,6 +44,16 @@ def test_a_queue_is_looked_through_and_becomes_a_training_set(client, videos):
     assert again["counts"] == review["counts"], "it goes on where it was"
 
 
+def test_what_is_left_out_of_a_training_set_is_named_once(client, videos):
+    client.http.post("/api/review/open", json={"path": str(videos)})
+    client.act("points.grid", frame=0, size=2)
+    client.run(direction="both")
+    for name in ("squares.mp4", "other.mp4"):
+        client.http.post("/api/review", json={"path": str(videos / name), "verdict": "accepted"})
+    (row,) = client.http.post("/api/review/export").json()["left_out"]
+    assert row["name"] == "other.mp4" and row["reason"].startswith("expected points or objects")
+
+
 def test_every_place_that_is_pointed_at_is_one_click(client, videos):
     client.http.post("/api/review/open", json={"path": str(videos)})
     mine = str(videos / "squares.mp4")
