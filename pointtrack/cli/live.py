@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pointtrack.cli.earlier import conclude, track_products
 from pointtrack.cli.live_recording import MaskRecording, TrackRecording, objects_live, objects_of
 from pointtrack.cli.live_server import LiveServer
 from pointtrack.cli.options import video_target
@@ -198,6 +199,17 @@ class LiveCommand:
             live.close()
             report = live.report()
         recording.print()
+        if target is not None:
+            # Each recording is another run, as live frames depend on the time they take.
+            conclude(
+                outputs[:2],
+                track_products(target),
+                "track",
+                str(uuid.uuid4()),
+                self.source,
+                self.queries,
+                *pictures,
+            )
         print(f"source    {state.value}: {reader.message or reader.name}")
         print_report(
             report, "the source waits" if self.no_drop else "the newest wins", "objects" if told else "points"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pointtrack.cli.earlier import conclude, mask_products, masks_digest
 from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.segment_flat import NAMED, object_stream, print_doubts, print_segmented, segment_flat
@@ -151,6 +152,7 @@ class SegmentCommand(VideoOptions):
         masks = masks.with_times(video.times[frames.start : frames.stop])
         record_origin(outputs, self.video)
         self._write(video, masks, exports, target)
+        self.conclude(outputs, target, masks.object_ids.tolist(), masks_digest(masks))
 
     def run_flat(self, target: Path, exports: Sequence[str], told: Sequence[Told]) -> None:
         """Run in one pass, reading frames one by one."""
@@ -170,7 +172,7 @@ class SegmentCommand(VideoOptions):
                 self.loaded(source.wh), segmenter, told, source.wh, source.fps, overlap=self.overlap
             )
             record_origin(self.outputs(target, exports), self.video)
-            segment_flat(
+            digest = segment_flat(
                 source, stream, target, [(name, _stem(target, name)) for name in exports], self.style
             )
         heard = copy_sound(self.video, target, self.start)
@@ -179,6 +181,22 @@ class SegmentCommand(VideoOptions):
             if path.is_dir():
                 _drop_others(path, range(stream.frames_pushed))
             print(f"masks     {path}")
+        self.conclude(self.outputs(target, exports), target, stream.objects, digest)
+
+    def conclude(self, outputs: Sequence[Path], target: Path, ids: Sequence[int], digest: int) -> None:
+        """Set aside what an earlier run with other masks left beside the results."""
+        pictures = [text.partition(",")[2] for text in self.mask or ()]
+        results = f"objects {list(ids)}, masks {digest}"
+        conclude(
+            outputs,
+            mask_products(target),
+            "segment",
+            results,
+            self.video,
+            self.tracks,
+            self.session,
+            *pictures,
+        )
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files and folders that the command writes."""

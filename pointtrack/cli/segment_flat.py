@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from pointtrack.cli.earlier import masks_digest
 from pointtrack.cli.progress import Bar
 from pointtrack.io.mask_writers import mask_writer
 from pointtrack.io.video import VideoStream
@@ -30,14 +31,17 @@ class ObjectTally:
     Attributes:
         frames: object id -> number of frames on which it is present.
         doubts: the frames to check, the worst first.
+        digest: of all masks, see `masks_digest`.
     """
 
     def __init__(self, ids: Sequence[int]):
         self.frames = dict.fromkeys(ids, 0)
         self.doubts: list[Doubt] = []
+        self.digest = 0
 
     def add(self, masks: Masks) -> None:
         """Count a piece."""
+        self.digest = masks_digest(masks, self.digest)
         self.doubts = worst([*self.doubts, *doubts_of_masks(masks)], KEPT)
         for number, count in zip(masks.object_ids.tolist(), masks.present().sum(0).tolist(), strict=True):
             self.frames[number] = self.frames.get(number, 0) + count
@@ -80,7 +84,7 @@ def segment_flat(
     target: Path,
     exports: Sequence[tuple[str, Path]],
     style: MaskStyle,
-) -> None:
+) -> int:
     """Follow, draw and write without ever holding more than the frames that are not final.
 
     Args:
@@ -89,6 +93,9 @@ def segment_flat(
         target: the drawn video.
         exports: formats of masks and their paths without suffix.
         style: how to draw the masks.
+
+    Returns:
+        The `masks_digest` of the masks.
 
     Raises:
         ValueError: a prompt is on a frame that the video does not have. Then no file is left.
@@ -110,3 +117,4 @@ def segment_flat(
     )
     print_segmented([count / frames for count in tally.frames.values()], frames, stream.image_wh, seconds)
     print_doubts(tally.doubts)
+    return tally.digest

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from pointtrack.cli.earlier import conclude, track_products
 from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat, track_flat_sparsely
@@ -140,7 +142,7 @@ class TrackCommand(VideoOptions):
             if self.flat or self.resume or too_large:
                 refuse_keep(self.keep)
                 stream.close()
-                record_origin(outputs, self.video)
+                record_origin(self.flat_outputs(target, exports), self.video)
                 if self.overwrite and not self.resume:
                     target.with_suffix(".tracks").unlink(missing_ok=True)
                 self.run_flat(target, given, exports, options)
@@ -164,6 +166,12 @@ class TrackCommand(VideoOptions):
             print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
             print(f"tracks    {path}")
+        self.conclude(outputs, target, queries)
+
+    def conclude(self, outputs: Sequence[Path], target: Path, queries: Queries) -> None:
+        """Set aside what an earlier run with other settings left beside the results."""
+        results = json.dumps(self.settings(queries))
+        conclude(outputs, track_products(target), "track", results, self.video, self.queries, self.mask)
 
     def is_finished(self, target: Path) -> bool:
         """Whether the run to resume is finished: its tracks exist, and no growing file does."""
@@ -174,7 +182,8 @@ class TrackCommand(VideoOptions):
         saved = target.with_suffix(".npz")
         smoothed = target.with_name(f"{target.stem}_smooth.npz")
         lacking = {"smooth": NONE} if self.smooth and not smoothed.is_file() else {}
-        wanted = self.settings(self.choose_queries(self.picture(), given, self.frame))
+        queries = self.choose_queries(self.picture(), given, self.frame)
+        wanted = self.settings(queries)
         check_same_run(noted_run(saved) | lacking, wanted, saved)
         print(f"finished  {saved} is complete; without --resume it is made anew")
         with mapped_tracks(smoothed if self.smooth else saved) as shown:
@@ -183,11 +192,16 @@ class TrackCommand(VideoOptions):
                 if not path.is_file() or path.stat().st_mtime_ns < saved.stat().st_mtime_ns:
                     record_origin([path], self.video)
                     print(f"tracks    {export_tracks(target.with_suffix(''), shown, [name])[0]}")
+        self.conclude(self.flat_outputs(target, exports), target, queries)
 
     def settings(self, queries: Queries) -> dict[str, str]:
         """The settings that the tracks depend on, as texts."""
         told = {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
         return told | {"keep": self.keep or NONE}
+
+    def flat_outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
+        """All files that the command writes if it reads frames one by one: there is no contact sheet."""
+        return [path for path in self.outputs(target, exports) if path != target.with_suffix(".png")]
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files that the command writes."""
@@ -221,6 +235,7 @@ class TrackCommand(VideoOptions):
             with mapped_tracks(saved) as tracks:
                 for path in export_tracks(target.with_suffix(""), tracks, list(exports)):
                     print(f"tracks    {path}")
+        self.conclude(self.flat_outputs(target, exports), target, queries)
 
     def picture(self) -> Video:
         """A video of one frame: the one on which grid and corners lie."""

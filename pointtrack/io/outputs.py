@@ -9,12 +9,14 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from pointtrack.io.atomic import write_text
 
 ORIGINS = ".pointtrack-origins.json"
+_RUNS = "/runs"  # the entry of ORIGINS with name -> run; no file is called that
 _ENDS = 1 << 20  # bytes at a file's beginning and end that identify it
 _LARGEST = 16 << 20  # largest ORIGINS file to trust, in bytes
 
@@ -112,11 +114,70 @@ def record_origin(outputs: Iterable[str | Path], source: Any) -> None:
         if not output.is_dir():
             written.setdefault(output.parent, []).append(output.name)
     for folder, names in written.items():
-        known = {name: origin for name, origin in _origins(folder).items() if (folder / name).exists()}
-        write_text(
-            folder / ORIGINS,
-            json.dumps({**known, **dict.fromkeys(names, origin_of(source))}, indent=1) + "\n",
-        )
+        there = dict.fromkeys(names, origin_of(source))
+        runs = {name: run for name, run in _runs(folder).items() if name not in there}
+        _write_record(folder, {**_origins(folder), **there}, runs, new=there)
+
+
+def conclude_run(
+    outputs: Iterable[str | Path],
+    others: Iterable[str | Path],
+    run: str,
+    *,
+    inputs: Iterable[Any] = (),
+) -> list[tuple[Path, Path]]:
+    """Note which run the outputs are of, and give what an earlier run left beside them a name that says so.
+
+    Otherwise a contact sheet or an export of other points would look like a result of this run. Only what `record_origin`
+    recorded is renamed; nothing is replaced or deleted.
+
+    Args:
+        outputs: what the run has written, after `record_origin`.
+        others: whatever a run of the same command with other options may write at the same place.
+        run: the command and what tells its results apart, as in "track 1f0c". Files of an equal run stay as they are.
+        inputs: what the run has read; that stays too.
+
+    Returns:
+        (path, its new path) of everything renamed.
+    """
+    mine = {Path(output) for output in outputs}
+    read = {os.path.realpath(path) for path in map(_local, inputs) if path is not None}
+    moved: list[tuple[Path, Path]] = []
+    for folder in dict.fromkeys(path.parent for path in mine):
+        origins, runs = _origins(folder), _runs(folder)
+        runs |= {path.name: run for path in mine if path.parent == folder and path.name in origins}
+        for path in dict.fromkeys(map(Path, others)):
+            of = runs.get(path.name, run.partition(" ")[0])
+            stale = path.name in origins and of != run and of.partition(" ")[0] == run.partition(" ")[0]
+            if path.parent != folder or path in mine or not stale or not path.exists():
+                continue
+            if os.path.realpath(path) in read:
+                continue
+            aside = _free_name(path)
+            path.rename(aside)
+            moved.append((path, aside))
+            for record in (origins, runs):
+                if path.name in record:
+                    record[aside.name] = record.pop(path.name)
+        _write_record(folder, origins, runs)
+    return moved
+
+
+def _free_name(path: Path) -> Path:
+    """clip.csv -> clip_earlier.csv, or clip_earlier2.csv and so on where there is one."""
+    stem, suffix = (path.name, "") if path.is_dir() else (path.stem, path.suffix)
+    names = (path.with_name(f"{stem}_earlier{number}{suffix}") for number in chain([""], count(2)))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def _write_record(
+    folder: Path, origins: dict[str, str], runs: dict[str, str], new: Iterable[str] = ()
+) -> None:
+    """Write what is known of the files in a folder, without those that are gone; the `new` ones are still to come."""
+    kept = {name: origin for name, origin in origins.items() if name in new or (folder / name).exists()}
+    noted = {name: run for name, run in runs.items() if name in kept}
+    content = {**kept, _RUNS: noted} if noted else kept
+    write_text(folder / ORIGINS, json.dumps(content, indent=1) + "\n")
 
 
 def noted_results(paths: Iterable[str | Path], base: str | Path) -> set[str | Path]:
@@ -165,6 +226,15 @@ def _local(source: Any) -> Path | None:
 
 def _origins(folder: Path) -> dict[str, str]:
     """Name -> origin of the results in a folder; empty if the record, only a safeguard, is missing or damaged."""
+    return _texts(_record(folder))
+
+
+def _runs(folder: Path) -> dict[str, str]:
+    """Name -> run of the results in a folder, as `conclude_run` noted it."""
+    return _texts(_record(folder).get(_RUNS))
+
+
+def _record(folder: Path) -> dict[str, Any]:
     path = folder / ORIGINS
     try:
         if path.stat().st_size > _LARGEST:
@@ -172,4 +242,8 @@ def _origins(folder: Path) -> dict[str, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _texts(content: Any) -> dict[str, str]:
     return {k: v for k, v in content.items() if isinstance(v, str)} if isinstance(content, dict) else {}
