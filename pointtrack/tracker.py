@@ -15,7 +15,7 @@ from pointtrack.models.hub_model import HubModel
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.pipeline.backward import frames_both_ways, track_video
-from pointtrack.pipeline.files import track_file
+from pointtrack.pipeline.files import check_frames, track_file
 from pointtrack.pipeline.inputs import inputs_of, progress_of, with_names
 from pointtrack.pipeline.live import LiveObjects, LiveTracker
 from pointtrack.pipeline.options import TrackOptions, build_stream
@@ -156,8 +156,8 @@ class Tracker(HubModel):
             `out`.
 
         Raises:
-            ValueError: `out` has another ending, the tracker needs the whole video, a query lies outside the image, the
-                run to resume had other settings, or points are to be tracked backward in a source that can be read only
+            ValueError: `out` has another ending, the tracker needs the whole video, a query lies outside the image, or after
+                the last frame (of a source that can be read only once: a warning), the run to resume had other settings, or points are to be tracked backward in a source that can be read only
                 once.
         """
         if Path(out).suffix.lower() != ".tracks":
@@ -179,6 +179,8 @@ class Tracker(HubModel):
         def opened(seconds: float | None) -> VideoStream:
             return open_video(source) if seconds is None else open_video(source, start=seconds)
 
+        if not once:
+            check_frames(opened, queries)
         options = replace(self.options, backward=backward)
         track_file(self.network, opened, queries, out, options, resume=resume, progress=progress)
         return Path(out)

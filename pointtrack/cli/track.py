@@ -31,6 +31,7 @@ from pointtrack.io.tracks import (
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways, track_video
+from pointtrack.pipeline.files import check_frames
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import told_points
 from pointtrack.regions.placement import RegionOptions
@@ -223,6 +224,7 @@ class TrackCommand(VideoOptions):
         queries = self.choose_queries(self.picture(), given, self.frame)
         with self.opened() as stream:
             queries.check_inside(None, stream.wh)
+            check_frames(self.opened, queries)
             tracker = self.loaded(stream.wh)
         how = track_flat if self.every == 1 else partial(track_flat_sparsely, every=self.every)
         saved = how(

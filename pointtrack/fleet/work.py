@@ -28,6 +28,7 @@ from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
+from pointtrack.pipeline.files import check_frames
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.follow import say_all
@@ -161,6 +162,7 @@ def track_flat(
         raise ValueError(f"frame: expected one of the video, got {options.frame}")
     queries = choose_queries(picture, options, first=options.frame)
     queries.check_inside(None, picture.wh)
+    check_frames(lambda _: opened(), queries)
     if options.backward and len(queries) and int(queries.frame.max()):
         raise ValueError(
             f"flat: expected points on frame 0, as nothing is tracked backward, got one on frame "

@@ -60,7 +60,8 @@ def track_file(
             result is the same to the last bit.
         sinks: take the final tracks in order, with their frames if they need them.
         progress: called with the number of frames that each step has done.
-        warns: log how many points lie after the last frame, see `warn_of_late`.
+        warns: log how many points lie after the last frame, see `warn_of_late`. Where the video can be read twice,
+            `check_frames` refuses them before.
 
     Returns:
         The number of frames.
@@ -75,6 +76,28 @@ def track_file(
     if warns:
         warn_of_late(run.name, queries, frames)
     return frames
+
+
+def check_frames(opened: Opener, queries: Queries) -> None:
+    """Check, before anything is tracked, that all points lie on frames of the video, as `track_video` does.
+
+    The number of frames in the header of a file is not exact. Where it does not settle the question, the video is decoded up
+    to the last of the points.
+
+    Raises:
+        ValueError: a point lies after the last frame.
+    """
+    last, number = int(queries.frame.max()) if len(queries) else 0, 0
+    if last == 0:
+        return
+    with opened(None) as source:
+        count = source.frame_count
+        if count is not None and last < count - max(count // 20, 8):
+            return
+        for number, _ in enumerate(source):
+            if number == last:
+                return
+        queries.select(queries.frame > number).check_inside(number + 1, source.wh)
 
 
 def warn_of_late(name: str, queries: Queries, frames: int) -> None:

@@ -107,14 +107,14 @@ def test_every_other_frame(run, monkeypatch, more):
 
 
 @pytest.mark.parametrize("every", [1, 2])
-def test_points_after_the_end_have_no_positions(run, caplog, every):
+@pytest.mark.parametrize("flat", [[], ["--flat"]])
+def test_points_after_the_end_are_refused_before_anything_is_tracked(run, monkeypatch, every, flat):
     """Frame 4 would be the next of every second; the last frame, 3, is tracked too and must not take its place."""
+    monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("it was tracked"))
     points = ["--points", "0,10,20", "4,30,20", "5,30,20", "--max-frames", 4, "--export", "csv"]
-    code, _, out = run("late", *points, "--flat", "--every", every)
-    assert code == 0 and "2 queries lie after the last frame (3)" in caplog.text
-    tracks = pt.load_tracks(out.with_suffix(".npz"))
-    assert tracks.tracked().sum(0).tolist() == [4, 0, 0] and tracks.visibility[:, 1:].sum() == 0
-    assert same(pt.load_tracks(out.with_suffix(".csv")), tracks)
+    code, (_, error), out = run("late", *points, *flat, "--every", every)
+    assert code == 2 and not list(out.parent.glob("o*"))
+    assert "query point 1: expected a frame in 0..3, got 4; the video has 4 frames" in error
 
 
 @pytest.mark.parametrize("flat", [[], ["--flat"]])

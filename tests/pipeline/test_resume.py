@@ -1,6 +1,7 @@
 """Long videos: the same tracks as in memory, and a run that was killed goes on exactly."""
 
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ import torch
 from pointtrack.io.track_log import read_spilled
 from pointtrack.io.video import VideoStream, open_video
 from pointtrack.pipeline.backward import track_video
-from pointtrack.pipeline.files import track_file
+from pointtrack.pipeline.files import check_frames, track_file
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import state_path
 from pointtrack.pipeline.run import replay
 from pointtrack.pipeline.sinks import FinalSink, Trail
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.states.stream import StateOptions
+from pointtrack.tracker import Tracker
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.point_states import PointState
@@ -226,3 +228,27 @@ class Drawn(FinalSink):
 
     def write(self, piece) -> None:
         self.drawn += self.trail.draw(piece)
+
+
+def test_a_point_after_the_end_is_refused_where_the_end_is_known(tiny_tracker, tmp_path, monkeypatch, caplog):
+    """A header may promise more frames than come, and an iterable has none."""
+    path, queries = tmp_path / "a.tracks", Queries([0, 4], [[20, 20], [30, 20]])
+    message = r"query point 1: expected a frame in 0..3, got 4; the video has 4 frames"
+
+    def opened(_: float | None, promised: int | None) -> VideoStream:
+        stream = open_video(VIDEO.frames[:4])
+        stream.frame_count = promised
+        return stream
+
+    for promised in (None, 4, 10):
+        with pytest.raises(ValueError, match=message):
+            check_frames(partial(opened, promised=promised), queries)
+        check_frames(partial(opened, promised=promised), queries.select([0]))
+    check_frames(lambda _: open_video(VIDEO.frames[:5]), queries)
+    source = (frame for frame in VIDEO.frames[:4])
+    Tracker(tiny_tracker).track_to_file(source, queries, path, backward=False)
+    assert "1 queries lie after the last frame (3)" in caplog.text
+    monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("it was tracked"))
+    with pytest.raises(ValueError, match=message):
+        Tracker(tiny_tracker).track_to_file(VIDEO.frames[:4], queries, tmp_path / "b.tracks")
+    assert not list(tmp_path.glob("b*"))
