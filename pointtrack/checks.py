@@ -30,6 +30,15 @@ def array_of(values: Any) -> np.ndarray:
     return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
 
 
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "frame"), counted(2, "frame"), counted(0, "query", "queries")
+    ('1 frame', '2 frames', '0 queries')
+    """
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
+
+
 def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
     """Compare the shape of `x` with a pattern of axis names and numbers.
 

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
 from evaluation.points.datasets import clip_example, clip_examples
+from pointtrack.checks import counted
 from pointtrack.cli.runner import run_command
 from pointtrack.datasets.format import TRACKS, list_clips
 from pointtrack.io.outputs import check_outputs
@@ -185,7 +186,7 @@ def _label(
     if fabric.is_global_zero:
         clips, kept, known = label_videos(videos, views, labels, out)
         print(
-            f"labels    {clips} clips in {out}: {len(views)} views agree on {100 * kept:.0f} % of the points, "
+            f"labels    {counted(clips, 'clip')} in {out}: {counted(len(views), 'view')} agree on {100 * kept:.0f} % of the points, "
             f"which count on {100 * known:.0f} % of the frames"
         )
     fabric.barrier()

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 import pointtrack
+from pointtrack.checks import counted
 from pointtrack.cli.runner import run_command
 from pointtrack.datasets.clip import Clip, ClipInfo, TrueTracks
 from pointtrack.datasets.format import FRAMES, INFO, list_clips, read_info, video_files, write_clip
@@ -342,7 +343,9 @@ def label_command(
     if input_area is not None:
         teacher.config = replace(teacher.config, input_area=input_area)
     clips, kept, known = label_videos(find_videos(videos), views_of(teacher, labels), labels, out)
-    print(f"{clips} clips in {out}: {100 * kept:.0f} % of the points, on {100 * known:.0f} % of the frames")
+    print(
+        f"{counted(clips, 'clip')} in {out}: {100 * kept:.0f} % of the points, on {100 * known:.0f} % of the frames"
+    )
 
 
 if __name__ == "__main__":

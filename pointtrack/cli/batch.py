@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from pointtrack.checks import counted
 from pointtrack.fleet.options import JobOptions, RunOptions
 from pointtrack.fleet.run import BatchResult, Plan, batch, plan
 from pointtrack.fleet.status import Status, status
@@ -94,7 +95,7 @@ class ProgressLine:
             self._due = time.monotonic() + LINE_SECONDS
             left = result.seconds / result.ended * result.left
             print(
-                f"progress  {result.done + result.failed} of {result.videos} videos, {result.frames} frames, "
+                f"progress  {result.done + result.failed} of {counted(result.videos, 'video')}, {counted(result.frames, 'frame')}, "
                 f"{result.failed} failed, about {duration(left)} left",
                 flush=True,
             )
@@ -114,7 +115,7 @@ def print_plan(what: Plan) -> None:
     low, middle, high = guess.hours
     slow, rate, fast = guess.frame_seconds[2], guess.frame_seconds[1], guess.frame_seconds[0]
     print(
-        f"sampled   {guess.sampled} videos: {rate:.3g} s a frame for one worker ({fast:.3g} to {slow:.3g}); "
+        f"sampled   {counted(guess.sampled, 'video')}: {rate:.3g} s a frame for one worker ({fast:.3g} to {slow:.3g}); "
         f"{guess.frames:.0f} +- {guess.frames_error:.0f} frames a video"
     )
     print(

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from pointtrack.checks import counted
 from pointtrack.datasets.convert import KINDS, Conversion, convert
 from pointtrack.datasets.format import list_clips
 from pointtrack.datasets.validate import check_clip
@@ -70,5 +71,7 @@ def check_data(folder: Path, quiet: bool = False) -> int:
             warnings += finding.level == "warning"
             if finding.level == "error" or not quiet:
                 print(f"{path}: {finding}")
-    print(f"checked   {len(clips)} clips: {errors} errors, {warnings} warnings")
+    print(
+        f"checked   {counted(len(clips), 'clip')}: {counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    )
     return 1 if errors else 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pointtrack.checks import counted
 from pointtrack.cli.track import track_and_report, write_results
 from pointtrack.io.examples import example_path, example_tracks
 from pointtrack.io.outputs import check_outputs, record_origin
@@ -73,18 +74,18 @@ def compare_with_truth(tracker: Tracker, video: Video, clip: str, compare: bool)
     truth, visible, frame = truth[:, known], visible[:, known], frame[known]
     points = torch.arange(len(frame))
     queries = Queries(frame, truth[frame, points])
-    counted = torch.arange(len(video))[:, None] != frame  # leave out the query itself, which is given
+    others = torch.arange(len(video))[:, None] != frame  # leave out the query itself, which is given
     methods: dict[str, Callable[[Video, Queries], Tracks]] = {"pointtrack": tracker.track}
     if compare:
         methods |= {"Lucas-Kanade": lk, "DIS flow": dis}
-    print(f"\n{len(frame)} points whose exact tracks are known:")
+    print(f"\n{counted(len(frame), 'point')} whose exact tracks are known:")
     print("method          error median    mean    within 4 px     visibility right    seconds")
     for name, method in methods.items():
         began = time.perf_counter()
         tracks = method(video, queries)
         seconds = time.perf_counter() - began
-        error = (tracks.xy - truth).norm(dim=-1)[visible & counted].numpy()
-        told = (tracks.visible() == visible)[counted].float().mean()
+        error = (tracks.xy - truth).norm(dim=-1)[visible & others].numpy()
+        told = (tracks.visible() == visible)[others].float().mean()
         print(
             f"{name:15} {np.median(error):9.2f} px {error.mean():7.2f} {100 * (error < 4).mean():11.0f} %"
             f" {100 * told:17.0f} % {seconds:12.1f}"

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pointtrack.checks import counted
 from pointtrack.cli.options import VideoOptions
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.states import state_options
@@ -77,7 +78,7 @@ class DenseCommand(VideoOptions):
         device = next(tracker.parameters()).device
         print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
         print(
-            f"tracked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]} in "
+            f"tracked   {counted(len(queries), 'point')} through {counted(len(video), 'frame')} of {video.wh[0]} x {video.wh[1]} in "
             f"{seconds:.1f} s"
         )
         print(f"tracks    {folder}")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import pointtrack
+from pointtrack.checks import counted
 from pointtrack.cli.plugins import entry_points, load_command
 from pointtrack.cli.runner import one_line
 from pointtrack.layers.precision import computes_bfloat16
@@ -31,8 +32,10 @@ def doctor(tracker: str = "small", device: str = "auto") -> int:
     """
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
     print(f"pointtrack {pointtrack.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads, {cuda}, {_bfloat16(device)}")
-    print(f"OpenCV     {cv2.__version__}, PyAV {av.__version__}, {os.cpu_count()} cores")
+    print(
+        f"torch      {torch.__version__}, {counted(torch.get_num_threads(), 'thread')}, {cuda}, {_bfloat16(device)}"
+    )
+    print(f"OpenCV     {cv2.__version__}, PyAV {av.__version__}, {counted(os.cpu_count() or 1, 'core')}")
     entries = entry_points()
     for name in entries:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from pointtrack.checks import counted
 from pointtrack.io.outputs import check_outputs
 from pointtrack.io.video import read_video
 from pointtrack.models.point_tracker import PointTracker
@@ -130,7 +131,7 @@ def compare(
     rates = [f"{name} {len(video) / seconds:.2f}" for name, seconds in best.items()]
     ratio = best["torch"] / best["ONNX Runtime"]
     return [
-        f"checked   {len(queries)} points through {len(video)} frames of {video.wh[0]} x {video.wh[1]}: positions differ by "
+        f"checked   {counted(len(queries), 'point')} through {counted(len(video), 'frame')} of {video.wh[0]} x {video.wh[1]}: positions differ by "
         f"{off_px.median():.1e} px in the middle, {most}; visibilities by {off:.1e}",
         f"speed     {', '.join(rates)} frames per second ({ratio:.2f} times as fast), fastest of {repeats}",
     ]

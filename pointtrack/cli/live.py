@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pointtrack.checks import counted
 from pointtrack.cli.earlier import conclude, track_products
 from pointtrack.cli.live_recording import MaskRecording, TrackRecording, objects_live, objects_of
 from pointtrack.cli.live_server import LiveServer
@@ -212,7 +213,7 @@ class LiveCommand:
             )
         print(f"source    {state.value}: {reader.message or reader.name}")
         print_report(
-            report, "the source waits" if self.no_drop else "the newest wins", "objects" if told else "points"
+            report, "the source waits" if self.no_drop else "the newest wins", "object" if told else "point"
         )
         recording.tally.print()
         return 0 if state is LiveState.ENDED else 1
@@ -350,11 +351,12 @@ def latest_cuts(live: AnyLive) -> list[int]:
 def print_report(report: LiveReport, policy: str, what: str) -> None:
     """Print the figures of a run."""
     print(
-        f"tracked   {report.frames} frames, {report.fps:.1f} per second; {report.dropped} dropped ({policy}); "
-        f"final after at most {report.lag} frames"
+        f"tracked   {counted(report.frames, 'frame')}, {report.fps:.1f} per second; {report.dropped} dropped ({policy}); "
+        f"final after at most {counted(report.lag, 'frame')}"
     )
     for points, (p50, p95, count) in report.latency_ms.items():
-        print(f"latency   {points} {what}: p50 {p50:.0f} ms, p95 {p95:.0f} ms, over {count} frames")
+        number, over = counted(points, what), counted(count, "frame")
+        print(f"latency   {number}: p50 {p50:.0f} ms, p95 {p95:.0f} ms, over {over}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pointtrack.checks import counted
 from pointtrack.cli.segment_flat import ObjectTally, print_doubts
 from pointtrack.cli.states import StateTally
 from pointtrack.io.live_reader import FrameReader
@@ -144,7 +145,7 @@ class MaskTally(ObjectTally):
         shares = [
             f"object {number} on {count / max(self._count, 1):.0%}" for number, count in self.frames.items()
         ]
-        print(f"objects   {', '.join(shares)} of {self._count} frames")
+        print(f"objects   {', '.join(shares)} of {counted(self._count, 'frame')}")
         print_doubts(self.doubts)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pointtrack.checks import counted
 from pointtrack.cli.estimate import RunEstimate, estimate_run, video_bytes
 from pointtrack.cli.progress import Bar, duration
 from pointtrack.cli.states import StateTally
@@ -77,8 +78,9 @@ def describe(
         words = [f"{rate}, for a video of unknown length"]
     else:
         tracked = frames if tracked is None else tracked
-        counted = f"{frames} frames" if tracked == frames else f"{tracked} of {frames} frames"
-        words = [f"{counted}, {duration(estimate.seconds(tracked))} ({rate})"]
+        those = counted(frames, "frame")
+        those = those if tracked == frames else f"{tracked} of {those}"
+        words = [f"{those}, {duration(estimate.seconds(tracked))} ({rate})"]
     if estimate.base_bytes:
         if flat or frames is None:
             words.append(f"memory {_size(estimate.base_bytes)}, whatever the length")
@@ -103,13 +105,13 @@ def print_tracked(
     """Print what was tracked, by which tracker, and how fast; `gone_on`: frames that a resumed run tracked."""
     device = next(tracker.parameters()).device
     print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
-    tracked = f"tracked   {points} points through {frames} frames of {wh[0]} x {wh[1]}"
+    tracked = f"tracked   {counted(points, 'point')} through {counted(frames, 'frame')} of {wh[0]} x {wh[1]}"
     if gone_on == 0:
         print(f"{tracked}, all by the earlier run")
         return
-    counted = frames if gone_on is None else gone_on
-    part = "" if gone_on is None else f"; this run {gone_on} frames"
-    print(f"{tracked}{part} in {seconds:.1f} s: {counted / seconds:.1f} frames per second")
+    went = frames if gone_on is None else gone_on
+    part = "" if gone_on is None else f"; this run {counted(gone_on, 'frame')}"
+    print(f"{tracked}{part} in {seconds:.1f} s: {went / seconds:.1f} frames per second")
 
 
 def track_flat(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from pointtrack.checks import counted
 from pointtrack.cli.earlier import masks_digest
 from pointtrack.cli.progress import Bar
 from pointtrack.io.mask_writers import mask_writer
@@ -51,7 +52,7 @@ def print_segmented(shares: Sequence[float], frames: int, wh: tuple[int, int], s
     """Print how many objects there are, and on which share of the frames each is present."""
     there = ", ".join(f"{100 * share:.0f}" for share in shares)
     print(
-        f"segmented {len(shares)} objects in {frames} frames of {wh[0]} x {wh[1]} in {seconds:.1f} s; "
+        f"segmented {counted(len(shares), 'object')} in {counted(frames, 'frame')} of {wh[0]} x {wh[1]} in {seconds:.1f} s; "
         f"present on {there} % of them"
     )
 
@@ -108,7 +109,7 @@ def segment_flat(
         frames = run(source, stream, sinks, progress=bar.update)
         if stream.waiting:
             raise ValueError(
-                f"prompt: expected a frame in 0..{frames - 1}, got {stream.waiting[0]}; the video has {frames} frames"
+                f"prompt: expected a frame in 0..{frames - 1}, got {stream.waiting[0]}; the video has {counted(frames, 'frame')}"
             )
         video.close()
     seconds = time.perf_counter() - began

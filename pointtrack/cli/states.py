@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pointtrack.checks import counted
 from pointtrack.states.stream import StateOptions
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import PointState
@@ -37,7 +38,7 @@ class StateTally:
         total = sum(self.frames.values())
         if total:
             shares = [f"{self.frames[state] / total:.0%} {word(state)}" for state in PointState]
-            print(f"states    {', '.join(shares)}; found again {sum(self.found.values())} times")
+            print(f"states    {', '.join(shares)}; found again {counted(sum(self.found.values()), 'time')}")
 
 
 def word(state: PointState) -> str:

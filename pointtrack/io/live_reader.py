@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from pointtrack.checks import counted
 from pointtrack.io.sources import TimedFrame, open_source
 from pointtrack.io.video import checked_frame
 from pointtrack.types import Video
@@ -177,15 +178,17 @@ class FrameReader:
                 if not self._reconnect:
                     return (
                         LiveState.ERROR,
-                        f"broke off after {number} frames{why}; --reconnect goes on when it is back",
+                        f"broke off after {counted(number, 'frame')}{why}; --reconnect goes on when it is back",
                     )
-                logger.warning("%s: broke off after %d frames%s; opening it again", self.name, number, why)
+                logger.warning(
+                    "%s: broke off after %s%s; opening it again", self.name, counted(number, "frame"), why
+                )
                 timed, follows = self._reopened(), False
                 if timed is not None:  # time has passed meanwhile
                     self._shift = last + time.monotonic() - arrived - timed[1]
             self._asked_since = None
             if timed is None:
-                return LiveState.ENDED, f"ended after {number} frames"
+                return LiveState.ENDED, f"ended after {counted(number, 'frame')}"
             pixels, seconds = checked_frame(timed[0], f"frame {number}"), timed[1] + self._shift
             last, arrived = seconds, time.monotonic()
             if shape is None:

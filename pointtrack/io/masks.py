@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pointtrack.checks import counted
 from pointtrack.io.atomic import write_text
 from pointtrack.io.formats import coco, cutout, davis, mot, yolo, ytvis
 from pointtrack.io.npz import read_npz, write_npz
@@ -137,7 +138,7 @@ def export_masks(stem: str | Path, masks: Masks, names: list[str], video: Video)
 def _check_fits(masks: Masks, video: Video) -> None:
     if video.wh != masks.wh or masks.first_frame + len(masks) > len(video):
         raise ValueError(
-            f"video: expected {masks.first_frame + len(masks)} frames or more of {masks.wh} as the masks are for, "
+            f"video: expected {counted(masks.first_frame + len(masks), 'frame')} or more of {masks.wh} as the masks are for, "
             f"got {len(video)} of {video.wh}"
         )
 

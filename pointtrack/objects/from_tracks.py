@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pointtrack.checks import counted
 from pointtrack.models.point_tracker import network_of
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.engine import ObjectResult
@@ -62,12 +63,12 @@ def segment_tracks(
     """
     if len(tracks) != len(video) or tracks.wh != video.wh:
         raise ValueError(
-            f"tracks: expected {len(video)} frames of {video.wh} as the video, got {len(tracks)} of {tracks.wh}"
+            f"tracks: expected {counted(len(video), 'frame')} of {video.wh} as the video, got {len(tracks)} of {tracks.wh}"
         )
     number = torch.ones(len(tracks.queries)) if objects is None else torch.as_tensor(objects)
     if number.shape != (len(tracks.queries),) or bool((number != number.round()).any() | (number < 0).any()):
         raise ValueError(
-            f"objects: expected a whole number from 0 on for each of {len(tracks.queries)} points, "
+            f"objects: expected a whole number from 0 on for each of {counted(len(tracks.queries), 'point')}, "
             f"got {number.tolist()[:5]} of shape {tuple(number.shape)}"
         )
     ids = number.long()[number > 0].unique()

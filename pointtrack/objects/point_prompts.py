@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pointtrack.checks import counted
 from pointtrack.types import Video
 
 
@@ -42,7 +43,7 @@ class KnownMask:
         if number < 1 or not 0 <= self.frame < len(video):
             raise ValueError(
                 f"object {number}: expected an id from 1 on and a frame in 0..{len(video) - 1}, "
-                f"got frame {self.frame}; the video has {len(video)} frames"
+                f"got frame {self.frame}; the video has {counted(len(video), 'frame')}"
             )
         size = (video.wh[1], video.wh[0])
         if tuple(self.mask.shape) != size or self.mask.dtype != torch.bool:

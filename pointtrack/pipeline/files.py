@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pointtrack.checks import counted
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.track_log import TrackWriter, spilled_backward, spilled_pieces
 from pointtrack.io.video import VideoStream
@@ -104,7 +105,8 @@ def warn_of_late(name: str, queries: Queries, frames: int) -> None:
     """Log how many points lie after the last of a video's frames, if any do."""
     late = int((queries.frame >= frames).sum())
     if late:
-        logger.warning("%s: %d queries lie after the last frame (%d)", name, late, frames - 1)
+        what = counted(late, "query lies", "queries lie")
+        logger.warning("%s: %s after the last frame (%d)", name, what, frames - 1)
 
 
 class _FileRun:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from pointtrack.checks import counted
 from pointtrack.io.live_reader import FrameReader, LiveState
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.stream import ObjectStream
@@ -273,7 +274,7 @@ class LiveTracker(LiveRun[PointStream, LiveResult]):
 
     def _late(self, stream: PointStream) -> str:
         count = int((stream.queries.requested().frame >= stream.frames_pushed).sum())
-        return f"{count} queries lie" if count else ""
+        return f"{counted(count, 'query lies', 'queries lie')}" if count else ""
 
 
 class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
@@ -321,4 +322,4 @@ class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
 
     def _late(self, stream: ObjectStream) -> str:
         frames = stream.waiting
-        return f"prompts on {len(frames)} frames, from {frames[0]} on, lie" if frames else ""
+        return f"prompts on {counted(len(frames), 'frame')}, from {frames[0]} on, lie" if frames else ""

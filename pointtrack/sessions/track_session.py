@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pointtrack.checks import counted
 from pointtrack.geometry import inside_image
 from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.pipeline.backward import track_video
@@ -131,7 +132,7 @@ class TrackSession:
         """
         if tracks.wh != self.video.wh or tracks.first_frame or len(tracks) != len(self.video):
             raise ValueError(
-                f"tracks: expected {len(self.video)} frames of {self.video.wh} like the video, got {len(tracks)} from "
+                f"tracks: expected {counted(len(self.video), 'frame')} of {self.video.wh} like the video, got {len(tracks)} from "
                 f"frame {tracks.first_frame} on, of {tracks.wh}"
             )
         ids = self.add(tracks.queries, follow=False)

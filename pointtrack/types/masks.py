@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape, tensor_of, whole_numbers
+from pointtrack.checks import check_shape, counted, tensor_of, whole_numbers
 from pointtrack.types.html import masks_html
 from pointtrack.types.tables import to_detections
 from pointtrack.types.times import checked_times, joined_frames, joined_times
@@ -93,7 +93,7 @@ class Masks:
             self.names or [""] * len(self.object_ids), self.object_ids.tolist(), strict=True
         )]  # fmt: skip
         what = f": {', '.join(names[:3])}{', ...' * (len(names) > 3)}" if names else ""
-        return f"Masks({len(names)} objects on {len(self)} frames of {self.wh[0]} x {self.wh[1]}{what})"
+        return f"Masks({counted(len(names), 'object')} on {counted(len(self), 'frame')} of {self.wh[0]} x {self.wh[1]}{what})"
 
     def _repr_html_(self) -> str:
         return masks_html(self)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape, tensor_of, whole_numbers
+from pointtrack.checks import check_shape, counted, tensor_of, whole_numbers
 from pointtrack.geometry import inside_image
 from pointtrack.types.html import queries_html
 
@@ -82,7 +82,7 @@ class Queries:
         first, last = int(self.frame.min()), int(self.frame.max())
         where = f"on frame {first}" if first == last else f"on frames {first}..{last}"
         names = f": {', '.join(self.labels()[:3])}{', ...' * (len(self) > 3)}" if self.names else ""
-        return f"Queries({len(self)} points {where}{names})"
+        return f"Queries({counted(len(self), 'point')} {where}{names})"
 
     def _repr_html_(self) -> str:
         return queries_html(self)
@@ -190,7 +190,7 @@ class Queries:
             if frames is not None and int(self.frame[i]) >= frames:
                 raise ValueError(
                     f"query point {int(self.ids[i])}: expected a frame in 0..{frames - 1}, "
-                    f"got {int(self.frame[i])}; the video has {frames} frames"
+                    f"got {int(self.frame[i])}; the video has {counted(frames, 'frame')}"
                 )
             if not bool(inside_image(self.xy[i], wh)):
                 raise ValueError(

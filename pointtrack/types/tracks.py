@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape
+from pointtrack.checks import check_shape, counted
 from pointtrack.geometry import inside_image
 from pointtrack.types.html import tracks_html
 from pointtrack.types.point_states import PointStates
@@ -75,7 +75,9 @@ class Tracks:
             if value.numel() and not bool(((value >= 0) & (value <= 1)).all()):
                 raise ValueError(f"tracks {name}: expected probabilities in [0, 1]")
         if len(self.queries) != sizes["n"]:
-            raise ValueError(f"tracks: expected {len(self.queries)} points as queried, got {sizes['n']}")
+            raise ValueError(
+                f"tracks: expected {counted(len(self.queries), 'point')} as queried, got {sizes['n']}"
+            )
         if self.states is not None and self.states.state.shape != self.visibility.shape:
             raise ValueError(
                 f"tracks states: expected {tuple(self.visibility.shape)}, got {tuple(self.states.state.shape)}"
@@ -104,7 +106,7 @@ class Tracks:
         known = int(self.tracked().sum())
         seen = f", visible on {int(self.visible().sum()) / known:.0%}" if known else ""
         first = f" from frame {self.first_frame} on" if self.first_frame else ""
-        return f"Tracks({len(self.queries)} points, {len(self)} frames of {self.wh[0]} x {self.wh[1]}{first}{seen})"
+        return f"Tracks({counted(len(self.queries), 'point')}, {counted(len(self), 'frame')} of {self.wh[0]} x {self.wh[1]}{first}{seen})"
 
     def _repr_html_(self) -> str:
         return tracks_html(self)

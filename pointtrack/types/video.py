@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from pointtrack.checks import counted
 from pointtrack.types.frames import as_frames
 from pointtrack.types.html import video_html
 from pointtrack.types.lazy_frames import LazyFrames
@@ -56,7 +57,9 @@ class Video:
         return len(self.frames)
 
     def __repr__(self) -> str:
-        return f"Video({len(self)} frames of {self.wh[0]} x {self.wh[1]}, {self.fps:.4g} per second)"
+        return (
+            f"Video({counted(len(self), 'frame')} of {self.wh[0]} x {self.wh[1]}, {self.fps:.4g} per second)"
+        )
 
     def _repr_html_(self) -> str:
         return video_html(self)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from pointtrack.checks import counted
 from pointtrack.io.tracks import load_tracks
 from pointtrack.tracking.queries import corner_queries, grid_queries
 from pointtrack.types import Queries, Video
@@ -90,7 +91,9 @@ def add_corners(
 def load_points(project: Project, path: str) -> Done:
     """Load the tracks of a file, to view and correct; only the server may choose the file."""
     ids = project.points.adopt(load_tracks(path)).tolist()
-    return Done(f"{len(ids)} points of a file", [("points", 1)], {"points": ids}, changes_points=True)
+    return Done(
+        f"{counted(len(ids), 'point')} of a file", [("points", 1)], {"points": ids}, changes_points=True
+    )
 
 
 def correct_point(project: Project, point: int, frame: int, xy: list[float]) -> Done:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from pointtrack.checks import counted
 from pointtrack.io.masks import MASK_EXPORTS, save_masks
 from pointtrack.io.queries import save_queries
 from pointtrack.io.sound import copy_sound
@@ -315,7 +316,7 @@ class Export:
         memory = machine_memory()
         if whole and memory is not None and needed > SHARE * memory:
             raise ValueError(
-                f"export: {', '.join(whole)} of {len(self.frames)} frames would take {needed / 1e9:.0f} GB of memory; "
+                f"export: {', '.join(whole)} of {counted(len(self.frames), 'frame')} would take {needed / 1e9:.0f} GB of memory; "
                 "choose davis or ytvos, which are written in pieces, or fewer frames"
             )
 

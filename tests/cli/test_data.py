@@ -36,7 +36,7 @@ def test_convert_and_check(pickled, tmp_path, capsys):
     assert cli.main(["data", "check", str(out), "--quiet"]) == 1
     printed = capsys.readouterr().out
     assert "0001: error [missing-frames]" in printed and "unsaid" not in printed
-    assert "2 clips: 1 errors, 2 warnings" in printed
+    assert "2 clips: 1 error, 2 warnings" in printed
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import pointtrack as pt
+from pointtrack.checks import counted
 from pointtrack.cli import main as cli
 from pointtrack.cli import report as cli_flat
 from pointtrack.cli import track as track_command
@@ -70,7 +71,7 @@ def test_states_are_those_of_a_video_in_memory(run, option):
     times = int(expected.states.times_redetected.amax(dim=0).sum())
     assert times == 0 or option == "--redetect"
     assert states[0] == states[1] and "% visible" in states[0][0]
-    assert states[0][0].endswith(f"found again {times} times")
+    assert states[0][0].endswith(f"found again {counted(times, 'time')}")
 
 
 def test_points_of_a_later_frame(run):

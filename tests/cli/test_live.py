@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import pointtrack as pt
+from pointtrack.checks import counted
 from pointtrack.cli import live as cli_live
 from pointtrack.cli import live_recording
 from pointtrack.cli import main as cli
@@ -105,7 +106,8 @@ def test_the_command_tells_states(option, tiny_tracker_file, tmp_path, monkeypat
     tracks = pt.load_tracks(tmp_path / "o.npz")
     lost, again = tracks.states.state == PointState.LOST, tracks.states.times_redetected
     assert (lost | (again > 0))[9:].all() and lost[9:].any() and not lost[0].any()
-    assert f"{lost.float().mean():.0%} lost; found again {again.amax(dim=0).sum()} times" in printed
+    found = counted(int(again.amax(dim=0).sum()), "time")
+    assert f"{lost.float().mean():.0%} lost; found again {found}\n" in printed
     assert again.any() == (option == "--redetect")
     states = drawn[-1].states.state
     assert (states[-11:-8] == PointState.LOST).all(), "at once, though most of these were final only later"
@@ -240,7 +242,7 @@ def test_objects_are_followed(tiny_tracker_file, tmp_path, monkeypatch, capsys):
     assert live("0", *arguments, "--tracker", tiny_tracker_file) == 0
     printed, warned = capsys.readouterr()
     assert warned == ""
-    assert "1 objects: p50" in printed and "final after at most" in printed and "object 1 on" in printed
+    assert "1 object: p50" in printed and "final after at most" in printed and "object 1 on" in printed
     masks = load_masks(tmp_path / "o.npz")
     assert len(masks) == 9 == len(pt.read_video(tmp_path / "o.mp4")) and masks.object_ids.tolist() == [1]
     assert masks.masks[0, 0].equal(scene.truth[0, 0])

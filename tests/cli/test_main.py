@@ -296,3 +296,21 @@ def test_a_list_may_stand_first_without_its_name():
     for arguments in ["4 5 --more 2", "--more 2 7", "", "--numbers 1 2"]:
         assert run_command(lambda: command, arguments.split(), "command") == 0
     assert found == [([4, 5], 2), ([7], 2), (None, 3), ([1, 2], 3)]
+
+
+@pytest.mark.parametrize("flat", [[], ["--flat"]])
+def test_one_of_a_thing_is_told_as_one(tiny_video_file, tiny_tracker_file, tmp_path, capsys, flat):
+    arguments = [
+        "--grid",
+        "1",
+        "--max_frames",
+        "1",
+        "--tracker",
+        str(tiny_tracker_file),
+        "--out",
+        str(tmp_path),
+    ]
+    assert cli.main(["track", str(tiny_video_file), *arguments, *flat]) == 0
+    assert "tracked   1 point through 1 frame of 64 x 48" in capsys.readouterr().out
+    assert cli.main(["track", str(tiny_video_file), "--points", "3,1,1", *arguments[2:], *flat]) == 2
+    assert "the video has 1 frame\n" in capsys.readouterr().err

@@ -51,7 +51,7 @@ def run(arguments: str, files) -> int:
 def test_one_object_is_followed(arguments, files, capsys):
     assert run(arguments.replace(" --click 0,70", " 0,70"), files) == 0
     printed = capsys.readouterr().out
-    assert "segmented 1 objects in 6 frames of 80 x 60" in printed
+    assert "segmented 1 object in 6 frames of 80 x 60" in printed
     assert re.search(r" s; present on \d+ % of them\n", printed)
     masks = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert torch.equal(masks.masks[0, 0], SCENE.truth[0, 0])

@@ -180,7 +180,7 @@ def test_points_on_frames_that_never_come_are_told_of(tiny_tracker, caplog):
     live_run(tiny_tracker, iter(VIDEO.frames[:4]))
     assert "points" not in caplog.text
     live_run(tiny_tracker, iter(VIDEO.frames[:2]))
-    assert "video: 1 queries lie after the last frame (1)" in caplog.text
+    assert "video: 1 query lies after the last frame (1)" in caplog.text
 
 
 def test_points_may_be_made_for_the_size_and_must_lie_inside(tiny_tracker):

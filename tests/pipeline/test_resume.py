@@ -247,7 +247,7 @@ def test_a_point_after_the_end_is_refused_where_the_end_is_known(tiny_tracker, t
     check_frames(lambda _: open_video(VIDEO.frames[:5]), queries)
     source = (frame for frame in VIDEO.frames[:4])
     Tracker(tiny_tracker).track_to_file(source, queries, path, backward=False)
-    assert "1 queries lie after the last frame (3)" in caplog.text
+    assert "1 query lies after the last frame (3)" in caplog.text
     monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("it was tracked"))
     with pytest.raises(ValueError, match=message):
         Tracker(tiny_tracker).track_to_file(VIDEO.frames[:4], queries, tmp_path / "b.tracks")

@@ -290,7 +290,7 @@ def test_labels_and_spoilt_guesses_for_training(tiny_tracker_file, tmp_path, mon
     monkeypatch.setattr("train.pseudo_labels.views_of", lambda tracker, config: [Follower()])
     video = write_video(tmp_path / "pan.mp4", panning(frames=18).video)
     label_command(video, tmp_path / "labels", str(tiny_tracker_file), labels=LABELS)
-    assert "1 clips in" in capsys.readouterr().out
+    assert "1 clip in" in capsys.readouterr().out
     options = {"scene": SCENE, "loop": LOOP, "init": tiny_tracker_file, "labels": str(tmp_path / "labels")}
     train_command("tracking", tmp_path / "run", **options, labels_share=1.0, spoil=SpoilConfig(), batch=2)
     log = (tmp_path / "run" / "log.csv").read_text()

@@ -117,7 +117,7 @@ def test_queries_outside_the_video(point, message):
         ({"visibility": torch.zeros(5, 2)}, r"tracks visibility: expected \(5, 3\), got \(5, 2\)"),
         ({"confidence": torch.full((5, 3), 1.5)}, r"tracks confidence: expected probabilities in \[0, 1\]"),
         ({"visibility": torch.full((5, 3), NAN)}, r"tracks visibility: expected probabilities in \[0, 1\]"),
-        ({"queries": Queries([0], [[1, 1]])}, "expected 1 points as queried, got 3"),
+        ({"queries": Queries([0], [[1, 1]])}, "expected 1 point as queried, got 3"),
     ],
 )
 def test_tracks_that_are_refused(changes, message):

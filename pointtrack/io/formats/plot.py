@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pointtrack.checks import counted
 from pointtrack.types import Tracks
 
 MOST_CURVES = 24  # more cannot be told apart
@@ -50,5 +51,5 @@ def write(path: Path, tracks: Tracks) -> None:
     axes[2].xaxis.get_major_locator().set_params(integer=True)
     axes[2].yaxis.get_major_locator().set_params(integer=True)
     some = f" ({len(shown)} of them as curves)" if len(shown) < count else ""
-    figure.suptitle(f"{count} {'point' if count == 1 else 'points'}{some}, {len(tracks)} frames")
+    figure.suptitle(f"{counted(count, 'point')}{some}, {counted(len(tracks), 'frame')}")
     figure.savefig(path, dpi=110)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from pointtrack.checks import counted
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats.text import size_needed
 from pointtrack.io.npz import write_npz
@@ -30,7 +31,7 @@ def write(path: Path, tracks: Tracks, video: Video | None) -> None:
         raise ValueError(f"{path}: expected the video too, as TAP-Vid pickles hold it; give video=")
     if video is not None and (len(video), video.wh) != (len(tracks), tracks.wh):
         raise ValueError(
-            f"video: expected {len(tracks)} frames of {tracks.wh} as in the tracks, got {len(video)} of {video.wh}"
+            f"video: expected {counted(len(tracks), 'frame')} of {tracks.wh} as in the tracks, got {len(video)} of {video.wh}"
         )
     size = np.array(tracks.wh, dtype=np.float64)
     requested = (tracks.queries.xy.double().numpy() + 0.5) / size
