@@ -157,10 +157,12 @@ def load_masks(path: str | Path, *, fps: float = 30.0) -> Masks:
 
     Raises:
         FileNotFoundError: there is nothing at that path, or the folder has no PNGs.
-        ValueError: it is not such a file or folder, the picture numbers have a gap, or it holds several videos.
+        ValueError: it is not such a file or folder (labels for YOLO are none), the picture numbers have a gap, or it holds
+            several videos.
     """
     path = Path(path)
     if path.is_dir():
+        yolo.refuse(path)
         with reading(path, "masks of one video"):
             return davis.read(path, fps)
     if not path.is_file():

@@ -314,3 +314,11 @@ def test_cutouts_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="frames of 48 x 64 pixels as the masks are for, got 64 x 48"):
         save_masks(tmp_path / "a.mov", Masks(np.zeros((2, 1, 64, 48), bool)), format="cutout", video=video)
     assert not (tmp_path / "a.mov").exists()
+
+
+def test_labels_for_yolo_say_what_they_are(tmp_path):
+    """Polygons in 0..1 without the frame's size: nothing that masks can be made from again."""
+    folder = save_masks(tmp_path / "clip_yolo", some_masks(), format="yolo")
+    for path in (folder, folder / "labels"):
+        with pytest.raises(ValueError, match=r"got labels for YOLO, .* load the \.npz of the same masks"):
+            load_masks(path)

@@ -38,6 +38,16 @@ def write(folder: Path, masks: Masks, video: Video | None) -> None:
     write_text(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{quoted}\n")
 
 
+def refuse(folder: Path) -> None:
+    """Raise ValueError for a folder that `write` made, or its `labels`: masks cannot be read back from it."""
+    top = folder.parent if folder.name == "labels" else folder
+    if (top / "data.yaml").is_file() and (top / "labels").is_dir():
+        raise ValueError(
+            f"{folder}: expected masks that can be read back, got labels for YOLO, which have outlines in 0..1, but neither "
+            "the size of the frames nor ids; load the .npz of the same masks, or export coco or davis too"
+        )
+
+
 def polygon(picture: np.ndarray) -> np.ndarray:
     """(h, w) bool -> (k, 2) one border around all its pieces, in pixels from the outer corner of the image."""
     found, _ = cv2.findContours(picture.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
