@@ -61,7 +61,7 @@ class LiveCommand:
         points: single points, each as frame,x,y in pixels: --points 0,120,80 0,300.5,210
         queries: CSV or JSON file of points.
         click: follow objects from clicks as frame,x,y; append ,- for a click beside the object. For several objects put a
-            number and a colon before each click, as in 2:0,310,250.
+            number and a colon before each click, as in 2:0,310,250. A correction changes later frames only.
         box: boxes as frame,x0,y0,x1,y1 in pixels.
         mask: pictures of the frames' size, not black where the object is, as frame,FILE.
         segmenter: name of a segmenter (small, sam-vit-b, sam2.1-hiera-tiny, ...), or a folder of one.

@@ -60,7 +60,8 @@ class SegmentCommand(VideoOptions):
         keep: write these frames only, first and last, numbered as in the whole video: --keep 10,49. Others are followed as
             far as these need it.
         flat: never hold more than a window of frames in memory. One pass follows objects forward from their prompts and
-            writes masks once they are final, as npz, davis, coco, mot or cutout.
+            writes masks once they are final, as npz, davis, coco, mot or cutout. A correction changes later frames only; a
+            --session, which this excludes, also carries it to earlier ones.
         style: how to draw the masks.
     """
 
