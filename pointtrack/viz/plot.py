@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pointtrack.io.atomic import atomic_path
+from pointtrack.io.formats.plot import panels
 from pointtrack.types import VISIBLE, Tracks
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def plot_track(
     """Plot x, y, visibility and confidence of one point over time.
 
     Stretches where the point is hidden are shaded, and the query is marked. Matplotlib is used without
-    pyplot: no window opens and no global state changes.
+    pyplot: no window opens and no global state changes. For several points: `save_tracks("tracks.png", tracks)`.
 
     Args:
         tracks: the tracks.
@@ -34,8 +35,6 @@ def plot_track(
     Raises:
         ValueError: no point has that id, or matplotlib cannot write that suffix.
     """
-    from matplotlib.figure import Figure  # imported here because it takes a good part of a second
-
     columns = np.flatnonzero(tracks.ids.numpy() == point_id)
     if not len(columns):
         known = tracks.ids.tolist()
@@ -48,13 +47,10 @@ def plot_track(
     hidden = (tracks.tracked() & ~tracks.visible(threshold))[:, n].numpy()
     query_frame, query_xy = int(tracks.queries.frame[n]), tracks.queries.xy[n].tolist()
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes = figure.subplots(3, 1, sharex=True)
+    figure, axes = panels((9, 6), (1, 1, 1))
     for axis, ax in enumerate(axes[:2]):
         ax.plot(frames, xy[:, axis], color="#1f6fd6", marker=".", markersize=4, linewidth=1.5)
         ax.plot([query_frame], [query_xy[axis]], "o", color="#e0492f", markersize=7, label="query")
-        ax.set_ylabel(f"{'xy'[axis]} (pixels)")
-    axes[1].invert_yaxis()  # y points down in images
     axes[0].legend(loc="upper right", frameon=False)
     for values, name, color in (
         (tracks.visibility, "visibility", "#2a9d63"),
@@ -68,8 +64,6 @@ def plot_track(
     for ax in axes:
         for frame in frames[hidden]:
             ax.axvspan(frame - 0.5, frame + 0.5, color="0.88", linewidth=0, zorder=0)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(alpha=0.25, linewidth=0.6)
     axes[0].set_title(f"Point {point_id}" + (" (grey: hidden)" if hidden.any() else ""), loc="left")
     if path is not None:
         with atomic_path(path) as part:
