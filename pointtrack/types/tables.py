@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,18 @@ from pointtrack.types.source import Source
 if TYPE_CHECKING:
     from pointtrack.types.masks import Masks
     from pointtrack.types.tracks import Tracks
+
+
+def _library(package: str, call: str) -> Any:
+    """Import a package. Raises ImportError, with what to install, if it is missing."""
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise ImportError(
+            f"{call}: expected the package {package}, not installed here: pip install {package}"
+        ) from error
 
 
 def columns_of(tracks: Tracks) -> dict[str, Any]:
@@ -48,15 +61,13 @@ def columns_of(tracks: Tracks) -> dict[str, Any]:
 
 def to_pandas(tracks: Tracks) -> Any:
     """A long table: see `Tracks.to_pandas`."""
-    import pandas as pd
-
+    pd = _library("pandas", "Tracks.to_pandas")
     return pd.DataFrame(columns_of(tracks))
 
 
 def to_keypoints(tracks: Tracks, frame: int) -> Any:
     """One frame for supervision: see `Tracks.to_supervision`."""
-    import supervision as sv
-
+    sv = _library("supervision", "Tracks.to_supervision")
     row = frame - tracks.first_frame
     if not 0 <= row < len(tracks):
         last = tracks.first_frame + len(tracks) - 1
@@ -74,8 +85,7 @@ def to_keypoints(tracks: Tracks, frame: int) -> Any:
 
 def to_movement(tracks: Tracks, individual: str) -> Any:
     """A data set of poses: see `Tracks.to_movement`."""
-    import xarray as xr
-
+    xr = _library("xarray", "Tracks.to_movement")
     known = tracks.tracked().numpy()
     position = np.moveaxis(tracks.xy.double().numpy(), 1, 2)[..., None]  # time, space, keypoints, individuals
     confidence = np.where(known, tracks.visibility.double().numpy(), np.nan)[..., None]
@@ -101,8 +111,7 @@ def to_movement(tracks: Tracks, individual: str) -> Any:
 
 def to_detections(masks: Masks, frame: int) -> Any:
     """One frame for supervision: see `Masks.to_supervision`."""
-    import supervision as sv
-
+    sv = _library("supervision", "Masks.to_supervision")
     row = frame - masks.first_frame
     if not 0 <= row < len(masks):
         last = masks.first_frame + len(masks) - 1

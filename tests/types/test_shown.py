@@ -107,3 +107,14 @@ def test_movement(tracks):
     np.testing.assert_allclose(tail, tracks.xy[:, 2])
     validators = pytest.importorskip("movement.validators.datasets")
     validators.ValidPosesInputs.validate(data)
+
+
+def test_a_library_that_is_missing_is_named(tracks, monkeypatch):
+    for package, call in (
+        ("pandas", lambda: tracks.to_pandas()),
+        ("xarray", lambda: tracks.to_movement()),
+        ("supervision", lambda: tracks.to_supervision(0)),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(ImportError, match=f"expected the package {package}, .* pip install {package}"):
+            call()
