@@ -10,7 +10,14 @@ from pathlib import Path
 from pointtrack.cli.earlier import conclude, mask_products, masks_digest
 from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.segment_flat import NAMED, object_stream, print_doubts, print_segmented, segment_flat
+from pointtrack.cli.segment_flat import (
+    NAMED,
+    object_stream,
+    print_doubts,
+    print_segmented,
+    refuse_late,
+    segment_flat,
+)
 from pointtrack.io.mask_writers import parse_growing
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
 from pointtrack.io.outputs import check_outputs, record_origin
@@ -23,6 +30,7 @@ from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.prompt_texts import Told, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
+from pointtrack.pipeline.files import frames_if_short
 from pointtrack.segment.video_zoo import cached_video_names
 from pointtrack.segment.zoo import SHIPPED, load_segmenter
 from pointtrack.sessions.doubts import Doubt, doubts_of_masks
@@ -164,6 +172,11 @@ class SegmentCommand(VideoOptions):
                 )
         refuse_keep(self.keep)
         parse_growing(exports)
+        last = max(one.frame for one in told)
+        # What is no file may not come a second time.
+        twice = Path(self.video).is_file() or Path(self.video).is_dir()
+        if twice and (frames := frames_if_short(self.opened, last)) is not None:
+            refuse_late(last, frames)
         with self.opened() as source:
             try:
                 segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)

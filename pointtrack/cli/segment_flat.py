@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 from pointtrack.checks import counted
 from pointtrack.cli.earlier import masks_digest
@@ -79,6 +80,13 @@ def object_stream(
     return stream
 
 
+def refuse_late(frame: int, frames: int) -> NoReturn:
+    """Raise ValueError for a prompt on a frame that the video does not have."""
+    raise ValueError(
+        f"prompt: expected a frame in 0..{frames - 1}, got {frame}; the video has {counted(frames, 'frame')}"
+    )
+
+
 def segment_flat(
     source: VideoStream,
     stream: ObjectStream,
@@ -108,9 +116,7 @@ def segment_flat(
         sinks: list[Sink] = [CallSink(tally.add), video, *(MaskSink(append) for append in writers)]
         frames = run(source, stream, sinks, progress=bar.update)
         if stream.waiting:
-            raise ValueError(
-                f"prompt: expected a frame in 0..{frames - 1}, got {stream.waiting[0]}; the video has {counted(frames, 'frame')}"
-            )
+            refuse_late(stream.waiting[0], frames)
         video.close()
     seconds = time.perf_counter() - began
     print(

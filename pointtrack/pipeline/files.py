@@ -82,23 +82,30 @@ def track_file(
 def check_frames(opened: Opener, queries: Queries) -> None:
     """Check, before anything is tracked, that all points lie on frames of the video, as `track_video` does.
 
-    The number of frames in the header of a file is not exact. Where it does not settle the question, the video is decoded up
-    to the last of the points.
-
     Raises:
         ValueError: a point lies after the last frame.
     """
-    last, number = int(queries.frame.max()) if len(queries) else 0, 0
+    frames = frames_if_short(opened, int(queries.frame.max()) if len(queries) else 0)
+    if frames is not None:
+        queries.check_inside(frames, None)
+
+
+def frames_if_short(opened: Opener, last: int) -> int | None:
+    """The number of frames of a video that ends before frame `last`; None for one that has that frame.
+
+    The number of frames in the header of a file is not exact. Where it does not settle the question, the video is decoded up
+    to that frame.
+    """
     if last == 0:
-        return
+        return None
     with opened(None) as source:
-        count = source.frame_count
+        count, number = source.frame_count, 0
         if count is not None and last < count - max(count // 20, 8):
-            return
+            return None
         for number, _ in enumerate(source):
             if number == last:
-                return
-        queries.select(queries.frame > number).check_inside(number + 1, source.wh)
+                return None
+    return number + 1
 
 
 def warn_of_late(name: str, queries: Queries, frames: int) -> None:

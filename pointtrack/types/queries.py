@@ -184,15 +184,15 @@ class Queries:
             raise ValueError(f"{who}: expected ids of tracked points, got {unknown.tolist()[:5]}")
         return ids
 
-    def check_inside(self, frames: int | None, wh: tuple[int, int]) -> None:
-        """Raise ValueError if a point lies outside the image or after the last frame."""
+    def check_inside(self, frames: int | None, wh: tuple[int, int] | None) -> None:
+        """Raise ValueError if a point lies outside the image or after the last frame; None leaves one of these out."""
         for i in range(len(self)):
             if frames is not None and int(self.frame[i]) >= frames:
                 raise ValueError(
                     f"query point {int(self.ids[i])}: expected a frame in 0..{frames - 1}, "
                     f"got {int(self.frame[i])}; the video has {counted(frames, 'frame')}"
                 )
-            if not bool(inside_image(self.xy[i], wh)):
+            if wh is not None and not bool(inside_image(self.xy[i], wh)):
                 raise ValueError(
                     f"query point {int(self.ids[i])}: expected (x, y) inside the {wh[0]} x {wh[1]} image, "
                     f"got ({self.xy[i, 0]:g}, {self.xy[i, 1]:g})"

@@ -289,3 +289,10 @@ def test_what_one_pass_cannot_do(arguments, message, files, tiny_tracker, capsys
     assert run(arguments, files) == 2
     assert message in capsys.readouterr().err
     assert not (files["dir"] / "out" / "frames_masks.npz").exists()
+
+
+def test_a_prompt_after_the_end_is_refused_before_anything_is_followed(files, monkeypatch, capsys):
+    monkeypatch.setattr(cli_segment, "segment_flat", lambda *_: pytest.fail("it was followed"))
+    for told in ("--click 0,28,28 9,28,28", "--click 0,28,28 --absent 9"):
+        assert run(f"{told} --flat", files) == 2
+        assert "prompt: expected a frame in 0..5, got 9; the video has 6 frames" in capsys.readouterr().err
