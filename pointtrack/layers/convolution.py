@@ -30,7 +30,8 @@ def convolve(x: Tensor, layer: nn.Conv2d, *, relu6: bool = False, behind: bool =
     """
     weight, bias, padding = layer.weight, layer.bias, layer.padding
     if behind and layer.stride[0] > 1:
-        if layer.groups == 1:  # with few channels, as pictures have
+        # Pictures have few channels. And of a graph that pads weights, ONNX Runtime makes one that it refuses itself.
+        if layer.groups == 1 or torch.compiler.is_exporting():
             more = layer.kernel_size[0] - layer.stride[0]
             x, padding = F.pad(x, (more // 2, more - more // 2) * 2), (0, 0)
         else:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from pointtrack.cli.export_onnx import ExportOnnxCommand
 from pointtrack.cli.runner import run_command
-from pointtrack.onnx.export import export_graphs, operators
+from pointtrack.layers.convolution import convolve
+from pointtrack.onnx.export import export_graphs, operators, write_graph
 from pointtrack.onnx.manifest import read_manifest
 from tests.onnx.conftest import POINTS, WH, small_tracker
 
@@ -102,3 +106,25 @@ def test_command_with_mistakes(tmp_path, tiny_video_file, capsys, options, messa
     assert run_command(lambda: ExportOnnxCommand, arguments, "pointtrack export-onnx") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "graphs").exists()
+
+
+class Halved(nn.Module):
+    """The largest depthwise layer of the trunk that halves a map; smaller ones are folded into constants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(672, 672, 5, 2, padding=2, groups=672)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return convolve(x, self.layer, behind=True)
+
+
+def test_a_layer_that_is_padded_behind_runs(tmp_path):
+    """ONNX Runtime refused graphs with padded weights of more than 8192 numbers, as the tracker that ships has."""
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    step, x = Halved(), torch.randn(1, 672, 8, 6, generator=torch.Generator().manual_seed(0))
+    write_graph(tmp_path / "g.onnx", step, {"x": x}, ["y"])
+    (y,) = runtime.InferenceSession(tmp_path / "g.onnx").run(None, {"x": x.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(y, step(x).numpy(), atol=1e-5)
