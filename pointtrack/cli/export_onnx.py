@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pointtrack.io.outputs import check_outputs
 from pointtrack.io.video import read_video
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.onnx.export import export_graphs, operators
+from pointtrack.onnx.manifest import ENCODER, FILE
 from pointtrack.onnx.runtime import OnnxTracker
 from pointtrack.pipeline.backward import track_video
 from pointtrack.tracking.queries import grid_queries
@@ -23,6 +25,7 @@ from pointtrack.tracking.window_stream import model_wh
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
 
+GRAPH = re.compile(rf"{re.escape(ENCODER)}|refine_\d+\.onnx")
 WIDE_WH = (1920, 1080)  # the shape of most videos
 
 
@@ -62,7 +65,7 @@ class ExportOnnxCommand:
         points = _numbers("points", self.points, ",")
         if self.repeats < 1:
             raise ValueError(f"repeats: expected 1 or more, got {self.repeats}")
-        check_outputs([self.tracker, self.check], [self.out])
+        before = self._earlier()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         # The packages warn of operators that no tracker uses, and of what they leave unchanged.
@@ -87,6 +90,8 @@ class ExportOnnxCommand:
         print(
             f"graphs    {self.out}, for frames of {written.wh[0]}x{written.wh[1]}, windows of {written.frames}"
         )
+        for name in before - written.sha256.keys():  # which would be taken for graphs of this tracker
+            (Path(self.out) / name).unlink(missing_ok=True)
         used: Counter[str] = Counter()
         for name in written.sha256:
             path = Path(self.out) / name
@@ -96,6 +101,20 @@ class ExportOnnxCommand:
         if video is not None and queries is not None:
             for line in compare(tracker, exported, video, queries, repeats=self.repeats):
                 print(line)
+
+    def _earlier(self) -> set[str]:
+        """The graphs of an earlier export to the same folder. Raises ValueError for a folder that takes none."""
+        folder = Path(self.out)
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"out: expected a folder for the graphs, got the file {folder}")
+        check_outputs([self.tracker, self.check], [], folders=[folder])
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        graphs = {name for name in names if GRAPH.fullmatch(name)}
+        if others := sorted(names - graphs - {FILE}):
+            raise ValueError(
+                f"out: expected a new folder, or one with graphs alone, got {folder} with {others[0]} in it; choose another"
+            )
+        return graphs
 
     def _wh(self, tracker: PointTracker, video: Video | None) -> tuple[int, int]:
         if self.wh is None:

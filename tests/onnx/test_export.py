@@ -85,7 +85,26 @@ def test_what_cannot_be_exported(tmp_path, kind, options, message):
 def test_command(exported):
     one = exported("ours")  # which the command wrote
     assert f"refine_{POINTS}.onnx" in one.printed and "4 points through 6 frames" in one.printed
-    assert set(read_manifest(one.folder).sha256) == {"encoder.onnx", f"refine_{POINTS}.onnx"}
+    graphs = {"encoder.onnx", f"refine_{POINTS}.onnx"}
+    assert set(read_manifest(one.folder).sha256) == graphs
+    assert {path.name for path in one.folder.iterdir()} == {*graphs, "tracker.json"}
+
+
+def test_graphs_are_replaced_and_nothing_else_is(tmp_path, capsys):
+    folder = tmp_path / "graphs"
+    command = ["--tracker", "no-such-tracker"]  # which is looked for after the folder
+    for name, message in (
+        ("encoder.onnx", "no-such-tracker"),
+        ("tracker.json", "no-such-tracker"),
+        ("mine.onnx", "mine.onnx in it"),
+    ):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"")
+        assert run_command(lambda: ExportOnnxCommand, [str(folder), *command], "pointtrack export-onnx") == 2
+        assert message in capsys.readouterr().err
+        assert (folder / name).is_file()
+    assert run_command(lambda: ExportOnnxCommand, [str(folder / "mine.onnx"), *command], "pointtrack") == 2
+    assert "expected a folder for the graphs, got the file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
