@@ -8,6 +8,8 @@ from pointtrack.types import Tracks
 from pointtrack.viz.colors import even_colors, track_colors
 from pointtrack.viz.layer import draw_plate, lay_over, stamp, text_mask
 
+LEAST = 1e-3  # pixels; less is no motion
+
 
 def dense_picture(
     first: np.ndarray, last: np.ndarray, tracks: Tracks, spacing: int = 1, *, legend: bool = True
@@ -61,7 +63,7 @@ def motion_colors(motion: np.ndarray) -> np.ndarray:
 def full_length(motion: np.ndarray) -> float:
     """The 98th percentile of the lengths, in pixels, which is drawn in full colour."""
     length = np.linalg.norm(motion, axis=-1)
-    return max(float(np.percentile(length, 98)), 1e-6) if len(length) else 1.0
+    return max(float(np.percentile(length, 98)), LEAST) if len(length) else 1.0
 
 
 def direction_colors(motion: np.ndarray, strength: np.ndarray) -> np.ndarray:
@@ -73,18 +75,33 @@ def direction_colors(motion: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 
 def _titled(shape: tuple[int, ...], title: str) -> np.ndarray:
-    """A layer with a line of text in the upper left corner."""
+    """A layer with text in the upper left corner, in as many lines as the width takes."""
     layer = np.zeros((*shape[:2], 4), np.uint8)
     size = max(round(min(shape[:2]) / 30), 9)
-    text = text_mask(title, size)
-    draw_plate(layer, (size // 2, size // 2), (text.shape[1] + size, text.shape[0] + size // 2))
-    stamp(layer, text, (size, size // 2 + size // 4))
+    lines = [text_mask(line, size) for line in _wrapped(title, size, shape[1] - 2 * size)]
+    height, width = lines[0].shape[0] + size // 4, max(line.shape[1] for line in lines)
+    draw_plate(layer, (size // 2, size // 2), (width + size, len(lines) * height + size // 4))
+    for number, line in enumerate(lines):
+        stamp(layer, line, (size, size // 2 + size // 4 + number * height))
     return layer
+
+
+def _wrapped(text: str, size: int, width: int) -> list[str]:
+    """The lines of a text that is at most `width` pixels wide, or a word where one alone is wider."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_mask(longer, size).shape[1] <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _wheel(shape: tuple[int, ...], full: float) -> np.ndarray:
     """A layer with the legend of motion: a disc of colours by direction, and the length that its rim stands for."""
-    layer = _titled(shape, f"how they moved: colour is the direction, full colour {full:.3g} pixels or more")
+    told = f"colour is the direction, full colour {full:.3g} pixels or more" if full > LEAST else "not at all"
+    layer = _titled(shape, f"how they moved: {told}")
     radius = max(min(shape[:2]) // 10, 12)
     margin = radius // 3
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]

@@ -9,7 +9,8 @@ from pointtrack.cli.dense import DenseCommand
 from pointtrack.cli.runner import run_command
 from pointtrack.io.track_arrays import open_dense
 from pointtrack.types import Queries, Tracks
-from pointtrack.viz.motion import dense_picture, motion_colors
+from pointtrack.viz.layer import text_mask
+from pointtrack.viz.motion import LEAST, _titled, _wheel, _wrapped, dense_picture, full_length, motion_colors
 
 
 def dense(*arguments) -> int:
@@ -71,3 +72,20 @@ def test_colours_of_motion():
     assert spread[2] <= 2 and spread[2] < spread[0] < spread[3], "grey stands still, strong is fast"
     assert np.abs(colors[0] - colors[1]).max() > 40
     assert motion_colors(np.zeros((0, 2))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_titles_of_a_narrow_picture_are_whole(width):
+    """They take more lines; a phone's video cut them off."""
+    title = "where they are on the last frame, hidden ones left out"
+    lines = _wrapped(title, 9, width - 18)
+    assert " ".join(lines) == title and len(lines) > 1
+    assert all(text_mask(line, 9).shape[1] <= width - 18 for line in lines)
+    shown = _titled((300, width), title)[..., 3] > 0
+    assert not shown[:, width - 2 :].any() and shown[: len(lines) * 9].any()
+
+
+def test_points_that_stay_have_no_full_colour():
+    assert full_length(np.zeros((4, 2))) == LEAST
+    layers = [_wheel((100, 200), full) for full in (LEAST, 2.0)]
+    assert not np.array_equal(*layers)  # in words, not as so many pixels
