@@ -120,7 +120,8 @@ def text_mask(text: str, size: int) -> np.ndarray:
 
     font = ImageFont.load_default(size)
     left, _, right, _ = font.getbbox(text)
-    top, bottom = font.getbbox("Hg")[1::2]  # one height for every text, so that lines align
+    # One height for every text, so that lines align: that of the tallest and of the lowest letters.
+    top, bottom = font.getbbox("ifl|([{Äjg")[1::2]
     image = Image.new("L", (round(right - left) + 1, round(bottom - top) + 1))
     ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font)
     return np.asarray(image)

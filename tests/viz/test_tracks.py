@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.colors import id_colors, track_colors
+from pointtrack.viz.layer import text_mask
 from pointtrack.viz.plot import plot_track
 from pointtrack.viz.sheets import contact_sheet, track_sheet
 from pointtrack.viz.styles import TrackStyle
@@ -322,3 +324,13 @@ def test_states_have_colours_that_everyone_tells_apart():
     scale = [track_colors(moving_point(1, visibility=v), "visibility")[0].astype(int) for v in (0.0, 1.0)]
     assert scale[0][0] > scale[0][2]  # orange
     assert scale[1][2] > scale[1][0]  # blue
+
+
+@pytest.mark.parametrize("size", [9, 12, 20, 36])
+def test_no_letter_is_cut(size):
+    """The dots of i and the tops of f and l were."""
+    font = ImageFont.load_default(size)
+    for letter in "fijldkhtbgpqyÄÖ(|[{0139":
+        whole = Image.new("L", (3 * size, 3 * size))
+        ImageDraw.Draw(whole).text((size, size), letter, fill=255, font=font)
+        assert text_mask(letter, size).astype(int).sum() == np.asarray(whole).astype(int).sum(), letter
