@@ -193,3 +193,12 @@ def test_interlaced_and_hdr_are_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         read_video(path)
     assert "interlaced" in caplog.text and "HDR (PQ)" in caplog.text
+
+
+def test_a_matroska_file_that_begins_late_is_not_taken_for_a_damaged_one(tmp_path, caplog):
+    """As of a piece cut out of a longer one: its header gives the time of its end, not its length."""
+    path = encode(tmp_path / "a.mkv", numbered_frames(12), pts=[5000 + 40 * i for i in range(12)], rate=25)
+    with open_video(path) as stream:
+        assert stream.frame_count == 12
+        assert len(list(stream)) == 12
+    assert not caplog.text
