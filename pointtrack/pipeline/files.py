@@ -93,14 +93,14 @@ def check_frames(opened: Opener, queries: Queries) -> None:
 def frames_if_short(opened: Opener, last: int) -> int | None:
     """The number of frames of a video that ends before frame `last`; None for one that has that frame.
 
-    The number of frames in the header of a file is not exact. Where it does not settle the question, the video is decoded up
-    to that frame.
+    The number of frames in the header of a file is not exact, and may be twice the true one if the rate varies. Where it
+    does not settle the question, the video is decoded up to that frame, which takes little time beside tracking.
     """
     if last == 0:
         return None
     with opened(None) as source:
         count, number = source.frame_count, 0
-        if count is not None and last < count - max(count // 20, 8):
+        if count is not None and last < count // 2:
             return None
         for number, _ in enumerate(source):
             if number == last:
