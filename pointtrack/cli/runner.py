@@ -151,7 +151,8 @@ def _spell_out(arguments: Sequence[str], command: Callable[..., Any], names: Opt
             continue
         option, equals, value = argument[2:].partition("=")
         key = names.full(option)
-        if key is None and "." in option:  # an option of an optional group: --loop.save-every
+        # An option of an optional group, as --loop.save-every, or the parser's own.
+        if key is None and ("." in option or option == "print-config"):
             argument = f"--{option.replace('-', '_')}{equals}{value}"
         listing = key if key in lists and not equals else None
         following = arguments[i + 1] if i + 1 < len(arguments) else "--"

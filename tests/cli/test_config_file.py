@@ -120,3 +120,16 @@ def test_a_slip_in_a_file_is_told(tmp_path, capsys, monkeypatch, content, messag
     (tmp_path / "none.mp4").touch()
     assert main(["track", "none.mp4", "--config", "a.yaml"]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("option", ["--print_config", "--print-config"])
+def test_the_options_are_printed_as_a_file(tmp_path, tiny_video_file, capsys, option):
+    with pytest.raises(SystemExit) as ended:
+        main(["track", str(tiny_video_file), "--max-frames", "7", option])
+    assert not ended.value.code
+    (tmp_path / "preset.yaml").write_text(printed := capsys.readouterr().out)
+    assert "max_frames: 7\n" in printed
+    given = spell_out(
+        ["--config", str(tmp_path / "preset.yaml")], TrackCommand, build_parser(TrackCommand, "track")
+    )
+    assert "max_frames: 7\n" in given[0]
