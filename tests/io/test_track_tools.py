@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from pointtrack.io.formats import plot
 from pointtrack.io.formats.text import plain_names, seen_places
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.types import PointState, Queries, Source, Tracks, Video
@@ -345,3 +346,15 @@ def test_plain_names_are_distinct():
     queries = Queries(0, [[1, 1]] * 4, names=("a_2", "a", "a!", "a!_2"))
     names = plain_names(Tracks(torch.ones(1, 4, 2), one, one, queries, (8, 8)))
     assert len(set(names)) == 4 and all(name.isidentifier() for name in names)
+
+
+def test_a_plot_of_one_frame_numbers_one_frame(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
+    tracks = Tracks(
+        torch.full((1, 2, 2), 5.0), torch.ones(1, 2), torch.ones(1, 2), Queries([0, 0], [[5, 5]] * 2), (9, 9)
+    )
+    plot.write(tmp_path / "a.png", tracks)
+    axis = figures[0].axes[2].xaxis
+    low, high = axis.get_view_interval()
+    assert [tick for tick in axis.get_ticklocs() if low <= tick <= high] == [0]

@@ -64,7 +64,7 @@ def write(path: Path, tracks: Tracks) -> None:
         cells.T, aspect="auto", cmap="Blues", vmin=0, vmax=1.2, extent=extent, interpolation="none"
     )
     axes[2].set(xlabel="frame", ylabel="point", title="dark: visible, pale: hidden, white: not tracked")
-    axes[2].locator_params(integer=True)
+    axes[2].locator_params(integer=True, min_n_ticks=1)  # one frame has one number
     some = f" ({len(shown)} of them as curves)" if len(shown) < count else ""
     figure.suptitle(f"{counted(count, 'point')}{some}, {counted(len(tracks), 'frame')}")
     figure.savefig(path, dpi=110)
