@@ -36,9 +36,9 @@ class ObjectStream:
     """Follows objects through frames that arrive in pieces of any size. The masks do not depend on the pieces.
 
     An object is absent before its first prompt; each prompt applies from its frame on, and corrections are not carried to
-    other masks as in a session. The masks of an object do not depend
-    on the other objects. Memory does not grow with the video. The stream holds the frames that are not final, a window of
-    features, and for each object a bounded memory and every mask that you gave.
+    other masks as in a session. The masks of an object do not depend on the other objects. Memory does not grow with the
+    video: the stream holds the frames that are not final, a window of features, and for each object a bounded memory and
+    every mask that you gave.
 
     A frame is final when the tracker's window behind it is complete; `lag` counts the frames that are not. The newest frame
     never is until the next one arrives, so that you can prompt on it. A stopped run can resume exactly: pass the

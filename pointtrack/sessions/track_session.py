@@ -132,8 +132,8 @@ class TrackSession:
         """
         if tracks.wh != self.video.wh or tracks.first_frame or len(tracks) != len(self.video):
             raise ValueError(
-                f"tracks: expected {counted(len(self.video), 'frame')} of {self.video.wh} like the video, got {len(tracks)} from "
-                f"frame {tracks.first_frame} on, of {tracks.wh}"
+                f"tracks: expected {counted(len(self.video), 'frame')} of {self.video.wh} like the video, got {len(tracks)} "
+                f"from frame {tracks.first_frame} on, of {tracks.wh}"
             )
         ids = self.add(tracks.queries, follow=False)
         known = tracks.tracked()
@@ -225,9 +225,8 @@ class TrackSession:
                     new = walk.advance(self.tracker, self.video)
                     if walk.done == len(walk.frames):
                         self._settle(walk)
-                        new = (
-                            walk.frames if walk.spans[0].two_ended else new
-                        )  # all change when both walks are joined
+                        # All change when both walks are joined.
+                        new = walk.frames if walk.spans[0].two_ended else new
                     if step is not None:
                         step(new)
 
