@@ -49,6 +49,9 @@ class ObjectOptions:
         found: least overlap of mask and place for the object to count as found.
         faded: the object is searched for elsewhere if `Signs.faded` exceeds this; it moves to a place whose
             `Signs.known` is higher by more than this.
+        few: with fewer points, an object whose mask is not recognised counts as absent.
+        recognised, found_recognised: least `Signs.known`, as a share of what it was on the first frames, for such a mask,
+            and for one that was found by its appearance alone.
     """
 
     positives: int = 8
@@ -70,6 +73,9 @@ class ObjectOptions:
     neighbour_similarity: float = 0.65
     found: float = 0.5
     faded: float = 0.25
+    few: int = 5
+    recognised: float = 0.33
+    found_recognised: float = 0.6
 
     def __post_init__(self) -> None:
         for name, least in (

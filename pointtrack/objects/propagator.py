@@ -272,14 +272,23 @@ class ObjectPropagator:
                 kept = 1.0 if evidence.before is None else overlap(refined.mask, evidence.before)
                 settled = overlap(answer.mask, refined.mask)
                 signs = signs_of(refined, state, grid, told, kept=kept, settled=settled, note=note)
-                return self._elsewhere(signs, state, embedding, grid, told) or _Seen(refined, signs)
-        answer = None
+                elsewhere = self._elsewhere(signs, state, embedding, grid, told)
+                enough = int(own.sum()) >= self.config.few
+                if elsewhere is not None or enough or self._recognised(signs, self.config.recognised):
+                    return elsewhere or _Seen(refined, signs)
         if len(state.memory) and self.appearance is not None:
             told = state.memory.read(grid.features, anywhere=True, note=note)
             answer = find_again(self.segmenter, embedding, grid, told, self.config)
-        if answer is None:
-            return _Seen(doubt=0.5 * float(own.any()))
-        return _Seen(answer, signs_of(answer, state, grid, told, note=note), again=True)
+            if answer is not None:
+                signs = signs_of(answer, state, grid, told, note=note)
+                if self._recognised(signs, self.config.found_recognised):
+                    return _Seen(answer, signs, again=True)
+        return _Seen(doubt=0.5 * float(own.any()))
+
+    def _recognised(self, signs: Signs, least: float) -> bool:
+        """Whether `known` is at least this share of what it was on the first frames."""
+        # Features of a segmenter do not tell objects apart well enough.
+        return self.appearance is None or signs.known >= least * (signs.known + signs.faded)
 
     def _elsewhere(
         self,
@@ -307,7 +316,8 @@ class ObjectPropagator:
         if answer is None:
             return None
         better = signs_of(answer, state, grid, told, note=False)
-        enough = better.known > signs.known + self.config.faded
+        clearly = better.known > signs.known + self.config.faded
+        enough = clearly and self._recognised(better, self.config.found_recognised)
         return _Seen(answer, better, again=True) if enough else None
 
     def _sharpened(self, place: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:

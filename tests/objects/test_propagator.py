@@ -97,6 +97,36 @@ def test_an_object_whose_points_went_over_to_another_one_is_looked_for(monkeypat
     assert torch.equal(masks[4], scene.truth[5, 0 if back_on_it else 1])
 
 
+@pytest.mark.parametrize("few, absent", [(1000, True), (1, False)])
+def test_few_points_on_something_else_do_not_make_an_object(monkeypatch, few, absent):
+    """From frame 5 on the red square is gone, and its points are on the blue one, and so is all that is seen at them."""
+    red = [(6 + 2 * t, 8) if t < 5 else None for t in range(9)]
+    scene = distinct(squares([red, [(50 - 2 * t, 36) for t in range(9)]]))
+    swapped = torch.cat([scene.truth[:5], scene.truth[5:].flip(1)])
+    use_exact_tracks(monkeypatch, replace(scene, truth=swapped))
+    segmenter = ColourSegmenter()
+    segmenter.answers = (1,)
+    engine = PointEngine(TRACKER, segmenter, ObjectOptions(few=few))
+    steps = list(engine.walk(scene.video, {5: [KnownMask(0, scene.truth[0, 0])]}, range(1, 9)))
+    masks = torch.stack([step[5].mask for step in steps])
+    assert torch.equal(masks[:4], scene.truth[1:5, 0])
+    if absent:
+        assert not masks[4:].any() and [step[5].score for step in steps[4:]] == [0] * 4
+    else:
+        assert torch.equal(masks[4], scene.truth[5, 1])
+
+
+@pytest.mark.parametrize("least, found", [(0.6, True), (1.5, False)])
+def test_what_is_found_again_must_be_recognised(monkeypatch, least, found):
+    scene = distinct(squares([[(6, 8)] * 2 + [None] * 2 + [(40, 30)] * 4]))
+    use_exact_tracks(monkeypatch, scene)
+    segmenter = ColourSegmenter()
+    segmenter.answers = (1,)
+    engine = PointEngine(TRACKER, segmenter, ObjectOptions(found_recognised=least))
+    steps = engine.walk(scene.video, {5: [KnownMask(0, scene.truth[0, 0])]}, range(1, 8), cuts=[2])
+    assert [bool(step[5].mask.any()) for step in steps] == [True, False, False, *[found] * 4]
+
+
 def points_along(scene, order: range) -> ObjectPoints:
     frames = FrameBuffer(scene.video.wh, order=order)
     for frame in order:
