@@ -22,10 +22,10 @@ BY_SUFFIX = {
     ".json": "coco", ".npz": "npz", ".txt": "mot", "": "davis",
     **dict.fromkeys(cutout.CUTOUT_CODECS, "cutout"),
 }  # fmt: skip
-# What `export_masks` adds to the name of the video.
+# What `export_masks` adds to the name of the video; other endings than those of tracks, as both go into one folder.
 MASK_EXPORTS = {
     "npz": ".npz", "davis": "_davis", "ytvos": "_ytvos", "coco": "_coco.json", "ytvis": "_ytvis.json",
-    "yolo": "_yolo", "mot": "_mot.txt", "cutout": "_cutout.webm",
+    "yolo": "_yolo", "mot": "_masks_mot.txt", "cutout": "_cutout.webm",
 }  # fmt: skip
 
 

@@ -130,9 +130,6 @@ def _notes(options: ExportOptions, moment: Moment, files: bool) -> list[str]:
         words.append(
             "corrections of points: pt.TrackSession(video, tracker).load(...) of the session file; no option takes them"
         )
-    both = [name for name in options.masks if name in options.tracks and name != "npz"]
-    if both:
-        words.append(f"both commands write {', '.join(both)} under one name; give one of them another --out")
     if options.videos:
         if points and objects:
             words.append("the page draws points and masks into one video; each command draws its own")

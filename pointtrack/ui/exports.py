@@ -219,8 +219,6 @@ class Export:
 
     def _write_masks(self, name: str, stem: str) -> Iterator[str]:
         target = self.folder / f"{stem}{'_masks' if name == 'npz' else ''}{MASK_EXPORTS[name]}"
-        if target in self.files:  # tracks have a format of that name too, as mot
-            target = self.folder / f"{stem}_masks{MASK_EXPORTS[name]}"
         if name in PIECEWISE:
             for start in range(self.frames.start, self.frames.stop, PIECE):
                 masks = self.objects.masks(start, min(start + PIECE, self.frames.stop))

@@ -81,11 +81,11 @@ def test_an_export_that_is_read_stays(run, tmp_path):
 def test_masks_of_other_prompts_are_renamed(run, tmp_path):
     run("segment --click 0,30,20 --export npz,davis,coco")
     same = run("segment --click 0,30,20 --export mot")
-    assert "earlier" not in same and {"o.npz", "o_davis", "o_coco.json", "o_mot.txt"} < run.names()
+    assert "earlier" not in same and {"o.npz", "o_davis", "o_coco.json", "o_masks_mot.txt"} < run.names()
     printed = run("segment --click 0,30,20 --absent 5 --export mot --flat")
     assert "o_davis was of an earlier run, and is now o_davis_earlier" in printed
     assert run.names() == {
-        "o.mp4", "o_mot.txt", "o_earlier.png", "o_earlier.npz", "o_davis_earlier", "o_coco_earlier.json",
+        "o.mp4", "o_masks_mot.txt", "o_earlier.png", "o_earlier.npz", "o_davis_earlier", "o_coco_earlier.json",
     }  # fmt: skip
     assert len(list((tmp_path / "o_davis_earlier").glob("*.png"))) == 6
 
@@ -97,9 +97,9 @@ def test_a_recording_is_another_run(run):
 
 
 def test_commands_leave_each_other_s_files_alone(run, tmp_path):
-    """With both of one name, as both may write one for MOTChallenge."""
+    """Also where both are told to write their video, and so their .npz, to one place."""
     run("segment --click 0,30,20 --export mot")
     run("track --grid 2 --flat")
-    assert "o_mot.txt" in run.names()
+    assert "o_masks_mot.txt" in run.names()
     known = json.loads((tmp_path / ORIGINS).read_text())
     assert known["/runs"]["o.npz"].startswith("track ")

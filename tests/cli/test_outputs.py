@@ -109,7 +109,7 @@ def test_what_cannot_be_written_is_told_before_anything_is_read(
     (tmp_path / "clip.mp4").symlink_to(tmp_path / "videos" / "clip.mp4")
     (tmp_path / "taken").write_text("a file")
     (tmp_path / "folders" / "clip.csv").mkdir(parents=True)
-    (tmp_path / "folders" / "clip_mot.txt").mkdir()
+    (tmp_path / "folders" / "clip_masks_mot.txt").mkdir()
     monkeypatch.setattr("pointtrack.io.formats.needs.find_spec", lambda name: None)
     for name in ("track", "segment", "dense", "demo"):
         monkeypatch.setattr(f"pointtrack.cli.{name}.read_video", lambda *_, **__: pytest.fail("it was read"))

@@ -240,14 +240,14 @@ def test_in_one_pass(files, capsys):
     told = "--click 1:0,28,28 --click 2:0,58,42"
     assert run(told.replace(" --click 2", " 2") + " --export npz,mot", files) == 0
     whole = load_masks(files["dir"] / "out" / "frames_masks.npz")
-    lines = (files["dir"] / "out" / "frames_mot.txt").read_text()
+    lines = (files["dir"] / "out" / "frames_masks_mot.txt").read_text()
     assert run(told.replace(" --click 2", " 2") + " --flat --export npz,mot,davis", files) == 0
     printed = capsys.readouterr().out
     assert "segmented 2 objects in 6 frames of 80 x 60" in printed and "frames_davis" in printed
     assert re.search(r" s; present on \d+, \d+ % of them\n", printed)
     flat = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert torch.equal(flat.masks, whole.masks) and torch.equal(flat.scores, whole.scores)
-    assert (files["dir"] / "out" / "frames_mot.txt").read_text() == lines
+    assert (files["dir"] / "out" / "frames_masks_mot.txt").read_text() == lines
     assert len(list((files["dir"] / "out" / "frames_davis").iterdir())) == 6
 
 

@@ -12,6 +12,7 @@ from pycocotools import mask as rle
 from pointtrack.io.formats.davis import davis_palette
 from pointtrack.io.mask_writers import mask_writer
 from pointtrack.io.masks import MASK_EXPORTS, load_masks, save_masks
+from pointtrack.io.tracks import TRACK_EXPORTS
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
@@ -322,3 +323,9 @@ def test_labels_for_yolo_say_what_they_are(tmp_path):
     for path in (folder, folder / "labels"):
         with pytest.raises(ValueError, match=r"got labels for YOLO, .* load the \.npz of the same masks"):
             load_masks(path)
+
+
+def test_exports_of_masks_and_of_tracks_never_have_the_same_name():
+    """Both commands write beside the drawn videos, in the same folder, and neither may replace the other's."""
+    masks = {name: ending for name, ending in MASK_EXPORTS.items() if name != "npz"}  # NAME_masks.npz
+    assert not set(masks.values()) & {ending for ending, _ in TRACK_EXPORTS.values()}

@@ -93,7 +93,7 @@ def test_file_in_one_pass(stream, answer, tmp_path, monkeypatch):
         assert_same(load_masks(tmp_path / f"a{MASK_EXPORTS[name]}"), answer)
     assert load_masks(tmp_path / "a_davis").masks.equal(answer.exclusive().masks)
     whole = save_masks(tmp_path / "whole.txt", answer)
-    assert (tmp_path / "a_mot.txt").read_text() == whole.read_text()
+    assert (tmp_path / "a_masks_mot.txt").read_text() == whole.read_text()
     assert pt.read_video(tmp_path / "a_cutout.webm").frames.shape[0] == FRAMES
 
 
