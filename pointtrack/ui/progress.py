@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 FEW = 8  # steps of a kind from which its pace counts as measured
-RECENT = (
-    100  # steps after which earlier ones count half: a run's first steps are slow, and so are some frames
-)
+# Steps after which earlier ones count half: a run's first steps are slow, and so are some frames.
+RECENT = 100
 GUESS = {"points": 0.05, "objects": 0.3}  # seconds per step, for the bar until there is a measure
 
 
