@@ -10,8 +10,8 @@ from pointtrack.cli.segment import SegmentCommand
 from pointtrack.cli.track import TrackCommand
 from pointtrack.fleet import JobOptions
 
-# Of one video: where it is, where its results go, and going on with it, which a batch does by itself.
-OF_ONE_VIDEO = {"video", "out", "name", "overwrite", "resume", "session"}
+# Of one video: where it is, which of its frames and where its results go, and going on with it, which a batch does by itself.
+OF_ONE_VIDEO = {"video", "keep", "out", "name", "overwrite", "resume", "session"}
 
 
 @pytest.mark.parametrize("command", [TrackCommand, SegmentCommand])
