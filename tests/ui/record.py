@@ -109,7 +109,9 @@ def tell(page: Page, camera: Camera) -> None:
     page.press("u")
     page.until(f"app.state.view.out === {LAST}")
     page.show(0)
-    page.page.evaluate("() => window.pointtrack.app.addMany('grid', 4, [450, 70, 600, 260], null)")
+    page.page.evaluate(
+        "() => import('/page/points.js').then(points => points.addMany(window.pointtrack.app, 'grid', 4, [450, 70, 600, 260], null))"
+    )
     page.until("app.state.points.length > 0")
     page.page.evaluate("() => window.pointtrack.app.select({ kind: 'object', id: 1 })")
     page.page.mouse.move(1100, 600)

@@ -45,3 +45,8 @@ def test_every_key_of_the_sheet_is_there_once():
     names = re.findall(r"^    (?:\"(.+?)\"|(\w+)):", plain, flags=re.M)
     flat = [one or other for one, other in names]
     assert len(flat) == len(set(flat)) > 30
+
+
+def test_no_module_is_long():
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in PAGE.glob("*.js")}
+    assert {name: count for name, count in lengths.items() if count > 400} == {}

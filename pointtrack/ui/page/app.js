@@ -1,10 +1,11 @@
-/** What the page is about: the project, the frame, the tool, what is chosen; and everything a person can do. */
+/** What the page is about: the project, the frame, the tool, what is chosen; and what a person does with frames and runs. */
 
 import * as api from "./api.js";
 import { listen } from "./connection.js";
 import { say } from "./dom.js";
 import { Frames } from "./frames.js";
 import { Masks } from "./masks.js";
+import { askLanes, hear } from "./news.js";
 import { Tracks } from "./tracks.js";
 
 /** @typedef {import("./types.js").ProjectState} ProjectState */
@@ -119,7 +120,7 @@ export class App {
       this.masks = new Masks(state.id, draw);
       this.tracks = new Tracks(state.id, draw);
       this.times = new Float32Array(await api.bytes(`${this.base}/times`));
-      this.close = listen(state.id, (event) => this.hear(event), (lost) => {
+      this.close = listen(state.id, (event) => hear(this, event), (lost) => {
         this.fresh = !lost;
         this.lost = lost;
         this.emit("connection");
@@ -129,7 +130,7 @@ export class App {
       this.emit("project");
       this.emit("state");
       this.emit("frame");
-      this.askLanes(0);
+      askLanes(this, 0);
     } finally {
       this.busy--;
       this.emit("run");
@@ -143,79 +144,6 @@ export class App {
     } catch (error) {
       say(/** @type {Error} */ (error).message, "bad");
     }
-  }
-
-  /** The first state after a break: what was told meanwhile was not heard. */
-  catchUp() {
-    this.fresh = false;
-    this.masks?.forget();
-    this.tracks?.forget();
-    const written = this.state?.export ?? null;
-    if (!this.exporting || written?.running) return;
-    this.hear(written ?? { type: "export", done: true, error: "the export was stopped when the server ended; export again" });
-  }
-
-  /** @param {any} event of the server */
-  hear(event) {
-    if (event.type === "state") {
-      this.take(event.state);
-      if (this.fresh) this.catchUp();
-    }
-    else if (event.type === "run" && this.state) {
-      this.state.run = event.run;
-      this.state.versions = event.versions;
-      const { points, objects } = event.changed ?? {};
-      if (points) this.tracks?.forget(points[0], points[1]);
-      if (objects) this.masks?.forget(objects[0], objects[1]);
-      if (event.run && this.settings.follow && this.following && !this.playing && event.run.at !== this.frame) this.show(event.run.at, false);
-      this.askLanes(event.run ? 900 : 0);
-      this.suggestions = [];
-      this.emit("run");
-      this.emit("data");
-    } else if (event.type === "problem") say(event.message, "bad");
-    else if (event.type === "export") {
-      this.exported = event;
-      this.exporting = false;
-      this.emit("export");
-    }
-  }
-
-  /** @param {ProjectState} state that the server told of */
-  take(state) {
-    const before = this.state;
-    this.state = state;
-    if (before && before.versions.objects !== state.versions.objects) this.masks?.forget();
-    if (before && before.versions.points !== state.versions.points) this.tracks?.forget();
-    if (!before || before.serial !== state.serial || before.scanned !== state.scanned) this.askLanes(0);
-    const chosen = this.selection;
-    const there =
-      chosen === null ||
-      (chosen.kind === "object" && state.objects.some((one) => one.id === chosen.id)) ||
-      (chosen.kind === "point" && state.points.some((one) => one.id === chosen.id)) ||
-      (chosen.kind === "group" && state.points.some((one) => one.group === chosen.id));
-    if (!there) this.select(null);
-    const asked = this.candidates; // of a click that was undone or cleared there are none
-    if (asked && !state.objects.some((one) => one.id === asked.object && one.keys.includes(asked.frame))) this.candidates = null;
-    this.suggestions = [];
-    this.emit("state");
-    this.emit("run");
-    this.emit("data");
-  }
-
-  /** @param {number} wait milliseconds after which lanes are read again */
-  askLanes(wait) {
-    if (this.laneTimer && wait) return;
-    clearTimeout(this.laneTimer);
-    this.laneTimer = window.setTimeout(async () => {
-      this.laneTimer = 0;
-      if (!this.state) return;
-      try {
-        this.lanes = await api.get(`${this.base}/lanes?bins=${Math.min(this.state.frames, 1200)}`);
-        this.emit("lanes");
-      } catch {
-        // The next change asks again.
-      }
-    }, wait);
   }
 
   /** @param {number} frame @param {boolean} [byHand] */
@@ -275,135 +203,6 @@ export class App {
       this.busy--;
       this.emit("run");
     }
-  }
-
-  /**
-   * Say something about the chosen object, or begin a new one, which is chosen then. What is said of a new object before
-   * it has its number is said of it too; and who chose something else meanwhile keeps that choice.
-   * @param {string} act
-   * @param {any} args without the object
-   * @returns {Promise<any|null>} the answer
-   */
-  async tellObject(act, args) {
-    const { choices, making } = this;
-    const chosen = this.selection?.kind === "object" ? this.selection.id : null;
-    const tell = async () => {
-      const made = chosen === null && making?.choices === choices ? await making.answer : null;
-      return this.correctObject(act, { ...args, object: made?.object ?? chosen });
-    };
-    const answering = tell();
-    if (chosen === null) this.making = { choices, answer: answering };
-    const answer = await answering;
-    if (answer && this.choices === choices) this.choose({ kind: "object", id: answer.object });
-    return answer;
-  }
-
-  /** @param {number[][]} points @param {number[]} labels clicks on and beside the chosen object, or a new one */
-  async click(points, labels) {
-    const frame = this.frame;
-    const asked = { frame, points, labels };
-    this.asked.add(asked);
-    this.emit("data");
-    try {
-      const answer = await this.tellObject("objects.click", asked);
-      if (!answer) return;
-      const said = (await api.get(`${this.base}/masks/${frame}`)).objects.find((/** @type {any} */ one) => one.id === answer.object)?.said;
-      if (said?.clicks.length === 1 && labels[0]) this.askCandidates(answer.object, frame);
-      else this.candidates = null;
-    } finally {
-      this.asked.delete(asked);
-      this.emit("data");
-    }
-  }
-
-  /** @param {number} object @param {number} frame */
-  async askCandidates(object, frame) {
-    try {
-      const answer = await api.get(`${this.base}/candidates?object=${object}&frame=${frame}`);
-      if (this.frame === frame && this.selection?.id === object && answer.candidates.length > 1) this.candidates = answer;
-      this.emit("data");
-    } catch {
-      this.candidates = null;
-    }
-  }
-
-  /** @param {number} place of the answer that is meant */
-  async pick(place) {
-    const asked = this.candidates;
-    if (!asked || place >= asked.candidates.length) return;
-    await this.correctObject("objects.choose", { object: asked.object, frame: asked.frame, place: asked.candidates[place].place });
-  }
-
-  /** @param {number[]} box of the chosen object, or a new one */
-  async box(box) {
-    await this.tellObject("objects.box", { frame: this.frame, box });
-  }
-
-  /** @param {import("./types.js").CodedMask} mask as it was painted */
-  async draw(mask) {
-    await this.tellObject("objects.draw", { frame: this.frame, mask });
-  }
-
-  /** @param {number[][]} xy */
-  async addPoints(xy) {
-    const { choices } = this;
-    const answer = await this.act("points.add", { frame: this.frame, xy });
-    if (!answer) return;
-    if (this.choices === choices) this.choose({ kind: "point", id: answer.points[0] });
-    this.trackIfWanted();
-  }
-
-  /** @param {"grid"|"corners"} kind @param {number} count @param {number[]|null} region @param {number|null} object */
-  async addMany(kind, count, region, object) {
-    const args = { frame: this.frame, region, object, ...(kind === "grid" ? { size: count } : { count }) };
-    const { choices } = this;
-    const answer = await this.act(`points.${kind}`, args);
-    if (!answer) return;
-    const group = this.state?.points.find((one) => one.id === answer.points[0])?.group;
-    if (group && this.choices === choices) this.choose({ kind: "group", id: group });
-    this.trackIfWanted();
-  }
-
-  /** @param {number} point @param {number[]} xy */
-  async correct(point, xy) {
-    if (await this.act("points.correct", { point, frame: this.frame, xy })) this.trackIfWanted();
-  }
-
-  trackIfWanted() {
-    if (this.settings.auto) this.run("both", ["points"]);
-  }
-
-  /**
-   * Frames on which an object was known before a correction: they have to be followed anew.
-   * @param {number|null} object
-   * @returns {[number, number]|null} the first and the last
-   */
-  knownRange(object) {
-    const lane = object === null ? undefined : this.lanes?.objects[object]?.sure;
-    if (!lane || !this.lanes || !this.state) return null;
-    const values = atob(lane);
-    const known = [...values].flatMap((letter, bin) => (letter.charCodeAt(0) === 255 ? [] : [bin]));
-    const wide = this.state.frames / this.lanes.bins;
-    return known.length < 2 ? null : [Math.floor(known[0] * wide), Math.min(Math.ceil((known[known.length - 1] + 1) * wide), this.state.frames) - 1];
-  }
-
-  /**
-   * Say something about an object; what was known around it is followed again, if that is wanted.
-   * @param {string} act
-   * @param {any} args with the object, or null for a new one
-   * @returns {Promise<any|null>}
-   */
-  async correctObject(act, args) {
-    const { base } = this;
-    const known = this.knownRange(args.object);
-    const answer = await this.act(act, args);
-    if (answer && known && this.settings.auto && this.state) {
-      const at = args.frame; // the person may be elsewhere by now
-      const [start, last] = [Math.min(known[0], at), Math.max(known[1], at)];
-      this.following = false;
-      await api.post(`${base}/run`, { what: ["objects"], start, stop: last + 1, direction: "both", origin: at }).catch(() => {});
-    }
-    return answer;
   }
 
   /** @returns {[number, number]} first and last frame in work */
@@ -474,37 +273,6 @@ export class App {
     this.select({ kind: one.kind, id: one.id });
     this.show(one.frame);
     say(`${one.kind} ${one.id} on frame ${one.frame}: certainty ${Math.round(100 * one.sure)} %`, "plain");
-  }
-
-  /** Remove what is chosen. */
-  async removeChosen() {
-    const chosen = this.selection;
-    if (!chosen || !this.state) return;
-    if (chosen.kind === "object") await this.act("objects.remove", { object: chosen.id });
-    else {
-      const points = this.state.points.filter((one) => (chosen.kind === "point" ? one.id : one.group) === chosen.id).map((one) => one.id);
-      await this.act("points.remove", { points });
-    }
-  }
-
-  /** Take back what was said of the chosen one on this frame. */
-  async clearHere() {
-    const chosen = this.selection;
-    if (!chosen) return;
-    if (chosen.kind === "object") await this.correctObject("objects.clear", { object: chosen.id, frame: this.frame });
-    else if (chosen.kind === "point") await this.act("points.forget", { point: chosen.id, frame: this.frame });
-  }
-
-  /** The chosen object is not there: on this frame, or in the marked range. */
-  async absent() {
-    if (this.selection?.kind !== "object" || !this.state) {
-      say("Choose an object first: press N for a new one, or click one in the list.", "plain");
-      return;
-    }
-    const { in: first, out: last } = this.state.view;
-    const marked = first !== null && last !== null;
-    const range = marked ? { frame: first, stop: last + 1 } : { frame: this.frame };
-    await this.correctObject("objects.absent", { object: this.selection.id, ...range });
   }
 
   /** @param {string} name as p1, o1 or g1 @param {string} otherwise */

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { h, icon, iconButton, openDialog, say, size } from "./dom.js";
 import { KEYS } from "./keys.js";
+import { addMany } from "./points.js";
 
 /** @typedef {import("./app.js").App} App */
 
@@ -114,7 +115,7 @@ export function askForPoints(app, region, object) {
   const count = h("input", { type: "number", min: "1", max: "2000", value: "40", "aria-label": "Number of corners", id: "corner-count" });
   const add = (/** @type {"grid"|"corners"} */ kind) => {
     dialog.close();
-    app.addMany(kind, Number(kind === "grid" ? side.value : count.value), region, object);
+    addMany(app, kind, Number(kind === "grid" ? side.value : count.value), region, object);
   };
   const dialog = openDialog(`Points ${where}, frame ${app.frame}`, [
     h("h3", {}, "A regular grid"),

@@ -1,5 +1,8 @@
 /** Keys for everything; the sheet of keys is made from the same table. */
 
+import { clearHere, markAbsent, removeChosen } from "./chosen.js";
+import { pickAnswer } from "./objects.js";
+
 /** @type {{title: string, keys: [string, string][]}[]} */
 export const KEYS = [
   { title: "Frames", keys: [["Space", "Play or pause"], ["← →", "One frame back or on"], ["Shift ← →", "Ten frames"], ["Home End", "First, last frame"], [", .", "Last or next frame with a click of yours"], ["I U", "Range begins, ends here"], ["W", "Next frame worth a correction"]] },
@@ -41,16 +44,16 @@ export function bindKeys(app, parts) {
     "[": () => { app.brush = Math.max(app.brush * 0.8, 1); stage.draw(); },
     "]": () => { app.brush = Math.min(app.brush * 1.25, 200); stage.draw(); },
     n: () => { app.select(null); app.use("click"); },
-    1: () => app.pick(0),
-    2: () => app.pick(1),
-    3: () => app.pick(2),
-    x: () => app.absent(),
+    1: () => pickAnswer(app, 0),
+    2: () => pickAnswer(app, 1),
+    3: () => pickAnswer(app, 2),
+    x: () => markAbsent(app),
     h: () => toggle(app, "hidden"),
     l: () => toggle(app, "locked"),
     PageUp: () => step(app, -1),
     PageDown: () => step(app, 1),
-    Backspace: () => app.clearHere(),
-    Delete: () => app.removeChosen(),
+    Backspace: () => clearHere(app),
+    Delete: () => removeChosen(app),
     Escape: () => { app.candidates = null; if (app.state?.run) app.cancel("run"); stage.draw(); },
     "+": () => { stage.port.zoom(1.25, stage.port.width / 2, stage.port.height / 2); stage.draw(); },
     "=": () => { stage.port.zoom(1.25, stage.port.width / 2, stage.port.height / 2); stage.draw(); },

@@ -1,5 +1,6 @@
 /** The lists at the right: objects, points, how it looks, and the history. */
 
+import { clearHere, markAbsent, removeChosen } from "./chosen.js";
 import { colorOf, hex } from "./colors.js";
 import { h, iconButton } from "./dom.js";
 import { askForPoints } from "./dialogs.js";
@@ -60,8 +61,8 @@ export class Panels {
     const range = first !== null && last !== null;
     this.objectButtons.replaceChildren(
       iconButton("plus", "New object (N)", () => { app.select(null); app.use("click"); }, { id: "new-object", "aria-pressed": String(app.selection === null), disabled: !app.state }, "New"),
-      iconButton("absent", range ? "Not there in the marked range (X)" : "Not there on this frame (X)", () => app.absent(), { disabled: chosen === null, id: "absent" }, range ? "Absent in range" : "Absent here"),
-      iconButton("clear", "Take back what was said on this frame (Backspace)", () => app.clearHere(), { disabled: chosen === null || !keys.includes(app.frame), id: "clear-here" }, "Clear here"),
+      iconButton("absent", range ? "Not there in the marked range (X)" : "Not there on this frame (X)", () => markAbsent(app), { disabled: chosen === null, id: "absent" }, range ? "Absent in range" : "Absent here"),
+      iconButton("clear", "Take back what was said on this frame (Backspace)", () => clearHere(app), { disabled: chosen === null || !keys.includes(app.frame), id: "clear-here" }, "Clear here"),
       iconButton("grid", "Points on this object", () => askForPoints(app, null, chosen), { disabled: chosen === null, id: "points-on-object" }, "Points on it"),
     );
   }
@@ -95,7 +96,7 @@ export class Panels {
       list,
       h("div", { class: "buttons" },
         iconButton("grid", "Many points on this frame (G)", () => askForPoints(app, null, null), { id: "many-points", disabled: !state }, "Grid or corners"),
-        iconButton("clear", "Take back the correction on this frame (Backspace)", () => app.clearHere(), { disabled: !fixed, id: "clear-point" }, "Clear here"),
+        iconButton("clear", "Take back the correction on this frame (Backspace)", () => clearHere(app), { disabled: !fixed, id: "clear-point" }, "Clear here"),
         h("label", { class: "row", title: "Points as soon as they are there; objects again after a correction" }, h("input", { type: "checkbox", id: "auto", checked: app.settings.auto, onchange: (/** @type {Event} */ event) => app.set({ auto: /** @type {HTMLInputElement} */ (event.target).checked }) }), "Follow at once"),
       ),
     );
@@ -120,7 +121,7 @@ export class Panels {
       label,
       iconButton(hidden ? "hidden" : "eye", `${hidden ? "Show" : "Hide"} ${name}`, () => app.toggle("hidden", key, `${name} ${hidden ? "shown" : "hidden"}`), { class: "plain", "aria-pressed": String(hidden), id: `hide-${key}` }),
       kind !== "group" && iconButton(locked ? "lock" : "open", `${locked ? "Unlock" : "Lock"} ${name}`, () => app.toggle("locked", key, `${name} ${locked ? "unlocked" : "locked"}`), { class: "plain", "aria-pressed": String(locked), id: `lock-${key}` }),
-      iconButton("trash", `Remove ${name}`, () => { app.select({ kind, id }); app.removeChosen(); }, { class: "plain", id: `remove-${key}` }),
+      iconButton("trash", `Remove ${name}`, () => { app.select({ kind, id }); removeChosen(app); }, { class: "plain", id: `remove-${key}` }),
     );
   }
 

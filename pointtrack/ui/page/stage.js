@@ -3,6 +3,7 @@
 import { colorOf, css } from "./colors.js";
 import { h, icon } from "./dom.js";
 import { paint, unpack } from "./masks.js";
+import { pickAnswer } from "./objects.js";
 import { Tools } from "./tools.js";
 import { ViewPort } from "./view.js";
 
@@ -268,7 +269,7 @@ export class Stage {
       const painted = paint(candidate.mask, colorOf(app.state?.view.colors[`o${asked.object}`], asked.object));
       context.drawImage(painted.fill, x + painted.x * fit, y + painted.y * fit, painted.fill.width * fit, painted.fill.height * fit);
       const share = Math.round(100 * candidate.score);
-      return h("button", { type: "button", "aria-label": `Answer ${place + 1}, predicted overlap ${share} %`, onclick: () => app.pick(place) }, canvas, `${place + 1} · ${share} %`);
+      return h("button", { type: "button", "aria-label": `Answer ${place + 1}, predicted overlap ${share} %`, onclick: () => pickAnswer(app, place) }, canvas, `${place + 1} · ${share} %`);
     });
     const close = h("button", { type: "button", class: "plain", "aria-label": "Keep the mask as it is", onclick: () => { app.candidates = null; this.draw(); } }, icon("close"));
     this.answers.replaceChildren(...buttons, close);

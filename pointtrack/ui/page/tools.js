@@ -3,6 +3,8 @@
 import { colorOf, css } from "./colors.js";
 import { say } from "./dom.js";
 import { pack } from "./masks.js";
+import { boxObject, clickObject, drawObject } from "./objects.js";
+import { addPoints, correctPoint } from "./points.js";
 
 /** @type {Record<string, string>} */
 const WORDS = {
@@ -140,8 +142,8 @@ export class Tools {
         return;
       }
       if (app.selection?.kind === "object" && this.locked(`o${app.selection.id}`)) return;
-      app.click([place], [beside ? 0 : 1]);
-    } else if (tool === "point") app.addPoints([place]);
+      clickObject(app, [place], [beside ? 0 : 1]);
+    } else if (tool === "point") addPoints(app, [place]);
     else if (tool === "box" || tool === "grid") this.gesture = { kind: tool, from: place, to: place, id: -1, moved: false, by };
     else this.beginPainting(place, tool === "brush" && !beside, by);
   }
@@ -261,12 +263,12 @@ export class Tools {
     if (!gesture) return;
     const [x0, x1] = [gesture.from[0], gesture.to[0]].sort((a, b) => a - b);
     const [y0, y1] = [gesture.from[1], gesture.to[1]].sort((a, b) => a - b);
-    if (gesture.kind === "point" && gesture.moved) this.app.correct(gesture.id, gesture.to);
-    else if (gesture.kind === "box" && x1 - x0 > 1 && y1 - y0 > 1) this.app.box([x0, y0, x1, y1]);
+    if (gesture.kind === "point" && gesture.moved) correctPoint(this.app, gesture.id, gesture.to);
+    else if (gesture.kind === "box" && x1 - x0 > 1 && y1 - y0 > 1) boxObject(this.app, [x0, y0, x1, y1]);
     else if (gesture.kind === "grid" && x1 - x0 > 1 && y1 - y0 > 1) this.onRegion([x0, y0, x1, y1]);
     else if (gesture.kind === "paint" && gesture.pixels) {
       const coded = pack(gesture.pixels, this.stage.port.wh[0], this.stage.port.wh[1]);
-      if (coded) this.app.draw(coded);
+      if (coded) drawObject(this.app, coded);
       else say("An empty mask says nothing. Mark the object as absent instead (key X).", "plain");
     }
     this.stage.draw();
