@@ -14,6 +14,8 @@ LINE_SECONDS = 10.0
 class Bar:
     """Counts and shows progress.
 
+    The rate, and the time left, count from the end of the first step, as that one also loads and warms up.
+
     Args:
         total: how much there is to do; None if unknown.
         desc: name of the work.
@@ -25,26 +27,39 @@ class Bar:
         self._bar = (
             tqdm(total=total, desc=desc, unit=unit, leave=False, **more) if sys.stderr.isatty() else None
         )
-        self._began = self._told = time.monotonic()
+        self._told = time.monotonic()
+        self._first: tuple[float, int] | None = None  # when the first step was done, and how much it was
 
     def update(self, done: int = 1) -> None:
         """Count `done` more as done."""
         self.n += done
+        now = time.monotonic()
+        begins = done > 0 and self._first is None
+        if begins:
+            self._first = now, self.n
         if self._bar is not None:
             self._bar.total = self.total
-            self._bar.update(done)
+            if begins:  # tqdm then takes what is done for the work of an earlier run, and has no rate yet
+                self._bar.n = self._bar.initial = self._bar.last_print_n = self.n
+                self._bar.last_print_t = time.time()
+                self._bar.refresh()
+            else:
+                self._bar.update(done)
             return
-        now = time.monotonic()
         if now - self._told >= LINE_SECONDS:
             self._told = now
-            print(self.line(now - self._began), file=sys.stderr, flush=True)
+            print(self._line(now), file=sys.stderr, flush=True)
 
-    def line(self, seconds: float) -> str:
-        """The progress after this many seconds, in words."""
-        rate = self.n / max(seconds, 1e-9)
+    def _line(self, now: float) -> str:
+        """The progress in words."""
         of = "" if self.total is None else f" of {self.total}"
-        words = f"{self.desc}  {self.n}{of} {self.unit}s, {rate:.3g} per second"
-        if self.total is None or not self.n:
+        words = f"{self.desc}  {self.n}{of} {self.unit}s"
+        began, before = self._first or (now, self.n)
+        if self.n == before:
+            return words
+        rate = (self.n - before) / max(now - began, 1e-9)
+        words = f"{words}, {rate:.3g} per second"
+        if self.total is None:
             return words
         return f"{words}, {duration(max(self.total - self.n, 0) / rate)} left"
 

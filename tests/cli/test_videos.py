@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -198,6 +200,37 @@ def test_progress_is_told_every_ten_seconds_where_there_is_no_terminal(monkeypat
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "tracking  100 of 600 frames, 10 per second, about 50 s left"
     assert len(lines) == 3
+
+
+def steps_after_a_slow_first_one(bar, clock):
+    for seconds in (26, *[1] * 19):
+        clock[0] += seconds
+        bar.update()
+
+
+def test_the_time_left_does_not_count_the_first_step_which_loads(monkeypatch, capsys):
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with Bar(40, "masks", "step") as bar:
+        steps_after_a_slow_first_one(bar, clock)
+    assert capsys.readouterr().err.splitlines() == [
+        "masks  1 of 40 steps",
+        "masks  11 of 40 steps, 1 per second, about 29 s left",
+    ]
+
+
+def test_nor_does_the_bar_of_a_terminal(monkeypatch):
+    clock, shown = [100.0], io.StringIO()
+    monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
+    monkeypatch.setattr(progress.time, "time", lambda: clock[0])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with Bar(40, "masks", "step", file=shown) as bar:
+        bar.update(0)  # as a session tells its steps before the first one
+        steps_after_a_slow_first_one(bar, clock)
+    lines = [line for line in shown.getvalue().split("\r") if "/40" in line]
+    assert "1/40 [00:26<?" in lines[1]
+    assert "2/40 [00:27<00:38" in lines[2]
+    assert "20/40 [00:45<00:20" in lines[-1]
 
 
 @pytest.mark.parametrize(
