@@ -16,7 +16,7 @@ from pointtrack.io.live_reader import FrameReader
 from pointtrack.io.mask_writers import Append, mask_writer
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.prompt_texts import Told, tell
+from pointtrack.objects.prompt_texts import Told, check_masks, tell
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.pipeline.live import LiveObjects
 from pointtrack.segment.zoo import load_segmenter
@@ -161,6 +161,7 @@ def objects_live(
     """Follow prompted objects through a live source; `prepare` configures the tracker for the size of its frames."""
 
     def say(stream: ObjectStream) -> None:
+        check_masks(told, stream.image_wh)
         prepare(stream.image_wh)
         tell(stream, told)
 

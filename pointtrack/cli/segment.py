@@ -28,7 +28,7 @@ from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.prompt_texts import Told, parse_prompts
+from pointtrack.objects.prompt_texts import Told, check_masks, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.pipeline.files import frames_if_short
 from pointtrack.segment.video_zoo import cached_video_names
@@ -136,6 +136,7 @@ class SegmentCommand(VideoOptions):
             self.run_flat(target, exports, told)
             return
         with self.opened() as stream:
+            check_masks(told, stream.wh)
             try:
                 engine = self._engine(stream.wh)
             except ImportError as error:  # the user must install the missing extra
@@ -178,6 +179,7 @@ class SegmentCommand(VideoOptions):
         if twice and (frames := frames_if_short(self.opened, last)) is not None:
             refuse_late(last, frames)
         with self.opened() as source:
+            check_masks(told, source.wh)
             try:
                 segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
             except ImportError as error:  # as above

@@ -14,7 +14,7 @@ from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat, track_flat_sparsely
 from pointtrack.cli.states import StateTally, state_options
-from pointtrack.io.mask_pictures import coverage, read_mask
+from pointtrack.io.mask_pictures import check_mask_size, coverage, read_mask
 from pointtrack.io.npz import write_npz
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.queries import load_queries
@@ -260,6 +260,8 @@ class TrackCommand(VideoOptions):
         """
         frame = self.frame - first
         mask = None if self.mask is None else read_mask(self.mask)
+        if self.mask is not None and mask is not None:
+            check_mask_size(mask, video.wh, self.mask)
         parts = list(given)
         if self.corners is not None:
             parts.append(corner_queries(video, self.corners, frame, mask).moved(first))

@@ -14,7 +14,7 @@ import torch
 from pointtrack.config import InferenceOptions
 from pointtrack.fleet.options import JobOptions
 from pointtrack.fleet.tables import track_tables, write_tables
-from pointtrack.io.mask_pictures import read_mask
+from pointtrack.io.mask_pictures import check_mask_size, read_mask
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, save_masks
 from pointtrack.io.queries import load_queries
 from pointtrack.io.sources import TimedFrame
@@ -26,7 +26,7 @@ from pointtrack.models.speed import options_at
 from pointtrack.objects.engine import Engine
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.prompt_texts import parse_prompts
+from pointtrack.objects.prompt_texts import check_masks, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.pipeline.files import check_frames
 from pointtrack.regions.placement import RegionOptions
@@ -115,6 +115,8 @@ def choose_queries(video: Video, options: JobOptions, *, first: int = 0) -> Quer
         ValueError, FileNotFoundError: points, files or masks cannot be read, or do not fit the video.
     """
     mask = None if options.area_mask is None else read_mask(options.area_mask)
+    if options.area_mask is not None and mask is not None:
+        check_mask_size(mask, video.wh, options.area_mask)
     parts = [parse_points(options.points)] if options.points else []
     if options.queries is not None:
         parts.append(load_queries(options.queries))
@@ -209,6 +211,7 @@ def follow_objects(models: Models, video: Video, options: JobOptions) -> Masks:
     prompts = parse_prompts(
         options.click or (), options.box or (), options.object_masks, options.absent or ()
     )
+    check_masks(prompts, video.wh)
     say_all(session, prompts)
     return session.propagate()
 

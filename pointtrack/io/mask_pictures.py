@@ -54,6 +54,16 @@ def read_mask(path: str | Path) -> np.ndarray:
     return np.asarray(pixels.max(axis=-1) > floor if pixels.ndim == 3 else pixels > floor)
 
 
+def check_mask_size(mask: np.ndarray, wh: tuple[int, int], path: str | Path) -> None:
+    """Raises ValueError, with the file's name, where the mask read from it does not have the video's size (w, h)."""
+    h, w = mask.shape
+    if (w, h) != wh:
+        raise ValueError(
+            f"mask: expected a picture of {wh[0]} x {wh[1]} (width x height) as the video, got {w} x {h} in {path}; "
+            "draw it on a frame of the video"
+        )
+
+
 def coverage(mask: np.ndarray) -> str:
     """How much of the image a mask covers, in words.
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pointtrack.io.mask_pictures import read_mask
+from pointtrack.io.mask_pictures import check_mask_size, read_mask
 from pointtrack.segment.base import Prompt
 
 CLICK = "a click frame,x,y or frame,x,y,-"
@@ -28,6 +28,7 @@ class Told:
     labels: list[bool] = field(default_factory=list)
     box: list[float] | None = None
     mask: Tensor | None = None
+    file: str = ""  # where the mask is from
     absent: bool = False
 
     @property
@@ -87,7 +88,8 @@ def parse_prompts(
     for text in masks:
         one, fields = place(text, MASK)
         _once(one, one.mask, "mask", text)
-        one.mask = torch.from_numpy(read_mask(",".join(fields)))
+        one.file = ",".join(fields)
+        one.mask = torch.from_numpy(read_mask(one.file))
     for text in absences:
         one, fields = place(text, ABSENT)
         if fields:
@@ -102,6 +104,13 @@ def parse_prompts(
                 "got several of these"
             )
     return sorted(told.values(), key=lambda one: (one.object_id, one.frame))
+
+
+def check_masks(told: Iterable[Told], wh: tuple[int, int]) -> None:
+    """Raises ValueError for a mask from a file that does not have the video's size (w, h)."""
+    for one in told:
+        if one.mask is not None and one.file:
+            check_mask_size(one.mask.numpy(), wh, one.file)
 
 
 class Listener(Protocol):

@@ -265,6 +265,18 @@ def test_clicks_on_frames_that_never_come_are_told_of(tiny_tracker_file, monkeyp
     assert "prompts on 2 frames, from 5 on, lie after the last frame (2)" in caplog.text
 
 
+def test_a_mask_of_another_size_is_named(tiny_tracker_file, tmp_path, monkeypatch, capsys):
+    scene = squares([[(20, 20)] * 3])
+    monkeypatch.setattr(live_recording, "load_segmenter", lambda name, **_: ColourSegmenter())
+    monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(scene.video.frames))
+    path = tmp_path / "wide.png"
+    cv2.imwrite(str(path), np.full((30, 50), 255, np.uint8))
+    assert live("0", "--mask", f"0,{path}", "--no-drop", "--tracker", tiny_tracker_file) == 2
+    w, h = scene.video.wh
+    error = capsys.readouterr().err
+    assert f"a picture of {w} x {h} (width x height) as the video, got 50 x 30 in {path};" in error
+
+
 def test_points_or_objects(tiny_video_file, tiny_tracker_file, capsys):
     assert live(tiny_video_file, "--click", "0,9,9", "--grid", 3, "--tracker", tiny_tracker_file) == 2
     assert (

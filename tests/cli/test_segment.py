@@ -196,6 +196,17 @@ def test_mistakes_get_one_line(arguments, message, files, capsys):
     assert not (files["dir"] / "out").exists()
 
 
+@pytest.mark.parametrize("more", ["", " --flat"])
+def test_a_mask_of_another_size_is_named_before_anything_is_loaded(more, files, monkeypatch, capsys):
+    monkeypatch.setattr(cli_segment, "load_segmenter", lambda *_, **options: pytest.fail("it was loaded"))
+    cv2.imwrite(str(files["dir"] / "wide.png"), np.full((30, 50), 255, np.uint8))
+    assert run(f"--mask 2:0,{{dir}}/wide.png{more}", files) == 2
+    path = files["dir"] / "wide.png"
+    words = f"expected a picture of 80 x 60 (width x height) as the video, got 50 x 30 in {path};"
+    error = capsys.readouterr().err
+    assert words in error and len(error.splitlines()) == 1
+
+
 def test_a_missing_extra_is_said(files, monkeypatch, capsys):
     def missing(name, **options):
         raise ImportError("SAM models need the transformers library")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 
 from pointtrack.cli.segment import SegmentCommand
 from pointtrack.cli.track import TrackCommand
-from pointtrack.fleet import JobOptions
+from pointtrack.fleet import JobOptions, work
+from pointtrack.types import Video
 
 # Of one video: where it is, which of its frames and where its results go, and going on with it, which a batch does by itself.
 OF_ONE_VIDEO = {"video", "keep", "out", "name", "overwrite", "resume", "session"}
@@ -43,3 +47,14 @@ def test_the_digest_tells_options_apart_and_not_devices():
         for change in ({"grid": 4}, {"states": True}, {"threads": 2}, {"points": ["0,1,1"]})
     ]
     assert len({first.digest(), *(one.digest() for one in others)}) == 5
+
+
+def test_masks_of_another_size_are_named(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "wide.png"), np.full((30, 50), 255, np.uint8))
+    video = Video(np.zeros((2, 48, 64, 3), np.uint8))
+    monkeypatch.setattr(work, "ObjectSession", lambda *_, **options: None)
+    words = r"a picture of 64 x 48 \(width x height\) as the video, got 50 x 30 in .*wide.png;"
+    with pytest.raises(ValueError, match=words):
+        work.choose_queries(video, JobOptions(mask=[f"{tmp_path}/wide.png"]))
+    with pytest.raises(ValueError, match=words):
+        work.follow_objects(SimpleNamespace(engine=None), video, JobOptions(mask=[f"0,{tmp_path}/wide.png"]))
