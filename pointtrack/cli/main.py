@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -14,11 +13,8 @@ from pointtrack import __version__
 from pointtrack.cli import registry
 from pointtrack.cli.pipes import reader_may_leave
 from pointtrack.cli.plugins import entry_points, load_command
-from pointtrack.cli.videos import TAKE_VIDEOS, missing, run_each, split_videos
+from pointtrack.cli.videos import TAKE_VIDEOS, VIDEO_LIKE, missing, run_each, split_videos
 
-VIDEO_LIKE = re.compile(
-    r"\.(mp4|m4v|mov|mkv|webm|avi|gif|mpg|mpeg|ts|wmv|flv|png|jpe?g|tiff?)$", re.IGNORECASE
-)
 EXAMPLES = """\
 examples:
   pointtrack dog.mp4                                   a grid of points, into outputs/

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import difflib
 import glob
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 TAKE_VIDEOS = ("track", "segment", "dense")
+# The suffixes of `pointtrack.io.sources`, which is too heavy to import for a mistyped word.
+PICTURE_LIKE = re.compile(r"\.(png|jpe?g|bmp|webp|tiff?)$", re.IGNORECASE)
+VIDEO_LIKE = re.compile(
+    rf"\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|ogv|wmv|flv|gif)$|{PICTURE_LIKE.pattern}", re.IGNORECASE
+)
 
 
 def split_videos(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -26,11 +32,18 @@ def missing(videos: Sequence[str]) -> str | None:
         if elsewhere or Path(video).exists():
             continue
         folder = Path(video).parent
-        others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        others = [path.name for path in folder.iterdir() if _may_be_video(path)] if folder.is_dir() else []
         near = difflib.get_close_matches(Path(video).name, others, 1, 0.6)
         hint = f"; did you mean {folder / near[0]}?" if near else ""
         return f"{video}: expected a video or a folder of pictures, found nothing{hint}"
     return None
+
+
+def _may_be_video(path: Path) -> bool:
+    """Whether it has the name of a video or a picture, or is a folder with pictures."""
+    if path.is_dir():
+        return any(PICTURE_LIKE.search(one.name) for one in path.glob("*"))
+    return bool(VIDEO_LIKE.search(path.name))
 
 
 def stem_of(path: Path) -> str:

@@ -18,8 +18,9 @@ from pointtrack.cli import main as cli
 from pointtrack.cli import progress
 from pointtrack.cli.options import VideoOptions, video_target
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.videos import missing, names_of, split_videos
+from pointtrack.cli.videos import PICTURE_LIKE, VIDEO_LIKE, missing, names_of, split_videos
 from pointtrack.config import InferenceOptions, TrackerConfig
+from pointtrack.io.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from pointtrack.models.locotrack.config import LocoTrackConfig
 from pointtrack.models.speed import options_at
 from pointtrack.tracking.interpolate import kept_frames, spread
@@ -37,6 +38,22 @@ def test_missing_videos_get_a_hint(tmp_path):
     (tmp_path / "dog.mp4").touch()
     assert missing([str(tmp_path / "dgo.mp4")]).endswith(f"did you mean {tmp_path / 'dog.mp4'}?")
     assert missing([str(tmp_path / "dog.mp4"), "-", "rtsp://x", "f%04d.png", "*.png"]) is None
+
+
+def test_only_what_may_be_a_video_is_a_hint(tmp_path):
+    for name in ("rot.py", "rots/notes.txt", "rotor/0.PNG"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert missing([str(tmp_path / "rot.mp")]).endswith("found nothing")
+    assert missing([str(tmp_path / "rotr")]).endswith(f"did you mean {tmp_path / 'rotor'}?")
+    (tmp_path / "rot.MP4").touch()
+    assert missing([str(tmp_path / "rot.MP")]).endswith(f"did you mean {tmp_path / 'rot.MP4'}?")
+
+
+def test_names_of_all_videos_and_pictures_are_known():
+    assert all(VIDEO_LIKE.search(f"a{suffix}") for suffix in (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES))
+    assert all(PICTURE_LIKE.search(f"a{suffix}") for suffix in PICTURE_SUFFIXES)
+    assert not any(PICTURE_LIKE.search(f"a{suffix}") for suffix in VIDEO_SUFFIXES)
 
 
 def test_several_videos_in_one_call(tiny_video_file, tiny_tracker_file, tmp_path, capsys, monkeypatch):
