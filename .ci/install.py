@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,10 +40,8 @@ def as_uv_variables(settings: str) -> dict[str, str] | None:
     Settings of other commands than `install` do not count.
     """
     found: dict[str, dict[str, str]] = {}
-    for line in settings.splitlines():
-        key, _, value = line.partition("=")
-        section, _, name = key.rpartition(".")
-        found.setdefault(section, {})[name] = str(ast.literal_eval(value))
+    for section, name, value in re.findall(r"^([\w:]+)\.([\w-]+)=(['\"].*['\"])$", settings, re.MULTILINE):
+        found.setdefault(section, {})[name] = ast.literal_eval(value)
     variables = {}
     # Later ones win, as in pip.
     for section in ("global", "install", ":env:"):

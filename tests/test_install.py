@@ -60,6 +60,7 @@ def test_settings_of_pip_are_told_to_uv(install):
 
 def test_pip_without_settings_says_nothing(install):
     assert install.as_uv_variables("") == {}
+    assert install.as_uv_variables("WARNING: something = else\n") == {}
 
 
 def test_uv_is_not_asked_where_no_index_may_be(install, called, monkeypatch):
