@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,17 @@ class Tracker(HubModel):
             if isinstance(name, str | Path)
             else name
         )
+
+    def __repr__(self) -> str:
+        """The model, and the options that are not the defaults."""
+        usual, words = TrackOptions(), [repr(self.name)]
+        for name in (one.name for one in fields(usual)):
+            value = getattr(self.options, name)
+            if value != getattr(usual, name):
+                words.append(
+                    f"{name}={type(value).__name__ + '(...)' if is_dataclass(value) else repr(value)}"
+                )
+        return f"Tracker({', '.join(words)})"
 
     @property
     def name(self) -> str:

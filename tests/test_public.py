@@ -74,3 +74,9 @@ def test_import_changes_no_global_state():
     before, after, above = json.loads(run.stdout)
     assert after == before
     assert above == []  # neither train nor evaluation came along
+
+
+def test_a_tracker_tells_what_it_is():
+    tracker = pointtrack.Tracker("small", states=True, smooth=2)
+    assert repr(tracker) == "Tracker('pointtrack-small', states=StateOptions(...), smooth=2)"
+    assert repr(pointtrack.Tracker("small", device="cpu")) == "Tracker('pointtrack-small')"
