@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from evaluation.masks.datasets import load_mask_examples
-from evaluation.masks.hiding import Hiding, follow_hidden, hide, mean_hiding
+from evaluation.masks.hiding import Hiding, follow_hidden, hide, mean_hiding, with_pictures
 from evaluation.masks.methods import build_mask_methods
 from evaluation.points.report import versions
 from evaluation.tables import check_report, markdown_table, split_names, write_json
@@ -44,11 +44,8 @@ def eval_hiding_command(
     built = build_mask_methods(split_names(methods))
     found: dict[str, list[Hiding]] = {name: [] for name in built}
     for dataset in split_names(datasets):
-        pictures = [example.video.frames[0] for example in islice(load_mask_examples(dataset), subset)]
-        if len(pictures) < 2:
-            raise ValueError(f"{dataset}: expected two videos or more, got {len(pictures)}")
-        for i, example in enumerate(islice(load_mask_examples(dataset), subset)):
-            hidden = hide(example, pictures[i - 1])
+        for example, picture in with_pictures(islice(load_mask_examples(dataset), subset)):
+            hidden = hide(example, picture)
             if hidden is None:
                 print(f"{example.name}: no object is in view all the time; left out", file=sys.stderr)
                 continue

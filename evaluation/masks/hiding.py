@@ -5,7 +5,7 @@ Followed masks should be empty while an object is hidden, and find it when it co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -97,6 +97,24 @@ def hide(example: MaskExample, picture: np.ndarray) -> tuple[MaskExample, Phases
     video = Video(frames, fps=example.video.fps)
     starts, annotated = torch.zeros(1, dtype=torch.int64), example.annotated[:count]
     return MaskExample(example.name, video, truth, starts, annotated), phases
+
+
+def with_pictures(examples: Iterable[MaskExample]) -> Iterator[tuple[MaskExample, np.ndarray]]:
+    """Every example with the first frame of the one before; the first comes at the end, with that of the last.
+
+    Raises:
+        ValueError: fewer than two examples.
+    """
+    first = before = None
+    for example in examples:
+        if before is None:
+            first = example
+        else:
+            yield example, before.video.frames[0]
+        before = example
+    if first is None or before is None or first is before:
+        raise ValueError(f"datasets: expected two videos or more, got {int(first is not None)}")
+    yield first, before.video.frames[0]
 
 
 def follow_hidden(method: MaskMethod, example: MaskExample, phases: Phases) -> Hiding:

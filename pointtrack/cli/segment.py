@@ -243,9 +243,8 @@ class SegmentCommand(VideoOptions):
             session.load(self.session)
 
         def progress(done: int) -> None:
-            bar.total = (
-                bar.n + done + session.steps_left(frames.start, frames.stop)
-            )  # every prompt may add some
+            # Every prompt may add some.
+            bar.total = bar.n + done + session.steps_left(frames.start, frames.stop)
             bar.update(done)
 
         say_all(session, told, progress)

@@ -272,23 +272,20 @@ class ObjectPropagator:
                 kept = 1.0 if evidence.before is None else overlap(refined.mask, evidence.before)
                 settled = overlap(answer.mask, refined.mask)
                 signs = signs_of(refined, state, grid, told, kept=kept, settled=settled, note=note)
-                elsewhere = self._elsewhere(signs, state, embedding, grid, told)
-                enough = int(own.sum()) >= self.config.few
-                if elsewhere is not None or enough or self._recognised(signs, self.config.recognised):
-                    return elsewhere or _Seen(refined, signs)
+                if (elsewhere := self._elsewhere(signs, state, embedding, grid, told)) is not None:
+                    return elsewhere
+                # Features of a segmenter do not tell objects apart well enough.
+                enough = self.appearance is None or int(own.sum()) >= self.config.few
+                if enough or signs.recognised(self.config.recognised):
+                    return _Seen(refined, signs)
         if len(state.memory) and self.appearance is not None:
             told = state.memory.read(grid.features, anywhere=True, note=note)
             answer = find_again(self.segmenter, embedding, grid, told, self.config)
             if answer is not None:
                 signs = signs_of(answer, state, grid, told, note=note)
-                if self._recognised(signs, self.config.found_recognised):
+                if signs.recognised(self.config.found_recognised):
                     return _Seen(answer, signs, again=True)
         return _Seen(doubt=0.5 * float(own.any()))
-
-    def _recognised(self, signs: Signs, least: float) -> bool:
-        """Whether `known` is at least this share of what it was on the first frames."""
-        # Features of a segmenter do not tell objects apart well enough.
-        return self.appearance is None or signs.known >= least * (signs.known + signs.faded)
 
     def _elsewhere(
         self,
@@ -304,12 +301,9 @@ class ObjectPropagator:
         followed the mask.
         """
         # Features of a segmenter do not tell objects apart well enough to find one again.
-        if (
-            self.appearance is None
-            or signs.faded <= self.config.faded
-            or told is None
-            or told.certain is None
-        ):
+        if self.appearance is None or told is None or told.certain is None:
+            return None
+        if signs.faded <= self.config.faded:
             return None
         certain = replace(told, share=told.certain)
         answer = find_again(self.segmenter, embedding, grid, certain, self.config)
@@ -317,8 +311,8 @@ class ObjectPropagator:
             return None
         better = signs_of(answer, state, grid, told, note=False)
         clearly = better.known > signs.known + self.config.faded
-        enough = clearly and self._recognised(better, self.config.found_recognised)
-        return _Seen(answer, better, again=True) if enough else None
+        found = clearly and better.recognised(self.config.found_recognised)
+        return _Seen(answer, better, again=True) if found else None
 
     def _sharpened(self, place: int, answer: Answer, evidence: Evidence, state: ObjectState) -> Answer:
         """The answer with its outline moved to where the object's colours end.

@@ -56,6 +56,10 @@ class Signs:
         """The attributes in their order."""
         return astuple(self)
 
+    def recognised(self, least: float) -> bool:
+        """Whether `known` is at least this share of what it was on the first frames."""
+        return self.known >= least * (self.known + self.faded)
+
 
 def quality(signs: Signs, offset: float = OFFSET, weights: Sequence[float] = WEIGHTS) -> float:
     """The expected overlap (IoU) with the true mask, in [0, 1]."""

@@ -56,18 +56,22 @@ class Cable:
         self.sockets = []
 
 
+def closed_meanwhile(page: Any, cable: Cable, other: Any, videos: Any) -> None:
+    """The first video, which a page shows, is closed while that page has no connection."""
+    cable.pull()
+    page.until("!app.connected")
+    for path in videos[1:]:
+        opened(other, path)  # each leaves the one before, and the first of them is closed
+    page.until("app.lost === 'closed'", 20)
+
+
 def test_a_page_whose_project_was_closed_says_so_and_opens_it_again(server, open_page, videos):
     page = open_page(server.url)
     cable = Cable(page.page)
     opened(page, videos[0])
     page.ask("app.act('points.add', { frame: 0, xy: [[20, 20]] })")
     page.until("app.state.points.length === 1")
-    cable.pull()
-    page.until("!app.connected")
-    other = open_page(server.url)
-    for path in videos[1:]:
-        opened(other, path)  # each leaves the one before, and the first of them is closed
-    page.until("app.lost === 'closed'", 20)
+    closed_meanwhile(page, cable, open_page(server.url), videos)
     line = page.page.locator("#lost")
     assert line.inner_text().startswith("gone0.mp4 is no longer open") and "\n\n" not in line.inner_text()
     asked = cable.asked
@@ -87,12 +91,8 @@ def test_a_closed_project_comes_back_with_the_person(server, open_page, videos):
     page = open_page(server.url)
     cable = Cable(page.page)
     opened(page, videos[0])
-    cable.pull()
-    page.until("!app.connected")
     other = open_page(server.url)
-    for path in videos[1:]:
-        opened(other, path)
-    page.until("app.lost === 'closed'", 20)
+    closed_meanwhile(page, cable, other, videos)
     opened(other, videos[0])
     cable.on = True
     page.page.evaluate("() => window.dispatchEvent(new Event('focus'))")

@@ -8,7 +8,7 @@ import torch
 
 from evaluation.cli_hiding import eval_hiding_command
 from evaluation.masks.datasets import MaskExample
-from evaluation.masks.hiding import Hiding, Phases, follow_hidden, hide, mean_hiding
+from evaluation.masks.hiding import Hiding, Phases, follow_hidden, hide, mean_hiding, with_pictures
 from pointtrack.cli.runner import run_command
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -71,6 +71,14 @@ def test_what_is_right_and_what_is_not(hidden):
     assert mean_hiding([right, stays]).empty == 50
 
 
+def test_every_pillar_is_of_another_video():
+    examples = [made(name) for name in "abc"]
+    for example, shade in zip(examples, (10, 20, 30), strict=True):
+        example.video.frames[0] = shade
+    pairs = [(example.name, int(picture[0, 0, 0])) for example, picture in with_pictures(iter(examples))]
+    assert pairs == [("b", 10), ("c", 20), ("a", 30)]
+
+
 def test_nothing_to_hide():
     example = made()
     masks = example.truth.masks.clone()
@@ -87,7 +95,7 @@ def test_the_command(monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "still: empty" in printed and "mean" in printed
     rows = json.loads(report.read_text())["results"]["still"]
-    assert [row["example"] for row in rows] == ["a", "b", "mean"] and rows[0]["empty"] == 0
+    assert [row["example"] for row in rows] == ["b", "a", "mean"] and rows[0]["empty"] == 0
 
 
 @pytest.mark.parametrize(
