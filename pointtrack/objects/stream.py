@@ -29,6 +29,7 @@ from pointtrack.objects.stream_state import (
 )
 from pointtrack.segment.base import Embedding, Prompt, Segmenter, check_frame, check_inside, checked_mask
 from pointtrack.tracking.shots import CutFinder
+from pointtrack.types.frames import pushed_frames
 from pointtrack.types.masks import Masks
 
 
@@ -203,9 +204,8 @@ class ObjectStream:
                 prompts that waited for these frames. In the last case the stream drops these prompts, takes the frames
                 with all other prompts, and returns the rows with those of the next call.
         """
-        frames = array_of(frames)
         refused: list[str] = []
-        for frame in frames[None] if frames.ndim == 3 else frames:
+        for frame in array_of(pushed_frames(frames, self.image_wh)):
             refused += self._take(np.array(frame))  # a copy, as a camera may reuse its memory
             self._unsaid += self._ready()
         if refused:

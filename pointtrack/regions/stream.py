@@ -24,6 +24,7 @@ from pointtrack.regions.crop import CropStream
 from pointtrack.regions.placement import RegionOptions, first_camera, group_points, region_wh
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
 from pointtrack.types import Queries, Tracks
+from pointtrack.types.frames import pushed_frames
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +86,7 @@ class RegionStream(WrappingStream):
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`."""
-        frames = array_of(frames)
-        for frame in frames if frames.ndim == 4 else frames[None]:
+        for frame in array_of(pushed_frames(frames, self.image_wh)):
             self._take(frame)
             if self._frames is not None:
                 self._frames.append(np.array(frame))  # a copy, as a camera may reuse its memory
@@ -118,6 +118,7 @@ class RegionStream(WrappingStream):
         `RegionOptions.max_regions` and the frames since their query frames are kept. The others are tracked in whole
         frames.
         """
+        queries = Queries.of(queries)
         late = self.inner.add(queries)
         everyone = Queries.concat([self.queries, queries])
         both = self._blank(everyone, self._rows.first_frame, len(self._rows))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import array_of, plain
+from pointtrack.checks import array_of
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.states.estimator import StateEstimator, columns
 from pointtrack.states.memory import PointMemory
@@ -24,6 +24,7 @@ from pointtrack.states.rules import StateRules
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
 from pointtrack.types import Queries, Tracks
+from pointtrack.types.frames import pushed_frames
 from pointtrack.types.point_states import PointState, PointStates
 
 # Frames on which a new shot begins, a function that tells whether a frame is one, or "auto" to look for them.
@@ -107,8 +108,7 @@ class StateStream(WrappingStream):
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`, with states."""
-        frames = plain(frames)
-        frames = frames[None] if frames.ndim == 3 else frames
+        frames = pushed_frames(frames, self.image_wh)
         self.redetected = []
         parts = [self._settled(self.inner.push(frames[:0]))]  # rows that removing points made final
         for frame in frames:
@@ -172,6 +172,7 @@ class StateStream(WrappingStream):
         New points may become partners of others, which may change the states of those. On frames already returned, their
         states depend on the new points alone, and they are not searched for.
         """
+        queries = Queries.of(queries)
         _check_ids(queries)
         rows = self.inner.add(queries)
         memory = self._judge.fresh(queries, self.inner)

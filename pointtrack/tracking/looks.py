@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import plain
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries, Tracks
+from pointtrack.types.frames import pushed_frames
 
 # Chosen on the development sets: docs/explain/training-log.md, section 41.
 LARGER = 1.4  # number of pixels as a multiple of the first look's
@@ -60,7 +60,7 @@ class TwoLooks(WrappingStream):
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`."""
-        frames = plain(frames)
+        frames = pushed_frames(frames, self.image_wh)
         rows = self.inner.push(frames)
         mirrored = frames.flip(-2) if isinstance(frames, Tensor) else frames[..., ::-1, :]
         return self._joined(rows, self.second.push(mirrored))
@@ -75,6 +75,7 @@ class TwoLooks(WrappingStream):
 
     def add(self, queries: Queries) -> Tracks:
         """As `PointStream.add`."""
+        queries = Queries.of(queries)
         late = self.inner.add(queries)
         return self._joined(late, self.second.add(_mirrored(queries, self.image_wh)))
 

@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import array_of, plain
+from pointtrack.checks import array_of
 from pointtrack.geometry import rescale_points
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.tracking.stream import PointStream, WrappingStream, restored, saved, stage
 from pointtrack.types import Queries, Tracks
+from pointtrack.types.frames import pushed_frames
 
 # Chosen on the development sets and the warp clips: docs/explain/training-log.md, section 40. Results depend little
 # on them.
@@ -157,10 +158,10 @@ class SteadyStream(WrappingStream):
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`."""
+        frames = pushed_frames(frames, self.image_wh)
         first = self.inner.frames_pushed
         rows = self.inner.push(frames)
-        frames = plain(frames)
-        for i, frame in enumerate(frames[None] if frames.ndim == 3 else frames):
+        for i, frame in enumerate(frames):
             self._steadier.see(first + i, frame)
         led = self._led(rows)
         reached = self.frames_pushed - self.lag

@@ -57,10 +57,12 @@ class PointStream(Protocol):
         """Mark a cut at the frame pushed next, for the stages that use cuts."""
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
-        """Take (t, h, w, 3) uint8 RGB frames, or a single (h, w, 3) one, and return the rows that are final now.
+        """Take (t, h, w, 3) uint8 RGB frames, a single (h, w, 3) one or a list of these, and return the final rows.
+
+        Grey, RGBA and channels first work as in `Video`.
 
         Raises:
-            ValueError: the frames have another size or type, or the stream is finished.
+            ValueError: the frames have another size or type, or the stream is finished. The stream is as before.
         """
 
     def preview(self) -> Tracks:
@@ -77,7 +79,8 @@ class PointStream(Protocol):
         """Track more points from now on, as a group of their own. The tracks of the other points do not change.
 
         Args:
-            queries: points with ids that no other point has or had, on frame `earliest_frame` or later.
+            queries: points with ids that no other point has or had, on frame `earliest_frame` or later; or rows of
+                (frame, x, y), which have the ids 0, 1, ....
 
         Returns:
             Tracks of the new points alone, on those frames from `earliest_frame` on that were returned before. From now

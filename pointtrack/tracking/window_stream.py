@@ -15,7 +15,6 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from pointtrack.checks import plain
 from pointtrack.config import TrackerConfig
 from pointtrack.geometry import rescale_points, resize_frames
 from pointtrack.io.state_file import moved
@@ -25,6 +24,7 @@ from pointtrack.tracking.appearance import STRIDE, read_appearance, unit_cells
 from pointtrack.tracking.groups import PointGroup
 from pointtrack.tracking.stream import stage
 from pointtrack.types import Queries, Tracks
+from pointtrack.types.frames import pushed_frames
 
 
 def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int]:
@@ -196,6 +196,7 @@ class WindowStream:
         """
         if self._finished:
             raise ValueError("WindowStream: expected points to be added before finish")
+        queries = Queries.of(queries)
         queries.check_inside(None, self.image_wh)
         first = self.earliest_frame
         if len(queries) and int(queries.frame.min()) < first:
@@ -203,7 +204,12 @@ class WindowStream:
                 f"WindowStream: expected points on frame {first} or later, got frame {int(queries.frame.min())}; "
                 "the frames before are gone"
             )
-        Queries.concat([self.queries, queries])  # refuses an id that is taken
+        taken = queries.ids[torch.isin(queries.ids, self.queries.ids)].tolist()
+        if taken:
+            raise ValueError(
+                f"WindowStream: expected distinct ids, that no point of the stream has, got {taken[:5]}; give others, as in "
+                f"Queries(frame, xy, ids=[{max(self.queries.ids.tolist()) + 1}])"
+            )
         loop, windows = self._groups[0].loop.branch(*self._asked(queries))
         group = PointGroup(queries, torch.arange(len(queries)), loop)
         group.keep(windows)
@@ -277,18 +283,10 @@ class WindowStream:
         return self._groups[0].loop.step + context
 
     def _checked(self, frames: np.ndarray | Tensor) -> Tensor:
-        frames = plain(frames)
-        if isinstance(frames, np.ndarray) and min(frames.strides, default=0) < 0:
-            frames = frames.copy()  # torch does not take reversed views
-        frames = torch.as_tensor(frames)
-        frames = frames[None] if frames.ndim == 3 else frames
-        expected = (self.image_wh[1], self.image_wh[0], 3)
-        if frames.ndim != 4 or tuple(frames.shape[1:]) != expected or frames.dtype != torch.uint8:
-            raise ValueError(
-                f"frames: expected uint8 RGB of shape (t, {', '.join(map(str, expected))}), "
-                f"got {frames.dtype} {tuple(frames.shape)}"
-            )
-        return frames
+        frames = pushed_frames(frames, self.image_wh)
+        if isinstance(frames, np.ndarray) and (min(frames.strides) < 0 or not frames.flags.writeable):
+            frames = frames.copy()  # torch does not take reversed views, and warns of what it cannot write to
+        return torch.as_tensor(frames)
 
     def _rows(self, windows: Sequence[tuple[PointGroup, TrackedWindow | None]], count: int) -> Tracks:
         """The rows of the next `count` frames, which are final now."""

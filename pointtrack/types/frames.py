@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pointtrack.checks import array_of
 
@@ -25,12 +27,12 @@ def as_frame(frame: Any, name: str) -> np.ndarray:
     Raises:
         ValueError: another shape or type; the message names the call that converts it.
     """
-    frame = _array(frame)
+    tensor, frame = isinstance(frame, Tensor), _array(frame)
     if frame.ndim == 2:
         frame = frame[..., None]
     if frame.ndim != 3 or 0 in frame.shape:
         raise ValueError(f"{name}: expected shape (h, w, 3), RGB last, got {frame.shape}")
-    return _colored(_last(frame[None], name)[0], name)
+    return _colored(_last(frame[None], name)[0], name, tensor)
 
 
 def as_frames(frames: Any, name: str) -> np.ndarray:
@@ -38,7 +40,7 @@ def as_frames(frames: Any, name: str) -> np.ndarray:
 
     Arguments, result and errors as in `as_frame`, with t in front.
     """
-    frames = _array(frames)
+    tensor, frames = isinstance(frames, Tensor), _array(frames)
     if frames.ndim == 5 and len(frames) == 1:
         frames = frames[0]
     if frames.ndim == 3 and frames.shape[-1] not in CHANNELS:
@@ -51,12 +53,50 @@ def as_frames(frames: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name}: expected shape (t, h, w, 3), RGB last, got {frames.shape}")
     if 0 in frames.shape:
         raise ValueError(f"{name}: expected at least one frame and one pixel, got {frames.shape}")
-    return _colored(_last(frames, name), name)
+    return _colored(_last(frames, name), name, tensor)
+
+
+def pushed_frames(frames: Any, wh: tuple[int, int]) -> np.ndarray | Tensor:
+    """The frames that a stream takes in one push, before it changes anything.
+
+    Args:
+        frames: a frame as in `as_frame`, frames as in `as_frames`, or a list of single ones, also an empty one.
+        wh: size of the stream's frames as (width, height).
+
+    Returns:
+        (t, h, w, 3) uint8 RGB. Tensors of this form, or of a single frame, stay on their device.
+
+    Raises:
+        ValueError: another size, shape or type.
+    """
+    expected = (wh[1], wh[0], 3)
+    if isinstance(frames, Tensor) and frames.dtype == torch.uint8 and frames.shape[-3:] == expected:
+        taken: np.ndarray | Tensor = frames[None] if frames.ndim == 3 else frames
+    elif isinstance(frames, list | tuple):
+        rows = [as_frame(frame, f"frame {number} of the list") for number, frame in enumerate(frames)]
+        odd = [row.shape for row in rows if row.shape != expected]
+        taken = (
+            np.stack(rows) if rows and not odd else np.empty((len(rows), *(odd or [expected])[0]), np.uint8)
+        )
+    else:
+        array = _array(frames)
+        if array.shape[1:] == expected and array.dtype == np.uint8:  # also none of them
+            taken = array
+        else:
+            taken = as_frame(frames, "frames")[None] if array.ndim < 4 else as_frames(frames, "frames")
+    if taken.ndim != 4 or tuple(taken.shape[1:]) != expected:
+        raise ValueError(
+            f"frames: expected uint8 RGB of shape (t, {', '.join(map(str, expected))}), as the stream was made for, "
+            f"got {tuple(taken.shape)}"
+        )
+    return taken
 
 
 def _array(frame: Any) -> np.ndarray:
     if hasattr(frame, "convert") and hasattr(frame, "getbands"):  # a Pillow image
         return np.asarray(frame.convert("RGB") if frame.mode not in ("L", "RGB", "RGBA") else frame)
+    if isinstance(frame, Tensor) and frame.dtype == torch.bfloat16:
+        frame = frame.float()  # numpy has no bfloat16; what is said of its values is the same
     return array_of(frame)
 
 
@@ -71,33 +111,33 @@ def _last(frames: np.ndarray, name: str) -> np.ndarray:
     )
 
 
-def _colored(frames: np.ndarray, name: str) -> np.ndarray:
-    """Convert to three channels of uint8."""
+def _colored(frames: np.ndarray, name: str, tensor: bool = False) -> np.ndarray:
+    """Convert to three channels of uint8. `tensor` says that they came as a torch tensor."""
     if frames.dtype != np.uint8:
-        raise ValueError(f"{name}: expected uint8 values 0..255, got {frames.dtype}; {_advice(frames)}")
+        raise ValueError(
+            f"{name}: expected uint8 values 0..255, got {frames.dtype}; {_advice(frames, tensor)}"
+        )
     if frames.shape[-1] == 1:
         return np.repeat(frames, 3, axis=-1)
     return frames[..., :3]
 
 
-def _advice(frames: np.ndarray) -> str:
-    """The call that converts these values to uint8."""
-    kind = frames.dtype.kind
+def _advice(frames: np.ndarray, tensor: bool) -> str:
+    """The call that converts these values to uint8, for an array or a torch tensor."""
+    kind, cast = frames.dtype.kind, ".byte()" if tensor else ".astype('uint8')"
     if kind == "b":
-        return "convert with frames.astype('uint8') * 255"
+        return f"convert with frames{cast} * 255"
     if kind not in "fiu":
         return "give numbers"
     highest = float(np.nanmax(frames)) if frames.size else 0.0
     lowest = float(np.nanmin(frames)) if frames.size else 0.0
     if kind == "f" and -1.01 <= lowest < 0 and highest <= 1.01:
-        return "its values lie in -1..1: convert with ((frames + 1) * 127.5).round().astype('uint8')"
+        return f"its values lie in -1..1: convert with ((frames + 1) * 127.5).round(){cast}"
     if kind == "f" and highest <= 1.0:
-        return "its values lie in 0..1: convert with (frames * 255).round().astype('uint8')"
+        return f"its values lie in 0..1: convert with (frames * 255).round(){cast}"
     if highest <= 255 and lowest >= 0:
-        return "its values lie in 0..255: convert with frames" + (
-            ".round().astype('uint8')" if kind == "f" else ".astype('uint8')"
-        )
+        return "its values lie in 0..255: convert with frames" + (".round()" if kind == "f" else "") + cast
     top = next((2**bits - 1 for bits in (10, 12, 14, 16) if highest <= 2**bits - 1), None)
     if top is None or lowest < 0:
-        return "convert with ((frames - frames.min()) / (frames.max() - frames.min()) * 255).astype('uint8')"
-    return f"its values lie in 0..{top}: convert with (frames / {top / 255:.6g}).round().astype('uint8')"
+        return f"convert with ((frames - frames.min()) / (frames.max() - frames.min()) * 255){cast}"
+    return f"its values lie in 0..{top}: convert with (frames / {top / 255:.6g}).round(){cast}"

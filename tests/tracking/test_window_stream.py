@@ -130,7 +130,8 @@ def test_the_caller_keeps_randomness_and_input(tiny_tracker):
     [
         (np.zeros((2, 48, 64, 3), np.float32), "uint8"),
         (np.zeros((2, 64, 48, 3), np.uint8), r"\(t, 48, 64, 3\)"),
-        (np.zeros((48, 64), np.uint8), "got torch.uint8"),
+        (np.zeros((64, 48), np.uint8), r"got \(1, 64, 48, 3\)"),
+        (np.zeros(48, np.uint8), r"got \(48,\)"),
     ],
 )
 def test_wrong_frames_are_refused(tiny_tracker, frames, message):
