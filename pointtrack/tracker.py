@@ -27,6 +27,14 @@ from pointtrack.tracking.stream import PointStream, Progress
 from pointtrack.types import Masks, Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
 
+LOADING = (
+    "device",
+    "precision",
+    "iterations",
+    "step",
+    "looks",
+)  # arguments of a tracker that loading decides
+
 
 class Tracker(HubModel):
     """Tracks any points through any video.
@@ -75,11 +83,7 @@ class Tracker(HubModel):
         step: int | None = None,
         looks: int = 1,
     ):
-        self.options = TrackOptions(
-            (StateOptions() if states else None) if isinstance(states, bool) else states,
-            (RegionOptions() if regions else None) if isinstance(regions, bool) else regions,
-            smooth,
-        )
+        self.options = TrackOptions(states, regions, smooth)  # type: ignore[arg-type]
         self.network: PointTracker = (
             load_tracker(
                 name, device=device, precision=precision, iterations=iterations, step=step, looks=looks
@@ -111,7 +115,20 @@ class Tracker(HubModel):
 
     def with_options(self, **changes: Any) -> Tracker:
         """A tracker with the same network and other `TrackOptions`: states, regions, smooth, support_grid,
-        support_local, steady."""
+        support_local, steady.
+
+        Raises:
+            ValueError: another name, or a value that makes no sense. What is decided on loading (device, precision, iterations,
+                step, looks) needs another `Tracker`.
+        """
+        known = [one.name for one in fields(TrackOptions) if one.name != "backward"]
+        if unknown := [name for name in changes if name not in known]:
+            loading = any(name in LOADING for name in unknown)
+            raise ValueError(
+                f"with_options: expected {', '.join(known)}, got {', '.join(unknown)}"
+                + ("; make another tracker for it: Tracker(...)" if loading else "")
+                + ("; give it to track(..., backward=...)" if "backward" in unknown else "")
+            )
         other = Tracker(self.network)
         other.options = replace(self.options, **changes)
         return other
@@ -150,7 +167,7 @@ class Tracker(HubModel):
         *,
         backward: bool = True,
         resume: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> Path:
         """Track points through a video of any length; memory holds one window of it.
 
@@ -193,7 +210,13 @@ class Tracker(HubModel):
         if not once:
             check_frames(opened, queries)
         options = replace(self.options, backward=backward)
-        track_file(self.network, opened, queries, out, options, resume=resume, progress=progress)
+        count = None
+        if progress is True and not once:
+            with opened(None) as frames:
+                count = frames.frame_count
+        total = frames_both_ways(self.network, queries, options, count)
+        with progress_of(progress, total) as step:
+            track_file(self.network, opened, queries, out, options, resume=resume, progress=step)
         return Path(out)
 
     def stream(self, queries: Any, wh: tuple[int, int], fps: float = 30.0) -> PointStream:

@@ -175,6 +175,12 @@ def writes_anywhere(write: F) -> F:
 
     @functools.wraps(write)
     def wrapper(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(path, str | os.PathLike):
+            name = write.__name__
+            raise ValueError(
+                f"{name}: expected the path of a file first, as in {name}(path, ...), got {type(path).__name__}"
+            )
+        path = path if isinstance(path, str) else Path(path)
         if scheme_of(path) is None:
             return write(path, *args, **kwargs)
         with written_to(path) as here:

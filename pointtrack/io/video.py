@@ -162,6 +162,7 @@ def open_video(
         frames, rate, count, name = opened[:4]
         aspect = source.pixel_aspect if isinstance(source, Video) else Fraction(1)
         sound = opened.info is not None and opened.info.has_sound
+    length = None if count is None else count / rate
     if count is not None:
         span = (count if stop is None else min(count, round(stop * rate))) - round(start * rate)
         count = max(span if max_frames is None else min(span, max_frames), 1)
@@ -169,7 +170,12 @@ def open_video(
     if isinstance(source, str | Path) and Path(source).exists():
         path = Path(source)
     stream = VideoStream(
-        _cut(frames, (start, stop), max_frames, wh, name), rate, count, name, path=path, has_sound=sound
+        _cut(frames, (start, stop), max_frames, wh, name, length),
+        rate,
+        count,
+        name,
+        path=path,
+        has_sound=sound,
     )
     if isinstance(source, VideoStream):
         stream._about = source._about
@@ -306,8 +312,9 @@ def _cut(
     max_frames: int | None,
     wh: tuple[int, int] | None,
     name: str,
+    length: float | None,
 ) -> Iterator[TimedFrame]:
-    """The frames within the span, checked and resized."""
+    """The frames within the span, checked and resized. `length` of the whole in seconds, if known, is for messages."""
     size: tuple[int, ...] | None = None
     given = 0
     try:
@@ -315,7 +322,7 @@ def _cut(
             if seconds < span[0] - 1e-6:
                 continue
             if span[1] is not None and seconds >= span[1] - 1e-6:
-                return
+                break
             frame = checked_frame(frame, f"{name} frame {i}")
             size = size or frame.shape
             if frame.shape != size:
@@ -333,6 +340,10 @@ def _cut(
     finally:
         if hasattr(frames, "close"):
             frames.close()
+    if not given and span != (0.0, None):
+        where = f"from second {span[0]:g} " + ("on" if span[1] is None else f"to {span[1]:g}")
+        known = "" if length is None else f"; the video is {length:.3g} s long"
+        raise ValueError(f"{name}: expected at least one frame in the span, found none {where}{known}")
 
 
 def checked_frame(frame: Any, name: str) -> np.ndarray:

@@ -21,7 +21,8 @@ class TrackOptions:
     """Which stages stand between frames and tracks.
 
     Attributes:
-        states: how to determine the state of every point and frame; None for no states.
+        states: how to determine the state of every point and frame; None for no states. True and False stand for the
+            defaults and for None, also for the regions.
         regions: how to follow small things in crops of the full-resolution frame too; None for no crops.
         smooth: smooth final positions over this many frames on each side; 0 turns it off.
         support_grid: side of a grid of support points, which the tracker tracks too and leaves out of the answer; 0 for
@@ -33,7 +34,7 @@ class TrackOptions:
         backward: also track every point from its query frame back to the first frame.
 
     Raises:
-        ValueError: a number is negative.
+        ValueError: a number is negative, or an option is of another kind.
     """
 
     states: StateOptions | None = None
@@ -45,6 +46,12 @@ class TrackOptions:
     backward: bool = True
 
     def __post_init__(self) -> None:
+        for name, kind in (("states", StateOptions), ("regions", RegionOptions)):
+            value = getattr(self, name)
+            if isinstance(value, bool):
+                object.__setattr__(self, name, kind() if value else None)
+            elif not isinstance(value, kind | None):
+                raise ValueError(f"{name}: expected True, False or pt.{kind.__name__}(...), got {value!r}")
         if self.smooth < 0:
             raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
 

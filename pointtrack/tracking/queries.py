@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ MOST_POINTS = 10_000_000  # of a grid: the network needs kilobytes for each
 
 
 def grid_queries(
-    video_or_wh: Video | tuple[int, int],
+    video_or_wh: Any,
     size: int | tuple[int, int] = 20,
     frame: int = 0,
     mask: np.ndarray | None = None,
@@ -24,7 +25,8 @@ def grid_queries(
     """A regular grid of points on one frame, over the image or inside a mask.
 
     Args:
-        video_or_wh: the video, or its size as (width, height) in pixels.
+        video_or_wh: the video, also one that `open_video` opened; its frames as an array or tensor as in `Video`; or
+            its size as (width, height) in pixels.
         size: points per side, or (columns, rows).
         frame: the query frame of the points.
         mask: (h, w) bool; only points inside it. The grid is then square, and fine enough that about as many points
@@ -39,7 +41,12 @@ def grid_queries(
             another size.
     """
     wh = _size_of(video_or_wh, frame)
-    columns, rows = (size, size) if isinstance(size, int | np.integer) else size
+    sides = tuple(size) if isinstance(size, Sequence | np.ndarray) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) for side in sides):
+        raise ValueError(
+            f"grid size: expected a whole number of points per side, or (columns, rows), got {size!r}"
+        )
+    columns, rows = sides
     if columns * rows > MOST_POINTS:
         raise ValueError(f"grid size: expected at most {MOST_POINTS} points in all, got {columns} x {rows}")
     if mask is None:
@@ -51,11 +58,11 @@ def grid_queries(
     return Queries(torch.full((len(xy),), frame), xy)
 
 
-def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndarray | None = None) -> Queries:
+def corner_queries(video: Any, count: int = 100, frame: int = 0, mask: np.ndarray | None = None) -> Queries:
     """The points of a frame that are easiest to track: its strongest corners, best first.
 
     Args:
-        video: the video, of which one frame is read.
+        video: the video, of which one frame is read; or its frames as an array or tensor as in `Video`.
         count: at most this many points; flat images give fewer.
         frame: the query frame, on which to look for corners.
         mask: (h, w) bool; only corners inside it.
@@ -69,6 +76,7 @@ def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndar
 
     Source: Shi and Tomasi, "Good features to track", as in OpenCV.
     """
+    video = _video_of(video)
     wh = _size_of(video, frame)
     if count < 1:
         raise ValueError(f"count: expected at least 1 corner, got {count}")
@@ -83,15 +91,31 @@ def corner_queries(video: Video, count: int = 100, frame: int = 0, mask: np.ndar
     return Queries(torch.full((len(xy),), frame), torch.from_numpy(xy))
 
 
-def _size_of(video_or_wh: Video | tuple[int, int], frame: int) -> tuple[int, int]:
-    """(width, height). Raises ValueError if the video does not have the frame."""
-    if isinstance(video_or_wh, Video):
-        if not 0 <= frame < len(video_or_wh):
-            raise ValueError(f"frame: expected 0..{len(video_or_wh) - 1}, got {frame}")
+def _size_of(video_or_wh: Any, frame: int) -> tuple[int, int]:
+    """(width, height). Raises ValueError if it is neither a video nor a size, or the video does not have the frame."""
+    if hasattr(video_or_wh, "wh") and not isinstance(video_or_wh, Video):  # opened, and not read yet
         return video_or_wh.wh
-    if len(video_or_wh) != 2 or min(video_or_wh) < 1:
-        raise ValueError(f"wh: expected (width, height) of at least 1 pixel each, got {video_or_wh}")
-    return video_or_wh
+    if np.ndim(getattr(video_or_wh, "frames", video_or_wh)) == 1:
+        wh = tuple(video_or_wh)
+        if len(wh) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in wh):
+            raise ValueError(f"wh: expected (width, height) of at least 1 pixel each, got {video_or_wh}")
+        return wh[0], wh[1]
+    video = _video_of(video_or_wh)
+    if not 0 <= frame < len(video):
+        raise ValueError(f"frame: expected 0..{len(video) - 1}, got {frame}")
+    return video.wh
+
+
+def _video_of(video: Any) -> Video:
+    """A video, or its frames as an array or tensor. Raises ValueError for anything else."""
+    if isinstance(video, Video):
+        return video
+    if not hasattr(video, "shape"):
+        raise ValueError(
+            f"video: expected a Video or an array of its frames, got {type(video).__name__}; "
+            "pt.read_video(...) reads files and lists of frames"
+        )
+    return Video(video)
 
 
 def _checked_mask(mask: np.ndarray, wh: tuple[int, int]) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any
 
 import torch
@@ -102,6 +103,11 @@ class Queries:
             return points
         if hasattr(points, "frames") and hasattr(points, "fps"):
             raise ValueError("queries: expected points, got a video: are video and queries swapped?")
+        if isinstance(points, str | PathLike):
+            raise ValueError(
+                f"queries: expected pt.Queries or rows of (frame, x, y), got {type(points).__name__}; "
+                "pt.load_queries(path) reads a file of points"
+            )
         try:
             table = tensor_of(points, torch.float64).detach().cpu()
         except (TypeError, ValueError, RuntimeError) as error:
@@ -129,10 +135,34 @@ class Queries:
         return cls(frame=txy[:, 0], xy=txy[:, 1:])
 
     def select(self, index: Any) -> Queries:
-        """The points at the given positions (indices, a slice or a (n,) bool mask), with their ids."""
+        """The points at the given positions (indices, a slice or a (n,) bool mask), with their ids.
+
+        Raises:
+            ValueError: there is no such position, or something else than positions came.
+        """
+        index = self.places(index)
         places = torch.arange(len(self))[index].tolist() if self.names else ()
         names = tuple(self.names[place] for place in places)
         return Queries(self.frame[index], self.xy[index], self.ids[index], names, self.support[index])
+
+    def places(self, index: Any) -> Tensor | slice:
+        """Positions of points as an index: a slice as it is, indices (k,) as int64, a mask as (n,) bool.
+
+        Raises:
+            ValueError: there is no such position, or something else than positions came.
+        """
+        if isinstance(index, slice):
+            return index
+        try:
+            chosen = tensor_of(index).cpu().reshape(-1)
+            chosen = chosen if chosen.dtype == torch.bool else whole_numbers(chosen, "points")
+            torch.arange(len(self))[chosen]
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            raise ValueError(
+                f"points: expected positions in 0..{len(self) - 1}, a slice or a mask of {counted(len(self), 'point')}, "
+                f"got {index!r}; by id or name: [tracks.ids.tolist().index(7)], [tracks.queries.labels().index('nose')]"
+            ) from error
+        return chosen
 
     def requested(self) -> Queries:
         """The points that you asked for, without the support points."""

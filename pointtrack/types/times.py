@@ -56,3 +56,30 @@ def joined_times(parts: Sequence[Any]) -> np.ndarray | None:
         return None
     times = np.concatenate([part.seconds() for part in parts])
     return times if np.all(np.diff(times) > 0) else None
+
+
+def placed_in(rows: Any, times: np.ndarray, name: str) -> int:
+    """The frame of a video that the first row of tracks or masks belongs to: `first_frame`, or, where the video is a
+    clip of the one that they are of, the frame of the same time.
+
+    Args:
+        rows: `Tracks` or `Masks`.
+        times: (t,) seconds of the video's frames.
+        name: what the rows are, for the message.
+
+    Raises:
+        ValueError: the rows reach beyond the video.
+    """
+    first, count = rows.first_frame, len(rows)
+    near = float(np.diff(times).min()) / 2 if len(times) > 1 else 0.0
+    if count and times[0] > near:  # the video starts later: a clip, or it was read from there on
+        there = int(np.abs(times - rows.seconds()[0]).argmin())
+        same = times[there : there + count]
+        if len(same) == count and np.abs(same - rows.seconds()).max() < near:
+            first = there
+    if first + count > len(times):
+        raise ValueError(
+            f"{name}: expected frames within 0..{len(times) - 1} of the video, got {first}..{first + count - 1}; "
+            f"for a part, draw on the whole video and clip what is drawn, or clip the {name} too"
+        )
+    return first

@@ -166,7 +166,12 @@ class Tracks:
         return plain if np.abs(plain.seconds() - times).max(initial=0) < 1e-4 else replace(self, times=times)
 
     def select(self, index: Any) -> Tracks:
-        """The points at the given positions (indices, a slice or a (n,) bool mask)."""
+        """The points at the given positions (indices, a slice or a (n,) bool mask).
+
+        Raises:
+            ValueError: there is no such position, or something else than positions came.
+        """
+        index = self.queries.places(index)
         return replace(
             self,
             xy=self.xy[:, index],

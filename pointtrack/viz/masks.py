@@ -18,6 +18,7 @@ import numpy as np
 
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
+from pointtrack.types.times import placed_in
 from pointtrack.viz.colors import id_colors
 from pointtrack.viz.layer import DARK, draw_plate, ink_of, lay_over, stamp, text_mask
 from pointtrack.viz.styles import MaskStyle
@@ -30,7 +31,8 @@ def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **cha
 
     Args:
         video: the segmented video. It is not changed.
-        masks: its masks; row i belongs to frame `masks.first_frame + i` of the video. Frames without a row show no
+        masks: its masks; row i belongs to frame `masks.first_frame + i` of the video, or, if the video is a clip of
+            the one that they are of, to the frame of the same time. Frames without a row show no
             object.
         style: how the masks look; by default `MaskStyle()`.
         changes: settings of `MaskStyle` by name, as `opacity=0.6`, which override `style`.
@@ -42,11 +44,7 @@ def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **cha
         ValueError: the masks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
     style = _style(style, changes)
-    if masks.first_frame + len(masks) > len(video):
-        raise ValueError(
-            f"masks: expected frames within 0..{len(video) - 1} of the video, got "
-            f"{masks.first_frame}..{masks.first_frame + len(masks) - 1}"
-        )
+    masks = replace(masks, first_frame=placed_in(masks, video.times, "masks"))
     width, height = video.wh
     frames = np.empty((len(video), height, width * (2 if style.side_by_side else 1), 3), np.uint8)
     for t, frame in enumerate(video.frames):

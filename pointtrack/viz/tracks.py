@@ -15,6 +15,7 @@ import numpy as np
 
 from pointtrack.types import Tracks, Video
 from pointtrack.types.point_states import PointState
+from pointtrack.types.times import placed_in
 from pointtrack.viz.colors import track_colors
 from pointtrack.viz.layer import (
     ARROWS,
@@ -40,7 +41,8 @@ def draw_tracks(video: Video, tracks: Tracks, style: TrackStyle | None = None, *
 
     Args:
         video: the tracked video. It is not changed.
-        tracks: its tracks; row i belongs to frame `tracks.first_frame + i` of the video. Frames without a row
+        tracks: its tracks; row i belongs to frame `tracks.first_frame + i` of the video, or, if the video is a clip of
+            the one that they are of, to the frame of the same time. Frames without a row
             stay as they are.
         style: how the tracks look; by default `TrackStyle()`.
         changes: settings of `TrackStyle` by name, as `trail=20`, which override `style`.
@@ -52,11 +54,7 @@ def draw_tracks(video: Video, tracks: Tracks, style: TrackStyle | None = None, *
         ValueError: the tracks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
     style = _style(style, changes)
-    if tracks.first_frame + len(tracks) > len(video):
-        raise ValueError(
-            f"tracks: expected frames within 0..{len(video) - 1} of the video, got "
-            f"{tracks.first_frame}..{tracks.first_frame + len(tracks) - 1}"
-        )
+    tracks = replace(tracks, first_frame=placed_in(tracks, video.times, "tracks"))
     frames = np.empty_like(video.frames)
     for t, frame in enumerate(video.frames):
         has_row = 0 <= t - tracks.first_frame < len(tracks)

@@ -129,7 +129,7 @@ def test_points_as_rows(make):
             [[1, 2], [3, 4]],
             r"got shape \(2, 2\); for \(x, y\) alone say the frame: pt.Queries\(frame=0, xy=points\)",
         ),
-        ("somewhere", "rows of .frame, x, y., got str"),
+        ("somewhere", r"rows of .frame, x, y., got str; pt\.load_queries\(path\) reads"),
         (Video(FRAMES), "are video and queries swapped"),
         ([[0.5, 1, 2]], "expected whole numbers"),
     ],
@@ -163,6 +163,36 @@ def test_a_tracker_takes_all_of_it(tiny_tracker_file, tmp_path, capfd):
     assert "tracking" in capfd.readouterr().err
     with pytest.raises(ValueError, match=r"swapped: tracker.track\(video, queries\)"):
         tracker.track([(0, 20, 20)] and Queries(0, [[20, 20]]), frames)
+
+
+def test_options_of_another_kind_are_refused_at_once(tiny_tracker):
+    for options, message in (
+        ({"states": "yes"}, r"states: expected True, False or pt\.StateOptions\(\.\.\.\), got 'yes'"),
+        ({"states": {"redetect": True}}, "states: expected True, False or"),
+        ({"regions": (192, 108)}, r"regions: .* pt\.RegionOptions\(\.\.\.\), got \(192, 108\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pt.Tracker(tiny_tracker, **options)
+    tracker = pt.Tracker(tiny_tracker)
+    assert tracker.with_options(states=True).options.states == pt.StateOptions()
+    assert tracker.with_options(states=True).with_options(states=False).options.states is None
+    for changes, message in (
+        ({"looks": 2}, r"expected states, .*, got looks; make another tracker for it: Tracker\(\.\.\.\)"),
+        ({"smoth": 2}, "expected states, regions, smooth, .*, got smoth$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tracker.with_options(**changes)
+
+
+def test_a_long_run_shows_a_bar(tiny_tracker, tmp_path, capfd):
+    frames = np.zeros((6, 48, 64, 3), np.uint8)
+    tracker, path = pt.Tracker(tiny_tracker), tmp_path / "a.tracks"
+    tracker.track_to_file(frames, [(0, 20, 20), (2, 30, 30)], path, progress=True)
+    assert "tracking: 100%" in (said := capfd.readouterr().err) and "9/9" in said
+    tracker.track_to_file(iter(frames), [(0, 20, 20)], path, progress=True)
+    assert "tracking: 6frame" in capfd.readouterr().err
+    tracker.track_to_file(frames, [(0, 20, 20)], path, progress=False)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("states", [False, True])

@@ -6,7 +6,9 @@ import av
 import numpy as np
 import pytest
 
+import pointtrack as pt
 from pointtrack.io.video import read_video, write_image, write_video
+from pointtrack.types import Video
 from tests.support.video_files import corner_image, encode, numbered_frames
 
 
@@ -97,7 +99,11 @@ def test_folder_without_pictures(tmp_path):
     [
         ({"start": -1.0}, "expected 0 <= start < stop"),
         ({"start": 2.0, "stop": 1.0}, "expected 0 <= start < stop"),
-        ({"start": 9.0}, "at least one frame in the span"),
+        (
+            {"start": 9.0},
+            r"at least one frame in the span, found none from second 9 on; the video is 0\.1 s long",
+        ),
+        ({"start": 0.2, "stop": 0.5}, r"from second 0\.2 to 0\.5; the video is 0\.1 s long"),
         ({"max_frames": 0}, "max_frames: expected at least 1"),
         ({"wh": (0, 10)}, r"wh: expected \(width, height\)"),
         ({"fps": 0}, "fps: expected a positive number"),
@@ -130,3 +136,9 @@ def test_mistakes_in_writing_leave_no_file(tmp_path, write, message):
     with pytest.raises(ValueError, match=message):
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [pt.write_video, pt.save_tracks, pt.save_masks])
+def test_a_path_comes_first(write):
+    with pytest.raises(ValueError, match=rf"{write.__name__}\(path, \.\.\.\), got Video"):
+        write(Video(numbered_frames(2)), "a.mp4")

@@ -8,6 +8,7 @@ import torch
 
 from pointtrack.geometry import grid_points, inside_image
 from pointtrack.io.queries import load_queries, save_queries
+from pointtrack.io.video import open_video
 from pointtrack.tracking.queries import corner_queries, grid_queries
 from pointtrack.tracking.support import support_queries
 from pointtrack.types import Queries, Video
@@ -35,6 +36,35 @@ def test_grid_over_the_image(size, frame):
     torch.testing.assert_close(queries.xy, grid_points(size, WH))
     assert queries.frame.tolist() == [frame] * len(queries)
     torch.testing.assert_close(grid_queries(WH, size, frame).xy, queries.xy)
+
+
+def test_points_of_frames_that_are_no_video_yet():
+    frames = squares_video().frames
+    for source in (frames, torch.from_numpy(frames), torch.from_numpy(frames).permute(0, 3, 1, 2)):
+        assert torch.equal(grid_queries(source, 3).xy, grid_queries(WH, 3).xy)
+        assert torch.equal(
+            corner_queries(source, 4, frame=1).xy, corner_queries(squares_video(), 4, frame=1).xy
+        )
+    with open_video(frames) as opened:
+        assert torch.equal(grid_queries(opened, 3).xy, grid_queries(WH, 3).xy)
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "message"),
+    [
+        (WH, 3.5, r"grid size: expected a whole number .*, or \(columns, rows\), got 3\.5"),
+        (WH, "3x4", "grid size: expected a whole number"),
+        (WH, (3, 4, 5), "grid size: expected a whole number"),
+        (WH, 0, "at least 1 point per side"),
+        ("a.mp4", 3, r"expected a Video or an array of its frames, got str; pt\.read_video"),
+        ([1], 3, r"wh: expected \(width, height\)"),
+        (["a.png", "b.png"], 3, r"wh: expected \(width, height\)"),
+        (np.zeros((50, 80, 3), np.uint8), 3, "which is one frame"),
+    ],
+)
+def test_grids_of_nothing(source, size, message):
+    with pytest.raises(ValueError, match=message):
+        grid_queries(source, size)
 
 
 @pytest.mark.parametrize(

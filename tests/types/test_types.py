@@ -95,6 +95,19 @@ def test_queries():
     assert len(Queries([], np.zeros((0, 2)))) == 0
 
 
+@pytest.mark.parametrize("index", [[7], [-3], ["nose"], [0.5], [True], None, "nose"])
+def test_positions_that_no_point_has(index):
+    queries = Queries(0, [[1.5, 2.5], [4, 5]], names=["nose", "ear"])
+    tracks = Tracks(np.zeros((1, 2, 2)), np.ones((1, 2)), np.ones((1, 2)), queries, WH)
+    for points in (queries, tracks):
+        with pytest.raises(
+            ValueError, match=r"positions in 0\.\.1, .* mask of 2 points, got .*labels\(\)\.index"
+        ):
+            points.select(index)
+        assert points.select([-1]).ids.tolist() == points.select(1).ids.tolist() == [1]
+        assert points.select([False, True]).ids.tolist() == [1] and points.select([]).ids.tolist() == []
+
+
 @pytest.mark.parametrize(
     ("point", "message"),
     [

@@ -1,5 +1,7 @@
 """Masks on frames: fill, outline, colours, labels, legend and cutouts, measured in the pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -210,3 +212,11 @@ def test_masks_of_another_video_are_refused():
         draw_mask_frame(gray(wh=(120, 160)), masks, 0)
     with pytest.raises(ValueError, match=r"within 0\.\.1 of the video, got 0\.\.2"):
         draw_masks(Video(np.stack([gray()] * 2)), masks)
+
+
+def test_a_part_of_a_video_shows_its_part_of_the_masks():
+    video = Video(np.stack([gray()] * 5), fps=30)
+    masks = box_masks((1, 1, 9, 9), frames=5)
+    masks = replace(masks, masks=masks.masks & (torch.arange(5) % 2 == 0)[:, None, None, None])
+    whole = draw_masks(video, masks).frames
+    np.testing.assert_array_equal(draw_masks(video.clip(2, 5), masks.clip(2, 4)).frames[:2], whole[2:4])

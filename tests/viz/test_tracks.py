@@ -231,6 +231,22 @@ def test_mistakes(make, message):
         make()
 
 
+def test_a_part_of_a_video_shows_its_part_of_the_tracks():
+    video, tracks = plain_video(9), moving_point(9, step=(4.0, 0.0))
+    whole = draw_tracks(video, tracks, trail=0).frames
+    for start, stop in ((0, 4), (2, 9), (3, 6)):
+        part = draw_tracks(video.clip(start, stop), tracks.clip(start, stop), trail=0)
+        np.testing.assert_array_equal(part.frames, whole[start:stop])
+    # Fewer rows than frames, also where the rows would fit in by their numbers.
+    late = draw_tracks(video.clip(2), tracks.clip(4, 6), trail=0).frames
+    np.testing.assert_array_equal(late[2:4], whole[4:6])
+    assert not late[:2].any() and not late[4:].any()
+    of_clip = Tracks(tracks.xy[3:], tracks.visibility[3:], tracks.confidence[3:], tracks.queries, WH, fps=10)
+    np.testing.assert_array_equal(draw_tracks(video.clip(3), of_clip, trail=0).frames, whole[3:])
+    with pytest.raises(ValueError, match="draw on the whole video and clip what is drawn"):
+        draw_tracks(video.clip(2, 5), tracks)
+
+
 @pytest.mark.parametrize(
     ("frames", "count", "columns", "shown", "rows"),
     [(20, 8, 4, 8, 2), (3, 8, 4, 3, 1), (1, 8, 4, 1, 1), (20, 5, 2, 5, 3)],
