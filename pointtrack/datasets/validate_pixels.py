@@ -24,15 +24,16 @@ class PixelCheck:
     Attributes:
         visible: points that are visible on both.
         hidden: points that are hidden, but in the image, on both.
-        swapped: the visible ones with x and y exchanged.
         moved, left_behind: visible ones that moved; and for these, the same place on both pictures instead.
+        swapped, swapped_left_behind: the same two with x and y exchanged.
     """
 
     visible: float
     hidden: float
-    swapped: float
     moved: float
     left_behind: float
+    swapped: float
+    swapped_left_behind: float
 
 
 def pair_frames(frames: int) -> list[tuple[int, int]]:
@@ -68,14 +69,17 @@ def compare_looks(
         seen = known & visible[i] & visible[j]
         hidden = known & ~visible[i] & ~visible[j]
         moved = seen & (np.linalg.norm(b - a, axis=1) > MOVED_PX)
-        crossed = seen & _inside(a[:, ::-1], first) & _inside(b[:, ::-1], first)
-        along = _patches(first, a) - _patches(second, b)
-        found["visible"].append(_change(along[seen]))
-        found["hidden"].append(_change(along[hidden]))
-        found["moved"].append(_change(along[moved]))
-        found["left_behind"].append(_change((_patches(first, a) - _patches(second, a))[moved]))
-        exchanged = _patches(first, a[crossed][:, ::-1]) - _patches(second, b[crossed][:, ::-1])
-        found["swapped"].append(_change(exchanged))
+        at_a, at_b, stayed = _patches(first, a), _patches(second, b), _patches(second, a)
+        found["visible"].append(_change((at_a - at_b)[seen]))
+        found["hidden"].append(_change((at_a - at_b)[hidden]))
+        found["moved"].append(_change((at_a - at_b)[moved]))
+        found["left_behind"].append(_change((at_a - stayed)[moved]))
+        c, d = a[moved][:, ::-1], b[moved][:, ::-1]
+        inside = _inside(c, first) & _inside(d, first)
+        c, d = c[inside], d[inside]
+        at_c, at_d, stayed = _patches(first, c), _patches(second, d), _patches(second, c)
+        found["swapped"].append(_change(at_c - at_d))
+        found["swapped_left_behind"].append(_change(at_c - stayed))
     return PixelCheck(**{name: _median(parts) for name, parts in found.items()})
 
 

@@ -124,12 +124,16 @@ def check_looks(arrays: Mapping[str, np.ndarray], pictures: dict[int, np.ndarray
                 "it looks inverted: save ~visible",
             )
         ]
-    if appearance.swapped < 0.6 * appearance.visible:
+    # Not the smaller change of the two: places off a thing, on a wall, hardly change whatever passes elsewhere.
+    taken = appearance.moved < STAYS * appearance.left_behind
+    if not taken and appearance.swapped < STAYS * appearance.swapped_left_behind:
         return [
             Finding(
                 "xy-swapped",
-                f"xy: expected points to keep their looks along the way, got a change of {appearance.visible:.1f} grey "
-                f"levels, and {appearance.swapped:.1f} with x and y exchanged; they look swapped: save xy[..., ::-1]",
+                f"xy: expected points to take their looks along, but they change by {appearance.moved:.1f} grey levels, "
+                f"and the place they leave by {appearance.left_behind:.1f}; with x and y exchanged by "
+                f"{appearance.swapped:.1f} and {appearance.swapped_left_behind:.1f}; they look swapped: save "
+                "xy[..., ::-1]",
             )
         ]
     if appearance.moved > STAYS * appearance.left_behind:
