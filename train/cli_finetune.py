@@ -18,6 +18,7 @@ from evaluation.points.datasets import clip_example, clip_examples
 from pointtrack.checks import counted
 from pointtrack.cli.runner import run_command
 from pointtrack.datasets.format import TRACKS, list_clips
+from pointtrack.io.atomic import atomic_path, write_text
 from pointtrack.io.outputs import check_outputs
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.zoo import load_tracker
@@ -95,6 +96,8 @@ def finetune_command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if rounds < 1 or batch < 1:
         raise ValueError(f"finetune: expected at least 1 round and clip per batch, got {rounds} and {batch}")
+    if not 0 <= share <= 1:
+        raise ValueError(f"share: expected the share of your own clips, 0 to 1, got {share}")
     # If `out` lay in the folder, its labels would count as videos.
     read = [init, guard, textures, *(teacher or "").split(",")]
     check_outputs([folder, *read], [out / "model.safetensors"], folders=[out], source=folder, overwrite=True)
@@ -153,7 +156,8 @@ def _tracked_clips(folder: Path, mode: str) -> list[Path]:
         clips = []
     found = [path for path in clips if (path / TRACKS).is_file()]
     if mode == "tracks" and not found:
-        raise ValueError(f"finetune: expected clips with {TRACKS} in {folder}, got {len(clips)} without")
+        got = f"{counted(len(clips), 'clip')}, none of which has any" if clips else "no clips"
+        raise ValueError(f"finetune: expected clips with {TRACKS} in {folder}, got {got}")
     if found and len(found) < len(clips):
         log.info("clips: %d of %d have tracks; the others are left out (--mode self takes all)",
                  len(found), len(clips))  # fmt: skip
@@ -195,9 +199,12 @@ def _label(
 def _begin(
     out: Path, settings: dict[str, Any], guard: Guard, tracker: PointTracker, fabric: Fabric
 ) -> dict[str, float]:
-    """The guard's figures before fine-tuning: measured now, or read from the run's settings.json."""
+    """The guard's figures before fine-tuning: measured now, or read from the run's settings.json.
+
+    Settings count once there is something made with them: labels, or training.
+    """
     path = out / "settings.json"
-    if path.is_file():
+    if path.is_file() and any(out.glob("round-*")):
         noted = json.loads(path.read_text(encoding="utf-8"))
         other = [name for name, value in settings.items() if noted["settings"].get(name) != value]
         if other:
@@ -209,8 +216,8 @@ def _begin(
     start = guard.measure(tracker)
     fabric.barrier()  # every process has looked for the file before the first one writes it
     if fabric.is_global_zero:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"settings": settings, "start": start}, indent=1) + "\n", encoding="utf-8")
+        content = json.dumps({"settings": settings, "start": start}, indent=1) + "\n"
+        write_text(path, content)
     return start
 
 
@@ -224,11 +231,13 @@ def _report(
     print(f"before    {_shown(start)}")
     print(f"{'after ' if best else 'best  '}    {_shown(after)}")
     content = {"start": start, "checks": checks, "stopped_by_guard": stopped, "written": best is not None}
-    (out / "report.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_text(out / "report.json", json.dumps(content, indent=1) + "\n")
     if best is None:
         print("weights   none written: no check was as good as the start")
         return NOTHING_WRITTEN
-    print(f"weights   {shutil.copyfile(best, out / 'model.safetensors')}")
+    with atomic_path(out / "model.safetensors") as part:
+        shutil.copyfile(best, part)
+    print(f"weights   {out / 'model.safetensors'}")
     return 0
 
 

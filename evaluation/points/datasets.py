@@ -18,6 +18,7 @@ from evaluation.points.tapvid import tapvid_examples
 from evaluation.points.warp import make_clip
 from pointtrack.datasets.clip import Clip
 from pointtrack.datasets.format import TRACKS, list_clips, read_clip
+from pointtrack.datasets.validate import refuse_wrong_tracks
 from pointtrack.io.video import read_video
 from pointtrack.types import Queries, Video
 
@@ -176,12 +177,14 @@ def clip_examples(folder: str | Path, mode: QueryMode = "first") -> Iterator[Exa
     point are left out.
 
     Raises:
-        FileNotFoundError: no clips in the folder. ValueError: none of them has tracks.
+        FileNotFoundError: no clips in the folder. ValueError: none of them has tracks, or the tracks of one are wrong, as
+            `refuse_wrong_tracks` says.
     """
     found = False
     for path, name in named_clips(folder):
         if (path / TRACKS).is_file():
             found = True
+            refuse_wrong_tracks(path)
             example = clip_example(read_clip(path, name=name), mode)
             if len(example.queries):
                 yield example

@@ -155,6 +155,18 @@ def test_mixing(folder):
         MixedClips(synthetic, clips, 2, 7)
 
 
+def test_wrong_tracks_are_refused_before_training(tmp_path):
+    clip = panning()
+    for name, xy, message in (
+        ("shares", clip.tracks.xy / 64, "look like shares of the image: .* data check"),
+        ("outside", clip.tracks.xy + 500, "inside the .* image, got 100% outside"),
+    ):
+        tracks = TrueTracks(xy, clip.tracks.visible)
+        write_clip(tmp_path / name / "a", Clip("a", clip.video, tracks=tracks))
+        with pytest.raises(ValueError, match=message):
+            FolderClips([tmp_path / name], SCENE, 1, 0)
+
+
 def test_clips_that_cannot_be_learnt_from(tmp_path):
     clip = panning()
     write_clip(tmp_path / "bare" / "a", SourceClip("a", clip.video.frames))

@@ -283,6 +283,23 @@ def test_the_command(folder, tiny_tracker_file, tmp_path, monkeypatch, capsys):
     assert "3 views agree on" in capsys.readouterr().out
 
 
+def test_a_run_that_made_nothing_yet_takes_other_settings(
+    folder, tiny_tracker_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
+    given = ("--out", tmp_path / "out", "--init", tiny_tracker_file)
+    assert command(folder, *given, "--share", "2") == 2
+    assert "share: expected the share of your own clips, 0 to 1, got 2" in capsys.readouterr().err
+    monkeypatch.setattr(
+        "train.cli_finetune.MixedClips", lambda *given: (_ for _ in ()).throw(ValueError("none"))
+    )
+    assert command(folder, *given, "--batch", "2") == 2  # a mistake that shows after the guard has measured
+    assert (tmp_path / "out" / "settings.json").is_file()
+    monkeypatch.undo()
+    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
+    assert command(folder, *given, "--share", "0.2") in (0, NOTHING_WRITTEN)
+
+
 def test_labels_and_spoilt_guesses_for_training(tiny_tracker_file, tmp_path, monkeypatch, capsys):
     """The commands of a run that learns from real video: label it, then train with the labels."""
     monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from pointtrack.datasets.clip import Clip, TrueTracks
 from pointtrack.datasets.format import INFO, TRACKS, list_clips, read_clip, read_info
+from pointtrack.datasets.validate import refuse_wrong_tracks
 from pointtrack.geometry import inside_image
 from train.data.ahead import Ahead
 from train.data.batch import ClipBatch
@@ -36,6 +37,7 @@ AREA = (0.3, 1.0)  # share of the image that a window covers
 ASPECT = 1.5  # largest stretch of a window, either way
 TRIES = 6  # windows to draw; the one with most points is used
 TRIED_CLIPS = 20
+CHECKED_CLIPS = 50  # at the start, spread over the set: what is wrong in one is mostly wrong in many
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class FolderClips(Dataset):
     needs, points repeat, on other query frames where possible.
 
     Raises:
-        FileNotFoundError: a folder without clips. ValueError: no clip among them has tracks.
+        FileNotFoundError: a folder without clips. ValueError: no clip among them has tracks, or the tracks of one are wrong,
+            as `refuse_wrong_tracks` says of up to 50 of them.
     """
 
     def __init__(self, folders: Sequence[Path], config: SceneConfig, batch: int, seed: int):
@@ -87,6 +90,8 @@ class FolderClips(Dataset):
                 f"training clips: expected clips with tracks in {', '.join(map(str, folders))}, "
                 f"got {len(found)} without"
             )
+        for path, _ in self.clips[:: -(-len(self.clips) // CHECKED_CLIPS)]:
+            refuse_wrong_tracks(path)
         log.info("training clips: %d of %d in %s", len(self.clips), len(found), ", ".join(map(str, folders)))
 
     @torch.no_grad()

@@ -99,3 +99,14 @@ def test_clips_without_what_is_asked_for(tmp_path, panning):
     for load in (load_examples, load_mask_examples):
         with pytest.raises(FileNotFoundError, match="pointtrack data convert"):
             list(load(f"clips:{tmp_path / 'nowhere'}"))
+
+
+def test_truth_in_other_units_is_not_measured_on(panning, tmp_path):
+    """A truth in 0..1 lies within a pixel everywhere, which gave an AJ of 100."""
+    xy, seen, _ = moving()
+    write_clip(
+        tmp_path / "set" / "a",
+        Clip("a", panning(6, (32, 24), (1, 0)), tracks=TrueTracks(xy / torch.tensor([32.0, 24.0]), seen)),
+    )
+    with pytest.raises(ValueError, match=r"set.a: xy: expected pixels .* shares of the image.*data check"):
+        list(load_examples(f"clips:{tmp_path / 'set'}"))
