@@ -79,7 +79,7 @@ class StateStream(WrappingStream):
         _check_ids(inner.queries)
         super().__init__(inner)
         self.redetect = options.redetect
-        self.redetected: list[Redetection] = []
+        self._redetected: list[Redetection] = []
         self._judge = StateEstimator(
             self.network, options.rules, options.redetection if options.redetect else None
         )
@@ -96,6 +96,11 @@ class StateStream(WrappingStream):
         """The frames on which a new shot begins, as far as they are known."""
         return self._judge.cuts
 
+    @property
+    def redetected(self) -> list[Redetection]:
+        """The points found again on the frames that the latest `push` or `finish` returned."""
+        return self._redetected
+
     def cut(self) -> None:
         """As `PointStream.cut`: from that frame on every point is lost."""
         self.cuts.add(self.inner.frames_pushed)
@@ -109,7 +114,7 @@ class StateStream(WrappingStream):
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`, with states."""
         frames = pushed_frames(frames, self.image_wh)
-        self.redetected = []
+        self._redetected = []
         parts = [self._settled(self.inner.push(frames[:0]))]  # rows that removing points made final
         for frame in frames:
             # One at a time, as a frame's features are there when it becomes final, and gone soon after.
@@ -161,7 +166,7 @@ class StateStream(WrappingStream):
             self._follow(new)
             planned += new
         self.inner = stream  # from now on it refuses more frames
-        self.redetected = planned
+        self._redetected = planned
         if self.network.needs_whole_video:  # such a tracker also tracks the frames before the queries
             tracks = self._judge.before_queries(rows, stream, tracks, memory.queries)
         return tracks
@@ -247,7 +252,7 @@ class StateStream(WrappingStream):
         if len(replaced):
             self.inner.remove(replaced)
         self._memory = memory
-        self.redetected += planned
+        self._redetected += planned
         return tracks
 
     def _follow(self, found: list[Redetection]) -> Tracks:

@@ -156,6 +156,11 @@ class WrappingStream:
         """The frames on which a new shot begins, as far as a stage looks for them."""
         return getattr(self.inner, "cuts", set())
 
+    @property
+    def redetected(self) -> list[Any]:
+        """The lost points found again in the latest `push` or `finish`, as `Redetection`s; none without a search."""
+        return getattr(self.inner, "redetected", [])
+
     def cut(self) -> None:
         """As `PointStream.cut`."""
         self.inner.cut()

@@ -150,6 +150,7 @@ def test_a_first_answer_changes_no_state_and_what_became_final_with_it_comes_wit
     for frame in VIDEO.frames:
         parts.append(stream.push(frame))
         found += stream.inner.redetected
+        assert stream.redetected == stream.inner.redetected
         preview = stream.preview()
         assert preview.ids.tolist() == [*range(7)]
         assert stream.lag == stream.frames_pushed - sum(map(len, parts))
