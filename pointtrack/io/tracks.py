@@ -206,7 +206,7 @@ def load_tracks(
         ValueError: the suffix or format is unknown, the file does not hold such tracks, or neither the file nor `wh` gives
             the size.
     """
-    path = Path(path)
+    path, given = Path(path), format
     format = _format_of(path, format)
     if not path.is_file():
         suffixes = ", ".join(TRACK_FORMATS[format])
@@ -216,8 +216,15 @@ def load_tracks(
             f"{path}: expected tracks as pointtrack, {', '.join(READERS)}; {format} is written, not read"
         )
     whose = "saved by pointtrack" if format == "pointtrack" else f"in the format {format}"
-    with reading(path, f"tracks {whose}"):
-        return _read_own(path) if format == "pointtrack" else READERS[format](path, wh, fps)
+    try:
+        with reading(path, f"tracks {whose}"):
+            return _read_own(path) if format == "pointtrack" else READERS[format](path, wh, fps)
+    except ValueError as error:
+        suffix = path.suffix.lower()
+        others = [f"format={name!r}" for name in READERS if name != format and suffix in TRACK_FORMATS[name]]
+        if given is not None or not others:
+            raise
+        raise ValueError(f"{error}; for other files in {suffix} give {' or '.join(others)}") from error
 
 
 @contextmanager

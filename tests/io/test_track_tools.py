@@ -332,8 +332,28 @@ def test_deeplabcut_keeps_what_a_person_said(tmp_path, tracks):
     row = table.iloc[0]
     np.testing.assert_allclose(row["anna", "nose"], tracks.xy[5, 0])
     assert row["anna", "point5"].isna().all()
-    with pytest.raises(ValueError, match="person's corrections, got none"):
+    with pytest.raises(
+        ValueError, match="^dlc-labels: expected tracks with a person's corrections, got none"
+    ):
         save_tracks(path, tracks.clip(0, 2), format="dlc-labels")
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "advice"),
+    [
+        ("t.csv", "dlc", "for other files in .csv give format='dlc' or format='napari'"),
+        ("t.csv", "napari", "for other files in .csv give format='dlc' or format='napari'"),
+        ("t.npz", "tapvid", "for other files in .npz give format='tapvid'"),
+    ],
+)
+def test_the_format_of_a_shared_suffix_is_asked_for(tmp_path, tracks, name, format, advice):
+    path = save_tracks(tmp_path / name, tracks, format=format)
+    with pytest.raises(ValueError, match=advice):
+        load_tracks(path)
+    assert load_tracks(path, format=format, wh=tracks.wh).queries.labels()
+    with pytest.raises(ValueError, match="expected tracks saved by pointtrack") as error:
+        load_tracks(path, format="pointtrack")
+    assert "for other files" not in str(error.value)
 
 
 def test_the_first_number_is_for_those_that_count(tmp_path, tracks):

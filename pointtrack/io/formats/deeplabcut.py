@@ -59,7 +59,7 @@ def write_labels(path: Path, tracks: Tracks, scorer: str, video_name: str) -> No
     said = tracks.corrected().numpy()
     if not said.any():
         raise ValueError(
-            f"{path}: expected tracks with a person's corrections, got none (see Tracks.sources)"
+            "dlc-labels: expected tracks with a person's corrections, got none (see Tracks.sources)"
         )
     parts = tracks.queries.labels()
     columns = [(scorer, part, coord) for part in parts for coord in COORDS[:2]]
