@@ -22,7 +22,12 @@ def inputs_of(video: Any, queries: Any) -> tuple[Video, Queries]:
     if isinstance(video, Queries):
         raise ValueError("video and queries are swapped: tracker.track(video, queries)")
     taken = Queries.of(queries)  # before a long video is read
-    return video if isinstance(video, Video) else read_video(video), taken
+    return video_of(video), taken
+
+
+def video_of(video: Any) -> Video:
+    """A video, or whatever else `read_video` takes. Raises what that does."""
+    return video if isinstance(video, Video) else read_video(video)
 
 
 def with_names(tracks: Tracks, queries: Queries) -> Tracks:

@@ -16,7 +16,7 @@ from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.video_engine import load_video_engine
-from pointtrack.pipeline.inputs import progress_of
+from pointtrack.pipeline.inputs import progress_of, video_of
 from pointtrack.segment.base import Prompt, Segmenter, check_inside, checked_mask
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
@@ -26,7 +26,6 @@ from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side, new_obj
 from pointtrack.sessions.schedule import Direction, Schedule
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.shots import find_cuts
-from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.zoo import load_tracker
 
@@ -35,7 +34,7 @@ class ObjectSession:
     """Objects in a video: point them out, follow them, correct them.
 
     Args:
-        video: the frames.
+        video: a `Video`, or anything that `read_video` takes.
         tracker, segmenter: a `Tracker` (or a loaded network), and a segmenter from `load_segmenter`; None takes those that
             ship with pointtrack.
         engine: follows the objects in place of both: an `Engine`, or the name of one, as "sam2.1-hiera-tiny".
@@ -57,7 +56,7 @@ class ObjectSession:
 
     def __init__(
         self,
-        video: Video,
+        video: Any,
         tracker: Tracker | PointTracker | None = None,
         segmenter: Segmenter | None = None,
         *,
@@ -72,8 +71,7 @@ class ObjectSession:
             engine = PointEngine(network, segmenter)
         elif tracker is not None or segmenter is not None:
             raise ValueError("session: expected a tracker and a segmenter, or an engine; got both")
-        if not len(video):
-            raise ValueError("session: expected a video with frames, got none")
+        video = video_of(video)
         if isinstance(engine, str):
             engine = load_video_engine(engine)
         self.video, self.engine, self.exclusive = video, engine, exclusive

@@ -15,7 +15,7 @@ from pointtrack.checks import counted
 from pointtrack.geometry import inside_image
 from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.pipeline.backward import track_video
-from pointtrack.pipeline.inputs import progress_of
+from pointtrack.pipeline.inputs import progress_of, video_of
 from pointtrack.sessions.fixes import Fix, FixedPoint, spans_of
 from pointtrack.sessions.history import History
 from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
@@ -26,7 +26,7 @@ from pointtrack.sessions.track_session_file import (
     write_track_session,
 )
 from pointtrack.tracker import Tracker
-from pointtrack.types import VISIBLE, Queries, Source, Tracks, Video
+from pointtrack.types import VISIBLE, Queries, Source, Tracks
 
 APART = 8  # least distance in frames between two suggestions for one point
 PIECE = 4096  # frames that are searched at a time
@@ -49,7 +49,7 @@ class TrackSession:
     exactly as they were.
 
     Args:
-        video: the frames.
+        video: a `Video`, or anything that `read_video` takes.
         tracker: a `Tracker`, or a loaded network.
 
     >>> import numpy as np
@@ -61,8 +61,8 @@ class TrackSession:
     [25.0, 22.0]
     """
 
-    def __init__(self, video: Video, tracker: Tracker | PointTracker):
-        self.video, self.tracker = video, network_of(tracker)
+    def __init__(self, video: Any, tracker: Tracker | PointTracker):
+        self.video, self.tracker = video_of(video), network_of(tracker)
         self._history: History[tuple[FixedPoint, ...]] = History([()])
         self._serial = itertools.count(1)
         # Ids are never used twice, so entries by id need no history.

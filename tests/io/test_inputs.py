@@ -157,6 +157,9 @@ def test_a_tracker_takes_all_of_it(tiny_tracker_file, tmp_path, capfd):
     with tracker.live(iter(frames), [(0, 20, 20)], drop=False) as live:
         assert live.take(20).tracks.xy[0].tolist() == [[20, 20]]
     assert pt.TrackSession(Video(frames), tracker).add([(0, 20, 20), (2, 30, 30)]).tolist() == [0, 1]
+    for video in (frames, list(frames)):
+        assert pt.TrackSession(video, tracker).add([(0, 20, 20), (2, 30, 30)]).tolist() == [0, 1]
+        assert len(pt.ObjectSession(video, tracker).video) == 6
     assert tracker.track(frames, []).xy.shape == (6, 0, 2)
     named = tracker.track(frames, Queries(0, [[20, 20]], names=["nose"]), progress=True)
     assert named.queries.names == ("nose",)
