@@ -216,12 +216,12 @@ def label_videos(
             frames, clips = frames + notes["kept"] * notes["known"], clips + bool(notes["kept"])
     if max(lengths) < SHORTEST:
         raise ValueError(
-            f"finetune: expected a video of at least {SHORTEST} frames, got {max(lengths)} at most; "
+            f"videos: expected a video of at least {SHORTEST} frames, got {max(lengths)} at most; "
             "record a longer one"
         )
     if not kept:
         raise ValueError(
-            f"finetune: expected points that {len(views)} views of the videos agree on within "
+            f"labels: expected points that {len(views)} views of the videos agree on within "
             f"{config.agree_px:g} pixels, got none of {requested}; raise --labels.agree_px or lower --labels.confidence"
         )
     return clips, kept / requested, frames / kept
@@ -237,7 +237,7 @@ def find_videos(folder: Path) -> list[tuple[str, Path]]:
         return [(folder.stem, folder)]
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"finetune: expected a video or a folder of videos or clips, found none at {folder}"
+            f"videos: expected a video or a folder of videos or clips, found none at {folder}"
         )
     found: list[tuple[str, Path]] = []
     for place in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
@@ -257,7 +257,7 @@ def find_videos(folder: Path) -> list[tuple[str, Path]]:
         found += [("-".join([*inside.parts, path.name]), path) for path in videos]
     if not found:
         raise FileNotFoundError(
-            f"finetune: expected videos ({', '.join(sorted(VIDEO_SUFFIXES))}), folders of pictures, or clips in "
+            f"videos: expected videos ({', '.join(sorted(VIDEO_SUFFIXES))}), folders of pictures, or clips in "
             f"{folder}, found none"
         )
     return found

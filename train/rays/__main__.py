@@ -7,6 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
+from pointtrack.checks import counted
 from train.kubric.__main__ import add_settings, add_sheet
 from train.kubric.plan import RenderSettings
 
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
     seconds = f", {sum(drawn.values()) / len(drawn):.0f} CPU s each" if drawn else ""
     others = options.clips - len(drawn)
     kept = f"; {others} were there already, or show too little" if others else ""
-    print(f"{len(drawn)} clips drawn{seconds}{kept}")
+    print(f"{counted(len(drawn), 'clip')} drawn{seconds}{kept}")
     return 0
 
 
