@@ -189,7 +189,11 @@ def test_memory_does_not_grow(tiny_tracker):
         (lambda s: s.prompt(1, 9), "expected points, a box or mask_logits"),
         (lambda s: s.prompt(1, 9, mask=torch.zeros(60, 80, dtype=torch.bool)), "got an empty mask"),
         (lambda s: s.prompt(1, 9, mask=SCENE.truth[0, 0], box=[1, 1, 5, 5]), "got both"),
-        (lambda s: s.push(np.zeros((9, 9, 3), np.uint8)), "expected 80 x 60, got \\(9, 9\\)"),
+        (
+            lambda s: s.push(np.zeros((9, 9, 3), np.uint8)),
+            r"of shape \(t, 60, 80, 3\), .* got \(1, 9, 9, 3\)",
+        ),
+        (lambda s: s.push([VIDEO.frames[0], VIDEO.frames[0][:9]]), r"got \(2, 9, 80, 3\)"),
         (lambda s: (s.finish(), s.finish()), "expected finish once"),
         (lambda s: (s.finish(), s.push(VIDEO.frames[0])), "expected push before finish"),
         (lambda s: (s.finish(), s.preview()), "expected preview after the first push"),
