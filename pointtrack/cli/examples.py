@@ -7,6 +7,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "pointtrack track dog.mp4                      a grid of 20 x 20 points, into outputs/",
         "pointtrack track dog.mp4 --points 0,120,80 10,300,210 --export csv,nuke",
         "pointtrack track dog.mp4 --queries points.csv --redetect --out results",
+        "pointtrack track dog.mp4 --session dog.npz --correct 3:20,131,90    point 3 passes through there",
         "pointtrack track long.mp4 --flat --resume     in constant memory; continues a killed run",
     ),
     "segment": (

@@ -168,7 +168,7 @@ def _init_hints(command: Any) -> Any:
 
 def _value(hint: Any, text: str) -> str:
     """Placeholder for the value of an option of this type, or the first form in its text, such as frame,x,y."""
-    form = re.search(r"\bas ((?:[a-zA-Z0-9]+,)+[a-zA-Z0-9]+)", text)
+    form = re.search(r"\bas ((?:[a-zA-Z0-9:]+,)+[a-zA-Z0-9]+)", text)
     kinds = [part for part in _parts(hint) if part is not type(None)]
     if bool in kinds:
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,21 @@ from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat, track_flat_sparsely
 from pointtrack.cli.states import StateTally, state_options
+from pointtrack.cli.track_session import (
+    Correction,
+    check_session_options,
+    parse_corrections,
+    session_file,
+    told_corrections,
+    track_in_session,
+)
 from pointtrack.io.mask_pictures import check_mask_size, coverage, read_mask
 from pointtrack.io.npz import write_npz
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.queries import load_queries
 from pointtrack.io.same_run import NONE, check_same_run, noted_run, run_note
 from pointtrack.io.sound import copy_sound
-from pointtrack.io.storage import local_path
+from pointtrack.io.storage import exists, local_path
 from pointtrack.io.tracks import (
     TRACK_EXPORTS,
     export_tracks,
@@ -65,6 +73,10 @@ class TrackCommand(VideoOptions):
         corners: track this many of the strongest corners.
         mask: picture of the video's size; grid and corners lie where it is not black.
         frame: frame of grid, corners and mask.
+        correct: where a point is on another frame, as point:frame,x,y; its track then passes through there. Points count from 0,
+            and without a number it is point 0: --points 0,120,80 --correct 20,131,90
+        session: .npz file that keeps points, corrections and tracks, also those of the page. If it exists, the run continues
+            from it, adds the new points and corrections, and tracks only what changes.
         out: folder, or video file; the other results go beside that.
         backward: also track from each point's frame back to the first one.
         export: more files of the tracks besides .npz, comma-separated: plot, csv, json, parquet, dlc, sleap, napari,
@@ -91,6 +103,8 @@ class TrackCommand(VideoOptions):
     corners: int | None = None
     mask: str | None = None
     frame: int = 0
+    correct: list[str] | None = None
+    session: str | None = None
     out: str = "outputs"
     backward: bool = True
     export: str | None = None
@@ -111,7 +125,7 @@ class TrackCommand(VideoOptions):
                 f"resume: expected --out on this machine, where the killed run wrote, got {self.out}"
             )
         with outputs_to(self.out) as out:
-            replace(self, out=out).run_here()
+            replace(self, out=out, session=session_file(self.session)).run_here()
 
     def run_here(self) -> None:
         """Run with results on this machine."""
@@ -127,7 +141,10 @@ class TrackCommand(VideoOptions):
             raise ValueError(f"every: expected 1 or more frames, got {self.every}")
         target = video_target(self.out, self.stem)
         outputs = self.outputs(target, exports)
-        self.guard(outputs, self.queries, self.mask)
+        corrections = parse_corrections(self.correct or ())
+        if self.in_session:
+            check_session_options(self, outputs)
+        self.guard(outputs, self.queries, self.mask, self.session)
         given = self.given_queries()
         if self.flat or self.resume:
             refuse_keep(self.keep)
@@ -135,7 +152,7 @@ class TrackCommand(VideoOptions):
             self.finish(target, given, exports)
             return
         with self.opened() as stream:
-            too_large = does_not_fit(stream)
+            too_large = does_not_fit(stream) and not self.in_session
             if too_large and not self.flat:
                 print(
                     f"flat      {stream.frame_count} frames would take most of this machine's memory, so --flat is on"
@@ -150,29 +167,53 @@ class TrackCommand(VideoOptions):
                 return
             video = read_video(stream)
         frames = kept_frames(self.keep, len(video))
-        queries = self.choose_queries(video, given)
-        queries.check_inside(len(video), video.wh)
-        tracker = self.loaded(video.wh)
-        kept, _ = thinned(len(video), self.every, queries)
-        print_estimate(tracker, queries, video.wh, len(video), options, flat=False, tracked=len(kept))
-        tracks = track_and_report(tracker, video, queries, replace(options, smooth=0), every=self.every)
+        tracks = self.tracked(video, given, options, corrections)
+        settings = self.settings(tracks.queries) | {"corrections": told_corrections(tracks)}
         record_origin(outputs, self.video)
-        shown = smooth_tracks(tracks, radius=self.smooth) if self.smooth else tracks
+        shown = smooth_tracks(tracks, radius=self.smooth, keep=tracks.corrected()) if self.smooth else tracks
         write_results(video, shown, target, [], self.style, self.video, frames)
         tracks, shown = (one.clip(frames.start, frames.stop) for one in (tracks, shown))
-        print(
-            f"tracks    {write_npz(target.with_suffix('.npz'), tracks.arrays() | run_note(self.settings(queries)))}"
-        )
+        print(f"tracks    {write_npz(target.with_suffix('.npz'), tracks.arrays() | run_note(settings))}")
         if self.smooth:
             print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
             print(f"tracks    {path}")
-        self.conclude(outputs, target, queries)
+        self.conclude(outputs, target, settings)
 
-    def conclude(self, outputs: Sequence[Path], target: Path, queries: Queries) -> None:
+    @property
+    def in_session(self) -> bool:
+        """Whether points are kept in a session, or corrected."""
+        return self.session is not None or bool(self.correct)
+
+    def tracked(
+        self,
+        video: Video,
+        given: Sequence[Queries],
+        options: TrackOptions,
+        corrections: Sequence[Correction],
+    ) -> Tracks:
+        """Track the points through a video in memory, with those of the session, without smoothing."""
+
+        def track(queries: Queries) -> Tracks:
+            kept, _ = thinned(len(video), self.every, queries)
+            print_estimate(tracker, queries, video.wh, len(video), options, flat=False, tracked=len(kept))
+            return track_and_report(tracker, video, queries, replace(options, smooth=0), every=self.every)
+
+        chosen = bool(given) or self.grid is not None or self.corners is not None
+        goes_on = self.session is not None and exists(self.session)
+        queries = self.choose_queries(video, given) if chosen or not goes_on else None
+        if queries is not None:
+            queries.check_inside(len(video), video.wh)
+        tracker = self.loaded(video.wh)
+        if queries is not None and not self.in_session:
+            return track(queries)
+        return track_in_session(tracker, video, queries, corrections, self.session, track)
+
+    def conclude(self, outputs: Sequence[Path], target: Path, settings: Mapping[str, str]) -> None:
         """Set aside what an earlier run with other settings left beside the results."""
-        results = json.dumps(self.settings(queries))
-        conclude(outputs, track_products(target), "track", results, self.video, self.queries, self.mask)
+        results = json.dumps(dict(settings))
+        read = [self.video, self.queries, self.mask, self.session]
+        conclude(outputs, track_products(target), "track", results, *read)
 
     def is_finished(self, target: Path) -> bool:
         """Whether the run to resume is finished: its tracks exist, and no growing file does."""
@@ -193,12 +234,12 @@ class TrackCommand(VideoOptions):
                 if not path.is_file() or path.stat().st_mtime_ns < saved.stat().st_mtime_ns:
                     record_origin([path], self.video)
                     print(f"tracks    {export_tracks(target.with_suffix(''), shown, [name])[0]}")
-        self.conclude(self.flat_outputs(target, exports), target, queries)
+        self.conclude(self.flat_outputs(target, exports), target, self.settings(queries))
 
     def settings(self, queries: Queries) -> dict[str, str]:
         """The settings that the tracks depend on, as texts."""
         told = {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
-        return told | {"keep": self.keep or NONE}
+        return told | {"keep": self.keep or NONE, "corrections": NONE}
 
     def flat_outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files that the command writes if it reads frames one by one: there is no contact sheet."""
@@ -237,7 +278,7 @@ class TrackCommand(VideoOptions):
             with mapped_tracks(saved) as tracks:
                 for path in export_tracks(target.with_suffix(""), tracks, list(exports)):
                     print(f"tracks    {path}")
-        self.conclude(self.flat_outputs(target, exports), target, queries)
+        self.conclude(self.flat_outputs(target, exports), target, self.settings(queries))
 
     def picture(self) -> Video:
         """A video of one frame: the one on which grid and corners lie."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pointtrack.ui.exports import ExportOptions
     from pointtrack.ui.project import Project
 
-MOST_COMMAND_POINTS = 40  # most points that a command line lists; more come in a file
+MOST_COMMAND_POINTS = 40  # most points that a command line lists; more come with the session
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,27 @@ def commands_for(
         The "commands", and as "notes" what they do otherwise than the page, ready for JSON.
     """
     moment = Moment.of(project) if moment is None else moment
-    lines, files = [], False
+    lines, files, differs = [], False, False
     if options.tracks or (options.videos and moment.points.points):
-        queries = moment.queries()
-        listed = len(queries) <= MOST_COMMAND_POINTS and not queries.names
+        listed = not options.sessions and _can_be_listed(moment)
         files |= not listed
+        differs = listed and not _tracked_at_once(moment)
         lines.append(_track(project, options, moment, listed, folder))
     if options.masks or (options.videos and moment.objects.objects):
         files = True
         lines.append(_segment(project, options, folder))
-    return {"commands": lines, "notes": _notes(options, moment, files)}
+    return {"commands": lines, "notes": _notes(options, moment, files, differs)}
+
+
+def _can_be_listed(moment: Moment) -> bool:
+    """Whether a command line can say all that was said of the points."""
+    queries, fixes = moment.queries(), moment.points.points.values()
+    return len(queries) <= MOST_COMMAND_POINTS and not queries.names and all(len(one) == 1 for one in fixes)
+
+
+def _tracked_at_once(moment: Moment) -> bool:
+    """Whether the page tracks the points as a command does: all together, from the first frame on."""
+    return len(set(moment.points.groups.values())) <= 1 and not bool(moment.queries().frame.any())
 
 
 def _track(
@@ -90,7 +101,7 @@ def _track(
         places = zip(queries.frame.tolist(), queries.xy.numpy(), strict=True)
         line += f" --points {' '.join(f'{frame},{_short(xy[0])},{_short(xy[1])}' for frame, xy in places)}"
     else:
-        line += f" --queries {_placed(session_files(project.path.stem)[2], folder)}"
+        line += f" --session {_placed(session_files(project.path.stem)[0], folder)}"
     line += "" if models.tracker == "small" else f" --tracker {shlex.quote(models.tracker)}"
     line += _precision(project) + (" --speed exact" if models.looks == 2 else "")
     exports = [name for name in options.tracks if name != "npz"]
@@ -120,15 +131,16 @@ def _segment(project: Project, options: ExportOptions, folder: Path | None) -> s
     return line
 
 
-def _notes(options: ExportOptions, moment: Moment, files: bool) -> list[str]:
-    """What the commands do otherwise than the page, and what they need."""
+def _notes(options: ExportOptions, moment: Moment, files: bool, differs: bool) -> list[str]:
+    """What the commands do otherwise than the page, and what they need; `differs` if tracks do."""
     points, objects = moment.points.points, moment.objects.objects
     words = []
     if files and not options.sessions:
         words.append("tick session files: the commands read them")
-    if (options.tracks or options.videos) and any(len(frames) > 1 for frames in points.values()):
+    if differs:
         words.append(
-            "corrections of points: pt.TrackSession(video, tracker).load(...) of the session file; no option takes them"
+            "a command tracks all points together, the page those of each click on their own, so positions differ a little; "
+            "tick session files, and it takes those of the page"
         )
     if options.videos:
         if points and objects:

@@ -46,8 +46,8 @@ class ExportOptions:
 
     Args:
         tracks, masks, videos: names of formats, among `TRACKS`, `MASKS` and `VIDEOS`.
-        sessions: also write the two session files, for `TrackSession.load` and `pointtrack segment --session`, and the
-            points for `pointtrack track --queries`.
+        sessions: also write the two session files, for `pointtrack track --session`, `pointtrack segment --session`,
+            `TrackSession.load` and `ObjectSession.load`, and the points for `pointtrack track --queries`.
         start, stop: range of frames; the files still number frames from the beginning of the video.
         smooth: smooth positions over this many frames on each side.
         trail, opacity, labels: style of the drawn video.

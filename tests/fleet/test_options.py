@@ -14,8 +14,9 @@ from pointtrack.cli.track import TrackCommand
 from pointtrack.fleet import JobOptions, work
 from pointtrack.types import Video
 
-# Of one video: where it is, which of its frames and where its results go, and going on with it, which a batch does by itself.
-OF_ONE_VIDEO = {"video", "keep", "out", "name", "overwrite", "resume", "session"}
+# Of one video: where it is, which of its frames and where its results go, what a person saw and corrected in it, and going on
+# with it, which a batch does by itself.
+OF_ONE_VIDEO = {"video", "keep", "out", "name", "overwrite", "resume", "session", "correct"}
 
 
 @pytest.mark.parametrize("command", [TrackCommand, SegmentCommand])

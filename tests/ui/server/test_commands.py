@@ -68,6 +68,38 @@ def test_more_points_than_fit_into_a_line(client, exported, tmp_path):
     torch.testing.assert_close(found.xy, expected.xy, atol=0.01, rtol=0)
 
 
+def test_commands_read_the_tracks_and_corrections_of_the_page(client, exported, tmp_path):
+    """Points of different frames and clicks, one of them corrected and one removed: tracks and colours are the page's."""
+    client.act("points.add", frame=4, xy=[[30.25, 20.125], RED])
+    client.act("points.add", frame=0, xy=[BLUE])
+    client.act("points.add", frame=0, xy=[RED])
+    client.act("points.remove", points=[2])
+    client.act("points.correct", point=0, frame=7, xy=[33, 24])
+    client.run(direction="both")
+    page, command = exported(tmp_path, tracks=["npz"], sessions=True)
+    found, expected = (pt.load_tracks(folder / "squares.npz") for folder in (command, page))
+    assert found.ids.tolist() == expected.ids.tolist() == [0, 1, 3]
+    assert found.xy[7, 0].tolist() == [33, 24] and torch.equal(found.xy, expected.xy)
+
+
+def test_a_line_of_points_alone_says_where_its_tracks_differ(client):
+    def told(**options: Any) -> tuple[str, list[str]]:
+        answer = client.post("commands", tracks=["npz"], stop=FRAMES, **options)
+        return answer["commands"][0], answer["notes"]
+
+    client.act("points.add", frame=0, xy=[RED, BLUE])
+    line, notes = told()
+    assert "--points" in line and notes == []
+    client.act("points.add", frame=3, xy=[RED])
+    line, notes = told()
+    assert "--points" in line and "positions differ a little" in notes[0]
+    line, notes = told(sessions=True)
+    assert "--session" in line and notes == []
+    client.act("points.correct", point=0, frame=3, xy=BLUE)
+    line, notes = told()
+    assert "--session" in line and "tick session files" in notes[0]
+
+
 def test_what_commands_cannot_do_is_said(client):
     client.act("objects.click", frame=0, points=[RED], labels=[1])
     client.act("points.add", frame=0, xy=[RED])
@@ -81,7 +113,6 @@ def test_what_commands_cannot_do_is_said(client):
     notes = client.post("commands", masks=["npz"], videos=["mp4", "gif"], sound=False)["notes"]
     expected = (
         "tick session files",
-        "corrections of points",
         "each command draws its own",
         "hidden",
         "sound",
