@@ -14,7 +14,7 @@ from pointtrack.cli.progress import Bar, duration
 from pointtrack.cli.states import StateTally
 from pointtrack.io.same_run import run_note
 from pointtrack.io.track_log import TrackWriter, spilled_pieces, spilled_to_npz
-from pointtrack.io.video import VideoStream
+from pointtrack.io.video import VideoStream, write_image
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways
 from pointtrack.pipeline.every import EveryNth
@@ -22,6 +22,7 @@ from pointtrack.pipeline.files import Opener, track_file, warn_of_late
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import frames_done, state_path
 from pointtrack.pipeline.run import replay
+from pointtrack.pipeline.sheet_sink import SheetSink
 from pointtrack.pipeline.sinks import CallSink, LogSink, Sink, SmoothSink, VideoSink
 from pointtrack.system import machine_memory
 from pointtrack.types import Queries
@@ -140,12 +141,13 @@ def track_flat(
         print(f"growing   {spilled}", flush=True)
         before = frames_done(spilled) if resume else 0
         total = frames_both_ways(network, queries, options, count)
+    sheet = SheetSink(style, count)
     with VideoSink(target, source, style) as video, _bar(total, before) as bar:
-        sinks: list[Sink] = [CallSink(tally.add), video]
+        sinks: list[Sink] = [CallSink(tally.add), video, sheet]
         smoothed = target.with_name(f"{target.stem}_smooth.tracks")
         if radius:
             log = LogSink(TrackWriter(smoothed, about={"smooth": str(radius)}, overwrite=True))
-            sinks = [sinks[0], SmoothSink(log, radius), SmoothSink(video, radius)]
+            sinks = [sinks[0], *(SmoothSink(one, radius) for one in (log, video, sheet))]
         frames = track_file(
             network, opened, queries, spilled, replace(options, smooth=0),
             resume=resume, sinks=sinks, progress=bar.update,
@@ -156,6 +158,7 @@ def track_flat(
     print_tracked(network, len(queries), frames, wh, time.perf_counter() - began, gone_on)
     tally.print()
     print(f"video     {target}")
+    print_sheet(sheet, target)
     print(f"tracks    {spilled_to_npz(spilled, saved, run_note(settings))}")
     if radius:
         saved = spilled_to_npz(smoothed, smoothed.with_suffix(".npz"))
@@ -206,15 +209,17 @@ def track_flat_sparsely(
     with TemporaryDirectory(prefix=".pointtrack-", dir=target.parent, ignore_cleanup_errors=True) as folder:
         whole, smoothed = Path(folder, "all.tracks"), Path(folder, "smooth.tracks")
         with opened(None) as source, VideoSink(target, source, style) as video:
-            sinks: list[Sink] = [CallSink(tally.add), LogSink(TrackWriter(whole)), video]
+            sheet = SheetSink(style, frames)
+            sinks: list[Sink] = [CallSink(tally.add), LogSink(TrackWriter(whole)), video, sheet]
             if radius:
                 log = LogSink(TrackWriter(smoothed))
-                sinks = [*sinks[:2], SmoothSink(log, radius), SmoothSink(video, radius)]
+                sinks = [*sinks[:2], *(SmoothSink(one, radius) for one in (log, video, sheet))]
             replay(source, thinned.spread(spilled_pieces(spilled)), sinks)
             for sink in sinks:
                 sink.close()
         tally.print()
         print(f"video     {target}")
+        print_sheet(sheet, target)
         print(f"tracks    {spilled_to_npz(whole, saved, run_note(settings))}")
         if radius:
             saved = spilled_to_npz(smoothed, target.with_name(f"{target.stem}_smooth.npz"))
@@ -222,6 +227,13 @@ def track_flat_sparsely(
     spilled.unlink()
     state_path(spilled).unlink()
     return saved
+
+
+def print_sheet(sheet: SheetSink, target: Path) -> None:
+    """Write the contact sheet beside the drawn video, and print where it is."""
+    picture = sheet.picture()
+    if picture is not None:
+        print(f"pictures  {write_image(target.with_suffix('.png'), picture)}")
 
 
 def _size(count: int) -> str:

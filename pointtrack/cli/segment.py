@@ -10,6 +10,7 @@ from pathlib import Path
 from pointtrack.cli.earlier import conclude, mask_products, masks_digest
 from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
+from pointtrack.cli.report import print_sheet
 from pointtrack.cli.segment_flat import (
     NAMED,
     object_stream,
@@ -31,6 +32,7 @@ from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.prompt_texts import Told, check_masks, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.pipeline.files import frames_if_short
+from pointtrack.pipeline.sheet_sink import SheetSink
 from pointtrack.segment.video_zoo import cached_video_names
 from pointtrack.segment.zoo import SHIPPED, load_segmenter
 from pointtrack.sessions.doubts import Doubt, doubts_of_masks
@@ -188,12 +190,13 @@ class SegmentCommand(VideoOptions):
                 self.loaded(source.wh), segmenter, told, source.wh, source.fps, overlap=self.overlap
             )
             record_origin(self.outputs(target, exports), self.video)
-            digest = segment_flat(
-                source, stream, target, [(name, _stem(target, name)) for name in exports], self.style
-            )
+            named = [(name, _stem(target, name)) for name in exports]
+            sheet = SheetSink(self.style, source.frame_count)
+            digest = segment_flat(source, stream, target, named, self.style, sheet)
         heard = copy_sound(self.video, target, self.start)
         print(f"video     {target}{', with its sound' * heard}")
-        for path in self.outputs(target, exports)[1:]:
+        print_sheet(sheet, target)
+        for path in self.outputs(target, exports)[2:]:
             if path.is_dir():
                 _drop_others(path, range(stream.frames_pushed))
             print(f"masks     {path}")
@@ -217,7 +220,7 @@ class SegmentCommand(VideoOptions):
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files and folders that the command writes."""
         chosen = [Path(f"{_stem(target, name)}{MASK_EXPORTS[name]}") for name in exports]
-        return [target, *chosen] if self.flat else [target, target.with_suffix(".png"), *chosen]
+        return [target, target.with_suffix(".png"), *chosen]
 
     def folders(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """The outputs that are folders."""

@@ -17,6 +17,7 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.prompt_texts import Told, tell
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.pipeline.run import run
+from pointtrack.pipeline.sheet_sink import SheetSink
 from pointtrack.pipeline.sinks import CallSink, MaskSink, Sink, VideoSink
 from pointtrack.segment.base import Segmenter
 from pointtrack.sessions.doubts import Doubt, doubts_of_masks, worst
@@ -93,6 +94,7 @@ def segment_flat(
     target: Path,
     exports: Sequence[tuple[str, Path]],
     style: MaskStyle,
+    sheet: SheetSink,
 ) -> int:
     """Follow, draw and write without ever holding more than the frames that are not final.
 
@@ -102,6 +104,7 @@ def segment_flat(
         target: the drawn video.
         exports: formats of masks and their paths without suffix.
         style: how to draw the masks.
+        sheet: takes what goes onto the contact sheet.
 
     Returns:
         The `masks_digest` of the masks.
@@ -113,7 +116,7 @@ def segment_flat(
     tally = ObjectTally(ids)
     with VideoSink(target, source, style) as video, ExitStack() as files, Bar(source.frame_count) as bar:
         writers = [files.enter_context(mask_writer(name, stem, source, ids)) for name, stem in exports]
-        sinks: list[Sink] = [CallSink(tally.add), video, *(MaskSink(append) for append in writers)]
+        sinks: list[Sink] = [CallSink(tally.add), video, sheet, *(MaskSink(append) for append in writers)]
         frames = run(source, stream, sinks, progress=bar.update)
         if stream.waiting:
             refuse_late(stream.waiting[0], frames)

@@ -160,7 +160,7 @@ class TrackCommand(VideoOptions):
             if self.flat or self.resume or too_large:
                 refuse_keep(self.keep)
                 stream.close()
-                record_origin(self.flat_outputs(target, exports), self.video)
+                record_origin(self.outputs(target, exports), self.video)
                 if self.overwrite and not self.resume:
                     target.with_suffix(".tracks").unlink(missing_ok=True)
                 self.run_flat(target, given, exports, options)
@@ -234,16 +234,12 @@ class TrackCommand(VideoOptions):
                 if not path.is_file() or path.stat().st_mtime_ns < saved.stat().st_mtime_ns:
                     record_origin([path], self.video)
                     print(f"tracks    {export_tracks(target.with_suffix(''), shown, [name])[0]}")
-        self.conclude(self.flat_outputs(target, exports), target, self.settings(queries))
+        self.conclude(self.outputs(target, exports), target, self.settings(queries))
 
     def settings(self, queries: Queries) -> dict[str, str]:
         """The settings that the tracks depend on, as texts."""
         told = {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
         return told | {"keep": self.keep or NONE, "corrections": NONE}
-
-    def flat_outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
-        """All files that the command writes if it reads frames one by one: there is no contact sheet."""
-        return [path for path in self.outputs(target, exports) if path != target.with_suffix(".png")]
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files that the command writes."""
@@ -278,7 +274,7 @@ class TrackCommand(VideoOptions):
             with mapped_tracks(saved) as tracks:
                 for path in export_tracks(target.with_suffix(""), tracks, list(exports)):
                     print(f"tracks    {path}")
-        self.conclude(self.flat_outputs(target, exports), target, self.settings(queries))
+        self.conclude(self.outputs(target, exports), target, self.settings(queries))
 
     def picture(self) -> Video:
         """A video of one frame: the one on which grid and corners lie."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -48,27 +48,59 @@ def contact_sheet(
     if count < 1 or columns < 1:
         raise ValueError(f"contact sheet: expected at least 1 frame and 1 column, got {count} and {columns}")
     within = range(len(video)) if within is None else within
-    chosen = np.unique(np.linspace(within.start, within.stop - 1, count).round().astype(int))
-    columns = min(columns, len(chosen))
-    gap = max(width // 200, 2)
-    tile_w = (width - gap * (columns + 1)) // columns
-    if tile_w < 16:
+    chosen = evenly_spaced(within, count)
+    wh = tile_wh(video.wh, min(columns, len(chosen)), width)
+    tiles = []
+    for t in chosen:
+        tile = resized(video.frames[t], wh)
+        tiles.append((t, float(video.times[t]), tile if draw is None else draw(tile, t)))
+    return lay_out(tiles, columns, width)
+
+
+def evenly_spaced(within: range, count: int = COUNT) -> list[int]:
+    """At most `count` frames of a range, the first and the last among them."""
+    return sorted(set(np.linspace(within.start, within.stop - 1, count).round().astype(int).tolist()))
+
+
+def tile_wh(wh: tuple[int, int], columns: int = COLUMNS, width: int = WIDTH) -> tuple[int, int]:
+    """The size (w, h) of frames of size `wh` on a sheet. ValueError if less than 16 pixels are left per column."""
+    w = (width - _gap(width) * (columns + 1)) // columns
+    if w < 16:
         raise ValueError(f"contact sheet: expected a width that leaves 16 pixels per column, got {width}")
-    tile_h = max(round(tile_w * video.wh[1] / video.wh[0]), 1)
-    rows = math.ceil(len(chosen) / columns)
-    sheet = np.full((rows * (tile_h + gap) + gap, width, 3), 24, np.uint8)
-    for place, t in enumerate(chosen.tolist()):
-        shrinks = tile_w <= video.wh[0]
-        tile = cv2.resize(
-            video.frames[t], (tile_w, tile_h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        )
-        tile = tile if draw is None else draw(tile, t)
+    return w, max(round(w * wh[1] / wh[0]), 1)
+
+
+def resized(frame: np.ndarray, wh: tuple[int, int]) -> np.ndarray:
+    """A frame (h, w, 3) at the size (w, h) of a sheet's tiles."""
+    shrinks = wh[0] <= frame.shape[1]
+    return cv2.resize(frame, wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def lay_out(
+    tiles: Sequence[tuple[int, float, np.ndarray]], columns: int = COLUMNS, width: int = WIDTH
+) -> np.ndarray:
+    """A sheet of drawn frames of one size, at least one: (number, seconds, picture) each.
+
+    It is as wide as `width`, or less if the tiles, of size `tile_wh`, are fewer than its columns.
+    """
+    gap, columns = _gap(width), min(columns, len(tiles))
+    tile_h, tile_w = tiles[0][2].shape[:2]
+    rows = math.ceil(len(tiles) / columns)
+    filled = columns * (tile_w + gap) + gap
+    wide = width if 0 <= width - filled < columns else filled
+    sheet = np.full((rows * (tile_h + gap) + gap, wide, 3), 24, np.uint8)
+    for place, (t, seconds, tile) in enumerate(tiles):
         layer = np.zeros((tile_h, tile_w, 4), np.uint8)
         size = max(tile_w // 30, 9)
-        _draw_label(layer, f"frame {t} \u00b7 {video.times[t]:.2f} s", (size // 2, size // 2), size)
+        _draw_label(layer, f"frame {t} \u00b7 {seconds:.2f} s", (size // 2, size // 2), size)
         top, left = gap + place // columns * (tile_h + gap), gap + place % columns * (tile_w + gap)
         sheet[top : top + tile_h, left : left + tile_w] = lay_over(tile, layer)
     return sheet
+
+
+def _gap(width: int) -> int:
+    """Pixels between the tiles of a sheet."""
+    return max(width // 200, 2)
 
 
 def track_sheet(
@@ -91,20 +123,25 @@ def track_sheet(
     style = style or TrackStyle()
 
     def draw(tile: np.ndarray, t: int) -> np.ndarray:
-        if not 0 <= t - tracks.first_frame < len(tracks):
-            return tile
-        wh = (tile.shape[1], tile.shape[0])
-        first = max(t - tracks.first_frame - style.trail, 0)
-        piece = tracks.clip(first, t - tracks.first_frame + 1)
-        states = piece.states
-        if states is not None:
-            states = replace(states, raw_xy=rescale_points(states.raw_xy, tracks.wh, wh, "edges"))
-        moved = replace(piece, xy=rescale_points(piece.xy, tracks.wh, wh, "edges"), wh=wh, states=states)
-        scale = wh[0] / tracks.wh[0]
-        radius = default_radius(wh, len(tracks.ids)) if style.radius is None else style.radius * scale
-        return draw_frame(tile, moved, t, replace(style, radius=max(radius, LEAST_RADIUS)))
+        return tile_with_tracks(tile, tracks, t, style)
 
     return contact_sheet(video, count, width=width, draw=draw, within=within)
+
+
+def tile_with_tracks(tile: np.ndarray, tracks: Tracks, t: int, style: TrackStyle) -> np.ndarray:
+    """A resized frame (h, w, 3) with the tracks up to frame `t` drawn in; as it is if they do not have that frame."""
+    if not 0 <= t - tracks.first_frame < len(tracks):
+        return tile
+    wh = (tile.shape[1], tile.shape[0])
+    first = max(t - tracks.first_frame - style.trail, 0)
+    piece = tracks.clip(first, t - tracks.first_frame + 1)
+    states = piece.states
+    if states is not None:
+        states = replace(states, raw_xy=rescale_points(states.raw_xy, tracks.wh, wh, "edges"))
+    moved = replace(piece, xy=rescale_points(piece.xy, tracks.wh, wh, "edges"), wh=wh, states=states)
+    scale = wh[0] / tracks.wh[0]
+    radius = default_radius(wh, len(tracks.ids)) if style.radius is None else style.radius * scale
+    return draw_frame(tile, moved, t, replace(style, radius=max(radius, LEAST_RADIUS)))
 
 
 def _draw_label(layer: np.ndarray, text: str, corner: tuple[int, int], size: int) -> None:

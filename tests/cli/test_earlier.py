@@ -42,11 +42,9 @@ def test_sheets_smoothed_tracks_and_exports_of_other_points_are_renamed(run, tmp
     }
     printed = run(f"track --grid 3{flat}")
     assert "o.csv was of an earlier run, and is now o_earlier.csv" in printed
-    own = {"o.mp4", "o.npz"} | ({"o.png"} if not flat else set())
-    aside = {"o_smooth_earlier.npz", "o_earlier.csv", "o_plot_earlier.png"} | (
-        {"o_earlier.png"} if flat else set()
-    )
+    own, aside = {"o.mp4", "o.npz", "o.png"}, {"o_smooth_earlier.npz", "o_earlier.csv", "o_plot_earlier.png"}
     assert run.names() == own | aside
+    assert (tmp_path / "o.png").read_bytes() != before["o.png"]
     assert (tmp_path / "o_earlier.csv").read_bytes() == before["o.csv"]
     assert (tmp_path / "o_smooth_earlier.npz").read_bytes() == before["o_smooth.npz"]
     run("track --grid 4 --export csv")
@@ -85,7 +83,7 @@ def test_masks_of_other_prompts_are_renamed(run, tmp_path):
     printed = run("segment --click 0,30,20 --absent 5 --export mot --flat")
     assert "o_davis was of an earlier run, and is now o_davis_earlier" in printed
     assert run.names() == {
-        "o.mp4", "o_masks_mot.txt", "o_earlier.png", "o_earlier.npz", "o_davis_earlier", "o_coco_earlier.json",
+        "o.mp4", "o_masks_mot.txt", "o.png", "o_earlier.npz", "o_davis_earlier", "o_coco_earlier.json",
     }  # fmt: skip
     assert len(list((tmp_path / "o_davis_earlier").glob("*.png"))) == 6
 

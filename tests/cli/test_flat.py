@@ -54,7 +54,8 @@ def test_the_results_are_those_of_a_video_in_memory(run):
     drawn, wanted = (pt.read_video(path).frames.astype(int) for path in (flat, whole))
     assert drawn.shape == wanted.shape and np.abs(drawn - wanted).mean() < 4
     shown = sorted(path.name for path in flat.parent.iterdir() if path.name[0] != ".")
-    assert shown == ["o.csv", "o.mp4", "o.npz", "o_napari.csv"]
+    assert shown == ["o.csv", "o.mp4", "o.npz", "o.png", "o_napari.csv"]
+    assert flat.with_suffix(".png").read_bytes() == whole.with_suffix(".png").read_bytes()
 
 
 @pytest.mark.parametrize("option", [pytest.param("--states", marks=pytest.mark.long), "--redetect"])
@@ -86,7 +87,7 @@ def test_points_of_a_later_frame(run):
             tracks, expected = (pt.load_tracks(path.with_name(name)) for path in (flat, whole))
             assert same(tracks, expected) and tracks.queries.frame.tolist() == [3] * 7
             assert bool(tracks.tracked()[2].any()) == (backward == "true")
-        assert {"o.mp4", "o.npz", "o_smooth.npz"} == {path.name for path in flat.parent.glob("o*")}
+        assert {"o.mp4", "o.npz", "o.png", "o_smooth.npz"} == {path.name for path in flat.parent.glob("o*")}
 
 
 @pytest.mark.parametrize(

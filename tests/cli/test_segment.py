@@ -252,6 +252,7 @@ def test_in_one_pass(files, capsys):
     assert run(told.replace(" --click 2", " 2") + " --export npz,mot", files) == 0
     whole = load_masks(files["dir"] / "out" / "frames_masks.npz")
     lines = (files["dir"] / "out" / "frames_masks_mot.txt").read_text()
+    sheet = (files["dir"] / "out" / "frames_masks.png").read_bytes()
     assert run(told.replace(" --click 2", " 2") + " --flat --export npz,mot,davis", files) == 0
     printed = capsys.readouterr().out
     assert "segmented 2 objects in 6 frames of 80 x 60" in printed and "frames_davis" in printed
@@ -259,6 +260,7 @@ def test_in_one_pass(files, capsys):
     flat = load_masks(files["dir"] / "out" / "frames_masks.npz")
     assert torch.equal(flat.masks, whole.masks) and torch.equal(flat.scores, whole.scores)
     assert (files["dir"] / "out" / "frames_masks_mot.txt").read_text() == lines
+    assert (files["dir"] / "out" / "frames_masks.png").read_bytes() == sheet
     assert len(list((files["dir"] / "out" / "frames_davis").iterdir())) == 6
 
 

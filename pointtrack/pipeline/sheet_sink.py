@@ -1,0 +1,89 @@
+"""A contact sheet of a stream, of which nobody knows beforehand how long it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pointtrack.pipeline.sinks import FinalSink, Piece
+from pointtrack.types import Tracks
+from pointtrack.viz.masks import draw_mask_frame
+from pointtrack.viz.sheets import evenly_spaced, lay_out, resized, tile_wh, tile_with_tracks
+from pointtrack.viz.styles import MaskStyle, TrackStyle
+
+MOST_KEPT = 32  # most tiles in memory, besides those that are sure to be wanted
+
+
+class SheetSink(FinalSink):
+    """Keeps a few drawn frames, spread over all that there are, and puts them onto a contact sheet.
+
+    Where `frame_count` is true, the sheet is that of `contact_sheet` and `track_sheet`. Otherwise its frames are those of
+    every n-th that are nearest to the ones there, with n such that at most `MOST_KEPT` of them are in memory.
+
+    Args:
+        style: how to draw the tracks, or the masks.
+        frame_count: how many frames there are likely to be; None if that is unknown.
+    """
+
+    needs_frames = True
+
+    def __init__(self, style: TrackStyle | MaskStyle, frame_count: int | None = None):
+        self._style = style
+        self._wanted = frozenset(evenly_spaced(range(frame_count)) if frame_count else ())
+        self._tiles: dict[int, tuple[int, float, np.ndarray]] = {}
+        self._apart = 1  # frames from one kept tile to the next
+        self._recent: Tracks | None = None
+        self._last: tuple[int, float, np.ndarray, Any] | None = None
+
+    def write(self, piece: Piece) -> None:
+        """Keep what may be wanted."""
+        rows = self._with_trail(piece.rows)
+        for number, (frame, seconds) in enumerate(piece.frames, piece.rows.first_frame):
+            self._last = number, seconds, frame, rows
+            if number % self._apart == 0 or number in self._wanted:
+                self._keep(self._drawn(*self._last))
+
+    def picture(self) -> np.ndarray | None:
+        """(h, w, 3) uint8 RGB, the sheet of all frames so far; None without any."""
+        if self._last is None:
+            return None
+        tiles = self._tiles
+        if self._last[0] not in tiles:
+            tiles = tiles | {self._last[0]: self._drawn(*self._last)}
+        there = np.array(sorted(tiles))
+        ideal = evenly_spaced(range(self._last[0] + 1))
+        nearest = sorted({int(there[np.abs(there - number).argmin()]) for number in ideal})
+        return lay_out([tiles[number] for number in nearest])
+
+    def _drawn(
+        self, number: int, seconds: float, frame: np.ndarray, rows: Any
+    ) -> tuple[int, float, np.ndarray]:
+        """A tile, with the number and time of its frame."""
+        if isinstance(self._style, MaskStyle):
+            return number, seconds, _at_tile_size(draw_mask_frame(frame, rows, number, self._style))
+        return number, seconds, tile_with_tracks(_at_tile_size(frame), rows, number, self._style)
+
+    def _keep(self, tile: tuple[int, float, np.ndarray]) -> None:
+        self._tiles[tile[0]] = tile
+        while sum(one not in self._wanted for one in self._tiles) > MOST_KEPT:
+            self._apart *= 2
+            self._tiles = {
+                one: kept
+                for one, kept in self._tiles.items()
+                if one % self._apart == 0 or one in self._wanted
+            }
+
+    def _with_trail(self, rows: Any) -> Any:
+        """The rows after those before them that trails reach back to."""
+        if not isinstance(self._style, TrackStyle):
+            return rows
+        before = self._recent
+        if before is not None and before.first_frame + len(before) == rows.first_frame:
+            rows = Tracks.concat([before, rows])
+        self._recent = rows.clip(max(len(rows) - max(self._style.trail, 1), 0))
+        return rows
+
+
+def _at_tile_size(frame: np.ndarray) -> np.ndarray:
+    return resized(frame, tile_wh((frame.shape[1], frame.shape[0])))
