@@ -16,6 +16,7 @@ from conftest import BROWSERS, FLAGS, Page  # run as a script: its folder is on 
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+CLIP = Path(__file__).parents[2] / "pointtrack" / "assets" / "clip.mp4"
 LAST = 22
 FILM_WH = (720, 405)
 MOST_BYTES = 2_000_000
@@ -64,10 +65,10 @@ def record(folder: Path) -> None:
             "-m",
             "pointtrack.cli.main",
             "ui",
-            "demo",
+            shutil.copy(CLIP, scratch),  # its path is in the pictures
             "--no-browser",
             "--out",
-            f"{scratch}/home",
+            f"{scratch}/outputs",
         ]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
@@ -86,7 +87,6 @@ def record(folder: Path) -> None:
 def tell(page: Page, camera: Camera) -> None:
     """The story."""
     page.opened()
-    camera.shot("open")
     camera.frame(900)
     page.click(82, 374)
     page.until("app.candidates")
@@ -132,7 +132,6 @@ def tell(page: Page, camera: Camera) -> None:
             f"app.masks.frames.get({frame})?.answer.objects[0].known && app.tracks.at({frame}) && !app.tracks.old.size"
         )
         camera.frame(350)
-    camera.shot("followed")
     page.press("p")
     x, y = page.ask(f"[...app.tracks.at({LAST}).values.slice(0, 2)]")
     page.page.mouse.move(*page.at(x, y))
@@ -159,13 +158,6 @@ def tell(page: Page, camera: Camera) -> None:
     page.page.wait_for_selector("#export-results a", timeout=120_000)
     camera.shot("export")
     camera.frame(1600)
-    page.press("Escape")
-    page.press("?")
-    page.page.wait_for_selector("dialog[open]")
-    camera.shot("keys")
-    page.press("Escape")
-    page.press("t")
-    camera.shot("light")
     camera.develop(camera.folder / "ui.gif")
 
 
