@@ -22,6 +22,12 @@ from pointtrack.sessions.mask_store import Packed, Results
 from pointtrack.types import Video
 
 FORMAT = "pointtrack session 1"
+TRACK_FORMAT = "pointtrack track session 2"
+# What the other kind of session is, and what reads it.
+READERS = {
+    FORMAT: "a session of objects, for `pointtrack segment --session` and `ObjectSession.load`",
+    TRACK_FORMAT: "a session of points, for `pointtrack track --session` and `TrackSession.load`",
+}
 LARGEST_TOLD = 1 << 28  # bytes of the JSON text
 Said = History[tuple[SessionObject, ...]]
 
@@ -219,15 +225,19 @@ def read_session_npz(
         path = npz_path(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f"session file: expected an .npz file, found nothing at {path}")
-    with reading(path, f"{what} saved by pointtrack"):
-        arrays = read_arrays(path, f"{what} saved by pointtrack", ("told", *needed))
-        if arrays["told"].nbytes > LARGEST_TOLD or arrays["told"].dtype.kind != "U":
+    expected = f"{what} saved by pointtrack"
+    with reading(path, expected):
+        text = read_arrays(path, expected, ("told",), only=("told",))["told"]
+        if text.nbytes > LARGEST_TOLD or text.dtype.kind != "U":
             raise ValueError("what was told is no text, or too long")
-        told = json.loads(str(arrays.pop("told")))
+        told = json.loads(str(text))
         if not isinstance(told, dict) or not isinstance(told["video"], str):
             raise ValueError("what was told is no object with a video")
         if told["format"] != format:
+            if (reader := READERS.get(str(told["format"]))) is not None:
+                raise ValueError(f"it is {reader}")
             raise ValueError(f"its format is {str(told['format'])[:60]!r}, not {format!r}")
+        arrays = read_arrays(path, expected, needed)
         arrays = {name: arrays[name] for name in needed}
     if told["video"] != video:
         raise ValueError(

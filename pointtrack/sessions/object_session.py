@@ -334,7 +334,7 @@ class ObjectSession:
         return worst(doubts_in(self.quality(), [one.id for one in self._state]), count)
 
     def save(self, path: str | Path) -> Path:
-        """Write all prompts, their history and the computed masks to one .npz file (without the video)."""
+        """Write all prompts and their history to one .npz file, with the masks of now: others are computed again there."""
         from pointtrack.sessions.files import write_session
 
         sides = {side for one in self._state for side in self._schedule.sides_of(one)}

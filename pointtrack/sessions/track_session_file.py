@@ -9,13 +9,11 @@ from typing import Any
 
 import torch
 
-from pointtrack.sessions.files import read_session_npz, write_session_npz
+from pointtrack.sessions.files import TRACK_FORMAT, read_session_npz, write_session_npz
 from pointtrack.sessions.fixes import Fix, FixedPoint
 from pointtrack.sessions.history import History
 from pointtrack.sessions.point_walks import Part, PointWalk, Span
 from pointtrack.types import Video
-
-FORMAT = "pointtrack track session 2"
 
 
 @dataclass
@@ -39,7 +37,7 @@ def write_track_session(path: str | Path, video: Video, content: TrackSessionCon
     """Write a session; the suffix .npz is added if missing. The file is never half written."""
     parts = [*content.parts.values(), *(walk.part(span) for walk in content.walks for span in walk.spans)]
     told = {
-        "format": FORMAT,
+        "format": TRACK_FORMAT,
         "video": video.fingerprint(),
         "now": content.history.now,
         "states": [
@@ -75,7 +73,9 @@ def read_track_session(path: str | Path, video: Video) -> TrackSessionContent:
         ValueError: the file holds no such session, or one of another video.
     """
     names = ("xy", "visibility", "confidence")
-    told, arrays = read_session_npz(path, "a track session", names, format=FORMAT, video=video.fingerprint())
+    told, arrays = read_session_npz(
+        path, "a track session", names, format=TRACK_FORMAT, video=video.fingerprint()
+    )
     states = [
         tuple(
             FixedPoint(p["id"], tuple(Fix(f, (x, y), serial, group) for f, x, y, serial, group in p["fixes"]))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pointtrack.sessions.files import TRACK_FORMAT, write_session_npz
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from tests.support.square_session import SCENE, centre, click, counted, new_session
@@ -75,6 +76,9 @@ def test_files_that_do_not_fit_change_nothing(tmp_path):
         session.load(tmp_path / "tracks.npz")
     with pytest.raises(FileNotFoundError, match="found nothing"):
         session.load(tmp_path / "none.npz")
+    points = write_session_npz(tmp_path / "points.npz", {"format": TRACK_FORMAT, "video": "any"}, {})
+    with pytest.raises(ValueError, match="it is a session of points, for `pointtrack track --session`"):
+        session.load(points)
     assert session.keyframes(1) == [0] and other.objects == {}
 
 

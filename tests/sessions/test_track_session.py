@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pointtrack.sessions import track_session
+from pointtrack.sessions.files import FORMAT, write_session_npz
 from pointtrack.sessions.point_walks import Part, join, walk_points
 from pointtrack.sessions.track_session import Fix, FixedPoint, TrackSession, spans_of
 from pointtrack.types import Queries, Source, Tracks, Video
@@ -154,6 +155,9 @@ def test_a_session_goes_on_from_its_file(session, calls, tmp_path):
     np.savez(tmp_path / "else.npz", xy=np.zeros(2))
     with pytest.raises(ValueError, match="expected a track session"):
         elsewhere.load(tmp_path / "else.npz")
+    objects = write_session_npz(tmp_path / "objects.npz", {"format": FORMAT, "video": "any"}, {})
+    with pytest.raises(ValueError, match="it is a session of objects, for `pointtrack segment --session`"):
+        elsewhere.load(objects)
     with pytest.raises(FileNotFoundError):
         elsewhere.load(tmp_path / "none.npz")
 
