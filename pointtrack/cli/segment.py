@@ -55,7 +55,8 @@ class SegmentCommand(VideoOptions):
     Args:
         click: clicks as frame,x,y; append ,- for a click beside the object: --click 0,310,250 0,40,40,-
         box: boxes as frame,x0,y0,x1,y1 in pixels.
-        mask: pictures of the video's size, not black where the object is, as frame,FILE.
+        mask: pictures of the video's size, not black where the object is, as frame,FILE; one with the colours of DAVIS gives
+            every object that it shows, by its index.
         absent: frames on which an object is absent. It stays so until its next prompt; with flat it may be found again on the
             next frame.
         tracks: .npz, .csv or .json file of tracks, all on one object, instead of prompts.

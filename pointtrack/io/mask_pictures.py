@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pointtrack.io.formats.davis import VOID, davis_palette
 from pointtrack.io.pictures import indices
 from pointtrack.io.storage import reads_anywhere
 
@@ -30,16 +32,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: not a picture.
     """
-    from PIL import ImageOps
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
-    try:
-        with indices(Path(path)) as opened:
-            kind = opened.format
-            picture = ImageOps.exif_transpose(opened)
-    except ValueError as error:
-        raise ValueError(f"mask: expected a picture, but {path} cannot be decoded ({error})") from error
+    picture, kind = _opened(path)
     if picture.mode == "P" and "transparency" not in picture.info:
         return np.asarray(picture) != 0
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
@@ -52,6 +45,36 @@ def read_mask(path: str | Path) -> np.ndarray:
     pixels = np.asarray(picture)
     floor = HALF if kind in LOSSY else 0
     return np.asarray(pixels.max(axis=-1) > floor if pixels.ndim == 3 else pixels > floor)
+
+
+@reads_anywhere
+def read_objects(path: str | Path) -> dict[int, np.ndarray]:
+    """The masks of the objects in a picture whose colours are those of DAVIS and PASCAL VOC: index -> (h, w) bool.
+
+    Empty for any other picture. 255 marks pixels that belong to nothing. Raises as `read_mask`.
+    """
+    picture, _ = _opened(path)
+    if picture.mode != "P" or "transparency" in picture.info:
+        return {}
+    values = np.asarray(picture)
+    palette = np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
+    used = [int(value) for value in np.unique(values)]
+    if used[-1] >= len(palette) or not np.array_equal(palette[used], davis_palette()[used]):
+        return {}
+    return {value: values == value for value in used if value not in (0, VOID)}
+
+
+def _opened(path: str | Path) -> tuple[Any, str | None]:
+    """A picture as Pillow has it, turned upright, and its format. Raises as `read_mask`."""
+    from PIL import ImageOps
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"mask: expected a picture, found nothing at {path}")
+    try:
+        with indices(Path(path)) as opened:
+            return ImageOps.exif_transpose(opened), opened.format
+    except ValueError as error:
+        raise ValueError(f"mask: expected a picture, but {path} cannot be decoded ({error})") from error
 
 
 def check_mask_size(mask: np.ndarray, wh: tuple[int, int], path: str | Path) -> None:

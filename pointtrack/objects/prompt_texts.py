@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.io.mask_pictures import check_mask_size, read_mask
+from pointtrack.io.mask_pictures import check_mask_size, read_mask, read_objects
 from pointtrack.segment.base import Prompt
 
 CLICK = "a click frame,x,y or frame,x,y,-"
@@ -65,13 +66,11 @@ def parse_prompts(
 
     def place(text: str, form: str) -> tuple[Told, list[str]]:
         """The prompt of the text's object on its frame, and the fields after the frame."""
-        number, colon, rest = text.partition(":")
-        named = bool(colon) and number.isdigit()
-        fields = (rest if named else text).split(",")
-        if not fields[0].strip().isdigit():
-            raise ValueError(f"expected {form}, got {text!r}")
-        owner, frame = int(number) if named else 1, int(fields[0])
-        return told.setdefault((owner, frame), Told(owner, frame)), fields[1:]
+        owner, frame, fields = _read(text, form)
+        return of(1 if owner is None else owner, frame), fields
+
+    def of(owner: int, frame: int) -> Told:
+        return told.setdefault((owner, frame), Told(owner, frame))
 
     for text in clicks:
         one, fields = place(text, CLICK)
@@ -86,10 +85,12 @@ def parse_prompts(
         _once(one, one.box, "box", text)
         one.box = _numbers(fields, 4, f"{BOX}, got {text!r}")
     for text in masks:
-        one, fields = place(text, MASK)
-        _once(one, one.mask, "mask", text)
-        one.file = ",".join(fields)
-        one.mask = torch.from_numpy(read_mask(one.file))
+        owner, frame, fields = _read(text, MASK)
+        file = ",".join(fields)
+        for number, mask in _objects_of(file, owner).items():
+            one = of(number, frame)
+            _once(one, one.mask, "mask", text)
+            one.file, one.mask = file, torch.from_numpy(mask)
     for text in absences:
         one, fields = place(text, ABSENT)
         if fields:
@@ -142,6 +143,28 @@ def tell(listener: Listener, told: Iterable[Told]) -> None:
         else:
             said = one.prompt()
             listener.prompt(one.object_id, one.frame, points=said.points, labels=said.labels, box=said.box)
+
+
+def _read(text: str, form: str) -> tuple[int | None, int, list[str]]:
+    """The object that a text names, None if it names none; its frame; and the fields after that."""
+    number, colon, rest = text.partition(":")
+    named = bool(colon) and number.isdigit()
+    fields = (rest if named else text).split(",")
+    if not fields[0].strip().isdigit():
+        raise ValueError(f"expected {form}, got {text!r}")
+    return int(number) if named else None, int(fields[0]), fields[1:]
+
+
+def _objects_of(file: str, owner: int | None) -> dict[int, np.ndarray]:
+    """Object -> its mask in a picture: those of its indices, if it is one of DAVIS, or a single one."""
+    objects = read_objects(file)
+    if owner is None:
+        return objects or {1: read_mask(file)}
+    if len(objects) > 1 and owner not in objects:
+        raise ValueError(
+            f"mask: expected one of the objects {', '.join(map(str, objects))} that {file} shows, got {owner}"
+        )
+    return {owner: objects[owner] if owner in objects else read_mask(file)}
 
 
 def _once(one: Told, before: object, what: str, text: str) -> None:

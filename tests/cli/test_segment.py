@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -194,6 +195,21 @@ def test_mistakes_get_one_line(arguments, message, files, capsys):
     error = capsys.readouterr().err
     assert message in error and error.startswith("pointtrack: error: ")
     assert not (files["dir"] / "out").exists()
+
+
+@pytest.mark.parametrize("more", ["", " --flat"])
+def test_an_annotation_of_davis_gives_all_its_objects(more, files, capsys):
+    out = files["dir"] / "out"
+    assert run("--click 1:0,28,28 4:0,58,42 --export davis", files) == 0
+    shutil.copy(out / "frames_davis" / "00000.png", files["dir"] / "first.png")
+    assert run(f"--mask 0,{{dir}}/first.png{more}", files) == 0
+    masks = load_masks(out / "frames_masks.npz")
+    assert masks.object_ids.tolist() == [1, 4] and torch.equal(masks.masks[0], SCENE.truth[0])
+    assert run(f"--mask 4:0,{{dir}}/first.png{more}", files) == 0
+    masks = load_masks(out / "frames_masks.npz")
+    assert masks.object_ids.tolist() == [4] and torch.equal(masks.masks[0, 0], SCENE.truth[0, 1])
+    assert run(f"--mask 2:0,{{dir}}/first.png{more}", files) == 2
+    assert "expected one of the objects 1, 4 that" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", ["", " --flat"])

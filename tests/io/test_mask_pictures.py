@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointtrack.io.mask_pictures import coverage, read_mask
+from pointtrack.io.formats.davis import davis_palette
+from pointtrack.io.mask_pictures import coverage, read_mask, read_objects
 
 SHAPE = (60, 100)
 
@@ -75,3 +76,22 @@ def test_what_is_no_picture_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="found nothing at"):
         read_mask(tmp_path / "b.png")
     assert coverage(disk() > 0) == "covers 21 % of the image"
+
+
+def indexed(path, values: list[int], palette: np.ndarray) -> None:
+    picture = Image.fromarray(np.array([values], np.uint8))
+    picture.putpalette(palette.tobytes())
+    picture.save(path)
+
+
+def test_objects_are_told_by_the_colours_of_davis(tmp_path):
+    indexed(tmp_path / "davis.png", [0, 3, 3, 7, 255], davis_palette())
+    found = read_objects(tmp_path / "davis.png")
+    assert {number: mask.tolist() for number, mask in found.items()} == {
+        3: [[False, True, True, False, False]],
+        7: [[False, False, False, True, False]],
+    }
+    grey = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)  # a drawing with soft edges, say
+    indexed(tmp_path / "grey.png", [0, 3, 3, 7, 255], grey)
+    Image.new("RGB", (4, 3)).save(tmp_path / "plain.png")
+    assert read_objects(tmp_path / "grey.png") == read_objects(tmp_path / "plain.png") == {}
