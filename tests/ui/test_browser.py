@@ -74,6 +74,7 @@ def test_from_the_first_click_to_the_file(server, open_page, truth, tmp_path):
     page.until("app.state.history.now === 3")
     page.press("c")
     page.idle()
+    assert page.ask("app.candidates") is None, "the answers to the click are offered no longer"
     mask = mask_on(page, 1)
     assert share_inside(mask, on_ball) > 0.8, "the mask covers the ball"
     assert share_inside(mask, beside) < 0.15, "and little else"

@@ -13,7 +13,6 @@ export async function clickObject(app, points, labels) {
     if (!answer) return;
     const said = (await api.get(`${app.base}/masks/${frame}`)).objects.find((/** @type {any} */ one) => one.id === answer.object)?.said;
     if (said?.clicks.length === 1 && labels[0]) askCandidates(app, answer.object, frame);
-    else app.candidates = null;
   } finally {
     app.asked.delete(asked);
     app.emit("data");
@@ -81,6 +80,10 @@ export async function correctObject(app, act, args) {
   const { base } = app;
   const known = knownRange(app, args.object);
   const answer = await app.act(act, args);
+  if (answer && act !== "objects.choose") { // those on offer answer what was said before
+    app.candidates = null;
+    app.emit("data");
+  }
   if (answer && known && app.settings.auto && app.state) {
     const at = args.frame; // the person may be elsewhere by now
     const [start, last] = [Math.min(known[0], at), Math.max(known[1], at)];
