@@ -19,11 +19,12 @@ from pointtrack.cli.segment_flat import (
     refuse_late,
     segment_flat,
 )
+from pointtrack.cli.session_files import check_session_file, session_file
 from pointtrack.io.mask_writers import parse_growing
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
-from pointtrack.io.outputs import check_outputs, record_origin
+from pointtrack.io.outputs import record_origin
 from pointtrack.io.sound import copy_sound
-from pointtrack.io.storage import exists, local_path
+from pointtrack.io.storage import exists
 from pointtrack.io.tracks import load_tracks
 from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
@@ -93,11 +94,8 @@ class SegmentCommand(VideoOptions):
 
     def run(self) -> None:
         """Follow the objects, and print where the results are."""
-        session = self.session
-        if session is not None and not session.lower().endswith(".npz") and not exists(session):
-            session += ".npz"  # the name under which it is saved
         with outputs_to(self.out) as out:
-            replace(self, out=out, session=session).run_here()
+            replace(self, out=out, session=session_file(self.session)).run_here()
 
     def run_here(self) -> None:
         """Run with results on this machine."""
@@ -105,14 +103,10 @@ class SegmentCommand(VideoOptions):
         target = video_target(self.out, f"{self.stem}_masks")
         outputs, folders = self.outputs(target, exports), self.folders(target, exports)
         pictures = [text.partition(",")[2] for text in self.mask or ()]
-        if self.session is not None and Path(self.session).resolve() in {path.resolve() for path in outputs}:
-            raise ValueError(
-                f"session: expected a file of its own, got {self.session}, to which the masks go; choose another name"
-            )
+        if self.session is not None:
+            check_session_file(self.session, outputs)
         read = [*pictures, self.tracks, self.session, self.segmenter, self.video_segmenter]
         self.guard([path for path in outputs if path not in folders], *read, folders=folders)
-        if self.session is not None and (kept := local_path(self.session)) is not None:
-            check_outputs([], [kept])
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and exists(self.session)
         if (bool(told) or goes_on) == (self.tracks is not None):

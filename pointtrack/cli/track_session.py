@@ -12,9 +12,9 @@ import torch
 
 from pointtrack.checks import counted
 from pointtrack.cli.progress import Bar
-from pointtrack.io.outputs import check_outputs
+from pointtrack.cli.session_files import check_session_file
 from pointtrack.io.same_run import NONE
-from pointtrack.io.storage import exists, local_path
+from pointtrack.io.storage import exists
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.sessions.moments import frames_to_track, points_now
 from pointtrack.sessions.track_session import TrackSession
@@ -53,13 +53,6 @@ def parse_corrections(texts: Sequence[str]) -> list[Correction]:
     return corrections
 
 
-def session_file(path: str | None) -> str | None:
-    """The file that keeps a session: the path itself if it exists or ends in .npz, otherwise with that suffix."""
-    if path is None or path.lower().endswith(".npz") or exists(path):
-        return path
-    return f"{path}.npz"
-
-
 def check_session_options(command: TrackCommand, outputs: Sequence[Path]) -> None:
     """Raise ValueError for options that do not go with a session, and for a session file that cannot be written."""
     given = "session" if command.session is not None else "correct"
@@ -77,14 +70,8 @@ def check_session_options(command: TrackCommand, outputs: Sequence[Path]) -> Non
             f"{given}: expected plain tracking of the whole video in memory, which corrections join, got --{wrong[0]} too; "
             f"leave out one of --{given} and --{wrong[0]}"
         )
-    if command.session is None:
-        return
-    if Path(command.session).resolve() in {path.resolve() for path in outputs}:
-        raise ValueError(
-            f"session: expected a file of its own, got {command.session}, to which the tracks go; choose another name"
-        )
-    if (kept := local_path(command.session)) is not None:
-        check_outputs([], [kept])
+    if command.session is not None:
+        check_session_file(command.session, outputs)
 
 
 def track_in_session(

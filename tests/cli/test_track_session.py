@@ -7,7 +7,7 @@ import torch
 
 import pointtrack as pt
 from pointtrack.cli import main as cli
-from pointtrack.cli import track_session
+from pointtrack.cli import session_files
 from pointtrack.cli.track_session import Correction, parse_corrections
 
 POINTS = ["--points", "0,10,20.5", "3,30,11"]
@@ -113,9 +113,17 @@ def test_a_video_that_does_not_fit_is_not_tracked_flat(run, monkeypatch):
     assert run(*POINTS, "--correct", "5,12,22")[2].xy[5, 0].tolist() == [12, 22]
 
 
+def test_what_the_page_opens_again_is_not_changed(run, tmp_path):
+    for name in ("project.json", "journal.jsonl"):
+        (tmp_path / name).write_text("{}")
+    code, said, _ = run(*POINTS, "--session", f"{tmp_path}/points-3-1.npz")
+    assert code == 2 and "what the page opens again; export session files" in said
+    assert run(*POINTS, "--session", f"{tmp_path}/exports/points.npz")[0] == 0
+
+
 def test_texts_become_corrections():
     assert parse_corrections(["5,12,3.5", "2:0,1,1"]) == [
         Correction(0, 5, (12, 3.5)),
         Correction(2, 0, (1, 1)),
     ]
-    assert track_session.session_file("mine") == "mine.npz"
+    assert session_files.session_file("mine") == "mine.npz"
