@@ -152,7 +152,12 @@ class TrackCommand(VideoOptions):
             self.finish(target, given, exports)
             return
         with self.opened() as stream:
-            too_large = does_not_fit(stream) and not self.in_session
+            too_large = does_not_fit(stream)
+            if too_large and self.in_session:
+                raise ValueError(
+                    f"session: expected a video that fits into memory, got {stream.frame_count} frames; take a part of it with "
+                    "--start and --end, or correct it on the page (pointtrack ui)"
+                )
             if too_large and not self.flat:
                 print(
                     f"flat      {stream.frame_count} frames would take most of this machine's memory, so --flat is on"

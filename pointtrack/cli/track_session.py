@@ -87,7 +87,7 @@ def track_in_session(
     Args:
         tracker: from `load_tracker`.
         video: the frames.
-        queries: the new points; None for none.
+        queries: points to add, unless the session has them already; None for none.
         corrections: positions that a person sets.
         path: file that keeps the session, which goes on if it exists; None keeps it nowhere.
         track: tracks the new points through the whole video.
@@ -102,6 +102,7 @@ def track_in_session(
     session = TrackSession(video, tracker)
     if path is not None and exists(path):
         session.load(path)
+    queries = None if queries is None else _new_ones(queries, session)
     trial = points_now(session)
     if queries is not None:
         trial.add(queries, follow=False)
@@ -129,6 +130,16 @@ def told_corrections(tracks: Tracks) -> str:
         for x, y in [tracks.xy[row, column].tolist()]
     ]
     return " ".join(fixed)
+
+
+def _new_ones(queries: Queries, session: TrackSession) -> Queries | None:
+    """The queries that are not in the session, so that a command may be repeated; None if all are."""
+    there = session.known(0, 1).queries
+    rows = torch.cat([there.frame[:, None], there.xy], 1).tolist()
+    new = torch.tensor(
+        [row not in rows for row in torch.cat([queries.frame[:, None], queries.xy], 1).tolist()]
+    )
+    return queries.select(new) if bool(new.any()) else None
 
 
 def _follow(session: TrackSession) -> None:

@@ -108,9 +108,18 @@ def test_mistakes_cost_no_tracking(run, tmp_path, monkeypatch, arguments, messag
     assert not (tmp_path / "s.npz").exists()
 
 
-def test_a_video_that_does_not_fit_is_not_tracked_flat(run, monkeypatch):
+def test_a_video_that_does_not_fit_is_refused(run, monkeypatch):
     monkeypatch.setattr("pointtrack.cli.track.does_not_fit", lambda stream: True)
-    assert run(*POINTS, "--correct", "5,12,22")[2].xy[5, 0].tolist() == [12, 22]
+    code, said, _ = run(*POINTS, "--correct", "5,12,22")
+    assert code == 2 and "expected a video that fits into memory, got 6 frames" in said
+
+
+def test_the_same_command_again_adds_nothing(run, tmp_path):
+    file = f"{tmp_path}/s.npz"
+    first = run(*POINTS, "--session", file, "--correct", "5,12,22")[2]
+    code, said, again = run(*POINTS, "0,5,5", "--session", file, "--correct", "5,12,22")
+    assert again.ids.tolist() == [0, 1, 2] and torch.equal(again.xy[:, :2], first.xy)
+    assert "tracked   1 point " in said
 
 
 def test_what_the_page_opens_again_is_not_changed(run, tmp_path):
