@@ -287,16 +287,16 @@ class ObjectSession:
         """
         frames = self._range(start, stop)
         # Between objects with equal scores, the one prompted last gets a pixel.
-        preview = sorted(self._state, key=lambda one: -max([0, *(key.serial for key in one.keys)]))
+        objects = sorted(self._state, key=lambda one: -max([0, *(key.serial for key in one.keys)]))
         w, h = self.video.wh
-        masks = torch.zeros(len(frames), len(preview), h, w, dtype=torch.bool)
-        scores = torch.zeros(len(frames), len(preview))
-        for column, one in enumerate(preview):
+        masks = torch.zeros(len(frames), len(objects), h, w, dtype=torch.bool)
+        scores = torch.zeros(len(frames), len(objects))
+        for column, one in enumerate(objects):
             for frame, found in self._schedule.known(one, frames):
                 masks[frame - frames.start, column] = found.mask
                 scores[frame - frames.start, column] = found.score
-        ids = torch.tensor([one.id for one in preview], dtype=torch.int64)
-        result = Masks(masks, ids, scores, frames.start, self.video.fps, tuple(one.name for one in preview))
+        ids = torch.tensor([one.id for one in objects], dtype=torch.int64)
+        result = Masks(masks, ids, scores, frames.start, self.video.fps, tuple(one.name for one in objects))
         result = result.with_times(self.video.times[frames.start : frames.stop])
         return (result.exclusive() if self.exclusive else result).select(ids.argsort())
 

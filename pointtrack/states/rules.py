@@ -238,10 +238,9 @@ class StateMachine:
             places = torch.full((len(near), PARTNERS, 2), torch.nan)
             partners[:, : near.shape[1]], places[:, : near.shape[1]] = pool[near], xy[pool[near]]
             self._partners[sure], self._partner_xy[sure] = partners, places
-        preview = torch.where(sure[:, None], xy, torch.nan)
-        self._recent = torch.where(
-            estimated[:, None], torch.cat([self._recent[1:], preview[None]]), self._recent
-        )
+        newest = torch.where(sure[:, None], xy, torch.nan)
+        moved_on = torch.cat([self._recent[1:], newest[None]])
+        self._recent = torch.where(estimated[:, None], moved_on, self._recent)
 
     def _step(self) -> Tensor:
         """(n, 2) how far the points moved on the latest frame; 0 if unknown."""
