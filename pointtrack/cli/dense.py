@@ -56,7 +56,7 @@ class DenseCommand(VideoOptions):
             (folder / ABOUT).unlink(missing_ok=True)
         video = read_video(self.opened())
         queries = stride_queries(video.wh, self.stride, self.frame)
-        queries.select(slice(0, 1)).check_inside(len(video), video.wh)
+        queries.check_inside(len(video), video.wh)
         options = TrackOptions(
             states=state_options(self.states, self.redetect),
             regions=None if self.regions is None else RegionOptions.parse(self.regions),

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pointtrack.geometry import inside_image
 from pointtrack.io.track_arrays import DenseStore, FileStore, MemoryStore
 from pointtrack.models.about import about_network
 from pointtrack.models.point_tracker import PointTracker
@@ -85,7 +84,7 @@ def track_dense(
         raise ValueError("resume: expected a folder `out` with the run to resume, got none")
     if isinstance(queries, int):
         queries = stride_queries(video.wh, queries)
-    _check_inside(queries, video)
+    queries.check_inside(len(video), video.wh)
     options = options or TrackOptions()
     plain = options.states is None and options.regions is None and not options.smooth
     states = options.states is not None
@@ -225,12 +224,6 @@ def _work(network: PointTracker, queries: Queries, frames: int, options: TrackOp
     if options.states is not None or options.regions is not None or options.smooth:
         points = len(queries) if back is not None else 0  # `progress` then counts whole frames
     return len(queries) * frames + points * (0 if back is None else back.late + 1)
-
-
-def _check_inside(queries: Queries, video: Video) -> None:
-    """As `Queries.check_inside`, but for all points at once."""
-    fine = (queries.frame < len(video)) & inside_image(queries.xy, video.wh)
-    queries.select(~fine).check_inside(len(video), video.wh)
 
 
 def _about(tracker: PointTracker, video: Video, queries: Queries, chunk: int) -> dict[str, str]:

@@ -216,14 +216,19 @@ class Queries:
 
     def check_inside(self, frames: int | None, wh: tuple[int, int] | None) -> None:
         """Raise ValueError if a point lies outside the image or after the last frame; None leaves one of these out."""
-        for i in range(len(self)):
-            if frames is not None and int(self.frame[i]) >= frames:
-                raise ValueError(
-                    f"query point {int(self.ids[i])}: expected a frame in 0..{frames - 1}, "
-                    f"got {int(self.frame[i])}; the video has {counted(frames, 'frame')}"
-                )
-            if wh is not None and not bool(inside_image(self.xy[i], wh)):
-                raise ValueError(
-                    f"query point {int(self.ids[i])}: expected (x, y) inside the {wh[0]} x {wh[1]} image, "
-                    f"got ({self.xy[i, 0]:g}, {self.xy[i, 1]:g})"
-                )
+        late = torch.zeros(len(self), dtype=torch.bool) if frames is None else self.frame >= frames
+        outside = torch.zeros_like(late) if wh is None else ~inside_image(self.xy, wh)
+        wrong = (late | outside).nonzero()
+        if not len(wrong):
+            return
+        first = int(wrong[0])
+        point, frame, (x, y) = int(self.ids[first]), int(self.frame[first]), self.xy[first].tolist()
+        if frames is not None and late[first]:
+            raise ValueError(
+                f"query point {point}: expected a frame in 0..{frames - 1}, got {frame}; "
+                f"the video has {counted(frames, 'frame')}"
+            )
+        assert wh is not None
+        raise ValueError(
+            f"query point {point}: expected (x, y) inside the {wh[0]} x {wh[1]} image, got ({x:g}, {y:g})"
+        )

@@ -1,5 +1,7 @@
 """Video, Queries, Tracks: what they accept, what they refuse, how they are cut and joined."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -121,6 +123,18 @@ def test_queries_outside_the_video(point, message):
         Queries.from_txy([point]).check_inside(5, WH)
     Queries.from_txy([[4, 11.5, 7.5]]).check_inside(5, WH)
     Queries.from_txy([[99, 1, 1]]).check_inside(None, WH)  # a stream: nobody knows its length
+
+
+def test_a_million_points_are_checked_at_once():
+    points = torch.arange(1_000_000)
+    queries = Queries(0, torch.stack([points % 12, points % 8], dim=1))
+    began = time.perf_counter()
+    queries.check_inside(5, WH)
+    assert time.perf_counter() - began < 5, "one after the other, they take a minute"
+    queries.xy[700_000] = 20
+    queries.frame[900_000] = 5
+    with pytest.raises(ValueError, match=r"query point 700000: .* got \(20, 20\)"):
+        queries.check_inside(5, WH)
 
 
 @pytest.mark.parametrize(
