@@ -25,7 +25,7 @@ from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, ref
 from pointtrack.io.storage import writes_anywhere
 from pointtrack.types import Video
 from pointtrack.types.frames import as_frame
-from pointtrack.types.times import rate_of
+from pointtrack.types.times import exact_rate, rate_of
 
 logger = logging.getLogger(__name__)
 
@@ -276,7 +276,7 @@ def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: 
         raise ValueError(f"crf: expected 0 (lossless) to 51 (worst), got {crf}")
     timed = isinstance(video, Video | VideoStream)
     with video if isinstance(video, VideoStream) else open_video(video, fps=None if timed else fps) as stream:
-        rate = _exact_rate(stream.fps if fps is None else fps)
+        rate = exact_rate(stream.fps if fps is None else fps)
         if stream.path is not None:
             refuse_same(path, stream.path)
         with atomic_path(path) as part:
@@ -351,14 +351,6 @@ def checked_frame(frame: Any, name: str) -> np.ndarray:
     return as_frame(frame, name)
 
 
-def _exact_rate(fps: float) -> Fraction:
-    """23.976 -> 24000/1001: a float close to a television rate stands for that rate."""
-    for whole in (24, 30, 48, 60, 120):
-        if abs(fps - whole / 1.001) < 0.005:
-            return Fraction(whole * 1000, 1001)
-    return Fraction(fps).limit_denominator(1001)
-
-
 def _encode(
     path: Path, stream: VideoStream, rate: Fraction, codec: str, options: dict[str, str], keep_times: bool
 ) -> None:
@@ -395,10 +387,10 @@ def _encode(
 
 
 def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
-    """A looping gif with a palette per frame; gif times are whole hundredths of a second."""
+    """A looping gif with a palette per frame; gif times are 2 to 65535 hundredths of a second."""
     from PIL import Image  # imported here because the rest of the library does not need it
 
     pictures = (Image.fromarray(frame) for frame in frames)
     first = next(pictures)
-    pause = max(round(100 / fps), 2) * 10
+    pause = min(max(round(100 / fps), 2), 65535) * 10
     first.save(path, save_all=True, append_images=itertools.chain(pictures), duration=pause, loop=0)

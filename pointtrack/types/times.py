@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,18 @@ def rate_of(times: Any, fps: float) -> float:
         return fps
     average = float((len(times) - 1) / (times[-1] - times[0]))
     return average if abs(average / fps - 1) > 0.1 else fps
+
+
+def exact_rate(fps: float) -> Fraction:
+    """Frames per second as a fraction, as files store them: a float close to a television rate stands for that rate.
+
+    >>> exact_rate(23.976), exact_rate(12.5), exact_rate(1 / 3600)
+    (Fraction(24000, 1001), Fraction(25, 2), Fraction(1, 3600))
+    """
+    for whole in (24, 30, 48, 60, 120):
+        if abs(fps - whole / 1.001) < 0.005:
+            return Fraction(whole * 1000, 1001)
+    return Fraction(fps).limit_denominator(1001) or Fraction(1, round(1 / fps))
 
 
 def joined_frames(parts: Sequence[Any], name: str) -> int:

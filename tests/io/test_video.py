@@ -59,6 +59,7 @@ def test_times_of_a_variable_rate_are_kept_through_reading_and_writing(tmp_path)
         (59.94, Fraction(60000, 1001)),
         (12.5, Fraction(25, 2)),
         (0.5, Fraction(1, 2)),
+        (1 / 3600, Fraction(1, 3600)),  # a frame an hour
     ],
 )
 def test_rate_is_written_exactly(tmp_path, fps, expected):

@@ -16,6 +16,7 @@ from pointtrack.io.atomic import atomic_path
 from pointtrack.io.outputs import refuse_same
 from pointtrack.io.video import open_video
 from pointtrack.types.masks import Masks
+from pointtrack.types.times import exact_rate
 
 # Codec, pixels and options by suffix: for editors, for browsers, and without any loss.
 CUTOUT_CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -69,7 +70,7 @@ def growing(
     codec, pixels, options = CUTOUT_CODECS[path.suffix.lower()]
     width, height = (side + side % 2 for side in wh)
     with atomic_path(path) as part, av.open(str(part), "w") as container:
-        output: Any = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        output: Any = container.add_stream(codec, rate=exact_rate(fps), options=options)
         output.width, output.height, output.pix_fmt = width, height, pixels
         context = output.codec_context
         context.time_base = Fraction(1, CLOCK)
