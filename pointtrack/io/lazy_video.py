@@ -50,12 +50,12 @@ def lazy_video(path: str | Path, *, cache_bytes: int = CACHE_BYTES, before: int 
         pictures = pictures_in(path)
         return Video(_Pictures(pictures, cache_bytes), 30.0)  # type: ignore[arg-type]
     with open_video(path) as stream:  # a file that is no video raises the usual error here
-        wh, fps, count = stream.wh, stream.fps, stream.frame_count
+        wh, fps, count, aspect = stream.wh, stream.fps, stream.frame_count, stream.pixel_aspect
     index = _index(path)
     if index is not None:
         frames = _FileFrames(path, index, wh, cache_bytes, before)
         if frames.check():
-            return Video(frames, rate_of(index.seconds, fps), index.seconds)  # type: ignore[arg-type]
+            return Video(frames, rate_of(index.seconds, fps), index.seconds, aspect)  # type: ignore[arg-type]
     if (count or 0) * wh[0] * wh[1] * 3 > WHOLE_BYTES:
         raise ValueError(
             f"{path}: expected a video whose frames have time stamps, got one without, too long to be held in memory; "

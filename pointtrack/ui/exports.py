@@ -247,10 +247,11 @@ class Export:
         drawn = _OneByOne()
 
         def write() -> None:
-            stream = VideoStream(iter(drawn), video.fps, len(self.frames), video_name)
-            write_video(target, stream)
+            name, aspect = self.project.path.name, video.pixel_aspect
+            write_video(
+                target, VideoStream(iter(drawn), video.fps, len(self.frames), name, pixel_aspect=aspect)
+            )
 
-        video_name = self.project.path.name
         writer = Thread(target=drawn.guarded(write), name="video writer", daemon=True)
         writer.start()
         try:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from pointtrack.io.lazy_video import lazy_video
 from pointtrack.io.mask_pictures import read_mask
 from pointtrack.io.pictures import LARGEST_PIXELS
 from pointtrack.io.video import open_video, read_video, write_video
@@ -125,7 +126,7 @@ def aspect(path):
 def test_pixels_keep_their_shape(tmp_path, rotation, expected):
     path = squeezed(tmp_path / "a.mp4", rotation)
     video = read_video(path)
-    assert video.pixel_aspect == expected
+    assert video.pixel_aspect == lazy_video(path).pixel_aspect == expected
     for source in (video, open_video(path), video.clip(1)):
         assert aspect(write_video(tmp_path / "b.mp4", source)) == expected
     assert read_video(video, wh=(32, 48)).pixel_aspect == expected * Fraction(*video.wh) / Fraction(32, 48)

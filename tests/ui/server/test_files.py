@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zipfile
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -204,11 +205,12 @@ class _Endless:
         raise error
 
 
-def test_the_drawn_video_keeps_the_sound(client, videos, models, tmp_path):
+def test_the_drawn_video_keeps_the_sound_and_the_shape_of_pixels(client, videos, models, tmp_path):
     path = videos / "loud.mp4"
     with av.open(str(path), "w") as container:
         picture, sound = container.add_stream("libx264", rate=10), container.add_stream("aac", rate=44100)
         picture.width, picture.height, picture.pix_fmt = 80, 60, "yuv420p"
+        picture.codec_context.sample_aspect_ratio = Fraction(16, 15)
         for frame in SCENE.video.frames:
             container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(picture.encode(None))
@@ -224,6 +226,7 @@ def test_the_drawn_video_keeps_the_sound(client, videos, models, tmp_path):
     project = next(one for one in client.desk.projects() if one.path == path)
     loud.wait(lambda: any(project.store.folder.glob("exports/*/loud_drawn.mp4")) and not project.worker.runs)
     with av.open(str(next(project.store.folder.glob("exports/*/loud_drawn.mp4")))) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 15)
         assert len(container.streams.audio) == 1
         assert float(container.streams.audio[0].duration * container.streams.audio[0].time_base) > 0.9
     told = loud.post("export", videos=["mp4"], start=3, stop=8)
