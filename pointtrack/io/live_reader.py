@@ -17,8 +17,8 @@ import numpy as np
 
 from pointtrack.checks import counted
 from pointtrack.io.sources import TimedFrame, open_source
-from pointtrack.io.video import checked_frame
 from pointtrack.types import Video
+from pointtrack.types.frames import as_frame
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class FrameReader:
             self._asked_since = None
             if timed is None:
                 return LiveState.ENDED, f"ended after {counted(number, 'frame')}"
-            pixels, seconds = checked_frame(timed[0], f"frame {number}"), timed[1] + self._shift
+            pixels, seconds = as_frame(timed[0], f"frame {number}"), timed[1] + self._shift
             last, arrived = seconds, time.monotonic()
             if shape is None:
                 shape, began = pixels.shape, time.monotonic() - seconds

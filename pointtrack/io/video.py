@@ -156,34 +156,24 @@ def open_video(
     if isinstance(source, VideoStream):
         refuse_fps(fps, source.name)
         frames, rate, count, name = source, source.fps, source.frame_count, source.name
-        aspect, sound = source.pixel_aspect, source.has_sound
+        path, aspect, sound = source.path, source.pixel_aspect, source.has_sound
     else:
-        opened = open_source(source, fps, start)
-        frames, rate, count, name = opened[:4]
+        frames, rate, count, name, info = open_source(source, fps, start)
+        path = Path(source) if isinstance(source, str | Path) and Path(source).exists() else None
         aspect = source.pixel_aspect if isinstance(source, Video) else Fraction(1)
-        sound = opened.info is not None and opened.info.has_sound
+        aspect, sound = (aspect, False) if info is None else (info.shown_aspect(), info.has_sound)
     length = None if count is None else count / rate
     if count is not None:
         span = (count if stop is None else min(count, round(stop * rate))) - round(start * rate)
         count = max(span if max_frames is None else min(span, max_frames), 1)
-    path = source.path if isinstance(source, VideoStream) else None
-    if isinstance(source, str | Path) and Path(source).exists():
-        path = Path(source)
     stream = VideoStream(
-        _cut(frames, (start, stop), max_frames, wh, name, length),
-        rate,
-        count,
-        name,
-        path=path,
-        has_sound=sound,
-    )
+        _cut(frames, (start, stop), max_frames, wh, name, length), rate, count, name,
+        path=path, pixel_aspect=_resized_aspect(aspect, source, wh), has_sound=sound,
+    )  # fmt: skip
     if isinstance(source, VideoStream):
         stream._about = source._about
     else:
-        aspect = aspect if opened.info is None else opened.info.shown_aspect()
         stream._about = _about(stream, source, (start, stop), max_frames)
-    if aspect != 1 or wh is not None:
-        stream.pixel_aspect = _resized_aspect(aspect, source, wh)
     return stream
 
 
@@ -300,7 +290,7 @@ def write_image(path: str | Path, frame: np.ndarray) -> Path:
         raise ValueError(
             f"{path}: expected a picture suffix, one of {', '.join(PICTURE_SUFFIXES)}; got {path.suffix!r}"
         )
-    frame = checked_frame(frame, "frame")
+    frame = as_frame(frame, "frame")
     return write_bytes(
         path, cv2.imencode(path.suffix.lower(), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1].tobytes()
     )
@@ -323,7 +313,7 @@ def _cut(
                 continue
             if span[1] is not None and seconds >= span[1] - 1e-6:
                 break
-            frame = checked_frame(frame, f"{name} frame {i}")
+            frame = as_frame(frame, f"{name} frame {i}")
             size = size or frame.shape
             if frame.shape != size:
                 raise ValueError(
@@ -344,11 +334,6 @@ def _cut(
         where = f"from second {span[0]:g} " + ("on" if span[1] is None else f"to {span[1]:g}")
         known = "" if length is None else f"; the video is {length:.3g} s long"
         raise ValueError(f"{name}: expected at least one frame in the span, found none {where}{known}")
-
-
-def checked_frame(frame: Any, name: str) -> np.ndarray:
-    """The frame as (h, w, 3) uint8 array. Raises ValueError, which begins with the name, if it is something else."""
-    return as_frame(frame, name)
 
 
 def _encode(
