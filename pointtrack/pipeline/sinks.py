@@ -256,7 +256,9 @@ class VideoSink:
         self._thread.start()
 
     def write(self, piece: Piece) -> None:
-        """Draw the frames of final rows."""
+        """Draw the frames of final rows; at once an error if they can no longer be written, as on a full disk."""
+        if self._error is not None:
+            raise self._error
         for drawn in self._drawer.draw(piece):
             self._queue.put(drawn)
 

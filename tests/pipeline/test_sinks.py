@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
+import pytest
 import torch
 
-from pointtrack.pipeline.sinks import CallSink, Piece, SmoothSink
+from pointtrack.io.video import open_video
+from pointtrack.pipeline import sinks
+from pointtrack.pipeline.sinks import CallSink, Piece, SmoothSink, VideoSink
 from pointtrack.types import Queries, Tracks
 
 
@@ -32,3 +37,21 @@ def test_smoothed_rows_keep_their_frames_behind_rows_without(monkeypatch):
     ]
     assert pairs and all(number == shown for number, shown in pairs)
     assert [number for number, _ in pairs] == list(range(5, 12))
+
+
+def test_a_full_disk_ends_a_run_at_the_next_frame_not_after_the_last(tmp_path, monkeypatch):
+    frames = np.zeros((4, 8, 8, 3), np.uint8)
+
+    def full(path, video):
+        next(video)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sinks, "write_video", full)
+    with (
+        pytest.raises(OSError, match="No space left"),
+        VideoSink(tmp_path / "a.mp4", open_video(frames)) as sink,
+    ):
+        for frame in range(1000):
+            sink.write(Piece(rows_of(frame, 1), [(frames[0], float(frame))]))
+            time.sleep(0.01)
+        pytest.fail("the run went on to its end")
