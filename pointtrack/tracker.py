@@ -255,8 +255,8 @@ class Tracker(HubModel):
         Raises:
             FileNotFoundError, ValueError: the source cannot be opened, or the tracker needs the whole video.
         """
-        reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
         chosen = queries if callable(queries) else Queries.of(queries)
+        reader = self._reader(source, fps, drop)
         return LiveTracker(self.network, chosen, reader, on_final=on_final, options=self.options)
 
     def object_stream(
@@ -299,13 +299,19 @@ class Tracker(HubModel):
         Raises:
             FileNotFoundError, ValueError: the source cannot be opened, or the tracker needs the whole video.
         """
-        reader = source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
 
         def say(stream: ObjectStream) -> None:
             for number, prompt in prompts.items():
                 stream.prompt(number, **prompt)
 
-        return LiveObjects(self.network, segmenter or self._segmenter(), say, reader, on_final=on_final)
+        chosen = segmenter or self._segmenter()
+        reader = self._reader(source, fps, drop)
+        return LiveObjects(self.network, chosen, say, reader, on_final=on_final)
+
+    def _reader(self, source: Any, fps: float | None, drop: bool) -> FrameReader:
+        """Opens a live source last, as a run that is refused would leave it open."""
+        self.network.check_windows()
+        return source if isinstance(source, FrameReader) else FrameReader(source, fps=fps, drop=drop)
 
     def _segmenter(self) -> Segmenter:
         """The segmenter that ships with pointtrack, on the tracker's device and in its precision."""

@@ -135,7 +135,8 @@ class Lives:
         """Open a source instead of the previous one.
 
         Raises:
-            PermissionError: a file outside the folders. FileNotFoundError, ValueError: as `FrameReader`.
+            PermissionError: a file outside the folders. FileNotFoundError, ValueError: as `FrameReader`; or the tracker
+                needs the whole video.
         """
         source: Any = str(content.get("source", "")).strip()
         if not source:
@@ -151,8 +152,10 @@ class Lives:
         if self.current is not None:
             self.current.close()
             self.current = None
+        tracker = self.desk.models.load_tracker()
+        tracker.check_windows()  # before the source is opened, as nobody would close it
         reader = FrameReader(source)
-        self.current = Live(reader, self.desk.models.load_tracker())
+        self.current = Live(reader, tracker)
         return {"name": reader.name, "fps": reader.fps}
 
     async def serve(self, socket: WebSocket) -> None:

@@ -202,6 +202,16 @@ def test_a_tracker_of_one_window_is_refused(tiny_tracker):
         LiveTracker(tiny_tracker, QUERIES, FrameReader(iter(VIDEO.frames)))
 
 
+@pytest.mark.parametrize("queries", [QUERIES, [[0, 1]]])
+def test_a_run_that_is_refused_leaves_no_source_open(tiny_tracker, queries):
+    if queries is QUERIES:
+        object.__setattr__(tiny_tracker.config.window, "length", None)
+    gate = Gate([0])
+    with pytest.raises(ValueError, match="whole video at once|expected rows of"):
+        pt.Tracker(tiny_tracker).live(gate, queries)
+    assert not gate.reached.wait(0.5)
+
+
 def test_points_come_and_go(tiny_tracker):
     pieces = []
     reader = FrameReader(iter(VIDEO.frames), drop=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,10 @@ def test_live_frames_come_and_a_click_is_a_point(client, videos):
                 socket.send_json({"add": RED, "frame": head["frame"]})
             socket.send_json({"next": True})
         assert json.loads(message["text"])["over"] and shown >= 2 and points == 1
+
+
+def test_a_live_source_that_the_tracker_cannot_follow_is_not_opened(client, videos, models):
+    object.__setattr__(models.load_tracker().config.window, "length", None)
+    refused = client.http.post("/api/live", json={"source": str(videos / "squares.mp4")})
+    assert refused.status_code == 400 and "needs the whole video at once" in refused.json()["error"]
+    assert not [thread for thread in threading.enumerate() if "squares.mp4" in thread.name]
