@@ -36,6 +36,7 @@ class Worker:
         self._idle = idle
         self.runs: list[Run] = []
         self._closed = threading.Event()
+        self._closing = threading.Lock()  # nothing may come behind the end
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
@@ -45,12 +46,11 @@ class Worker:
     def call(self, function: Callable[[], Any]) -> Future:
         """Call a function as soon as the current call or slice is over; the future gets the result."""
         future: Future = Future()
-        if self._closed.is_set():
-            future.set_exception(
-                ValueError("expected an open project, got one that was closed; open it again")
-            )
-        else:
-            self._calls.put((function, future))
+        with self._closing:
+            if not self._closed.is_set():
+                self._calls.put((function, future))
+                return future
+        future.set_exception(ValueError("expected an open project, got one that was closed; open it again"))
         return future
 
     @property
@@ -60,8 +60,9 @@ class Worker:
 
     def close(self, timeout: float = 30.0) -> None:
         """Finish the waiting calls, drop the runs, and end the thread."""
-        self._closed.set()
-        self._calls.put(None)
+        with self._closing:
+            self._closed.set()
+            self._calls.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 
