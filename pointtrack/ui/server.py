@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -58,6 +59,7 @@ class Routes:
         self.desk = desk
         self.reviews = review.Reviews(desk)
         self.lives = live.Lives(desk)
+        self._arriving: set[Path] = set()  # uploads under way
 
     def api(self) -> list[BaseRoute]:
         """All routes below /api."""
@@ -146,10 +148,12 @@ class Routes:
                 ValueError(f"upload: expected at most {room / 1e9:.1f} GB, got {int(length) / 1e9:.1f} GB"),
             )
         part = target.with_name(f".{target.name}.part")
-        received, began, ours = 0, time.monotonic(), False
+        if part in self._arriving:
+            raise ValueError(f"{target.name} is being uploaded already")
+        self._arriving.add(part)
+        received, began = 0, time.monotonic()
         try:
-            with part.open("xb") as file:
-                ours = True
+            with part.open("wb") as file:  # a server that was killed may have left one
                 async for piece in request.stream():
                     received += len(piece)
                     if received > room:
@@ -161,15 +165,13 @@ class Routes:
                 raise ValueError("upload: expected the whole file, got a part of it; drop it again")
             await run_in_threadpool(lazy_video, part)
             part.rename(target)
-        except FileExistsError as error:
-            raise ValueError(f"{target.name} is being uploaded already") from error
         except ClientDisconnect as error:
             raise ValueError("upload: it was broken off; drop the file again") from error
         except ValueError as error:
             raise ValueError(str(error).replace(str(part), target.name)) from error
         finally:
-            if ours:  # not the file of another request that is still under way
-                part.unlink(missing_ok=True)
+            self._arriving.discard(part)
+            part.unlink(missing_ok=True)
         return JSONResponse({"path": str(target)})
 
     @told

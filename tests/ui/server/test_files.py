@@ -284,6 +284,14 @@ def test_a_second_upload_of_a_name_does_not_spoil_the_first(client, videos):
     assert Path(answer.json()["path"]).read_bytes() == good
 
 
+def test_what_a_killed_server_left_of_an_upload_is_in_nobodys_way(client, videos):
+    (client.desk.uploads / ".a.mp4.part").write_bytes(b"the beginning")
+    good = (videos / "other.mp4").read_bytes()
+    answer = client.http.post("/api/upload?name=a.mp4", content=good)
+    assert answer.status_code == 200, answer.text
+    assert Path(answer.json()["path"]).read_bytes() == good and len(list(client.desk.uploads.iterdir())) == 1
+
+
 def test_nothing_outside_of_the_folders_is_seen(client, videos, tmp_path):
     secret = tmp_path / "secret"
     write_video(secret / "secret.mp4", SCENE.video)
