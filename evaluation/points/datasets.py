@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -19,6 +18,7 @@ from evaluation.points.warp import make_clip
 from pointtrack.datasets.clip import Clip
 from pointtrack.datasets.format import TRACKS, list_clips, read_clip
 from pointtrack.datasets.validate import refuse_wrong_tracks
+from pointtrack.io.pictures import read_picture
 from pointtrack.io.video import read_video
 from pointtrack.types import Queries, Video
 
@@ -262,9 +262,4 @@ def _first_frame(folder: Path) -> np.ndarray:
         raise FileNotFoundError(
             f"evaluation data: expected a folder of frames at {folder}, found no pictures"
         )
-    picture = cv2.imread(str(paths[0]))
-    if picture is None:
-        raise ValueError(
-            f"evaluation data: expected a picture in {paths[0]}, got a file that does not decode"
-        )
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return read_picture(paths[0])

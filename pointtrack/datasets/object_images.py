@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from pointtrack.io.pictures import read_picture
 
 # Classes that are not things: the picture's edge cuts them off, and nobody clicks them to follow them.
 STUFF = frozenset({"grass", "sky", "water", "road", "building", "tree", "mountain"})
@@ -47,7 +48,7 @@ def read_object_images(folder: str | Path) -> Iterator[ObjectImage]:
 
     Raises:
         FileNotFoundError: the folder has no such pictures.
-        ValueError: a picture and its masks differ in size.
+        ValueError: a picture cannot be read, or differs in size from its masks.
     """
     paths = sorted(Path(folder).glob("*_masks.npz"))
     if not paths:
@@ -56,11 +57,10 @@ def read_object_images(folder: str | Path) -> Iterator[ObjectImage]:
         name = path.name.removesuffix("_masks.npz")
         with np.load(path) as arrays:
             ids, classes = arrays["ids"], [str(one) for one in arrays["classes"]]
-        picture = cv2.imread(str(path.with_name(f"{name}.jpg")))
-        if picture is None:
-            raise FileNotFoundError(
-                f"object images: expected {name}.jpg beside {path}, found none that can be read"
-            )
+        file = path.with_name(f"{name}.jpg")
+        if not file.is_file():
+            raise FileNotFoundError(f"object images: expected {name}.jpg beside {path}, found none")
+        picture = read_picture(file)
         if picture.shape[:2] != ids.shape:
             raise ValueError(
                 f"{path}: expected masks of the picture's size {picture.shape[:2]}, got {ids.shape}"
@@ -72,4 +72,4 @@ def read_object_images(folder: str | Path) -> Iterator[ObjectImage]:
             if of not in STUFF and SMALLEST < share[number] < LARGEST
         )
         if things:
-            yield ObjectImage(name, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), ids, things)
+            yield ObjectImage(name, picture, ids, things)

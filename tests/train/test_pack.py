@@ -9,8 +9,9 @@ from pointtrack.cli.runner import run_command
 from pointtrack.datasets.clip import Clip, TrueTracks
 from pointtrack.datasets.format import read_clip, write_clip
 from pointtrack.datasets.object_images import read_object_images
+from pointtrack.io.pictures import read_picture
 from pointtrack.types import Video
-from train.data.pictures import picture_files, read_picture
+from train.data.pictures import picture_files
 from train.data.segments import read_photos
 from train.data.textures import photo_bank
 from train.pack import pack

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pointtrack.io.pictures import read_picture
 from train.data.photometric import degrade, random_colour
 
 ZOOM = (0.5, 1.6)  # side of the part of a photograph that a crop shows, relative to the side of the crop
@@ -38,14 +39,6 @@ def picture_files(folder: Path) -> list[Path]:
     if not found:
         raise FileNotFoundError(f"pictures: expected .jpg files in {folder}, found none")
     return found
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """(h, w, 3) uint8 RGB. Raises ValueError for a file that cannot be read."""
-    picture = cv2.imread(str(path))
-    if picture is None:
-        raise ValueError(f"pictures: expected a picture in {path}, got a file that does not decode")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 class Pictures(Dataset):

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from pointtrack.checks import check_shape
 from pointtrack.datasets.object_images import ObjectImage, held_out, read_object_images
+from pointtrack.io.pictures import read_picture
 from train.data.photometric import degrade, random_colour
 from train.data.synthetic import SyntheticClips
 
@@ -102,10 +103,7 @@ def read_photos(folder: str | Path, splits: tuple[str, ...]) -> list[Photo]:
         if not paths:
             raise FileNotFoundError(f"textures: expected photographs in {Path(folder, split)}, found none")
         with np.load(Path(folder, f"{split}_segments.npz")) as segments:
-            photos += [
-                Photo(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), segments[path.stem])  # type: ignore[arg-type]
-                for path in paths
-            ]
+            photos += [Photo(read_picture(path), segments[path.stem]) for path in paths]
     return photos
 
 

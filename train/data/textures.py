@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointtrack.datasets.object_images import held_out, read_object_images
-from train.data.pictures import picture_files, read_picture
+from pointtrack.io.pictures import read_picture
+from train.data.pictures import picture_files
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +83,7 @@ def photo_bank(folder: str | Path, splits: tuple[str, ...] = ("train",)) -> Text
             raise FileNotFoundError(f"textures: expected photographs in {Path(folder, split)}, found none")
         with np.load(Path(folder, f"{split}_segments.npz")) as segments:
             for path in paths:
-                picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
-                maps = segments[path.stem]
+                picture, maps = read_picture(path), segments[path.stem]
                 if picture.shape[0] > picture.shape[1]:
                     picture, maps = np.rot90(picture).copy(), np.rot90(maps, axes=(1, 2)).copy()
                 h, w = PICTURE_HW

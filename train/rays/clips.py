@@ -18,8 +18,9 @@ import torch
 
 from pointtrack.datasets.clip import Clip, ClipInfo, TrueTracks
 from pointtrack.datasets.format import write_clip
+from pointtrack.io.pictures import read_picture
 from pointtrack.types import Video
-from train.data.pictures import picture_files, read_picture
+from train.data.pictures import picture_files
 from train.data.textures import procedural_bank
 from train.kubric.farm import clip_folder, keep_settings, missing_clips
 from train.kubric.follow import follow_points

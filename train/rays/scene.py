@@ -12,7 +12,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from train.data.pictures import read_picture
+from pointtrack.io.pictures import read_picture
 from train.kubric.bodies import make_body
 from train.kubric.cameras import camera_at
 from train.kubric.follow import DEPTH_TOLERANCE
