@@ -160,18 +160,12 @@ def joined(ahead: Tracks, back: Tracks) -> Tracks:
     """
     count, later = len(back), torch.isin(ahead.ids, back.ids)
     before = torch.arange(count)[:, None] + ahead.first_frame < ahead.queries.frame[later]
-    parts = {}
-    for name in ("xy", "visibility", "confidence"):
-        value = getattr(ahead, name).clone()
-        where = before if value.ndim == 2 else before[..., None]
-        value[:count, later] = torch.where(where, getattr(back, name), value[:count, later])
-        parts[name] = value
     states = ahead.states
     if states is not None and back.states is not None:
         index = (slice(0, count), later)
         states = PointStates.concat([states])  # a copy
         states.put(index, back.states.where(before, states[index]))
-    return replace(ahead, **parts, states=states)
+    return replace(ahead.with_values(slice(0, count), later, back, before), states=states)
 
 
 def joined_pieces(ahead: Iterable[Tracks], back: Iterable[Tracks]) -> Iterator[Tracks]:

@@ -251,11 +251,4 @@ def _laid_over(tracks: Tracks, found: Tracks) -> Tracks:
     order = tracks.ids.argsort()
     columns = order[torch.searchsorted(tracks.ids[order], found.ids)]
     rows = slice(first - tracks.first_frame, first - tracks.first_frame + count)
-    known = found.tracked()
-    parts = {}
-    for name in ("xy", "visibility", "confidence"):
-        value = getattr(tracks, name).clone()
-        where = known if value.ndim == 2 else known[..., None]
-        value[rows, columns] = torch.where(where, getattr(found, name), value[rows, columns])
-        parts[name] = value
-    return replace(tracks, **parts)
+    return tracks.with_values(rows, columns, found, found.tracked())

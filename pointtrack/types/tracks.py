@@ -187,6 +187,16 @@ class Tracks:
         support = self.queries.support
         return self.select(~support) if bool(support.any()) else self
 
+    def with_values(self, rows: slice, columns: Tensor, found: Tracks, where: Tensor) -> Tracks:
+        """The same tracks with the values of `found` at some rows and n columns wherever `where`, (t, n) bool, is true."""
+        parts = {}
+        for name in ("xy", "visibility", "confidence"):
+            value = getattr(self, name).clone()
+            counts = where if value.ndim == 2 else where[..., None]
+            value[rows, columns] = torch.where(counts, getattr(found, name), value[rows, columns])
+            parts[name] = value
+        return replace(self, **parts)
+
     def beside(self, more: Tracks) -> Tracks:
         """The points of both tracks, which cover the same frames; with states if both have them."""
         parts: dict[str, Any] = {
