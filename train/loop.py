@@ -200,12 +200,11 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
             # The checkpoint last: a run killed between the two continues from the one before, and writes both.
             if fabric.is_global_zero:
                 averaged.save(out / "model.safetensors")  # type: ignore[operator]
-            part = checkpoint.with_name(  # type: ignore[assignment]
-                f".{checkpoint.name}.part"
-            )  # a run killed while it saves keeps the last checkpoint
-            fabric.save(part, {**state, **clock.state()})  # type: ignore[arg-type]
+            # A run killed while it saves keeps the last checkpoint.
+            unfinished = checkpoint.with_name(f".{checkpoint.name}.part")
+            fabric.save(unfinished, {**state, **clock.state()})
             if fabric.is_global_zero:
-                part.replace(checkpoint)  # type: ignore[attr-defined]
+                unfinished.replace(checkpoint)
         if finished or (last and config.minutes is not None):
             log.info("stopped after step %d", done)
             break

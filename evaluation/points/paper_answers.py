@@ -15,9 +15,8 @@ from pointtrack.models.alltracker.paper import sparse_tracks
 from pointtrack.models.locotrack.clip import predict_clip
 from pointtrack.types import Queries, Video
 
-Answer = tuple[
-    Tensor, Tensor, Tensor
-]  # xy (t, n, 2) in pixels of the video, visibility and confidence (t, n)
+# xy (t, n, 2) in pixels of the video, visibility and confidence (t, n).
+Answer = tuple[Tensor, Tensor, Tensor]
 
 
 def locotrack_answer(network: Any, video: Video, queries: Queries) -> Answer:

@@ -22,9 +22,8 @@ from pointtrack.pipeline.live import LiveObjects
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.types import Masks, Tracks
 
-RECORDING = {
-    "made by": "pointtrack live"
-}  # then the rate follows from the times, as frames may have been dropped
+# Of such files the rate follows from the times, as frames may have been dropped.
+RECORDING = {"made by": "pointtrack live"}
 
 
 class TrackRecording:

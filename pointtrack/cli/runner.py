@@ -198,9 +198,8 @@ def one_line(error: BaseException) -> str:
 
 def _with_hint(message: str, command: Callable[..., Any] | None, prog: str) -> str:
     """The message; for an unknown option or argument, with a suggestion."""
-    message = re.sub(
-        r"^Option '(\S+)' is not accepted$", r"unrecognized argument: --\1", message
-    )  # of a file
+    # An option in a file.
+    message = re.sub(r"^Option '(\S+)' is not accepted$", r"unrecognized argument: --\1", message)
     unknown = re.search(r"unrecognized arguments?: (.*)", message, re.IGNORECASE)
     if command is not None and unknown:
         given = unknown[1].split()[0].partition("=")[0]

@@ -14,11 +14,7 @@ from pointtrack.fleet.job import JobSetup
 from pointtrack.fleet.manifest import VideoTask
 from pointtrack.fleet.worker import Worker
 
-HEADERS, TRACKED, FRAMES = (
-    20,
-    3,
-    48,
-)  # number of videos to read headers of, number to track, and frames to track of each
+HEADERS, TRACKED, FRAMES = 20, 3, 48  # videos to read headers of, videos to track, and frames of each
 HEADER_SECONDS, SAMPLE_SECONDS = 20.0, 120.0  # after which a sample counts as broken
 SEED = 0
 

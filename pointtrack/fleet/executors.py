@@ -106,9 +106,8 @@ class RayExecutor:
         self._ray, self._setup, self._most = ray, setup, workers
         self._cpus, self._gpus = setup.options.threads, gpus
         self._was_there = ray.is_initialized()
-        os.environ.setdefault(
-            "RAY_worker_niceness", "0"
-        )  # Ray's workers would run at niceness +15, after everything else
+        # Otherwise Ray's workers run at niceness +15, after everything else.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         if not self._was_there:
             own: dict[str, Any] = {}
             if address == "local":

@@ -22,10 +22,7 @@ from pointtrack.fleet.tables import arrow
 
 FOLDER = "ledger"
 ROLL = 10_000  # rows that become a Parquet file
-CHUNK_ROWS, CHUNK_SECONDS = (
-    1000,
-    20.0,
-)  # stores cannot append: rows to write together, and the longest wait
+CHUNK_ROWS, CHUNK_SECONDS = 1000, 20.0  # to write together, as stores cannot append, and the longest wait
 
 COLUMNS: dict[str, str] = {
     "key": "string", "video": "string", "status": "string", "reason": "string", "message": "string",
@@ -78,9 +75,8 @@ class LedgerWriter:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = path.open("ab", buffering=0)
             line = json.dumps(row).encode() + b"\n"
-            if self._file.write(line) < len(
-                line
-            ):  # a single write: after a kill lines are whole; a full disk may leave half a line
+            # A single write: after a kill lines are whole; a full disk may leave half a line.
+            if self._file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         elif len(self._rows) - self._flushed >= CHUNK_ROWS or time.monotonic() > self._due:
             self.flush()

@@ -61,9 +61,8 @@ def mask_measures(masks: Masks) -> dict[str, Any]:
     """
     present = masks.present()
     count = int(present.sum())
-    area = sum(
-        float(frame.sum()) for frame in masks.masks
-    )  # frame by frame, to avoid a copy of all masks in another type
+    # Frame by frame, to avoid a copy of all masks in another type.
+    area = sum(float(frame.sum()) for frame in masks.masks)
     return {
         "objects": len(masks.object_ids),
         "mask_present": float(present.double().mean()) if present.numel() else None,

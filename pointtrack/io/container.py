@@ -83,9 +83,8 @@ def describe(container: Any, stream: Any, source: Any) -> ContainerInfo:
     elif container.duration and len(container.streams) == 1:
         seconds = container.duration / av.time_base
         if "matroska" in container.format.name and (container.start_time or 0) > 0:
-            seconds -= (
-                container.start_time / av.time_base
-            )  # its header counts from 0, not from the first frame
+            # Its header counts from 0, not from the first frame.
+            seconds -= container.start_time / av.time_base
     is_mov = "mov" in container.format.name.split(",")
     if is_mov:
         packets = len(getattr(stream, "index_entries", ())) or None

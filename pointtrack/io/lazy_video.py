@@ -150,12 +150,10 @@ def _index(path: Path) -> _Index | None:
     if any((before - after) * base > 1 for before, after in zip(stored[:-1], stored[1:], strict=True)):
         return None  # the clock jumps back: joined files
     keys = {pts for pts, key in found if key}
-    stamps = sorted(stored)
     if not keys:
         return None
-    stamps = stamps[
-        bisect.bisect_left(stamps, min(keys)) :
-    ]  # frames before the first key frame cannot be decoded
+    first = min(keys)  # frames before it cannot be decoded
+    stamps = sorted(pts for pts in stored if pts >= first)
     origin = stamps[0] if origin is None else origin
     seconds = np.array([float((pts - origin) * base) for pts in stamps])
     if np.any(np.diff(seconds) <= 0):

@@ -156,9 +156,7 @@ class FrameReader:
     def _run(self) -> None:
         try:
             self._finish(*self._read())
-        except (
-            Exception
-        ) as error:  # a source may run any code: report whatever it raises, and end only the reading
+        except Exception as error:  # a source may run any code; whatever it raises ends the reading alone
             logger.debug("%s", self.name, exc_info=error)
             self._finish(LiveState.ERROR, f"{type(error).__name__}: {error}")
         finally:

@@ -51,10 +51,8 @@ def read_table(path: Path) -> list[Row]:
     names = [COLUMNS.get(name, name) for name in names]
     if "axis-1" in (rows[0][1] if rows else ()) and "axis-2" not in rows[0][1]:
         names = ["y" if name == "frame" else "x" if name == "y" else name for name in names]
-        names, rows = (
-            [*names, "frame"],
-            [(n, [*row, "0"]) for n, row in rows],
-        )  # napari's points on a single picture
+        # napari's points on a single picture.
+        names, rows = [*names, "frame"], [(n, [*row, "0"]) for n, row in rows]
     if not {"frame", "x", "y"} <= set(names):
         raise ValueError(
             f"{path}: expected a header with frame (or t), x, y and maybe id and name, got {str(names)[:200]}"

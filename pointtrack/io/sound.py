@@ -10,12 +10,13 @@ import av
 
 log = logging.getLogger(__name__)
 
+# The codecs that a file may hold; .mkv holds all.
 HOLDS = {
     ".mp4": ("aac", "mp3", "ac3", "eac3", "alac"),
     ".m4v": ("aac", "mp3", "ac3", "eac3", "alac"),
     ".mov": ("aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le"),
     ".webm": ("opus", "vorbis"),
-}  # .mkv holds everything
+}
 
 
 def copy_sound(source: str | Path, target: str | Path, start: float = 0.0) -> bool:

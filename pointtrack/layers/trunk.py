@@ -155,9 +155,8 @@ class Trunk(nn.Module):
         """
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or frames.device.type != "cpu":
             return self._beside_each_other(frames)
-        parts = [
-            self._beside_each_other(frame) for frame in frames.split(1)
-        ]  # one frame at a time, as in the encoder, for the cache
+        # One frame at a time, as in the encoder, for the cache.
+        parts = [self._beside_each_other(frame) for frame in frames.split(1)]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def compared(self, frames: Tensor) -> tuple[list[Tensor], tuple[int, int]]:

@@ -24,10 +24,8 @@ from torch import Tensor
 
 from pointtrack.checks import check_shape
 
-ROWS, GROUP = (
-    256,
-    16,
-)  # cells compared at a time on a CPU; remembered cells per group in the search for the largest values
+ROWS = 256  # cells compared at a time on a CPU
+GROUP = 16  # remembered cells per group in the search for the largest values
 
 
 @dataclass(frozen=True)

@@ -172,9 +172,8 @@ def find_folder(name: str, checkpoint: str | Path | None) -> Path:
             ) from error
     if Path(name).is_dir():
         return _complete(Path(name))
-    if re.fullmatch(
-        r"hf:[\w.-]*[\w-]/[\w.-]+", name
-    ):  # requires "hf:", as a mistyped path must not become a download
+    # With "hf:" alone, as a mistyped path must not become a download.
+    if re.fullmatch(r"hf:[\w.-]*[\w-]/[\w.-]+", name):
         return _download(name.removeprefix("hf:"))
     raise FileNotFoundError(
         f"segmenter {name!r}: expected {SHIPPED}, one of {', '.join(PUBLISHED)}, a folder with {CONFIG} and "

@@ -46,9 +46,8 @@ def answered(
     elif key is not None:
         base, box, followed = key.base, key.box, key.followed
         current = key.mask if found is None else found
-        if not torch.equal(
-            current, key.mask
-        ):  # other keyframes corrected it, and asking for the box would undo that
+        # Where other keyframes corrected the mask, asking for the box would undo that.
+        if not torch.equal(current, key.mask):
             base, box = current, None
         elif not len(key.points) and box is None:  # the clicks correct a given mask
             base = current

@@ -158,9 +158,7 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) 
     for row in told["sides"]:
         frames = _frames(row["frames"], last)
         other = None if row["other"] is None else whole(row["other"], "other")
-        carried = tuple(
-            whole(serial, "carried") for serial in row.get("carried", ())
-        )  # missing in older files
+        carried = tuple(whole(one, "carried") for one in row.get("carried", ()))  # missing in older files
         number, start = whole(row["object_id"], "object", least=-(2**53)), whole(row["start"], "start")
         side = Side(number, start, other, frames, carried)
         done = whole(row["done"], "done", most=len(frames))

@@ -13,12 +13,7 @@ from pointtrack.states.redetect import Redetection
 from pointtrack.states.rules import StateMachine, StateRules
 from pointtrack.types import Queries
 
-ROWS = (
-    "appearance",
-    "names",
-    "starts",
-    "times_redetected",
-)  # the tensors of a memory with a row for every point
+ROWS = ("appearance", "names", "starts", "times_redetected")  # tensors with a row for every point
 
 
 @dataclass

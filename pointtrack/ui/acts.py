@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 10_000  # most points that one act may add
 LOAD = "points.load"  # pages may not use it, as it names a file
-ON_MASKS = (
-    "objects.click",
-    "points.grid",
-    "points.corners",
-)  # acts that begin with a mask, which a run may have found
+# Acts that begin with a mask, which a run may have found.
+ON_MASKS = ("objects.click", "points.grid", "points.corners")
 MOST_TEXT = 80  # most characters of a name
 
 

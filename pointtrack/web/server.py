@@ -154,9 +154,8 @@ def _uvicorn() -> tuple[Any, Any]:
         from uvicorn.protocols.http.h11_impl import H11Protocol
     except ImportError as error:
         raise ImportError(HOW) from error
-    logging.getLogger("uvicorn.error").setLevel(
-        logging.CRITICAL
-    )  # a client's mistake does not concern the user
+    # A client's mistake does not concern the user.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
     def limited(limits: Limits) -> type:
         class LimitedProtocol(H11Protocol):

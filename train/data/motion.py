@@ -159,9 +159,8 @@ def random_motion(
     z = depth[..., None] * torch.exp(0.22 * smooth_curves((layers,), moving, generator))
     z[:, 0] = depth[:, :1]
     aspect = torch.tensor([1.0, wh[1] / wh[0]], device=times.device)[:, None]
-    centre = torch.cat(
-        [place * aspect * (unit * depth)[:, :, None, None], z[:, :, None]], dim=2
-    )  # (b, l, 3, t)
+    # (b, l, 3, t)
+    centre = torch.cat([place * aspect * (unit * depth)[:, :, None, None], z[:, :, None]], dim=2)
 
     still = 0.7 * (2 * _rand((b, layers, 1), generator, times) - 1)
     roll = 3 * still + 1.0 * smooth_curves((layers,), moving, generator)

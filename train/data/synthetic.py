@@ -225,9 +225,8 @@ class _Draw:
         layer, frame = layer.gather(1, keep), frame.gather(1, keep)
         pick = keep[:, None, :, None, None].expand(-1, layers, -1, 1, 2)
         u = at_frame.card_to_surface(at_frame.pixel_to_card(spread)[0])
-        u = u.gather(2, pick).gather(
-            1, layer[:, None, :, None, None].expand(-1, 1, -1, 1, 2)
-        )  # (b, 1, n, 1, 2)
+        of_layer = layer[:, None, :, None, None].expand(-1, 1, -1, 1, 2)
+        u = u.gather(2, pick).gather(1, of_layer)  # (b, 1, n, 1, 2)
 
         along = scene.motion.of_layers(layer)
         card = rearrange(u, "b 1 n 1 xy -> b n 1 1 xy").expand(-1, -1, t, -1, -1)

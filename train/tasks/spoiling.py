@@ -73,9 +73,8 @@ def spoilt(tracker: PointTracker, batch: ClipBatch, config: SpoilConfig, step: i
         yield
         return
     guess = tracker.first_guess
-    seed = int(batch.query_frame.sum()) + 7919 * int(
-        batch.visible.sum()
-    )  # of the batch: runs can be repeated
+    # Of the batch, so that runs can be repeated.
+    seed = int(batch.query_frame.sum()) + 7919 * int(batch.visible.sum())
     generator = torch.Generator().manual_seed(seed)
     begin = 0
 
