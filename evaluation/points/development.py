@@ -75,7 +75,7 @@ def set_figures(results: Sequence[VideoResult], name: str) -> dict[str, float]:
     """Set -> figure in [0, 1]; sets of low frame rate are left out if there are others."""
     high = [result for result in results if result["set"] not in LOW_RATE] or list(results)
     sets = dict.fromkeys(result["set"] for result in high)
-    return {name_: _of_set([r for r in high if r["set"] == name_], name) for name_ in sets}
+    return {one: _of_set([r for r in high if r["set"] == one], name) for one in sets}
 
 
 def interval(
@@ -94,8 +94,8 @@ def interval(
     values = []
     for _ in range(DRAWS):
         drawn, paired = [], []
-        for name_ in dict.fromkeys(r["set"] for r in results):
-            videos = [r for r in results if r["set"] == name_]
+        for one in dict.fromkeys(r["set"] for r in results):
+            videos = [r for r in results if r["set"] == one]
             for i in generator.integers(len(videos), size=len(videos)):
                 points = generator.integers(len(videos[i]["scored"]), size=len(videos[i]["scored"]))
                 drawn.append(_chosen(videos[i], points))
@@ -121,15 +121,15 @@ def development_table(results: Sequence[VideoResult], before: Sequence[VideoResu
     lines += [_row(title, group, before) for title, group in groups.items()]
     text = [markdown_table(lines, names=1), ""]
     if high:
-        low_, high_ = (100 * x for x in interval(high, "delta"))
+        least, most = (100 * x for x in interval(high, "delta"))
         text.append(
-            f"mean δavg: {100 * figure(high, 'delta'):.1f}, {INTERVAL} % interval {low_:.1f} to {high_:.1f}"
+            f"mean δavg: {100 * figure(high, 'delta'):.1f}, {INTERVAL} % interval {least:.1f} to {most:.1f}"
         )
         if before is not None:
             same = [r for r in before if r["set"] not in LOW_RATE]
             rise = 100 * (figure(high, "delta") - figure(same, "delta"))
-            low_, high_ = (100 * x for x in interval(high, "delta", same))
-            text.append(f"rise of it: {rise:+.1f}, {INTERVAL} % interval {low_:+.1f} to {high_:+.1f}")
+            least, most = (100 * x for x in interval(high, "delta", same))
+            text.append(f"rise of it: {rise:+.1f}, {INTERVAL} % interval {least:+.1f} to {most:+.1f}")
     return "\n".join(text)
 
 

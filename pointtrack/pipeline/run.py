@@ -116,10 +116,10 @@ def run(
         The number of frames, including skipped ones.
     """
     loop = Loop(stream, sinks)
-    seen, open_ = stream.frames_pushed, stream.lag
+    seen, lag = stream.frames_pushed, stream.lag
     for number, (frame, seconds) in enumerate(source):
         if number < seen:
-            if number >= seen - open_:
+            if number >= seen - lag:
                 loop.pass_over(seconds)
             continue
         loop.take(frame, seconds)

@@ -118,10 +118,8 @@ def region_wh(tracker: PointTracker, image_wh: tuple[int, int], options: RegionO
             )
         return x1 - x0, y1 - y0
     if options.wh is None:
-        return tuple(
-            min(side // MAGNIFIED, whole)
-            for side, whole in zip(model_wh(image_wh, tracker.config), image_wh, strict=True)
-        )  # type: ignore[return-value]
+        seen = model_wh(image_wh, tracker.config)
+        return min(seen[0] // MAGNIFIED, image_wh[0]), min(seen[1] // MAGNIFIED, image_wh[1])
     if options.wh[0] > image_wh[0] or options.wh[1] > image_wh[1]:
         raise ValueError(
             f"regions: expected a size within the {image_wh[0]} x {image_wh[1]} image, got {options.wh}"

@@ -69,6 +69,7 @@ class Steadied:
 
 class Steadier:
     """Leads the points of consecutive rows by the pixels.
+
     Args:
         wh: size of the frames as (width, height).
     """

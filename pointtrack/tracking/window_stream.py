@@ -38,7 +38,8 @@ def model_wh(image_wh: tuple[int, int], config: TrackerConfig) -> tuple[int, int
     if config.input_wh is not None:
         return config.input_wh
     scale = math.sqrt(config.input_area / (image_wh[0] * image_wh[1]))
-    return tuple(max(64, 16 * round(side * scale / 16)) for side in image_wh)  # type: ignore[return-value]
+    width, height = (max(64, 16 * round(side * scale / 16)) for side in image_wh)
+    return width, height
 
 
 @stage
@@ -71,7 +72,7 @@ class WindowStream:
         self.rule = tracker.config.resize_rule
         # The first group leads: it exists from the first frame on, with or without points.
         self._groups = [
-            PointGroup(queries, torch.arange(len(queries)), tracker.loop(tracker, *self._asked(queries)))
+            PointGroup(queries, torch.arange(len(queries)), tracker.loop(tracker, *self._in_model(queries)))
         ]
         self._waiting: list[Tensor] = []  # resized frames (1, 1, 3, h, w) not encoded yet
         self._returned = 0  # frames
@@ -210,7 +211,7 @@ class WindowStream:
                 f"WindowStream: expected distinct ids, that no point of the stream has, got {taken[:5]}; give others, as in "
                 f"Queries(frame, xy, ids=[{max(self.queries.ids.tolist()) + 1}])"
             )
-        loop, windows = self._groups[0].loop.branch(*self._asked(queries))
+        loop, windows = self._groups[0].loop.branch(*self._in_model(queries))
         group = PointGroup(queries, torch.arange(len(queries)), loop)
         group.keep(windows)
         self._groups.append(group)
@@ -230,7 +231,7 @@ class WindowStream:
             group.queries, group.places = group.queries.select(kept), group.places[kept]
         leader = self._groups[0]
         if not len(leader.queries) and leader.loop.frame.shape[1]:
-            leader.loop, windows = leader.loop.branch(*self._asked(leader.queries))
+            leader.loop, windows = leader.loop.branch(*self._in_model(leader.queries))
             leader.keep(windows)
         self._groups = [leader, *(group for group in self._groups[1:] if len(group.queries))]
 
@@ -251,8 +252,8 @@ class WindowStream:
         vars(stream).update(rest, _groups=groups)
         return stream
 
-    def _asked(self, queries: Queries) -> tuple[Tensor, Tensor]:
-        """Query frames and positions in the form that a loop takes."""
+    def _in_model(self, queries: Queries) -> tuple[Tensor, Tensor]:
+        """(1, n) query frames and (1, n, 2) pixels of the model's input, as a loop takes them."""
         xy = rescale_points(queries.xy, self.image_wh, self.wh, self.rule)
         return queries.frame[None].to(self.device), xy[None].to(self.device)
 
