@@ -180,7 +180,7 @@ def good_queries(video: Video, count: int) -> Queries:
         except ValueError:
             log.warning("frame %d is flat: no points on it", frame)
     if not parts:
-        return Queries([], torch.zeros(0, 2))  # type: ignore[arg-type]
+        return Queries.none()
     return Queries.concat(parts, renumber=True)
 
 

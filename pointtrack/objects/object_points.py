@@ -165,8 +165,8 @@ class ObjectPoints:
         self._owner = torch.cat([self._owner, owner, torch.full((len(helpers),), HELPER)])
         if self._stream is None or not len(self._stream.queries):
             # A stream without points was not pushed further, and a finished one is not kept.
-            nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
-            self._stream = self._seeing = window_stream(self.tracker, nobody, self.frames.wh, self.frames.fps)
+            wh, fps = self.frames.wh, self.frames.fps
+            self._stream = self._seeing = window_stream(self.tracker, Queries.none(), wh, fps)
             self._origin = self._known = place
         since = torch.full((len(ids),), place - self._origin)
         self._take(self._stream.add(Queries(since, torch.cat([xy, helpers]), ids)))

@@ -61,8 +61,7 @@ def walk_points(
         xy: (n, 2) their positions there.
         together: track them as one group, which is faster; otherwise each on its own: no track depends on others.
     """
-    nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
-    stream = steadied(RequestedStream(window_stream(tracker, nobody, video.wh, video.fps)))
+    stream = steadied(RequestedStream(window_stream(tracker, Queries.none(), video.wh, video.fps)))
     ids = torch.arange(len(xy))
     groups = [ids] if together else list(ids[:, None])
     queries = [Queries(torch.zeros(len(group)), xy[group], group) for group in groups]

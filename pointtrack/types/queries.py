@@ -89,6 +89,11 @@ class Queries:
         return queries_html(self)
 
     @classmethod
+    def none(cls) -> Queries:
+        """No points."""
+        return cls(torch.zeros(0), torch.zeros(0, 2))
+
+    @classmethod
     def of(cls, points: Any) -> Queries:
         """Points in any usual form -> Queries.
 
@@ -115,7 +120,7 @@ class Queries:
                 f"queries: expected pt.Queries or rows of (frame, x, y), got {type(points).__name__}"
             ) from error
         if not table.numel():
-            return cls([], [])  # type: ignore[arg-type]
+            return cls.none()
         if table.ndim == 3 and len(table) == 1:
             table = table[0]
         if table.ndim == 1 and len(table) == 3:

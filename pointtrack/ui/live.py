@@ -41,7 +41,7 @@ class Live:
 
     def __init__(self, reader: FrameReader, tracker: Any):
         self.reader = reader
-        self.tracker = LiveTracker(tracker, Queries(torch.zeros(0), torch.zeros(0, 2)), reader)
+        self.tracker = LiveTracker(tracker, Queries.none(), reader)
         self.version, self.watchers, self.looked_at = 0, 0, time.monotonic()
         self.newest: tuple[bytes, bytes] = (b"", b"")  # JSON and JPEG
         self.problem = ""

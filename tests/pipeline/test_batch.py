@@ -10,7 +10,7 @@ from tests.support.streams import track
 from tests.support.trackers import variant
 from tests.support.tracks import moving_video, some_queries
 
-NOBODY = Queries(torch.zeros(0), torch.zeros(0, 2))
+NOBODY = Queries.none()
 # (frames, size, points, latest query frame + 1): three that share a batch, and others.
 CLIPS = [(13, (64, 48), 7, 1), (13, (64, 48), 3, 13), (9, (64, 48), 4, 9), (13, (64, 48), 12, 13), (13, (48, 64), 2, 1)]  # fmt: skip
 

@@ -196,7 +196,7 @@ def test_mistakes(tiny_tracker, points, options, message):
 
 
 def test_no_points(tiny_tracker):
-    tracks = track_dense(tiny_tracker, VIDEO, Queries(torch.zeros(0), torch.zeros(0, 2)))
+    tracks = track_dense(tiny_tracker, VIDEO, Queries.none())
     assert tracks.xy.shape == (13, 0, 2)
 
 

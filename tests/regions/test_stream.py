@@ -191,7 +191,7 @@ def test_regions_of_the_command_line():
 
 
 def test_no_points_and_one_frame(tiny_tracker):
-    nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
+    nobody = Queries.none()
     assert track_regions(tiny_tracker, moving_video(5, WH), nobody).xy.shape == (5, 0, 2)
     one = track_regions(tiny_tracker, moving_video(1, WH), some_queries(1, WH), options=SMALL)
     assert one.xy[0].equal(some_queries(1, WH).xy)

@@ -155,7 +155,7 @@ def test_cuts_are_found_unless_they_are_told(tiny_tracker):
 
 
 def test_no_points_and_wrong_ones(tiny_tracker):
-    none = track_states(tiny_tracker, VIDEO, Queries(torch.zeros(0), torch.zeros(0, 2)))
+    none = track_states(tiny_tracker, VIDEO, Queries.none())
     assert none.states.state.shape == (21, 0)
     with pytest.raises(ValueError, match="query ids: expected 0 or more, got -3"):
         state_stream(tiny_tracker, Queries([0], [[5.0, 5.0]], [-3]), VIDEO.wh)

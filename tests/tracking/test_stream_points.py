@@ -84,7 +84,7 @@ def test_all_points_may_go_and_others_come(tiny_tracker):
 
 
 def test_a_stream_may_start_without_points(tiny_tracker):
-    nobody = Queries(torch.zeros(0), torch.zeros(0, 2))
+    nobody = Queries.none()
     tracks, caught_up = run(tiny_tracker, nobody, {12: new_points(11)})
     assert torch.isfinite(tracks.xy[13:]).all() and torch.isnan(tracks.xy[:11]).all()
     assert caught_up[12].first_frame == 4 and len(caught_up[12]) == 4, (

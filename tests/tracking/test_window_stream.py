@@ -113,7 +113,7 @@ def test_helper_points_do_not_show_in_the_answer(tiny_tracker, support):
 
 def test_tracking_nothing_gives_nothing(tiny_tracker):
     video = moving_video(5, (64, 48))
-    tracks = track(tiny_tracker, video, Queries(torch.zeros(0), torch.zeros(0, 2)))
+    tracks = track(tiny_tracker, video, Queries.none())
     assert tracks.xy.shape == (5, 0, 2)
 
 
