@@ -42,6 +42,7 @@ from pointtrack.zoo import load_tracker
 
 WINDOW = "pointtrack live (q ends)"
 AnyLive = LiveTracker | LiveObjects
+Recording = TrackRecording | MaskRecording
 LATEST_CUTS = 5  # newest cuts that `/state` lists
 
 
@@ -123,6 +124,8 @@ class LiveCommand:
         """Run, print how it went, and return 0 if the source simply ended."""
         if self.max_frames is not None and self.max_frames < 1:
             raise ValueError(f"max_frames: expected at least 1, got {self.max_frames}")
+        if self.speed not in SPEEDS:
+            raise ValueError(f"speed: expected one of {', '.join(SPEEDS)}, got {self.speed!r}")
         target = None if self.out is None else video_target(self.out, self.stem)
         outputs = (
             [] if target is None else [target, target.with_suffix(".npz"), target.with_suffix(".tracks")]
@@ -130,23 +133,22 @@ class LiveCommand:
         # Every recording of a source that is not a file is another video.
         source = self.source if Path(self.source).exists() else f"recording {uuid.uuid4()}"
         pictures = [text.partition(",")[2] for text in self.mask or ()]
-        check_outputs(
-            [self.source, self.queries, self.tracker, self.segmenter, *pictures],
-            outputs,
-            source=source,
-            overwrite=self.overwrite,
-        )
+        inputs = [self.source, self.queries, self.tracker, self.segmenter, *pictures]
+        check_outputs(inputs, outputs, source=source, overwrite=self.overwrite)
         told = parse_prompts(self.click or (), self.box or (), self.mask or ())
         if told:
             self.check_alone()
         if self.show:
             open_window()
-        regions = None if self.regions is None else RegionOptions.parse(self.regions)
+        options = TrackOptions(
+            states=state_options(self.states, self.redetect),
+            regions=None if self.regions is None else RegionOptions.parse(self.regions),
+            smooth=self.smooth,
+        )
         given = [parse_points(self.points)] if self.points else []
         given += [] if self.queries is None else [load_queries(self.queries)]
-        if self.speed not in SPEEDS:
-            raise ValueError(f"speed: expected one of {', '.join(SPEEDS)}, got {self.speed!r}")
         tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
+        tracker.check_windows()  # before anything is opened or written
         loaded = tracker.inference
 
         def prepared(wh: tuple[int, int]) -> Queries:
@@ -156,17 +158,14 @@ class LiveCommand:
         with ExitStack() as stack:
             server = None if self.serve is None else stack.enter_context(LiveServer(self.serve, self.host))
             reader = FrameReader(
-                self.opened_source(),
-                fps=self.fps,
-                drop=not self.no_drop,
-                stall_seconds=self.stall,
+                self.opened_source(), fps=self.fps, drop=not self.no_drop, stall_seconds=self.stall,
                 reconnect=self.reconnect,
-            )
+            )  # fmt: skip
             stack.callback(reader.close)
             if target is not None:
                 record_origin(outputs, source)
             live: AnyLive
-            recording: TrackRecording | MaskRecording
+            recording: Recording
             if told:
                 recording = MaskRecording(target, told, reader)
                 live = objects_live(
@@ -174,47 +173,24 @@ class LiveCommand:
                 )
             else:
                 recording = TrackRecording(target, overwrite=self.overwrite)
-                options = TrackOptions(
-                    states=state_options(self.states, self.redetect), regions=regions, smooth=self.smooth
-                )
                 live = LiveTracker(tracker, prepared, reader, on_final=recording.add, options=options)
             stack.enter_context(recording)
             stack.enter_context(live)
             if server is not None:
                 print(f"serving   {server.url}", flush=True)
             stack.enter_context(ending_politely(live))
-            frames = self.frames(live, server)
-            first = next(frames, None)
-            if first is None:
-                recording.discard()
-                raise ValueError(reader.message or f"{reader.name}: no frame came")
-            everything = itertools.chain([first], frames)
-            if target is None:
-                for _ in everything:
-                    pass
-            else:
-                print(
-                    f"video     {write_video(target, VideoStream(everything, reader.fps, None, reader.name, pixel_aspect=reader.pixel_aspect))}"
-                )
+            take_all(self.frames(live, server), target, reader, recording)
             state = reader.state
             live.close()
             report = live.report()
         recording.print()
         if target is not None:
             # Each recording is another run, as live frames depend on the time they take.
-            conclude(
-                outputs[:2],
-                track_products(target),
-                "track",
-                str(uuid.uuid4()),
-                self.source,
-                self.queries,
-                *pictures,
-            )
+            run, read = str(uuid.uuid4()), [self.source, self.queries, *pictures]
+            conclude(outputs[:2], track_products(target), "track", run, *read)
         print(f"source    {state.value}: {reader.message or reader.name}")
-        print_report(
-            report, "the source waits" if self.no_drop else "the newest wins", "object" if told else "point"
-        )
+        policy = "the source waits" if self.no_drop else "the newest wins"
+        print_report(report, policy, "object" if told else "point")
         recording.tally.print()
         return 0 if state is LiveState.ENDED else 1
 
@@ -275,6 +251,24 @@ class LiveCommand:
             if self.show:
                 cv2.imshow(WINDOW, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
             yield drawn, seconds
+
+
+def take_all(
+    frames: Iterator[tuple[np.ndarray, float]], target: Path | None, reader: FrameReader, recording: Recording
+) -> None:
+    """Take all drawn frames, and write them to the video `target` if there is one. Raises ValueError if none comes."""
+    first = next(frames, None)
+    if first is None:
+        recording.discard()
+        raise ValueError(reader.message or f"{reader.name}: no frame came")
+    everything = itertools.chain([first], frames)
+    if target is None:
+        for _ in everything:
+            pass
+        return
+    aspect = reader.pixel_aspect
+    written = write_video(target, VideoStream(everything, reader.fps, None, reader.name, pixel_aspect=aspect))
+    print(f"video     {written}")
 
 
 def parse_wh(text: str) -> tuple[int, int]:

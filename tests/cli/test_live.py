@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -20,6 +21,7 @@ from pointtrack.cli import main as cli
 from pointtrack.cli.live_server import LiveServer
 from pointtrack.io.masks import load_masks
 from pointtrack.io.track_log import read_spilled
+from pointtrack.models.checkpoint import save_checkpoint
 from pointtrack.pipeline import sinks
 from pointtrack.types import Masks
 from pointtrack.types.point_states import PointState
@@ -200,6 +202,15 @@ def test_mistakes_get_one_clear_line(
     out, err = capfd.readouterr()
     assert message in err and out == ""
     assert list(tmp_path.glob("*.tracks")) == []
+
+
+def test_a_tracker_of_whole_videos_is_refused_before_anything_is_written(tiny_tracker, tmp_path, capsys):
+    window = replace(tiny_tracker.own_config.window, length=None)
+    tiny_tracker.config = replace(tiny_tracker.own_config, window=window)
+    save_checkpoint(tmp_path / "whole.safetensors", tiny_tracker)
+    assert live("0", "--tracker", tmp_path / "whole.safetensors", "--out", tmp_path / "o") == 2
+    assert "needs the whole video at once" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 def test_no_window_is_told(monkeypatch, tiny_video_file, capsys):
