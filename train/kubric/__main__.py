@@ -40,6 +40,18 @@ def add_sheet(commands: Any, clips: int) -> None:
     sheet.add_argument("--clips", type=int, default=clips)
 
 
+def draw_sheet(options: argparse.Namespace) -> int:
+    """Runs that command; returns its exit code."""
+    from train.kubric.sheet import write_sheet
+
+    try:
+        write_sheet(options.folder, options.out, options.clips)
+    except FileNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m train.kubric", description="Training clips with exact tracks."
@@ -63,10 +75,7 @@ def main(arguments: list[str]) -> int:
     options = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if options.command == "sheet":
-        from train.kubric.sheet import write_sheet
-
-        write_sheet(options.folder, options.out, options.clips)
-        return 0
+        return draw_sheet(options)
     try:
         settings = RenderSettings(
             options.frames,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from pointtrack.checks import counted
-from train.kubric.__main__ import add_settings, add_sheet
+from train.kubric.__main__ import add_settings, add_sheet, draw_sheet
 from train.kubric.plan import RenderSettings
 
 
@@ -26,10 +26,7 @@ def main(arguments: list[str]) -> int:
     options = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if options.command == "sheet":
-        from train.kubric.sheet import write_sheet
-
-        write_sheet(options.folder, options.out, options.clips)
-        return 0
+        return draw_sheet(options)
     try:
         from train.rays.clips import draw_clips
     except ModuleNotFoundError as missing:

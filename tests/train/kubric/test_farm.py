@@ -10,6 +10,7 @@ from train.kubric import farm
 from train.kubric.__main__ import main, make_parser
 from train.kubric.farm import ENVIRONMENT, kubric_python, missing_clips, render_clips
 from train.kubric.plan import RenderSettings
+from train.rays.__main__ import main as draw_main
 
 WORKER = """#!{python}
 import json, os, sys
@@ -147,3 +148,9 @@ def test_command(tmp_path, worker, capsys):
     with pytest.raises(SystemExit):
         make_parser().parse_args([*arguments[:5], "--size", "big"])
     assert "expected WIDTHxHEIGHT like 256x256, got 'big'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [main, draw_main])
+def test_a_picture_of_no_clips_is_one_clear_line(command, tmp_path, capsys):
+    assert command(["sheet", str(tmp_path), "--out", str(tmp_path / "sheet.png")]) == 2
+    assert f"error: sheet: expected clip_00000 and so on in {tmp_path}, found none" in capsys.readouterr().err
