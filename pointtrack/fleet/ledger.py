@@ -133,7 +133,9 @@ def read_rows(output: Output, columns: list[str] | None = None) -> Any:
             content = output.read(name)
         except FileNotFoundError:  # its driver has just replaced it by Parquet
             content = b""
-            name = name.rpartition(".")[0] + ".parquet"
+            part = name.removesuffix(".jsonl")
+            # In stores the number of a chunk comes last.
+            name = f"{part if output.folder is not None else part.rpartition('-')[0]}.parquet"
             if name not in names and output.exists(name):
                 content = output.read(name)
         if name.endswith(".parquet") and content:

@@ -110,6 +110,20 @@ def test_rows_roll_into_parquet(output, monkeypatch):
     assert len(read_rows(output)) == 25
 
 
+def test_rows_that_their_driver_replaces_by_parquet_while_they_are_read_are_there(output, monkeypatch):
+    writer, read = LedgerWriter(output, "r1"), output.read
+    for key in "ab":
+        writer.add(row(key))
+        writer.flush()
+
+    def read_late(name):
+        writer.close()
+        return read(name)
+
+    monkeypatch.setattr(output, "read", read_late)
+    assert [one["key"] for one in read_rows(output).to_pylist()] == ["a", "b"]
+
+
 def test_an_empty_batch_has_no_ledger(tmp_path):
     LedgerWriter(Output(tmp_path), "r").close()
     with pytest.raises(FileNotFoundError, match="expected the results of a batch, found no ledger"):
