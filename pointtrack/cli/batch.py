@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from pointtrack.checks import counted
+from pointtrack.cli.progress import duration
 from pointtrack.fleet.options import JobOptions, RunOptions
 from pointtrack.fleet.run import BatchResult, Plan, batch, plan
 from pointtrack.fleet.status import Status, status
@@ -138,13 +139,6 @@ def print_status(what: Status) -> None:
         )
     for name, rows in what.doubts.items():
         print(f"{name:<18}{', '.join(f'{key} {value:.3g}' for key, value in rows)}")
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def size(count: float) -> str:

@@ -61,7 +61,7 @@ class Bar:
         words = f"{words}, {rate:.3g} per second"
         if self.total is None:
             return words
-        return f"{words}, {duration(max(self.total - self.n, 0) / rate)} left"
+        return f"{words}, about {duration(max(self.total - self.n, 0) / rate)} left"
 
     def __enter__(self) -> Bar:
         return self
@@ -72,11 +72,11 @@ class Bar:
 
 
 def duration(seconds: float) -> str:
-    """An approximate duration in words.
+    """A duration in words.
 
     >>> duration(12), duration(600), duration(9000)
-    ('about 12 s', 'about 10 min', 'about 2.5 h')
+    ('12 s', '10 min', '2.5 h')
     """
     if seconds < 100:
-        return f"about {seconds:.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 6000 else f"about {seconds / 3600:.1f} h"
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -81,7 +81,7 @@ def describe(
         tracked = frames if tracked is None else tracked
         those = counted(frames, "frame")
         those = those if tracked == frames else f"{tracked} of {those}"
-        words = [f"{those}, {duration(estimate.seconds(tracked))} ({rate})"]
+        words = [f"{those}, about {duration(estimate.seconds(tracked))} ({rate})"]
     if estimate.base_bytes:
         if flat or frames is None:
             words.append(f"memory {_size(estimate.base_bytes)}, whatever the length")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,10 +19,9 @@ from pointtrack.objects.object_state import ObjectState
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.propagator import ObjectPropagator
 from pointtrack.segment.base import Segmenter
+from pointtrack.tracking.stream import Progress
 from pointtrack.types import Tracks, Video
 from pointtrack.types.masks import Masks
-
-Progress = Callable[[int], None]
 
 
 def segment_tracks(

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from pointtrack.io.sources import TimedFrame
 from pointtrack.io.video import VideoStream
 from pointtrack.pipeline.backward import without
 from pointtrack.pipeline.files import Opener
@@ -15,7 +16,6 @@ from pointtrack.tracking.interpolate import spread, thinned
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.times import rate_of
 
-TimedFrame = tuple[np.ndarray, float]
 PIECE = 16  # frames that are spread, and drawn, at a time
 
 

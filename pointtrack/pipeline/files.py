@@ -12,13 +12,14 @@ from typing import Any
 
 from pointtrack.checks import counted
 from pointtrack.io.atomic import atomic_path
+from pointtrack.io.sources import TimedFrame
 from pointtrack.io.track_log import TrackWriter, spilled_backward, spilled_pieces
 from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import BackwardPass, backward_pass, joined_pieces, turned
 from pointtrack.pipeline.options import TrackOptions, build_stream
 from pointtrack.pipeline.resume import Resume, about_run
-from pointtrack.pipeline.run import TimedFrame, replay, run
+from pointtrack.pipeline.run import replay, run
 from pointtrack.pipeline.sinks import LogSink, Sink
 from pointtrack.tracking.smooth import Smoother
 from pointtrack.tracking.stream import PointStream, Progress, restored

@@ -10,8 +10,6 @@ from typing import Any
 from pointtrack.io.video import read_video
 from pointtrack.types import Queries, Tracks, Video
 
-Progress = Callable[[int], None]
-
 
 def inputs_of(video: Any, queries: Any) -> tuple[Video, Queries]:
     """A video and points from whatever `read_video` and `Queries.of` take.

@@ -25,14 +25,14 @@ from pointtrack.types import Masks, Queries, Tracks
 logger = logging.getLogger(__name__)
 
 S = TypeVar("S", PointStream, ObjectStream)
-F = TypeVar("F", bound="LiveFrame")
+F = TypeVar("F", bound="LiveAnswer")
 L = TypeVar("L", bound="LiveRun[Any, Any]")
 REMEMBERED = 10_000  # latencies kept per number of points
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LiveFrame:
-    """A frame, and the figures of its tracking.
+class LiveAnswer:
+    """The answer for one frame: the frame, and the figures of its tracking.
 
     Attributes:
         frame: (h, w, 3) uint8 RGB, the frame.
@@ -52,8 +52,8 @@ class LiveFrame:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LiveResult(LiveFrame):
-    """The answer for one frame.
+class LiveResult(LiveAnswer):
+    """The points on one frame.
 
     Attributes:
         tracks: one row, for this frame: a preview, which may still change. Its `first_frame` counts tracked frames
@@ -64,8 +64,8 @@ class LiveResult(LiveFrame):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LiveMasks(LiveFrame):
-    """The answer for one frame.
+class LiveMasks(LiveAnswer):
+    """The objects on one frame.
 
     Attributes:
         masks: one row, for this frame: a preview, which may still change. Its `first_frame` counts as in `LiveResult`.

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from pointtrack.io.sources import TimedFrame
 from pointtrack.pipeline.sinks import Piece, Sink
 from pointtrack.tracking.stream import PointStream, Progress
 from pointtrack.types import Tracks
 
 if TYPE_CHECKING:
     from pointtrack.pipeline.resume import Resume
-
-TimedFrame = tuple[np.ndarray, float]
 
 
 class RowStream(Protocol):

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.objects.answer import ObjectOptions
-from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.prompt_texts import Told, tell
 from pointtrack.segment.base import Prompt, Segmenter
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.tracker import Tracker
+from pointtrack.tracking.stream import Progress
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 

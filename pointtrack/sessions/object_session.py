@@ -13,7 +13,6 @@ from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.objects.engine import Engine, ObjectResult
-from pointtrack.objects.from_tracks import Progress
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.pipeline.inputs import progress_of, video_of
@@ -26,6 +25,7 @@ from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side, new_obj
 from pointtrack.sessions.schedule import Direction, Schedule
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.shots import find_cuts
+from pointtrack.tracking.stream import Progress
 from pointtrack.types.masks import Masks
 from pointtrack.zoo import load_tracker
 

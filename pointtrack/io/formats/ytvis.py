@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from pointtrack.io.formats.coco import category_names
 from pointtrack.io.formats.run_lengths import decoded
 from pointtrack.io.outside import check_memory, whole
 from pointtrack.types.masks import Masks
@@ -18,7 +19,7 @@ def content_of(masks: Masks, video_name: str) -> dict[str, Any]:
     from pycocotools import mask as rle
 
     width, height = masks.wh
-    names = [name or "object" for name in masks.names] or ["object"] * len(masks.object_ids)
+    names = category_names(masks)
     categories = {name: i + 1 for i, name in enumerate(dict.fromkeys(names))}
     annotations: list[dict[str, Any]] = []
     for place, number in enumerate(masks.object_ids.tolist()):
