@@ -64,13 +64,10 @@ def rows_of(tracks: pt.Tracks) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     frame, column = known.nonzero().unbind(1)
     xy = tracks.xy[known].double()
     data = torch.stack([(frame + tracks.first_frame).double(), xy[:, 1], xy[:, 0]], dim=1)
-    said = (
-        torch.zeros_like(known) if tracks.sources is None else tracks.sources == int(pt.types.Source.PERSON)
-    )
     features = {
         "id": tracks.ids[column].numpy(),
         "visible": tracks.visible()[known].numpy(),
         "confidence": tracks.confidence[known].numpy(),
-        "corrected": said[known].numpy(),
+        "corrected": tracks.corrected()[known].numpy(),
     }
     return data.numpy(), features
