@@ -59,7 +59,7 @@ def load_tracker(
             Hugging Face hub unless `checkpoint` is given: "cotracker2", "cotracker2.1",
             "cotracker3-offline", "cotracker3-online" (and the last two with "-baseline"), "locotrack-small",
             "locotrack-base", "alltracker-tiny", "alltracker"; or the path of a .safetensors, .pth or .ckpt file of
-            any of them; or a folder of ONNX graphs (`pointtrack export-onnx`).
+            any of them; or a folder of ONNX graphs (`pointtrack export-onnx`), which run on the CPU.
         checkpoint: file with the weights of the published model, instead of the hub.
         sha256: digest that the weights file must have.
         device: "cpu", "cuda", ...; "auto" takes the GPU if there is one.
@@ -94,6 +94,8 @@ def load_tracker(
             raise ValueError(
                 f"{key}: expected no checkpoint, sha256, precision or strict_parity with a folder of ONNX graphs"
             )
+        if str(device) not in ("auto", "cpu"):
+            log.warning("%s: ONNX graphs run on the CPU, not on %s", key, device)
         path, tracker = Path(key) / MANIFEST, OnnxTracker(key)
     else:
         path = _find(key, checkpoint)

@@ -224,13 +224,16 @@ def test_without_the_extra(monkeypatch, tmp_path):
         OnnxTracker(tmp_path)
 
 
-def test_a_folder_of_graphs_loads_like_any_tracker(ours, clip, requested):
+def test_a_folder_of_graphs_loads_like_any_tracker(ours, clip, requested, caplog):
     folder = ours[1].folder
     tracker = load_tracker(folder, device="cpu", step=2)
     assert isinstance(tracker, OnnxTracker) and tracker.config.window.step == 2
     assert torch.isfinite(track(tracker, clip(8), requested(8)).xy).all()
     with pytest.raises(ValueError, match="expected no checkpoint, sha256, precision or strict_parity"):
         load_tracker(folder, precision="bfloat16")
+    caplog.clear()
+    load_tracker(folder, device="cuda")
+    assert "ONNX graphs run on the CPU, not on cuda" in caplog.text
 
 
 def test_a_copy_opens_its_graphs_anew(ours, clip, requested):
