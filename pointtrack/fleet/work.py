@@ -181,9 +181,8 @@ def track_flat(
 
     with opened() as stream:
         fps = stream.fps
-        again = VideoStream(watched(stream), fps, stream.frame_count, stream.name)
         path = _configured(models, options, picture.wh).track_to_file(
-            again, queries, folder / "growing.tracks", backward=False
+            stream.through(watched(stream)), queries, folder / "growing.tracks", backward=False
         )
     return Path(path), Seen(picture.wh, rate_of(times, fps), np.array(times), cuts)
 
