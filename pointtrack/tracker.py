@@ -27,13 +27,8 @@ from pointtrack.tracking.stream import PointStream, Progress
 from pointtrack.types import Masks, Queries, Tracks, Video
 from pointtrack.zoo import load_tracker
 
-LOADING = (
-    "device",
-    "precision",
-    "iterations",
-    "step",
-    "looks",
-)  # arguments of a tracker that loading decides
+# Arguments of a tracker that loading decides.
+LOADING = ("device", "precision", "iterations", "step", "looks")
 
 
 class Tracker(HubModel):

@@ -17,7 +17,7 @@ from evaluation.points.tapvid import tapvid_examples
 from evaluation.points.warp import make_clip
 from pointtrack.datasets.clip import Clip
 from pointtrack.datasets.format import TRACKS, list_clips, read_clip
-from pointtrack.datasets.validate import refuse_wrong_tracks
+from pointtrack.datasets.validate_tracks import refuse_wrong_tracks
 from pointtrack.io.pictures import read_picture
 from pointtrack.io.video import read_video
 from pointtrack.types import Queries, Video

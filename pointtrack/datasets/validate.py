@@ -18,7 +18,6 @@ from pointtrack.datasets.format import (
     VIDEO,
     numbered_pictures,
     read_info,
-    read_tracks,
     video_files,
 )
 from pointtrack.datasets.validate_pixels import pair_frames
@@ -231,29 +230,6 @@ def _check_labels(labels: set[int], info: ClipInfo) -> list[Finding]:
         text = f"{MASKS}: expected every object of {INFO} on some frame, but {_shown(absent)} are on none"
         findings.append(warning("absent-objects", f"{text}; take them out of {INFO}, or draw them"))
     return findings
-
-
-def refuse_wrong_tracks(folder: Path) -> None:
-    """Check, without reading pictures, that the tracks of a clip can be trained on and measured on.
-
-    Positions in 0..1, x and y exchanged by what lies outside, or visible points far outside the image give figures that
-    mean nothing, such as an AJ of 100.
-
-    Raises:
-        FileNotFoundError, ValueError: there are no tracks, or `check_clip` has an error for their numbers; the message says
-            what to do.
-    """
-    _, described = read_info(folder / INFO)
-    tracks = read_tracks(folder / TRACKS)
-    arrays = {name: getattr(tracks, name).numpy() for name in ("xy", "visible", "valid")}
-    wrong = [one for one in check_shapes(arrays, described["frames"]) if one.level == "error"]
-    wrong = wrong or [
-        one
-        for one in check_values(arrays, tuple(described["wh"]))
-        if one.level == "error" and one.code != "nothing-visible"  # such clips are left out
-    ]
-    if wrong:
-        raise ValueError(f"{folder}: {wrong[0].text} (`pointtrack data check` says more)")
 
 
 def _check_names(folder: Path, what: str) -> list[Finding]:

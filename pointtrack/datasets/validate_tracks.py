@@ -9,7 +9,7 @@ import numpy as np
 
 from pointtrack.datasets.clip import VOID
 from pointtrack.datasets.findings import Finding, warning
-from pointtrack.datasets.format import NEEDED_ARRAYS, OPTIONAL_ARRAYS
+from pointtrack.datasets.format import INFO, NEEDED_ARRAYS, OPTIONAL_ARRAYS, TRACKS, read_info, read_tracks
 from pointtrack.datasets.validate_pixels import ENOUGH, compare_looks
 from pointtrack.io.outside import read_arrays
 
@@ -351,3 +351,26 @@ def _typical_step(xy: np.ndarray, known: np.ndarray, axis: int) -> float:
     both = known[1:] & known[:-1] if axis == 0 else known[:, 1:] & known[:, :-1]
     steps = np.linalg.norm(np.diff(xy, axis=axis), axis=2)[both]
     return float(np.median(steps)) if len(steps) else 0.0
+
+
+def refuse_wrong_tracks(folder: Path) -> None:
+    """Check, without reading pictures, that the tracks of a clip can be trained on and measured on.
+
+    Positions in 0..1, x and y exchanged by what lies outside, or visible points far outside the image give figures that
+    mean nothing, such as an AJ of 100.
+
+    Raises:
+        FileNotFoundError, ValueError: there are no tracks, or `check_clip` has an error for their numbers; the message says
+            what to do.
+    """
+    _, described = read_info(folder / INFO)
+    tracks = read_tracks(folder / TRACKS)
+    arrays = {name: getattr(tracks, name).numpy() for name in ("xy", "visible", "valid")}
+    wrong = [one for one in check_shapes(arrays, described["frames"]) if one.level == "error"]
+    wrong = wrong or [
+        one
+        for one in check_values(arrays, tuple(described["wh"]))
+        if one.level == "error" and one.code != "nothing-visible"  # such clips are left out
+    ]
+    if wrong:
+        raise ValueError(f"{folder}: {wrong[0].text} (`pointtrack data check` says more)")

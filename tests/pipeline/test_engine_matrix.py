@@ -74,7 +74,9 @@ alike = pytest.mark.parametrize(
 def test_helper_points_are_left_out(network):
     """They would only cost: whoever builds a stream asks the network."""
     for options in (TrackOptions(), TrackOptions(support_local=2)):
-        stream = pt.Tracker(network).with_options(**vars(options)).stream(QUERIES, WH)
+        tracker = pt.Tracker(network)
+        tracker.options = options
+        stream = tracker.stream(QUERIES, WH)
         assert not stream.inner.queries.support.any() and len(stream.inner.queries) == 3
 
 

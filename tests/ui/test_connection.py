@@ -62,7 +62,7 @@ def closed_meanwhile(page: Any, cable: Cable, other: Any, videos: Any) -> None:
     page.until("!app.connected")
     for path in videos[1:]:
         opened(other, path)  # each leaves the one before, and the first of them is closed
-    page.until("app.lost === 'closed'", 20)
+    page.until("app.lost === 'closed'", 60)  # a busy machine opens the others slowly
 
 
 def test_a_page_whose_project_was_closed_says_so_and_opens_it_again(server, open_page, videos):

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 
 from pointtrack.datasets.clip import Clip, TrueTracks
 from pointtrack.datasets.format import INFO, TRACKS, list_clips, read_clip, read_info
-from pointtrack.datasets.validate import refuse_wrong_tracks
+from pointtrack.datasets.validate_tracks import refuse_wrong_tracks
 from pointtrack.geometry import inside_image
 from train.data.ahead import Ahead
 from train.data.batch import ClipBatch
