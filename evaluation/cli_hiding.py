@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from evaluation.masks.datasets import load_mask_examples
-from evaluation.masks.hiding import Hiding, follow_hidden, hide, mean_hiding, with_pictures
+from evaluation.masks.hiding import Hiding, follow_hidden, hide, mean_hiding
 from evaluation.masks.methods import build_mask_methods
+from evaluation.pillar import with_pictures
 from evaluation.points.report import versions
 from evaluation.tables import check_report, markdown_table, split_names, write_json
 from pointtrack.cli.runner import run_command

@@ -5,40 +5,20 @@ Followed masks should be empty while an object is hidden, and find it when it co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 
 from evaluation.masks.datasets import MaskExample
 from evaluation.masks.davis_metrics import region_similarity
 from evaluation.masks.protocol import MaskMethod, first_mask_prompts
+from evaluation.pillar import FRAMES, Phases, cover
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 
-FRAMES = 45  # longer videos are cut
-# Shares of the frames: in view, while the pillar comes, hidden, while it goes; in view again for the rest.
-IN_VIEW, PASSING, HIDDEN = 0.18, 0.11, 0.27
 MARGIN = 0.01  # by how much the pillar is wider than the object on either side, in widths of the frame
-
-
-@dataclass(frozen=True)
-class Phases:
-    """Frames of a video, as ranges: an object is in view before, hidden, and in view again after."""
-
-    before: range
-    hidden: range
-    after: range
-
-    @classmethod
-    def of(cls, frames: int) -> Phases:
-        """Divide this many frames."""
-        begin, passing, hidden = (round(share * frames) for share in (IN_VIEW, PASSING, HIDDEN))
-        gone = begin + passing
-        back = gone + hidden + passing
-        return cls(range(1, begin), range(gone, gone + hidden), range(back, frames))
 
 
 @dataclass(frozen=True)
@@ -80,41 +60,19 @@ def hide(example: MaskExample, picture: np.ndarray) -> tuple[MaskExample, Phases
     chosen = areas.argmax().reshape(1)
     masks = example.truth.masks[:count, chosen].clone()
     frames = np.array(example.video.frames[:count])
-    w, h = example.video.wh
-    pillar = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)
+    w = example.video.wh[0]
     phases = Phases.of(count)
-    passing = phases.hidden.start - phases.before.stop
+    left, right = np.zeros(count), np.zeros(count)
     for t in range(phases.before.stop, phases.after.start):
         columns = masks[t, 0].any(0).nonzero()
-        left = max(int(columns.min()) - round(MARGIN * w), 0)
-        right = min(int(columns.max()) + 1 + round(MARGIN * w), w)
-        come = min((t - phases.before.stop + 1) / (passing + 1), 1.0)
-        gone = max((t - phases.hidden.stop + 1) / (passing + 1), 0.0)
-        covered = slice(round(left + gone * (right - left)), round(left + come * (right - left)))
-        frames[t, :, covered] = pillar[:, covered]
-        masks[t, :, :, covered] = False
+        left[t] = int(columns.min()) - round(MARGIN * w)
+        right[t] = int(columns.max()) + 1 + round(MARGIN * w)
+    frames, covered = cover(frames, left, right, picture, phases)
+    masks[:, 0] &= ~torch.from_numpy(covered)[:, None]
     truth = Masks(masks, object_ids=example.truth.object_ids[chosen])
     video = Video(frames, fps=example.video.fps)
     starts, annotated = torch.zeros(1, dtype=torch.int64), example.annotated[:count]
     return MaskExample(example.name, video, truth, starts, annotated), phases
-
-
-def with_pictures(examples: Iterable[MaskExample]) -> Iterator[tuple[MaskExample, np.ndarray]]:
-    """Every example with the first frame of the one before; the first comes at the end, with that of the last.
-
-    Raises:
-        ValueError: fewer than two examples.
-    """
-    first = before = None
-    for example in examples:
-        if before is None:
-            first = example
-        else:
-            yield example, before.video.frames[0]
-        before = example
-    if first is None or before is None or first is before:
-        raise ValueError(f"datasets: expected two videos or more, got {int(first is not None)}")
-    yield first, before.video.frames[0]
 
 
 def follow_hidden(method: MaskMethod, example: MaskExample, phases: Phases) -> Hiding:

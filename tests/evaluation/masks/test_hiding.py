@@ -8,7 +8,8 @@ import torch
 
 from evaluation.cli_hiding import eval_hiding_command
 from evaluation.masks.datasets import MaskExample
-from evaluation.masks.hiding import Hiding, Phases, follow_hidden, hide, mean_hiding, with_pictures
+from evaluation.masks.hiding import Hiding, follow_hidden, hide, mean_hiding
+from evaluation.pillar import Phases, with_pictures
 from pointtrack.cli.runner import run_command
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
