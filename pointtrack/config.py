@@ -167,6 +167,10 @@ class InitializationConfig:
         lead: a neighbour's motion counts if its match is above this.
         snap: a match near the place where the neighbours lead must be above this.
         reach: standard deviation of the weight of neighbours, in cells between their query positions.
+        agree: a point whose best match nearby is below `seen` also moves to a match elsewhere that more than this share
+            of its neighbours agree with (`Neighbours.agreement`); 1 for never.
+        glimpse: that match, and those of the neighbours, must be above this.
+        hint: margin by which that match must exceed the best one nearby.
     """
 
     query_share: float = 0.6
@@ -182,6 +186,9 @@ class InitializationConfig:
     lead: float = 0.65
     snap: float = 0.6
     reach: float = 22.0
+    agree: float = 1.0
+    glimpse: float = 0.45
+    hint: float = 0.03
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ CLIPS, POINTS, FRAMES = 24, 128, 24
 SIZES = ((768, 432), (512, 288))  # the usual size, and a smaller one
 ELSEWHERE = 6  # cells: beyond this distance from the point, a cell counts as elsewhere
 RULES = ("seen", "lost", "regained", "better", "far", "ride", "lead", "snap")
+BY_HAND = (*RULES, "agree", "glimpse", "hint")
 AT_PLACE = ("seen", "lost", "ride", "lead", "snap")  # rules on the cosine at the point's true position
 
 
@@ -117,7 +118,8 @@ def rules_command(
         out: file for the new tracker with its rules.
         labels: comma-separated folders of labelled real video (`python -m train.pseudo_labels`).
         rules: tracker whose rules to carry over; by default, `old`.
-        given: rules to set by hand, such as seen=0.62,lost=0.8; if these are all of RULES, nothing is measured.
+        given: rules to set by hand, such as seen=0.62,lost=0.8; if these are all of RULES, or OLD and NEW are one file,
+            nothing is measured.
 
     Raises:
         FileNotFoundError: a file does not exist, or a folder holds no clips.
@@ -130,7 +132,7 @@ def rules_command(
         check_kind(one, name)
     source = before if rules is None else load_checkpoint(rules)
     wanted = source.own_config.initialization
-    if set(RULES) - set(by_hand):
+    if set(RULES) - set(by_hand) and old.resolve() != new.resolve():
         scene = SceneConfig(frames=FRAMES, sizes=SIZES, points=POINTS, query_frames=8)
         clips = AgreedClips([Path(one) for one in labels.split(",")], scene, 1, seed=5)
         cosines = [measure(one, (clips[i] for i in range(CLIPS))) for one in (before, after)]
@@ -154,8 +156,8 @@ def _by_hand(given: str | None) -> dict[str, Any]:
             found[name] = float(number)
         except ValueError:
             name = ""
-        if name not in RULES:
-            raise ValueError(f"given: expected NAME=NUMBER, of {', '.join(RULES)}, got {part!r}")
+        if name not in BY_HAND:
+            raise ValueError(f"given: expected NAME=NUMBER, of {', '.join(BY_HAND)}, got {part!r}")
     return found
 
 

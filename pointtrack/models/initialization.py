@@ -1,10 +1,10 @@
 """The start of a window: each point's last position, or the position where a search for its features finds it.
 
 The search goes frame by frame. For each point it takes the best cell of a small search area around the last position.
-If the best product there is poor, it searches the whole frame, and moves the point only to a much better place. A
-point found nowhere moves with the points around it. Coarse maps tell what a thing is, fine maps where exactly it is,
-so both questions use the same features with different weights. This first guess needs no transformer, and the
-refinement is always measured against it.
+If the best product there is poor, it searches the whole frame, and moves the point to a much better place, or to a
+somewhat better one that its neighbours agree with. A point found nowhere moves with the points around it. Coarse maps
+tell what a thing is, fine maps where exactly it is, so both questions use the same features with different weights.
+This first guess needs no transformer, and the refinement is always measured against it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from torch import Tensor
 
 from pointtrack.config import InitializationConfig
 from pointtrack.layers.correlation import read_block, read_patch
+from pointtrack.models.neighbours import Neighbours
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
-ROWS = 1024  # points whose neighbours are weighed at a time: all at once would take gigabytes
 CELLS_AT_ONCE = 2048  # of a whole frame, for the same reason
 AT_ONCE = 16  # points whose search areas a CPU reads at a time, so that these stay in its cache
 SNAP = 4  # radius in cells of the search around the place where its neighbours lead a point
 SMALLEST = 1e-6  # length that a template is divided by
-COMPANY = 0.5  # least total weight of neighbours to move a point; a neighbour at its own place weighs 1
+PLACES = 3  # elsewhere in the frame, about which neighbours are asked
+BLOCK = 8  # cells; side of the blocks of which these are the best: neighbouring cells are one place
+LEAD = 0.15  # by how much more neighbours must agree with such a place than with the one nearby
 
 
 def repeat_last(queries: WindowQueries, state: WindowState | None, frames: int, logit: float) -> Estimate:
@@ -53,46 +55,6 @@ def _expected(xy: Tensor, frame: int, side: int, pace: float) -> Tensor:
     if not 0 <= before < xy.shape[1]:
         return xy[:, last]
     return xy[:, last] + pace * torch.nan_to_num(xy[:, last] - xy[:, before])
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Which queries were near each other.
-
-    Attributes:
-        xy: (b, n, 2) their positions, in cells.
-        frame: (b, n) their query frames; points of different frames are not neighbours.
-        leads: (b, n) bool, points that others may follow; None for all.
-    """
-
-    xy: Tensor
-    frame: Tensor
-    leads: Tensor | None = None
-
-    def motion(self, moved: Tensor, sure: Tensor, asked: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-        """Mean motion of the trusted neighbours of some points.
-
-        Args:
-            moved: (b, n, 2) motion of all points.
-            sure: (b, n) bool, points whose motion is trusted.
-            asked: (b, n) bool, points for which the motion is wanted.
-            reach: standard deviation of the weight of neighbours by distance, in cells.
-
-        Returns:
-            (b, n, 2) means, and (b, n) bool, true where there were enough neighbours.
-        """
-        leads = sure if self.leads is None else sure & self.leads
-        mean, enough = torch.zeros_like(moved), torch.zeros_like(asked)
-        for video in range(len(moved)):
-            leaders = leads[video].nonzero()[:, 0]
-            for rows in asked[video].nonzero()[:, 0].split(ROWS):
-                away = torch.cdist(self.xy[video, rows], self.xy[video, leaders]).square()
-                weight = torch.exp(away / (-2 * reach**2))
-                weight = weight * (self.frame[video, rows, None] == self.frame[video, leaders])
-                total = weight.sum(1)
-                mean[video, rows] = (weight @ moved[video, leaders]) / total.clamp(min=1e-6)[:, None]
-                enough[video, rows] = total > COMPANY
-        return mean, enough
 
 
 @dataclass(frozen=True)
@@ -194,22 +156,13 @@ def match_frame(
     which = torch.full(before.shape[:2], frame, device=before.device)
     cell, cosine = _best_near(level, which, expected, template, search.radius, rules.far)
 
-    lost = cosine < rules.lost
-    if bool(lost.any()):
-        # One video after the other: a map per point would be gigabytes for many points.
-        parts = zip(template, lost, level[:, frame], strict=True)
-        everywhere = torch.cat([_everywhere(one[gone], seen) for one, gone, seen in parts])
-        top, index = everywhere.flatten(1).max(-1)
-        found = torch.stack([index % w, index // w], dim=-1).to(cell.dtype)
-        convincing = (top > rules.regained) & (top > cosine[lost] + rules.better)
-        cell[lost] = torch.where(convincing[:, None], found, cell[lost])
-        cosine[lost] = torch.where(convincing, top, cosine[lost])
+    known = ~torch.isnan(before[..., 0])
+    cell, cosine = _elsewhere(level[:, frame], template, cell, cosine, known, search)
 
     carried = _inside(before, (w, h))
-    rides = torch.zeros_like(lost)
     nowhere = cosine < rules.ride
+    rides = torch.zeros_like(nowhere)
     if bool(nowhere.any()):
-        known = ~torch.isnan(before[..., 0])
         moved = torch.nan_to_num(cell - before)
         motion, rides = search.neighbours.motion(
             moved, known & (cosine > rules.lead), nowhere & known, rules.reach
@@ -230,6 +183,93 @@ def match_frame(
     position = torch.where(rides[..., None], carried, cell + products @ steps)
     feature = F.normalize(read_patch(level, which, position, 0)[..., 0, :].float(), dim=-1)
     return position, (feature * template).sum(-1), feature
+
+
+def _elsewhere(
+    level: Tensor, template: Tensor, cell: Tensor, cosine: Tensor, known: Tensor, search: Search
+) -> tuple[Tensor, Tensor]:
+    """Search the whole frame for points without a good match nearby.
+
+    A point moves to a much better match. It also moves to a somewhat better one where its neighbours would lie around
+    it as they did on the query frame, if each of them were at its own best match.
+
+    Args:
+        level: (b, h, w, c) features of the frame.
+        template: (b, n, c) appearance of the points.
+        cell, cosine: (b, n, 2) and (b, n), their best match nearby.
+        known: (b, n) bool, points that are tracked on this frame.
+        search: how to search.
+
+    Returns:
+        Cells and cosines of all points.
+    """
+    rules = search.rules
+    lost = cosine < rules.lost
+    if not bool(lost.any()):
+        return cell, cosine
+    # One video after the other: a map per point would be gigabytes for many points.
+    parts = zip(template, lost, level, strict=True)
+    everywhere = torch.cat([_everywhere(one[gone], seen) for one, gone, seen in parts])
+    top, index = everywhere.flatten(1).max(-1)
+    near, found = cosine[lost], _cells(index, level.shape[2]).to(cell)
+    convincing = (top > rules.regained) & (top > near + rules.better)
+    moved = cell.masked_scatter(lost[..., None], torch.where(convincing[:, None], found, cell[lost]))
+    moved_cosine = cosine.masked_scatter(lost, torch.where(convincing, top, near))
+    likelier = (near < rules.seen) & (top > near + rules.hint)
+    asking = likelier & ~convincing
+    if rules.agree < 1 and bool(asking.any()):
+        away = likelier | convincing
+        believed = cell.masked_scatter(lost[..., None], torch.where(away[:, None], found, cell[lost]))
+        sure = known & (cosine.masked_scatter(lost, torch.where(away, top, near)) > rules.glimpse)
+        asked = lost.masked_scatter(lost, asking)
+        place, score = _together(everywhere[asking], cell, cosine, asked, believed, sure, search)
+        moved = moved.masked_scatter(asked[..., None], place)
+        moved_cosine = moved_cosine.masked_scatter(asked, score)
+    return moved, moved_cosine
+
+
+def _together(
+    maps: Tensor, cell: Tensor, cosine: Tensor, asked: Tensor, believed: Tensor, sure: Tensor, search: Search
+) -> tuple[Tensor, Tensor]:
+    """Move points to a place elsewhere that enough of their neighbours agree with.
+
+    Args:
+        maps: (m, h, w) products of the asked points with all cells of the frame.
+        cell, cosine: (b, n, 2) and (b, n), the best match nearby of all points.
+        asked: (b, n) bool, m points that may move.
+        believed: (b, n, 2) the best match of all points, nearby or elsewhere.
+        sure: (b, n) bool, points of which that tells something.
+        search: how to search.
+
+    Returns:
+        Cells (m, 2) and cosines (m,) of the asked points.
+    """
+    rules = search.rules
+    scores, places = _peaks(maps)
+    scores = torch.cat([cosine[asked][:, None], scores], 1)  # the place nearby comes first
+    places = torch.cat([cell[asked][:, None], places.to(cell)], 1)
+    every_place = cell[:, :, None].repeat(1, 1, places.shape[1], 1)
+    every_place[asked] = places
+    shares = search.neighbours.agreement(every_place, believed, sure, asked, rules.reach)[asked]
+    # Cells of the search area lost to the place nearby already.
+    apart = (places - places[:, :1]).abs().amax(-1) > search.radius
+    likelier = (scores > rules.glimpse) & (scores > scores[:, :1] + rules.hint)
+    agreed = (shares > rules.agree) & (shares > shares[:, :1] + LEAD)
+    rank, best = torch.where(apart & likelier & agreed, scores + shares, -1.0).max(1)
+    chosen = torch.where(rank > 0, best, 0)[:, None]
+    return places.gather(1, chosen[..., None].expand(-1, -1, 2))[:, 0], scores.gather(1, chosen)[:, 0]
+
+
+def _cells(index: Tensor, width: int) -> Tensor:
+    """Numbers of cells, row by row -> (..., 2) cells."""
+    return torch.stack([index % width, index // width], dim=-1)
+
+
+def _peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest values of (m, h, w) maps, each of another block: (m, k) values and (m, k, 2) cells, k up to PLACES."""
+    highest, index = F.max_pool2d(maps[:, None], BLOCK, ceil_mode=True, return_indices=True)
+    value, block = highest.flatten(1).topk(min(PLACES, highest[0].numel()), dim=1)
+    return value, _cells(index.flatten(1).gather(1, block), maps.shape[2])
 
 
 def _inside(cells: Tensor, wh: tuple[int, int]) -> Tensor:

@@ -210,10 +210,10 @@ class PointTracker(TrackingNetwork):
         return twin
 
     def unled(self) -> PointTracker:
-        """The same network, in which no point follows the motion of others."""
+        """The same network, in which no point follows the others."""
         twin = copy.copy(self)
         twin.config = replace(
-            self.own_config, initialization=replace(self.own_config.initialization, ride=NEVER)
+            self.own_config, initialization=replace(self.own_config.initialization, ride=NEVER, agree=1.0)
         )
         return twin
 

@@ -1,4 +1,4 @@
-"""Points that are found nowhere move as the points around them do."""
+"""Points that are found nowhere move as the points around them do, and points that were hidden return together."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from pointtrack.config import InitializationConfig
-from pointtrack.models.initialization import Neighbours, Search, match_through
+from pointtrack.models.initialization import Search, match_through
+from pointtrack.models.neighbours import WITNESSES, Neighbours
 from pointtrack.models.window import Templates
 
 FRAMES, SIDE, STEP = 6, 40, torch.tensor([1.0, 0.5])
@@ -72,9 +73,90 @@ def test_a_covered_point_rides(scene):
 
 
 def test_a_network_without_riding(tiny_tracker):
-    riding = replace(tiny_tracker.own_config.initialization, ride=0.5)
+    riding = replace(tiny_tracker.own_config.initialization, ride=0.5, agree=0.4)
     tiny_tracker.config = replace(tiny_tracker.own_config, initialization=riding)
     twin = tiny_tracker.unled()
-    assert twin.config.initialization == replace(riding, ride=-1.0)
+    assert twin.config.initialization == replace(riding, ride=-1.0, agree=1.0)
     assert tiny_tracker.config.initialization == riding  # as it was
     assert twin.encoder is tiny_tracker.encoder
+
+
+def circle(points: int, radius: float):
+    angle = torch.arange(points) * (2 * torch.pi / points)
+    return radius * torch.stack([angle.cos(), angle.sin()], dim=-1)
+
+
+def asked_of(places, believed, sure=None, frame=None, leads=None):
+    """Shares of the first point of a circle's middle, whose neighbours lie on the circle."""
+    n = len(believed)
+    xy = torch.cat([torch.zeros(1, 2), circle(n - 1, 10.0)])[None]
+    frame = torch.zeros(1, n, dtype=torch.int64) if frame is None else frame[None]
+    sure = torch.ones(1, n, dtype=torch.bool) if sure is None else sure[None]
+    every = torch.zeros(1, n, places.shape[0], 2)
+    every[0, 0] = places
+    asked = torch.zeros(1, n, dtype=torch.bool)
+    asked[0, 0] = True
+    leads = None if leads is None else leads[None]
+    return Neighbours(xy, frame, leads).agreement(every, believed[None], sure, asked, reach=22.0)[0, 0]
+
+
+def test_neighbours_agree_with_the_place_that_they_surround():
+    places = torch.tensor([[0.0, 0.0], [50.0, 30.0], [80.0, 0.0]])
+    believed = torch.cat([torch.zeros(1, 2), circle(8, 10.0) + places[1]])
+    torch.testing.assert_close(asked_of(places, believed), torch.tensor([0.0, 1, 0]))
+    believed[1:3] = circle(8, 10.0)[:2]  # two of the eight stay: too few to count
+    torch.testing.assert_close(asked_of(places, believed), torch.tensor([1.0, 3, 0]) / 4)
+    believed[1:] = circle(8, 13.0) + places[1]  # it grew by less than the tolerance
+    assert asked_of(places, believed)[1] == pytest.approx(1)
+    believed[1:] = circle(8, 18.0) + places[1]  # by more
+    assert asked_of(places, believed)[1] == 0
+
+
+def test_who_does_not_count_as_a_neighbour():
+    places = torch.tensor([[0.0, 0.0], [50.0, 30.0]])
+    believed = torch.cat([torch.zeros(1, 2), circle(8, 10.0) + places[1]])
+    others = torch.tensor([0, 0, 0, 0, 0, 5, 5, 5, 5])
+    believed[5:] += 100  # of another frame, so they have no say
+    assert asked_of(places, believed, frame=others).tolist() == pytest.approx([0, 1])
+    unsure = torch.tensor([True] * 7 + [False] * 2)
+    believed = torch.cat([torch.zeros(1, 2), circle(8, 10.0) + places[1]])
+    assert asked_of(places, believed, sure=unsure).tolist() == pytest.approx([0, 0.75])
+    assert asked_of(places, believed, sure=unsure, leads=unsure).tolist() == pytest.approx([0, 1])
+    assert asked_of(places, believed[:2]).tolist() == [0, 0], "one neighbour is too few"
+    crowd = torch.cat([torch.zeros(1, 2), circle(3 * WITNESSES, 10.0) + places[1]])
+    assert asked_of(places, crowd).tolist() == pytest.approx([0, 1])
+
+
+@pytest.fixture
+def jump():
+    """A pattern of cells that something hides on one frame, and that is then far from where it was, and looks less alike.
+
+    The last point looks like a cell elsewhere, too, better than like its own.
+    """
+    generator = torch.Generator().manual_seed(0)
+    grain = F.normalize(torch.randn(4, 40, 60, 32, generator=generator), dim=-1)
+    pattern, other = grain[0, :12, :12], grain[1, :12, :12]
+    frames = grain[2, None].repeat(3, 1, 1, 1)
+    frames[0, 4:16, 4:16] = pattern
+    frames[2, 20:32, 40:52] = F.normalize(pattern + other, dim=-1)
+    xy = torch.tensor([[x, y] for y in (5.0, 9, 13) for x in (5.0, 9, 13)])
+    last = frames[0, 13, 13]
+    frames[2, 36, 5] = F.normalize(last + 0.8 * grain[3, 0, 0], dim=-1)
+    templates = Templates([], frames[0][xy[:, 1].long(), xy[:, 0].long()][None])
+    return frames[None], templates, xy
+
+
+@pytest.mark.parametrize("agree", [0.4, 1.0])
+def test_points_return_together(jump, agree):
+    level, templates, xy = jump
+    rules = InitializationConfig(lost=0.8, seen=0.75, regained=0.9, far=0.0, agree=agree)
+    known = torch.full((1, 3, 9, 2), torch.nan)
+    known[0, 0] = xy
+    zero = torch.zeros(1, 9, dtype=torch.int64)
+    search = Search(rules, 3, torch.tensor(50.0), Neighbours(xy[None], zero))
+    found = match_through(level, templates, templates.feature, zero, known, search)[0][0]
+    off = (found[2] - xy - torch.tensor([36.0, 16.0])).norm(dim=-1)
+    if agree == 1:  # alone, all are too little alike to be believed
+        assert off.min() > 10
+    else:
+        assert off.max() < 1.0, "also the one that looks more like another cell"

@@ -66,3 +66,11 @@ def test_rules_may_be_set_by_hand(tiny_tracker, tmp_path):
     for wrong in ("sean=0.6", "seen", "seen=much"):
         with pytest.raises(ValueError, match="given: expected NAME=NUMBER, of seen, lost"):
             rules_command(old, old, out, given=wrong)
+
+
+def test_rules_of_the_same_features_are_only_set(tiny_tracker, tmp_path):
+    save_checkpoint(tmp_path / "old.safetensors", tiny_tracker)
+    old, out = tmp_path / "old.safetensors", tmp_path / "out.safetensors"
+    rules_command(old, old, out, labels=str(tmp_path / "none"), given="agree=0.4")
+    before = load_checkpoint(old).config.initialization
+    assert load_checkpoint(out).config.initialization == replace(before, agree=0.4)
