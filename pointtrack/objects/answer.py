@@ -13,7 +13,14 @@ from torch import Tensor
 from pointtrack.objects.boundary import OutlineRules
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.object_points import PointRules
-from pointtrack.objects.point_prompts import agreement, nearest_others, overlap, read_mask, spread_points
+from pointtrack.objects.point_prompts import (
+    agreement,
+    area,
+    nearest_others,
+    overlap,
+    read_mask,
+    spread_points,
+)
 from pointtrack.segment.base import Embedding, Prompt, Segmenter
 from pointtrack.types import VISIBLE
 
@@ -152,7 +159,7 @@ def answer_points(
             value = agrees + 0.5 * float(candidates.scores[i])
             if before is not None:
                 value += config.temporal_weight * overlap(mask, before)
-            if mask.any() and (best is None or value > best[0]):
+            if area(mask) and (best is None or value > best[0]):
                 there = 1.0 if candidates.there is None else candidates.there
                 answer = Answer(mask, min(agrees, 1.0), float(candidates.scores[i]), there)
                 best, low = (value, answer), candidates.low[i]
@@ -198,7 +205,7 @@ def find_again(
     for logits, predicted in zip(candidates.logits.float().cpu() + prior, candidates.scores, strict=True):
         mask = pieces_with(logits > 0, points)
         agrees = overlap(mask, expected)
-        if mask.any() and (best is None or agrees > best.agrees):
+        if area(mask) and (best is None or agrees > best.agrees):
             best = Answer(mask, agrees, float(predicted))
     return best if best is not None and best.agrees >= config.found else None
 
@@ -223,12 +230,12 @@ def pieces_with(mask: Tensor, xy: Tensor) -> Tensor:
     left, top, width, height = cv2.boundingRect(pixels.astype(np.uint8))
     if not width:
         return found
-    area = slice(top, top + height), slice(left, left + width)  # outside it the mask is empty
-    count, pieces = cv2.connectedComponents(pixels[area].astype(np.uint8), connectivity=4)
+    box = slice(top, top + height), slice(left, left + width)  # outside it the mask is empty
+    count, pieces = cv2.connectedComponents(pixels[box].astype(np.uint8), connectivity=4)
     x, y = xy[read_mask(mask, xy)].round().long().unbind(1)
     kept = np.zeros(count, bool)
     kept[pieces[y.numpy() - top, x.numpy() - left]] = True
-    found[area] = torch.from_numpy(kept[pieces])
+    found[box] = torch.from_numpy(kept[pieces])
     return found
 
 
@@ -249,7 +256,7 @@ def belt_around(mask: Tensor, width: float) -> Tensor:
         mask: (h, w) bool.
         width: in square roots of the mask's area.
     """
-    pixels = max(int(width * float(mask.sum()) ** 0.5), 4)
+    pixels = max(int(width * area(mask) ** 0.5), 4)
     picture = mask.numpy().astype(np.uint8)
     return grown(picture, pixels) & ~grown(picture, max(pixels // 4, 2))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.point_prompts import KnownMask, Shown
+from pointtrack.objects.point_prompts import KnownMask, Shown, area
 from pointtrack.objects.quality import Signs
 from pointtrack.segment.base import Prompt
 from pointtrack.types import Masks, Video
@@ -39,7 +39,7 @@ Found = dict[int, ObjectResult]  # by object id
 
 def said(mask: Tensor, score: float) -> ObjectResult:
     """The result for a drawn (h, w) mask, or a prompt's answer, with its expected overlap; empty: certainly absent."""
-    there = bool(mask.any())
+    there = area(mask) > 0
     return ObjectResult(mask, score * there, score if there else 1.0)
 
 

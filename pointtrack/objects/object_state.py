@@ -14,6 +14,7 @@ from torch import Tensor
 from pointtrack.io.state_file import moved
 from pointtrack.objects.boundary import ObjectColours
 from pointtrack.objects.memory import ObjectMemory
+from pointtrack.objects.point_prompts import area
 
 AREAS, MOST_GROWTH = 12, 1.6
 FIRST = 3  # frames that set the usual `Signs.known`, while the object still looks as it was given
@@ -57,7 +58,7 @@ class ObjectState:
         """Whether a mask is about as large as the latest ones; a sudden change means that it leaked or lost parts."""
         if not self.areas:
             return True
-        ratio = int(mask.sum()) / max(float(np.median(self.areas)), 1.0)
+        ratio = area(mask) / max(float(np.median(self.areas)), 1.0)
         return 1 / MOST_GROWTH < ratio < MOST_GROWTH
 
     def place(self) -> tuple[Tensor | None, int, tuple[Tensor, Tensor]]:

@@ -29,7 +29,7 @@ from pointtrack.objects.memory import Recollection
 from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
 from pointtrack.objects.object_state import ObjectState
-from pointtrack.objects.point_prompts import KnownMask, overlap, read_mask
+from pointtrack.objects.point_prompts import KnownMask, area, overlap, read_mask
 from pointtrack.objects.quality import Signs, quality
 from pointtrack.objects.signs import signs_of
 from pointtrack.segment.base import Embedding, Segmenter
@@ -370,7 +370,7 @@ class ObjectPropagator:
         ids, xy = points.ids[own], points.xy[own]
         order = ids.argsort()
         state.mask, state.frame, state.points = mask, place, (ids[order], xy[order])
-        state.areas.append(int(mask.sum()))
+        state.areas.append(area(mask))
         if not sure:
             return
         outside = ~read_mask(grown(mask, 2), xy)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.objects.memory import Recollection
+from pointtrack.objects.point_prompts import area
 
 OFFSET = -4.80
 # In the order of the attributes of `Signs`.
@@ -69,10 +70,10 @@ def quality(signs: Signs, offset: float = OFFSET, weights: Sequence[float] = WEI
 
 def change_of_size(mask: Tensor, areas: list[int]) -> float:
     """`Signs.changed` of a mask after masks of these areas."""
-    if not areas or not mask.any():
+    if not areas or not (pixels := area(mask)):
         return 0.0
     usual = float(torch.tensor(areas).float().median())
-    return min(abs(math.log(int(mask.sum()) / max(usual, 1.0))), 2.0)
+    return min(abs(math.log(pixels / max(usual, 1.0))), 2.0)
 
 
 def agreement_of_memory(share: Tensor | None, cells: Tensor) -> tuple[float, float]:
