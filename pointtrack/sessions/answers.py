@@ -29,8 +29,8 @@ def answered(
         one: the object.
         frame: on which it is prompted.
         requested: clicks or a box.
-        found: (h, w) bool, the computed mask of the object there, which clicks correct; or None. On the frame of a keyframe,
-            its mask with what other keyframes corrected in it.
+        found: (h, w) bool, the computed mask of the object there, which clicks correct, empty if it was not found; or
+            None. On the frame of a keyframe, its mask with what other keyframes corrected in it.
         found_from: 1 or -1 if that mask comes from following the object forward or backward in time.
 
     Returns:
@@ -54,15 +54,16 @@ def answered(
         shown = Shown(len(key.points), current)
         points, labels = torch.cat([key.points, requested.points]), torch.cat([key.labels, requested.labels])
     else:
-        base = found if found is not None and found.any() else None
+        base = found
         points, labels, box = requested.points, requested.labels, None
         followed = 0 if base is None else found_from
-    if box is None and base is None and not labels.any():
+    nothing = base is None or not base.any()
+    if box is None and nothing and not labels.any():
         raise ValueError(
             f"object {one.id}: expected a click on the object, or a box, as nothing is known of it on frame {frame}; "
             "got clicks beside it alone"
         )
-    answer = engine.answer(video, frame, Prompt(points, labels, box), base, shown)
+    answer = engine.answer(video, frame, Prompt(points, labels, box), None if nothing else base, shown)
     if not answer.mask.any():
         raise ValueError(
             f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "

@@ -27,7 +27,7 @@ class Keyframe:
         mask: (h, w) bool, the object's mask there; empty if it was marked absent.
         points, labels: (k, 2) pixels and (k,) bool of all clicks on that frame.
         box: (4,) x0, y0, x1, y1, or None.
-        base: (h, w) bool, the mask that the clicks correct, or None.
+        base: (h, w) bool, the mask that the clicks correct, empty if the object was followed but not found there; or None.
         followed: 1 or -1 if the base comes from following the object forward or backward in time, 0 otherwise.
         score: the expected overlap (IoU) of the mask, in [0, 1]: predicted by the segmenter for an answer to clicks, 1 for a
             mask that a person gave.
@@ -71,8 +71,12 @@ class Keyframe:
 
     @property
     def starts_over(self) -> bool:
-        """Whether it surely shows something else than the mask that was followed, so that this was wrong."""
-        return self.corrects and self.change >= OTHER and self.score >= SURE
+        """Whether it surely shows something else than the mask that was followed, so that this was wrong.
+
+        A click where the object was not found says nothing against the masks of other frames.
+        """
+        instead = self.base is not None and bool(self.base.any())
+        return instead and self.corrects and self.change >= OTHER and self.score >= SURE
 
     @property
     def drawn(self) -> bool:

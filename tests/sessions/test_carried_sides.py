@@ -43,6 +43,13 @@ def test_a_click_on_something_else_replaces_what_was_followed_if_it_is_sure():
     assert sides(first, replace(other, score=0.4)) == [*halves, (10, list(range(1, 20)), ())]
 
 
+def test_a_click_where_the_object_was_not_found_leaves_masks_of_other_frames_to_the_surer_side():
+    first, again = key(0, 10, WHOLE), key(9, 11, SOME, torch.zeros_like(WHOLE), 1)
+    halves = [(10, [1, 2, 3, 4], ()), (11, [8, 7, 6, 5], ()), (11, list(range(10, 20)), ())]
+    for score in (0.4, 1.0):
+        assert sides(first, replace(again, score=score)) == [*halves, (10, list(range(1, 20)), ())]
+
+
 @pytest.mark.parametrize("left, carried", [(SOME, (11,)), (FEW, ())])
 def test_from_a_mask_of_which_a_person_only_took_away_nothing_is_followed(left, carried):
     """What is left need not be the object."""
