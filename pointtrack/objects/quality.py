@@ -109,6 +109,7 @@ def known_again(told: Recollection, cells: Tensor) -> float:
         return 1.0
     cells = cells.to(told.certain)
     here = float((told.certain[0] * cells).sum() / cells.sum().clamp(min=1e-6))
-    was = told.was[:, 0]
-    there = float((was * cells.flatten()[told.looks.argmax(0)]).sum() / was.sum().clamp(min=1e-6))
+    held = told.was[:, 0].nonzero()[:, 0]  # most cells of the given frames show nothing of the object
+    was, look_alike = told.was[held, 0], told.looks[:, held].argmax(0)
+    there = float((was * cells.flatten()[look_alike]).sum() / was.sum().clamp(min=1e-6))
     return 2 * here * there / max(here + there, 1e-6)
