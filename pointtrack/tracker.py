@@ -180,8 +180,8 @@ class Tracker(HubModel):
 
         Raises:
             ValueError: `out` has another ending, the tracker needs the whole video, a query lies outside the image, or after
-                the last frame (of a source that can be read only once: a warning), the run to resume had other settings, or points are to be tracked backward in a source that can be read only
-                once.
+                the last frame (of a source that can be read only once: a warning), the run to resume had another video
+                or other settings, or points are to be tracked backward in a source that can be read only once.
         """
         if Path(out).suffix.lower() != ".tracks":
             raise ValueError(

@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 
 from pointtrack.io.atomic import atomic_path, write_bytes
-from pointtrack.io.outputs import origin_of, refuse_same
+from pointtrack.io.identity import identity_of
+from pointtrack.io.outputs import refuse_same
 from pointtrack.io.sources import PICTURE_SUFFIXES, TimedFrame, open_source, refuse_fps
 from pointtrack.io.storage import writes_anywhere
 from pointtrack.types import Video
@@ -77,7 +78,7 @@ class VideoStream:
         self.wh: tuple[int, int] = (self._first[0].shape[1], self._first[0].shape[0])
         self.fps, self.frame_count, self.name, self.path = float(fps), frame_count, name, path
         self.pixel_aspect, self.has_sound = pixel_aspect, has_sound
-        self._about: dict[str, str] = {}
+        self._about: Callable[[], dict[str, str]] = dict
 
     def __iter__(self) -> VideoStream:
         return self
@@ -95,16 +96,19 @@ class VideoStream:
         self.close()
 
     def about(self) -> dict[str, str]:
-        """Identifies this stream: its file by content, its span, its first frame. Call it before you take any frame."""
-        return dict(self._about)
+        """Identifies this stream: its file by content, frames in memory by some of them, its span, its first frame."""
+        return self._about()
 
-    def through(self, frames: Iterable[TimedFrame]) -> VideoStream:
-        """The same stream with its frames passed through something else: a progress bar, or drawing."""
+    def through(self, frames: Iterable[TimedFrame], **about: str) -> VideoStream:
+        """The same stream with its frames passed through something else: a progress bar, or drawing.
+
+        `about` says what that changes, for `about()`.
+        """
         stream = VideoStream(
             iter(frames), self.fps, self.frame_count, self.name,
             path=self.path, pixel_aspect=self.pixel_aspect, has_sound=self.has_sound,
         )  # fmt: skip
-        stream._about = self._about
+        stream._about = lambda: self.about() | about
         return stream
 
     def close(self) -> None:
@@ -153,6 +157,7 @@ def open_video(
     if fps is not None and not 0 < fps < math.inf:
         raise ValueError(f"fps: expected a positive number, got {fps}")
     frames: Iterator[TimedFrame]
+    pictures = None
     if isinstance(source, VideoStream):
         refuse_fps(fps, source.name)
         frames, rate, count, name = source, source.fps, source.frame_count, source.name
@@ -162,6 +167,7 @@ def open_video(
         path = Path(source) if isinstance(source, str | Path) and Path(source).exists() else None
         aspect = source.pixel_aspect if isinstance(source, Video) else Fraction(1)
         aspect, sound = (aspect, False) if info is None else (info.shown_aspect(), info.has_sound)
+        pictures = None if info is not None else count
     length = None if count is None else count / rate
     if count is not None:
         span = (count if stop is None else min(count, round(stop * rate))) - round(start * rate)
@@ -171,22 +177,26 @@ def open_video(
         path=path, pixel_aspect=_resized_aspect(aspect, source, wh), has_sound=sound,
     )  # fmt: skip
     if isinstance(source, VideoStream):
-        stream._about = source._about
+        stream._about = source.about
     else:
-        stream._about = _about(stream, source, (start, stop), max_frames)
+        stream._about = _about(stream, source, pictures, (start, stop), max_frames)
     return stream
 
 
 def _about(
-    stream: VideoStream, source: Any, span: tuple[float, float | None], max_frames: int | None
-) -> dict[str, str]:
+    stream: VideoStream,
+    source: Any,
+    pictures: int | None,
+    span: tuple[float, float | None],
+    max_frames: int | None,
+) -> Callable[[], dict[str, str]]:
+    """What `VideoStream.about` returns; the source is only looked at when someone asks, as it may decode frames."""
     assert stream._first is not None
     end = "the end" if span[1] is None else f"{span[1]:g} s"
     most = "" if max_frames is None else f", at most {max_frames} frames"
     digest = zlib.crc32(np.ascontiguousarray(stream._first[0]).data)
-    file = origin_of(source) if isinstance(source, str | Path) else "frames"
-    return {
-        "video": f"{file}, first frame {digest:08x}",
+    return lambda: {
+        "video": f"{identity_of(source, pictures)}, first frame {digest:08x}",
         "span of the video": f"{span[0]:g} s to {end}{most}",
     }
 

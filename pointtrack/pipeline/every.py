@@ -47,15 +47,15 @@ class EveryNth:
         if seconds is None:
             source = self._opened(None)
             self._fps = source.fps
-            kept_alone = source.through(self._from_the_start(source))
+            kept_alone = source.through(self._from_the_start(source), every=str(self._every))
             if source.frame_count is not None:
                 kept_alone.frame_count = len(thinned(source.frame_count, self._every, self._all)[0])
         else:
             self.read()
             source = self._opened(seconds)
             kept = self._kept_times
-            kept_alone = source.through((frame, at) for frame, at in source if round(at, 4) in kept)
-        kept_alone._about = {**source.about(), "every": str(self._every)}
+            here = ((frame, at) for frame, at in source if round(at, 4) in kept)
+            kept_alone = source.through(here, every=str(self._every))
         return kept_alone
 
     @cached_property

@@ -6,10 +6,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-from pointtrack.checks import counted
+from pointtrack.checks import array_of, counted
 from pointtrack.types.frames import as_frames
 from pointtrack.types.html import video_html
 from pointtrack.types.lazy_frames import LazyFrames
@@ -71,10 +72,7 @@ class Video:
 
     def fingerprint(self) -> str:
         """Size and digest of some frames. It tells videos apart without reading all frames."""
-        digest = 0
-        for frame in (0, len(self) // 2, len(self) - 1):
-            digest = zlib.crc32(np.ascontiguousarray(self.frames[frame]).data, digest)
-        return f"{len(self)} frames of {self.wh[0]} x {self.wh[1]}, digest {digest:08x}"
+        return f"{len(self)} frames of {self.wh[0]} x {self.wh[1]}, digest {digest_of(self.frames):08x}"
 
     def clip(self, start: int = 0, stop: int | None = None) -> Video:
         """Frames start..stop-1 with their times. The pixels are shared, not copied."""
@@ -86,3 +84,11 @@ class Video:
             raise ValueError(f"chunk: expected at least 1 frame, got {chunk}")
         for start in range(0, len(self), chunk):
             yield self.frames[start : start + chunk]
+
+
+def digest_of(frames: Any) -> int:
+    """CRC-32 of the first, the middle and the last of some frames: an array, a sequence of arrays or `LazyFrames`."""
+    digest = 0
+    for frame in (0, len(frames) // 2, len(frames) - 1):
+        digest = zlib.crc32(np.ascontiguousarray(array_of(frames[frame])).data, digest)
+    return digest

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pointtrack.io.track_log import read_spilled
-from pointtrack.io.video import VideoStream, open_video
+from pointtrack.io.video import VideoStream, open_video, write_image
 from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.files import check_frames, track_file
 from pointtrack.pipeline.options import TrackOptions
@@ -49,12 +49,12 @@ from pointtrack.io.video import open_video
 from tests.pipeline.test_resume import OPTIONS, QUERIES, VIDEO
 
 def frames():
-    for number, frame in enumerate(VIDEO.frames):
+    for number, timed in enumerate(open_video(VIDEO)):
         if number == 33:
             os.kill(os.getpid(), signal.SIGKILL)
-        yield frame
+        yield timed
 
-track_long(load_tracker(sys.argv[1], device="cpu"), open_video(frames(), fps=10), QUERIES, sys.argv[2],
+track_long(load_tracker(sys.argv[1], device="cpu"), open_video(VIDEO).through(frames()), QUERIES, sys.argv[2],
            state_seconds=0, **OPTIONS[sys.argv[3]])
 """
 
@@ -63,11 +63,14 @@ class Broken(Exception):
     pass
 
 
-def breaking(at: int):
-    for number, frame in enumerate(VIDEO.frames):
-        if number == at:
-            raise Broken
-        yield frame
+def breaking(at: int) -> VideoStream:
+    def frames():
+        for number, timed in enumerate(open_video(VIDEO)):
+            if number == at:
+                raise Broken
+            yield timed
+
+    return open_video(VIDEO).through(frames())
 
 
 EXPECTED: list[Tracks] = []  # made once for all tests, which do not change it
@@ -150,7 +153,7 @@ def test_tracks_behind_the_last_state_are_tracked_again(
     monkeypatch.setattr("pointtrack.pipeline.resume.time.monotonic", lambda: next(clock))
     tracked = []
     with pytest.raises(Broken):
-        track_long(tiny_tracker, open_video(breaking(at), fps=10), QUERIES, path, state_seconds=0.5)
+        track_long(tiny_tracker, breaking(at), QUERIES, path, state_seconds=0.5)
     assert state_path(path).exists() == bool(states_until)
     monkeypatch.undo()
     push = WindowStream.push
@@ -171,7 +174,7 @@ def test_a_new_run_forgets_the_state_of_another(tiny_tracker, tmp_path, expected
     path = tmp_path / "a.tracks"
     track_long(tiny_tracker, open_video(VIDEO), QUERIES, path)
     with pytest.raises(Broken):
-        track_long(tiny_tracker, open_video(breaking(20), fps=10), QUERIES, path)
+        track_long(tiny_tracker, breaking(20), QUERIES, path)
     track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True)
     assert same(read_spilled(path), expected)
 
@@ -179,7 +182,7 @@ def test_a_new_run_forgets_the_state_of_another(tiny_tracker, tmp_path, expected
 def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
     path = tmp_path / "a.tracks"
     with pytest.raises(Broken):
-        track_long(tiny_tracker, open_video(breaking(20), fps=10), QUERIES, path, state_seconds=0)
+        track_long(tiny_tracker, breaking(20), QUERIES, path, state_seconds=0)
     left = path.read_bytes()
     moved = Queries(QUERIES.frame, QUERIES.xy.clamp(min=1), QUERIES.ids)
     with pytest.raises(ValueError, match="resume: expected the options of .*points: 7 before, 6 now"):
@@ -201,6 +204,35 @@ def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
     with pytest.raises(ValueError, match="tracker: not the same, though tiny again"):
         track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True)
     assert path.read_bytes() == left
+
+
+def test_only_the_same_video_goes_on(tiny_tracker, tmp_path):
+    """Also where there is no file to tell by; a finished run of another length would come back as the answer."""
+    tracker, queries, path = Tracker(tiny_tracker), QUERIES.select([0, 1]), tmp_path / "a.tracks"
+    other = VIDEO.frames[:20].copy()
+    other[10] = 0
+    tracker.track_to_file(VIDEO.frames[:20], queries, path, backward=False)
+    kept = path.read_bytes()
+    for source, words in (
+        (VIDEO.frames[:30], "video: 20 frames before, 30 frames now"),
+        (list(VIDEO.frames[:30]), "video: 20 frames before, 30 frames now"),
+        (other, "video: not the same, though 20 frames again"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            tracker.track_to_file(source, queries, path, backward=False, resume=True)
+    for source in (list(VIDEO.frames[:20]), VIDEO.clip(0, 20)):
+        tracker.track_to_file(source, queries, path, backward=False, resume=True)
+    assert path.read_bytes() == kept
+
+
+def test_a_folder_with_more_pictures_is_another_video(tiny_tracker, tmp_path):
+    tracker, queries, path = Tracker(tiny_tracker), QUERIES.select([0, 1]), tmp_path / "a.tracks"
+    for number in range(3):
+        write_image(tmp_path / "frames" / f"{number}.png", VIDEO.frames[number])
+    tracker.track_to_file(tmp_path / "frames", queries, path, backward=False)
+    write_image(tmp_path / "frames" / "3.png", VIDEO.frames[3])
+    with pytest.raises(ValueError, match="3 pictures before, .*4 pictures now"):
+        tracker.track_to_file(tmp_path / "frames", queries, path, backward=False, resume=True)
 
 
 def test_what_cannot_be_tracked_long_is_refused(tiny_tracker, tmp_path):
