@@ -30,7 +30,7 @@ class ObjectState:
         mask, frame: the last accepted mask and its frame.
         points: (ids, xy) of its points there.
         areas: areas of its latest masks, in pixels.
-        max_misses: id -> frames in a row on which the point was outside the mask.
+        misses: id -> frames in a row on which the point was outside the mask.
         seeded: frame on which points were last taken from the mask.
         known: how much of it was recognised (`Signs.known`) on the first frames.
         first: the expected overlap of the last given mask.
@@ -43,7 +43,7 @@ class ObjectState:
     frame: int = -1
     points: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0, 2)))
     areas: deque[int] = field(default_factory=lambda: deque(maxlen=AREAS))
-    max_misses: dict[int, int] = field(default_factory=dict)
+    misses: dict[int, int] = field(default_factory=dict)
     seeded: int | None = None
     known: list[float] = field(default_factory=list)
     first: float = 1.0
@@ -74,7 +74,7 @@ class ObjectState:
         """Forget where the object is, but not what it looks like."""
         self.mask, self.frame, self.seeded = None, -1, None
         self.areas.clear()
-        self.points, self.max_misses = (torch.zeros(0), torch.zeros(0, 2)), {}
+        self.points, self.misses = (torch.zeros(0), torch.zeros(0, 2)), {}
 
     def moved_mask(self, ids: Tensor, xy: Tensor) -> Tensor | None:
         """The last mask (h, w), moved as its points have moved since; None if none of them is left.
@@ -106,7 +106,7 @@ class ObjectState:
             "memory": self.memory.state_dict(),
             "colours": colours,
             "areas": list(self.areas),
-            "max_misses": dict(self.max_misses),
+            "misses": dict(self.misses),
             "known": list(self.known),
         }
 
@@ -122,7 +122,7 @@ class ObjectState:
             frame=state["frame"],
             points=state["points"],
             areas=deque(state["areas"], maxlen=AREAS),
-            max_misses=dict(state["max_misses"]),
+            misses=dict(state["misses"] if "misses" in state else state["max_misses"]),  # its name before
             seeded=state["seeded"],
             known=list(state["known"]),
             first=state["first"],

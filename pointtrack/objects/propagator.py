@@ -34,7 +34,7 @@ from pointtrack.objects.quality import Signs, quality
 from pointtrack.objects.signs import signs_of
 from pointtrack.segment.base import Embedding, Segmenter
 
-MOST_MISSES = 1000  # entries in `max_misses` before those of dropped points are removed
+MOST_MISSES = 1000  # entries in `ObjectState.misses` before those of dropped points are removed
 
 Sight = tuple[np.ndarray, Tensor]  # a picture (h, w, 3) of the video, and the mask (h, w) of an object there
 
@@ -374,16 +374,16 @@ class ObjectPropagator:
         if not sure:
             return
         outside = ~read_mask(grown(mask, 2), xy)
-        max_misses = {
-            point: state.max_misses.get(point, 0) + 1 if out else 0
+        misses = {
+            point: state.misses.get(point, 0) + 1 if out else 0
             for point, out in zip(ids.tolist(), outside.tolist(), strict=True)
         }
-        state.max_misses |= max_misses
-        if len(state.max_misses) > MOST_MISSES:  # with those of dropped points
-            counting = self.feed.counting(torch.tensor(list(state.max_misses)))
-            pairs = zip(state.max_misses.items(), counting.tolist(), strict=True)
-            state.max_misses = {point: misses for (point, misses), counts in pairs if counts}
-        gone = [point for point, count in max_misses.items() if count >= config.max_misses]
+        state.misses |= misses
+        if len(state.misses) > MOST_MISSES:  # with those of dropped points
+            counting = self.feed.counting(torch.tensor(list(state.misses)))
+            pairs = zip(state.misses.items(), counting.tolist(), strict=True)
+            state.misses = {point: count for (point, count), counts in pairs if counts}
+        gone = [point for point, count in misses.items() if count >= config.max_misses]
         if gone:
             self.feed.drop(torch.tensor(gone))
         few = len(ids) - len(gone) < config.reseed_below

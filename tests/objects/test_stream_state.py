@@ -10,6 +10,7 @@ import torch
 
 from pointtrack.io.state_file import read_state, write_state
 from pointtrack.objects.answer import ObjectOptions
+from pointtrack.objects.object_state import ObjectState
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.tracking.stream import saved
 from pointtrack.tracking.window_stream import WindowStream
@@ -211,3 +212,10 @@ def test_other_networks_and_sizes_are_told(tiny_tracker):
     other.name = "other"
     with pytest.raises(ValueError, match="segmenter: colours before, other now; .*: 80 x 60 before, 90 x 60"):
         ObjectStream(tiny_tracker, other, (90, 60), VIDEO.fps, OPTIONS).load_state_dict(state)
+
+
+def test_a_state_that_was_saved_under_the_old_name_of_misses_is_read():
+    state = ObjectState(misses={3: 2}).state_dict()
+    old = {name: value for name, value in state.items() if name != "misses"} | {"max_misses": {3: 2}}
+    for one in (state, old):
+        assert ObjectState.from_state_dict(one, torch.device("cpu")).misses == {3: 2}
