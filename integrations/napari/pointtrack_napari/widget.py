@@ -16,6 +16,7 @@ import pointtrack as pt
 from pointtrack.models.families import PUBLISHED
 from pointtrack.zoo import SHIPPED
 from pointtrack_napari.layers import frames_of, queries_of, rows_of
+from pointtrack_napari.turns import Turns
 
 if TYPE_CHECKING:
     import napari
@@ -53,8 +54,8 @@ class TrackWidget(Container):
         self.told = Label(value="")
         self._networks: dict[str, pt.Tracker] = {}
         self._shown: list[Shown] = []
-        self._busy = self._drawing = False
-        self._waiting: list[Callable[[], None]] = []  # corrections that came while something was tracked
+        self._drawing, self._error = False, ""
+        self._turns = Turns(_in_a_thread, self._begun, self._failed, self._ended)
         super().__init__(
             widgets=[
                 self.images,
@@ -82,7 +83,7 @@ class TrackWidget(Container):
     @property
     def busy(self) -> bool:
         """Whether something is tracked just now."""
-        return self._busy
+        return self._turns.busy
 
     def track(self) -> None:
         """Track the points through the images; the answer comes as a layer."""
@@ -90,7 +91,7 @@ class TrackWidget(Container):
         if images is None or points is None:
             show_info("pointtrack: expected a layer of images and one of points; add them first")
             return
-        if self._busy:
+        if self.busy:
             show_info("pointtrack: still tracking; wait for it")
             return
         name = self.tracker.value
@@ -110,11 +111,11 @@ class TrackWidget(Container):
             session.tracks()
             return session
 
-        self._run(work, lambda session: self._add(session, images, points.name))
+        self._turns.run(work, lambda session: self._add(session, images, points.name))
 
     def undo(self) -> None:
         """Take back the last correction of the layer that was tracked last."""
-        if not self._shown or self._busy:
+        if not self._shown or self.busy:
             return
         shown = self._shown[-1]
         if len([fix for fixes in shown.session.points.values() for fix in fixes]) == len(
@@ -123,7 +124,7 @@ class TrackWidget(Container):
             show_info("pointtrack: no correction to take back")
             return
         shown.session.undo()
-        self._run(shown.session.tracks, lambda _: self._draw(shown))
+        self._turns.run(shown.session.tracks, lambda _: self._draw(shown))
 
     def _in_pixels(self, points: Any, images: Any) -> np.ndarray:
         """Rows of the points in the images' own pixels, whatever the scale of the two layers."""
@@ -170,16 +171,12 @@ class TrackWidget(Container):
             self._correct(shown, fixes)
 
     def _correct(self, shown: Shown, fixes: list[tuple[int, int, tuple[float, float]]]) -> None:
-        if self._busy:
-            self._waiting.append(lambda: self._correct(shown, fixes))
-            return
-
         def work() -> None:
             for point, frame, xy in fixes:
                 shown.session.correct(point, frame, xy)
             shown.session.tracks()
 
-        self._run(work, lambda _: self._draw(shown))
+        self._turns.run(work, lambda _: self._draw(shown))
 
     def _draw(self, shown: Shown) -> None:
         """Show what the session knows now."""
@@ -197,27 +194,22 @@ class TrackWidget(Container):
             self._drawing = False
         shown.data = data.copy()
 
-    def _run(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Work in a thread, and then what changes layers in this one."""
-        self._busy = True
+    def _begun(self) -> None:
         self.track_button.enabled = False
         self.told.value = "tracking ..."
 
-        def done(result: Any) -> None:
-            self._ready("")
-            then(result)
-            if self._waiting:
-                self._waiting.pop(0)()
+    def _failed(self, error: Exception) -> None:
+        self._error = str(error)
+        show_error(f"pointtrack: {error}")
+        for shown in self._shown:  # what was dragged and could not be tracked goes back
+            self._draw(shown)
 
-        def failed(error: Exception) -> None:
-            self._ready(str(error))
-            show_error(f"pointtrack: {error}")
-            for shown in self._shown:  # what was dragged and could not be tracked goes back
-                self._draw(shown)
-
-        create_worker(work, _connect={"returned": done, "errored": failed})
-
-    def _ready(self, told: str) -> None:
-        self._busy = False
+    def _ended(self) -> None:
         self.track_button.enabled = True
-        self.told.value = told
+        self.told.value, self._error = self._error, ""
+
+
+def _in_a_thread(
+    work: Callable[[], Any], returned: Callable[[Any], None], errored: Callable[[Exception], None]
+) -> None:
+    create_worker(work, _connect={"returned": returned, "errored": errored})
