@@ -14,7 +14,7 @@ from evaluation.points.datasets import load_examples
 from evaluation.points.hiding import HiddenPoints, follow_hidden_points, mean_hidden
 from evaluation.points.methods import OWN, build_methods
 from evaluation.points.report import versions
-from evaluation.tables import check_report, markdown_table, split_names, write_json
+from evaluation.tables import check_report, print_values, split_names
 from pointtrack.cli.runner import run_command
 
 COLUMNS = ("told", "unhidden", "after")
@@ -56,14 +56,10 @@ def hidden_points_command(
             found.append(one)
     if not found:
         raise ValueError(f"{datasets}: expected a video with points that are known at its end, got none")
-    lines = [["video", *COLUMNS]]
-    lines += [
-        [one.example, *(f"{getattr(one, column):.1f}" for column in COLUMNS)]
-        for one in [*found, mean_hidden(found)]
+    lines = [
+        [one.example, *(getattr(one, column) for column in COLUMNS)] for one in [*found, mean_hidden(found)]
     ]
-    print(markdown_table(lines, names=1))
-    if out is not None:
-        print(f"\nvalues: {write_json(out, {**about, 'results': [asdict(one) for one in found]})}")
+    print_values(["video", *COLUMNS], lines, out, {**about, "results": [asdict(one) for one in found]})
 
 
 if __name__ == "__main__":

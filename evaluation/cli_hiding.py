@@ -12,7 +12,7 @@ from evaluation.masks.hiding import Hiding, follow_hidden, hide, mean_hiding
 from evaluation.masks.methods import build_mask_methods
 from evaluation.pillar import with_pictures
 from evaluation.points.report import versions
-from evaluation.tables import check_report, markdown_table, split_names, write_json
+from evaluation.tables import check_report, print_values, split_names
 from pointtrack.cli.runner import run_command
 
 COLUMNS = ("before", "empty", "after")
@@ -58,15 +58,13 @@ def eval_hiding_command(
         )
     for rows in found.values():
         rows.append(mean_hiding(rows))
-    lines = [["video", *(f"{name}: {column}" for name in built for column in COLUMNS)]]
-    lines += [
-        [each[0].example, *(f"{getattr(one, column):.1f}" for one in each for column in COLUMNS)]
+    titles = ["video", *(f"{name}: {column}" for name in built for column in COLUMNS)]
+    lines = [
+        [each[0].example, *(getattr(one, column) for one in each for column in COLUMNS)]
         for each in zip(*found.values(), strict=True)
     ]
-    print(markdown_table(lines, names=1))
-    if out is not None:
-        every_one = {name: [asdict(one) for one in rows] for name, rows in found.items()}
-        print(f"\nvalues: {write_json(out, {'versions': versions(), 'results': every_one})}")
+    every_one = {name: [asdict(one) for one in rows] for name, rows in found.items()}
+    print_values(titles, lines, out, {"versions": versions(), "results": every_one})
 
 
 if __name__ == "__main__":

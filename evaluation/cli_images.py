@@ -9,7 +9,7 @@ from pathlib import Path
 from evaluation.masks.images import SHOWN, ask_about, mean_rows, picture_examples
 from evaluation.points.datasets import data_root
 from evaluation.points.report import versions
-from evaluation.tables import check_report, markdown_table, split_names, write_json
+from evaluation.tables import check_report, print_values, split_names
 from pointtrack.cli.runner import run_command
 from pointtrack.segment.zoo import load_segmenter
 
@@ -43,14 +43,10 @@ def eval_images_command(
         for result in ask_about(model, example)
     ]
     rows = mean_rows(results)
-    lines = [["held-out pictures", "objects", *SHOWN]]
-    lines += [
-        [name, f"{row['objects']:.0f}", *(f"{row[key]:.1f}" for key in SHOWN)] for name, row in rows.items()
-    ]
-    print(markdown_table(lines, names=1))
-    if out is not None:
-        content = {"segmenter": segmenter, "versions": versions(), "rows": rows}
-        print(f"\nvalues: {write_json(out, {**content, 'results': [asdict(one) for one in results]})}")
+    lines = [[name, f"{row['objects']:.0f}", *(row[key] for key in SHOWN)] for name, row in rows.items()]
+    every_one = [asdict(one) for one in results]
+    content = {"segmenter": segmenter, "versions": versions(), "rows": rows, "results": every_one}
+    print_values(["held-out pictures", "objects", *SHOWN], lines, out, content)
 
 
 if __name__ == "__main__":

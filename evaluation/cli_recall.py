@@ -9,7 +9,7 @@ from pathlib import Path
 from evaluation.masks.datasets import load_mask_examples
 from evaluation.masks.recall import mean_recalls, recall
 from evaluation.points.report import versions
-from evaluation.tables import check_report, markdown_table, split_names, write_json
+from evaluation.tables import check_report, print_values, split_names
 from pointtrack.cli.runner import run_command
 from pointtrack.models.point_tracker import check_kind
 from pointtrack.objects.memory_only import tracker_features
@@ -55,14 +55,11 @@ def eval_recall_command(
             for one in recall(features, example, every, objects)
         ]
     rows = {name: mean_recalls(found) for name, found in results.items()}
-    lines = [["video", *(f"{name}: {way}" for name in trackers for way in ("nearby", "anywhere"))]]
-    for video in rows[trackers[0]]:
-        values = [rows[name][video][way] for name in trackers for way in ("nearby", "anywhere")]
-        lines.append([video, *(f"{value:.1f}" for value in values)])
-    print(markdown_table(lines, names=1))
-    if out is not None:
-        every_one = {name: [asdict(one) for one in found] for name, found in results.items()}
-        print(f"\nvalues: {write_json(out, {'versions': versions(), 'rows': rows, 'results': every_one})}")
+    ways = [(name, way) for name in trackers for way in ("nearby", "anywhere")]
+    titles = ["video", *(f"{name}: {way}" for name, way in ways)]
+    lines = [[video, *(rows[name][video][way] for name, way in ways)] for video in rows[trackers[0]]]
+    every_one = {name: [asdict(one) for one in found] for name, found in results.items()}
+    print_values(titles, lines, out, {"versions": versions(), "rows": rows, "results": every_one})
 
 
 if __name__ == "__main__":

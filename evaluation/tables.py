@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,26 @@ def markdown_table(lines: Sequence[Sequence[str]], names: int = 2) -> str:
         for line in (lines[0], rule, *lines[1:])
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in padded)
+
+
+def print_values(
+    titles: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    out: Path | None = None,
+    content: Mapping[str, Any] | None = None,
+) -> None:
+    """Print a table of values, and write a report.
+
+    Args:
+        titles: of the columns.
+        rows: a name and its values, which are printed with one decimal; texts are printed as they are.
+        out: JSON file of the report, if it is wanted.
+        content: of the report.
+    """
+    cells = [[cell if isinstance(cell, str) else f"{cell:.1f}" for cell in row] for row in rows]
+    print(markdown_table([titles, *cells], names=1))
+    if out is not None:
+        print(f"\nvalues: {write_json(out, dict(content or {}))}")
 
 
 def check_report(out: Path | None, datasets: str, *read: str | Path | None) -> None:
