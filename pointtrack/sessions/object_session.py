@@ -334,15 +334,16 @@ class ObjectSession:
         return worst(doubts_in(self.quality(), [one.id for one in self._state]), count)
 
     def save(self, path: str | Path) -> Path:
-        """Write all prompts and their history to one .npz file, with the masks of now: others are computed again there."""
+        """Write all prompts, their history, and the masks to one .npz file: all of now, 10,000 at most of other steps."""
         from pointtrack.sessions.files import write_session
 
-        sides = {side for one in self._state for side in self._schedule.sides_of(one)}
-        results = self._schedule.results.select(sides | {side.walked for side in sides})
-        return write_session(path, self.video, self._history, results)
+        return write_session(path, self.video, self._history, self._schedule.to_save(self._history))
 
     def load(self, path: str | Path) -> None:
         """Replace this session with a saved one of the same video.
+
+        A file holds masks, not the engine's state (some 200 MB): where an object was followed only in part, `propagate`
+        starts over at the keyframe, and `steps_left` counts that.
 
         Raises:
             FileNotFoundError: there is no such file.

@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from pointtrack.objects.engine import Engine, ObjectResult, said
 from pointtrack.sessions.carried import Carried
+from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import SURE, SessionObject, Side, known_masks, sides_of
 from pointtrack.sessions.mask_store import Packed, Results, places
 from pointtrack.types import Video
 
 Direction = Literal["forward", "backward", "both"]
+MOST_EARLIER = 10_000  # masks of other steps than the present one in a file; they take some 4 MB, and a session is saved often
 
 
 @dataclass
@@ -207,6 +209,21 @@ class Schedule:
         # A walk continues for all of its sides, so sides that are no longer wanted stay with the others.
         walked = {side for walk in self._walks.values() for side in walk.sides}
         self.results = self.results.select(sides | walked)
+
+    def to_save(self, history: History[tuple[SessionObject, ...]]) -> Results:
+        """The results of the present step of a history, and of the steps nearest to it, up to `MOST_EARLIER` masks."""
+        nearest = sorted(range(len(history.states)), key=lambda step: abs(step - history.now))
+        kept: dict[Side, None] = {}
+        earlier = 0
+        for step in nearest:
+            sides = [side for one in history.states[step] for side in self.sides_of(one)]
+            new = dict.fromkeys(side for both in sides for side in (both, both.walked) if side not in kept)
+            if step != history.now:
+                earlier += sum(self.results.done(side) for side in new)
+                if earlier > MOST_EARLIER:
+                    break
+            kept |= new
+        return self.results.select(kept)
 
     def _together(self, sides: Iterable[Side]) -> list[tuple[Side, ...]]:
         """Groups of sides that one walk can do: on the same frames, and either all new or all of one begun walk."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pointtrack.sessions import schedule
 from pointtrack.sessions.files import TRACK_FORMAT, write_session_npz
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
@@ -60,6 +61,40 @@ def test_a_session_goes_on_from_its_file(tmp_path):
     assert other.redo() and other.keyframes(red) == [0, 6]
     click(other, other.add_object(), 2, 1)
     assert torch.equal(other.propagate().masks, SCENE.truth)
+
+
+def stepped():
+    """A session of three steps with masks, at the second of them; the masks of the three."""
+    session, steps = new_session(), []
+    red = session.add_object()
+    click(session, red, 0, 0)
+    steps.append(session.propagate())
+    for frame in (6, 9):
+        session.prompt(red, frame, mask=SCENE.truth[frame, 1])
+        steps.append(session.propagate())
+    session.undo()
+    return session, steps
+
+
+def test_undo_and_redo_compute_nothing_in_a_session_from_a_file(tmp_path):
+    session, (first, second, third) = stepped()
+    other = new_session()
+    other.load(session.save(tmp_path / "session.npz"))
+    frames = counted(other)
+    assert torch.equal(other.masks().masks, second.masks)
+    assert other.undo() and torch.equal(other.propagate().masks, first.masks)
+    assert other.redo() and other.redo() and torch.equal(other.propagate().masks, third.masks)
+    assert frames == []
+
+
+def test_a_file_holds_the_steps_nearest_to_the_present_one_as_far_as_it_stays_small(tmp_path, monkeypatch):
+    session, (first, second, third) = stepped()
+    monkeypatch.setattr(schedule, "MOST_EARLIER", 0)
+    other = new_session()
+    other.load(session.save(tmp_path / "session.npz"))
+    frames = counted(other)
+    assert torch.equal(other.propagate().masks, second.masks) and frames == []
+    assert other.undo() and torch.equal(other.propagate().masks, first.masks) and frames != []
 
 
 def test_files_that_do_not_fit_change_nothing(tmp_path):
