@@ -26,7 +26,6 @@ from pointtrack.cli.states import state_options, word
 from pointtrack.cli.videos import stem_of
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
 from pointtrack.io.outputs import check_outputs, record_origin
-from pointtrack.io.queries import load_queries
 from pointtrack.io.video import VideoStream, write_video
 from pointtrack.models.speed import SPEEDS, options_at
 from pointtrack.objects.prompt_texts import parse_prompts
@@ -34,7 +33,7 @@ from pointtrack.pipeline.live import LiveMasks, LiveObjects, LiveReport, LiveRes
 from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.sinks import MaskDrawer, Piece, Trail
 from pointtrack.regions.placement import RegionOptions
-from pointtrack.tracking.queries import grid_queries, parse_points
+from pointtrack.tracking.point_choice import PointChoice
 from pointtrack.types import Queries
 from pointtrack.types.point_states import PointState
 from pointtrack.viz.styles import MaskStyle, TrackStyle
@@ -145,15 +144,14 @@ class LiveCommand:
             regions=None if self.regions is None else RegionOptions.parse(self.regions),
             smooth=self.smooth,
         )
-        given = [parse_points(self.points)] if self.points else []
-        given += [] if self.queries is None else [load_queries(self.queries)]
+        points = PointChoice(self.points, self.queries, grid=self.grid, usual=10)
         tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
         tracker.check_windows()  # before anything is opened or written
         loaded = tracker.inference
 
         def prepared(wh: tuple[int, int]) -> Queries:
             tracker.inference = options_at(loaded, tracker.own_config, self.speed, wh)
-            return self.choose_queries(given, wh)
+            return points.on(wh)
 
         with ExitStack() as stack:
             server = None if self.serve is None else stack.enter_context(LiveServer(self.serve, self.host))
@@ -216,13 +214,6 @@ class LiveCommand:
                 )
             return raw_frames(sys.stdin.buffer, parse_wh(self.wh))
         return int(self.source) if self.source.isdigit() else self.source
-
-    def choose_queries(self, given: list[Queries], wh: tuple[int, int]) -> Queries:
-        """The given points and the grid; a grid of 10 x 10 if there are none."""
-        parts = list(given)
-        if self.grid is not None or not parts:
-            parts.append(grid_queries(wh, 10 if self.grid is None else self.grid))
-        return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
 
     def frames(self, live: AnyLive, server: LiveServer | None) -> Iterator[tuple[np.ndarray, float]]:
         """Drawn frames with their times, until the source or the user ends the run; shows and serves each."""

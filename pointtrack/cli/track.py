@@ -22,10 +22,9 @@ from pointtrack.cli.track_session import (
     told_corrections,
     track_in_session,
 )
-from pointtrack.io.mask_pictures import check_mask_size, coverage, read_mask
+from pointtrack.io.mask_pictures import coverage
 from pointtrack.io.npz import write_npz
 from pointtrack.io.outputs import record_origin
-from pointtrack.io.queries import load_queries
 from pointtrack.io.same_run import NONE, check_same_run, noted_run, run_note
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.storage import exists, local_path
@@ -44,7 +43,8 @@ from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.resume import told_points
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.interpolate import thinned, track_sparsely
-from pointtrack.tracking.queries import check_mask_counts, corner_queries, grid_queries, parse_points
+from pointtrack.tracking.point_choice import PointChoice
+from pointtrack.tracking.queries import check_mask_counts
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.sheets import track_sheet
@@ -145,11 +145,13 @@ class TrackCommand(VideoOptions):
         if self.in_session:
             check_session_options(self, outputs)
         self.guard(outputs, self.queries, self.mask, self.session)
-        given = self.given_queries()
+        points = PointChoice(
+            self.points, self.queries, self.corners, self.grid, mask=self.mask, frame=self.frame
+        )
         if self.flat or self.resume:
             refuse_keep(self.keep)
         if self.resume and self.is_finished(target):
-            self.finish(target, given, exports)
+            self.finish(target, points, exports)
             return
         with self.opened() as stream:
             too_large = does_not_fit(stream)
@@ -168,11 +170,11 @@ class TrackCommand(VideoOptions):
                 record_origin(self.outputs(target, exports), self.video)
                 if self.overwrite and not self.resume:
                     target.with_suffix(".tracks").unlink(missing_ok=True)
-                self.run_flat(target, given, exports, options)
+                self.run_flat(target, points, exports, options)
                 return
             video = read_video(stream)
         frames = kept_frames(self.keep, len(video))
-        tracks = self.tracked(video, given, options, corrections)
+        tracks = self.tracked(video, points, options, corrections)
         settings = self.settings(tracks.queries) | {"corrections": told_corrections(tracks)}
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth, keep=tracks.corrected()) if self.smooth else tracks
@@ -193,7 +195,7 @@ class TrackCommand(VideoOptions):
     def tracked(
         self,
         video: Video,
-        given: Sequence[Queries],
+        points: PointChoice,
         options: TrackOptions,
         corrections: Sequence[Correction],
     ) -> Tracks:
@@ -204,10 +206,10 @@ class TrackCommand(VideoOptions):
             print_estimate(tracker, queries, video.wh, len(video), options, flat=False, tracked=len(kept))
             return track_and_report(tracker, video, queries, replace(options, smooth=0), every=self.every)
 
-        chosen = bool(given) or self.grid is not None or self.corners is not None
         goes_on = self.session is not None and exists(self.session)
-        queries = self.choose_queries(video, given) if chosen or not goes_on else None
+        queries = points.on(video) if points.is_made or not goes_on else None
         if queries is not None:
+            print_mask(points)
             queries.check_inside(len(video), video.wh)
         tracker = self.loaded(video.wh)
         if queries is not None and not self.in_session:
@@ -224,12 +226,13 @@ class TrackCommand(VideoOptions):
         """Whether the run to resume is finished: its tracks exist, and no growing file does."""
         return target.with_suffix(".npz").is_file() and not target.with_suffix(".tracks").exists()
 
-    def finish(self, target: Path, given: Sequence[Queries], exports: Sequence[str]) -> None:
+    def finish(self, target: Path, points: PointChoice, exports: Sequence[str]) -> None:
         """Check that the finished run has the same settings, and write the exports that it lacks."""
         saved = target.with_suffix(".npz")
         smoothed = target.with_name(f"{target.stem}_smooth.npz")
         lacking = {"smooth": NONE} if self.smooth and not smoothed.is_file() else {}
-        queries = self.choose_queries(self.picture(), given, self.frame)
+        queries = points.on_frame_of(self.opened)
+        print_mask(points)
         wanted = self.settings(queries)
         check_same_run(noted_run(saved) | lacking, wanted, saved)
         print(f"finished  {saved} is complete; without --resume it is made anew")
@@ -256,14 +259,15 @@ class TrackCommand(VideoOptions):
     def run_flat(
         self,
         target: Path,
-        given: Sequence[Queries],
+        points: PointChoice,
         exports: Sequence[str],
         options: TrackOptions,
     ) -> None:
         """Run while reading frames one by one."""
         if self.video == "-":
             raise ValueError("flat: expected a video that can be read twice, got standard input")
-        queries = self.choose_queries(self.picture(), given, self.frame)
+        queries = points.on_frame_of(self.opened)
+        print_mask(points)
         with self.opened() as stream:
             queries.check_inside(None, stream.wh)
             check_frames(self.opened, queries)
@@ -281,38 +285,11 @@ class TrackCommand(VideoOptions):
                     print(f"tracks    {path}")
         self.conclude(self.outputs(target, exports), target, self.settings(queries))
 
-    def picture(self) -> Video:
-        """A video of one frame: the one on which grid and corners lie."""
-        count = 0
-        with self.opened() as stream:
-            for count, (frame, _) in enumerate(stream, 1):
-                if count - 1 == self.frame:
-                    return Video(frame[None])
-        raise ValueError(f"frame: expected 0..{count - 1}, got {self.frame}")
 
-    def given_queries(self) -> list[Queries]:
-        """The points that do not depend on the video."""
-        parts = [parse_points(self.points)] if self.points else []
-        return parts if self.queries is None else [*parts, load_queries(self.queries)]
-
-    def choose_queries(self, video: Video, given: Sequence[Queries] = (), first: int = 0) -> Queries:
-        """The given points, and those chosen on the video; a grid of 20 x 20 if there are none.
-
-        `first` is the number of the video's first frame.
-        """
-        frame = self.frame - first
-        mask = None if self.mask is None else read_mask(self.mask)
-        if self.mask is not None and mask is not None:
-            check_mask_size(mask, video.wh, self.mask)
-        parts = list(given)
-        if self.corners is not None:
-            parts.append(corner_queries(video, self.corners, frame, mask).moved(first))
-        if self.grid is not None or not parts:
-            size = 20 if self.grid is None else self.grid
-            parts.append(grid_queries(video, size, frame, mask).moved(first))
-        if mask is not None:
-            print(f"mask      {coverage(mask)}")
-        return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
+def print_mask(points: PointChoice) -> None:
+    """Print how much of the image the mask of the points covers, if there is one."""
+    if points.mask is not None:
+        print(f"mask      {coverage(points.mask)}")
 
 
 def track_and_report(

@@ -26,8 +26,8 @@ from pointtrack.fleet.output import Output
 from pointtrack.fleet.work import (
     Models,
     Seen,
-    choose_queries,
     follow_objects,
+    points_of,
     track_flat,
     track_pieces,
     track_points,
@@ -215,7 +215,7 @@ class Job:
             if self.setup.limit_frames is not None and len(seen.times) > self.setup.limit_frames:
                 raise PutAside("frames", f"expected at most {self.setup.limit_frames} frames, got more")
             return tracks, None, seen
-        queries = choose_queries(video, options) if options.wants_tracks else None
+        queries = points_of(options).on(video) if options.wants_tracks else None
         masks = follow_objects(self.models, video, options) if options.wants_masks else None
         flow = None if queries is None else track_points(self.models, video, queries, options)
         return flow, masks, Seen(video.wh, video.fps, video.times, len(find_cuts(video)))

@@ -14,9 +14,7 @@ import torch
 from pointtrack.config import InferenceOptions
 from pointtrack.fleet.options import JobOptions
 from pointtrack.fleet.tables import track_tables, write_tables
-from pointtrack.io.mask_pictures import check_mask_size, read_mask
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, save_masks
-from pointtrack.io.queries import load_queries
 from pointtrack.io.sources import TimedFrame
 from pointtrack.io.track_log import TrackWriter, read_about, spilled_pieces, spilled_to_npz
 from pointtrack.io.tracks import TRACK_EXPORTS, export_tracks, load_tracks, mapped_tracks, save_tracks
@@ -36,7 +34,7 @@ from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.states.stream import StateOptions
 from pointtrack.tracker import Tracker
 from pointtrack.tracking.interpolate import track_sparsely
-from pointtrack.tracking.queries import corner_queries, grid_queries, parse_points
+from pointtrack.tracking.point_choice import PointChoice
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.smooth import Smoother, smooth_tracks
 from pointtrack.types import Masks, Queries, Tracks, Video
@@ -103,30 +101,12 @@ class Seen:
     cuts: int
 
 
-def choose_queries(video: Video, options: JobOptions, *, first: int = 0) -> Queries:
-    """The points to track, in the order of `pointtrack track`: single points, a file, corners, a grid.
-
-    Args:
-        video: the frames, or those that corners and the grid need.
-        options: which points.
-        first: number of the video's first frame.
-
-    Raises:
-        ValueError, FileNotFoundError: points, files or masks cannot be read, or do not fit the video.
-    """
-    mask = None if options.area_mask is None else read_mask(options.area_mask)
-    if options.area_mask is not None and mask is not None:
-        check_mask_size(mask, video.wh, options.area_mask)
-    parts = [parse_points(options.points)] if options.points else []
-    if options.queries is not None:
-        parts.append(load_queries(options.queries))
-    frame = options.frame - first
-    if options.corners is not None:
-        parts.append(corner_queries(video, options.corners, frame, mask).moved(first))
-    if options.grid is not None or not parts:
-        size = 20 if options.grid is None else options.grid
-        parts.append(grid_queries(video, size, frame, mask).moved(first))
-    return parts[0] if len(parts) == 1 else Queries.concat(parts, renumber=True)
+def points_of(options: JobOptions) -> PointChoice:
+    """The points to track. Raises ValueError or FileNotFoundError if points, file or mask cannot be read."""
+    return PointChoice(
+        options.points, options.queries, options.corners, options.grid,
+        mask=options.area_mask, frame=options.frame,
+    )  # fmt: skip
 
 
 def track_points(models: Models, video: Video, queries: Queries, options: JobOptions) -> Tracks:
@@ -154,16 +134,10 @@ def track_flat(
     Raises:
         ValueError: points do not fit the video, or would have to be tracked backward.
     """
-    picture = None
+    queries = points_of(options).on_frame_of(opened)
     with opened() as stream:
-        for number, (frame, _) in enumerate(stream):
-            if number == options.frame:
-                picture = Video(frame[None])
-                break
-    if picture is None:
-        raise ValueError(f"frame: expected one of the video, got {options.frame}")
-    queries = choose_queries(picture, options, first=options.frame)
-    queries.check_inside(None, picture.wh)
+        wh = stream.wh
+    queries.check_inside(None, wh)
     check_frames(lambda _: opened(), queries)
     if options.backward and len(queries) and int(queries.frame.max()):
         raise ValueError(
@@ -181,10 +155,10 @@ def track_flat(
 
     with opened() as stream:
         fps = stream.fps
-        path = _configured(models, options, picture.wh).track_to_file(
+        path = _configured(models, options, wh).track_to_file(
             stream.through(watched(stream)), queries, folder / "growing.tracks", backward=False
         )
-    return Path(path), Seen(picture.wh, rate_of(times, fps), np.array(times), cuts)
+    return Path(path), Seen(wh, rate_of(times, fps), np.array(times), cuts)
 
 
 def _configured(models: Models, options: JobOptions, wh: tuple[int, int]) -> Tracker:

@@ -56,6 +56,6 @@ def test_masks_of_another_size_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(work, "ObjectSession", lambda *_, **options: None)
     words = r"a picture of 64 x 48 \(width x height\) as the video, got 50 x 30 in .*wide.png;"
     with pytest.raises(ValueError, match=words):
-        work.choose_queries(video, JobOptions(mask=[f"{tmp_path}/wide.png"]))
+        work.points_of(JobOptions(mask=[f"{tmp_path}/wide.png"])).on(video)
     with pytest.raises(ValueError, match=words):
         work.follow_objects(SimpleNamespace(engine=None), video, JobOptions(mask=[f"0,{tmp_path}/wide.png"]))
