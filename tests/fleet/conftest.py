@@ -19,6 +19,12 @@ def clips(tmp_path_factory):
 
 
 @pytest.fixture
+def two_clips(clips):
+    """A folder with two of them, clip001.mp4 and clip003.mp4, for what does not depend on how many there are."""
+    return clips / "odd"
+
+
+@pytest.fixture
 def job(tiny_tracker_file):
     """A grid of 3 x 3 with the tiny tracker on the CPU."""
     return JobOptions(tracker=str(tiny_tracker_file), device="cpu", grid=3)
