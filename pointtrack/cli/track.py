@@ -12,9 +12,10 @@ from pathlib import Path
 from pointtrack.cli.earlier import conclude, track_products
 from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, track_flat, track_flat_sparsely
+from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked
 from pointtrack.cli.session_files import session_file
 from pointtrack.cli.states import StateTally, state_options
+from pointtrack.cli.track_flat import track_flat, track_flat_sparsely
 from pointtrack.cli.track_session import (
     Correction,
     check_session_options,

@@ -1,0 +1,140 @@
+"""`pointtrack track --flat`: one pass over the video, frame by frame, which writes tracks once they are final."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pointtrack.cli.progress import Bar
+from pointtrack.cli.report import print_estimate, print_sheet, print_tracked
+from pointtrack.cli.states import StateTally
+from pointtrack.io.same_run import run_note
+from pointtrack.io.track_log import TrackWriter, spilled_pieces, spilled_to_npz
+from pointtrack.models.point_tracker import PointTracker
+from pointtrack.pipeline.backward import frames_both_ways
+from pointtrack.pipeline.every import EveryNth
+from pointtrack.pipeline.files import Opener, track_file, warn_of_late
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.pipeline.resume import frames_done, state_path
+from pointtrack.pipeline.run import replay
+from pointtrack.pipeline.sheet_sink import SheetSink
+from pointtrack.pipeline.sinks import CallSink, LogSink, Sink, SmoothSink, VideoSink
+from pointtrack.types import Queries
+from pointtrack.viz.styles import TrackStyle
+
+
+def track_flat(
+    opened: Opener,
+    network: PointTracker,
+    queries: Queries,
+    target: Path,
+    options: TrackOptions,
+    *,
+    resume: bool,
+    style: TrackStyle,
+    settings: Mapping[str, str],
+) -> Path:
+    """Track, draw and write without ever holding more than a window; returns the .npz file of the tracks.
+
+    While it runs, the tracks are in a .tracks file beside `target`. With `smooth`, that file and the .npz hold the tracks as
+    tracked; a second .npz, which is returned, and the video hold the smoothed ones. The .npz records the settings that the
+    result depends on.
+    """
+    spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
+    tally, radius = StateTally(), options.smooth
+    began = time.perf_counter()
+    with opened(None) as source:
+        wh, count = source.wh, source.frame_count
+        print_estimate(network, queries, wh, count, options, flat=True)
+        print(f"growing   {spilled}", flush=True)
+        before = frames_done(spilled) if resume else 0
+        total = frames_both_ways(network, queries, options, count)
+    sheet = SheetSink(style, count)
+    with VideoSink(target, source, style) as video, _bar(total, before) as bar:
+        sinks: list[Sink] = [CallSink(tally.add), video, sheet]
+        smoothed = target.with_name(f"{target.stem}_smooth.tracks")
+        if radius:
+            log = LogSink(TrackWriter(smoothed, about={"smooth": str(radius)}, overwrite=True))
+            sinks = [sinks[0], *(SmoothSink(one, radius) for one in (log, video, sheet))]
+        frames = track_file(
+            network, opened, queries, spilled, replace(options, smooth=0),
+            resume=resume, sinks=sinks, progress=bar.update,
+        )  # fmt: skip
+        for sink in sinks:
+            sink.close()
+    gone_on = bar.n if before else None
+    print_tracked(network, len(queries), frames, wh, time.perf_counter() - began, gone_on)
+    tally.print()
+    print(f"video     {target}")
+    print_sheet(sheet, target)
+    print(f"tracks    {spilled_to_npz(spilled, saved, run_note(settings))}")
+    if radius:
+        saved = spilled_to_npz(smoothed, smoothed.with_suffix(".npz"))
+        smoothed.unlink()
+        print(f"smoothed  {saved}")
+    spilled.unlink()
+    state_path(spilled).unlink()
+    return saved
+
+
+def _bar(total: int | None, before: int) -> Bar:
+    """A bar for `total` frames, of which an earlier run has done `before`."""
+    return Bar(None if total is None else total - before)
+
+
+def track_flat_sparsely(
+    opened: Opener,
+    network: PointTracker,
+    queries: Queries,
+    target: Path,
+    options: TrackOptions,
+    *,
+    every: int,
+    resume: bool,
+    style: TrackStyle,
+    settings: Mapping[str, str],
+) -> Path:
+    """As `track_flat`, but track only every n-th frame, with straight lines between, and draw the video afterwards."""
+    spilled, saved, radius = target.with_suffix(".tracks"), target.with_suffix(".npz"), options.smooth
+    thinned, began = EveryNth(opened, every, queries), time.perf_counter()
+    with thinned(None) as source:
+        wh, count, name = source.wh, source.frame_count, source.name
+        print_estimate(network, queries, wh, count, options, flat=True)
+        print(f"growing   {spilled}", flush=True)
+        before = frames_done(spilled) if resume else 0
+    with _bar(frames_both_ways(network, thinned.queries, options, count), before) as bar:
+        kept = track_file(
+            network, thinned, thinned.queries, spilled, replace(options, smooth=0),
+            resume=resume, progress=bar.update, warns=False,
+        )  # fmt: skip
+    thinned.read()
+    frames = len(thinned.times)
+    warn_of_late(name, queries, frames)
+    print(f"frames    {kept} of {frames} are tracked, those between are interpolated")
+    gone_on = bar.n if before else None
+    print_tracked(network, len(queries), frames, wh, time.perf_counter() - began, gone_on)
+    tally = StateTally()
+    with TemporaryDirectory(prefix=".pointtrack-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+        whole, smoothed = Path(folder, "all.tracks"), Path(folder, "smooth.tracks")
+        with opened(None) as source, VideoSink(target, source, style) as video:
+            sheet = SheetSink(style, frames)
+            sinks: list[Sink] = [CallSink(tally.add), LogSink(TrackWriter(whole)), video, sheet]
+            if radius:
+                log = LogSink(TrackWriter(smoothed))
+                sinks = [*sinks[:2], *(SmoothSink(one, radius) for one in (log, video, sheet))]
+            replay(source, thinned.spread(spilled_pieces(spilled)), sinks)
+            for sink in sinks:
+                sink.close()
+        tally.print()
+        print(f"video     {target}")
+        print_sheet(sheet, target)
+        print(f"tracks    {spilled_to_npz(whole, saved, run_note(settings))}")
+        if radius:
+            saved = spilled_to_npz(smoothed, target.with_name(f"{target.stem}_smooth.npz"))
+            print(f"smoothed  {saved}")
+    spilled.unlink()
+    state_path(spilled).unlink()
+    return saved
