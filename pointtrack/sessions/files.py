@@ -136,17 +136,14 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) 
         if not 0 <= score <= 1:
             raise ValueError("the score of a keyframe is none")
         keys[serial] = Keyframe(frame, serial, mask, points, labels, box, base, followed, score)
-    states = [
-        tuple(
-            SessionObject(
-                whole(one["id"], "object", least=-(2**53)),
-                _text(one["name"]),
-                tuple(keys[k] for k in one["keys"]),
-            )
-            for one in state
-        )
-        for state in told["history"]
-    ]
+    known: dict[SessionObject, SessionObject] = {}  # states share the objects that did not change
+
+    def object_of(row: dict[str, Any]) -> SessionObject:
+        number, name = whole(row["id"], "object", least=-(2**53)), _text(row["name"])
+        one = SessionObject(number, name, tuple(keys[key] for key in row["keys"]))
+        return known.setdefault(one, one)
+
+    states = [tuple(map(object_of, state)) for state in told["history"]]
     for state in states:
         if len({one.id for one in state}) != len(state):
             raise ValueError("an object is in it twice")

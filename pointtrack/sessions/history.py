@@ -35,6 +35,11 @@ class History(Generic[State]):
         """The current state."""
         return self.states[self.now]
 
+    def nearest_first(self) -> list[State]:
+        """All states: the current one, then those that one step of undo or redo leads to, and so on."""
+        order = sorted(range(len(self.states)), key=lambda place: abs(place - self.now))
+        return [self.states[place] for place in order]
+
     def do(self, state: State) -> None:
         """Add a new state after the current one; drop the undone ones."""
         self.states = [*self.states[: self.now + 1], state]

@@ -212,13 +212,12 @@ class Schedule:
 
     def to_save(self, history: History[tuple[SessionObject, ...]]) -> Results:
         """The results of the present step of a history, and of the steps nearest to it, up to `MOST_EARLIER` masks."""
-        nearest = sorted(range(len(history.states)), key=lambda step: abs(step - history.now))
         kept: dict[Side, None] = {}
         earlier = 0
-        for step in nearest:
-            sides = [side for one in history.states[step] for side in self.sides_of(one)]
+        for place, state in enumerate(history.nearest_first()):
+            sides = [side for one in state for side in self.sides_of(one)]
             new = dict.fromkeys(side for both in sides for side in (both, both.walked) if side not in kept)
-            if step != history.now:
+            if place:
                 earlier += sum(self.results.done(side) for side in new)
                 if earlier > MOST_EARLIER:
                     break

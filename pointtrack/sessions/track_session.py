@@ -22,6 +22,7 @@ from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reverse
 from pointtrack.sessions.schedule import Direction
 from pointtrack.sessions.track_session_file import (
     TrackSessionContent,
+    parts_to_save,
     read_track_session,
     write_track_session,
 )
@@ -290,9 +291,8 @@ class TrackSession:
         return sorted(doubts, key=lambda one: one.confidence)[:count]
 
     def save(self, path: str | Path) -> Path:
-        """Write all fixes, their history and the tracked frames to one .npz file (without the video)."""
-        wanted = [span for point in self._history.state for span in spans_of(point, len(self.video))]
-        parts = {span: self._parts[span] for span in wanted if span in self._parts}
+        """Write all fixes, their history and the tracks to one .npz file: all of now, and those nearest to undo and redo."""
+        parts = parts_to_save(self._history, self._parts, len(self.video))
         content = TrackSessionContent(
             self._history, parts, [walk for walk in self._walks if walk.known], self._names
         )

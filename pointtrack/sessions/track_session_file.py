@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,14 @@ from typing import Any
 import torch
 
 from pointtrack.sessions.files import TRACK_FORMAT, read_session_npz, write_session_npz
-from pointtrack.sessions.fixes import Fix, FixedPoint
+from pointtrack.sessions.fixes import Fix, FixedPoint, spans_of
 from pointtrack.sessions.history import History
 from pointtrack.sessions.point_walks import Part, PointWalk, Span
 from pointtrack.types import Video
+
+# Frames of tracks of other steps than the present one in a file, over all points; they take some 16 MB, and a session is
+# saved often.
+MOST_EARLIER = 1_000_000
 
 
 @dataclass
@@ -31,6 +35,32 @@ class TrackSessionContent:
     parts: dict[Span, Part]
     walks: list[PointWalk]
     names: dict[int, str]
+
+
+def parts_to_save(
+    history: History[tuple[FixedPoint, ...]], parts: Mapping[Span, Part], length: int
+) -> dict[Span, Part]:
+    """The known parts of the present step of a history, and of the steps nearest to it, up to `MOST_EARLIER` frames.
+
+    Args:
+        history: of the points.
+        parts: all known ones.
+        length: frames of the video.
+    """
+    kept: dict[Span, Part] = {}
+    seen: set[int] = set()  # states share the points that did not change
+    earlier = 0
+    for place, state in enumerate(history.nearest_first()):
+        points = [point for point in state if id(point) not in seen]
+        spans = [span for point in points for span in spans_of(point, length)]
+        new = {span: parts[span] for span in spans if span in parts and span not in kept}
+        if place:
+            earlier += sum(len(span.frames) for span in new)
+            if earlier > MOST_EARLIER:
+                break
+        seen.update(map(id, points))
+        kept |= new
+    return kept
 
 
 def write_track_session(path: str | Path, video: Video, content: TrackSessionContent) -> Path:
@@ -76,13 +106,14 @@ def read_track_session(path: str | Path, video: Video) -> TrackSessionContent:
     told, arrays = read_session_npz(
         path, "a track session", names, format=TRACK_FORMAT, video=video.fingerprint()
     )
-    states = [
-        tuple(
-            FixedPoint(p["id"], tuple(Fix(f, (x, y), serial, group) for f, x, y, serial, group in p["fixes"]))
-            for p in state
-        )
-        for state in told["states"]
-    ]
+    known: dict[FixedPoint, FixedPoint] = {}  # states share the points that did not change
+
+    def point_of(row: Mapping[str, Any]) -> FixedPoint:
+        fixes = tuple(Fix(f, (x, y), serial, group) for f, x, y, serial, group in row["fixes"])
+        point = FixedPoint(row["id"], fixes)
+        return known.setdefault(point, point)
+
+    states = [tuple(map(point_of, state)) for state in told["states"]]
     spans = [_read_span(row) for row in told["spans"]]
     lengths = [len(span.frames) for span in spans]
     lengths += [row["done"] for row in told["walks"] for _ in row["spans"]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.sessions import track_session
+from pointtrack.sessions import track_session, track_session_file
 from pointtrack.sessions.files import FORMAT, write_session_npz
 from pointtrack.sessions.point_walks import Part, join, walk_points
 from pointtrack.sessions.track_session import Fix, FixedPoint, TrackSession, spans_of
@@ -135,6 +135,26 @@ def test_undo_redo_and_forget(session, calls):
     assert session.points == {1: [10]} and session.undo() and session.points == {0: [0], 1: [10]}
     (late,) = session.add(Queries([3], [[5.0, 5.0]])).tolist()
     assert late == 2
+
+
+@pytest.mark.parametrize(("most", "tracks_again"), [(1_000_000, False), (3, True)])
+def test_undo_and_redo_track_nothing_in_a_session_from_a_file(
+    session, calls, tmp_path, monkeypatch, most, tracks_again
+):
+    """As far as the file stays small."""
+    monkeypatch.setattr(track_session_file, "MOST_EARLIER", most)
+    steps = [session.tracks().xy]
+    for frame in (7, 9):
+        session.correct(0, frame, (30, 30))
+        steps.append(session.tracks().xy)
+    session.undo()
+    other = TrackSession(VIDEO, None)
+    other.load(session.save(tmp_path / "tracks.npz"))
+    calls.clear()
+    assert torch.equal(other.tracks().xy, steps[1]) and calls == []
+    assert other.undo() and torch.equal(other.tracks().xy, steps[0])
+    assert other.redo() and other.redo() and torch.equal(other.tracks().xy, steps[2])
+    assert bool(calls) == tracks_again
 
 
 def test_a_session_goes_on_from_its_file(session, calls, tmp_path):
