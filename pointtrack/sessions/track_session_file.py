@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from pointtrack.io.outside import reading
 from pointtrack.sessions.files import TRACK_FORMAT, read_session_npz, write_session_npz
 from pointtrack.sessions.fixes import Fix, FixedPoint, spans_of
 from pointtrack.sessions.history import History
@@ -106,6 +108,12 @@ def read_track_session(path: str | Path, video: Video) -> TrackSessionContent:
     told, arrays = read_session_npz(
         path, "a track session", names, format=TRACK_FORMAT, video=video.fingerprint()
     )
+    with reading(path, "a track session saved by pointtrack"):
+        return _rebuilt(told, arrays)
+
+
+def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrackSessionContent:
+    """Rebuild the content; ValueError, KeyError or TypeError if it is impossible."""
     known: dict[FixedPoint, FixedPoint] = {}  # states share the points that did not change
 
     def point_of(row: Mapping[str, Any]) -> FixedPoint:

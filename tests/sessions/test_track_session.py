@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pointtrack.sessions import track_session, track_session_file
-from pointtrack.sessions.files import FORMAT, write_session_npz
+from pointtrack.sessions.files import FORMAT, TRACK_FORMAT, write_session_npz
 from pointtrack.sessions.point_walks import Part, join, walk_points
 from pointtrack.sessions.track_session import Fix, FixedPoint, TrackSession, spans_of
 from pointtrack.types import Queries, Source, Tracks, Video
@@ -155,6 +155,25 @@ def test_undo_and_redo_track_nothing_in_a_session_from_a_file(
     assert other.undo() and torch.equal(other.tracks().xy, steps[0])
     assert other.redo() and other.redo() and torch.equal(other.tracks().xy, steps[2])
     assert bool(calls) == tracks_again
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"states": 3, "now": 0, "spans": [], "walks": []},
+        {"states": [[{"id": [1], "fixes": []}]], "now": 0, "spans": [], "walks": []},
+        {"states": [[]], "now": 0, "spans": [[1, 2]], "walks": []},
+        {"states": [[]], "now": 7, "spans": [], "walks": []},
+        {"states": [[]]},
+    ],
+)
+def test_a_damaged_file_is_named(session, tmp_path, content):
+    told = {"format": TRACK_FORMAT, "video": VIDEO.fingerprint(), **content}
+    nothing = {"xy": np.zeros((0, 2), np.float32), **dict.fromkeys(("visibility", "confidence"), np.zeros(0))}
+    path = write_session_npz(tmp_path / "a.npz", told, nothing)
+    with pytest.raises(ValueError, match=r"a\.npz: expected a track session saved by pointtrack, but"):
+        session.load(path)
+    assert session.points == {0: [0], 1: [10]}, "the session is as it was"
 
 
 def test_a_session_goes_on_from_its_file(session, calls, tmp_path):
