@@ -109,13 +109,13 @@ def test_file_of_a_run_that_was_killed(network, tmp_path, monkeypatch, options):
 
     def source(seconds, dies: bool = False):
         video = open_video(VIDEO, start=seconds or 0.0)
-        return open_video(dying(video), fps=10) if dies else video
+        return video.through(dying(video)) if dies else video
 
     def dying(video):
-        for number, (frame, _) in enumerate(video):
+        for number, timed in enumerate(video):
             if number == 5:
                 raise Killed
-            yield frame
+            yield timed
 
     path = tmp_path / "a.tracks"
     with pytest.raises(Killed):

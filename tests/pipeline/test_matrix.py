@@ -203,15 +203,15 @@ def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypat
             video = open_video(VIDEO, start=seconds or 0.0)
             if len(opens) - 1 < opened:
                 return video
-            return open_video(dying(video, frames), fps=10)
+            return video.through(dying(video, frames))
 
         return source
 
     def dying(video, frames):
-        for number, (frame, _) in enumerate(video):
+        for number, timed in enumerate(video):
             if number == frames:
                 raise Killed
-            yield frame
+            yield timed
 
     def run(source, resume: bool) -> None:
         track_file(network_for(tiny_tracker, name), source, QUERIES, path, EVERY[name], resume=resume)
