@@ -12,7 +12,7 @@ import torch
 import pointtrack as pt
 from pointtrack.checks import counted
 from pointtrack.cli import main as cli
-from pointtrack.cli import report as cli_flat
+from pointtrack.cli import report, track_flat
 from pointtrack.cli import track as track_command
 from pointtrack.cli.estimate import RunEstimate, estimate_run
 from pointtrack.cli.progress import Bar
@@ -131,7 +131,7 @@ def test_a_bar_is_full_when_every_other_frame_is_done(run, monkeypatch, flat, fr
             super().__init__(*arguments)
             bars.append(self)
 
-    for module in (track_command, cli_flat):
+    for module in (track_command, track_flat):
         monkeypatch.setattr(module, "Bar", NotedBar)
     assert run("o", "--grid", 2, "--frame", frame, "--every", 2, *flat)[0] == 0
     assert [(bar.n, bar.total) for bar in bars] == [(total, total)]
@@ -145,7 +145,7 @@ def test_every_other_frame_goes_on(run, monkeypatch):
         raise KeyboardInterrupt
 
     chosen = ["--grid", 3, "--frame", 3]
-    monkeypatch.setattr(cli_flat, "track_file", killed)
+    monkeypatch.setattr(track_flat, "track_file", killed)
     assert run("killed", *chosen, "--every", 2, "--flat")[0] == 130
     monkeypatch.undo()
     code, (_, error), _ = run("killed", *chosen, "--every", 3, "--resume")
@@ -179,7 +179,7 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
         track_file(*arguments, **settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_flat, "track_file", killed)
+    monkeypatch.setattr(track_flat, "track_file", killed)
     assert run("killed", "--grid", 3, "--flat")[0] == 130
     assert len(read_spilled(out.with_suffix(".tracks"))) == 6
     monkeypatch.undo()
@@ -213,7 +213,7 @@ def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_p
 
         return track_file(tracker, watched, *arguments, **settings)
 
-    monkeypatch.setattr(cli_flat, "track_file", killed)
+    monkeypatch.setattr(track_flat, "track_file", killed)
     monkeypatch.setattr(resume, "STATE_SECONDS", 0)
     assert main("flat", "--flat") == 130
     monkeypatch.undo()
@@ -233,17 +233,17 @@ def test_the_summary_counts_this_run_only(tiny_tracker, capsys):
         (8, "frames of 64 x 48; this run 8 frames in 4.0 s: 2.0 frames per second"),
         (0, "frames of 64 x 48, all by the earlier run"),
     ):
-        cli_flat.print_tracked(tiny_tracker, 3, 100, (64, 48), 4.0, gone_on)
+        report.print_tracked(tiny_tracker, 3, 100, (64, 48), 4.0, gone_on)
         assert capsys.readouterr().out.endswith(f"tracked   3 points through 100 {words}\n")
 
 
 def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
     needed = 2 * 6 * 64 * 48 * 3
-    monkeypatch.setattr(cli_flat, "machine_memory", lambda: 2 * needed)
+    monkeypatch.setattr(report, "machine_memory", lambda: 2 * needed)
     assert "growing" not in run("a", "--grid", 2)[1].out
-    monkeypatch.setattr(cli_flat, "machine_memory", lambda: needed)
+    monkeypatch.setattr(report, "machine_memory", lambda: needed)
     assert "growing" in run("b", "--grid", 2)[1].out
-    monkeypatch.setattr(cli_flat, "machine_memory", lambda: None)
+    monkeypatch.setattr(report, "machine_memory", lambda: None)
     assert "growing" not in run("c", "--grid", 2)[1].out
 
 
@@ -253,7 +253,7 @@ def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
     ids=["flat", "whole", "regions"],
 )
 def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli_flat, "WORTH_TIMING", 2)
+    monkeypatch.setattr(report, "WORTH_TIMING", 2)
     path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
     arguments = ["--grid", "2", "--out", str(tmp_path / "out"), "--tracker", str(tiny_tracker_file), *regions]
     assert cli.main(["track", str(path), *arguments, *["--flat"] * flat]) == 0
@@ -262,7 +262,7 @@ def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, ca
         r"estimate  16 frames, about \d+ s \(.* seconds of tracking per frame\); memory \d", lines[0]
     )
     assert any(line.startswith("tracked") for line in lines[1:])
-    monkeypatch.setattr(cli_flat, "WORTH_TIMING", 3)
+    monkeypatch.setattr(report, "WORTH_TIMING", 3)
     assert cli.main(["track", str(path), *arguments, *["--flat"] * flat]) == 0
     assert "estimate  " not in capsys.readouterr().out
 
@@ -271,7 +271,7 @@ def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, ca
 def test_the_estimate_counts_the_frames_that_are_tracked(
     flat, tiny_tracker_file, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(cli_flat, "WORTH_TIMING", 1)
+    monkeypatch.setattr(report, "WORTH_TIMING", 1)
     path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
     arguments = ["--grid", "2", "--out", str(tmp_path / "out"), "--tracker", str(tiny_tracker_file)]
     assert cli.main(["track", str(path), *arguments, "--every", "2", *["--flat"] * flat]) == 0
