@@ -22,7 +22,8 @@ class RunEstimate:
 
     Attributes:
         seconds_per_frame: seconds of one pass, without reading and drawing.
-        base_bytes: peak memory of this process so far, including one window of this run; 0 if the system does not tell.
+        base_bytes: peak memory of this process so far, including one window of this run, without a video that it holds; 0 if
+            the system does not tell.
         wh: size of the frames.
         points: number of points.
     """
@@ -45,9 +46,14 @@ class RunEstimate:
         return ROW_BYTES * frames * self.points
 
 
+def frame_bytes(frames: int, wh: tuple[int, int]) -> int:
+    """Memory for `frames` frames."""
+    return frames * wh[0] * wh[1] * 3
+
+
 def video_bytes(frames: int, wh: tuple[int, int]) -> int:
     """Memory for `frames` frames and a drawn copy of them."""
-    return 2 * frames * wh[0] * wh[1] * 3
+    return 2 * frame_bytes(frames, wh)
 
 
 def estimate_run(
@@ -55,6 +61,8 @@ def estimate_run(
     queries: Queries,
     wh: tuple[int, int],
     options: TrackOptions | None = None,
+    *,
+    held: int = 0,
 ) -> RunEstimate:
     """Track one window of noise with as many points, and measure.
 
@@ -63,6 +71,7 @@ def estimate_run(
         queries: the points to track.
         wh: size of the frames as (width, height).
         options: the stages of the run; of these, regions are measured too, as if all points were on one frame.
+        held: bytes of the frames that are in memory already.
 
     Raises:
         ValueError: the tracker's one window is the whole video.
@@ -83,4 +92,5 @@ def estimate_run(
     stream.push(np.stack([frame] * (window.length - window.step)))  # warms up
     began = time.perf_counter()
     stream.push(np.stack([frame] * window.step))  # its rows are on the CPU, so all work on the device is done
-    return RunEstimate((time.perf_counter() - began) / window.step, peak_memory(), wh, len(queries))
+    seconds = (time.perf_counter() - began) / window.step
+    return RunEstimate(seconds, max(peak_memory() - held, 0), wh, len(queries))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pointtrack.checks import counted
-from pointtrack.cli.estimate import RunEstimate, estimate_run, video_bytes
+from pointtrack.cli.estimate import RunEstimate, estimate_run, frame_bytes, video_bytes
 from pointtrack.cli.progress import duration
 from pointtrack.io.video import VideoStream, write_image
 from pointtrack.models.point_tracker import PointTracker
@@ -46,7 +46,8 @@ def print_estimate(
     length, tracked = tracker.config.window.length, frames if tracked is None else tracked
     if length is None or (tracked is not None and tracked < WORTH_TIMING * length):
         return
-    estimate = estimate_run(tracker, queries, wh, options)
+    held = 0 if flat or frames is None else frame_bytes(frames, wh)
+    estimate = estimate_run(tracker, queries, wh, options, held=held)
     states = options.states is not None
     print(f"estimate  {describe(estimate, frames, flat=flat, states=states, tracked=tracked)}", flush=True)
 

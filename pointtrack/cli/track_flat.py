@@ -18,7 +18,7 @@ from pointtrack.pipeline.backward import frames_both_ways
 from pointtrack.pipeline.every import EveryNth
 from pointtrack.pipeline.files import Opener, track_file, warn_of_late
 from pointtrack.pipeline.options import TrackOptions
-from pointtrack.pipeline.resume import frames_done, state_path
+from pointtrack.pipeline.resume import STATE_SECONDS, frames_done, state_path
 from pointtrack.pipeline.run import replay
 from pointtrack.pipeline.sheet_sink import SheetSink
 from pointtrack.pipeline.sinks import CallSink, LogSink, Sink, SmoothSink, VideoSink
@@ -49,8 +49,7 @@ def track_flat(
     with opened(None) as source:
         wh, count = source.wh, source.frame_count
         print_estimate(network, queries, wh, count, options, flat=True)
-        print(f"growing   {spilled}", flush=True)
-        before = frames_done(spilled) if resume else 0
+        before = _begun(spilled, resume)
         total = frames_both_ways(network, queries, options, count)
     sheet = SheetSink(style, count)
     with VideoSink(target, source, style) as video, _bar(total, before) as bar:
@@ -80,6 +79,17 @@ def track_flat(
     return saved
 
 
+def _begun(spilled: Path, resume: bool) -> int:
+    """Print where the tracks grow; the number of frames that a resumed run has done already."""
+    print(f"growing   {spilled}", flush=True)
+    before = frames_done(spilled) if resume else 0
+    if resume and not before and spilled.exists():
+        print(
+            f"resume    nothing to continue from, as a run saves its state every {STATE_SECONDS:.0f} s: begins anew"
+        )
+    return before
+
+
 def _bar(total: int | None, before: int) -> Bar:
     """A bar for `total` frames, of which an earlier run has done `before`."""
     return Bar(None if total is None else total - before)
@@ -103,8 +113,7 @@ def track_flat_sparsely(
     with thinned(None) as source:
         wh, count, name = source.wh, source.frame_count, source.name
         print_estimate(network, queries, wh, count, options, flat=True)
-        print(f"growing   {spilled}", flush=True)
-        before = frames_done(spilled) if resume else 0
+        before = _begun(spilled, resume)
     with _bar(frames_both_ways(network, thinned.queries, options, count), before) as bar:
         kept = track_file(
             network, thinned, thinned.queries, spilled, replace(options, smooth=0),

@@ -11,6 +11,7 @@ import torch
 
 import pointtrack as pt
 from pointtrack.checks import counted
+from pointtrack.cli import estimate as cli_estimate
 from pointtrack.cli import main as cli
 from pointtrack.cli import report, track_flat
 from pointtrack.cli import track as track_command
@@ -21,6 +22,7 @@ from pointtrack.io.track_log import read_spilled
 from pointtrack.io.video import write_video
 from pointtrack.pipeline import resume
 from pointtrack.pipeline.files import track_file
+from pointtrack.pipeline.options import TrackOptions
 from pointtrack.regions.stream import RegionStream
 from pointtrack.tracking.window_stream import WindowStream
 from pointtrack.types import Queries
@@ -194,6 +196,22 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     assert tracks.xy.equal(wanted.xy)
 
 
+def test_a_run_killed_before_its_first_state_begins_anew_and_says_so(run, monkeypatch):
+    def killed(tracker, opened, *arguments, **settings):
+        def frames(stream):
+            yield from islice(stream, 5)
+            raise KeyboardInterrupt
+
+        return track_file(tracker, lambda at: (s := opened(at)).through(frames(s)), *arguments, **settings)
+
+    assert "resume" not in run("killed", "--grid", 3, "--resume", "--max-frames", 3)[1].out  # no earlier run
+    monkeypatch.setattr(cli_flat, "track_file", killed)
+    assert run("killed", "--grid", 3, "--flat", "--overwrite")[0] == 130
+    monkeypatch.undo()
+    code, (said, _), _ = run("killed", "--grid", 3, "--resume")
+    assert code == 0 and "resume    nothing to continue from" in said and "begins anew" in said
+
+
 def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_path, monkeypatch, capsys):
     path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
     tracker = ["--tracker", str(tiny_tracker_file)]
@@ -278,6 +296,20 @@ def test_the_estimate_counts_the_frames_that_are_tracked(
     told = capsys.readouterr().out
     # The last frame is tracked too. A flat run holds none of the others.
     assert ("estimate  9 frames, " if flat else "estimate  9 of 16 frames, ") in told
+
+
+def test_the_frames_in_memory_count_once_in_the_estimate(tiny_tracker, monkeypatch, capsys):
+    """The peak so far has them already; the figure for a flat run must not have them at all."""
+    monkeypatch.setattr(cli_flat, "WORTH_TIMING", 1)
+    frames, wh = 10_000, (64, 48)
+    in_memory = frames * 64 * 48 * 3
+    for flat, peak in ((True, 700_000_000), (False, 700_000_000 + in_memory)):
+        monkeypatch.setattr(cli_estimate, "peak_memory", lambda peak=peak: peak)
+        queries = Queries(torch.zeros(5), torch.ones(5, 2))
+        cli_flat.print_estimate(tiny_tracker, queries, wh, frames, TrackOptions(), flat=flat)
+        whole = 700_000_000 + 2 * in_memory + 3 * frames * 5 * 16
+        shown = "700 MB, whatever" if flat else f"{whole / 1e6:.0f} MB (--flat: 700 MB)"
+        assert f"memory {shown}" in capsys.readouterr().out
 
 
 def test_an_estimate_is_measured_on_one_window(tiny_tracker, monkeypatch):
