@@ -118,7 +118,8 @@ def parse_mask_exports(names: str) -> list[str]:
 def export_masks(stem: str | Path, masks: Masks, names: list[str], video: Video) -> list[Path]:
     """Write masks to a file or folder for each name from `MASK_EXPORTS`. The stem is a path without suffix.
 
-    Label pictures cannot hold overlaps; in them every pixel goes to the object with the highest score.
+    Label pictures cannot hold overlaps; in them every pixel goes to the object with the highest score. "yolo" gets its
+    pictures, which its `data.yaml` names and training needs.
 
     Returns:
         The paths.
@@ -126,7 +127,7 @@ def export_masks(stem: str | Path, masks: Masks, names: list[str], video: Video)
     paths = []
     for name in names:
         tidy = masks.exclusive() if name in ("davis", "ytvos") else masks
-        shown = video if name == "cutout" else None
+        shown = video if name in ("cutout", "yolo") else None
         paths.append(
             save_masks(
                 f"{stem}{MASK_EXPORTS[name]}", tidy, format=name, video=shown, video_name=Path(stem).name

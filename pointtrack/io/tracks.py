@@ -152,7 +152,8 @@ def save_tracks(
     Args:
         path: file to write; missing folders are made.
         tracks: the tracks.
-        format: one of the above; by default the first of them with that suffix.
+        format: one of the above, or the name of an export of `pointtrack track` ("csv", "dlc-h5"); by default the first of the
+            above with that suffix.
         video: the frames, which "tapvid" and "rerun" keep; a .pkl must have them.
         first_number: the tool's number of the first frame of the video, if it differs from the second table (1001).
 
@@ -279,12 +280,17 @@ def _format_of(path: Path, format: str | None) -> str:
     if format is None:
         known = dict.fromkeys(chain.from_iterable(TRACK_FORMATS.values()))
         raise ValueError(f"{path}: expected tracks in {', '.join(known)}, got {path.suffix!r}")
-    if format not in TRACK_FORMATS:
+    name, suffixes = format, TRACK_FORMATS.get(format, ())
+    if not suffixes and format in (
+        "npz",
+        *TRACK_EXPORTS,
+    ):  # csv, dlc-h5: an export is a format with one suffix
+        ending, format = TRACK_EXPORTS.get(format, (".npz", "pointtrack"))
+        suffixes = (f".{ending.rpartition('.')[2]}",)
+    if not suffixes:
         raise ValueError(f"format: expected one of {', '.join(TRACK_FORMATS)}, got {format!r}")
-    if suffix not in TRACK_FORMATS[format]:
-        raise ValueError(
-            f"{path}: expected {' or '.join(TRACK_FORMATS[format])} for {format}, got {path.suffix!r}"
-        )
+    if suffix not in suffixes:
+        raise ValueError(f"{path}: expected {' or '.join(suffixes)} for {name}, got {path.suffix!r}")
     return format
 
 

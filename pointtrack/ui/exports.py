@@ -228,6 +228,8 @@ class Export:
             masks, video = self.objects.masks(self.frames.start, self.frames.stop), None
             if name == "cutout":  # its video begins at the first exported frame, as the drawn one does
                 masks, video = replace(masks, first_frame=0), self._clip()
+            elif name == "yolo":  # training needs the pictures
+                video = self.project.video
             save_masks(target, masks, format=name, video=video, video_name=stem)
             yield name
         self.files.append(target)

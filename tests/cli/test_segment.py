@@ -100,6 +100,8 @@ def test_several_objects_and_every_export(files, capsys):
         assert masks.object_ids.tolist() == [1, 2], name
         assert torch.equal(masks.masks[0], SCENE.truth[0]), name
     assert (out / "frames_cutout.webm").stat().st_size > 0
+    pictures, labels = (sorted((out / "frames_yolo" / name).iterdir()) for name in ("images", "labels"))
+    assert [path.stem for path in pictures] == [path.stem for path in labels]  # what data.yaml names is there
 
 
 @pytest.mark.parametrize(
@@ -134,10 +136,9 @@ def test_a_shorter_run_leaves_no_frames_of_a_longer_one(files, capsys):
     assert run(told, files) == 0
     assert run(f"{told} --max-frames 2", files) == 0
     assert len(load_masks(out / "frames_davis")) == len(load_masks(out / "frames_ytvos")) == 2
-    assert sorted(path.stem for path in (out / "frames_yolo" / "labels").iterdir()) == [
-        "frame_000000",
-        "frame_000001",
-    ]
+    for name in ("images", "labels"):
+        kept = sorted(path.stem for path in (out / "frames_yolo" / name).iterdir())
+        assert kept == ["frame_000000", "frame_000001"]
     assert run("--click 0,28,28 --export davis --flat --max-frames 1", files) == 0
     assert len(load_masks(out / "frames_davis")) == 1
 

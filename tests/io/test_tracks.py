@@ -138,6 +138,24 @@ def test_unknown_suffix_and_missing_file(tmp_path):
             load_tracks(tmp_path / f"none{suffix}")
 
 
+@pytest.mark.parametrize(
+    ("name", "suffix", "other"),
+    [("csv", ".csv", ".npz"), ("npz", ".npz", ".csv"), ("napari-tracks", ".npy", ".csv")],
+)
+def test_names_of_exports_are_formats(tmp_path, name, suffix, other):
+    """The guide lists exports, and gives `save_tracks(..., format="nuke")` for Python."""
+    tracks = made_up_tracks()
+    wanted = "napari" if name == "napari-tracks" else "pointtrack"
+    paths = [save_tracks(tmp_path / f"{form}{suffix}", tracks, format=form) for form in (name, wanted)]
+    read = [
+        load_tracks(path, format=form, wh=tracks.wh).xy
+        for path, form in zip(paths, (name, wanted), strict=True)
+    ]
+    assert torch.equal(*(xy.nan_to_num(-1) for xy in read))
+    with pytest.raises(ValueError, match=rf"expected \{suffix} for {name}, got '\{other}'"):
+        save_tracks(tmp_path / f"a{other}", tracks, format=name)
+
+
 def test_arrays_of_others(tmp_path):
     np.savez(tmp_path / "other.npz", tracks=np.zeros(3))
     with pytest.raises(

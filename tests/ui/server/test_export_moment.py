@@ -110,3 +110,14 @@ def test_the_drawn_video_has_the_colours_of_the_page(client, monkeypatch):
     assert drawn[12, 10].tolist() == [255, 0, 0]
     found = [drawn[50, x].tolist() for x in (40, 20, 60)]
     assert found == [[0, 0, 255], [0, 255, 0], id_colors(np.array([2]))[0].tolist()]
+
+
+def test_labels_for_yolo_come_with_their_pictures(client):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.run(direction="forward", stop=3)
+    options = ExportOptions(masks=("yolo",), stop=3)
+    folder = written(client.desk.projects()[0], options) / "squares_yolo"
+    pictures, labels = (
+        sorted(path.stem for path in (folder / name).iterdir()) for name in ("images", "labels")
+    )
+    assert pictures == labels == [f"frame_{number:06d}" for number in range(3)]
