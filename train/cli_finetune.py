@@ -112,7 +112,7 @@ def finetune_command(
     tracker = load_tracker(init, device=fabric.device)
     FineTuneTask.check(tracker)
     start = _begin(out, settings, measured, tracker, fabric)
-    _say(fabric, f"guard     {guard or f'{limits.clips} held-out synthetic clips'}: {_shown(start)}")
+    _say(fabric, f"guard     {guard or counted(limits.clips, 'held-out synthetic clip')}: {_shown(start)}")
 
     best: Path | None = None
     figure, checks, stopped = None, [], False

@@ -165,10 +165,16 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
 
     # Without a warning: bfloat16 is the default, so the user need not have asked for it.
     bf16 = config.bf16 and precision.computes_bfloat16(fabric.device)
+    nothing_left = finished or clock.is_over() or (config.minutes is None and start >= config.steps)
+    if nothing_left and start:
+        log.info(
+            "%s is complete: nothing is trained. More steps (--loop.steps, --loop.minutes) continue it, another --out begins anew",
+            out / "model.safetensors",
+        )
     batches = numbered_batches(clips, start * config.accumulate, config, fabric)
     journal = _Journal(out / "log.csv", fabric, start)
     steps: Iterable[int] = range(start, config.steps) if config.minutes is None else itertools.count(start)
-    for step in [] if finished or clock.is_over() else steps:
+    for step in [] if nothing_left else steps:
         rate = learning_rate(step, config, clock.seconds)
         for group in optimizer.param_groups:
             group["lr"] = rate

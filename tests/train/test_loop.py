@@ -61,6 +61,16 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(name, tiny_tracker, clips, held_
     load_checkpoint(tmp_path / "whole" / "model.safetensors")
 
 
+def test_a_complete_run_says_that_it_trains_nothing(tiny_tracker, clips, held_out, tmp_path, caplog):
+    """Someone who tries other settings into the same folder would take the old weights for the new ones."""
+    make, said = tasks(tiny_tracker.config, held_out)["matching"], "is complete: nothing is trained"
+    with caplog.at_level("INFO"):
+        run(make(), clips, replace(LOOP, steps=2), tmp_path)
+        assert said not in caplog.text
+        run(make(), clips, replace(LOOP, steps=2, learning_rate=1.0), tmp_path)
+    assert f"{tmp_path / 'model.safetensors'} {said}" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["matching", "tracking"])
 def test_learning_lowers_the_loss_on_one_batch(name, tiny_tracker, clips, held_out):
     task = tasks(tiny_tracker.config, held_out)[name]()
