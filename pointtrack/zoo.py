@@ -90,6 +90,11 @@ def load_tracker(
     options = InferenceOptions(precision, iterations, strict_parity=strict_parity, looks=looks)
     tracker: Any
     if Path(key).is_dir():
+        trained = Path(key) / "model.safetensors"
+        if trained.is_file() and not (Path(key) / MANIFEST).is_file():
+            raise FileNotFoundError(
+                f"{key}: expected a file of weights, or a folder of ONNX graphs, got the folder of a training; give {trained}"
+            )
         if checkpoint is not None or sha256 is not None or precision != "float32" or strict_parity:
             raise ValueError(
                 f"{key}: expected no checkpoint, sha256, precision or strict_parity with a folder of ONNX graphs"

@@ -94,8 +94,10 @@ def _config_of(file: WeightsFile, name: str | None) -> Any:
         return config
     config = PUBLISHED[name].config if name else recognise(file.tensors)
     if config is None:
+        trained = file.path.with_name("model.safetensors")  # beside the last.ckpt of a training
+        hint = f"; for the weights of this training give {trained}" if trained.is_file() else ""
         raise ValueError(
             f"{file.path}: expected weights saved by pointtrack (with a {CONFIG}), or of "
-            f"{', '.join(PUBLISHED)}; its tensors are of neither"
+            f"{', '.join(PUBLISHED)}; its tensors are of neither{hint}"
         )
     return config

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -88,6 +89,17 @@ def test_options_that_cannot_be(tiny_tracker):
         with pytest.raises(ValueError, match=message):
             tiny_tracker.inference = InferenceOptions(**changes)
     assert tiny_tracker.inference == InferenceOptions()
+
+
+def test_the_folder_of_a_training_and_its_checkpoint_name_the_weights(tiny_tracker, tmp_path):
+    weights = tmp_path / "model.safetensors"
+    save_checkpoint(weights, tiny_tracker)
+    torch.save({"model": {"a": torch.zeros(2)}, "step": 3}, tmp_path / "last.ckpt")
+    for given, error in ((tmp_path, FileNotFoundError), (tmp_path / "last.ckpt", ValueError)):
+        with pytest.raises(error, match=f"give {re.escape(str(weights))}$"):
+            load_tracker(str(given))
+    with pytest.raises(ValueError, match="its tensors are of neither$"):
+        load_tracker(str((tmp_path / "last.ckpt").rename(tmp_path.parent / "alone.ckpt")))
 
 
 def test_broken_checkpoints_are_refused(tiny_tracker, tmp_path):
