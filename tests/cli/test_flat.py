@@ -205,7 +205,7 @@ def test_a_run_killed_before_its_first_state_begins_anew_and_says_so(run, monkey
         return track_file(tracker, lambda at: (s := opened(at)).through(frames(s)), *arguments, **settings)
 
     assert "resume" not in run("killed", "--grid", 3, "--resume", "--max-frames", 3)[1].out  # no earlier run
-    monkeypatch.setattr(cli_flat, "track_file", killed)
+    monkeypatch.setattr(track_flat, "track_file", killed)
     assert run("killed", "--grid", 3, "--flat", "--overwrite")[0] == 130
     monkeypatch.undo()
     code, (said, _), _ = run("killed", "--grid", 3, "--resume")
@@ -300,13 +300,13 @@ def test_the_estimate_counts_the_frames_that_are_tracked(
 
 def test_the_frames_in_memory_count_once_in_the_estimate(tiny_tracker, monkeypatch, capsys):
     """The peak so far has them already; the figure for a flat run must not have them at all."""
-    monkeypatch.setattr(cli_flat, "WORTH_TIMING", 1)
+    monkeypatch.setattr(report, "WORTH_TIMING", 1)
     frames, wh = 10_000, (64, 48)
     in_memory = frames * 64 * 48 * 3
     for flat, peak in ((True, 700_000_000), (False, 700_000_000 + in_memory)):
         monkeypatch.setattr(cli_estimate, "peak_memory", lambda peak=peak: peak)
         queries = Queries(torch.zeros(5), torch.ones(5, 2))
-        cli_flat.print_estimate(tiny_tracker, queries, wh, frames, TrackOptions(), flat=flat)
+        report.print_estimate(tiny_tracker, queries, wh, frames, TrackOptions(), flat=flat)
         whole = 700_000_000 + 2 * in_memory + 3 * frames * 5 * 16
         shown = "700 MB, whatever" if flat else f"{whole / 1e6:.0f} MB (--flat: 700 MB)"
         assert f"memory {shown}" in capsys.readouterr().out
