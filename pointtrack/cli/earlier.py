@@ -35,6 +35,7 @@ def mask_products(target: Path) -> list[Path]:
     source = target.stem.removesuffix("_masks")
     return [
         *drawn,
+        *(target.with_name(f"{source}_edited{suffix}") for suffix in VIDEO_CODECS),
         *(target.with_name(source + ending) for name, ending in MASK_EXPORTS.items() if name != "npz"),
     ]
 

@@ -14,6 +14,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "pointtrack segment dog.mp4 --click 0,120,80            the object under a click on frame 0",
         "pointtrack segment dog.mp4 --box 1:0,90,40,210,160 --click 2:0,300,210 --export coco,davis",
         "pointtrack segment dog.mp4 --mask 0,dog.png --export cutout    the object alone, with alpha",
+        "pointtrack segment dog.mp4 --click 0,120,80 --background blur    the dog sharp, everything else blurred",
+        "pointtrack segment dog.mp4 --click 0,300,210 --objects pixelate    for privacy: dog_edited.mp4",
         "pointtrack segment dog.mp4 --click 40,150,90 --session dog.npz    continues a session",
     ),
     "ui": (

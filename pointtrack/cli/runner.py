@@ -124,12 +124,16 @@ def spell_out(arguments: Sequence[str], command: Callable[..., Any], parser: Arg
     names = OptionNames(command, parser)
     files, arguments = split_config(arguments)
     given = [read_config(path, command, names) for path in files]
-    spelled = _spell_out(arguments, command, names)
+    spelled = [_COLOR.sub(r"\1\2", word) for word in _spell_out(arguments, command, names)]
     for key in names.lists & {key for options in given for key in options}:
         added = (i for i, word in enumerate(spelled) if word.startswith(f"--{key}+="))
         if (first := next(added, None)) is not None:
             spelled.insert(first, f"--{key}=[]")
     return [*(f"--config={yaml.safe_dump(options)}" for options in given), *spelled]
+
+
+# A colour as a whole value. The parser would take it for a comment of YAML, which is nothing.
+_COLOR = re.compile(r"^(--[\w.]+=)?#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})$")
 
 
 def _spell_out(arguments: Sequence[str], command: Callable[..., Any], names: OptionNames) -> list[str]:

@@ -8,6 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pointtrack.cli.earlier import conclude, mask_products, masks_digest
+from pointtrack.cli.edited import (
+    check_hidden,
+    edited_path,
+    missing_frames,
+    print_edited,
+    print_unhidden,
+    write_edited,
+)
 from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import print_sheet
@@ -43,7 +51,7 @@ from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.viz.masks import draw_masks
 from pointtrack.viz.sheets import contact_sheet
-from pointtrack.viz.styles import MaskStyle
+from pointtrack.viz.styles import EditStyle, MaskStyle
 
 
 @dataclass(frozen=True)
@@ -67,14 +75,15 @@ class SegmentCommand(VideoOptions):
         video_segmenter: follow objects with a published model alone, without points: its name (sam2.1-hiera-tiny, ...,
             edgetam, sam3) or a folder.
         out: folder, or video file; the other results go beside that.
-        export: formats to write besides the drawn video: npz, davis, ytvos, coco, ytvis, yolo, mot, cutout, comma-separated.
+        export: formats to write besides the drawn video: npz, davis, ytvos, coco, ytvis, yolo, mot, cutout, cutout-png, comma-separated.
         overlap: let objects overlap; otherwise every pixel belongs to one at most.
         keep: write these frames only, first and last, numbered as in the whole video: --keep 10,49. Others are followed as
             far as these need it.
         flat: never hold more than a window of frames in memory. One pass follows objects forward from their prompts and
-            writes masks once they are final, as npz, davis, coco, mot or cutout. A correction changes later frames only; a
+            writes masks once they are final, as npz, davis, coco, mot, cutout or cutout-png. A correction changes later frames only; a
             --session, which this excludes, also carries it to earlier ones.
         style: how to draw the masks.
+        edit: how to edit the video by the masks, in a video of its own (VIDEO_edited.mp4).
     """
 
     click: list[str] | None = None
@@ -91,6 +100,7 @@ class SegmentCommand(VideoOptions):
     keep: str | None = None
     flat: bool = False
     style: MaskStyle = field(default_factory=MaskStyle)
+    edit: EditStyle = field(default_factory=EditStyle)
 
     def run(self) -> None:
         """Follow the objects, and print where the results are."""
@@ -105,7 +115,7 @@ class SegmentCommand(VideoOptions):
         pictures = [text.partition(",")[2] for text in self.mask or ()]
         if self.session is not None:
             check_session_file(self.session, outputs)
-        read = [*pictures, self.tracks, self.session, self.segmenter, self.video_segmenter]
+        read = [*pictures, self.tracks, self.session, self.segmenter, self.video_segmenter, self.edit.picture]
         self.guard([path for path in outputs if path not in folders], *read, folders=folders)
         told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and exists(self.session)
@@ -125,6 +135,8 @@ class SegmentCommand(VideoOptions):
             raise ValueError(
                 f"absent: expected a click, a box or a mask of object {unknown[0]} on another frame too, got none"
             )
+        if not goes_on:
+            check_hidden(self.edit, shown or {1})
         if self.tracks is not None and self.video_segmenter is not None:
             raise ValueError(
                 "video_segmenter: expected prompts, as it follows objects without points; got tracks"
@@ -187,13 +199,16 @@ class SegmentCommand(VideoOptions):
             record_origin(self.outputs(target, exports), self.video)
             named = [(name, _stem(target, name)) for name in exports]
             sheet = SheetSink(self.style, source.frame_count)
-            digest = segment_flat(source, stream, target, named, self.style, sheet)
+            edited = (edited_path(target), self.edit) if self.edit else None
+            digest = segment_flat(source, stream, target, named, self.style, sheet, edited)
         heard = copy_sound(self.video, target, self.start)
         print(f"video     {target}{', with its sound' * heard}")
         print_sheet(sheet, target)
-        for path in self.outputs(target, exports)[2:]:
+        if edited is not None:
+            print_edited(edited[0], copy_sound(self.video, edited[0], self.start))
+        for path in self.products(target, exports):
             if path.is_dir():
-                _drop_others(path, range(stream.frames_pushed))
+                _drop_others(path, range(stream.frames_pushed), stream.objects)
             print(f"masks     {path}")
         self.conclude(self.outputs(target, exports), target, stream.objects, digest)
 
@@ -214,8 +229,12 @@ class SegmentCommand(VideoOptions):
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files and folders that the command writes."""
-        chosen = [Path(f"{_stem(target, name)}{MASK_EXPORTS[name]}") for name in exports]
-        return [target, target.with_suffix(".png"), *chosen]
+        drawn = [target, target.with_suffix(".png"), *([edited_path(target)] if self.edit else [])]
+        return [*drawn, *self.products(target, exports)]
+
+    def products(self, target: Path, exports: Sequence[str]) -> list[Path]:
+        """The files and folders of masks that the command writes."""
+        return [Path(f"{_stem(target, name)}{MASK_EXPORTS[name]}") for name in exports]
 
     def folders(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """The outputs that are folders."""
@@ -262,21 +281,31 @@ class SegmentCommand(VideoOptions):
         heard = copy_sound(self.video, target, float(clip.times[0]))
         print(f"video     {target}{', with its sound' * heard}")
         print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn, within=frames))}")
+        if self.edit:
+            check_hidden(self.edit, masks.object_ids.tolist())
+            write_edited(edited_path(target), clip, masks, self.edit, self.video)
+            there = zip(masks.object_ids.tolist(), masks.present().T, strict=True)
+            print_unhidden(self.edit, {number: missing_frames(row, frames.start) for number, row in there})
         for name in exports:
             cut = name == "cutout"  # a video of the kept frames alone, as the drawn one is
             shown, source = (replace(masks, first_frame=0), clip) if cut else (masks, video)
             (path,) = export_masks(_stem(target, name), shown, [name], source)
             if path.is_dir():
-                _drop_others(path, frames)
+                _drop_others(path, frames, masks.object_ids.tolist())
             print(f"masks     {path}")
 
 
-def _drop_others(folder: Path, frames: range) -> None:
-    """Delete frames that a longer run left in a folder of results; otherwise they would be read as this run's."""
+def _drop_others(folder: Path, frames: range, ids: Sequence[int]) -> None:
+    """Delete frames, and objects, that another run left in a folder of results; they would be read as this run's."""
+    kept = {f"object_{number}" for number in ids if len(ids) > 1}
     for path in folder.rglob("*"):
         number = path.stem.removeprefix("frame_")
-        if path.is_file() and number.isdecimal() and int(number) not in frames:
+        other = path.parent.name.startswith("object_") and path.parent.name not in kept
+        if path.is_file() and number.isdecimal() and (other or int(number) not in frames):
             path.unlink()
+    for path in folder.glob("object_*"):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _stem(target: Path, export: str) -> Path:

@@ -8,8 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+import torch
+
 from pointtrack.checks import counted
 from pointtrack.cli.earlier import masks_digest
+from pointtrack.cli.edited import missing_frames, print_unhidden
 from pointtrack.cli.progress import Bar
 from pointtrack.io.mask_writers import mask_writer
 from pointtrack.io.video import VideoStream
@@ -22,7 +25,8 @@ from pointtrack.pipeline.sinks import CallSink, MaskSink, Sink, VideoSink
 from pointtrack.segment.base import Segmenter
 from pointtrack.sessions.doubts import Doubt, doubts_of_masks, worst
 from pointtrack.types.masks import Masks
-from pointtrack.viz.styles import MaskStyle
+from pointtrack.viz.edit import Editor
+from pointtrack.viz.styles import EditStyle, MaskStyle
 
 NAMED = 3  # most frames to suggest for a check
 KEPT = 64  # suggestions kept during a pass: later ones may replace them, and a bad video must not fill the memory
@@ -34,11 +38,13 @@ class ObjectTally:
     Attributes:
         frames: object id -> number of frames on which it is present.
         doubts: the frames to check, the worst first.
+        missing: object id -> numbers of the frames on which it has no mask.
         digest: of all masks, see `masks_digest`.
     """
 
     def __init__(self, ids: Sequence[int]):
         self.frames = dict.fromkeys(ids, 0)
+        self.missing: dict[int, list[int]] = {number: [] for number in ids}
         self.doubts: list[Doubt] = []
         self.digest = 0
 
@@ -46,8 +52,12 @@ class ObjectTally:
         """Count a piece."""
         self.digest = masks_digest(masks, self.digest)
         self.doubts = worst([*self.doubts, *doubts_of_masks(masks)], KEPT)
-        for number, count in zip(masks.object_ids.tolist(), masks.present().sum(0).tolist(), strict=True):
-            self.frames[number] = self.frames.get(number, 0) + count
+        there = dict(zip(masks.object_ids.tolist(), masks.present().T, strict=True))
+        nowhere = torch.zeros(len(masks), dtype=torch.bool)
+        for number in dict.fromkeys([*self.frames, *there]):
+            row = there.get(number, nowhere)
+            self.frames[number] = self.frames.get(number, 0) + int(row.sum())
+            self.missing.setdefault(number, []).extend(missing_frames(row, masks.first_frame))
 
 
 def print_segmented(shares: Sequence[float], frames: int, wh: tuple[int, int], seconds: float) -> None:
@@ -95,6 +105,7 @@ def segment_flat(
     exports: Sequence[tuple[str, Path]],
     style: MaskStyle,
     sheet: SheetSink,
+    edited: tuple[Path, EditStyle] | None = None,
 ) -> int:
     """Follow, draw and write without ever holding more than the frames that are not final.
 
@@ -105,6 +116,7 @@ def segment_flat(
         exports: formats of masks and their paths without suffix.
         style: how to draw the masks.
         sheet: takes what goes onto the contact sheet.
+        edited: the edited video, and how to edit it; None for no such video.
 
     Returns:
         The `masks_digest` of the masks.
@@ -117,6 +129,9 @@ def segment_flat(
     with VideoSink(target, source, style) as video, ExitStack() as files, Bar(source.frame_count) as bar:
         writers = [files.enter_context(mask_writer(name, stem, source, ids)) for name, stem in exports]
         sinks: list[Sink] = [CallSink(tally.add), video, sheet, *(MaskSink(append) for append in writers)]
+        if edited is not None:
+            editor = Editor(edited[1], source.wh, source.pixel_aspect)
+            sinks.append(files.enter_context(VideoSink(edited[0], source, editor)))
         frames = run(source, stream, sinks, progress=bar.update)
         if stream.waiting:
             refuse_late(stream.waiting[0], frames)
@@ -127,4 +142,6 @@ def segment_flat(
     )
     print_segmented([count / frames for count in tally.frames.values()], frames, stream.image_wh, seconds)
     print_doubts(tally.doubts)
+    if edited is not None:
+        print_unhidden(edited[1], tally.missing)
     return tally.digest

@@ -203,6 +203,10 @@ class Job:
     def _computed(
         self, video: Video | None, source: Path | str, options: JobOptions, scratch: Path
     ) -> tuple[Tracks | Path | None, Masks | None, Seen]:
+        if options.edit and not options.wants_masks:  # a manifest may say where objects are, of some videos
+            raise ValueError(
+                "background, objects: expected clicks, boxes or masks too, which say where the objects are"
+            )
         if video is None:
 
             def opened() -> VideoStream:

@@ -14,7 +14,7 @@ from pointtrack.models.speed import SPEEDS
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.queries import check_mask_counts, parse_points
-from pointtrack.viz.styles import MaskStyle, TrackStyle
+from pointtrack.viz.styles import EditStyle, MaskStyle, TrackStyle
 
 FORMATS = ("npz", "parquet")
 PREVIEWS = ("video", "sheet")
@@ -66,6 +66,7 @@ class JobOptions:
         threads: threads of each worker. Another number changes the last bits of results.
         style: how to draw tracks.
         mask_style: how to draw masks.
+        edit: how to edit each video by its masks, into edited/ of OUT.
     """
 
     tracker: str = "small"
@@ -101,6 +102,7 @@ class JobOptions:
     threads: int = 1
     style: TrackStyle = field(default_factory=TrackStyle)
     mask_style: MaskStyle = field(default_factory=MaskStyle)
+    edit: EditStyle = field(default_factory=EditStyle)
 
     @property
     def wants_masks(self) -> bool:

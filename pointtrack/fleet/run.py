@@ -83,8 +83,8 @@ def batch(
 ) -> BatchResult:
     """Track points or follow objects in every video of a source, once.
 
-    A second call with the same arguments does what is missing. Results lie under `tracks/`, `masks/`, `exports/` and
-    `previews/` of OUT, with the names of the videos. `ledger/` has a row for each video, and `logs/` the messages about
+    A second call with the same arguments does what is missing. Results lie under `tracks/`, `masks/`, `exports/`,
+    `previews/` and `edited/` of OUT, with the names of the videos. `ledger/` has a row for each video, and `logs/` the messages about
     single ones. A script that calls this needs `if __name__ == "__main__":`, as workers are processes.
 
     Args:

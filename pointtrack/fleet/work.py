@@ -39,6 +39,7 @@ from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.smooth import Smoother, smooth_tracks
 from pointtrack.types import Masks, Queries, Tracks, Video
 from pointtrack.types.times import rate_of
+from pointtrack.viz.edit import edit_video
 from pointtrack.viz.masks import draw_masks
 from pointtrack.viz.sheets import contact_sheet
 from pointtrack.viz.tracks import draw_tracks
@@ -255,6 +256,9 @@ def write_results(
                 yield write_video(folder / "preview.mp4", drawn), f"previews/{key}.mp4"
             else:
                 yield write_image(folder / "preview.png", contact_sheet(drawn)), f"previews/{key}.png"
+    if options.edit and masks is not None and video is not None:
+        edited = edit_video(video, masks, options.edit)
+        yield write_video(folder / "edited.mp4", edited), f"edited/{key}.mp4"
     if masks is not None:
         yield save_masks(folder / "masks.npz", masks, format="npz"), names["masks"]
     if tracks is not None:

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from pointtrack.io.atomic import atomic_path
-from pointtrack.io.formats import coco, cutout, davis, mot
+from pointtrack.io.formats import coco, cutout, cutout_pictures, davis, mot
 from pointtrack.io.masks import MASK_EXPORTS
 from pointtrack.io.npz import npz_path
 from pointtrack.types.masks import Masks
@@ -33,7 +33,7 @@ class LikeVideo(Protocol):
 
 TimedFrames = Sequence[tuple[np.ndarray, float]]
 Append = Callable[[Masks, TimedFrames], None]
-GROWING = ("npz", "davis", "coco", "mot", "cutout")  # formats that can be written in pieces
+GROWING = ("npz", "davis", "coco", "mot", "cutout", "cutout-png")  # formats that can be written in pieces
 
 
 def parse_growing(names: Sequence[str]) -> None:
@@ -69,6 +69,8 @@ def mask_writer(
         return _davis(path)
     if format == "coco":
         return _coco(path, Path(stem).name, ids)
+    if format == "cutout-png":
+        return _cutout_pictures(path, ids)
     return _mot(path) if format == "mot" else _cutout(path, like)
 
 
@@ -92,6 +94,15 @@ def _cutout(path: Path, like: LikeVideo) -> Iterator[Append]:
                 append_frame(frame, seconds, masks, t)
 
         yield append
+
+
+@contextmanager
+def _cutout_pictures(folder: Path, ids: Sequence[int]) -> Iterator[Append]:
+    def append(masks: Masks, frames: TimedFrames) -> None:
+        for t, (frame, _) in enumerate(frames, masks.first_frame):
+            cutout_pictures.write_frame(folder, frame, masks, t, ids)
+
+    yield append
 
 
 @contextmanager

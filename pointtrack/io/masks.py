@@ -10,13 +10,13 @@ import torch
 
 from pointtrack.checks import counted
 from pointtrack.io.atomic import write_text
-from pointtrack.io.formats import coco, cutout, davis, mot, yolo, ytvis
+from pointtrack.io.formats import coco, cutout, cutout_pictures, davis, mot, yolo, ytvis
 from pointtrack.io.npz import read_npz, write_npz
 from pointtrack.io.outside import check_memory, read_json, reading, whole
 from pointtrack.io.storage import reads_anywhere, writes_anywhere
 from pointtrack.types import Masks, Video
 
-MASK_FORMATS = ("npz", "davis", "ytvos", "coco", "ytvis", "yolo", "mot", "cutout")
+MASK_FORMATS = ("npz", "davis", "ytvos", "coco", "ytvis", "yolo", "mot", "cutout", "cutout-png")
 # The default format for each suffix.
 BY_SUFFIX = {
     ".json": "coco", ".npz": "npz", ".txt": "mot", "": "davis",
@@ -26,6 +26,7 @@ BY_SUFFIX = {
 MASK_EXPORTS = {
     "npz": ".npz", "davis": "_davis", "ytvos": "_ytvos", "coco": "_coco.json", "ytvis": "_ytvis.json",
     "yolo": "_yolo", "mot": "_masks_mot.txt", "cutout": "_cutout.webm",
+    "cutout-png": "_cutout",
 }  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def save_masks(
     video: Video | None = None,
     video_name: str | None = None,
 ) -> Path:
-    """Write masks. `load_masks` reads every format back except "yolo", "mot" and "cutout".
+    """Write masks. `load_masks` reads every format back except "yolo", "mot", "cutout" and "cutout-png".
 
     | format | is | keeps besides the pixels and the frame numbers |
     |---|---|---|
@@ -50,6 +51,7 @@ def save_masks(
     | "yolo" | folder with `labels/frame_000000.txt`, polygons in 0..1, and `data.yaml`, classes are the names | names; neither ids nor holes |
     | "mot" | .txt of MOTChallenge, the box around each object: frame and pixels from 1 | ids and scores; boxes instead of pixels |
     | "cutout" | .mov, .webm, .mkv: the objects alone, the rest transparent | nothing |
+    | "cutout-png" | folder of RGBA PNGs 00000.png, the objects alone with soft edges; of several objects each also in object_<id>/00000.png | ids, if several |
 
     Pictures are numbered from `masks.first_frame`, so one folder can take several pieces of a stream. A "ytvos" folder can
     also take several videos. PNGs cannot hold overlapping objects, and an object that is absent on all frames leaves no
@@ -60,7 +62,7 @@ def save_masks(
             replaced. In a store a "ytvos" folder holds one video.
         masks: the masks.
         format: by default that of the suffix: .json is "coco", .npz is "npz", .txt is "mot", none is "davis".
-        video: the frames. "cutout" needs them (there a path or a stream works too); "coco" and "yolo" write them as
+        video: the frames. "cutout" and "cutout-png" need them (there a path or a stream works too); "coco" and "yolo" write them as
             pictures, into a folder beside the .json or into `images`.
         video_name: what "ytvos", "coco" and "ytvis" call the video; by default the last part of `path`, without suffix.
 
@@ -102,7 +104,7 @@ def save_masks(
     else:
         if video is None:
             raise ValueError(f"{path}: expected the video too, of which objects are cut out; give video=")
-        cutout.write(path, masks, video)
+        (cutout if format == "cutout" else cutout_pictures).write(path, masks, video)
     return path
 
 
@@ -127,7 +129,7 @@ def export_masks(stem: str | Path, masks: Masks, names: list[str], video: Video)
     paths = []
     for name in names:
         tidy = masks.exclusive() if name in ("davis", "ytvos") else masks
-        shown = video if name in ("cutout", "yolo") else None
+        shown = video if name in ("cutout", "cutout-png", "yolo") else None
         paths.append(
             save_masks(
                 f"{stem}{MASK_EXPORTS[name]}", tidy, format=name, video=shown, video_name=Path(stem).name

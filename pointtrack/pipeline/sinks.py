@@ -19,6 +19,7 @@ from pointtrack.io.track_log import TrackWriter
 from pointtrack.io.video import VideoStream, write_video
 from pointtrack.tracking.smooth import Smoother
 from pointtrack.types import Tracks
+from pointtrack.viz.edit import Editor
 from pointtrack.viz.masks import draw_mask_frame
 from pointtrack.viz.styles import MaskStyle, TrackStyle
 from pointtrack.viz.tracks import draw_frame
@@ -176,6 +177,22 @@ class MaskDrawer:
         ]
 
 
+class EditDrawer:
+    """Edits frames of pieces by their masks.
+
+    Args:
+        editor: what to do.
+    """
+
+    def __init__(self, editor: Editor):
+        self._editor = editor
+
+    def draw(self, piece: Piece) -> list[tuple[np.ndarray, float]]:
+        """The frames of a piece, edited, with their times."""
+        numbered = enumerate(piece.frames, piece.rows.first_frame)
+        return [(self._editor.edited(frame, piece.rows, t), seconds) for t, (frame, seconds) in numbered]
+
+
 class MaskSink(FinalSink):
     """Writes masks to a growing file, or a folder.
 
@@ -230,7 +247,7 @@ class VideoSink:
     Args:
         path: the file; it appears once everything is written.
         like: the video of the frames, for rate, name and pixel aspect.
-        style: how to draw the tracks, or the masks.
+        style: how to draw the tracks, or the masks, or an `Editor`, which edits the frames by the masks.
 
     Raises:
         ValueError, OSError: from `close` and `write`, what `write_video` raises.
@@ -238,8 +255,14 @@ class VideoSink:
 
     needs_frames = True
 
-    def __init__(self, path: str | Path, like: VideoStream, style: TrackStyle | MaskStyle | None = None):
-        self._drawer = MaskDrawer(style) if isinstance(style, MaskStyle) else Trail(style)
+    def __init__(
+        self, path: str | Path, like: VideoStream, style: TrackStyle | MaskStyle | Editor | None = None
+    ):
+        self._drawer: Trail | MaskDrawer | EditDrawer
+        if isinstance(style, Editor):
+            self._drawer = EditDrawer(style)
+        else:
+            self._drawer = MaskDrawer(style) if isinstance(style, MaskStyle) else Trail(style)
         self._queue: Queue[tuple[np.ndarray, float] | BaseException | None] = Queue(maxsize=8)
         self._error: BaseException | None = None
 

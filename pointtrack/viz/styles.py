@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pointtrack.types import VISIBLE
+from pointtrack.viz.color_names import named_color
 
 COLOR_RULES = ("position", "id", "visibility", "state")
 VIEWS = ("overlay", "cutout")
 LABELS = ("none", "name", "score")
+EFFECTS = ("blur", "pixelate")  # besides colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +96,75 @@ class MaskStyle:
             raise ValueError(f"opacity: expected a number in 0..1, got {self.opacity}")
         if self.outline is not None and not self.outline >= 0:
             raise ValueError(f"outline: expected a width of 0 pixels or more, got {self.outline}")
+
+
+@dataclass(frozen=True, eq=False)
+class EditStyle:
+    """How a video is edited by its masks. Without `background` and `objects` nothing is edited.
+
+    Args:
+        background: what becomes of everything but the objects: "blur", "pixelate", a colour (green, 00ff00), or a picture
+            file that takes its place.
+        objects: what becomes of the objects, as for privacy: "blur", "pixelate" or a colour; for single objects with their
+            numbers, as in 2:blur,3:black.
+        strength: how much to blur and pixelate: 2 is twice as coarse.
+        edge: width in pixels of the soft edge of the objects; 0 cuts sharply; by default a 200th of the shorter
+            image side, and 1.5 at least.
+
+    Raises:
+        ValueError: a word is unknown, or a number out of range.
+    """
+
+    background: str | None = None
+    objects: str | None = None
+    strength: float = 1.0
+    edge: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.picture is not None and not Path(self.picture).is_file():
+            raise ValueError(
+                f"background: expected {', '.join(EFFECTS)}, a colour (green, 00ff00) or a picture file, got "
+                f"{self.background!r}"
+            )
+        self.effects()
+        if not 0 < self.strength < 100:
+            raise ValueError(f"strength: expected more than 0 and less than 100, got {self.strength}")
+        if self.edge is not None and not 0 <= self.edge < 1000:
+            raise ValueError(f"edge: expected a width of 0 pixels or more, got {self.edge}")
+
+    def __bool__(self) -> bool:
+        """True if something is edited."""
+        return self.background is not None or self.objects is not None
+
+    @property
+    def picture(self) -> str | None:
+        """The picture file that takes the place of the background, if one does."""
+        return None if self.background is None or _is_effect(self.background) else self.background
+
+    def hidden(self, ids: Iterable[int]) -> list[int]:
+        """Those of the objects that are edited."""
+        effects = self.effects()
+        return [number for number in ids if None in effects or number in effects]
+
+    def effects(self) -> dict[int | None, str]:
+        """What becomes of the objects, by their ids; None stands for all that have no entry of their own.
+
+        >>> EditStyle(objects="2:blur,3:black").effects()
+        {2: 'blur', 3: 'black'}
+        """
+        found: dict[int | None, str] = {}
+        for part in (self.objects or "").split(","):
+            number, colon, effect = part.strip().rpartition(":")
+            if self.objects is None:
+                continue
+            if not _is_effect(effect) or (colon and not number.strip().isdecimal()):
+                raise ValueError(
+                    f"objects: expected {', '.join(EFFECTS)} or a colour (black, 00ff00), or for single objects "
+                    f"2:blur,3:black, got {self.objects!r}"
+                )
+            found[int(number) if colon else None] = effect
+        return found
+
+
+def _is_effect(text: str) -> bool:
+    return text in EFFECTS or named_color(text) is not None

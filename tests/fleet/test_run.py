@@ -18,6 +18,7 @@ from pointtrack.fleet import JobOptions, RunOptions, batch, read_ledger, status
 from pointtrack.fleet.ledger import COLUMNS
 from pointtrack.fleet.output import Output
 from pointtrack.tracking.queries import grid_queries
+from pointtrack.viz.styles import EditStyle
 from tests.support.clips import moving_video, write_broken, write_clips
 from tests.support.tracks import same
 
@@ -257,8 +258,14 @@ def test_a_driver_that_is_killed_while_packing(clips, tmp_path, job, inline, mon
 
 def test_masks_previews_and_exports(tmp_path, job, inline):
     job = replace(
-        job, grid=None, box=["0,10,10,40,35"], export="davis,coco,csv", preview="sheet", segmenter="small"
+        job,
+        grid=None,
+        box=["0,10,10,40,35"],
+        export="davis,coco,csv,cutout-png",
+        preview="sheet",
+        segmenter="small",
     )
+    job = replace(job, edit=EditStyle(background="white"))
     short = [
         pt.write_video(tmp_path / f"{i}.mp4", moving_video(i, 3)) for i in range(2)
     ]  # a real network follows
@@ -279,6 +286,8 @@ def test_masks_previews_and_exports(tmp_path, job, inline):
     }
     assert {"masks/a.npz", "masks/b.npz", "previews/a.png", "exports/a_coco.json", "exports/b.csv"} <= files
     assert "exports/a_davis/00000.png" in files
+    assert "exports/a_cutout/00002.png" in files
+    assert pt.read_video(tmp_path / "out" / "edited" / "a.mp4").frames[0, 0, 0].min() > 245
     assert "exports/a.csv" not in files
     masks = pt.load_masks(tmp_path / "out" / "masks" / "a.npz")
     assert np.array_equal(pt.load_masks(tmp_path / "out" / "exports" / "a_davis").masks, masks.masks)
