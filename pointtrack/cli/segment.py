@@ -82,6 +82,7 @@ class SegmentCommand(VideoOptions):
         flat: never hold more than a window of frames in memory. One pass follows objects forward from their prompts and
             writes masks once they are final, as npz, davis, coco, mot, cutout or cutout-png. A correction changes later frames only; a
             --session, which this excludes, also carries it to earlier ones.
+        sound: give the drawn and the edited video the sound of the original.
         style: how to draw the masks.
         edit: how to edit the video by the masks, in a video of its own (VIDEO_edited.mp4).
     """
@@ -99,6 +100,7 @@ class SegmentCommand(VideoOptions):
     overlap: bool = False
     keep: str | None = None
     flat: bool = False
+    sound: bool = True
     style: MaskStyle = field(default_factory=MaskStyle)
     edit: EditStyle = field(default_factory=EditStyle)
 
@@ -201,11 +203,11 @@ class SegmentCommand(VideoOptions):
             sheet = SheetSink(self.style, source.frame_count)
             edited = (edited_path(target), self.edit) if self.edit else None
             digest = segment_flat(source, stream, target, named, self.style, sheet, edited)
-        heard = copy_sound(self.video, target, self.start)
+        heard = self.sound and copy_sound(self.video, target, self.start)
         print(f"video     {target}{', with its sound' * heard}")
         print_sheet(sheet, target)
         if edited is not None:
-            print_edited(edited[0], copy_sound(self.video, edited[0], self.start))
+            print_edited(edited[0], self.sound and copy_sound(self.video, edited[0], self.start))
         for path in self.products(target, exports):
             if path.is_dir():
                 _drop_others(path, range(stream.frames_pushed), stream.objects)
@@ -278,12 +280,12 @@ class SegmentCommand(VideoOptions):
         drawn = draw_masks(video, masks, self.style)
         clip = video.clip(frames.start, frames.stop)
         write_video(target, drawn.clip(frames.start, frames.stop))
-        heard = copy_sound(self.video, target, float(clip.times[0]))
+        heard = self.sound and copy_sound(self.video, target, float(clip.times[0]))
         print(f"video     {target}{', with its sound' * heard}")
         print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn, within=frames))}")
         if self.edit:
             check_hidden(self.edit, masks.object_ids.tolist())
-            write_edited(edited_path(target), clip, masks, self.edit, self.video)
+            write_edited(edited_path(target), clip, masks, self.edit, self.video, sound=self.sound)
             there = zip(masks.object_ids.tolist(), masks.present().T, strict=True)
             print_unhidden(self.edit, {number: missing_frames(row, frames.start) for number, row in there})
         for name in exports:

@@ -23,7 +23,8 @@ from pointtrack.cli.track_session import (
     told_corrections,
     track_in_session,
 )
-from pointtrack.io.mask_pictures import coverage
+from pointtrack.io.mask_pictures import check_mask_size, coverage
+from pointtrack.io.masks import load_masks
 from pointtrack.io.npz import write_npz
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.same_run import NONE, check_same_run, noted_run, run_note
@@ -48,8 +49,9 @@ from pointtrack.tracking.point_choice import PointChoice
 from pointtrack.tracking.queries import check_mask_counts
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Queries, Tracks, Video
+from pointtrack.viz.masks import draw_masks
 from pointtrack.viz.sheets import track_sheet
-from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.styles import TrackStyle, UnderStyle
 from pointtrack.viz.tracks import draw_tracks
 
 # Options that change the tracks, besides the points.
@@ -95,7 +97,9 @@ class TrackCommand(VideoOptions):
             tracked too.
         flat: never hold more than a window of frames in memory.
         resume: continue a killed flat run, with the same options; the result is the same.
+        sound: give the drawn video the sound of the original.
         style: how to draw the tracks.
+        under: masks to draw under the tracks.
     """
 
     grid: int | None = None
@@ -117,7 +121,9 @@ class TrackCommand(VideoOptions):
     keep: str | None = None
     flat: bool = False
     resume: bool = False
+    sound: bool = True
     style: TrackStyle = field(default_factory=TrackStyle)
+    under: UnderStyle = field(default_factory=UnderStyle)
 
     def run(self) -> None:
         """Track the points, and print where the results are."""
@@ -145,7 +151,7 @@ class TrackCommand(VideoOptions):
         corrections = parse_corrections(self.correct or ())
         if self.in_session:
             check_session_options(self, outputs)
-        self.guard(outputs, self.queries, self.mask, self.session)
+        self.guard(outputs, self.queries, self.mask, self.session, self.under.masks)
         points = PointChoice(
             self.points, self.queries, self.corners, self.grid, mask=self.mask, frame=self.frame
         )
@@ -166,6 +172,10 @@ class TrackCommand(VideoOptions):
                     f"flat      {stream.frame_count} frames would take most of this machine's memory, so --flat is on"
                 )
             if self.flat or self.resume or too_large:
+                if self.under.masks is not None:
+                    raise ValueError(
+                        "masks: expected a run in memory, got a flat one (--flat, --resume, or a video that does not fit)"
+                    )
                 refuse_keep(self.keep)
                 stream.close()
                 record_origin(self.outputs(target, exports), self.video)
@@ -174,12 +184,14 @@ class TrackCommand(VideoOptions):
                 self.run_flat(target, points, exports, options)
                 return
             video = read_video(stream)
+        background = self.with_masks(video)
         frames = kept_frames(self.keep, len(video))
         tracks = self.tracked(video, points, options, corrections)
         settings = self.settings(tracks.queries) | {"corrections": told_corrections(tracks)}
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth, keep=tracks.corrected()) if self.smooth else tracks
-        write_results(video, shown, target, [], self.style, self.video, frames)
+        sound = self.video if self.sound else None
+        write_results(background, shown, target, [], self.style, sound, frames)
         tracks, shown = (one.clip(frames.start, frames.stop) for one in (tracks, shown))
         print(f"tracks    {write_npz(target.with_suffix('.npz'), tracks.arrays() | run_note(settings))}")
         if self.smooth:
@@ -187,6 +199,11 @@ class TrackCommand(VideoOptions):
         for path in export_tracks(target.with_suffix(""), shown, exports, video):
             print(f"tracks    {path}")
         self.conclude(outputs, target, settings)
+
+    def with_masks(self, video: Video) -> Video:
+        """The video with the masks that go under the tracks, if there are some."""
+        path = self.under.masks
+        return video if path is None else draw_masks(video, load_masks(path), self.under.style)
 
     @property
     def in_session(self) -> bool:
@@ -220,7 +237,7 @@ class TrackCommand(VideoOptions):
     def conclude(self, outputs: Sequence[Path], target: Path, settings: Mapping[str, str]) -> None:
         """Set aside what an earlier run with other settings left beside the results."""
         results = json.dumps(dict(settings))
-        read = [self.video, self.queries, self.mask, self.session]
+        read = [self.video, self.queries, self.mask, self.session, self.under.masks]
         conclude(outputs, track_products(target), "track", results, *read)
 
     def is_finished(self, target: Path) -> bool:
@@ -278,7 +295,7 @@ class TrackCommand(VideoOptions):
             self.opened, tracker, queries, target, options,
             resume=self.resume, style=self.style, settings=self.settings(queries),
         )  # fmt: skip
-        if copy_sound(self.video, target, self.start):
+        if self.sound and copy_sound(self.video, target, self.start):
             print(f"sound     {target} has the video's sound")
         if exports:
             with mapped_tracks(saved) as tracks:

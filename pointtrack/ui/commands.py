@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from pointtrack.sessions.moments import objects_now, points_now
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.sessions.track_session import TrackSession
 from pointtrack.types import Queries
-from pointtrack.viz.tracks import TrackStyle
+from pointtrack.viz.color_names import told_colors
+from pointtrack.viz.styles import TrackStyle
 
 if TYPE_CHECKING:
     from pointtrack.ui.exports import ExportOptions
     from pointtrack.ui.project import Project
 
+HEX = re.compile("#[0-9a-fA-F]{6}")
 MOST_COMMAND_POINTS = 40  # most points that a command line lists; more come with the session
 
 
@@ -70,15 +73,16 @@ def commands_for(
     """
     moment = Moment.of(project) if moment is None else moment
     lines, files, differs = [], False, False
-    if options.tracks or (options.videos and moment.points.points):
+    drawn = bool(options.videos)
+    if options.masks or options.edit or (drawn and moment.objects.objects):
+        files = True
+        lines.append(_segment(project, options, moment, folder))
+    if options.tracks or (drawn and moment.points.points):
         listed = not options.sessions and _can_be_listed(moment)
         files |= not listed
         differs = listed and not _tracked_at_once(moment)
         lines.append(_track(project, options, moment, listed, folder))
-    if options.masks or (options.videos and moment.objects.objects):
-        files = True
-        lines.append(_segment(project, options, folder))
-    return {"commands": lines, "notes": _notes(options, moment, files, differs)}
+    return {"commands": lines, "notes": _notes(options, files, differs)}
 
 
 def _can_be_listed(moment: Moment) -> bool:
@@ -109,13 +113,17 @@ def _track(
     line += f" --smooth {options.smooth}" if options.smooth else ""
     line += _keep(project, options)
     if options.videos:
-        line += " --color-by id"
+        line += " --color-by id" + _colors(moment, "p")
         line += f" --trail {options.trail}" if options.trail != TrackStyle().trail else ""
-        line += _out(project.path.stem, options)
+        if moment.objects.objects:  # under the points, as on the page
+            line += f" --masks {shlex.quote(f'outputs/{project.path.stem}_masks.npz')} --mask-opacity {options.opacity:g}"
+            line += " --mask-label name" if options.labels else ""
+            line += _colors(moment, "o").replace("--colors", "--mask-colors")
+        line += _sound(options) + _out(project.path.stem, options)
     return line
 
 
-def _segment(project: Project, options: ExportOptions, folder: Path | None) -> str:
+def _segment(project: Project, options: ExportOptions, moment: Moment, folder: Path | None) -> str:
     models, stem = project.models, project.path.stem
     line = f"pointtrack segment {shlex.quote(str(project.path))} --session {_placed(session_files(stem)[1], folder)}"
     if models.engine:
@@ -124,16 +132,41 @@ def _segment(project: Project, options: ExportOptions, folder: Path | None) -> s
         line += "" if models.tracker == "small" else f" --tracker {shlex.quote(models.tracker)}"
         line += "" if models.segmenter == "small" else f" --segmenter {shlex.quote(models.segmenter)}"
         line += _precision(project)
-    line += f" --export {','.join(options.masks)}" if options.masks else ""
+    exports = list(options.masks)
+    if exports and options.videos and moment.points.points and "npz" not in exports:
+        exports.append("npz")  # the other command draws them
+    line += f" --export {','.join(exports)}" if exports else ""
     line += _keep(project, options) + f" --opacity {options.opacity:g}"
+    line += f" --background {shlex.quote(options.background)}" if options.background else ""
+    line += f" --objects {shlex.quote(options.hide)}" if options.hide else ""
     if options.videos:
-        line += (" --label name" if options.labels else "") + _out(f"{stem}_masks", options)
+        line += _colors(moment, "o") + (" --label name" if options.labels else "")
+    if options.videos or options.edit:
+        line += _sound(options) + _out(f"{stem}_masks", options)
     return line
 
 
-def _notes(options: ExportOptions, moment: Moment, files: bool, differs: bool) -> list[str]:
+def _colors(moment: Moment, kind: str) -> str:
+    """The colours that a person chose for points (p) or objects (o), and which of them are not shown."""
+    view, groups = moment.view, moment.points.groups
+    numbers = moment.points.points if kind == "p" else moment.objects.objects
+    told: dict[int, str] = {}
+    for number in numbers:
+        keys = [f"{kind}{number}", *([f"g{groups[number]}"] if kind == "p" else [])]
+        chosen = next((view["colors"][key] for key in keys if key in view["colors"]), "")
+        if HEX.fullmatch(chosen):
+            told[number] = chosen[1:].lower()
+        if any(key in view["hidden"] for key in keys):
+            told[number] = "none"
+    return f" --colors {told_colors(told)}" if told else ""
+
+
+def _sound(options: ExportOptions) -> str:
+    return "" if options.sound else " --no-sound"
+
+
+def _notes(options: ExportOptions, files: bool, differs: bool) -> list[str]:
     """What the commands do otherwise than the page, and what they need; `differs` if tracks do."""
-    points, objects = moment.points.points, moment.objects.objects
     words = []
     if files and not options.sessions:
         words.append("tick session files: the commands read them")
@@ -142,18 +175,9 @@ def _notes(options: ExportOptions, moment: Moment, files: bool, differs: bool) -
             "a command tracks all points together, the page those of each click on their own, so positions differ a little; "
             "tick session files, and it takes those of the page"
         )
-    if options.videos:
-        if points and objects:
-            words.append("the page draws points and masks into one video; each command draws its own")
-        if moment.view["hidden"]:
-            words.append("what is hidden is left out of the page's video; the commands draw it")
-        if moment.view["colors"]:
-            words.append("the commands draw in the colours of ids, not in those that you chose")
-        if not options.sound:
-            words.append("the commands' videos have the sound of the original")
-        if len(options.videos) > 1:
-            others = ", ".join(f".{name}" for name in options.videos[1:])
-            words.append(f"a command draws one video: for {others} run it again with another --out")
+    if len(options.videos) > 1:
+        others = ", ".join(f".{name}" for name in options.videos[1:])
+        words.append(f"a command draws one video: for {others} run it again with another --out")
     return words
 
 
@@ -165,7 +189,7 @@ def _keep(project: Project, options: ExportOptions) -> str:
 
 def _out(stem: str, options: ExportOptions) -> str:
     """Commands draw .mp4 into the folder outputs unless told otherwise."""
-    first = options.videos[0]
+    first = options.videos[0] if options.videos else "mp4"
     return "" if first == "mp4" else f" --out {shlex.quote(f'outputs/{stem}.{first}')}"
 
 

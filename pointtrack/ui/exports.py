@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import queue
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from pointtrack.checks import counted
+from pointtrack.io.formats import cutout_pictures
 from pointtrack.io.masks import MASK_EXPORTS, save_masks
 from pointtrack.io.queries import save_queries
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.tracks import TRACK_EXPORTS, save_tracks
-from pointtrack.io.video import VIDEO_CODECS, VideoStream, write_video
+from pointtrack.io.video import VIDEO_CODECS
 from pointtrack.system import machine_memory
 from pointtrack.tracking.smooth import smooth_tracks
 from pointtrack.types import Source, Tracks, Video
 from pointtrack.ui.commands import Moment, commands_for, session_files
+from pointtrack.ui.exported_videos import write_slowly
 from pointtrack.viz.colors import id_colors
-from pointtrack.viz.masks import MaskStyle, draw_mask_frame
-from pointtrack.viz.tracks import TrackStyle, draw_frame
+from pointtrack.viz.edit import Editor
+from pointtrack.viz.masks import draw_mask_frame
+from pointtrack.viz.styles import EFFECTS, EditStyle, MaskStyle, TrackStyle
+from pointtrack.viz.tracks import draw_frame
 
 if TYPE_CHECKING:
     from pointtrack.ui.project import Project
 
-PIECEWISE = ("davis", "ytvos")
+PIECEWISE = ("davis", "ytvos", "cutout-png")
 PIECE = 32  # frames of masks to hold at a time, if the format can be written in pieces
 SHARE = 0.4  # share of the machine's memory that masks may take otherwise
 TRAIL_ROOM = 256  # frames of tracks before the drawn one
@@ -51,7 +53,9 @@ class ExportOptions:
         start, stop: range of frames; the files still number frames from the beginning of the video.
         smooth: smooth positions over this many frames on each side.
         trail, opacity, labels: style of the drawn video.
-        sound: copy the sound of the original to the drawn video.
+        sound: copy the sound of the original to the drawn and the edited video.
+        background, hide: what becomes of the background and of the objects in an edited video: blur, pixelate or a colour;
+            "" for nothing. Without both there is no such video.
     """
 
     tracks: tuple[str, ...] = ()
@@ -65,6 +69,13 @@ class ExportOptions:
     opacity: float = 0.45
     labels: bool = False
     sound: bool = True
+    background: str = ""
+    hide: str = ""
+
+    @property
+    def edit(self) -> EditStyle:
+        """How the edited video is edited."""
+        return EditStyle(background=self.background or None, objects=self.hide or None)
 
     def __post_init__(self) -> None:
         for name, known in (("tracks", TRACKS), ("masks", MASKS), ("videos", VIDEOS)):
@@ -73,7 +84,11 @@ class ExportOptions:
                 raise ValueError(
                     f"export {name}: expected some of {', '.join(known)}, got {', '.join(unknown)}"
                 )
-        if not (self.tracks or self.masks or self.videos or self.sessions):
+        if self.edit.picture is not None:  # the page reads no files of other folders
+            raise ValueError(
+                f"export background: expected {', '.join(EFFECTS)} or a colour, got {self.background!r}"
+            )
+        if not (self.tracks or self.masks or self.videos or self.sessions or self.edit):
             raise ValueError("export: expected at least one kind of file, got none; tick one")
         if not 0 <= self.smooth <= 100 or not 0 <= self.trail <= TRAIL_ROOM or not 0 <= self.opacity <= 1:
             raise ValueError(
@@ -122,6 +137,8 @@ class Export:
             raise ValueError("export: expected points or objects, got a video without any; add some first")
         if options.tracks and not self.points.points:
             raise ValueError("export: expected points for tracks, got none; add some, or take masks only")
+        if options.edit and not self.objects.objects:
+            raise ValueError("export: expected objects for an edited video, got none; add some")
         if options.masks and not self.objects.objects:
             raise ValueError("export: expected objects for masks, got none; add some, or take tracks only")
         self._check_memory()
@@ -160,7 +177,7 @@ class Export:
         """The number of exported frames with empty masks or gaps in tracks, as something is not followed there yet."""
         start, stop, options = self.frames.start, self.frames.stop, self.options
         unknown = torch.zeros(len(self.frames), dtype=torch.bool)
-        if options.masks or options.videos:
+        if options.masks or options.videos or options.edit:
             unknown |= torch.isnan(self.objects.quality(start, stop)).any(1)
         if options.tracks or options.videos:
             unknown |= (~self.points.known(start, stop).tracked()).any(1)
@@ -168,7 +185,7 @@ class Export:
 
     def _waiting(self) -> int:
         """The number of them on which masks are there, but as they were before a correction that has yet to reach them."""
-        if not (self.options.masks or self.options.videos):
+        if not (self.options.masks or self.options.videos or self.options.edit):
             return 0
         objects, frames = self.objects, self.frames
         there = {number: torch.zeros(len(objects.video), dtype=torch.bool) for number in objects.objects}
@@ -202,7 +219,10 @@ class Export:
         for name in options.masks:
             yield from self._write_masks(name, stem)
         for name in options.videos:
-            yield from self._write_video(self.folder / f"{stem}_drawn.{name}")
+            yield from self._write_video(self.folder / f"{stem}_drawn.{name}", self._draw())
+        if options.edit:
+            suffix = options.videos[0] if options.videos else VIDEOS[0]
+            yield from self._write_video(self.folder / f"{stem}_edited.{suffix}", self._edit())
 
     def _tracks(self) -> Tracks:
         return self._smoothed(self.frames.start, self.frames.stop)
@@ -219,7 +239,12 @@ class Export:
 
     def _write_masks(self, name: str, stem: str) -> Iterator[str]:
         target = self.folder / f"{stem}{'_masks' if name == 'npz' else ''}{MASK_EXPORTS[name]}"
-        if name in PIECEWISE:
+        if name == "cutout-png":
+            for frame in self.frames:
+                masks, ids = self.objects.masks(frame, frame + 1), list(self.objects.objects)
+                cutout_pictures.write_frame(target, self.project.video.frames[frame], masks, frame, ids)
+                yield name
+        elif name in PIECEWISE:
             for start in range(self.frames.start, self.frames.stop, PIECE):
                 masks = self.objects.masks(start, min(start + PIECE, self.frames.stop))
                 save_masks(target, masks.exclusive(), format=name, video_name=stem)
@@ -239,41 +264,27 @@ class Export:
         clip = self.project.video.clip(self.frames.start, self.frames.stop)
         return replace(clip, times=clip.times - clip.times[0])
 
-    def _write_video(self, target: Path) -> Iterator[str]:
-        # The writer pulls frames. A queue of one lets this thread push them instead, and do other work in between.
-        video, options = self.project.video, self.options
-        points, style = (
-            TrackStyle(trail=options.trail),
-            MaskStyle(opacity=options.opacity, label="name" if options.labels else "none"),
-        )
-        drawn = _OneByOne()
-
-        def write() -> None:
-            name, aspect = self.project.path.name, video.pixel_aspect
-            write_video(
-                target, VideoStream(iter(drawn), video.fps, len(self.frames), name, pixel_aspect=aspect)
-            )
-
-        writer = Thread(target=drawn.guarded(write), name="video writer", daemon=True)
-        writer.start()
-        try:
-            for frame in self.frames:
-                drawn.put((self._drawn(frame, points, style), float(video.times[frame])))
-                if frame % 4 == 3:
-                    yield target.name
-            drawn.put(None)
-            while writer.is_alive():
-                writer.join(0.05)
-                yield target.name
-        finally:
-            drawn.put(None)
-            writer.join()
-        if drawn.error is not None:
-            raise drawn.error
-        if options.sound:
+    def _write_video(self, target: Path, picture: Callable[[int], np.ndarray]) -> Iterator[str]:
+        """Write a video of the exported frames, with the original's sound if the options say so."""
+        video = self.project.video
+        yield from write_slowly(target, video, self.frames, self.project.path.name, picture)
+        if self.options.sound:
             copy_sound(self.project.path, target, float(video.times[self.frames.start] - video.times[0]))
         self.files.append(target)
         yield target.name
+
+    def _draw(self) -> Callable[[int], np.ndarray]:
+        """What draws a frame."""
+        options = self.options
+        points = TrackStyle(trail=options.trail)
+        style = MaskStyle(opacity=options.opacity, label="name" if options.labels else "none")
+        return lambda frame: self._drawn(frame, points, style)
+
+    def _edit(self) -> Callable[[int], np.ndarray]:
+        """What edits a frame by its masks."""
+        video = self.project.video
+        editor = Editor(self.options.edit, video.wh, video.pixel_aspect)
+        return lambda frame: editor.edited(video.frames[frame], self.objects.masks(frame, frame + 1), frame)
 
     def _drawn(self, frame: int, points: TrackStyle, style: MaskStyle) -> np.ndarray:
         picture = self.project.video.frames[frame]
@@ -318,43 +329,8 @@ class Export:
         if whole and memory is not None and needed > SHARE * memory:
             raise ValueError(
                 f"export: {', '.join(whole)} of {counted(len(self.frames), 'frame')} would take {needed / 1e9:.0f} GB of memory; "
-                "choose davis or ytvos, which are written in pieces, or fewer frames"
+                "choose davis, ytvos or cutout-png, which are written in pieces, or fewer frames"
             )
-
-
-class _OneByOne:
-    """Passes frames from one thread to another that iterates over them."""
-
-    def __init__(self) -> None:
-        self._queue: queue.Queue[Any] = queue.Queue(maxsize=2)
-        self.error: Exception | None = None
-        self._over = False
-
-    def put(self, item: Any) -> None:
-        """Pass one on; None marks the end."""
-        while not self._over:
-            try:
-                self._queue.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-            return
-
-    def guarded(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Wrap a function so that its error is kept, and nothing more is accepted once it has ended."""
-
-        def run() -> None:
-            try:
-                function()
-            except Exception as error:  # the waiting thread raises it again
-                self.error = error
-            finally:
-                self._over = True
-
-        return run
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
-        while (item := self._queue.get()) is not None:
-            yield item
 
 
 def _size(path: Path) -> int:

@@ -15,10 +15,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.types.times import placed_in
+from pointtrack.viz.color_names import ChosenColors
 from pointtrack.viz.colors import id_colors
 from pointtrack.viz.layer import DARK, draw_plate, ink_of, lay_over, stamp, text_mask
 from pointtrack.viz.styles import MaskStyle
@@ -82,6 +84,11 @@ def draw_mask_frame(
             f"frame: expected ({masks.wh[1]}, {masks.wh[0]}, 3) uint8 as the masks are for, "
             f"got {frame.shape} {frame.dtype}; resize the masks or the video"
         )
+    chosen, ids = ChosenColors.parse(style.colors), masks.object_ids.tolist()
+    if colors is None:
+        colors = chosen.over(id_colors(masks.object_ids.numpy()), ids)
+    if style.colors is not None and not (shown := chosen.shown(ids)).all():
+        masks, colors = masks.select(torch.from_numpy(shown)), colors[shown]
     row = t - masks.first_frame
     if not 0 <= row < len(masks):
         drawn = _checkerboard(frame.shape[:2]).copy() if style.view == "cutout" else frame.copy()
@@ -89,9 +96,7 @@ def draw_mask_frame(
         inside = np.logical_or.reduce(masks.masks[row].numpy(), axis=0).view(np.uint8)
         drawn = cv2.copyTo(frame, inside, _checkerboard(frame.shape[:2]).copy())
     else:
-        drawn = _overlay(
-            frame, masks, row, style, id_colors(masks.object_ids.numpy()) if colors is None else colors
-        )
+        drawn = _overlay(frame, masks, row, style, colors)
     return np.concatenate([frame, drawn], axis=1) if style.side_by_side else drawn
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pointtrack.types import VISIBLE
-from pointtrack.viz.color_names import named_color
+from pointtrack.viz.color_names import ChosenColors, named_color
 
 COLOR_RULES = ("position", "id", "visibility", "state")
 VIEWS = ("overlay", "cutout")
@@ -26,6 +26,7 @@ class TrackStyle:
             "id" (distinct colours that stay the same when points come and go), "visibility" (orange: hidden,
             blue: visible), "state" (one colour each for visible, hidden, out of frame and lost), or in Python your own
             colours, (n, 3) RGB in 0..255.
+        colors: colours of single points, by their numbers: 3:red,5-9:00ff00; none leaves a point out, as in 7:none.
         radius: radius of a dot in pixels; by default an 80th of the shorter image side, less if there are many points.
         hidden: how to draw points that are not visible: "ring", "dot" (filled, dim) or "none".
         lost: how to draw lost points: "cross" or "none". In tracks with states their state decides, and the cross marks
@@ -41,6 +42,7 @@ class TrackStyle:
 
     trail: int = 12
     color_by: Any = "position"
+    colors: str | None = None
     radius: float | None = None
     hidden: str = "ring"
     lost: str = "cross"
@@ -56,6 +58,7 @@ class TrackStyle:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        ChosenColors.parse(self.colors)
         if self.trail < 0 or (self.radius is not None and not self.radius > 0):
             raise ValueError(f"expected trail >= 0 and radius > 0, got {self.trail} and {self.radius}")
         if not (0 <= self.threshold <= 1 and 0 <= self.lost_below <= 1):
@@ -72,6 +75,7 @@ class MaskStyle:
         opacity: opacity of the fill, 0 (outline only) to 1 (nothing shines through).
         outline: width in pixels of the line along the edge of the mask; 0 for none; by default a 240th of the
             shorter image side.
+        colors: colours of single objects, by their numbers: 1:red,2-4:00ff00; none leaves an object out, as in 3:none.
         label: text at each object: "none", "name", or "score" (the name, and the score in percent).
         legend: explain the colours in a corner; objects that are absent are dim there.
         view: "overlay" draws on the frame; "cutout" shows the objects alone, as they are, on a checkerboard.
@@ -83,6 +87,7 @@ class MaskStyle:
 
     opacity: float = 0.4
     outline: float | None = None
+    colors: str | None = None
     label: str = "none"
     legend: bool = False
     view: str = "overlay"
@@ -92,10 +97,39 @@ class MaskStyle:
         for name, allowed in (("label", LABELS), ("view", VIEWS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        ChosenColors.parse(self.colors)
         if not 0 <= self.opacity <= 1:
             raise ValueError(f"opacity: expected a number in 0..1, got {self.opacity}")
         if self.outline is not None and not self.outline >= 0:
             raise ValueError(f"outline: expected a width of 0 pixels or more, got {self.outline}")
+
+
+@dataclass(frozen=True, eq=False)
+class UnderStyle:
+    """Masks that are drawn under tracks.
+
+    Args:
+        masks: file of masks of the same video: .npz, .json or a folder of PNGs, as `pointtrack segment` writes them.
+        mask_opacity: opacity of their fill, 0 (outline only) to 1 (nothing shines through).
+        mask_colors: colours of single objects, by their numbers: 1:red,2-4:00ff00; none leaves an object out.
+        mask_label: text at each object: "none", "name", or "score".
+
+    Raises:
+        ValueError: as `MaskStyle`.
+    """
+
+    masks: str | None = None
+    mask_opacity: float = 0.4
+    mask_colors: str | None = None
+    mask_label: str = "none"
+
+    def __post_init__(self) -> None:
+        _ = self.style
+
+    @property
+    def style(self) -> MaskStyle:
+        """How the masks look."""
+        return MaskStyle(opacity=self.mask_opacity, colors=self.mask_colors, label=self.mask_label)
 
 
 @dataclass(frozen=True, eq=False)

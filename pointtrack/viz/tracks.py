@@ -12,10 +12,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from pointtrack.types import Tracks, Video
 from pointtrack.types.point_states import PointState
 from pointtrack.types.times import placed_in
+from pointtrack.viz.color_names import ChosenColors
 from pointtrack.viz.colors import track_colors
 from pointtrack.viz.layer import (
     ARROWS,
@@ -89,8 +91,13 @@ def draw_frame(
             f"frame: expected ({tracks.wh[1]}, {tracks.wh[0]}, 3) uint8 as the tracks are for, "
             f"got {frame.shape} {frame.dtype}; rescale the tracks or the video"
         )
-    pen = Pen.for_image(tracks.wh, style.radius or default_radius(tracks.wh, len(tracks.ids)))
     colors = track_colors(tracks, style.color_by, row)
+    if style.colors is not None:
+        chosen = ChosenColors.parse(style.colors)
+        shown = chosen.shown(tracks.ids.tolist())
+        colors = chosen.over(colors, tracks.ids.tolist())[shown]
+        tracks = tracks.select(torch.from_numpy(shown))
+    pen = Pen.for_image(tracks.wh, style.radius or default_radius(tracks.wh, len(tracks.ids)))
     first = max(row - style.trail, 0)
     # Signs far outside the image do not show, and would overflow cv2's fixed-point numbers.
     xy = np.clip(tracks.xy[first : row + 1].numpy(), -1e5, 1e5)
@@ -110,13 +117,13 @@ def draw_frame(
     if style.outside != "none":
         _draw_arrows(pen, xy[-1], far, colors)
     known &= ~far
-    for sign, chosen in (
+    for sign, meant in (
         (style.hidden, known & ~visible[-1] & ~lost),
         (style.lost, known & lost),
         ("visible", known & visible[-1] & ~lost),  # last: on top of the others
     ):
         if sign != "none":
-            pen.signs(sign, xy[-1, chosen], colors[chosen])
+            pen.signs(sign, xy[-1, meant], colors[meant])
     if style.legend:
         _draw_legend(pen.image(), style, bool(style.lost_below) or tracks.states is not None)
     return lay_over(frame, pen.image())

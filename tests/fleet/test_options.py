@@ -15,8 +15,10 @@ from pointtrack.fleet import JobOptions, work
 from pointtrack.types import Video
 
 # Of one video: where it is, which of its frames and where its results go, what a person saw and corrected in it, and going on
-# with it, which a batch does by itself.
-OF_ONE_VIDEO = {"video", "keep", "out", "name", "overwrite", "resume", "session", "correct"}
+# with it, which a batch does by itself; masks of another run under its tracks, and its sound, which previews do not have.
+OF_ONE_VIDEO = {
+    "video", "keep", "out", "name", "overwrite", "resume", "session", "correct", "under", "sound",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [TrackCommand, SegmentCommand])

@@ -124,6 +124,12 @@ def test_from_the_first_click_to_the_file(server, open_page, truth, tmp_path):
     dialog = page.page.locator("dialog")
     for name in ("masks-coco", "masks-ytvis"):
         dialog.locator(f"#export-{name}").check()
+    assert dialog.locator("#export-background-color").is_hidden()
+    dialog.locator("#export-background").select_option("color")
+    dialog.locator("#export-background-color").fill("#00ff00")
+    page.page.wait_for_function(
+        "document.querySelector('dialog .command').innerText.includes('--background 00ff00')"
+    )
     page.shot("export")
     dialog.locator("#export-go").click()
     page.page.wait_for_selector("#export-results a", timeout=60_000)
@@ -139,6 +145,8 @@ def test_from_the_first_click_to_the_file(server, open_page, truth, tmp_path):
     session = pt.ObjectSession(pt.read_video(video), pt.Tracker(), pt.load_segmenter(), cuts=())
     session.load(folder / "clip_objects.npz")
     assert torch.equal(session.masks(0, LAST + 1).masks, masks.masks), "the same as the API's session"
+    edited = pt.read_video(folder / "clip_edited.mp4").frames[LAST].astype(int)
+    assert (abs(edited - (0, 255, 0)).max(-1) < 40)[~followed].mean() > 0.95, "before another background"
     assert json.loads((folder / "clip_coco.json").read_text())["annotations"]
     assert not page.errors
 

@@ -126,12 +126,33 @@ export function askForPoints(app, region, object) {
   dialog.style.width = "min(460px, 94vw)";
 }
 
+/**
+ * What becomes of the background, or of the objects, in the edited video.
+ * @param {string} id
+ * @param {string} title
+ * @param {string} untouched words for no effect
+ * @param {string} color the colour to begin with
+ * @param {() => void} tell
+ * @param {boolean} enabled
+ * @returns {{ element: HTMLElement, value: () => string }}
+ */
+function effect(id, title, untouched, color, tell, enabled) {
+  const names = { "": untouched, blur: "blurred", pixelate: "pixelated", color: "one colour" };
+  const changed = () => {
+    input.hidden = select.value !== "color";
+    tell();
+  };
+  const select = h("select", { id, disabled: !enabled, onchange: changed }, ...Object.entries(names).map(([value, words]) => h("option", { value }, words)));
+  const input = h("input", { type: "color", id: `${id}-color`, value: color, hidden: true, "aria-label": `${title}: colour`, onchange: tell });
+  return { element: h("label", {}, `${title} `, select, input), value: () => (select.value === "color" ? input.value.slice(1) : select.value) };
+}
+
 /** @param {App} app */
 export function askForExport(app) {
   const { boot, state } = app;
   if (!boot || !state) return;
   /** @type {Record<string, string>} */
-  const words = { npz: "pointtrack .npz", csv: "CSV", json: "JSON", dlc: "DeepLabCut CSV", "dlc-h5": "DeepLabCut H5", napari: "napari", cvat: "CVAT", tapvid: "TAP-Vid", davis: "DAVIS PNGs", ytvos: "YouTube-VOS", coco: "COCO", ytvis: "YouTube-VIS", yolo: "YOLO", mot: "MOT", cutout: "cut-out video", sleap: "SLEAP", parquet: "Parquet", rerun: "Rerun", "napari-tracks": "napari tracks", nuke: "Nuke", "after-effects": "After Effects", fusion: "Fusion", "3de": "3DEqualizer", blender: "Blender", comfyui: "ComfyUI", plot: "plot of curves", mp4: ".mp4", m4v: ".m4v", mov: ".mov", mkv: ".mkv", webm: ".webm", gif: ".gif", png: "PNGs" };
+  const words = { npz: "pointtrack .npz", csv: "CSV", json: "JSON", dlc: "DeepLabCut CSV", "dlc-h5": "DeepLabCut H5", napari: "napari", cvat: "CVAT", tapvid: "TAP-Vid", davis: "DAVIS PNGs", ytvos: "YouTube-VOS", coco: "COCO", ytvis: "YouTube-VIS", yolo: "YOLO", mot: "MOT", cutout: "cut-out video", "cutout-png": "cut-out PNGs", sleap: "SLEAP", parquet: "Parquet", rerun: "Rerun", "napari-tracks": "napari tracks", nuke: "Nuke", "after-effects": "After Effects", fusion: "Fusion", "3de": "3DEqualizer", blender: "Blender", comfyui: "ComfyUI", plot: "plot of curves", mp4: ".mp4", m4v: ".m4v", mov: ".mov", mkv: ".mkv", webm: ".webm", gif: ".gif", png: "PNGs" };
   /** @type {Record<string, HTMLInputElement[]>} */
   const boxes = {};
   const choices = (/** @type {string} */ kind, /** @type {string[]} */ names, /** @type {string[]} */ ticked, /** @type {boolean} */ enabled) => {
@@ -144,6 +165,8 @@ export function askForExport(app) {
   const labels = h("input", { type: "checkbox", id: "export-labels", onchange: tell });
   const sessions = h("input", { type: "checkbox", checked: true, id: "export-sessions", onchange: tell });
   const ranged = h("input", { type: "checkbox", id: "export-range", checked: state.view.in !== null || state.view.out !== null, disabled: state.view.in === null && state.view.out === null, onchange: tell });
+  const background = effect("export-background", "Background", "as it is", "#00c800", tell, state.objects.length > 0);
+  const hide = effect("export-hide", "Objects", "as they are", "#000000", tell, state.objects.length > 0);
   const command = h("div", { class: "command", role: "group", tabindex: "0", "aria-label": "Command line" }, h("code", {}));
   const results = h("div", { id: "export-results" });
   const go = h("button", { type: "button", class: "main", id: "export-go", onclick: begin }, "Export");
@@ -151,7 +174,7 @@ export function askForExport(app) {
   function options() {
     const chosen = (/** @type {string} */ kind) => boxes[kind].filter((box) => box.checked).map((box) => box.value);
     const [first, last] = ranged.checked ? app.range : [0, (state?.frames ?? 1) - 1];
-    return { tracks: chosen("tracks"), masks: chosen("masks"), videos: chosen("videos"), sessions: sessions.checked, start: first, stop: last + 1, smooth: Number(smooth.value), trail: Number(trail.value), opacity: Number(opacity.value), labels: labels.checked, sound: sound.checked };
+    return { tracks: chosen("tracks"), masks: chosen("masks"), videos: chosen("videos"), sessions: sessions.checked, start: first, stop: last + 1, smooth: Number(smooth.value), trail: Number(trail.value), opacity: Number(opacity.value), labels: labels.checked, sound: sound.checked, background: background.value(), hide: hide.value() };
   }
   async function tell() {
     try {
@@ -200,6 +223,8 @@ export function askForExport(app) {
     choices("masks", boot.formats.masks, ["npz"], state.objects.length > 0),
     h("h3", {}, "Drawn video"),
     choices("videos", boot.formats.videos, ["mp4"], state.objects.length + state.points.length > 0),
+    h("h3", {}, "Edited video"),
+    h("div", { class: "choices" }, background.element, hide.element),
     h("h3", {}, "How"),
     h("div", { class: "choices" },
       h("label", {}, sessions, "session files"),

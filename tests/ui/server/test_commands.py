@@ -109,18 +109,46 @@ def test_what_commands_cannot_do_is_said(client):
         option in line for line in whole["commands"] for option in ("--keep", "--trail", "--label")
     )
     client.act("points.correct", point=0, frame=3, xy=BLUE)
-    client.act("view", changes={"hidden": ["o1"]})
-    notes = client.post("commands", masks=["npz"], videos=["mp4", "gif"], sound=False)["notes"]
-    expected = (
-        "tick session files",
-        "each command draws its own",
-        "hidden",
-        "sound",
-        ".gif",
-    )
+    notes = client.post("commands", masks=["npz"], videos=["mp4", "gif"])["notes"]
+    expected = ("tick session files", ".gif")
     assert len(notes) == len(expected)
     for words, note in zip(expected, notes, strict=True):
         assert words in note
+
+
+def test_commands_draw_what_the_page_draws(client, exported, tmp_path):
+    """Points over masks in one video, in colours that were chosen, without what is hidden."""
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("objects.choose", object=1, frame=0, place=1)  # the square, not the whole frame
+    client.act("objects.click", frame=0, points=[BLUE], labels=[1])
+    client.act("points.grid", frame=0, size=3)
+    client.act("points.add", frame=0, xy=[[40.0, 8.0], [40.0, 50.0]])
+    group = client.desk.projects()[0].points.groups[0]
+    colors = {"o1": "#00ff00", f"g{group}": "#ffffff", "p4": "#ff00ff", "p9": "#000000"}
+    client.act("view", changes={"colors": colors, "hidden": ["p2", "p10", "o2"]})
+    client.run(direction="both")
+    page, command = exported(
+        tmp_path, masks=["coco"], videos=["mkv"], sessions=True, opacity=0.8, trail=3, labels=True
+    )
+    drawn = [
+        pt.read_video(path).frames.astype(int)
+        for path in (page / "squares_drawn.mkv", command / "squares.mkv")
+    ]
+    assert abs(drawn[0] - drawn[1]).mean() < 1, "what differs is the video codec's"
+    assert {path.name for path in command.glob("*.mkv")} == {"squares.mkv", "squares_masks.mkv"}
+
+
+def test_commands_edit_as_the_page_does(client, exported, tmp_path):
+    client.act("objects.click", frame=0, points=[RED], labels=[1])
+    client.act("objects.choose", object=1, frame=0, place=1)  # the square, not the whole frame
+    client.run(direction="both")
+    page, command = exported(tmp_path, sessions=True, background="00ff00", hide="1:pixelate", start=2, stop=9)
+    edited = [pt.read_video(folder / "squares_edited.mp4").frames.astype(int) for folder in (page, command)]
+    assert len(edited[0]) == 7 and abs(edited[0] - edited[1]).max() <= 3
+    green = abs(edited[0] - (0, 255, 0)).max(-1) < 24
+    assert 0.2 < green.mean() < 0.99 and green[:, 57:, :3].all()
+    answer = client.post("export", 400, background="/etc/passwd")
+    assert "expected blur, pixelate" in answer["error"]
 
 
 def test_smoothing_goes_on_beyond_the_range_and_leaves_corrections_alone(client):
