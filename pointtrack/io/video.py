@@ -137,7 +137,7 @@ def open_video(
         start, stop: span in seconds from the beginning of the video; `stop` itself is not included.
         max_frames: end after this many frames.
         wh: resize every frame to (width, height), averaging pixels when it shrinks (the "edges" rule of
-            `rescale_points`).
+            `rescale_points`). Another shape changes `pixel_aspect`, so that players show the same picture.
         fps: frames per second of a source that has no time stamps (folder, array, iterable); 30 by default.
 
     Returns:
@@ -172,10 +172,12 @@ def open_video(
     if count is not None:
         span = (count if stop is None else min(count, round(stop * rate))) - round(start * rate)
         count = max(span if max_frames is None else min(span, max_frames), 1)
+    stored: list[tuple[int, int]] = []
     stream = VideoStream(
-        _cut(frames, (start, stop), max_frames, wh, name, length), rate, count, name,
-        path=path, pixel_aspect=_resized_aspect(aspect, source, wh), has_sound=sound,
+        _cut(frames, (start, stop), max_frames, wh, name, length, stored), rate, count, name,
+        path=path, pixel_aspect=aspect, has_sound=sound,
     )  # fmt: skip
+    stream.pixel_aspect = _resized_aspect(aspect, stored[0], stream.wh)
     if isinstance(source, VideoStream):
         stream._about = source.about
     else:
@@ -201,12 +203,11 @@ def _about(
     }
 
 
-def _resized_aspect(aspect: Fraction, source: Any, wh: tuple[int, int] | None) -> Fraction:
+def _resized_aspect(aspect: Fraction, before: tuple[int, int], after: tuple[int, int]) -> Fraction:
     """The pixel aspect after resizing, so that players show the frames in the same shape as before."""
-    before = source.wh if isinstance(source, VideoStream | Video) else None
-    if wh is None or before is None:
+    if abs(after[0] * before[1] - before[0] * after[1]) < max(before):  # the same shape, in whole pixels
         return aspect
-    return (aspect * Fraction(*before) / Fraction(*wh)).limit_denominator(1000)
+    return (aspect * Fraction(*before) / Fraction(*after)).limit_denominator(1000)
 
 
 def read_video(
@@ -313,8 +314,12 @@ def _cut(
     wh: tuple[int, int] | None,
     name: str,
     length: float | None,
+    stored: list[tuple[int, int]],
 ) -> Iterator[TimedFrame]:
-    """The frames within the span, checked and resized. `length` of the whole in seconds, if known, is for messages."""
+    """The frames within the span, checked and resized.
+
+    `length` of the whole in seconds, if known, is for messages; `stored` gets the size of the first frame as it was.
+    """
     size: tuple[int, ...] | None = None
     given = 0
     try:
@@ -324,7 +329,9 @@ def _cut(
             if span[1] is not None and seconds >= span[1] - 1e-6:
                 break
             frame = as_frame(frame, f"{name} frame {i}")
-            size = size or frame.shape
+            if size is None:
+                size = frame.shape
+                stored.append((size[1], size[0]))
             if frame.shape != size:
                 raise ValueError(
                     f"{name} frame {i}: expected {size[1]} x {size[0]} pixels like the frames before it, "

@@ -90,6 +90,7 @@ class Live:
         head = {
             "frame": row.first_frame,
             "wh": list(row.wh),
+            "aspect": float(self.reader.pixel_aspect),
             "points": points,
             "latency": round(1000 * result.latency),
             "dropped": result.dropped,

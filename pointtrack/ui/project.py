@@ -229,6 +229,7 @@ class Project:
             "folder": str(self.store.folder),
             "frames": len(self.video),
             "wh": list(self.video.wh),
+            "aspect": float(self.video.pixel_aspect),
             "fps": self.video.fps,
             "tracker": self.points.tracker.config.name,
             "engine": self.objects.engine.name,

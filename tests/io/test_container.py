@@ -129,7 +129,14 @@ def test_pixels_keep_their_shape(tmp_path, rotation, expected):
     assert video.pixel_aspect == lazy_video(path).pixel_aspect == expected
     for source in (video, open_video(path), video.clip(1)):
         assert aspect(write_video(tmp_path / "b.mp4", source)) == expected
-    assert read_video(video, wh=(32, 48)).pixel_aspect == expected * Fraction(*video.wh) / Fraction(32, 48)
+    resized = expected * Fraction(*video.wh) / Fraction(32, 48)
+    with open_video(path) as stream:
+        for source in (video, path, stream):
+            small = read_video(source, wh=(32, 48))
+            assert small.pixel_aspect == resized, source
+    assert aspect(write_video(tmp_path / "c.mp4", small)) == resized
+    for part in (2, 3, 5):  # of one shape, as far as whole pixels allow
+        assert read_video(path, wh=(video.wh[0] // part, video.wh[1] // part)).pixel_aspect == expected
 
 
 @pytest.mark.parametrize("top", [65535, 4095, 1023, 255])

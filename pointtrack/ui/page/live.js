@@ -17,14 +17,14 @@ export function openLive() {
   const add = (/** @type {number} */ x, /** @type {number} */ y) => head && send({ add: [x, y], frame: head.frame });
   canvas.addEventListener("click", (event) => {
     const box = canvas.getBoundingClientRect();
-    add(((event.clientX - box.left) / box.width) * canvas.width - 0.5, ((event.clientY - box.top) / box.height) * canvas.height - 0.5);
+    add(((event.clientX - box.left) / box.width) * (head?.wh[0] ?? 1) - 0.5, ((event.clientY - box.top) / box.height) * canvas.height - 0.5);
   });
   let pointer = [320, 180];
   canvas.addEventListener("keydown", (event) => {
     /** @type {Record<string, number[]>} */
     const ways = { ArrowLeft: [-8, 0], ArrowRight: [8, 0], ArrowUp: [0, -8], ArrowDown: [0, 8] };
     if (ways[event.key]) pointer = [Math.min(Math.max(pointer[0] + ways[event.key][0], 0), canvas.width - 1), Math.min(Math.max(pointer[1] + ways[event.key][1], 0), canvas.height - 1)];
-    else if (event.key === "Enter") add(pointer[0], pointer[1]);
+    else if (event.key === "Enter") add(pointer[0] / (head?.aspect ?? 1), pointer[1]);
     else return;
     event.preventDefault();
   });
@@ -48,14 +48,15 @@ export function openLive() {
       const length = new DataView(event.data).getUint32(0, true);
       head = JSON.parse(new TextDecoder().decode(new Uint8Array(event.data, 4, length)));
       const picture = await createImageBitmap(new Blob([new Uint8Array(event.data, 4 + length)], { type: "image/jpeg" }));
-      if (canvas.width !== head.wh[0]) [canvas.width, canvas.height] = head.wh;
+      const width = Math.round(head.wh[0] * head.aspect); // as pixels that are not square are shown
+      if (canvas.width !== width || canvas.height !== head.wh[1]) [canvas.width, canvas.height] = [width, head.wh[1]];
       const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-      context.drawImage(picture, 0, 0);
+      context.drawImage(picture, 0, 0, canvas.width, canvas.height);
       picture.close();
       const radius = Math.max(canvas.width / 130, 4);
       for (const [id, x, y, seen] of head.points) {
         context.beginPath();
-        context.arc(x, y, radius, 0, 7);
+        context.arc(x * head.aspect, y, radius, 0, 7);
         context.lineWidth = radius / 3;
         context.fillStyle = css(idColor(id));
         context.strokeStyle = seen > 0.5 ? "rgb(0 0 0 / .7)" : css(idColor(id));

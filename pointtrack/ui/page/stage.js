@@ -30,6 +30,7 @@ export class Stage {
     app.on(["state", "frame", "tool", "selection", "settings", "data"], () => this.draw());
     app.on(["project"], () => {
       this.port.wh = app.state?.wh ?? [1, 1];
+      this.port.aspect = app.state?.aspect ?? 1;
       this.port.fit();
       this.draw();
     });
@@ -70,7 +71,7 @@ export class Stage {
       ground.setTransform(ratio, 0, 0, ratio, 0, 0);
       ground.clearRect(0, 0, port.width, port.height);
       ground.imageSmoothingEnabled = port.scale < 2.5;
-      ground.drawImage(picture, port.x, port.y, port.wh[0] * port.scale, port.wh[1] * port.scale);
+      ground.drawImage(picture, port.x, port.y, port.wh[0] * port.across, port.wh[1] * port.scale);
       this.shownFrame = app.frame;
     }
     this.ground.style.filter = app.settings.brightness === 1 ? "" : `brightness(${app.settings.brightness})`;
@@ -96,8 +97,8 @@ export class Stage {
       const key = `${row.id} ${color}`;
       const painted = kept.painted.get(key) ?? paint(row.mask, color);
       kept.painted.set(key, painted);
-      const [x, y] = [port.x + painted.x * port.scale, port.y + painted.y * port.scale];
-      const [w, height] = [painted.fill.width * port.scale, painted.fill.height * port.scale];
+      const [x, y] = [port.x + painted.x * port.across, port.y + painted.y * port.scale];
+      const [w, height] = [painted.fill.width * port.across, painted.fill.height * port.scale];
       over.globalAlpha = app.settings.opacity;
       over.drawImage(painted.fill, x, y, w, height);
       over.globalAlpha = 1;
@@ -255,19 +256,21 @@ export class Stage {
     const [left, top] = [Math.min(...boxes.map((box) => box[0])), Math.min(...boxes.map((box) => box[1]))];
     const [right, bottom] = [Math.max(...boxes.map((box) => box[0] + box[2])), Math.max(...boxes.map((box) => box[1] + box[3]))];
     const middle = [(left + right) / 2, (top + bottom) / 2];
-    const scale = Math.min(192 / (1.25 * (right - left)), 124 / (1.25 * (bottom - top)), 4);
+    const aspect = this.port.aspect;
+    const scale = Math.min(192 / (1.25 * (right - left) * aspect), 124 / (1.25 * (bottom - top)), 4);
     const buttons = asked.candidates.map((candidate, place) => {
       const canvas = h("canvas", { width: 192, height: 124 });
       const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
       const [w, height] = app.state?.wh ?? [1, 1];
-      const fit = Math.max(scale, 192 / w, 124 / height); // never more than the frame
-      const [x, y] = [Math.min(Math.max(96 - middle[0] * fit, 192 - w * fit), 0), Math.min(Math.max(62 - middle[1] * fit, 124 - height * fit), 0)];
+      const fit = Math.max(scale, 192 / (w * aspect), 124 / height); // never more than the frame
+      const across = fit * aspect;
+      const [x, y] = [Math.min(Math.max(96 - middle[0] * across, 192 - w * across), 0), Math.min(Math.max(62 - middle[1] * fit, 124 - height * fit), 0)];
       if (picture) {
-        context.drawImage(picture, x, y, w * fit, height * fit);
+        context.drawImage(picture, x, y, w * across, height * fit);
         context.globalAlpha = 0.65;
       }
       const painted = paint(candidate.mask, colorOf(app.state?.view.colors[`o${asked.object}`], asked.object));
-      context.drawImage(painted.fill, x + painted.x * fit, y + painted.y * fit, painted.fill.width * fit, painted.fill.height * fit);
+      context.drawImage(painted.fill, x + painted.x * across, y + painted.y * fit, painted.fill.width * across, painted.fill.height * fit);
       const share = Math.round(100 * candidate.score);
       return h("button", { type: "button", "aria-label": `Answer ${place + 1}, predicted overlap ${share} %`, onclick: () => pickAnswer(app, place) }, canvas, `${place + 1} · ${share} %`);
     });

@@ -356,7 +356,7 @@ export class Tools {
     if (gesture?.kind === "paint" && gesture.canvas) {
       over.globalAlpha = Math.max(app.settings.opacity, 0.35);
       over.imageSmoothingEnabled = port.scale < 2.5;
-      over.drawImage(gesture.canvas, port.x, port.y, port.wh[0] * port.scale, port.wh[1] * port.scale);
+      over.drawImage(gesture.canvas, port.x, port.y, port.wh[0] * port.across, port.wh[1] * port.scale);
       over.globalAlpha = 1;
     }
     if (!this.pointer) return;
@@ -366,7 +366,7 @@ export class Tools {
         over.lineWidth = width;
         over.strokeStyle = color;
         over.beginPath();
-        over.arc(x, y, Math.max(app.brush * port.scale, 2), 0, 7);
+        over.ellipse(x, y, Math.max(app.brush * port.across, 2), Math.max(app.brush * port.scale, 2), 0, 0, 7);
         over.stroke();
       }
     }

@@ -17,6 +17,7 @@
  * @property {string} folder
  * @property {number} frames
  * @property {number[]} wh
+ * @property {number} aspect width of a pixel by its height
  * @property {number} fps
  * @property {string} tracker
  * @property {string} engine

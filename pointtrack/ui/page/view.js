@@ -2,13 +2,19 @@
 
 export class ViewPort {
   constructor() {
-    this.scale = 1;
+    this.scale = 1; // of heights
+    this.aspect = 1; // of a pixel: its width by its height
     this.x = 0;
     this.y = 0;
     this.width = 1;
     this.height = 1;
     this.wh = [1, 1];
     this.fitted = true;
+  }
+
+  /** The scale of widths. */
+  get across() {
+    return this.scale * this.aspect;
   }
 
   /** @param {number} width @param {number} height of the stage, in its own pixels */
@@ -19,15 +25,15 @@ export class ViewPort {
 
   /** The whole frame, in the middle. */
   fit() {
-    this.scale = Math.min((this.width - 16) / this.wh[0], (this.height - 16) / this.wh[1]);
-    this.x = (this.width - this.wh[0] * this.scale) / 2;
+    this.scale = Math.min((this.width - 16) / (this.wh[0] * this.aspect), (this.height - 16) / this.wh[1]);
+    this.x = (this.width - this.wh[0] * this.across) / 2;
     this.y = (this.height - this.wh[1] * this.scale) / 2;
     this.fitted = true;
   }
 
   /** @param {number} factor @param {number} x @param {number} y of the stage that stays where it is */
   zoom(factor, x, y) {
-    const least = Math.min(this.width / this.wh[0], this.height / this.wh[1]) / 2;
+    const least = Math.min(this.width / (this.wh[0] * this.aspect), this.height / this.wh[1]) / 2;
     const scale = Math.min(Math.max(this.scale * factor, least), 64);
     this.x = x - ((x - this.x) * scale) / this.scale;
     this.y = y - ((y - this.y) * scale) / this.scale;
@@ -48,7 +54,7 @@ export class ViewPort {
    * @returns {number[]}
    */
   toFrame(x, y) {
-    return [(x - this.x) / this.scale - 0.5, (y - this.y) / this.scale - 0.5];
+    return [(x - this.x) / this.across - 0.5, (y - this.y) / this.scale - 0.5];
   }
 
   /**
@@ -56,7 +62,7 @@ export class ViewPort {
    * @returns {number[]}
    */
   toStage(x, y) {
-    return [this.x + (x + 0.5) * this.scale, this.y + (y + 0.5) * this.scale];
+    return [this.x + (x + 0.5) * this.across, this.y + (y + 0.5) * this.scale];
   }
 
   /** @param {number[]} xy @returns {number[]} the same inside the frame */
