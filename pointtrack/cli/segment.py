@@ -200,7 +200,7 @@ class SegmentCommand(VideoOptions):
             )
             record_origin(self.outputs(target, exports), self.video)
             named = [(name, _stem(target, name)) for name in exports]
-            sheet = SheetSink(self.style, source.frame_count)
+            sheet = SheetSink(self.style, source.frame_count, source.pixel_aspect)
             edited = (edited_path(target), self.edit) if self.edit else None
             digest = segment_flat(source, stream, target, named, self.style, sheet, edited)
         heard = self.sound and copy_sound(self.video, target, self.start)

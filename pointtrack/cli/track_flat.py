@@ -47,11 +47,11 @@ def track_flat(
     tally, radius = StateTally(), options.smooth
     began = time.perf_counter()
     with opened(None) as source:
-        wh, count = source.wh, source.frame_count
+        wh, count, aspect = source.wh, source.frame_count, source.pixel_aspect
         print_estimate(network, queries, wh, count, options, flat=True)
         before = _begun(spilled, resume)
         total = frames_both_ways(network, queries, options, count)
-    sheet = SheetSink(style, count)
+    sheet = SheetSink(style, count, aspect)
     with VideoSink(target, source, style) as video, _bar(total, before) as bar:
         sinks: list[Sink] = [CallSink(tally.add), video, sheet]
         smoothed = target.with_name(f"{target.stem}_smooth.tracks")
@@ -129,7 +129,7 @@ def track_flat_sparsely(
     with TemporaryDirectory(prefix=".pointtrack-", dir=target.parent, ignore_cleanup_errors=True) as folder:
         whole, smoothed = Path(folder, "all.tracks"), Path(folder, "smooth.tracks")
         with opened(None) as source, VideoSink(target, source, style) as video:
-            sheet = SheetSink(style, frames)
+            sheet = SheetSink(style, frames, source.pixel_aspect)
             sinks: list[Sink] = [CallSink(tally.add), LogSink(TrackWriter(whole)), video, sheet]
             if radius:
                 log = LogSink(TrackWriter(smoothed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,18 @@ class SheetSink(FinalSink):
     Args:
         style: how to draw the tracks, or the masks.
         frame_count: how many frames there are likely to be; None if that is unknown.
+        pixel_aspect: that of the video; pixels of the sheet are square.
     """
 
     needs_frames = True
 
-    def __init__(self, style: TrackStyle | MaskStyle, frame_count: int | None = None):
-        self._style = style
+    def __init__(
+        self,
+        style: TrackStyle | MaskStyle,
+        frame_count: int | None = None,
+        pixel_aspect: Fraction = Fraction(1),
+    ):
+        self._style, self._aspect = style, pixel_aspect
         self._wanted = frozenset(evenly_spaced(range(frame_count)) if frame_count else ())
         self._tiles: dict[int, tuple[int, float, np.ndarray]] = {}
         self._apart = 1  # frames from one kept tile to the next
@@ -61,8 +68,8 @@ class SheetSink(FinalSink):
     ) -> tuple[int, float, np.ndarray]:
         """A tile, with the number and time of its frame."""
         if isinstance(self._style, MaskStyle):
-            return number, seconds, _at_tile_size(draw_mask_frame(frame, rows, number, self._style))
-        return number, seconds, tile_with_tracks(_at_tile_size(frame), rows, number, self._style)
+            return number, seconds, self._sized(draw_mask_frame(frame, rows, number, self._style))
+        return number, seconds, tile_with_tracks(self._sized(frame), rows, number, self._style)
 
     def _keep(self, tile: tuple[int, float, np.ndarray]) -> None:
         self._tiles[tile[0]] = tile
@@ -84,6 +91,6 @@ class SheetSink(FinalSink):
         self._recent = rows.clip(max(len(rows) - max(self._style.trail, 1), 0))
         return rows
 
-
-def _at_tile_size(frame: np.ndarray) -> np.ndarray:
-    return resized(frame, tile_wh((frame.shape[1], frame.shape[0])))
+    def _sized(self, frame: np.ndarray) -> np.ndarray:
+        """The frame at the size of a tile."""
+        return resized(frame, tile_wh((frame.shape[1], frame.shape[0]), pixel_aspect=self._aspect))

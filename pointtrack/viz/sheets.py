@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ def contact_sheet(
         raise ValueError(f"contact sheet: expected at least 1 frame and 1 column, got {count} and {columns}")
     within = range(len(video)) if within is None else within
     chosen = evenly_spaced(within, count)
-    wh = tile_wh(video.wh, min(columns, len(chosen)), width)
+    wh = tile_wh(video.wh, min(columns, len(chosen)), width, video.pixel_aspect)
     tiles = []
     for t in chosen:
         tile = resized(video.frames[t], wh)
@@ -62,12 +63,17 @@ def evenly_spaced(within: range, count: int = COUNT) -> list[int]:
     return sorted(set(np.linspace(within.start, within.stop - 1, count).round().astype(int).tolist()))
 
 
-def tile_wh(wh: tuple[int, int], columns: int = COLUMNS, width: int = WIDTH) -> tuple[int, int]:
-    """The size (w, h) of frames of size `wh` on a sheet. ValueError if less than 16 pixels are left per column."""
+def tile_wh(
+    wh: tuple[int, int], columns: int = COLUMNS, width: int = WIDTH, pixel_aspect: Fraction = Fraction(1)
+) -> tuple[int, int]:
+    """The size (w, h) of frames of size `wh` on a sheet, where pixels are square.
+
+    Raises ValueError if less than 16 pixels are left per column.
+    """
     w = (width - _gap(width) * (columns + 1)) // columns
     if w < 16:
         raise ValueError(f"contact sheet: expected a width that leaves 16 pixels per column, got {width}")
-    return w, max(round(w * wh[1] / wh[0]), 1)
+    return w, max(round(w * wh[1] / (wh[0] * pixel_aspect)), 1)
 
 
 def resized(frame: np.ndarray, wh: tuple[int, int]) -> np.ndarray:

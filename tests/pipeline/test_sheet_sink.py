@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +43,15 @@ def told(sink: SheetSink, video: pt.Video, rows: pt.Tracks | Masks, step: int = 
 def test_it_is_the_sheet_of_a_video_in_memory(frames, expected):
     video, tracks = clip(frames)
     assert np.array_equal(told(SheetSink(STYLE, expected), video, tracks), track_sheet(video, tracks, STYLE))
+
+
+def test_pixels_that_are_not_square_are_square_on_the_sheet():
+    """A picture file cannot say that its pixels are not: what is round in a player would be squeezed."""
+    video, tracks = clip(12)
+    wide = dataclasses.replace(video, pixel_aspect=Fraction(2))
+    plain, sheet = track_sheet(video, tracks, STYLE), track_sheet(wide, tracks, STYLE)
+    assert sheet.shape[0] == pytest.approx(plain.shape[0] / 2, rel=0.05) and sheet.shape[1] == plain.shape[1]
+    assert np.array_equal(told(SheetSink(STYLE, 12, Fraction(2)), wide, tracks), sheet)
 
 
 @pytest.mark.parametrize("style", [MaskStyle(), MaskStyle(side_by_side=True)])
