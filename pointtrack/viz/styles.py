@@ -125,6 +125,15 @@ class UnderStyle:
 
     def __post_init__(self) -> None:
         _ = self.style
+        if self.masks is None and (self.mask_opacity, self.mask_colors, self.mask_label) != (
+            0.4,
+            None,
+            "none",
+        ):
+            raise ValueError(
+                "mask_opacity, mask_colors, mask_label: expected a file of masks to draw too, got none; as in "
+                "--masks dog_masks.npz"
+            )
 
     @property
     def style(self) -> MaskStyle:
@@ -165,6 +174,8 @@ class EditStyle:
             raise ValueError(f"strength: expected more than 0 and less than 100, got {self.strength}")
         if self.edge is not None and not 0 <= self.edge < 1000:
             raise ValueError(f"edge: expected a width of 0 pixels or more, got {self.edge}")
+        if not self and (self.strength != 1 or self.edge is not None):
+            raise ValueError("strength, edge: expected a background or objects to edit too, got neither")
 
     def __bool__(self) -> bool:
         """True if something is edited."""

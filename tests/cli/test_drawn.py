@@ -63,6 +63,8 @@ def test_masks_of_another_video_and_flat_runs_are_refused(run, masks, tmp_path):
     code, said = run("--grid", "2", "--masks", str(path), "--flat")
     assert code == 2 and "masks: expected a run in memory, got a flat one" in said
     assert run("--grid", "2", "--masks", str(tmp_path / "no.npz"))[0] == 2
+    code, said = run("--grid", "2", "--mask-colors", "1:red")
+    assert code == 2 and "expected a file of masks to draw too" in said
     own = pt.save_masks(tmp_path / "out" / "o.npz", masks)
     code, said = run("--grid", "2", "--masks", str(own), "--overwrite")
     assert code == 2 and "not the input" in said

@@ -133,6 +133,7 @@ def test_frames_without_objects_thin_ones_and_ones_that_leave_the_image():
     "settings, words",
     [
         ({}, "expected a background or objects, got neither"),
+        ({"strength": 2.0}, "expected a background or objects to edit too"),
         ({"background": "nosuch.png"}, r"background: expected blur, pixelate, a colour .* got 'nosuch.png'"),
         ({"objects": "hide"}, r"objects: expected blur, pixelate or a colour .*, got 'hide'"),
         ({"objects": "x:blur"}, "got 'x:blur'"),
