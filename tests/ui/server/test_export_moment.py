@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import pointtrack as pt
-from pointtrack.ui import exports
+from pointtrack.ui import exported_videos, exports
 from pointtrack.ui.exports import ExportOptions
 from pointtrack.ui.project import Project
 from pointtrack.viz.colors import id_colors
@@ -54,7 +54,7 @@ def content(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("act", ["undo", "remove", "click", "hide", "run"])
 def test_an_export_is_of_one_moment(act, client, monkeypatch):
     monkeypatch.setattr(exports, "PIECE", 3)
-    monkeypatch.setattr(exports, "write_video", kept)
+    monkeypatch.setattr(exported_videos, "write_video", kept)
     client.act("objects.click", frame=0, points=[RED], labels=[1])
     client.act("points.add", frame=0, xy=[RED])
     client.run(direction="both", stop=FRAMES if act != "run" else 6)
@@ -99,7 +99,7 @@ def test_session_files_have_the_names_that_a_person_gave(client):
 
 
 def test_the_drawn_video_has_the_colours_of_the_page(client, monkeypatch):
-    monkeypatch.setattr(exports, "write_video", kept)
+    monkeypatch.setattr(exported_videos, "write_video", kept)
     client.act("objects.click", frame=0, points=[RED], labels=[1])
     client.act("points.add", frame=0, xy=[[40, 50], [20, 50]])
     client.act("points.add", frame=0, xy=[[60, 50]])
