@@ -127,9 +127,7 @@ def test_from_the_first_click_to_the_file(server, open_page, truth, tmp_path):
     assert dialog.locator("#export-background-color").is_hidden()
     dialog.locator("#export-background").select_option("color")
     dialog.locator("#export-background-color").fill("#00ff00")
-    page.page.wait_for_function(
-        "document.querySelector('dialog .command').innerText.includes('--background 00ff00')"
-    )
+    page.until("document.querySelector('dialog .command').innerText.includes('--background 00ff00')")
     page.shot("export")
     dialog.locator("#export-go").click()
     page.page.wait_for_selector("#export-results a", timeout=60_000)
