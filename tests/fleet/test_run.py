@@ -257,18 +257,14 @@ def test_a_driver_that_is_killed_while_packing(clips, tmp_path, job, inline, mon
 
 
 def test_masks_previews_and_exports(tmp_path, job, inline):
-    job = replace(
-        job,
-        grid=None,
-        box=["0,10,10,40,35"],
-        export="davis,coco,csv,cutout-png",
-        preview="sheet",
-        segmenter="small",
-    )
-    job = replace(job, edit=EditStyle(background="white"))
-    short = [
-        pt.write_video(tmp_path / f"{i}.mp4", moving_video(i, 3)) for i in range(2)
-    ]  # a real network follows
+    wanted = {
+        "export": "davis,coco,csv,cutout-png",
+        "preview": "sheet",
+        "edit": EditStyle(background="white"),
+    }
+    job = replace(job, grid=None, box=["0,10,10,40,35"], segmenter="small", **wanted)
+    # A real network follows.
+    short = [pt.write_video(tmp_path / f"{i}.mp4", moving_video(i, 3)) for i in range(2)]
     manifest = tmp_path / "m.jsonl"
     lines = [{"video": str(short[0]), "name": "a"}]
     lines.append({"video": str(short[1]), "name": "b", "grid": 2})
