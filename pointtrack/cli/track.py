@@ -23,7 +23,7 @@ from pointtrack.cli.track_session import (
     told_corrections,
     track_in_session,
 )
-from pointtrack.io.mask_pictures import check_mask_size, coverage
+from pointtrack.io.mask_pictures import coverage
 from pointtrack.io.masks import load_masks
 from pointtrack.io.npz import write_npz
 from pointtrack.io.outputs import record_origin
