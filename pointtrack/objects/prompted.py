@@ -17,10 +17,10 @@ from pointtrack.segment.base import Candidates, Embedding, Prompt, Segmenter
 
 # Reach of the correction around a click that the segmenter did not follow.
 CLICK_REACH_PX = 12.0
-# A click within PART_REACH of the mask it corrects is on a part of the same object; farther away, the mask is on
-# something else. An added click on the mask is at least CLEAR_OF_CLICKS from all clicks. Both are in square roots of
-# the mask's area.
-PART_REACH, CLEAR_OF_CLICKS = 0.5, 0.25
+# A click within PART_REACH of the mask it corrects is on a part of the same object: often one that is missing, such as
+# the head above a coat. Farther away, the mask is on something else. An added click on the mask is at least
+# CLEAR_OF_CLICKS from all clicks. Both are in square roots of the mask's area.
+PART_REACH, CLEAR_OF_CLICKS = 1.0, 0.25
 SPEAKERS = 16  # points of the mask from which that added click is chosen
 # How far an object may reach out of its box, as a share of the box's sides.
 BOX_SLACK = 0.08

@@ -62,6 +62,16 @@ def test_a_click_far_from_what_it_corrects_begins_anew_and_the_next_one_corrects
     assert not (one & ~both).any(), "the second click is beside the mask that is corrected: it adds a piece"
 
 
+def test_a_missing_part_near_by_is_added(segmenter, embedding):
+    """A head, say, above a coat that was followed: what was right stays."""
+    y, x = np.mgrid[: WH[1], : WH[0]]
+    before = torch.from_numpy(((x - 40) ** 2 + (y - 48) ** 2 < 26**2) & (x < 44))
+    prompt = Prompt([[70.0, 66.0]], [True])  # on the bar, 0.75 roots of the area of half of the disk away
+    assert (before & ~answer_prompt(segmenter, embedding, prompt).mask).any()
+    added = answer_prompt(segmenter, embedding, prompt, before).mask
+    assert added[66, 70] and not (before & ~added).any()
+
+
 def test_a_first_click_beside_the_object_waits_for_one_on_it(segmenter, embedding):
     """Alone it says nothing of where the object is, so both are asked at once."""
     clicks, labels = [CLICKS[1], CLICKS[0]], [False, True]
