@@ -74,13 +74,15 @@ def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:
 def tensor_of(values: Any, dtype: torch.dtype | None = None) -> Tensor:
     """`torch.as_tensor` that also takes reversed arrays, arrays of another byte order, and pandas tables.
 
+    Arrays that cannot be written to are copied: torch warns of them, as writing to the tensor would change them.
+
     >>> tensor_of(np.arange(3)[::-1]).tolist(), tensor_of(np.array([1, 2], ">f4")).tolist()
     ([2, 1, 0], [1.0, 2.0])
     """
     if not isinstance(values, Tensor) and hasattr(values, "__array__"):
         array = np.asarray(values)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        values = array if array.flags.c_contiguous else array.copy()
+        values = array if array.flags.c_contiguous and array.flags.writeable else array.copy()
     return torch.as_tensor(values, dtype=dtype)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import pointtrack.checks
-from pointtrack.checks import check_shape
+from pointtrack.checks import check_shape, tensor_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,11 @@ def test_shapes_that_do_not_fit(shape, pattern, message):
 
 def test_doctests():
     assert doctest.testmod(pointtrack.checks).failed == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_written_to_becomes_a_tensor_that_can():
+    locked = np.arange(3)
+    locked.flags.writeable = False  # as the columns of pandas are
+    tensor_of(locked).zero_()
+    assert locked.tolist() == [0, 1, 2]

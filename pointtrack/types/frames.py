@@ -11,6 +11,8 @@ from torch import Tensor
 from pointtrack.checks import array_of
 
 CHANNELS = (1, 3, 4)
+# Pillow's modes of more than 8 bits: converted to RGB, all that is above 255 would become white.
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def as_frame(frame: Any, name: str) -> np.ndarray:
@@ -94,7 +96,8 @@ def pushed_frames(frames: Any, wh: tuple[int, int]) -> np.ndarray | Tensor:
 
 def _array(frame: Any) -> np.ndarray:
     if hasattr(frame, "convert") and hasattr(frame, "getbands"):  # a Pillow image
-        return np.asarray(frame.convert("RGB") if frame.mode not in ("L", "RGB", "RGBA") else frame)
+        kept = ("L", "RGB", "RGBA", *DEEP)
+        return np.asarray(frame if frame.mode in kept else frame.convert("RGB"))
     if isinstance(frame, Tensor) and frame.dtype == torch.bfloat16:
         frame = frame.float()  # numpy has no bfloat16; what is said of its values is the same
     return array_of(frame)

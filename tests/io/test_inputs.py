@@ -76,6 +76,15 @@ def test_advice_fits_what_was_given(given, advice):
         pt.read_video(given)
 
 
+@pytest.mark.parametrize("deep", [np.uint16, np.int32, np.float32])
+def test_pillow_images_of_more_than_eight_bits_are_refused_as_arrays_are(deep):
+    pictures = [Image.fromarray(frame.astype(deep) * 257) for frame in GREY]
+    with pytest.raises(
+        ValueError, match=r"video frame 0: expected uint8 values 0\.\.255, got .*convert with"
+    ):
+        pt.read_video(pictures)
+
+
 def test_the_advice_helps():
     for given, made in (
         (FRAMES / 255, lambda frames: (frames * 255).round().astype("uint8")),
