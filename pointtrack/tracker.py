@@ -52,7 +52,8 @@ class Tracker(HubModel):
     Raises:
         FileNotFoundError: `name` is neither a known name nor a file.
         ConnectionError, PermissionError: the hub cannot be reached, or refuses the file.
-        ValueError: the file holds no tracker, this machine lacks the device, or a setting is out of range.
+        ValueError: the file holds no tracker, `name` is something else, this machine lacks the device, or a setting is out of
+            range.
 
     Attributes:
         network: the loaded model.
@@ -86,6 +87,10 @@ class Tracker(HubModel):
             if isinstance(name, str | Path)
             else name
         )
+        if not hasattr(self.network, "config"):
+            raise ValueError(
+                f"name: expected the name of a model, a path or a loaded network, got {type(name).__name__}"
+            )
 
     def __repr__(self) -> str:
         """The model, and the options that are not the defaults."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import pointtrack
 from tests.support.programs import run_program
 
@@ -80,3 +82,16 @@ def test_a_tracker_tells_what_it_is():
     tracker = pointtrack.Tracker("small", states=True, smooth=2)
     assert repr(tracker) == "Tracker('pointtrack-small', states=StateOptions(...), smooth=2)"
     assert repr(pointtrack.Tracker("small", device="cpu")) == "Tracker('pointtrack-small')"
+
+
+@pytest.mark.parametrize("made", [lambda: pointtrack.Tracker(None), lambda: pointtrack.Tracker([1])])
+def test_a_tracker_is_made_of_a_network(made):
+    with pytest.raises(
+        ValueError, match="name: expected the name of a model, a path or a loaded network, got"
+    ):
+        made()
+
+
+def test_frames_to_smooth_over_are_counted():
+    with pytest.raises(ValueError, match=r"smooth: expected 0 or more frames on each side, got 1\.5"):
+        pointtrack.Tracker(smooth=1.5)

@@ -264,7 +264,7 @@ def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: 
         The path.
 
     Raises:
-        ValueError: the suffix is unknown, there are no frames, the frames are not (h, w, 3) uint8 of one size, or `path` is
+        ValueError: the suffix or the rate is wrong, there are no frames, the frames are not (h, w, 3) uint8 of one size, or `path` is
             the file being read.
     """
     path = Path(path)
@@ -275,6 +275,8 @@ def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: 
         )
     if not 0 <= crf <= 51:
         raise ValueError(f"crf: expected 0 (lossless) to 51 (worst), got {crf}")
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"fps: expected a positive number, got {fps}")
     timed = isinstance(video, Video | VideoStream)
     with video if isinstance(video, VideoStream) else open_video(video, fps=None if timed else fps) as stream:
         rate = exact_rate(stream.fps if fps is None else fps)

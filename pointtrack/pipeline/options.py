@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.placement import RegionOptions
@@ -52,8 +53,8 @@ class TrackOptions:
                 object.__setattr__(self, name, kind() if value else None)
             elif not isinstance(value, kind | None):
                 raise ValueError(f"{name}: expected True, False or pt.{kind.__name__}(...), got {value!r}")
-        if self.smooth < 0:
-            raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth}")
+        if not isinstance(self.smooth, Integral) or self.smooth < 0:
+            raise ValueError(f"smooth: expected 0 or more frames on each side, got {self.smooth!r}")
 
 
 def build_stream(

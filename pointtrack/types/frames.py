@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,12 @@ def as_frames(frames: Any, name: str) -> np.ndarray:
 
     Arguments, result and errors as in `as_frame`, with t in front.
     """
-    tensor, frames = isinstance(frames, Tensor), _array(frames)
+    tensor, given, frames = isinstance(frames, Tensor), frames, _array(frames)
+    if not frames.ndim:
+        reading = "; pt.read_video(path) reads a file" if isinstance(given, str | Path) else ""
+        raise ValueError(
+            f"{name}: expected an array of shape (t, h, w, 3), RGB last, got {type(given).__name__}{reading}"
+        )
     if frames.ndim == 5 and len(frames) == 1:
         frames = frames[0]
     if frames.ndim == 3 and frames.shape[-1] not in CHANNELS:

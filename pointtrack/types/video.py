@@ -54,6 +54,11 @@ class Video:
         object.__setattr__(self, "fps", float(self.fps))
         object.__setattr__(self, "times", times)
 
+    @classmethod
+    def of(cls, video: Any) -> Video:
+        """A `Video` as it is, or one of 30 frames per second from an array of frames. Errors as for `frames`."""
+        return video if isinstance(video, cls) else cls(video)
+
     def __len__(self) -> int:
         return len(self.frames)
 

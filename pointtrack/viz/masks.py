@@ -28,11 +28,13 @@ from pointtrack.viz.styles import MaskStyle
 CHECKER = (168, 208)  # the two greys that stand for transparency
 
 
-def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **changes: Any) -> Video:
+def draw_masks(
+    video: Video | np.ndarray, masks: Masks, style: MaskStyle | None = None, **changes: Any
+) -> Video:
     """Draw masks onto every frame of a video. The colour of an object depends on its id only.
 
     Args:
-        video: the segmented video. It is not changed.
+        video: the segmented video, or its frames as an array. It is not changed.
         masks: its masks; row i belongs to frame `masks.first_frame + i` of the video, or, if the video is a clip of
             the one that they are of, to the frame of the same time. Frames without a row show no
             object.
@@ -45,7 +47,7 @@ def draw_masks(video: Video, masks: Masks, style: MaskStyle | None = None, **cha
     Raises:
         ValueError: the masks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
-    style = _style(style, changes)
+    style, video = _style(style, changes), Video.of(video)
     masks = replace(masks, first_frame=placed_in(masks, video.times, "masks"))
     width, height = video.wh
     frames = np.empty((len(video), height, width * (2 if style.side_by_side else 1), 3), np.uint8)

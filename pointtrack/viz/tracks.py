@@ -38,11 +38,13 @@ JUMP_RATIO = 5.0  # the ratio that counts as far longer
 CUT = 0.15  # share of the diagonal: if most points move this far at once, a new shot begins
 
 
-def draw_tracks(video: Video, tracks: Tracks, style: TrackStyle | None = None, **changes: Any) -> Video:
+def draw_tracks(
+    video: Video | np.ndarray, tracks: Tracks, style: TrackStyle | None = None, **changes: Any
+) -> Video:
     """Draw tracks onto every frame of a video.
 
     Args:
-        video: the tracked video. It is not changed.
+        video: the tracked video, or its frames as an array. It is not changed.
         tracks: its tracks; row i belongs to frame `tracks.first_frame + i` of the video, or, if the video is a clip of
             the one that they are of, to the frame of the same time. Frames without a row
             stay as they are.
@@ -55,7 +57,7 @@ def draw_tracks(video: Video, tracks: Tracks, style: TrackStyle | None = None, *
     Raises:
         ValueError: the tracks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
-    style = _style(style, changes)
+    style, video = _style(style, changes), Video.of(video)
     tracks = replace(tracks, first_frame=placed_in(tracks, video.times, "tracks"))
     frames = np.empty_like(video.frames)
     for t, frame in enumerate(video.frames):

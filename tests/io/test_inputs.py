@@ -85,6 +85,15 @@ def test_pillow_images_of_more_than_eight_bits_are_refused_as_arrays_are(deep):
         pt.read_video(pictures)
 
 
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [("bear.mp4", r"got str; pt\.read_video\(path\) reads a file"), (5, "got int"), (None, "got NoneType")],
+)
+def test_what_is_no_array_is_named(given, advice):
+    with pytest.raises(ValueError, match=advice):
+        Video(given)
+
+
 def test_the_advice_helps():
     for given, made in (
         (FRAMES / 255, lambda frames: (frames * 255).round().astype("uint8")),

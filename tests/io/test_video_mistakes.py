@@ -126,6 +126,11 @@ def test_rate_cannot_be_given_for_what_has_times(tmp_path):
         (lambda p: write_video(p / "a.xyz", numbered_frames(2)), r"expected a video suffix, one of \.mp4"),
         (lambda p: write_video(p / "a.mp4", []), "at least one frame"),
         (lambda p: write_video(p / "a.mp4", numbered_frames(2), crf=90), "crf: expected 0"),
+        (lambda p: write_video(p / "a.mp4", numbered_frames(2), fps=0), "fps: expected a positive number"),
+        (
+            lambda p: write_video(p / "a.mp4", Video(numbered_frames(2)), fps=0),
+            "fps: expected a positive number",
+        ),
         (lambda p: write_video(p / "a.mp4", numbered_frames(2), -5), "fps: expected a positive number"),
         (lambda p: write_video(p / "a.mp4", np.zeros((2, 8, 8, 3))), "expected uint8"),
         (lambda p: write_image(p / "a.mp4", corner_image()), r"expected a picture suffix, one of \.png"),

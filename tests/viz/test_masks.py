@@ -179,6 +179,8 @@ def test_frames_without_a_row_stay_and_inputs_do_not_change():
     assert changed(drawn.frames[1:3], before[1:3]).any(axis=(1, 2)).all()
     np.testing.assert_array_equal(video.frames, before)
     assert torch.equal(masks.masks, pixels)
+    again = draw_masks(video.frames, masks, MaskStyle(label="score", legend=True))
+    np.testing.assert_array_equal(again.frames, drawn.frames)
     late = draw_mask_frame(video.frames[2], masks.clip(1), 2, label="score", legend=True)
     np.testing.assert_array_equal(late, drawn.frames[2])
 

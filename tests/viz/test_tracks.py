@@ -350,3 +350,10 @@ def test_no_letter_is_cut(size):
         whole = Image.new("L", (3 * size, 3 * size))
         ImageDraw.Draw(whole).text((size, size), letter, fill=255, font=font)
         assert text_mask(letter, size).astype(int).sum() == np.asarray(whole).astype(int).sum(), letter
+
+
+def test_frames_may_be_an_array():
+    video, tracks = plain_video(), moving_point()
+    np.testing.assert_array_equal(draw_tracks(video.frames, tracks).frames, draw_tracks(video, tracks).frames)
+    with pytest.raises(ValueError, match="video frames: expected an array .* got Tracks"):
+        draw_tracks(tracks, video)
