@@ -80,8 +80,8 @@ def _run(load: Callable[[], Callable[..., Any]], arguments: Sequence[str], prog:
         reason = f" ({one_line(error)})" if str(error) else ""
         print(f"{name}: error: this takes {what}{reason}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{name}: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stopped:  # its text says what of the run is kept
+        print(f"{name}: stopped{'; ' * bool(str(stopped))}{stopped}", file=sys.stderr)
         return 130
     return code if isinstance(code, int) else 0
 

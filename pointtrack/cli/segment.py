@@ -27,7 +27,7 @@ from pointtrack.cli.segment_flat import (
     refuse_late,
     segment_flat,
 )
-from pointtrack.cli.session_files import check_session_file, session_file
+from pointtrack.cli.session_files import check_session_file, kept_if_stopped, session_file
 from pointtrack.io.mask_writers import parse_growing
 from pointtrack.io.masks import MASK_EXPORTS, export_masks, parse_mask_exports
 from pointtrack.io.outputs import record_origin
@@ -266,9 +266,10 @@ class SegmentCommand(VideoOptions):
             bar.total = bar.n + done + session.steps_left(frames.start, frames.stop)
             bar.update(done)
 
-        say_all(session, told, progress)
-        progress(0)  # a session that goes on may have nothing left to do
-        masks = session.propagate(frames.start, frames.stop, progress=progress)
+        with kept_if_stopped(self.session, session, lambda: any(map(session.keyframes, session.objects))):
+            say_all(session, told, progress)
+            progress(0)  # a session that goes on may have nothing left to do
+            masks = session.propagate(frames.start, frames.stop, progress=progress)
         if self.session is not None:
             print(f"session   {session.save(self.session)}")
         doubts = [one for one in session.suggest_corrections(len(video)) if one.frame in frames]

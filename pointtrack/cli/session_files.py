@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pointtrack.io.outputs import check_outputs
 from pointtrack.io.storage import exists, local_path
+from pointtrack.sessions.object_session import ObjectSession
+from pointtrack.sessions.track_session import TrackSession
 from pointtrack.ui.store import JOURNAL, SNAPSHOT
 
 
@@ -35,3 +38,24 @@ def check_session_file(path: str, outputs: Sequence[Path]) -> None:
             "from the page, or copy it elsewhere"
         )
     check_outputs([], [kept])
+
+
+@contextmanager
+def kept_if_stopped(
+    path: str | None, session: ObjectSession | TrackSession, holds: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Save a session if Ctrl-C stops the work in this block, and say so in the line about the stop.
+
+    Args:
+        path: the file that keeps the session; None keeps nothing.
+        session: the session.
+        holds: whether there is something in it by then.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if path is None or not holds():
+            raise
+        raise KeyboardInterrupt(
+            f"{session.save(path)} keeps what was entered and what is known so far; the same command goes on"
+        ) from None

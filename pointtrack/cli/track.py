@@ -15,7 +15,7 @@ from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked
 from pointtrack.cli.session_files import session_file
 from pointtrack.cli.states import StateTally, state_options
-from pointtrack.cli.track_flat import track_flat, track_flat_sparsely
+from pointtrack.cli.track_flat import resumable, track_flat, track_flat_sparsely
 from pointtrack.cli.track_session import (
     Correction,
     check_session_options,
@@ -291,10 +291,11 @@ class TrackCommand(VideoOptions):
             check_frames(self.opened, queries)
             tracker = self.loaded(stream.wh)
         how = track_flat if self.every == 1 else partial(track_flat_sparsely, every=self.every)
-        saved = how(
-            self.opened, tracker, queries, target, options,
-            resume=self.resume, style=self.style, settings=self.settings(queries),
-        )  # fmt: skip
+        with resumable(target):
+            saved = how(
+                self.opened, tracker, queries, target, options,
+                resume=self.resume, style=self.style, settings=self.settings(queries),
+            )  # fmt: skip
         if self.sound and copy_sound(self.video, target, self.start):
             print(f"sound     {target} has the video's sound")
         if exports:

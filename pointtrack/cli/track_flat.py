@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pointtrack.checks import counted
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import print_estimate, print_sheet, print_tracked
 from pointtrack.cli.states import StateTally
@@ -24,6 +26,24 @@ from pointtrack.pipeline.sheet_sink import SheetSink
 from pointtrack.pipeline.sinks import CallSink, LogSink, Sink, SmoothSink, VideoSink
 from pointtrack.types import Queries
 from pointtrack.viz.styles import TrackStyle
+
+
+@contextmanager
+def resumable(target: Path) -> Iterator[None]:
+    """Say in the line about a stop by Ctrl-C in this block whether, and from where, --resume continues the run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        spilled = target.with_suffix(".tracks")
+        if not spilled.exists():
+            raise
+        done = frames_done(spilled)
+        words = (
+            f"{counted(done, 'frame')} are kept, and the same command with --resume goes on behind them"
+            if done
+            else f"too early for --resume, as a run saves its state every {STATE_SECONDS:.0f} s"
+        )
+        raise KeyboardInterrupt(words) from None
 
 
 def track_flat(

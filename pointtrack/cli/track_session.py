@@ -12,7 +12,7 @@ import torch
 
 from pointtrack.checks import counted
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.session_files import check_session_file
+from pointtrack.cli.session_files import check_session_file, kept_if_stopped
 from pointtrack.io.same_run import NONE
 from pointtrack.io.storage import exists
 from pointtrack.models.point_tracker import PointTracker
@@ -103,16 +103,20 @@ def track_in_session(
     if path is not None and exists(path):
         session.load(path)
     queries = None if queries is None else _new_ones(queries, session)
+    corrections = [one for one in corrections if not _is_set(session, one)]
     trial = points_now(session)
     if queries is not None:
         trial.add(queries, follow=False)
     for one in corrections:
         trial.correct(one.point, one.frame, one.xy)
     if queries is not None:
-        session.adopt(track(queries))
+        with kept_if_stopped(path, trial):
+            tracks = track(queries)
+        session.adopt(tracks)
     for one in corrections:
         session.correct(one.point, one.frame, one.xy)
-    _follow(session)
+    with kept_if_stopped(path, session):
+        _follow(session)
     if path is not None:
         print(f"session   {session.save(path)}")
     return session.known()
@@ -140,6 +144,14 @@ def _new_ones(queries: Queries, session: TrackSession) -> Queries | None:
         [row not in rows for row in torch.cat([queries.frame[:, None], queries.xy], 1).tolist()]
     )
     return queries.select(new) if bool(new.any()) else None
+
+
+def _is_set(session: TrackSession, one: Correction) -> bool:
+    """Whether a session has a correction already, so that repeating a command tracks nothing anew."""
+    if one.frame not in session.points.get(one.point, ()) or one.frame >= len(session.video):
+        return False
+    row = session.known(one.frame, one.frame + 1)
+    return bool((row.xy[0, row.ids == one.point] == torch.tensor(one.xy)).all())
 
 
 def _follow(session: TrackSession) -> None:

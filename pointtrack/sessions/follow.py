@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker, network_of
@@ -88,16 +89,39 @@ def follow_objects(
 def say_all(session: ObjectSession, told: Iterable[Told], progress: Progress | None = None) -> None:
     """Pass parsed prompts to a session, and add the objects that it does not have yet.
 
-    Clicks beside an object alone correct its mask, so they come last, and the object is followed to their frames first;
+    What the session was told before is not said again, so that a command may be repeated. Clicks beside an object alone correct its mask, so they come last, and the object is followed to their frames first;
     `progress` is as of `ObjectSession.propagate`.
 
     Raises:
         ValueError: as `ObjectSession.prompt` and `mark_absent`.
     """
-    for one in sorted(told, key=lambda one: one.corrects):
+    for given in sorted(told, key=lambda one: one.corrects):
+        one = _unsaid(session, given)
+        if one is None:
+            continue
         if one.object_id not in session.objects:
             session.add_object(object_id=one.object_id)
         unknown = one.corrects and session.mask(one.object_id, one.frame) is None
         if unknown and session.keyframes(one.object_id):
             session.propagate(one.frame, one.frame + 1, progress=progress)
         tell(session, [one])
+
+
+def _unsaid(session: ObjectSession, told: Told) -> Told | None:
+    """What of a prompt its frame of the session does not have yet; None if it has all of it."""
+    key = session.keyframe(told.object_id, told.frame) if told.object_id in session.objects else None
+    if key is None:
+        return told
+    if told.absent or told.mask is not None:
+        given = key.mask if key.base is None or key.followed else key.base  # clicks correct a given mask
+        same = not bool(given.any()) if told.absent else torch.equal(given, told.mask)
+        return None if same else told
+    if told.box is not None and (key.box is None or key.box.tolist() != told.prompt().box.tolist()):
+        return told  # another box replaces the clicks of before
+    there = [(*xy, label) for xy, label in zip(key.points.tolist(), key.labels.tolist(), strict=True)]
+    said = told.prompt()
+    rows = zip(said.points.tolist(), said.labels.tolist(), strict=True)
+    new = [place for place, (xy, label) in enumerate(rows) if (*xy, label) not in there]
+    if not new:
+        return None
+    return replace(told, points=[told.points[i] for i in new], labels=[told.labels[i] for i in new], box=None)

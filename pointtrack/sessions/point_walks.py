@@ -134,14 +134,14 @@ class PointWalk:
         before = self.done
         try:
             found = next(self.steps)
+            skip = min(self._skip, len(found))
+            self._skip -= skip
+            if len(found) > skip:
+                self.rows.append((found.xy[skip:], found.visibility[skip:], found.confidence[skip:]))
         except BaseException:  # an interrupted walk cannot continue; it starts over next time
             self.steps = None
             self._start_over()
             raise
-        skip = min(self._skip, len(found))
-        self._skip -= skip
-        if len(found) > skip:
-            self.rows.append((found.xy[skip:], found.visibility[skip:], found.confidence[skip:]))
         return self.frames[before : self.done]
 
     def part(self, span: Span) -> Part:

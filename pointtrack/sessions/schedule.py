@@ -161,12 +161,12 @@ class Schedule:
             while walk.done < _wanted(sides[0], frames):
                 try:
                     found = next(walk.steps)
+                    for side in walk.sides:
+                        self.results.put(side, walk.done, found[side.object_id])
+                    walk.done += 1
                 except BaseException:  # an interrupted walk cannot continue; its sides start over
                     self._drop(walk)
                     raise
-                for side in walk.sides:
-                    self.results.put(side, walk.done, found[side.object_id])
-                walk.done += 1
                 progress(len(walk.sides))
             if walk.done == len(sides[0].frames):
                 self._drop(walk)

@@ -142,10 +142,9 @@ class TrackSession:
             for span in spans_of(self._point(number), len(self.video)):
                 rows = slice(span.frames.start, span.frames.stop)
                 if known[rows, column].all():
+                    here = rows, column
                     self._parts[span] = Part(
-                        tracks.xy[rows, column],
-                        tracks.visibility[rows, column],
-                        tracks.confidence[rows, column],
+                        tracks.xy[here], tracks.visibility[here], tracks.confidence[here]
                     )
         return ids
 
@@ -222,6 +221,8 @@ class TrackSession:
             )
         with progress_of(progress, None, "following", count=len) as step:
             for walk in self._wanted_walks(range(start, stop), direction):
+                if walk.done == len(walk.frames):  # stopped between its last frame and this
+                    self._settle(walk)
                 while walk.done < wanted_of(walk, range(start, stop)):
                     new = walk.advance(self.tracker, self.video)
                     if walk.done == len(walk.frames):

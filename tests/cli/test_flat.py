@@ -182,7 +182,8 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(track_flat, "track_file", killed)
-    assert run("killed", "--grid", 3, "--flat")[0] == 130
+    code, (_, error), _ = run("killed", "--grid", 3, "--flat")
+    assert code == 130 and "stopped; 6 frames are kept, and the same command with --resume goes on" in error
     assert len(read_spilled(out.with_suffix(".tracks"))) == 6
     monkeypatch.undo()
     code, (_, error), _ = run("killed", "--grid", 2, "--resume")
@@ -206,7 +207,8 @@ def test_a_run_killed_before_its_first_state_begins_anew_and_says_so(run, monkey
 
     assert "resume" not in run("killed", "--grid", 3, "--resume", "--max-frames", 3)[1].out  # no earlier run
     monkeypatch.setattr(track_flat, "track_file", killed)
-    assert run("killed", "--grid", 3, "--flat", "--overwrite")[0] == 130
+    code, (_, error), _ = run("killed", "--grid", 3, "--flat", "--overwrite")
+    assert code == 130 and "stopped; too early for --resume, as a run saves its state every 30 s" in error
     monkeypatch.undo()
     code, (said, _), _ = run("killed", "--grid", 3, "--resume")
     assert code == 0 and "resume    nothing to continue from" in said and "begins anew" in said

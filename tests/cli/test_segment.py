@@ -256,6 +256,30 @@ def test_several_frames_and_a_session_that_goes_on(files, capsys):
     assert "session" in capsys.readouterr().out
 
 
+def test_a_session_that_ctrl_c_stops_keeps_its_prompts(files, capsys, monkeypatch):
+    class StoppedBar(Bar):
+        def update(self, done: int = 1) -> None:
+            super().update(done)
+            if self.n == 3:
+                raise KeyboardInterrupt
+
+    told = "--click 0,28,28 --absent 5 --session {dir}/s.npz"
+    with monkeypatch.context() as stopped:
+        stopped.setattr(cli_segment, "Bar", StoppedBar)
+        assert run(told, files) == 130
+    said = capsys.readouterr().err
+    assert "s.npz keeps what was entered and what is known so far; the same command goes on" in said
+    assert said.count("\n") == 1 and said.startswith("pointtrack: stopped; "), said
+    assert run("--session {dir}/s.npz", files) == 0
+    masks = load_masks(files["dir"] / "out" / "frames_masks.npz").masks
+    kept = (files["dir"] / "s.npz").read_bytes()
+    assert run(told, files) == 0 and len(kept) == (files["dir"] / "s.npz").stat().st_size, (
+        "repeating adds nothing"
+    )
+    assert run(told.replace("s.npz", "whole.npz"), files) == 0
+    assert torch.equal(load_masks(files["dir"] / "out" / "frames_masks.npz").masks, masks)
+
+
 def test_a_session_without_suffix_goes_on_too(files):
     """--session work is work.npz, the first time and the next."""
     assert run("--click 0,28,28 --session {dir}/work", files) == 0

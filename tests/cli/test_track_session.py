@@ -122,6 +122,35 @@ def test_the_same_command_again_adds_nothing(run, tmp_path):
     assert "tracked   1 point " in said
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_what_was_entered_outlasts_ctrl_c(first, run, tmp_path, monkeypatch):
+    """Whether it comes while new points are tracked, or while corrections are followed."""
+    file, told = f"{tmp_path}/s.npz", [*POINTS, "--correct", "1:5,25,14"]
+    if not first:
+        assert run(*POINTS, "--session", file)[0] == 0
+    with monkeypatch.context() as stopped:
+        place = (
+            "pointtrack.cli.track.track_and_report"
+            if first
+            else "pointtrack.sessions.point_walks.walk_points"
+        )
+        stopped.setattr(place, _stopped)
+        code, said, _ = run(*told, "--session", file)
+        assert code == 130 and f"pointtrack: stopped; {file} keeps what was entered" in said, said
+    code, said, tracks = run("--session", file)
+    assert code == 0 and tracks.xy[5, 1].tolist() == [25, 14], said
+    whole = run(*told)[2]
+    assert torch.allclose(tracks.xy, whole.xy, atol=0.1, rtol=0), "apart, each point has its own helpers"
+    code, said, again = run(*told, "--session", file)
+    assert "followed" not in said and torch.equal(again.xy, tracks.xy), (
+        "the same correction again changes nothing"
+    )
+
+
+def _stopped(*_, **options):
+    raise KeyboardInterrupt
+
+
 def test_what_the_page_opens_again_is_not_changed(run, tmp_path):
     for name in ("project.json", "journal.jsonl"):
         (tmp_path / name).write_text("{}")

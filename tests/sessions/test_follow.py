@@ -1,5 +1,7 @@
 """Objects from one prompt each, with an oracle in the place of the tracker."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -72,3 +74,29 @@ def test_clicks_beside_an_object_come_last_and_correct_what_is_followed_to_them(
     nothing = ObjectSession(SCENE.video, engine=session.engine, cuts=())
     with pytest.raises(ValueError, match="nothing is known of it"):
         say_all(nothing, [beside])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        Told(1, 2, points=[(60, 40), (3, 3)], labels=[True, False]),
+        Told(1, 2, points=[(60, 40)], labels=[True], box=[50, 30, 72, 50]),
+        Told(1, 2, mask=SCENE.truth[2].any(0)),
+        Told(1, 2, absent=True),
+    ],
+)
+def test_what_was_said_before_is_not_said_again(told):
+    session = ObjectSession(SCENE.video, engine=PointEngine(TRACKER, ColourSegmenter()), cuts=())
+    x, y = SCENE.truth[2, 1].nonzero().float().mean(0).flip(0).tolist()
+    told = replace(told, points=[(x, y), *told.points[1:]]) if told.points else told
+    first = Told(1, 0, mask=SCENE.truth[0, 1])
+    say_all(session, [first, told])
+    before = session.keyframe(1, 2)
+    say_all(session, [first, told])
+    assert session.keyframe(1, 2) is before
+    other = Told(1, 2, points=[(x, y), (x + 1, y)], labels=[True, True], box=told.box)
+    say_all(session, [other])
+    after = session.keyframe(1, 2)
+    assert after is not before and len(after.points) <= len(before.points) + 2
+    say_all(session, [first, told] if told.mask is None and not told.absent else [other])
+    assert session.keyframe(1, 2) is after
