@@ -109,6 +109,8 @@ def load_tracker(
         where = pick_device(device)
         tracker = load_checkpoint(path, key if key in PUBLISHED else None).to(where)
         options = replace(options, precision=usable_precision(precision, where))
+    if key not in SHIPPED and (checkpoint is not None or key not in PUBLISHED):
+        tracker.weights_file = path
     _tell_licence(tracker.config, path)
     if strict_parity and not isinstance(tracker.config, TrackerConfig):
         raise ValueError(f"strict_parity: expected with cotracker2, got it with {tracker.config.name}")

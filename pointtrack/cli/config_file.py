@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pointtrack.cli.option_names import OptionNames
 LARGEST = 1 << 20  # bytes
 DEEPEST = 16
 MOST_VALUES = 20_000
+_BARE_COLOUR = re.compile(r"\s*([\w-]+:|-)\s+(#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3}))\s*")
 
 
 def check_options(arguments: Sequence[str], command: Callable[..., Any]) -> None:
@@ -87,6 +89,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         _check_events(path, text)
+        _check_colours(path, text)
         content = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise ValueError(
@@ -146,6 +149,16 @@ def _check_events(path: Path, text: str) -> None:
         if depth > DEEPEST or count > MOST_VALUES:
             raise ValueError(
                 f"{path}, line {event.start_mark.line + 1}: expected options, got too many or too deep ones"
+            )
+
+
+def _check_colours(path: Path, text: str) -> None:
+    """Refuse colours without quotes, which YAML takes for comments, so that the option would have no value."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if found := _BARE_COLOUR.fullmatch(line):
+            key, colour = found[1], found[2]
+            raise ValueError(
+                f'{path}, line {number}: expected a colour in quotes, {key} "{colour}", as YAML takes {colour} for a comment'
             )
 
 

@@ -157,7 +157,7 @@ class LiveCommand:
             server = None if self.serve is None else stack.enter_context(LiveServer(self.serve, self.host))
             reader = FrameReader(
                 self.opened_source(), fps=self.fps, drop=not self.no_drop, stall_seconds=self.stall,
-                reconnect=self.reconnect,
+                reconnect=self.reconnect, name=None if self.wh is None else "standard input",
             )  # fmt: skip
             stack.callback(reader.close)
             if target is not None:
@@ -234,7 +234,7 @@ class LiveCommand:
                 continue
             count += 1
             if count == self.max_frames:
-                live.stop()
+                live.stop(f"ended by --max-frames {count}")
             row = preview.masks if isinstance(preview, LiveMasks) else preview.tracks
             ((drawn, seconds),) = drawer.draw(Piece(row, [(preview.frame, preview.seconds)]))
             if server is not None:

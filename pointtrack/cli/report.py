@@ -92,7 +92,7 @@ def print_tracked(
 ) -> None:
     """Print what was tracked, by which tracker, and how fast; `gone_on`: frames that a resumed run tracked."""
     device = next(tracker.parameters()).device
-    print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
+    print(f"tracker   {tracker.label} ({tracker.config.licence}) on {device}")
     tracked = f"tracked   {counted(points, 'point')} through {counted(frames, 'frame')} of {wh[0]} x {wh[1]}"
     if gone_on == 0:
         print(f"{tracked}, all by the earlier run")

@@ -137,9 +137,7 @@ def segment_flat(
             refuse_late(stream.waiting[0], frames)
         video.close()
     seconds = time.perf_counter() - began
-    print(
-        f"with {stream.network.config.name} + {stream.segmenter.name}, weights under {stream.segmenter.licence}"
-    )
+    print(f"with {stream.network.label} + {stream.segmenter.name}, weights under {stream.segmenter.licence}")
     print_segmented([count / frames for count in tally.frames.values()], frames, stream.image_wh, seconds)
     print_doubts(tally.doubts)
     if edited is not None:

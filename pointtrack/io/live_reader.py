@@ -69,6 +69,7 @@ class FrameReader:
         pace: deliver frames no sooner than their times say; by default for files, folders and `Video` only.
         reconnect: reopen a camera or stream that breaks off, after 1, 2, 4, ... seconds, at most a minute, as often as
             needed. Numbers and times go on; frames of another size end the run.
+        name: what messages call the source; by default what `open_video` calls it.
 
     Raises:
         FileNotFoundError, ValueError: the source cannot be opened, as in `open_video`. `state` and `message` report later
@@ -92,13 +93,14 @@ class FrameReader:
         stall_seconds: float = 2.0,
         pace: bool | None = None,
         reconnect: bool = False,
+        name: str | None = None,
     ):
         if waiting < 1 or not stall_seconds > 0:
             raise ValueError(
                 f"expected waiting >= 1 and stall_seconds > 0, got {waiting} and {stall_seconds}"
             )
         opened = open_source(source, fps, 0.0, one_size=False)
-        self._frames, self.fps, self.name = opened.frames, opened.fps, opened.name
+        self._frames, self.fps, self.name = opened.frames, opened.fps, name or opened.name
         self.pixel_aspect = Fraction(1) if opened.info is None else opened.info.shown_aspect()
         self._source, self._reconnect, self._shift = source, reconnect, 0.0
         # A camera or stream has no regular end: if it stops, it broke off.
@@ -139,12 +141,15 @@ class FrameReader:
             self._changed.notify_all()
             return frame
 
-    def close(self) -> None:
-        """Stop reading and release the source at once; a hanging source, when it answers. Waiting frames are lost."""
+    def close(self, why: str = "stopped") -> None:
+        """Stop reading and release the source at once; a hanging source, when it answers. Waiting frames are lost.
+
+        `why` goes to `message`, unless the source is over already.
+        """
         self._stop.set()
         with self._changed:
             self._queue.clear()
-            self._finish(LiveState.ENDED, "stopped")
+            self._finish(LiveState.ENDED, why)
         self._thread.join(timeout=1.0)
 
     def _finish(self, state: LiveState, message: str) -> None:

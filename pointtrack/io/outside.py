@@ -41,6 +41,7 @@ DAMAGE = (
     pickle.UnpicklingError,
     tokenize.TokenError,  # of heads of .npy files
 )
+SESSION = "told"  # array that session files hold, and no results
 LONGEST_PATH = 1000  # characters of a path read from a file
 _SHARE = 0.8  # largest share of the machine's memory that one file may take
 _JSON_FACTOR = 12  # bytes of Python objects per byte of JSON, roughly
@@ -129,6 +130,11 @@ def read_arrays(
         if len(members) != len(archive.infolist()):
             raise ValueError("an array is in it twice")
         lacks = sorted(set(needed) - set(members))
+        if lacks and SESSION in members:
+            kind, command = ("points", "track") if "xy" in members else ("objects", "segment")
+            raise ValueError(
+                f"it is a session of {kind}; `pointtrack {command} VIDEO --session {Path(str(name)).name}` writes its results"
+            )
         if lacks:
             raise ValueError(f"it lacks {', '.join(lacks)}")
         chosen = [key for key in members if only is None or key in only]

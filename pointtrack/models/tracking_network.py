@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,12 +23,14 @@ class TrackingNetwork(nn.Module):
         loop: cuts windows for it.
         tells_confidence: True if it predicts confidence; otherwise confidence repeats the visibility.
         dense_chunk: how many points to track together if there are very many.
+        weights_file: the file of its weights, where a user named one; None for those of a name.
     """
 
     own_config: Any
     uses_support: bool = True
     loop: type[WindowLoop] = WindowLoop
     dense_chunk: int = 1024
+    weights_file: Path | None = None
     _inference: InferenceOptions = InferenceOptions()
     _config: Any
 
@@ -40,6 +43,13 @@ class TrackingNetwork(nn.Module):
     def config(self, config: Any) -> None:
         self._config = self._inference.applied_to(config)
         self.own_config = config
+
+    @property
+    def label(self) -> str:
+        """What to call it: the name of its config, and a file of a user's own weights, which often have the same name."""
+        return (
+            self.config.name if self.weights_file is None else f"{self.config.name} from {self.weights_file}"
+        )
 
     @property
     def inference(self) -> InferenceOptions:

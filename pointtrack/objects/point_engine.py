@@ -41,7 +41,7 @@ class PointEngine:
 
     def __init__(self, tracker: PointTracker, segmenter: Segmenter, config: ObjectOptions | None = None):
         self.tracker, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
-        self.name = f"{tracker.config.name} + {segmenter.name}"
+        self.name = f"{tracker.label} + {segmenter.name}"
         self.licence = segmenter.licence
         self._video: Video | None = None
         self._embeddings: dict[int, Embedding] = {}

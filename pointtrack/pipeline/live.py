@@ -110,6 +110,7 @@ class LiveRun(Generic[S, F]):
         self._sinks = [] if on_final is None else [CallSink(on_final)]
         self._loop: Loop | None = None
         self._finished = self._stopping = False
+        self._why = "stopped"
         self._told = LiveState.RUNNING
         self._began: float | None = None
         self._lag = 0
@@ -138,9 +139,9 @@ class LiveRun(Generic[S, F]):
         """True if no more results will come."""
         return self._finished
 
-    def stop(self) -> None:
-        """End at the next `take`. You may call this from a signal handler or another thread."""
-        self._stopping = True
+    def stop(self, why: str = "stopped") -> None:
+        """End at the next `take`; `why` goes to the reader's message. A signal handler or another thread may call it."""
+        self._stopping, self._why = True, why
 
     def take(self, timeout: float = 0.1) -> F | None:
         """Track the next frame; None if none came in `timeout` seconds, or the source is over."""
@@ -202,7 +203,7 @@ class LiveRun(Generic[S, F]):
 
     def close(self) -> None:
         """Stop reading, and `finish`."""
-        self.reader.close()
+        self.reader.close(self._why)
         self.finish()
 
     def __enter__(self: L) -> L:

@@ -112,14 +112,15 @@ def _unsaid(session: ObjectSession, told: Told) -> Told | None:
     key = session.keyframe(told.object_id, told.frame) if told.object_id in session.objects else None
     if key is None:
         return told
-    if told.absent or told.mask is not None:
-        given = key.mask if key.base is None or key.followed else key.base  # clicks correct a given mask
-        same = not bool(given.any()) if told.absent else torch.equal(given, told.mask)
-        return None if same else told
-    if told.box is not None and (key.box is None or key.box.tolist() != told.prompt().box.tolist()):
+    given = key.mask if key.base is None or key.followed else key.base  # clicks correct a given mask
+    if told.absent:
+        return told if given.any() else None
+    if told.mask is not None:
+        return None if torch.equal(given, told.mask) else told
+    said = told.prompt()
+    if said.box is not None and (key.box is None or not torch.equal(key.box, said.box)):
         return told  # another box replaces the clicks of before
     there = [(*xy, label) for xy, label in zip(key.points.tolist(), key.labels.tolist(), strict=True)]
-    said = told.prompt()
     rows = zip(said.points.tolist(), said.labels.tolist(), strict=True)
     new = [place for place, (xy, label) in enumerate(rows) if (*xy, label) not in there]
     if not new:

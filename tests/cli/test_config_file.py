@@ -32,6 +32,11 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("\0\1", "YAML"),
         ("!!python/object/apply:os.system [id]", "constructor"),
         ("grid: 2020-99-99", "got an invalid value|grid"),
+        (
+            "grid: 2\nbackground: #00ff00\n",
+            'line 2: expected a colour in quotes, background: "#00ff00", as YAML',
+        ),
+        ("colors:\n  - #0f0", "line 2: expected a colour in quotes, - "),
         ("x" * 2_000_000, "2000000 bytes"),
     ],
 )

@@ -80,7 +80,8 @@ def test_the_command_ends_after_so_many_frames_and_serves(
     assert live(tiny_video_file, *arguments, "--tracker", tiny_tracker_file) == 0
     assert len(pt.read_video(tmp_path / "tiny.mp4")) == 2, "called as its source"
     printed = capsys.readouterr().out
-    assert "serving   http://127.0.0.1:" in printed and "ended: " in printed and "2 frames" in printed
+    assert "serving   http://127.0.0.1:" in printed and "2 frames" in printed
+    assert re.search(r"source    ended: .*tiny\.mp4: ended by --max-frames 2\n", printed), printed
     assert seen["kind"] == "image/jpeg"
     assert (seen["state"]["state"], seen["state"]["lag"], seen["state"]["frames"]) == ("running", 2, 2)
     first, second = seen["state"]["points"]
@@ -126,6 +127,7 @@ def test_bare_frames_through_a_pipe(tiny_tracker_file, tmp_path, monkeypatch, ca
         monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": file}))
         arguments = ["--wh", "64x48", "--grid", 2, "--no-drop", "--out", tmp_path / "o.mp4", "--fps", 5]
         assert live("-", *arguments, "--tracker", tiny_tracker_file) == 0
+    assert "source    ended: standard input: ended after 5 frames" in capsys.readouterr().out
     assert pt.load_tracks(tmp_path / "o.npz").xy.shape == (5, 4, 2)
     assert pt.read_video(tmp_path / "o.mp4").times[-1] == pytest.approx(0.8, abs=0.01)
 

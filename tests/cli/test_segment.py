@@ -267,6 +267,10 @@ def test_a_session_that_ctrl_c_stops_keeps_its_prompts(files, capsys, monkeypatc
     with monkeypatch.context() as stopped:
         stopped.setattr(cli_segment, "Bar", StoppedBar)
         assert run(told, files) == 130
+    with pytest.raises(
+        ValueError, match="session of objects; `pointtrack segment VIDEO --session s.npz` writes"
+    ):
+        load_masks(files["dir"] / "s.npz")
     said = capsys.readouterr().err
     assert "s.npz keeps what was entered and what is known so far; the same command goes on" in said
     assert said.count("\n") == 1 and said.startswith("pointtrack: stopped; "), said

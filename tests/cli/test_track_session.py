@@ -33,10 +33,15 @@ def session_of(file: str, tiny_video_file, tiny_tracker) -> pt.TrackSession:
     return session
 
 
-def test_a_session_keeps_the_tracks_of_a_plain_run(run, tmp_path):
+def test_a_session_keeps_the_tracks_of_a_plain_run(run, tmp_path, tiny_tracker_file):
     plain = run(*POINTS)[2]
     code, said, kept = run(*POINTS, "--session", f"{tmp_path}/mine")
     assert code == 0 and f"session   {tmp_path}/mine.npz" in said
+    assert f" from {tiny_tracker_file} (Apache-2.0) on cpu" in said, "whose weights they are"
+    code, said, _ = run(*POINTS, "--masks", f"{tmp_path}/mine.npz")
+    assert (
+        code == 2 and "it is a session of points; `pointtrack track VIDEO --session mine.npz` writes" in said
+    )
     assert torch.equal(plain.xy, kept.xy) and torch.equal(plain.visibility, kept.visibility)
 
 

@@ -23,6 +23,7 @@ TRACKER = SimpleNamespace(
     config=SimpleNamespace(
         name="exact", window=SimpleNamespace(step=STEP), correlation=SimpleNamespace(levels=1)
     ),
+    label="exact",
     appearance_level=lambda stride: 0,
     uses_support=True,
     unled=lambda: TRACKER,
