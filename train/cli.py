@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
 from pointtrack.config import EncoderConfig, TrackerConfig
@@ -26,7 +25,8 @@ from train.data.segments import Picture, SegmentImages, read_outlined, read_phot
 from train.data.synthetic import SceneConfig, SyntheticClips
 from train.data.textures import texture_banks
 from train.data.views import PictureViews
-from train.loop import LoopConfig, Task, for_clips, make_fabric, run
+from train.loop import CHECKPOINT, LoopConfig, Task, for_clips, make_fabric, run
+from train.settings import check_noted, plain, without
 from train.tasks.distilling import DistillingTask
 from train.tasks.matching import MatchingTask
 from train.tasks.remembering import RememberingTask
@@ -35,6 +35,12 @@ from train.tasks.spoiling import AS_GUESSED, SpoilConfig
 from train.tasks.tracking import TrackingTask
 
 HELD_OUT = 16  # clips for validation
+# What may change when a stopped run goes on: its length, what is shown and saved, and how the machine shares the work.
+FREE = ("out", "batch", "held_out")
+FREE_IN_LOOP = (
+    "steps", "minutes", "accumulate", "log_every", "validate_every", "save_every",
+    "workers", "bf16", "recompute", "accelerator", "devices", "nodes",
+)  # fmt: skip
 
 
 def train_command(
@@ -61,7 +67,7 @@ def train_command(
     pictures: str | None = None,
     held_out: int | None = None,
 ) -> None:
-    """Train a tracker or a segmenter; a stopped run in `out` continues where it was.
+    """Train a tracker or a segmenter; the same command continues a stopped run in `out`.
 
     Args:
         task: matching trains the encoder to find a point again; tracking trains the whole tracker;
@@ -99,8 +105,10 @@ def train_command(
         held_out: clips or images for validation; 16 by default.
 
     Raises:
-        ValueError: a tracker config together with init, clips for a segmenter, or no pictures to distil with.
+        ValueError: a tracker config together with init, clips for a segmenter, no pictures to distil with, or an `out` of a
+            run with other settings.
     """
+    given = dict(locals())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if tracker is not None and init is not None:
         raise ValueError(
@@ -117,6 +125,9 @@ def train_command(
     scene, loop = scene or SceneConfig(), loop or LoopConfig()
     fabric = make_fabric(loop, out)
     torch.manual_seed(loop.seed)
+    settings = plain({**without(given, FREE), "scene": scene, "loop": without(asdict(loop), FREE_IN_LOOP)})
+    if (out / CHECKPOINT).exists():
+        check_noted(out, settings)
     if task != "tracking" and (labels is not None or spoil is not None):
         raise ValueError(f"labels and spoil: expected task tracking with them, got {task}")
     if views_share and (task != "remembering" or objects is None):
@@ -131,7 +142,8 @@ def train_command(
                 "clips: expected task matching, tracking or remembering with them, got segmenting"
             )
         network = new_segmenter(segmenter, init)
-        _segment(out, scene, loop, network, textures, objects, batch, fabric, held_out or HELD_OUT)
+        segmenting, images = _segmenting(scene, loop, network, textures, objects, batch, held_out or HELD_OUT)
+        run(segmenting, images, loop, out, fabric, settings)
         return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
     check_kind(model, "init")
@@ -169,25 +181,23 @@ def train_command(
             spoil=spoil or AS_GUESSED,
             match_weight=match_weight,
         )
-    run(learnt, source, loop if task == "distilling" else clip_loop, out, fabric)
+    run(learnt, source, loop if task == "distilling" else clip_loop, out, fabric, settings)
 
 
 def _folders(names: str) -> list[Path]:
     return [Path(folder.strip()) for folder in names.split(",") if folder.strip()]
 
 
-def _segment(
-    out: Path,
+def _segmenting(
     scene: SceneConfig,
     loop: LoopConfig,
     segmenter: SmallSegmenter,
     textures: Path | None,
     objects: str | None,
     batch: int,
-    fabric: Fabric,
     held_out: int,
-) -> None:
-    """Task segmenting: hold out the photographs of the val split, and some of every folder of outlined objects.
+) -> tuple[SegmentingTask, SegmentImages]:
+    """Task segmenting and its images: hold out the photographs of the val split, and some of every folder of outlined objects.
 
     Frames of synthetic clips are training data only where there are no photographs.
     """
@@ -202,4 +212,4 @@ def _segment(
     bank, held_out_bank = texture_banks(None)
     images = SegmentImages(groups, SyntheticClips(bank, scene, batch, loop.seed), synthetic=0.0)
     known = SegmentImages(others, SyntheticClips(held_out_bank, scene, 1, seed=99), synthetic=0.0, pasted=0.0)
-    run(SegmentingTask(segmenter, [known[i] for i in range(held_out)]), images, loop, out, fabric)
+    return SegmentingTask(segmenter, [known[i] for i in range(held_out)]), images

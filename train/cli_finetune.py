@@ -30,6 +30,7 @@ from train.data.textures import texture_banks
 from train.finetune import FineTuneTask, Guard, GuardConfig
 from train.loop import LoopConfig, for_clips, make_fabric, run
 from train.pseudo_labels import LabelConfig, View, find_videos, label_videos, views_of
+from train.settings import check_settings
 
 log = logging.getLogger(__name__)
 
@@ -206,12 +207,7 @@ def _begin(
     path = out / "settings.json"
     if path.is_file() and any(out.glob("round-*")):
         noted = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name, value in settings.items() if noted["settings"].get(name) != value]
-        if other:
-            raise ValueError(
-                f"{out}: expected the settings of the run that is there, got other {', '.join(other)}; "
-                "choose another --out"
-            )
+        check_settings(out, noted["settings"], settings)
         return dict(noted["start"])
     start = guard.measure(tracker)
     fabric.barrier()  # every process has looked for the file before the first one writes it

@@ -13,9 +13,10 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -27,8 +28,11 @@ from pointtrack.layers import precision
 from pointtrack.system import peak_memory
 from train.data.ahead import one_thread
 from train.data.batch import ClipBatch
+from train.settings import note_settings
 
 log = logging.getLogger(__name__)
+
+CHECKPOINT = "last.ckpt"  # in the folder of a run
 
 COLUMNS = ["step", "unix_time", "name", "value"]  # of log.csv
 
@@ -139,11 +143,18 @@ def for_clips(config: LoopConfig, fabric: Fabric) -> tuple[LoopConfig, int]:
     return replace(config, workers=0), config.workers if fabric.world_size == 1 else 0
 
 
-def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabric | None = None) -> Task:
+def run(
+    task: Task,
+    clips: Dataset,
+    config: LoopConfig,
+    out: Path,
+    fabric: Fabric | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Task:
     """Train `task` on `clips` until `config.steps` (or `minutes`) or `task.is_finished`.
 
     Continues from `out/last.ckpt` if it exists. Returns the running average of the task, which it also writes to
-    `out/model.safetensors`.
+    `out/model.safetensors`. A new run writes its `settings` there, if some are given.
     """
     out.mkdir(parents=True, exist_ok=True)
     fabric = fabric or make_fabric(config, out)
@@ -155,8 +166,10 @@ def run(task: Task, clips: Dataset, config: LoopConfig, out: Path, fabric: Fabri
     optimizer = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(task, optimizer)
     state = {"model": model, "averaged": averaged, "optimizer": optimizer, "step": 0}
-    checkpoint = out / "last.ckpt"
+    checkpoint = out / CHECKPOINT
     clock = _Clock(config.minutes, fabric)
+    if settings is not None and fabric.is_global_zero and not checkpoint.exists():
+        note_settings(out, settings)
     if checkpoint.exists():
         clock.go_on(fabric.load(checkpoint, state))
         log.info("going on from step %d of %s", state["step"], checkpoint)

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from pointtrack.cli.runner import build_parser, run_command
 from pointtrack.models.checkpoint import load_checkpoint
@@ -37,6 +38,29 @@ def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch):
     assert run_command(lambda: train_command, [*arguments, "--init", str(tiny_tracker_file)], "train") == 0
     assert load_checkpoint(tmp_path / "run" / "model.safetensors").config.name == "tiny"
     assert (tmp_path / "run" / "log.csv").read_text().count("val_")
+
+
+def test_a_run_goes_on_with_its_own_settings_only(tiny_tracker_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
+    monkeypatch.setattr("train.cli.HELD_OUT", 1)
+    out = ["--out", str(tmp_path / "run")]
+
+    def train(*more: str) -> tuple[int, str]:
+        code = run_command(lambda: train_command, [*SMALL.split(), *out, *more], "train")
+        return code, capsys.readouterr().err
+
+    init = ["--init", str(tiny_tracker_file)]
+    assert train(*init)[0] == 0
+    step = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["step"]
+    code, said = train("--tracker.name", "another", "--loop.learning_rate", "1")
+    assert code == 2 and "expected the settings of the run that is there, got other " in said
+    named = said.partition("got other ")[2]
+    assert "loop.learning_rate" in named and "init" in named and "tracker" in named and len(named) < 300
+    assert train(*init, "--task", "tracking")[1].count("got other task; choose another --out") == 1
+    assert train(*init, "--loop.steps", "2", "--loop.save_every", "1")[0] == 0, "more steps continue it"
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["step"] == step + 1
+    (tmp_path / "run" / "settings.json").unlink()  # as of older versions
+    assert train(*init, "--loop.steps", "2", "--loop.learning_rate", "1")[0] == 0
 
 
 @pytest.mark.parametrize(
