@@ -76,7 +76,7 @@ class DenseCommand(VideoOptions):
             )  # fmt: skip
         seconds = time.perf_counter() - began
         device = next(tracker.parameters()).device
-        print(f"tracker   {tracker.config.name} ({tracker.config.licence}) on {device}")
+        print(f"tracker   {tracker.label} ({tracker.config.licence}) on {device}")
         print(
             f"tracked   {counted(len(queries), 'point')} through {counted(len(video), 'frame')} of {video.wh[0]} x {video.wh[1]} in "
             f"{seconds:.1f} s"

@@ -30,6 +30,7 @@ from pointtrack.io.outputs import record_origin
 from pointtrack.io.same_run import NONE, check_same_run, noted_run, run_note
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.storage import exists, local_path
+from pointtrack.io.track_log import delete_tracks
 from pointtrack.io.tracks import (
     TRACK_EXPORTS,
     export_tracks,
@@ -180,7 +181,7 @@ class TrackCommand(VideoOptions):
                 stream.close()
                 record_origin(self.outputs(target, exports), self.video)
                 if self.overwrite and not self.resume:
-                    target.with_suffix(".tracks").unlink(missing_ok=True)
+                    delete_tracks(target.with_suffix(".tracks"))
                 self.run_flat(target, points, exports, options)
                 return
             video = read_video(stream)

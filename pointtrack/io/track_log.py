@@ -318,6 +318,15 @@ def _about(path: Path, content: bytes) -> dict[str, str]:
         return {str(name): str(value) for name, value in about.items()}
 
 
+def delete_tracks(path: str | Path) -> None:
+    """Delete the file of a run that is no more, if there is one. Raises OSError if another process writes to it."""
+    path = Path(path)
+    if path.exists():
+        with path.open("r+b") as file:
+            _lock(file, path)
+        path.unlink(missing_ok=True)
+
+
 def _lock(file: BinaryIO, path: Path) -> None:
     """Keep other processes from writing to a file while it is open."""
     try:

@@ -18,7 +18,7 @@ from pointtrack.cli import track as track_command
 from pointtrack.cli.estimate import RunEstimate, estimate_run
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import describe
-from pointtrack.io.track_log import read_spilled
+from pointtrack.io.track_log import TrackWriter, read_spilled
 from pointtrack.io.video import write_video
 from pointtrack.pipeline import resume
 from pointtrack.pipeline.files import track_file
@@ -195,6 +195,16 @@ def test_a_killed_run_goes_on(run, tmp_path, tiny_tracker_file, monkeypatch):
     assert code == 0 and "9 points through 6 frames of 64 x 48, all by the earlier run" in said
     tracks, wanted = pt.load_tracks(out.with_suffix(".npz")), pt.load_tracks(expected.with_suffix(".npz"))
     assert tracks.xy.equal(wanted.xy)
+
+
+def test_overwrite_takes_nothing_from_a_run_that_goes_on(run, tmp_path):
+    path = tmp_path / "other" / "o.tracks"
+    with TrackWriter(path):
+        kept = path.stat().st_ino
+        code, (_, error), _ = run("other", "--grid", 2, "--flat", "--overwrite")
+        assert code == 2 and "another process writes tracks to it" in error
+        assert path.stat().st_ino == kept
+    assert run("other", "--grid", 2, "--flat", "--overwrite")[0] == 0
 
 
 def test_a_run_killed_before_its_first_state_begins_anew_and_says_so(run, monkeypatch):
