@@ -278,6 +278,10 @@ class SegmentCommand(VideoOptions):
     def _write(self, video: Video, masks: Masks, exports: list[str], target: Path) -> None:
         """Write the drawn video to `target`, and the rest beside it."""
         frames = range(masks.first_frame, masks.first_frame + len(masks))
+        # First what took the time: a full disk or Ctrl-C during the drawing must not cost it.
+        saved = {
+            name: export_masks(_stem(target, name), masks, [name], video) for name in exports if name == "npz"
+        }
         drawn = draw_masks(video, masks, self.style)
         clip = video.clip(frames.start, frames.stop)
         write_video(target, drawn.clip(frames.start, frames.stop))
@@ -292,7 +296,7 @@ class SegmentCommand(VideoOptions):
         for name in exports:
             cut = name == "cutout"  # a video of the kept frames alone, as the drawn one is
             shown, source = (replace(masks, first_frame=0), clip) if cut else (masks, video)
-            (path,) = export_masks(_stem(target, name), shown, [name], source)
+            (path,) = saved.get(name) or export_masks(_stem(target, name), shown, [name], source)
             if path.is_dir():
                 _drop_others(path, frames, masks.object_ids.tolist())
             print(f"masks     {path}")

@@ -192,9 +192,12 @@ class TrackCommand(VideoOptions):
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth, keep=tracks.corrected()) if self.smooth else tracks
         sound = self.video if self.sound else None
+        kept = tracks.clip(frames.start, frames.stop)
+        # The tracks first: they took the time, and a full disk or Ctrl-C during the drawing must not cost them.
+        saved = write_npz(target.with_suffix(".npz"), kept.arrays() | run_note(settings))
         write_results(background, shown, target, [], self.style, sound, frames)
-        tracks, shown = (one.clip(frames.start, frames.stop) for one in (tracks, shown))
-        print(f"tracks    {write_npz(target.with_suffix('.npz'), tracks.arrays() | run_note(settings))}")
+        shown = shown.clip(frames.start, frames.stop)
+        print(f"tracks    {saved}")
         if self.smooth:
             print(f"smoothed  {save_tracks(target.with_name(f'{target.stem}_smooth.npz'), shown)}")
         for path in export_tracks(target.with_suffix(""), shown, exports, video):

@@ -284,6 +284,16 @@ def test_a_session_that_ctrl_c_stops_keeps_its_prompts(files, capsys, monkeypatc
     assert torch.equal(load_masks(files["dir"] / "out" / "frames_masks.npz").masks, masks)
 
 
+def test_a_full_disk_does_not_cost_the_masks(files, capsys, monkeypatch):
+    def full(*_, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli_segment, "write_video", full)
+    assert run("--click 0,28,28", files) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert len(load_masks(files["dir"] / "out" / "frames_masks.npz")) == 6
+
+
 def test_a_session_without_suffix_goes_on_too(files):
     """--session work is work.npz, the first time and the next."""
     assert run("--click 0,28,28 --session {dir}/work", files) == 0

@@ -156,6 +156,12 @@ def _stopped(*_, **options):
     raise KeyboardInterrupt
 
 
+def test_ctrl_c_while_the_video_is_drawn_does_not_cost_the_tracks(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("pointtrack.cli.track.write_video", _stopped)
+    assert run(*POINTS)[0] == 130
+    assert pt.load_tracks(tmp_path / "out" / "o.npz").xy.shape == (6, 2, 2)
+
+
 def test_what_the_page_opens_again_is_not_changed(run, tmp_path):
     for name in ("project.json", "journal.jsonl"):
         (tmp_path / name).write_text("{}")
