@@ -15,7 +15,7 @@ import { Tracks } from "./tracks.js";
 
 const SETTINGS = "pointtrack-settings";
 /** @type {import("./types.js").Settings} */
-const DEFAULTS = { brightness: 1, opacity: 0.45, trail: 12, size: 5, outline: true, auto: true, follow: true, theme: "" };
+const DEFAULTS = { brightness: 1, opacity: 0.45, trail: 12, size: 5, brush: 12, outline: true, auto: true, follow: true, theme: "" };
 
 export class App {
   constructor() {
@@ -34,7 +34,6 @@ export class App {
     this.making = null;
     /** @type {Set<{frame: number, points: number[][], labels: number[]}>} clicks whose masks are on their way */
     this.asked = new Set();
-    this.brush = 12;
     /** @type {import("./connection.js").Lost} */
     this.lost = ""; // why the page has no connection
     this.fresh = false; // whether the next state is the first of a connection

@@ -13,6 +13,7 @@ export class Panels {
   /** @param {import("./app.js").App} app @param {HTMLElement} place */
   constructor(app, place) {
     this.app = app;
+    this.place = place;
     this.objects = section("Objects", true);
     this.points = section("Points", true);
     this.view = section("View", false);
@@ -22,6 +23,7 @@ export class Panels {
     /** @type {Set<number>} */
     this.open = new Set();
     this.lastClick = { what: "", at: 0 };
+    this.revealed = ""; // what was chosen when its list was last scrolled to it
     app.on(["state", "selection", "project"], () => this.fill());
     app.on(["frame"], () => this.fillObjectButtons());
     app.on(["settings"], () => this.buildView());
@@ -37,7 +39,22 @@ export class Panels {
     this.fillObjects(state);
     this.fillPoints(state);
     this.fillHistory(state);
-    if (kept && document.activeElement?.id !== kept) document.getElementById(kept)?.focus();
+    if (kept && document.activeElement?.id !== kept) document.getElementById(kept)?.focus({ preventScroll: true });
+    this.reveal();
+  }
+
+  /** Scroll the list to what was chosen just now; the page stays where it is, and so does a list that a person scrolls. */
+  reveal() {
+    const chosen = this.app.selection;
+    const name = chosen ? `${chosen.kind} ${chosen.id}` : "";
+    if (name === this.revealed) return;
+    const row = /** @type {HTMLElement|null} */ (this.place.querySelector(".item.chosen"));
+    if (chosen && !row) return; // a new one comes with the next state
+    this.revealed = name;
+    const list = row?.parentElement;
+    if (!row || !list) return;
+    const top = row.offsetTop - list.offsetTop;
+    list.scrollTop = Math.min(Math.max(list.scrollTop, top + row.offsetHeight - list.clientHeight), top);
   }
 
   /** @param {import("./types.js").ProjectState|null} state */
@@ -49,7 +66,7 @@ export class Panels {
     this.objects.count.textContent = String(rows.length || "");
     const list = rows.length ? h("ul", { class: "list" }, ...rows) : h("p", { class: "empty" }, "Click on something in the picture: that makes an object.");
     this.fillObjectButtons();
-    this.objects.body.replaceChildren(list, this.objectButtons);
+    refill(this.objects.body, list, this.objectButtons);
   }
 
   fillObjectButtons() {
@@ -92,7 +109,8 @@ export class Panels {
     const list = rows.length ? h("ul", { class: "list" }, ...rows) : h("p", { class: "empty" }, "Take the point tool (P) and click, or add many at once.");
     const chosen = app.selection?.kind === "point" ? app.selection.id : null;
     const fixed = state?.points.find((one) => one.id === chosen)?.fixes.includes(app.frame);
-    this.points.body.replaceChildren(
+    refill(
+      this.points.body,
       list,
       h("div", { class: "buttons" },
         iconButton("grid", "Many points on this frame (G)", () => askForPoints(app, null, null), { id: "many-points", disabled: !state }, "Grid or corners"),
@@ -115,7 +133,7 @@ export class Panels {
     const chosen = app.selection?.kind === kind && app.selection.id === id;
     const first = kind === "group" ? (app.state?.points.find((one) => one.group === id)?.id ?? 0) : id;
     const color = hex(colorOf(view?.colors[key], first));
-    const label = h("button", { type: "button", class: "name plain", id: `name-${key}`, "aria-pressed": String(chosen), title: "Choose; double-click or F2 renames", onclick: (/** @type {MouseEvent} */ event) => this.clicked(event, kind, id, () => this.rename(key, name, label)), onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "F2" && this.rename(key, name, label) }, name, h("small", {}, words));
+    const label = h("button", { type: "button", class: "name plain", id: `name-${key}`, "aria-pressed": String(chosen), title: `${name} (${words})\nChoose; double-click or F2 renames`, onclick: (/** @type {MouseEvent} */ event) => this.clicked(event, kind, id, () => this.rename(key, name, label)), onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "F2" && this.rename(key, name, label) }, name, h("small", {}, words));
     return h("li", { class: `item${chosen ? " chosen" : ""}${hidden ? " away" : ""}` },
       h("input", { type: "color", value: color, "aria-label": `Colour of ${name}`, onchange: (/** @type {Event} */ event) => app.view({ colors: { [key]: /** @type {HTMLInputElement} */ (event.target).value } }, `colour of ${name}`) }),
       label,
@@ -180,7 +198,8 @@ export class Panels {
   buildView() {
     const { app } = this;
     const { settings } = app;
-    /** @param {string} words @param {"brightness"|"opacity"|"trail"|"size"} name @param {number[]} range @param {(value: number) => string} shown */
+    const kept = this.view.body.contains(document.activeElement) ? document.activeElement?.id : "";
+    /** @param {string} words @param {"brightness"|"opacity"|"trail"|"size"|"brush"} name @param {number[]} range @param {(value: number) => string} shown */
     const slider = (words, name, [least, most, step], shown) => {
       const output = h("output", {}, shown(settings[name]));
       const input = h("input", { type: "range", min: least, max: most, step, value: settings[name], id: `set-${name}` });
@@ -193,15 +212,17 @@ export class Panels {
       return h("div", { class: "setting" }, h("label", { for: `set-${name}` }, words), input, output);
     };
     /** @param {string} words @param {"outline"|"follow"} name */
-    const box = (words, name) => h("label", { class: "row setting-box" }, h("input", { type: "checkbox", checked: settings[name], onchange: (/** @type {Event} */ event) => app.set({ [name]: /** @type {HTMLInputElement} */ (event.target).checked }) }), words);
+    const box = (words, name) => h("label", { class: "row setting-box" }, h("input", { type: "checkbox", id: `set-${name}`, checked: settings[name], onchange: (/** @type {Event} */ event) => app.set({ [name]: /** @type {HTMLInputElement} */ (event.target).checked }) }), words);
     const percent = (/** @type {number} */ value) => `${Math.round(100 * value)} %`;
     this.view.body.replaceChildren(
       slider("Brightness", "brightness", [0.3, 3, 0.05], percent),
       slider("Mask opacity", "opacity", [0, 1, 0.05], percent),
       slider("Trails", "trail", [0, 60, 1], (value) => `${value} fr`),
       slider("Point size", "size", [2, 12, 0.5], (value) => `${value} px`),
+      slider("Brush size", "brush", [1, 200, 1], (value) => `${Math.round(value)} px`),
       h("div", { class: "buttons" }, box("Outlines", "outline"), box("Follow a run", "follow")),
     );
+    if (kept) document.getElementById(kept)?.focus({ preventScroll: true }); // a slider that keys move
   }
 
   /** @param {import("./types.js").ProjectState|null} state */
@@ -218,6 +239,16 @@ export class Panels {
   }
 }
 
+/**
+ * Fill a section anew; its list stays as far scrolled as it was.
+ * @param {HTMLElement} body @param {HTMLElement} list @param {HTMLElement} buttons
+ */
+function refill(body, list, buttons) {
+  const scrolled = body.querySelector(".list")?.scrollTop ?? 0;
+  body.replaceChildren(list, buttons);
+  list.scrollTop = scrolled;
+}
+
 /** @param {string} title @param {boolean} open */
 function section(title, open) {
   const count = h("span", { class: "count" });
@@ -225,5 +256,3 @@ function section(title, open) {
   const box = h("details", { open }, h("summary", {}, title, count), body);
   return { box, count, body };
 }
-
-

@@ -15,6 +15,7 @@ export class Timeline {
     this.first = 0;
     this.last = 1; // shares of the video that are shown
     this.scroll = 0;
+    this.revealed = true; // whether the lane of what was chosen has come into view
     this.due = false;
     this.transport = h("div", { class: "transport" });
     this.canvas = h("canvas", { tabindex: "0", role: "slider", "aria-label": "Frame", "aria-valuemin": "0", id: "lanes" });
@@ -31,6 +32,7 @@ export class Timeline {
       this.draw();
     });
     app.on(["frame", "state", "project"], () => this.tell());
+    app.on(["selection"], () => { this.revealed = false; });
     this.canvas.addEventListener("pointerdown", (event) => this.down(event));
     this.canvas.addEventListener("pointermove", (event) => this.scrub(event));
     this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -174,6 +176,7 @@ export class Timeline {
     context.font = "12px system-ui, sans-serif";
     context.textBaseline = "middle";
     const rows = this.rows();
+    this.reveal(rows, height);
     this.scroll = Math.min(Math.max(this.scroll, 0), Math.max(rows.length * ROW + RULER + 6 - height, 0));
     context.save();
     context.beginPath();
@@ -203,6 +206,15 @@ export class Timeline {
     }
     context.restore();
     this.drawRuler(context, width, height, ink);
+  }
+
+  /** Scroll to the lane of what was chosen just now. @param {ReturnType<Timeline["rows"]>} rows @param {number} height */
+  reveal(rows, height) {
+    const { selection } = this.app;
+    const place = rows.findIndex((row) => row.kind === selection?.kind && row.id === selection.id);
+    if (this.revealed || (selection && place < 0)) return; // a new one comes with the next state
+    this.revealed = true;
+    if (selection) this.scroll = Math.min(Math.max(this.scroll, (place + 1) * ROW + RULER + 6 - height), place * ROW);
   }
 
   /** @param {CanvasRenderingContext2D} context @param {ReturnType<Timeline["rows"]>[0]} row @param {number} y @param {(name: string) => string} ink */

@@ -4,6 +4,8 @@ import { colorOf, css } from "./colors.js";
 import { say } from "./dom.js";
 import { pack } from "./masks.js";
 import { boxObject, clickObject, drawObject } from "./objects.js";
+import { Painting } from "./painting.js";
+import { Pinch } from "./pinch.js";
 import { addPoints, correctPoint } from "./points.js";
 
 /** @type {Record<string, string>} */
@@ -17,7 +19,18 @@ const WORDS = {
   point: "Click to track a point. Drag a point to where it is: the track will pass through there.",
   grid: "Drag a region for a grid of points.",
 };
+/** @type {Record<string, string>} where fingers are the pointers */
+const TOUCH_WORDS = {
+  move: "Drag to pan, two fingers zoom, tap to choose. Drag a point to correct it.",
+  click: "Tap an object; the next tool is for what does not belong to it.",
+  beside: "Tap what does not belong to the object.",
+  brush: "Paint what belongs to the object. The View panel has the size.",
+  eraser: "Paint over what does not belong to the object. The View panel has the size.",
+  point: "Tap to track a point. Drag a point to where it is: the track will pass through there.",
+};
 const NEAR = 11; // stage pixels in which a point is meant
+const STILL = 3; // stage pixels that a pointer may move without dragging
+const TAP = 12; // the same of a finger that taps
 
 export class Tools {
   /** @param {import("./app.js").App} app @param {import("./stage.js").Stage} stage */
@@ -26,17 +39,21 @@ export class Tools {
     this.stage = stage;
     /** @type {number[]|null} pixels of the frame */
     this.pointer = null;
-    /** @type {{kind: "pan"|"box"|"grid"|"point"|"paint", from: number[], to: number[], id: number, pixels?: Uint8Array, add?: boolean, canvas?: HTMLCanvasElement, moved: boolean, by: "pointer"|"keys"}|null} */
+    /** @type {{kind: "pan"|"box"|"grid"|"point"|"paint"|"tap", from: number[], to: number[], id: number, painting?: Painting, tap?: () => void, moved: boolean}|null} */
     this.gesture = null;
     this.keyPointer = false;
     this.space = false;
+    this.pinch = new Pinch();
     /** @type {(region: number[]) => void} */
     this.onRegion = () => {};
     const over = stage.over;
     over.addEventListener("pointerdown", (event) => this.down(event));
     over.addEventListener("pointermove", (event) => this.move(event));
     over.addEventListener("pointerup", (event) => this.up(event));
-    over.addEventListener("pointercancel", () => this.drop());
+    over.addEventListener("pointercancel", (event) => {
+      this.pinch.up(event);
+      this.drop();
+    });
     over.addEventListener("pointerleave", () => {
       if (!this.gesture && !this.keyPointer) this.pointer = null;
       stage.draw();
@@ -63,7 +80,7 @@ export class Tools {
     const { app } = this;
     if (!app.state) return "";
     const chosen = app.selection;
-    const words = WORDS[app.tool];
+    const words = (matchMedia("(pointer: coarse)").matches && TOUCH_WORDS[app.tool]) || WORDS[app.tool];
     if (this.keyPointer) return "Arrow keys move the pointer (Shift: by 10), Enter clicks, Alt+Enter clicks beside, K ends.";
     if (["click", "beside", "box", "brush"].includes(app.tool)) {
       const whom = chosen?.kind === "object" ? app.nameOf(`o${chosen.id}`, `object ${chosen.id}`) : app.tool === "beside" ? "choose one first" : "a new object";
@@ -99,12 +116,16 @@ export class Tools {
     this.stage.over.setPointerCapture(event.pointerId);
     const { x, y } = this.on(event);
     this.pointer = this.stage.port.toFrame(x, y);
+    if (this.pinch.down(event, [x, y])) {
+      this.drop(); // what one finger began was not meant
+      return;
+    }
     if (event.button === 1 || this.space) {
-      this.gesture = { kind: "pan", from: [x, y], to: [x, y], id: -1, moved: false, by: "pointer" };
+      this.gesture = { kind: "pan", from: [x, y], to: [x, y], id: -1, moved: false };
       return;
     }
     if (event.button === 2 && this.app.tool !== "click" && this.app.tool !== "beside") return;
-    this.begin(this.pointer, event.button === 2 || event.altKey, [x, y], "pointer");
+    this.begin(this.pointer, event.button === 2 || event.altKey, [x, y], event.pointerType === "touch");
   }
 
   /**
@@ -112,26 +133,30 @@ export class Tools {
    * @param {number[]} at in the frame
    * @param {boolean} beside
    * @param {number[]} on the stage
-   * @param {"pointer"|"keys"} by
+   * @param {boolean} touch a tap counts when the finger is lifted: a second one may follow
    */
-  begin(at, beside, on, by) {
+  begin(at, beside, on, touch) {
     const { app, stage } = this;
     const port = stage.port;
     const within = at[0] > -0.5 && at[1] > -0.5 && at[0] < port.wh[0] - 0.5 && at[1] < port.wh[1] - 0.5;
     const place = port.inside(at);
     const tool = app.tool;
+    const tapped = (/** @type {() => void} */ tap) => {
+      if (touch) this.gesture = { kind: "tap", from: place, to: place, id: -1, tap, moved: false };
+      else tap();
+    };
     if (tool === "move" || tool === "point") {
       const near = this.pointNear(on);
       if (near !== null) {
         app.select({ kind: "point", id: near });
-        if (!this.locked(`p${near}`)) this.gesture = { kind: "point", from: place, to: place, id: near, moved: false, by };
+        if (!this.locked(`p${near}`)) this.gesture = { kind: "point", from: place, to: place, id: near, moved: false };
         return;
       }
     }
     if (tool === "move") {
       const object = this.objectAt(place);
       if (object !== null) app.select({ kind: "object", id: object });
-      this.gesture = { kind: "pan", from: on, to: on, id: -1, moved: false, by };
+      this.gesture = { kind: "pan", from: on, to: on, id: -1, moved: false };
       return;
     }
     if (!within && tool !== "box" && tool !== "grid") return;
@@ -142,14 +167,14 @@ export class Tools {
         return;
       }
       if (app.selection?.kind === "object" && this.locked(`o${app.selection.id}`)) return;
-      clickObject(app, [place], [beside ? 0 : 1]);
-    } else if (tool === "point") addPoints(app, [place]);
-    else if (tool === "box" || tool === "grid") this.gesture = { kind: tool, from: place, to: place, id: -1, moved: false, by };
-    else this.beginPainting(place, tool === "brush" && !beside, by);
+      tapped(() => clickObject(app, [place], [beside ? 0 : 1]));
+    } else if (tool === "point") tapped(() => addPoints(app, [place]));
+    else if (tool === "box" || tool === "grid") this.gesture = { kind: tool, from: place, to: place, id: -1, moved: false };
+    else this.beginPainting(place, tool === "brush" && !beside);
   }
 
-  /** @param {number[]} place @param {boolean} add @param {"pointer"|"keys"} by */
-  beginPainting(place, add, by) {
+  /** @param {number[]} place @param {boolean} add */
+  beginPainting(place, add) {
     const { app, stage } = this;
     const id = app.selection?.kind === "object" ? app.selection.id : 0;
     if (!add && !id) {
@@ -161,53 +186,12 @@ export class Tools {
       say("The mask of this frame is still on its way: paint again in a moment.", "plain");
       return;
     }
-    const [w, height] = stage.port.wh;
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [w, height];
-    const pixels = stage.pixelsOf(id);
-    this.gesture = { kind: "paint", from: place, to: place, id, pixels, add, canvas, moved: true, by };
-    this.dab(place, place);
-    const context = canvas.getContext("2d");
-    if (context) this.repaint(context, 0, 0, w, height);
+    const number = id || this.nextObject();
+    const color = colorOf(app.state?.view.colors[`o${number}`], number);
+    const painting = new Painting(stage.pixelsOf(id), stage.port.wh, color, add);
+    painting.line(place, place, app.settings.brush);
+    this.gesture = { kind: "paint", from: place, to: place, id, painting, moved: true };
     stage.draw();
-  }
-
-  /** Paint a line of discs. @param {number[]} from @param {number[]} to */
-  dab(from, to) {
-    const gesture = this.gesture;
-    if (!gesture?.pixels || !gesture.canvas) return;
-    const [w, height] = this.stage.port.wh;
-    const radius = this.app.brush;
-    const steps = Math.max(Math.ceil(Math.hypot(to[0] - from[0], to[1] - from[1]) / Math.max(radius / 3, 1)), 1);
-    for (let step = 0; step <= steps; step++) {
-      const x = from[0] + ((to[0] - from[0]) * step) / steps;
-      const y = from[1] + ((to[1] - from[1]) * step) / steps;
-      for (let row = Math.max(Math.ceil(y - radius), 0); row <= Math.min(y + radius, height - 1); row++) {
-        const half = Math.sqrt(Math.max(radius * radius - (row - y) ** 2, 0));
-        const [first, last] = [Math.max(Math.ceil(x - half), 0), Math.min(Math.floor(x + half), w - 1)];
-        if (first <= last) gesture.pixels.fill(gesture.add ? 1 : 0, row * w + first, row * w + last + 1);
-      }
-    }
-    const context = gesture.canvas.getContext("2d");
-    const x0 = Math.max(Math.floor(Math.min(from[0], to[0]) - radius), 0);
-    const y0 = Math.max(Math.floor(Math.min(from[1], to[1]) - radius), 0);
-    const x1 = Math.min(Math.ceil(Math.max(from[0], to[0]) + radius) + 1, w);
-    const y1 = Math.min(Math.ceil(Math.max(from[1], to[1]) + radius) + 1, height);
-    if (context && x1 > x0 && y1 > y0) this.repaint(context, x0, y0, x1 - x0, y1 - y0);
-  }
-
-  /** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} w @param {number} height */
-  repaint(context, x, y, w, height) {
-    const pixels = this.gesture?.pixels;
-    if (!pixels) return;
-    const id = this.gesture?.id || this.nextObject();
-    const color = colorOf(this.app.state?.view.colors[`o${id}`], id);
-    const data = context.createImageData(w, height);
-    const ink = new Uint32Array(new Uint8Array([...color, 255]).buffer)[0];
-    const target = new Uint32Array(data.data.buffer);
-    const width = this.stage.port.wh[0];
-    for (let row = 0; row < height; row++) for (let column = 0; column < w; column++) if (pixels[(y + row) * width + x + column]) target[row * w + column] = ink;
-    context.putImageData(data, x, y);
   }
 
   /** @returns {number} */
@@ -221,6 +205,10 @@ export class Tools {
     this.pointer = this.stage.port.toFrame(x, y);
     this.keyPointer = false;
     const gesture = this.gesture;
+    if (this.pinch.move(event, [x, y], this.stage.port)) {
+      this.stage.draw();
+      return;
+    }
     if (gesture?.kind === "pan") {
       this.stage.port.pan(x - gesture.to[0], y - gesture.to[1]);
       gesture.to = [x, y];
@@ -244,14 +232,15 @@ export class Tools {
     const gesture = this.gesture;
     if (!gesture) return;
     const place = this.stage.port.inside(at);
-    if (gesture.kind === "paint") this.dab(gesture.to, place);
+    gesture.painting?.line(gesture.to, place, this.app.settings.brush);
     const far = (Math.abs(place[0] - gesture.from[0]) + Math.abs(place[1] - gesture.from[1])) * this.stage.port.scale;
-    gesture.moved = gesture.moved || far > 3;
+    gesture.moved = gesture.moved || far > (gesture.kind === "tap" ? TAP : STILL);
     gesture.to = place;
   }
 
   /** @param {PointerEvent} event */
   up(event) {
+    this.pinch.up(event);
     if (this.stage.over.hasPointerCapture(event.pointerId)) this.stage.over.releasePointerCapture(event.pointerId);
     this.end();
   }
@@ -263,11 +252,12 @@ export class Tools {
     if (!gesture) return;
     const [x0, x1] = [gesture.from[0], gesture.to[0]].sort((a, b) => a - b);
     const [y0, y1] = [gesture.from[1], gesture.to[1]].sort((a, b) => a - b);
-    if (gesture.kind === "point" && gesture.moved) correctPoint(this.app, gesture.id, gesture.to);
+    if (gesture.kind === "tap" && !gesture.moved) gesture.tap?.();
+    else if (gesture.kind === "point" && gesture.moved) correctPoint(this.app, gesture.id, gesture.to);
     else if (gesture.kind === "box" && x1 - x0 > 1 && y1 - y0 > 1) boxObject(this.app, [x0, y0, x1, y1]);
     else if (gesture.kind === "grid" && x1 - x0 > 1 && y1 - y0 > 1) this.onRegion([x0, y0, x1, y1]);
-    else if (gesture.kind === "paint" && gesture.pixels) {
-      const coded = pack(gesture.pixels, this.stage.port.wh[0], this.stage.port.wh[1]);
+    else if (gesture.painting) {
+      const coded = pack(gesture.painting.pixels, this.stage.port.wh[0], this.stage.port.wh[1]);
       if (coded) drawObject(this.app, coded);
       else say("An empty mask says nothing. Mark the object as absent instead (key X).", "plain");
     }
@@ -329,7 +319,7 @@ export class Tools {
     } else if (event.key === "Enter") {
       const on = this.stage.port.toStage(this.pointer[0], this.pointer[1]);
       if (this.gesture) this.end();
-      else this.begin(this.pointer, event.altKey, on, "keys");
+      else this.begin(this.pointer, event.altKey, on, false);
     } else if (event.key === "Escape") {
       this.keyPointer = false;
       this.drop();
@@ -353,10 +343,10 @@ export class Tools {
       over.lineWidth = 2;
       over.strokeRect(x0, y0, x1 - x0, y1 - y0);
     }
-    if (gesture?.kind === "paint" && gesture.canvas) {
+    if (gesture?.painting) {
       over.globalAlpha = Math.max(app.settings.opacity, 0.35);
       over.imageSmoothingEnabled = port.scale < 2.5;
-      over.drawImage(gesture.canvas, port.x, port.y, port.wh[0] * port.across, port.wh[1] * port.scale);
+      over.drawImage(gesture.painting.canvas, port.x, port.y, port.wh[0] * port.across, port.wh[1] * port.scale);
       over.globalAlpha = 1;
     }
     if (!this.pointer) return;
@@ -366,7 +356,7 @@ export class Tools {
         over.lineWidth = width;
         over.strokeStyle = color;
         over.beginPath();
-        over.ellipse(x, y, Math.max(app.brush * port.across, 2), Math.max(app.brush * port.scale, 2), 0, 0, 7);
+        over.ellipse(x, y, Math.max(app.settings.brush * port.across, 2), Math.max(app.settings.brush * port.scale, 2), 0, 0, 7);
         over.stroke();
       }
     }

@@ -37,7 +37,7 @@
  * @typedef {{kind: "object"|"point", id: number, frame: number, sure: number}} Suggestion
  * @typedef {{start: number, stop: number, ids: number[], version: number, values: Float32Array}} TrackChunk
  * @typedef {{kind: "object"|"point"|"group", id: number}|null} Selection
- * @typedef {{brightness: number, opacity: number, trail: number, size: number, outline: boolean, auto: boolean, follow: boolean, theme: string}} Settings
+ * @typedef {{brightness: number, opacity: number, trail: number, size: number, brush: number, outline: boolean, auto: boolean, follow: boolean, theme: string}} Settings
  * @typedef {{path: string, name: string, verdict: string, reason: string}} ReviewItem
  * @typedef {{items: ReviewItem[], folder: string|null, counts: Record<string, number>, source?: string, seconds?: number, clicks?: number}} Review
  * @typedef {{saved: {id: string, name: string, path: string, saved: number, steps: number, there: boolean}[], models: {tracker: string, segmenter: string, engine: string|null}, formats: {tracks: string[], masks: string[], videos: string[]}, roots: string[], first: string|null, most_upload_bytes: number, review: boolean}} Boot
