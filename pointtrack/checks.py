@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+MOST_RANGES = 8  # most ranges of numbers to name
+
 
 def plain(value: Any) -> Any:
     """A PIL image, or any other object with an array interface, as an array; anything else unchanged.
@@ -37,6 +39,22 @@ def counted(number: int, thing: str, things: str | None = None) -> str:
     ('1 frame', '2 frames', '0 queries')
     """
     return f"{number} {thing if number == 1 else things or thing + 's'}"
+
+
+def ranges(numbers: list[int]) -> str:
+    """Increasing numbers in words.
+
+    >>> ranges([3, 5, 6, 7])
+    '3, 5-7'
+    """
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = runs[-1][0], number
+        else:
+            runs.append((number, number))
+    words = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs[:MOST_RANGES]]
+    return ", ".join(words) + (", ..." if len(runs) > MOST_RANGES else "")
 
 
 def check_shape(x: Any, pattern: str, name: str) -> dict[str, int]:

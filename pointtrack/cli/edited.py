@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from pointtrack.checks import counted
+from pointtrack.checks import counted, ranges
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.video import VideoStream, write_video
 from pointtrack.types import Masks, Video
 from pointtrack.viz.edit import Editor
 from pointtrack.viz.styles import EditStyle
-
-MOST_NAMED = 8  # ranges of frames to name
 
 
 def edited_path(target: Path) -> Path:
@@ -81,19 +79,3 @@ def print_unhidden(style: EditStyle, missing: Mapping[int, list[int]]) -> None:
 def missing_frames(there: Tensor, first: int) -> list[int]:
     """Numbers of the frames on which (t,) bool is False, counted from `first`."""
     return (np.flatnonzero(~there.numpy()) + first).tolist()
-
-
-def ranges(numbers: list[int]) -> str:
-    """Increasing numbers in words.
-
-    >>> ranges([3, 5, 6, 7])
-    '3, 5-7'
-    """
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    words = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs[:MOST_NAMED]]
-    return ", ".join(words) + (", ..." if len(runs) > MOST_NAMED else "")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pointtrack.checks import counted
+from pointtrack.checks import counted, ranges
 from pointtrack.io.formats import cutout_pictures
 from pointtrack.io.masks import MASK_EXPORTS, save_masks
 from pointtrack.io.queries import save_queries
@@ -133,6 +133,8 @@ class Export:
         self.points, self.objects, self.view = self.moment.points, self.moment.objects, self.moment.view
         self.frames = range(options.start, stop)
         self.files: list[Path] = []
+        # Object -> frames on which it was to be hidden, and has no mask.
+        self._unhidden: dict[int, list[int]] = {}
         if (options.tracks or options.videos) and not (self.points.points or self.objects.objects):
             raise ValueError("export: expected points or objects, got a video without any; add some first")
         if options.tracks and not self.points.points:
@@ -171,6 +173,10 @@ class Export:
             **commands_for(self.project, self.options, self.moment, self.folder),
             "unknown": self._unknown(),
             "waiting": self._waiting(),
+            "unhidden": [
+                {"object": number, "count": len(frames), "frames": ranges(frames)}
+                for number, frames in self._unhidden.items()
+            ],
         }
 
     def _unknown(self) -> int:
@@ -283,8 +289,17 @@ class Export:
     def _edit(self) -> Callable[[int], np.ndarray]:
         """What edits a frame by its masks."""
         video = self.project.video
-        editor = Editor(self.options.edit, video.wh, video.pixel_aspect)
-        return lambda frame: editor.edited(video.frames[frame], self.objects.masks(frame, frame + 1), frame)
+        style = self.options.edit
+        editor = Editor(style, video.wh, video.pixel_aspect)
+
+        def edited(frame: int) -> np.ndarray:
+            masks = self.objects.masks(frame, frame + 1)
+            missing = masks.object_ids[~masks.masks[0].flatten(1).any(1)]
+            for number in style.hidden(missing.tolist()):
+                self._unhidden.setdefault(number, []).append(frame)
+            return editor.edited(video.frames[frame], masks, frame)
+
+        return edited
 
     def _drawn(self, frame: int, points: TrackStyle, style: MaskStyle) -> np.ndarray:
         picture = self.project.video.frames[frame]

@@ -37,7 +37,9 @@ def test_paint_is_the_mask(server, open_page):
             page.press("[")
             assert page.ask("app.settings.brush") == pytest.approx(12)
         else:
-            assert not mask[100, 100:300].any() and mask[86, 150] and mask[114, 150], "the middle is wiped out"
+            assert not mask[100, 100:300].any() and mask[86, 150] and mask[114, 150], (
+                "the middle is wiped out"
+            )
     page.ask(f"app.act('go', {{ position: {steps} }})")
     page.until(f"app.state.history.now === {steps}")
     assert not page.errors

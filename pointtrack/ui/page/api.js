@@ -11,7 +11,7 @@ async function ask(path, options = {}) {
     answer = await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (/** @type {Error} */ (error).name === "AbortError") throw error;
-    throw new Error("The server does not answer. Start it again with `pointtrack ui`; nothing you did is lost.");
+    throw new Error("The server does not answer: what you do now is not kept. Start it again with `pointtrack ui`; what you did before is not lost.");
   }
   if (answer.ok) return answer;
   let words = `${answer.status} ${answer.statusText}`;

@@ -52,6 +52,7 @@ export class App {
     /** @type {any} */
     this.exported = null;
     this.exporting = false;
+    this.overdue = false; // whether an export was being written when the connection broke, or the video was opened
     /** @type {import("./types.js").Review|null} */
     this.review = null;
     this.busy = 0;
@@ -107,7 +108,8 @@ export class App {
       this.playing = false;
       this.lost = "";
       this.state = state;
-      this.exporting = Boolean(state.export?.running);
+      this.exporting = this.overdue = Boolean(state.export?.running);
+      this.exported = state.export?.files ? state.export : null;
       this.frame = Math.min(Number(sessionStorage.getItem(`frame-${state.id}`) ?? 0), state.frames - 1);
       this.selection = null;
       this.choices++;
@@ -121,6 +123,7 @@ export class App {
       this.times = new Float32Array(await api.bytes(`${this.base}/times`));
       this.close = listen(state.id, (event) => hear(this, event), (lost) => {
         this.fresh = !lost;
+        if (lost) this.overdue = this.exporting;
         this.lost = lost;
         this.emit("connection");
       });

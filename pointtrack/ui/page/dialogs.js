@@ -155,9 +155,9 @@ export function askForExport(app) {
   const words = { npz: "pointtrack .npz", csv: "CSV", json: "JSON", dlc: "DeepLabCut CSV", "dlc-h5": "DeepLabCut H5", napari: "napari", cvat: "CVAT", tapvid: "TAP-Vid", davis: "DAVIS PNGs", ytvos: "YouTube-VOS", coco: "COCO", ytvis: "YouTube-VIS", yolo: "YOLO", mot: "MOT", cutout: "cut-out video", "cutout-png": "cut-out PNGs", sleap: "SLEAP", parquet: "Parquet", rerun: "Rerun", "napari-tracks": "napari tracks", nuke: "Nuke", "after-effects": "After Effects", fusion: "Fusion", "3de": "3DEqualizer", blender: "Blender", comfyui: "ComfyUI", plot: "plot of curves", mp4: ".mp4", m4v: ".m4v", mov: ".mov", mkv: ".mkv", webm: ".webm", gif: ".gif", png: "PNGs" };
   /** @type {Record<string, HTMLInputElement[]>} */
   const boxes = {};
-  const choices = (/** @type {string} */ kind, /** @type {string[]} */ names, /** @type {string[]} */ ticked, /** @type {boolean} */ enabled) => {
-    boxes[kind] = names.map((name) => h("input", { type: "checkbox", value: name, checked: enabled && ticked.includes(name), disabled: !enabled, onchange: tell, id: `export-${kind}-${name}` }));
-    return h("div", { class: "choices" }, ...names.map((name, place) => h("label", {}, boxes[kind][place], words[name] ?? name)));
+  const choices = (/** @type {string} */ kind, /** @type {string[]} */ names, /** @type {string[]} */ ticked, /** @type {string} */ missing) => {
+    boxes[kind] = names.map((name) => h("input", { type: "checkbox", value: name, checked: !missing && ticked.includes(name), disabled: missing !== "", onchange: tell, id: `export-${kind}-${name}` }));
+    return h("div", { class: "choices" }, ...names.map((name, place) => h("label", {}, boxes[kind][place], words[name] ?? name)), h("span", { class: "quiet" }, missing));
   };
   const number = (/** @type {string} */ id, /** @type {number} */ value, /** @type {number} */ most, /** @type {string} */ step = "1") => h("input", { type: "number", id, value, min: "0", max: most, step, onchange: tell });
   const [smooth, trail, opacity] = [number("export-smooth", 0, 100), number("export-trail", app.settings.trail, 256), number("export-opacity", app.settings.opacity, 1, "0.05")];
@@ -165,6 +165,8 @@ export function askForExport(app) {
   const labels = h("input", { type: "checkbox", id: "export-labels", onchange: tell });
   const sessions = h("input", { type: "checkbox", checked: true, id: "export-sessions", onchange: tell });
   const ranged = h("input", { type: "checkbox", id: "export-range", checked: state.view.in !== null || state.view.out !== null, disabled: state.view.in === null && state.view.out === null, onchange: tell });
+  const noPoints = state.points.length ? "" : "There are no points yet.";
+  const noObjects = state.objects.length ? "" : "There are no objects yet.";
   const background = effect("export-background", "Background", "as it is", "#00c800", tell, state.objects.length > 0);
   const hide = effect("export-hide", "Objects", "as they are", "#000000", tell, state.objects.length > 0);
   const command = h("div", { class: "command", role: "group", tabindex: "0", "aria-label": "Command line" }, h("code", {}));
@@ -200,7 +202,7 @@ export function askForExport(app) {
     results.replaceChildren(h("p", {}, "Writing … ", iconButton("stop", "Stop", () => app.cancel("export"), { id: "export-stop" }, "Stop")));
     results.scrollIntoView({ block: "nearest" });
   }
-  function finished() {
+  function show() {
     const done = app.exported;
     if (!done) return;
     go.disabled = false;
@@ -211,20 +213,24 @@ export function askForExport(app) {
     const rows = done.files.map((/** @type {any} */ file) => h("li", {}, h("a", { href: `${app.base}/exports/${encodeURIComponent(done.id)}/${encodeURIComponent(file.name)}`, download: file.folder ? `${file.name}.zip` : file.name }, file.name), " ", h("span", { class: "quiet" }, size(file.bytes))));
     const gaps = done.unknown > done.waiting && h("p", { class: "bad" }, `${done.unknown - done.waiting} frames were not followed yet: what is written of them is empty. Propagate and export again, or mark a range.`);
     const old = done.waiting > 0 && h("p", { class: "bad" }, `A correction has not reached ${done.waiting} frames yet: their masks are written as they were before it. Propagate and export again.`);
-    command.replaceChildren(h("code", {}, linesOf(done))); // now with the paths of the session files
-    results.replaceChildren(h("h3", {}, "Written"), gaps || "", old || "", h("ul", {}, ...rows), h("p", { class: "quiet" }, "In ", h("code", {}, done.folder)));
+    const seen = done.unhidden.map((/** @type {any} */ one) => h("p", { class: "bad" }, `${app.nameOf(`o${one.object}`, `object ${one.object}`)} has no mask on ${one.count} frame${one.count > 1 ? "s" : ""}, so nothing is hidden there in the edited video: ${one.frames}`));
+    results.replaceChildren(h("h3", {}, "Written"), gaps || "", old || "", ...seen, h("ul", {}, ...rows), h("p", { class: "quiet" }, "In ", h("code", {}, done.folder)));
+  }
+  function finished() {
+    show();
+    if (app.exported?.commands) command.replaceChildren(h("code", {}, linesOf(app.exported))); // now with the paths of the session files
     results.scrollIntoView({ block: "nearest" });
   }
-  app.listeners.set("export", new Set([finished])); // of the dialog that is open, not of earlier ones
+  app.on(["export"], finished);
   const dialog = openDialog("Export", [
     h("h3", {}, "Tracks of points"),
-    choices("tracks", boot.formats.tracks, ["npz"], state.points.length > 0),
+    choices("tracks", boot.formats.tracks, ["npz"], noPoints),
     h("h3", {}, "Masks of objects"),
-    choices("masks", boot.formats.masks, ["npz"], state.objects.length > 0),
+    choices("masks", boot.formats.masks, ["npz"], noObjects),
     h("h3", {}, "Drawn video"),
-    choices("videos", boot.formats.videos, ["mp4"], state.objects.length + state.points.length > 0),
+    choices("videos", boot.formats.videos, ["mp4"], noPoints && noObjects && "There is nothing to draw yet."),
     h("h3", {}, "Edited video"),
-    h("div", { class: "choices" }, background.element, hide.element),
+    h("div", { class: "choices" }, background.element, hide.element, h("span", { class: "quiet" }, noObjects)),
     h("h3", {}, "How"),
     h("div", { class: "choices" },
       h("label", {}, sessions, "session files"),
@@ -238,7 +244,9 @@ export function askForExport(app) {
     command,
     results,
   ], [go]);
+  dialog.addEventListener("close", () => app.listeners.get("export")?.delete(finished));
   if (app.exporting) writing();
+  else show();
   tell();
 }
 

@@ -123,7 +123,7 @@ export function openDialog(title, inside, foot = []) {
 }
 
 /**
- * Tell a person something; mistakes stay longer.
+ * Tell a person something; mistakes, and what was waited for, stay longer.
  * @param {string} text
  * @param {"good"|"bad"|"plain"} [kind]
  * @param {Node} [more]
@@ -134,7 +134,7 @@ export function say(text, kind = "plain", more) {
   box.append(iconButton("close", "Dismiss", () => box.remove(), { class: "plain" }));
   for (const old of [...place.querySelectorAll(".message:not(#lost)")].slice(0, -2)) old.remove();
   place.append(box);
-  setTimeout(() => box.remove(), kind === "bad" ? 12000 : 4000);
+  setTimeout(() => box.remove(), kind === "plain" ? 4000 : 12000);
 }
 
 /**

@@ -84,7 +84,7 @@ function tellBar() {
 }
 
 function tellRun() {
-  const now = app.state?.run ?? null;
+  const now = (!app.lost && app.state?.run) || null;
   run.hidden = !now && !app.busy;
   document.body.toggleAttribute("data-busy", app.busy > 0 || now !== null);
   if (now) {
@@ -105,7 +105,7 @@ function fillOf(fraction) {
 }
 
 app.on(["state", "connection", "project"], tellBar);
-app.on(["run", "state"], tellRun);
+app.on(["run", "state", "connection"], tellRun);
 
 /* The tools. */
 const buttons = TOOLS.map(([tool, key, words, name]) => {

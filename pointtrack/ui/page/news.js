@@ -24,10 +24,18 @@ export function hear(app, event) {
     app.emit("data");
   } else if (event.type === "problem") say(event.message, "bad");
   else if (event.type === "export") {
+    const ours = app.exporting;
     app.exported = event;
     app.exporting = false;
-    app.emit("export");
+    if (app.listeners.get("export")?.size) app.emit("export");
+    else if (ours) tellExport(event); // the dialog was closed meanwhile
   }
+}
+
+/** @param {any} done export, which no dialog shows */
+function tellExport(done) {
+  if (done.error) say(`Export: ${done.error}`, "bad");
+  else say(`Exported ${done.files.length} files to ${done.folder}. The export dialog (Ctrl+E) lists them.`, "good");
 }
 
 /**
@@ -39,7 +47,7 @@ function catchUp(app) {
   app.masks?.forget();
   app.tracks?.forget();
   const written = app.state?.export ?? null;
-  if (!app.exporting || written?.running) return;
+  if (!app.exporting || !app.overdue || written?.running) return;
   hear(app, written ?? { type: "export", done: true, error: "the export was stopped when the server ended; export again" });
 }
 

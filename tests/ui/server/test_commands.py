@@ -138,7 +138,7 @@ def test_commands_draw_what_the_page_draws(client, exported, tmp_path):
     assert {path.name for path in command.glob("*.mkv")} == {"squares.mkv", "squares_masks.mkv"}
 
 
-def test_commands_edit_as_the_page_does(client, exported, tmp_path):
+def test_commands_edit_as_the_page_does(client, exported, tmp_path, capfd):
     client.act("objects.click", frame=0, points=[RED], labels=[1])
     client.act("objects.choose", object=1, frame=0, place=1)  # the square, not the whole frame
     client.run(direction="both")
@@ -147,6 +147,10 @@ def test_commands_edit_as_the_page_does(client, exported, tmp_path):
     assert len(edited[0]) == 7 and abs(edited[0] - edited[1]).max() <= 3
     green = abs(edited[0] - (0, 255, 0)).max(-1) < 24
     assert 0.2 < green.mean() < 0.99 and green[:, 57:, :3].all()
+    (seen,) = client.desk.projects()[0].state()["export"]["unhidden"]
+    assert seen["object"] == 1 and seen["count"] > 1
+    told = f"object 1 has no mask on {seen['count']} frames, so nothing is hidden there: {seen['frames']}\n"
+    assert told in capfd.readouterr().out, "both name the same frames"
     answer = client.post("export", 400, background="/etc/passwd")
     assert "expected blur, pixelate" in answer["error"]
 
