@@ -3,7 +3,10 @@
 import { blob } from "./api.js";
 
 const MOST_PIXELS = 60e6;
+const MOST_WIDE = 1920; // of the pictures that are kept
 const MOST_AT_ONCE = 3;
+const COARSE = 2; // screen pixels for one of such a picture, from which on all pixels of the frame are asked for
+const REST = 150; // milliseconds on a frame before that
 
 export class Frames {
   /**
@@ -16,8 +19,9 @@ export class Frames {
     this.project = project;
     this.count = count;
     this.changed = changed;
-    this.width = wh[0] > 1920 ? 1920 : 0;
-    this.most = Math.max(Math.floor(MOST_PIXELS / (wh[0] * wh[1])), 8);
+    this.width = wh[0] > MOST_WIDE ? MOST_WIDE : 0;
+    this.reduced = this.width ? this.width / wh[0] : 1;
+    this.most = Math.max(Math.floor(MOST_PIXELS / (wh[0] * wh[1] * this.reduced ** 2)), 8);
     /** @type {Map<number, ImageBitmap>} */
     this.pictures = new Map();
     /** @type {Map<number, AbortController>} */
@@ -26,6 +30,43 @@ export class Frames {
     this.way = 1;
     /** @type {string|null} */
     this.problem = null;
+    /** @type {{frame: number, picture: ImageBitmap|null}} the frame of which all pixels are there, or on their way */
+    this.whole = { frame: -1, picture: null };
+    this.resting = 0;
+  }
+
+  /**
+   * All pixels of a frame, where those of its kept picture are coarse on the screen.
+   * @param {number} frame @param {number} scale screen pixels for a pixel of the frame
+   * @returns {ImageBitmap|null} null where the kept picture does, or until they are there
+   */
+  sharp(frame, scale) {
+    if (this.reduced === 1 || scale < COARSE * this.reduced) return null;
+    if (frame !== this.whole.frame) {
+      this.whole.picture?.close();
+      this.whole = { frame, picture: null };
+      clearTimeout(this.resting);
+      this.resting = window.setTimeout(() => this.fetchWhole(this.whole), REST);
+    }
+    return this.whole.picture;
+  }
+
+  /** @param {{frame: number, picture: ImageBitmap|null}} whole */
+  async fetchWhole(whole) {
+    try {
+      const picture = await createImageBitmap(await blob(this.path(whole.frame)));
+      if (whole === this.whole) whole.picture = picture;
+      else picture.close();
+    } catch {
+      await new Promise((done) => setTimeout(done, 500));
+      if (whole === this.whole) this.whole = { frame: -1, picture: null }; // the next drawing asks again
+    }
+    this.changed();
+  }
+
+  /** @param {number} frame @returns {string} where its picture is */
+  path(frame) {
+    return `/api/p/${encodeURIComponent(this.project)}/frame/${frame}`;
   }
 
   /**
@@ -57,7 +98,7 @@ export class Frames {
     const controller = new AbortController();
     this.asked.set(frame, controller);
     try {
-      const content = await blob(`/api/p/${encodeURIComponent(this.project)}/frame/${frame}${this.width ? `?w=${this.width}` : ""}`, controller.signal);
+      const content = await blob(`${this.path(frame)}${this.width ? `?w=${this.width}` : ""}`, controller.signal);
       this.pictures.set(frame, await createImageBitmap(content));
       this.problem = null;
       if (this.pictures.size > this.most) {

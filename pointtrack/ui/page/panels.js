@@ -215,7 +215,7 @@ export class Panels {
     const box = (words, name) => h("label", { class: "row setting-box" }, h("input", { type: "checkbox", id: `set-${name}`, checked: settings[name], onchange: (/** @type {Event} */ event) => app.set({ [name]: /** @type {HTMLInputElement} */ (event.target).checked }) }), words);
     const percent = (/** @type {number} */ value) => `${Math.round(100 * value)} %`;
     this.view.body.replaceChildren(
-      slider("Brightness", "brightness", [0.3, 3, 0.05], percent),
+      slider("Brightness", "brightness", [0.3, 8, 0.05], percent),
       slider("Mask opacity", "opacity", [0, 1, 0.05], percent),
       slider("Trails", "trail", [0, 60, 1], (value) => `${value} fr`),
       slider("Point size", "size", [2, 12, 0.5], (value) => `${value} px`),

@@ -71,7 +71,7 @@ export class Stage {
       ground.setTransform(ratio, 0, 0, ratio, 0, 0);
       ground.clearRect(0, 0, port.width, port.height);
       ground.imageSmoothingEnabled = port.scale < 2.5;
-      ground.drawImage(picture, port.x, port.y, port.wh[0] * port.across, port.wh[1] * port.scale);
+      ground.drawImage(app.frames.sharp(app.frame, ratio * port.across) ?? picture, port.x, port.y, port.wh[0] * port.across, port.wh[1] * port.scale);
       this.shownFrame = app.frame;
     }
     this.ground.style.filter = app.settings.brightness === 1 ? "" : `brightness(${app.settings.brightness})`;
