@@ -148,6 +148,11 @@ export class App {
     }
   }
 
+  /** @returns {number} the time of the frame */
+  get seconds() {
+    return this.times[this.frame] ?? this.frame / (this.state?.fps ?? 1);
+  }
+
   /** @param {number} frame @param {boolean} [byHand] */
   show(frame, byHand = true) {
     if (!this.state) return;

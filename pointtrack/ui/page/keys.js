@@ -22,7 +22,7 @@ export function bindKeys(app, parts) {
   const { stage, timeline } = parts;
   /** @type {Record<string, () => void>} */
   const plain = {
-    " ": () => timeline.toggle(),
+    " ": () => timeline.transport.toggle(),
     ArrowLeft: () => app.show(app.frame - 1),
     ArrowRight: () => app.show(app.frame + 1),
     Home: () => app.show(0),

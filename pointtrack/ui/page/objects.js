@@ -1,6 +1,7 @@
 /** What a person says of an object: clicks, a box, a painted mask, or which answer is meant. */
 
 import * as api from "./api.js";
+import { UNKNOWN } from "./timeline.js";
 
 /** @param {import("./app.js").App} app @param {number[][]} points @param {number[]} labels clicks on and beside the chosen object, or a new one */
 export async function clickObject(app, points, labels) {
@@ -78,32 +79,37 @@ async function tellObject(app, act, args) {
  */
 export async function correctObject(app, act, args) {
   const { base } = app;
-  const known = knownRange(app, args.object);
+  const known = knownAround(app, args.object, args.frame);
   const answer = await app.act(act, args);
   if (answer && act !== "objects.choose") { // those on offer answer what was said before
     app.candidates = null;
     app.emit("data");
   }
   if (answer && known && app.settings.auto && app.state) {
-    const at = args.frame; // the person may be elsewhere by now
-    const [start, last] = [Math.min(known[0], at), Math.max(known[1], at)];
+    const [start, stop] = known;
     app.following = false;
-    await api.post(`${base}/run`, { what: ["objects"], start, stop: last + 1, direction: "both", origin: at }).catch(() => {});
+    await api.post(`${base}/run`, { what: ["objects"], start, stop, direction: "both", origin: args.frame }).catch(() => {}); // the person may be elsewhere by now
   }
   return answer;
 }
 
 /**
- * Frames on which an object was known before a correction: they have to be followed anew.
+ * Frames around one on which an object was known before a correction: they have to be followed anew. A click where it
+ * was not known corrects nothing, and begins no run: that is for the person to say.
  * @param {import("./app.js").App} app
  * @param {number|null} object
- * @returns {[number, number]|null} the first and the last
+ * @param {number} frame
+ * @returns {[number, number]|null} the first one, and the one behind the last; null for one frame alone
  */
-function knownRange(app, object) {
+function knownAround(app, object, frame) {
   const lane = object === null ? undefined : app.lanes?.objects[object]?.sure;
   if (!lane || !app.lanes || !app.state) return null;
-  const values = atob(lane);
-  const known = [...values].flatMap((letter, bin) => (letter.charCodeAt(0) === 255 ? [] : [bin]));
+  const known = [...atob(lane)].map((letter) => letter.charCodeAt(0) !== UNKNOWN);
   const wide = app.state.frames / app.lanes.bins;
-  return known.length < 2 ? null : [Math.floor(known[0] * wide), Math.min(Math.ceil((known[known.length - 1] + 1) * wide), app.state.frames) - 1];
+  const at = Math.floor(frame / wide);
+  if (!known[at]) return null;
+  const first = known.lastIndexOf(false, at) + 1;
+  const behind = known.indexOf(false, at);
+  const last = (behind < 0 ? known.length : behind) - 1;
+  return last > first ? [Math.floor(first * wide), Math.min(Math.ceil((last + 1) * wide), app.state.frames)] : null;
 }

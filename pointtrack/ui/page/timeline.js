@@ -1,12 +1,14 @@
-/** Transport, and a lane for every object and point: how sure what is known is, and what a person said. */
+/** A lane for every object and point: how sure what is known is, and what a person said. */
 
 import { colorOf, css } from "./colors.js";
-import { clock, h, iconButton } from "./dom.js";
+import { clock, h } from "./dom.js";
+import { Transport } from "./transport.js";
 
 const LABEL = 136;
 const RULER = 24;
 const ROW = 19;
-const UNKNOWN = 255;
+export const UNKNOWN = 255; // in a lane
+const EDGE = 0.05; // of what is shown lies beyond a frame that the lanes follow
 
 export class Timeline {
   /** @param {import("./app.js").App} app @param {HTMLElement} place */
@@ -17,11 +19,11 @@ export class Timeline {
     this.scroll = 0;
     this.revealed = true; // whether the lane of what was chosen has come into view
     this.due = false;
-    this.transport = h("div", { class: "transport" });
+    const transport = h("div", { class: "transport" });
     this.canvas = h("canvas", { tabindex: "0", role: "slider", "aria-label": "Frame", "aria-valuemin": "0", id: "lanes" });
     const lanes = h("div", { class: "lanes" }, this.canvas);
-    place.replaceChildren(this.transport, lanes);
-    this.buildTransport();
+    place.replaceChildren(transport, lanes);
+    this.transport = new Transport(app, transport);
     /** @type {Map<string, Uint8Array>} */
     this.unpacked = new Map();
     new ResizeObserver(() => this.draw()).observe(lanes);
@@ -31,86 +33,12 @@ export class Timeline {
       [this.first, this.last, this.scroll] = [0, 1, 0];
       this.draw();
     });
+    app.on(["frame"], () => this.follow());
     app.on(["frame", "state", "project"], () => this.tell());
     app.on(["selection"], () => { this.revealed = false; });
     this.canvas.addEventListener("pointerdown", (event) => this.down(event));
     this.canvas.addEventListener("pointermove", (event) => this.scrub(event));
     this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-  }
-
-  buildTransport() {
-    const { app } = this;
-    const step = (/** @type {number} */ by) => () => app.show(app.frame + by);
-    this.play = iconButton("play", "Play or pause (Space)", () => this.toggle());
-    this.clock = h("span", { class: "clock mono quiet" });
-    const number = h("input", { type: "number", min: "0", "aria-label": "Frame number", class: "mono", id: "frame-number", onchange: () => app.show(Number(number.value)) });
-    this.number = number;
-    this.total = h("span", { class: "quiet mono" });
-    this.runButtons = [
-      iconButton("backward", "Propagate backward from here (Shift+B)", () => app.run("backward"), { id: "run-backward" }),
-      iconButton("both", "Propagate both ways (Shift+P)", () => app.run("both"), { id: "run-both", class: "main" }, "Propagate"),
-      iconButton("forward", "Propagate forward from here (Shift+F)", () => app.run("forward"), { id: "run-forward" }),
-    ];
-    this.marks = [
-      iconButton("in", "Range begins here, or not (I)", () => app.mark("in")),
-      iconButton("out", "Range ends here, or not (U)", () => app.mark("out")),
-    ];
-    this.transport.replaceChildren(
-      iconButton("first", "First frame (Home)", () => app.show(0), { class: "plain" }),
-      iconButton("back", "One frame back (Left)", step(-1), { class: "plain" }),
-      this.play,
-      iconButton("next", "One frame on (Right)", step(1), { class: "plain" }),
-      iconButton("last", "Last frame (End)", () => app.show((app.state?.frames ?? 1) - 1), { class: "plain" }),
-      this.number,
-      this.total,
-      this.clock,
-      h("span", { class: "grow" }),
-      ...this.marks,
-      iconButton("spark", "Next frame worth a correction (W)", () => app.suggest(), { id: "suggest" }, "Worth a look"),
-      ...this.runButtons,
-    );
-  }
-
-  tell() {
-    const { app } = this;
-    const state = app.state;
-    if (!state) return;
-    if (!this.number || !this.total || !this.clock) return;
-    this.number.value = String(app.frame);
-    this.number.max = String(state.frames - 1);
-    this.total.textContent = `/ ${state.frames - 1}`;
-    const seconds = app.times[app.frame] ?? app.frame / state.fps;
-    this.clock.textContent = clock(seconds);
-    this.canvas.setAttribute("aria-valuemax", String(state.frames - 1));
-    this.canvas.setAttribute("aria-valuenow", String(app.frame));
-    this.canvas.setAttribute("aria-valuetext", `frame ${app.frame}, ${clock(seconds)}`);
-    this.marks?.[0].setAttribute("aria-pressed", String(state.view.in !== null));
-    this.marks?.[1].setAttribute("aria-pressed", String(state.view.out !== null));
-  }
-
-  toggle() {
-    const { app } = this;
-    app.playing = !app.playing;
-    this.play?.replaceChildren(...iconButton(app.playing ? "pause" : "play", "", () => {}).childNodes);
-    if (!app.playing || !app.state) return;
-    const [first, last] = app.range;
-    if (app.frame >= last) app.show(first);
-    let shown = performance.now();
-    let at = app.times[app.frame] ?? 0;
-    const next = (/** @type {number} */ now) => {
-      if (!app.playing || !app.state) return;
-      at += Math.min((now - shown) / 1000, 0.1);
-      shown = now;
-      let frame = app.frame;
-      while (frame < last && (app.times[frame + 1] ?? Infinity) <= at) frame++;
-      if (frame !== app.frame) {
-        if (app.frames?.at(app.frame)) app.show(frame);
-        else at = app.times[app.frame] ?? 0; // pictures are late: time waits for them
-      }
-      if (frame >= last) this.toggle();
-      else requestAnimationFrame(next);
-    };
-    requestAnimationFrame(next);
   }
 
   /** @returns {{name: string, kind: "object"|"group"|"point", id: number, color: number[], keys: number[], lane: string|undefined, absent?: string, hidden: boolean}[]} */
@@ -144,6 +72,25 @@ export class Timeline {
         rows.push({ name: `${points.length > 1 ? "   " : ""}${app.nameOf(`p${point.id}`, `point ${point.id}`)}`, kind: "point", id: point.id, color: colorOf(state.view.colors[`p${point.id}`] ?? state.view.colors[`g${group}`], point.id), keys: point.fixes, lane: app.lanes?.points[point.id] ?? (points.length === 1 ? app.lanes?.groups[group] : undefined), hidden: hidden.has(`p${point.id}`) });
     }
     return rows;
+  }
+
+  /** For those who do not see it. */
+  tell() {
+    const { app } = this;
+    if (!app.state) return;
+    this.canvas.setAttribute("aria-valuemax", String(app.state.frames - 1));
+    this.canvas.setAttribute("aria-valuenow", String(app.frame));
+    this.canvas.setAttribute("aria-valuetext", `frame ${app.frame}, ${clock(app.seconds)}`);
+  }
+
+  /** Where a part of the video is shown, the frame stays in it. */
+  follow() {
+    const at = (this.app.frame + 0.5) / (this.app.state?.frames ?? 1);
+    const span = this.last - this.first;
+    if (at >= this.first && at <= this.last) return;
+    const first = at < this.first ? at - EDGE * span : at - (1 - EDGE) * span;
+    this.first = Math.min(Math.max(first, 0), 1 - span);
+    this.last = this.first + span;
   }
 
   draw() {
