@@ -67,6 +67,6 @@ def answered(
     if not answer.mask.any():
         raise ValueError(
             f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
-            "there; click elsewhere, or more often, or say mark_absent(object, frame)"
+            "there; click elsewhere, or more often, or mark the object as absent"
         )
     return Keyframe(frame, 0, answer.mask, points, labels, box, base, followed, answer.score)

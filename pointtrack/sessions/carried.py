@@ -7,9 +7,8 @@ masks that agree with them stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -54,16 +53,24 @@ class _Trail:
     Attributes:
         points: as they are on the frame of the keyframe.
         steps: the frames not tracked yet. rows: those that were.
+        broken: whether a step was interrupted; then the others cannot follow.
     """
 
     points: CorrectionPoints
     steps: Iterator[tuple[Tensor, Tensor]]
     rows: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    broken: bool = False
 
-    def row(self, place: int) -> tuple[Tensor, Tensor] | None:
-        """The points on the frame at this place, from 0 on; None if they were lost before."""
-        for row in islice(self.steps, max(0, place + 1 - len(self.rows))):
+    def row(self, place: int, alive: Callable[[], None]) -> tuple[Tensor, Tensor] | None:
+        """The points on the frame at this place, from 0 on; None if they were lost before. `alive` is called on the way."""
+        while len(self.rows) <= place:
+            self.broken = True
+            row = next(self.steps, None)
+            self.broken = False
+            if row is None:
+                break
             self.rows.append(row)
+            alive()  # which may raise: the steps go on from here
         return self.rows[place] if place < len(self.rows) else None
 
 
@@ -86,6 +93,7 @@ class Carried:
         keys: Sequence[Keyframe],
         cuts: Collection[int],
         answers: Keyframe | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> ObjectResult:
         """The result for a frame, its mask corrected by these keyframes, one after the other.
 
@@ -94,12 +102,13 @@ class Carried:
         Args:
             cuts: frames on which a new shot begins; no click is carried across.
             answers: the keyframe of this frame, if there is one. What contradicts its clicks is not carried there.
+            alive: called for every frame on which points are tracked. It may raise; what was tracked is kept.
         """
         xy, labels = no_points() if answers is None else (answers.points, answers.labels)
         if self.corrector is None:
             return found
         for key in keys:
-            here = self._on(frame, key, cuts, self.corrector.tracker) if found.mask.any() else None
+            here = self._on(frame, key, cuts, alive) if found.mask.any() else None
             if here is None:
                 continue
             points, in_view = here
@@ -122,20 +131,23 @@ class Carried:
         self._trails = {name: trail for name, trail in self._trails.items() if name[0] in serials}
 
     def _on(
-        self, frame: int, key: Keyframe, cuts: Collection[int], tracker: PointTracker
+        self, frame: int, key: Keyframe, cuts: Collection[int], alive: Callable[[], None]
     ) -> tuple[CorrectionPoints, Tensor] | None:
         """The points of a keyframe on another frame, and (k,) bool which are in view there; None if too few are."""
         if any(min(frame, key.frame) < cut <= max(frame, key.frame) for cut in cuts):
             return None  # which may have been found since the points were tracked
         name = key.serial, 1 if frame > key.frame else -1
         if name not in self._trails:
+            assert self.corrector is not None
+            tracker = self.corrector.tracker
             points, order = correction_points(key), self._shot(key.frame, name[1], cuts)
             self._trails[name] = _Trail(points, _tracked(tracker, self.video, order, points.xy))
         trail = self._trails[name]
         try:
-            row = trail.row(abs(frame - key.frame) - 1)
-        except BaseException:  # an interrupted walk cannot continue; it starts over next time
-            del self._trails[name]
+            row = trail.row(abs(frame - key.frame) - 1, alive)
+        except BaseException:
+            if trail.broken:  # it starts over next time
+                del self._trails[name]
             raise
         return (replace(trail.points, xy=row[0]), row[1]) if row is not None and _trusted(row[1]) else None
 

@@ -253,7 +253,7 @@ class ObjectSession:
         Args:
             start, stop: follow the objects on frames start..stop-1; by default on all.
             direction: "forward" follows objects only from earlier keyframes, "backward" only from later ones.
-            progress: called with the number of masks done since the last call (`steps_left`). True shows a bar.
+            progress: called with the number of masks done since the last call (`steps_left`), which may be 0. True shows a bar.
 
         Returns:
             Masks of these frames. Where an object's mask is not known, the object counts as absent.

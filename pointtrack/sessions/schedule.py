@@ -148,7 +148,8 @@ class Schedule:
             objects: theirs, at least.
             frames: the wanted range.
             cuts: of the video.
-            progress: called with the number of frames done since the last call, per object.
+            progress: called with the number of frames done since the last call, per object; with 0 where points of a
+                correction are tracked.
         """
         by_id = {one.id: one for one in objects}
         walked = (side.walked for side in missing if not side.own)
@@ -194,7 +195,7 @@ class Schedule:
             found, frame = packed.found(), side.frames[place]
             if frame not in prompted:
                 more = [keys[serial] for serial in side.carried[count:]]
-                found = self._carried.correct(frame, found, more, cuts, answers)
+                found = self._carried.correct(frame, found, more, cuts, answers, lambda: progress(0))
             self.results.put(side, place, found)
             progress(1)
 

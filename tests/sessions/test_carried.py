@@ -57,6 +57,28 @@ def test_what_one_click_takes_away_is_gone_on_all_frames(frame):
 
 
 @pytest.mark.usefixtures("large_touch_ups")
+def test_tracking_a_correction_can_be_paused_on_every_frame():
+    """The first frame needs its points on all frames between; the page answers a person meanwhile."""
+
+    class PauseError(Exception):
+        pass
+
+    def pause(done: int) -> None:
+        if not done:
+            raise PauseError
+
+    session, pauses = with_both(), 0
+    take_away(session, 11)
+    while True:
+        try:
+            masks = session.propagate(progress=pause).masks[:, 0]
+            break
+        except PauseError:
+            pauses += 1
+    assert pauses >= 10 and torch.equal(masks[1:], RED[1:])
+
+
+@pytest.mark.usefixtures("large_touch_ups")
 def test_what_one_click_adds_is_added_on_all_frames():
     session = new_session()
     red = session.add_object()
