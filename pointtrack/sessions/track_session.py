@@ -140,9 +140,8 @@ class TrackSession:
         known = tracks.tracked()
         for column, number in enumerate(ids.tolist()):
             for span in spans_of(self._point(number), len(self.video)):
-                rows = slice(span.frames.start, span.frames.stop)
-                if known[rows, column].all():
-                    here = rows, column
+                here = slice(span.frames.start, span.frames.stop), column
+                if known[here].all():
                     self._parts[span] = Part(
                         tracks.xy[here], tracks.visibility[here], tracks.confidence[here]
                     )
