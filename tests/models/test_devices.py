@@ -59,8 +59,15 @@ def there(network, device):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"states": True}, {"regions": pt.RegionOptions(wh=(24, 24), max_regions=1), "smooth": 1}],
-    ids=["plain", "states", "regions"],
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"states": True}, id="states"),
+        pytest.param(
+            {"regions": pt.RegionOptions(wh=(24, 24), max_regions=1), "smooth": 1},
+            id="regions",
+            marks=pytest.mark.long,
+        ),
+    ],
 )
 def test_trackers(tiny_tracker, options):
     here = pt.Tracker(tiny_tracker, **options).track(VIDEO, POINTS)
@@ -105,11 +112,11 @@ def test_objects(segmenter):
     square[10:30, 15:45] = True
 
     def masks(tracker, segmenter):
-        session = pt.ObjectSession(VIDEO, pt.Tracker(tracker), segmenter=segmenter)
+        session = pt.ObjectSession(VIDEO.clip(0, 6), pt.Tracker(tracker), segmenter=segmenter)
         session.prompt(session.add_object(), frame=0, mask=square)
-        session.prompt(1, frame=5, points=[[20.0, 20.0], [3.0, 3.0]], labels=[1, 0])
+        session.prompt(1, frame=3, points=[[20.0, 20.0], [3.0, 3.0]], labels=[1, 0])
         session.propagate()
-        session.prompt(1, frame=7, mask=square)  # corrects what lies beside it
+        session.prompt(1, frame=5, mask=square)  # corrects what lies beside it
         return session.propagate()
 
     here = masks(keyed, segmenter)

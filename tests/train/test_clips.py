@@ -219,7 +219,8 @@ def test_training_on_clips(folder, tiny_tracker_file, tmp_path, monkeypatch, cap
     assert run_command(lambda: train_command, [*arguments, *given], "train") == 0
     assert requested == [0]
     assert load_checkpoint(tmp_path / "run" / "model.safetensors").config.name == "tiny"
-    assert run_command(lambda: train_command, [*arguments, "--clips", str(tmp_path / "none")], "train") == 2
+    elsewhere = [*arguments, "--out", str(tmp_path / "other"), "--clips", str(tmp_path / "none")]
+    assert run_command(lambda: train_command, elsewhere, "train") == 2
     assert "expected folders with a clip.json" in capsys.readouterr().err
     segmenting = ["--task", "segmenting", "--out", str(tmp_path / "seg"), "--clips", str(folder)]
     assert run_command(lambda: train_command, segmenting, "train") == 2
