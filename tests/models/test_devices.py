@@ -61,7 +61,7 @@ def there(network, device):
     "options",
     [
         pytest.param({}, id="plain"),
-        pytest.param({"states": True}, id="states"),
+        pytest.param({"states": True}, id="states", marks=pytest.mark.long),  # streams below have states
         pytest.param(
             {"regions": pt.RegionOptions(wh=(24, 24), max_regions=1), "smooth": 1},
             id="regions",
