@@ -120,7 +120,7 @@ def agreement(mask: Tensor, own: Tensor, others: Tensor) -> float:
 
 
 def area(mask: Tensor) -> int:
-    """The number of pixels in a (h, w) bool mask. NumPy counts in a tenth of the time that torch takes to sum."""
+    """The number of pixels in a (h, w) bool mask. NumPy counts much faster than torch sums."""
     return int(np.count_nonzero(mask.cpu().numpy()))
 
 

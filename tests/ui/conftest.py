@@ -125,6 +125,13 @@ class Page:
         """Wait for the video's first picture."""
         self.until("app.state && stage.shownFrame === app.frame")
 
+    def open_clip(self, path: Path, frames: int = 3) -> None:
+        """Open the first frames of the bundled clip, written to `path`: another video, with a project of its own."""
+        self.opened()
+        whole = str(short_clip(path, frames).resolve())
+        self.page.evaluate("path => window.pointtrack.app.open(path)", whole)
+        self.until(f"app.state.name === '{path.name}' && stage.shownFrame === app.frame && app.connected")
+
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the video is on the screen."""
         sx, sy = self.ask(f"stage.port.toStage({x}, {y})")

@@ -15,7 +15,6 @@ import torch
 import pointtrack as pt
 from pointtrack.ui.rle import decode_mask
 from tests.support.numbered import number_in
-from tests.ui.conftest import short_clip
 
 pytestmark = pytest.mark.slow
 ASSETS = Path(str(resources.files("pointtrack").joinpath("assets")))
@@ -273,11 +272,7 @@ def test_a_double_click_renames(server, open_page):
 
 def test_who_is_faster_than_the_answers_is_understood(server, open_page):
     page = open_page(server.url)
-    page.opened()
-    # Another video has a project of its own, without objects yet.
-    path = short_clip(server.home.parent / "three.mp4", 3)
-    page.page.evaluate("path => window.pointtrack.app.open(path)", str(path.resolve()))
-    page.until("app.state.name === 'three.mp4' && stage.shownFrame === app.frame && app.connected")
+    page.open_clip(server.home.parent / "three.mp4")  # without objects yet
     page.click(300, 250)
     page.click(310, 255)  # of the same object, though it has no number yet
     page.press("n")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ui.conftest import short_clip
-
 pytestmark = pytest.mark.slow
 
 
@@ -13,10 +11,7 @@ pytestmark = pytest.mark.slow
 def page(server, open_page):
     """With a project of its own that has an object on every frame, and no points."""
     page = open_page(server.url)
-    page.opened()
-    path = short_clip(server.home.parent / "exported.mp4", 3)
-    page.page.evaluate("path => window.pointtrack.app.open(path)", str(path.resolve()))
-    page.until("app.state.name === 'exported.mp4' && stage.shownFrame === app.frame && app.connected")
+    page.open_clip(server.home.parent / "exported.mp4")
     if not page.ask("app.state.objects.length"):
         page.ask("app.act('objects.box', { frame: 0, box: [10, 300, 160, 450] })")
         page.ask("app.act('objects.absent', { object: 1, frame: 1, stop: 3 })")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ui.conftest import short_clip
-
 pytestmark = pytest.mark.slow
 MANY = 24
 LIST = "document.querySelector('#panels .list')"
@@ -21,10 +19,7 @@ LIT = (
 def many(server, open_page):
     """A page with many objects, in a project of its own."""
     page = open_page(server.url)
-    page.opened()
-    path = short_clip(server.home.parent / "many.mp4", 3)
-    page.page.evaluate("path => window.pointtrack.app.open(path)", str(path.resolve()))
-    page.until("app.state.name === 'many.mp4' && stage.shownFrame === app.frame && app.connected")
+    page.open_clip(server.home.parent / "many.mp4")
     page.ask(f"Promise.all(Array.from({{ length: {MANY} }}, () => app.act('objects.add')))")
     page.until(f"app.state.objects.length === {MANY}")
     yield page
