@@ -21,15 +21,14 @@ from tests.support.golden import (
     FOLDER,
     PREDICTOR_PX,
     cases,
+    facts_of,
     golden_of,
     joined,
     meta_of,
-    state_of,
     tracker_of,
     with_rounds,
 )
 from tests.support.probabilities import assert_same_probability
-from tests.support.synthetic_weights import digest
 
 MODEL_PX = 1e-4
 
@@ -100,14 +99,12 @@ def test_predictor_gives_the_published_answer(path, case):
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("cotracker*.npz")), ids=lambda path: path.stem)
 def test_weights_and_tables_are_those_of_the_golden_outputs(path):
-    meta = meta_of(path)
-    state = state_of(meta)
-    weights = {key: x.numpy() for key, x in state.items() if key not in meta["rule"]["buffers"]}
-    assert digest(weights) == meta["weights_sha256"]
-    assert {key: list(x.shape) for key, x in state.items()} == {k: list(s) for k, s in meta["shapes"].items()}
+    meta, facts = meta_of(path), facts_of(meta_of(path))
+    assert facts.digest == meta["weights_sha256"]
+    assert facts.shapes == {k: list(s) for k, s in meta["shapes"].items()}
     with np.load(path) as file:
         if "buffers/time_emb" in file:
-            assert np.array_equal(file["buffers/time_emb"], state["time_emb"].numpy())
+            assert np.array_equal(file["buffers/time_emb"], facts.tables["time_emb"].numpy())
         if "buffers/pos_emb_index" in file:
             index = tuple(file["buffers/pos_emb_index"].T)
-            assert np.array_equal(state["pos_emb"].numpy()[index], file["buffers/pos_emb_value"])
+            assert np.array_equal(facts.tables["pos_emb"].numpy()[index], file["buffers/pos_emb_value"])

@@ -24,14 +24,14 @@ from pointtrack.types.point_states import BLANK
 from tests.support.elsewhere import elsewhere
 from tests.support.tracks import moving_video
 
-WH, FRAMES = (64, 48), 18
+WH, FRAMES = (64, 48), 14
 SHOTS = moving_video(FRAMES, WH).frames.copy()
-SHOTS[12:] = 255 - SHOTS[12:]
+SHOTS[9:] = 255 - SHOTS[9:]
 VIDEO = Video(SHOTS, fps=10)
 QUERIES = Queries(
-    [0, 0, 3, 9, 14, 17], [[10, 10], [12, 12], [50, 40], [30, 20], [20, 30], [5, 6]], [3, 1, 4, 15, 9, 2]
+    [0, 0, 3, 7, 11, 13], [[10, 10], [12, 12], [50, 40], [30, 20], [20, 30], [5, 6]], [3, 1, 4, 15, 9, 2]
 )
-STATES, REDETECT = pt.StateOptions(), pt.StateOptions(cuts=[5, 12], redetect=True)
+STATES, REDETECT = pt.StateOptions(), pt.StateOptions(cuts=[5, 9], redetect=True)
 REGIONS = pt.RegionOptions(wh=(32, 24), max_regions=2, update_interval=4)
 FORWARD = {
     "plain": TrackOptions(backward=False),
@@ -216,7 +216,7 @@ def test_file_of_a_run_that_was_killed(tiny_tracker, answer, tmp_path, monkeypat
     def run(source, resume: bool) -> None:
         track_file(network_for(tiny_tracker, name), source, QUERIES, path, EVERY[name], resume=resume)
 
-    for frames, resumed in ((9, False), (13, True)):
+    for frames, resumed in ((9, False), (11, True)):
         opens.clear()
         if resumed and opened:  # what is left begins with the way back
             opens.append(None)

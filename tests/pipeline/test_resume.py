@@ -30,7 +30,8 @@ from tests.support.streams import track, track_long, track_regions, track_states
 from tests.support.tracks import moving_video, same, some_queries
 
 WH = (64, 48)
-VIDEO = moving_video(45, WH)
+WHOLE = moving_video(45, WH)
+VIDEO = WHOLE.clip(0, 29)
 QUERIES = some_queries(12, WH)
 
 # With a cut so early that points are found again before the run is killed.
@@ -46,15 +47,15 @@ sys.modules["tests"].__path__ = ["tests"]
 from tests.support.streams import track_long
 from pointtrack.zoo import load_tracker
 from pointtrack.io.video import open_video
-from tests.pipeline.test_resume import OPTIONS, QUERIES, VIDEO
+from tests.pipeline.test_resume import OPTIONS, QUERIES, WHOLE
 
 def frames():
-    for number, timed in enumerate(open_video(VIDEO)):
+    for number, timed in enumerate(open_video(WHOLE)):
         if number == 33:
             os.kill(os.getpid(), signal.SIGKILL)
         yield timed
 
-track_long(load_tracker(sys.argv[1], device="cpu"), open_video(VIDEO).through(frames()), QUERIES, sys.argv[2],
+track_long(load_tracker(sys.argv[1], device="cpu"), open_video(WHOLE).through(frames()), QUERIES, sys.argv[2],
            state_seconds=0, **OPTIONS[sys.argv[3]])
 """
 
@@ -87,14 +88,14 @@ def test_the_tracks_are_those_of_a_video_in_memory(tiny_tracker, tmp_path, expec
     path = tmp_path / "a.tracks"
     steps = []
     counted = ((steps.append(1), timed)[1] for timed in open_video(VIDEO))
-    assert track_long(tiny_tracker, VideoStream(counted, VIDEO.fps, None, "clip"), QUERIES, path) == 45
+    assert track_long(tiny_tracker, VideoStream(counted, VIDEO.fps, None, "clip"), QUERIES, path) == 29
     assert same(read_spilled(path), expected)
-    assert sum(steps) == 45
+    assert sum(steps) == 29
 
 
 def test_points_behind_the_end_leave_the_others_smooth(tiny_tracker, tmp_path):
     """There was to be a way back, before which nothing is smoothed; then there is none."""
-    queries, path = Queries([0, 45], [[20.0, 20.0], [30.0, 30.0]]), tmp_path / "a.tracks"
+    queries, path = Queries([0, 29], [[20.0, 20.0], [30.0, 30.0]]), tmp_path / "a.tracks"
     options = TrackOptions(smooth=2)
     track_file(tiny_tracker, lambda _: open_video(VIDEO), queries, path, options)
     alone = track_video(tiny_tracker, VIDEO, queries.select(torch.tensor([0])), options)
@@ -103,8 +104,8 @@ def test_points_behind_the_end_leave_the_others_smooth(tiny_tracker, tmp_path):
 
 def test_with_states_too(tiny_tracker, tmp_path):
     path = tmp_path / "a.tracks"
-    expected = track_states(tiny_tracker, VIDEO, QUERIES, backward=False, **vars(STATES))
-    assert track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, states=STATES) == 45
+    expected = track_states(tiny_tracker, WHOLE, QUERIES, backward=False, **vars(STATES))
+    assert track_long(tiny_tracker, open_video(WHOLE), QUERIES, path, states=STATES) == 45
     tracks = read_spilled(path)
     assert same(tracks, expected) and same_states(tracks.states, expected.states)
 
@@ -125,13 +126,13 @@ def test_with_regions_too(tiny_tracker, tmp_path, options, support_grid):
 )
 def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracker_file, tmp_path, kind):
     tracker, options = load_tracker(tiny_tracker_file, device="cpu"), OPTIONS[kind]
-    track_long(tracker, open_video(VIDEO), QUERIES, tmp_path / "b.tracks", **options)
+    track_long(tracker, open_video(WHOLE), QUERIES, tmp_path / "b.tracks", **options)
     expected = read_spilled(tmp_path / "b.tracks")
     path = tmp_path / "a.tracks"
     run = run_program(KILLED, tiny_tracker_file, path, kind)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert same(read_spilled(path), expected.clip(0, 28)), "up to the last window"
-    assert track_long(tracker, open_video(VIDEO), QUERIES, path, resume=True, **options) == 45
+    assert track_long(tracker, open_video(WHOLE), QUERIES, path, resume=True, **options) == 45
     tracks = read_spilled(path)
     assert same(tracks, expected)
     if kind == "states":
@@ -142,7 +143,7 @@ def test_a_run_that_was_killed_leaves_its_tracks_and_goes_on_exactly(tiny_tracke
 
 
 @pytest.mark.parametrize(
-    "states_until, at", [pytest.param(8, 27, marks=pytest.mark.long), (24, 25), (28, 44), (0, 30)]
+    "states_until, at", [pytest.param(4, 19, marks=pytest.mark.long), (12, 13), (16, 28), (0, 14)]
 )
 def test_tracks_behind_the_last_state_are_tracked_again(
     tiny_tracker, tmp_path, expected, monkeypatch, states_until, at
@@ -160,21 +161,21 @@ def test_tracks_behind_the_last_state_are_tracked_again(
     monkeypatch.setattr(WindowStream, "push", lambda self, frame: tracked.append(frame) or push(self, frame))
     track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True)
     assert same(read_spilled(path), expected)
-    assert len(tracked) < 45 or not states_until
+    assert len(tracked) < 29 or not states_until
 
 
 def test_a_finished_run_is_not_run_again(tiny_tracker, tmp_path, monkeypatch):
     path = tmp_path / "a.tracks"
     track_long(tiny_tracker, open_video(VIDEO), QUERIES, path)
     monkeypatch.setattr(WindowStream, "push", lambda *_: pytest.fail("tracked again"))
-    assert track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True) == 45
+    assert track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True) == 29
 
 
 def test_a_new_run_forgets_the_state_of_another(tiny_tracker, tmp_path, expected):
     path = tmp_path / "a.tracks"
     track_long(tiny_tracker, open_video(VIDEO), QUERIES, path)
     with pytest.raises(Broken):
-        track_long(tiny_tracker, breaking(20), QUERIES, path)
+        track_long(tiny_tracker, breaking(13), QUERIES, path)
     track_long(tiny_tracker, open_video(VIDEO), QUERIES, path, resume=True)
     assert same(read_spilled(path), expected)
 
@@ -182,7 +183,7 @@ def test_a_new_run_forgets_the_state_of_another(tiny_tracker, tmp_path, expected
 def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
     path = tmp_path / "a.tracks"
     with pytest.raises(Broken):
-        track_long(tiny_tracker, breaking(20), QUERIES, path, state_seconds=0)
+        track_long(tiny_tracker, breaking(13), QUERIES, path, state_seconds=0)
     left = path.read_bytes()
     moved = Queries(QUERIES.frame, QUERIES.xy.clamp(min=1), QUERIES.ids)
     with pytest.raises(ValueError, match="resume: expected the options of .*points: 7 before, 6 now"):
@@ -209,18 +210,18 @@ def test_only_the_same_run_goes_on(tiny_tracker, tmp_path):
 def test_only_the_same_video_goes_on(tiny_tracker, tmp_path):
     """Also where there is no file to tell by; a finished run of another length would come back as the answer."""
     tracker, queries, path = Tracker(tiny_tracker), QUERIES.select([0, 1]), tmp_path / "a.tracks"
-    other = VIDEO.frames[:20].copy()
-    other[10] = 0
-    tracker.track_to_file(VIDEO.frames[:20], queries, path, backward=False)
+    other = VIDEO.frames[:9].copy()
+    other[5] = 0
+    tracker.track_to_file(VIDEO.frames[:9], queries, path, backward=False)
     kept = path.read_bytes()
     for source, words in (
-        (VIDEO.frames[:30], "video: 20 frames before, 30 frames now"),
-        (list(VIDEO.frames[:30]), "video: 20 frames before, 30 frames now"),
-        (other, "video: not the same, though 20 frames again"),
+        (VIDEO.frames[:12], "video: 9 frames before, 12 frames now"),
+        (list(VIDEO.frames[:12]), "video: 9 frames before, 12 frames now"),
+        (other, "video: not the same, though 9 frames again"),
     ):
         with pytest.raises(ValueError, match=words):
             tracker.track_to_file(source, queries, path, backward=False, resume=True)
-    for source in (list(VIDEO.frames[:20]), VIDEO.clip(0, 20)):
+    for source in (list(VIDEO.frames[:9]), VIDEO.clip(0, 9)):
         tracker.track_to_file(source, queries, path, backward=False, resume=True)
     assert path.read_bytes() == kept
 
@@ -246,7 +247,7 @@ def test_what_cannot_be_tracked_long_is_refused(tiny_tracker, tmp_path):
 @pytest.mark.parametrize("trail", [0, pytest.param(3, marks=pytest.mark.long), 20])
 def test_drawn_piece_by_piece_as_in_memory(expected, trail):
     style = TrackStyle(trail=trail)
-    pieces = [expected.clip(*part) for part in ((0, 4), (4, 5), (5, 30), (30, 45))]
+    pieces = [expected.clip(*part) for part in ((0, 4), (4, 5), (5, 22), (22, 29))]
     sink = Drawn(style)
     replay(open_video(VIDEO), pieces, [sink])
     wanted = draw_tracks(VIDEO, expected, style)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import TrackedWindow
 from pointtrack.zoo import ALIASES, load_tracker
-from tests.support.synthetic_weights import published_state_dict
+from tests.support.synthetic_weights import digest, published_state_dict
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fixtures" / "dev"))
@@ -67,14 +67,35 @@ def cases(kind: str) -> list[Any]:
     return found or [pytest.param(None, None, marks=missing)]
 
 
-@functools.lru_cache(maxsize=1)
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a checkpoint: the digest of its weights, shapes of all tensors, and its tables, which are no weights."""
+
+    digest: str
+    shapes: dict[str, list[int]]
+    tables: dict[str, Tensor]
+
+
+_FACTS: dict[tuple[str, str], Facts] = {}  # of every checkpoint that was made, which are too large to keep
+
+
 def _state(name: str, rule: str) -> dict[str, Tensor]:
-    return published_state_dict(name, json.loads(rule))
+    """A checkpoint in the published layout."""
+    state, tables = published_state_dict(name, json.loads(rule)), json.loads(rule)["buffers"]
+    _FACTS[name, rule] = Facts(
+        digest({key: x.numpy() for key, x in state.items() if key not in tables}),
+        {key: list(x.shape) for key, x in state.items()},
+        {key: state[key] for key in tables if key in state},
+    )
+    return state
 
 
-def state_of(meta: dict[str, Any]) -> dict[str, Tensor]:
-    """The checkpoint of a file, in the published layout; do not change it."""
-    return _state(ALIASES.get(meta["model"], meta["model"]), json.dumps(meta["rule"]))
+def facts_of(meta: dict[str, Any]) -> Facts:
+    """Of the checkpoint of a file; made again only where no tracker of it was."""
+    key = ALIASES.get(meta["model"], meta["model"]), json.dumps(meta["rule"])
+    if key not in _FACTS:
+        _state(*key)
+    return _FACTS[key]
 
 
 @functools.lru_cache(maxsize=4)
