@@ -211,7 +211,7 @@ def test_only_the_same_video_goes_on(tiny_tracker, tmp_path):
     """Also where there is no file to tell by; a finished run of another length would come back as the answer."""
     tracker, queries, path = Tracker(tiny_tracker), QUERIES.select([0, 1]), tmp_path / "a.tracks"
     other = VIDEO.frames[:9].copy()
-    other[5] = 0
+    other[4] = 0
     tracker.track_to_file(VIDEO.frames[:9], queries, path, backward=False)
     kept = path.read_bytes()
     for source, words in (
