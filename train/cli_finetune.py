@@ -8,10 +8,9 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
 from evaluation.points.datasets import clip_example, clip_examples
@@ -31,6 +30,9 @@ from train.finetune import FineTuneTask, Guard, GuardConfig
 from train.loop import LoopConfig, for_clips, make_fabric, run
 from train.pseudo_labels import LabelConfig, View, find_videos, label_videos, views_of
 from train.settings import check_settings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 

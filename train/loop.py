@@ -16,11 +16,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -29,6 +27,9 @@ from pointtrack.system import peak_memory
 from train.data.ahead import one_thread
 from train.data.batch import ClipBatch
 from train.settings import note_settings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # which takes seconds to import: `--help` and mistakes need none
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,9 @@ def make_fabric(config: LoopConfig, out: Path) -> Fabric:
     Under torchrun, torchrun sets the number of processes. If tensorboard is installed, the figures of the log also
     go to `out` in its format.
     """
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers import TensorBoardLogger
+
     # Fabric's own mixed precision would round every float input to bfloat16, coordinates included (an error
     # of a pixel at x = 256); hence float32 here, and autocast around the forward pass in `run`.
     loggers = []

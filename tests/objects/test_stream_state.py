@@ -106,16 +106,24 @@ def assert_goes_on(stream: ObjectStream, rows: dict[int, Masks], frame: int) -> 
         assert_same(piece, rows[number])
 
 
+# Without a finder of cuts there is less in a state.
 @pytest.mark.parametrize(
-    "frame", [frame if frame >= 12 else pytest.param(frame, marks=pytest.mark.long) for frame in SAVED]
+    ("frame", "finds_cuts"),
+    [
+        *(
+            (frame, True) if frame >= 12 else pytest.param(frame, True, marks=pytest.mark.long)
+            for frame in SAVED
+        ),
+        *(pytest.param(frame, False, marks=pytest.mark.long) for frame in SAVED),
+    ],
 )
-def test_masks_after_a_state_are_those_of_the_whole_run(tiny_tracker, tmp_path, frame):
-    rows, states = whole_walk(tiny_tracker, finds_cuts=False)
+def test_masks_after_a_state_are_those_of_the_whole_run(tiny_tracker, tmp_path, frame, finds_cuts):
+    rows, states = whole_walk(tiny_tracker, finds_cuts)
     everything = Masks.concat(list(rows.values()))
     assert everything.object_ids.tolist() == [1, 2, 3]
     assert all(everything.masks[1:, o].any() for o in range(3)), "there is something to compare"
     read = read_state(write_state(tmp_path / "objects.state", states[frame]))
-    again = stream_of(tiny_tracker, finds_cuts=False)
+    again = stream_of(tiny_tracker, finds_cuts=finds_cuts)
     again.load_state_dict(read)
     assert same(again.state_dict(), states[frame]), "all of it was taken"
     assert_goes_on(again, rows, frame)
