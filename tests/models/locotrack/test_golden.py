@@ -15,7 +15,7 @@ from tests.support.engine_fixtures import cases, gap, golden_of, meta_of, models
 TRACK_PX, LOGIT = 2e-4, 1e-4
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # all there are, with what their layers keep of their weights
 def network_of(model: str) -> LocoTrack:
     weights = weights_of(model)
     network = build(recognise(weights))
