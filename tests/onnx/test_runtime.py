@@ -34,7 +34,7 @@ def ours(exported):
     return one.tracker, OnnxTracker(one.folder, threads=1)
 
 
-@pytest.mark.parametrize("frames", [1, 3, 8, 13, 26])
+@pytest.mark.parametrize("frames", [1, 3, 8, 13, 18])
 @pytest.mark.parametrize("helpers", [0, 5])
 def test_tracks_are_those_of_torch(ours, clip, requested, frames, helpers):
     tracks = [track(one, clip(frames), requested(frames), support_grid=helpers) for one in ours]

@@ -113,7 +113,7 @@ def test_files_hold_the_same_and_are_read_in_part(tiny_tracker, tmp_path):
 
 def test_a_run_that_was_stopped_goes_on(tiny_tracker, tmp_path, monkeypatch):
     queries = late_queries()
-    whole = open_dense(track_dense(tiny_tracker, VIDEO, queries, chunk=2, out=tmp_path / "whole")).read()
+    whole = open_dense(track_dense(tiny_tracker, VIDEO, queries, chunk=3, out=tmp_path / "whole")).read()
     steps = []
 
     def stopped(done: int, total: int) -> None:
@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_goes_on(tiny_tracker, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        track_dense(tiny_tracker, VIDEO, queries, chunk=2, memory=ONE, out=tmp_path / "a", progress=stopped)
+        track_dense(tiny_tracker, VIDEO, queries, chunk=3, memory=ONE, out=tmp_path / "a", progress=stopped)
     half = open_dense(tmp_path / "a")
     done = len(half.queries)
     assert 0 < done < 11 and same(half.read(), whole.select(slice(0, done)))
@@ -134,16 +134,16 @@ def test_a_run_that_was_stopped_goes_on(tiny_tracker, tmp_path, monkeypatch):
     )
     counts = []
     track_dense(
-        tiny_tracker, VIDEO, queries, chunk=2, memory=ALL, out=tmp_path / "a", resume=True,
+        tiny_tracker, VIDEO, queries, chunk=3, memory=ALL, out=tmp_path / "a", resume=True,
         progress=lambda done, total: counts.append((done, total)),
     )  # fmt: skip
     assert begun[0] == done, "what is done is not done again"
     assert same(open_dense(tmp_path / "a").read(), whole)
     assert 0 < counts[0][0] < counts[0][1] == counts[-1][0] == steps[0][1]
     begun.clear()
-    track_dense(tiny_tracker, VIDEO, queries, chunk=2, out=tmp_path / "a", resume=True)
+    track_dense(tiny_tracker, VIDEO, queries, chunk=3, out=tmp_path / "a", resume=True)
     assert begun == []
-    track_dense(tiny_tracker, VIDEO, queries, chunk=2, out=tmp_path / "a")
+    track_dense(tiny_tracker, VIDEO, queries, chunk=3, out=tmp_path / "a")
     assert begun[0] == 0, "without resume it starts anew"
 
 
