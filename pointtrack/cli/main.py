@@ -33,9 +33,11 @@ def _run(arguments: list[str]) -> int:
     if arguments[:1] in (["--version"], ["-V"]):
         print(f"pointtrack {__version__}")
         return 0
-    commands, entries = registry.commands(), entry_points()
+    commands = registry.commands()
     if " ".join(arguments[:2]) in commands:
         arguments[:2] = [" ".join(arguments[:2])]
+    # Those of other packages are looked for among all that is installed, which our own commands need not wait for.
+    entries = {} if arguments and arguments[0] in commands else entry_points()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview(commands, entries))
         return 0

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import ctypes
 import difflib
+import functools
 import inspect
 import logging
 import os
@@ -98,6 +99,7 @@ def keep_freed_memory() -> None:
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: no trimming below 2 GB of free memory
 
 
+@functools.lru_cache(maxsize=8)  # one call may run the same command on many videos
 def build_parser(command: Callable[..., Any], prog: str) -> ArgumentParser:
     """The parser of one command: its parameters, and --config for a preset file."""
     # Abbreviations such as --conf would bypass the check of options files.

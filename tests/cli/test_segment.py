@@ -14,10 +14,11 @@ import torch
 from pointtrack.cli import main as cli
 from pointtrack.cli import segment as cli_segment
 from pointtrack.cli.progress import Bar
-from pointtrack.io.masks import load_masks
+from pointtrack.io.masks import load_masks, save_masks
 from pointtrack.io.tracks import save_tracks
 from pointtrack.io.video import read_video, write_image
 from pointtrack.objects.prompt_texts import parse_prompts
+from pointtrack.types import Masks
 from tests.support.scenes import ColourSegmenter, squares
 
 SCENE = squares([[(20, 20)] * 6, [(50, 34)] * 6])
@@ -201,8 +202,9 @@ def test_mistakes_get_one_line(arguments, message, files, capsys):
 @pytest.mark.parametrize("more", ["", " --flat"])
 def test_an_annotation_of_davis_gives_all_its_objects(more, files, capsys):
     out = files["dir"] / "out"
-    assert run("--click 1:0,28,28 4:0,58,42 --export davis", files) == 0
-    shutil.copy(out / "frames_davis" / "00000.png", files["dir"] / "first.png")
+    first = Masks(SCENE.truth[:1].numpy(), object_ids=[1, 4])
+    davis = save_masks(files["dir"] / "davis", first, format="davis")
+    shutil.copy(davis / "00000.png", files["dir"] / "first.png")
     assert run(f"--mask 0,{{dir}}/first.png{more}", files) == 0
     masks = load_masks(out / "frames_masks.npz")
     assert masks.object_ids.tolist() == [1, 4] and torch.equal(masks.masks[0], SCENE.truth[0])
