@@ -115,7 +115,7 @@ def bench(
         )
     use_threads(threads)
     place = pick_device(device)
-    rates, about = measured_rates(place), machine(place)
+    rates, about = measured_rates(place, repeats), machine(place)
     print(
         f"{about.get('gpu', about['processor'])}: copy {rates['copy'] / 1e9:.0f} GB/s, matrix product "
         f"{rates['matrix_product'] / 1e9:.0f} GFLOP/s (float32)\n\n"

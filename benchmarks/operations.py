@@ -18,8 +18,8 @@ def operations_needed(name: str, frames: int, points: int, wh: tuple[int, int], 
     Every frame is encoded once. Of CoTracker2's cost volumes only the 49 cells that are read per level count. Sampling,
     normalisation and activations do not count.
     """
-    model, once = _counted(name, frames, points, wh, 1)
-    _, before = _counted(name, frames, points, wh, 0)
+    model, before = _counted(name, frames, points, wh, 0)
+    once = _counted(name, frames, points, wh, 1)[1] if rounds else before
     total = before + rounds * (once - before)
     if isinstance(model, CoTracker2):
         assert model.length is not None
