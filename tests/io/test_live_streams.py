@@ -46,7 +46,7 @@ def camera():
             pass
 
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield answers, f"http://127.0.0.1:{server.server_address[1]}/cam.ts"
     server.shutdown()
     server.server_close()
@@ -92,7 +92,8 @@ def test_waiting_for_a_stream_can_be_stopped(camera):
     answers, url = camera
     answers.append(stream_of(5))
     reader = FrameReader(url, drop=False, reconnect=True, stall_seconds=0.3)
-    while reader.take(3.0) is not None:
+    assert reader.take(3.0) is not None
+    while reader.take(0.8) is not None:
         pass
     assert reader.state is LiveState.STALLED
     began = time.monotonic()

@@ -32,12 +32,13 @@ def track_lines(tracks: Tracks) -> Iterator[str]:
     shown = seen_places(tracks)
     ids = tracks.ids.tolist()
     for t in range(len(tracks)):
+        xy, visibility = tracks.xy[t].tolist(), tracks.visibility[t].tolist()
         for n in np.flatnonzero(shown[t]).tolist():
             # In MOTChallenge the first pixel reaches from 1 to 2, so its centre is at 1.5.
-            left, top = (value + 1.5 - SIDE / 2 for value in tracks.xy[t, n].tolist())
+            left, top = (value + 1.5 - SIDE / 2 for value in xy[n])
             yield (
                 f"{tracks.first_frame + t + 1},{ids[n]},{left:.6g},{top:.6g},{SIDE:g},{SIDE:g},"
-                f"{float(tracks.visibility[t, n]):.6g},-1,-1,-1\n"
+                f"{visibility[n]:.6g},-1,-1,-1\n"
             )
 
 
