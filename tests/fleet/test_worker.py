@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
@@ -22,8 +21,6 @@ from tests.support.clips import moving_video, write_broken, write_clips
 pytestmark = pytest.mark.usefixtures(
     "quick_starts"
 )  # a driver of its own, below, starts its worker as always
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -134,33 +131,33 @@ def test_models_that_cannot_be_loaded_are_told(setup, folder):
 
 
 DRIVER = """
-import sys
 from pathlib import Path
-from pointtrack.fleet.job import JobSetup
 from pointtrack.fleet.manifest import VideoTask
-from pointtrack.fleet.options import JobOptions
 from pointtrack.fleet.worker import Worker
 
-if __name__ == "__main__":
-    worker = Worker(JobSetup(sys.argv[1], JobOptions(tracker=sys.argv[2], device="cpu", grid=3), "run"))
-    worker._started()
-    print(worker._process, flush=True)
-    worker.run(VideoTask("hang.mp4", sys.argv[3]))
+worker = Worker(setup)
+worker._started()
+Path(told).write_text(f"{worker._process}\\n")
+worker.run(VideoTask("hang.mp4", video))
 """
 
 
-def test_a_killed_driver_takes_its_workers_along(folder, tmp_path, job):
+def test_a_killed_driver_takes_its_workers_along(folder, tmp_path, setup):
     """Also one that hangs in the middle of a video."""
-    script = tmp_path / "driver.py"
+    script, told = tmp_path / "driver.py", tmp_path / "told"
     script.write_text(DRIVER)
-    command = [sys.executable, str(script), str(tmp_path / "out"), job.tracker, str(folder / "hang.mp4")]
-    driver = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    given = {"setup": setup, "told": str(told), "video": str(folder / "hang.mp4")}
+    driver = multiprocessing.get_context("forkserver").Process(
+        target=runpy.run_path, args=(str(script), given)
     )
-    process = psutil.Process(int(driver.stdout.readline()))
+    driver.start()
+    while not (told.exists() and told.read_text().endswith("\n")):
+        assert driver.is_alive()
+        time.sleep(0.02)
+    process = psutil.Process(int(told.read_text()))
     time.sleep(0.5)
     driver.kill()
-    driver.wait()
+    driver.join()
     try:
         process.wait(10)
     except psutil.TimeoutExpired:
