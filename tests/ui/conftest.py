@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import re
+import runpy
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +16,14 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]  # fmt: skip
+SERVER = Path(__file__).parents[1] / "support" / "ui_process.py"
+# With every page chromium would start another process for a list below its address bar, half a second of computing. This
+# replaces Playwright's list of features, of which those that matter here are first.
+OFF = (
+    "DestroyProfileOnBrowserClose", "HttpsUpgrades", "LensOverlay", "MediaRouter", "PaintHolding", "OptimizationHints",
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup",
+)  # fmt: skip
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run", f"--disable-features={','.join(OFF)}"]  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -25,63 +31,63 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 class Server:
     """A running `pointtrack ui`; `url` has the token in it."""
 
-    process: subprocess.Popen[str]
+    process: multiprocessing.process.BaseProcess
     url: str
     home: Path
 
     def kill(self) -> None:
         """At once, as a power cut does."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(20)
+        self.process.kill()
+        self.process.join(20)
 
 
 def short_clip(path: Path, frames: int) -> Path:
     """The first frames of the bundled clip: points are followed through all that there are."""
     from pointtrack.io.video import read_video, write_video  # not for record.py, which needs none
 
-    clip = read_video(str(resources.files("pointtrack").joinpath("assets", "clip.mp4")))
-    return write_video(path, clip.clip(0, frames), crf=1)
+    clip = read_video(str(resources.files("pointtrack").joinpath("assets", "clip.mp4")), max_frames=frames)
+    return write_video(path, clip, crf=1)
 
 
 @pytest.fixture(scope="session")
-def start_server() -> Iterator[Callable[..., Server]]:
-    """Starts servers, and ends them."""
+def start_server(tmp_path_factory) -> Iterator[Callable[..., Server]]:
+    """Starts servers, and ends them. They are copies of a process that has imported all they need, which takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pointtrack.ui.server", "pointtrack.cli.runner", "pointtrack.tracker"])
     servers: list[Server] = []
 
     def start(home: Path, *arguments: str) -> Server:
-        command = [sys.executable, "-m", "pointtrack.cli.main", "ui", *arguments]
-        # One thread: where other processes keep the cores busy, several wait for each other most of the time.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(
-            [*command, "--no-browser", "--out", str(home)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=home.parent,
-            env=environment,
-        )
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        while line and not line.startswith("open"):
-            line = process.stdout.readline()
-        assert line, "the server did not start"
-        server = Server(process, line.split()[1], home)
+        log = tmp_path_factory.mktemp("server") / "log"
+        told = {
+            "arguments": [*arguments, "--no-browser", "--out", str(home)],
+            "log": str(log),
+            "folder": str(home.parent),
+        }
+        process = context.Process(target=runpy.run_path, args=(str(SERVER), told))
+        process.start()
+        while not (log.exists() and (found := re.search(r"^open +(\S+)\n", log.read_text(), re.M))):
+            assert process.is_alive(), f"the server did not start: {log.read_text() if log.exists() else ''}"
+            time.sleep(0.02)
+        server = Server(process, found[1], home)
         servers.append(server)
         return server
 
     yield start
     for server in servers:
-        if server.process.poll() is None:
+        if server.process.is_alive():
             server.kill()  # which must lose nothing, and does not wait
 
 
 @pytest.fixture(scope="session")
 def server(start_server, tmp_path_factory) -> Server:
-    """One for all tests that do not end it, with the first frames of the bundled clip; with all of them for the guide."""
+    """One for all tests that do not end it, with the first frames of the bundled clip; with all of them for the guide.
+
+    Whatever is followed looks at all of them.
+    """
     folder = tmp_path_factory.mktemp("ui")
     if "POINTTRACK_SHOTS" in os.environ:
         return start_server(folder / "home", "demo")
-    return start_server(folder / "home", str(short_clip(folder / "clip.mp4", 20)))
+    return start_server(folder / "home", str(short_clip(folder / "clip.mp4", 8)))
 
 
 @pytest.fixture(scope="session")
@@ -109,11 +115,18 @@ class Page:
     def until(self, what: str, seconds: float = 240) -> None:
         """Wait for an expression of the page, in which `app` and `stage` are known."""
         end = time.monotonic() + seconds
-        while not self.ask(f"Boolean({what})"):
+        # The page looks by itself, for a while at a time: to be asked every time takes three processes.
+        look = f"""async () => {{
+            for (const end = Date.now() + 500; Date.now() < end; await new Promise((done) => setTimeout(done, 20))) {{
+                const {{ app, stage }} = window.pointtrack ?? {{}};
+                if (app && ({what})) return true;
+            }}
+            return false;
+        }}"""
+        while not self.page.evaluate(look):
             if time.monotonic() > end:
                 told = self.page.locator("#messages").inner_text()
                 raise AssertionError(f"still waiting for {what}; the page says {told!r}; {self.errors}")
-            time.sleep(0.03)
 
     def ask(self, what: str) -> Any:
         """The value of an expression."""
@@ -190,7 +203,7 @@ def open_page(browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="session")
 def long_video(tmp_path_factory) -> Path:
-    """20,000 frames, each of which shows its number."""
+    """10,000 frames, each of which shows its number."""
     from tests.support.numbered import write_numbered  # not for record.py, which is no test
 
-    return write_numbered(tmp_path_factory.mktemp("long") / "long.mp4", 20_000)
+    return write_numbered(tmp_path_factory.mktemp("long") / "long.mp4", 10_000)

@@ -24,17 +24,20 @@ SHAPE = """(() => {
 
 
 @pytest.fixture(scope="module")
-def video(tmp_path_factory):
+def video(server):
     """A disc that is as wide as high where it is shown."""
     frame = np.zeros((288, 352, 3), np.uint8)
     cv2.ellipse(frame, CENTRE, (round(RADIUS / ASPECT), RADIUS), 0, 0, 360, (230, 230, 230), -1)
     shown = pt.Video(np.stack([frame] * 4), 25, pixel_aspect=ASPECT)
-    return pt.write_video(tmp_path_factory.mktemp("dvd") / "dvd.mp4", shown)
+    return pt.write_video(server.home.parent / "dvd.mp4", shown).resolve()
 
 
-def test_a_disc_is_round_and_clicks_are_where_they_are_seen(video, start_server, open_page, tmp_path):
-    page = open_page(start_server(tmp_path / "home", str(video)).url)
+def test_a_disc_is_round_and_clicks_are_where_they_are_seen(video, server, open_page):
+    page = open_page(server.url)
     page.opened()
+    page.page.evaluate("path => window.pointtrack.app.open(path)", str(video))
+    page.until("app.state.name === 'dvd.mp4' && app.connected && app.frames.pictures.has(0)")
+    page.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn
     left, right, top, bottom = page.ask(SHAPE)
     assert right - left == pytest.approx(bottom - top, rel=0.03)
     x, y = page.ask(f"stage.port.toStage({CENTRE[0]}, {CENTRE[1]})")

@@ -17,7 +17,7 @@ TYPESCRIPT = "typescript@5.9.3"
 @pytest.mark.slow
 def test_the_modules_fit_together():
     compiler = shutil.which("tsc")
-    command = [compiler] if compiler else ["npx", "--yes", "--package", TYPESCRIPT, "tsc"]
+    command = [compiler] if compiler else ["npx", "--yes", "--prefer-offline", "--package", TYPESCRIPT, "tsc"]
     if compiler is None and shutil.which("npx") is None:
         pytest.skip("needs npm")
     done = subprocess.run(

@@ -23,9 +23,9 @@ def test_the_number_of_a_frame(page):
     for _ in range(2):  # the second time, nothing else changes
         box.fill("999")
         page.press("Enter")
-        assert (page.ask("app.frame"), box.input_value()) == (19, "19")
+        assert (page.ask("app.frame"), box.input_value()) == (7, "7")
     page.press("ArrowLeft")
-    assert page.ask("app.frame") == 18, "keys are those of the page again"
+    assert page.ask("app.frame") == 6, "keys are those of the page again"
 
 
 def test_lanes_follow_the_frame(page):
@@ -34,7 +34,7 @@ def test_lanes_follow_the_frame(page):
     page.page.keyboard.down("Control")
     page.page.mouse.wheel(0, -300)
     page.page.keyboard.up("Control")
-    for frame in (19, 0):
+    for frame in (7, 0):
         page.show(frame)
         # What is shown is asked of the page's own scrubbing: a click on the playhead stays on its frame.
         page.page.wait_for_timeout(100)
@@ -51,7 +51,7 @@ def test_a_click_where_nothing_is_known_begins_no_run(page):
     page.until("app.state.objects.length")
     page.ask("app.select({ kind: 'object', id: app.state.objects.at(-1).id })")
     page.press("b")
-    for count, frame in enumerate((0, 9, 19), start=1):
+    for count, frame in enumerate((0, 4, 7), start=1):
         page.show(frame)
         page.drag((10, 300), (160, 450))
         page.until(f"app.state.objects.at(-1).keys.length === {count}")
