@@ -37,7 +37,7 @@ def tiny_published(name: str) -> PointTracker:
         encoder=replace(config.encoder, stem_channels=8, stage_channels=(8, 8, 12, 12), channels=16),
         correlation=replace(config.correlation, hidden=16, channels=8),
         transformer=replace(config.transformer, width=16, heads=2, depth=1, proxies=4),
-        window=replace(config.window, iterations=2),
+        window=replace(config.window, iterations=1),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
