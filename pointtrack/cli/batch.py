@@ -60,7 +60,14 @@ class BatchCommand(RunOptions, JobOptions, _Where):
             print_plan(plan(self.source, self.out, job, options))
             return 0
         with ProgressLine() as line:
-            result = batch(self.source, self.out, job, options, progress=line.show)
+            try:
+                result = batch(self.source, self.out, job, options, progress=line.show)
+            except KeyboardInterrupt:
+                if line.last is None:
+                    raise
+                raise KeyboardInterrupt(
+                    f"{line.last.done} of {counted(line.last.videos, 'video')} are done and kept; the same command does the others"
+                ) from None
         print(f"videos    {result.videos}: {result.done} done, {result.failed} put aside, {result.left} left")
         print(f"now       {result.ended} videos, {result.frames} frames in {result.seconds:.1f} s")
         print(f"results   {self.out}")
@@ -70,9 +77,14 @@ class BatchCommand(RunOptions, JobOptions, _Where):
 
 
 class ProgressLine:
-    """A progress line of the batch: updated in place on a terminal, elsewhere printed again now and then."""
+    """A progress line of the batch: updated in place on a terminal, elsewhere printed again now and then.
+
+    Attributes:
+        last: the progress shown last; None before a video has ended.
+    """
 
     def __init__(self) -> None:
+        self.last: BatchResult | None = None
         self._bar: Any = None
         self._due = time.monotonic() + LINE_SECONDS
         self._terminal = sys.stderr.isatty()
@@ -86,6 +98,7 @@ class ProgressLine:
 
     def show(self, result: BatchResult) -> None:
         """Show the progress."""
+        self.last = result
         if self._terminal:
             if self._bar is None:
                 first = result.done + result.failed - 1

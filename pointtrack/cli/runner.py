@@ -27,6 +27,7 @@ from pointtrack.cli.cores import share_cores
 from pointtrack.cli.help_text import help_text, options_of
 from pointtrack.cli.option_names import OptionNames
 from pointtrack.cli.pipes import reader_may_leave
+from pointtrack.cli.stopping import Stop, sigterm_as_ctrl_c
 
 DEBUG = "POINTTRACK_DEBUG"
 LONGEST = 1500  # most characters of a message
@@ -42,12 +43,12 @@ def run_command(load: Callable[[], Callable[..., Any]], arguments: Sequence[str]
             POINTTRACK_DEBUG, shows the traceback of a mistake.
         prog: name of the command in help texts; its first word begins error messages.
     """
-    with reader_may_leave():
-        return _run(load, arguments, prog)
+    with reader_may_leave(), sigterm_as_ctrl_c() as stop:
+        return _run(load, arguments, prog, stop)
     return 0
 
 
-def _run(load: Callable[[], Callable[..., Any]], arguments: Sequence[str], prog: str) -> int:
+def _run(load: Callable[[], Callable[..., Any]], arguments: Sequence[str], prog: str, stop: Stop) -> int:
     command: Callable[..., Any] | None = None
     debug = "--debug" in arguments or bool(os.environ.get(DEBUG))
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -83,7 +84,7 @@ def _run(load: Callable[[], Callable[..., Any]], arguments: Sequence[str], prog:
         return 2
     except KeyboardInterrupt as stopped:  # its text says what of the run is kept
         print(f"{name}: stopped{'; ' * bool(str(stopped))}{stopped}", file=sys.stderr)
-        return 130
+        return stop.code
     return code if isinstance(code, int) else 0
 
 

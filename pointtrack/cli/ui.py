@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
 import webbrowser
 from dataclasses import dataclass
@@ -96,7 +94,6 @@ class UiCommand:
             print(f"projects  {desk.home}; Ctrl-C ends", flush=True)
             if not self.no_browser:
                 webbrowser.open(server.url)
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that SIGTERM saves everything too
             try:
                 while True:
                     time.sleep(3600)

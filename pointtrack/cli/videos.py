@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pointtrack.cli.stopping import CODES as STOPPED
+
 TAKE_VIDEOS = ("track", "segment", "dense")
 # The suffixes of `pointtrack.io.sources`, which is too heavy to import for a mistyped word.
 PICTURE_LIKE = re.compile(r"\.(png|jpe?g|bmp|webp|tiff?)$", re.IGNORECASE)
@@ -93,8 +95,8 @@ def run_each(videos: Sequence[str], rest: Sequence[str], run: Callable[[list[str
     for number, (video, name) in enumerate(zip(videos, names_of(videos), strict=True), 1):
         print(f"video {number} of {len(videos)}: {video}", flush=True)
         codes.append(run([video, *rest, "--name", name]))
-        if codes[-1] == 130:  # Ctrl-C ends the whole batch
-            return 130
+        if codes[-1] in STOPPED:  # Ctrl-C and SIGTERM end the whole batch
+            return codes[-1]
     failed = [video for video, code in zip(videos, codes, strict=True) if code]
     print(
         f"videos    {len(videos)}: {len(videos) - len(failed)} done"

@@ -161,8 +161,9 @@ class Worker:
 
 
 def _prepare() -> None:
-    """Exit together with the parent process, and leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Exit together with the parent process, and leave Ctrl-C and SIGTERM, which all processes may get, to it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 
 import pytest
 
@@ -92,34 +93,49 @@ def test_mistakes_get_one_clear_line(folder, arguments, message, capsys):
     assert re.search(message, err), err
 
 
-def test_a_preset_says_what_to_do(folder, tiny_tracker_file, capsys, monkeypatch):
+def test_a_preset_says_what_to_do_and_a_stopped_batch_what_is_kept(
+    folder, tiny_tracker_file, capsys, monkeypatch
+):
     """In this process: workers of their own are in the first test."""
     asked = []
+
+    def executor(setup, run):
+        asked.append(run.workers)
+        return StoppedExecutor(setup) if len(asked) == 1 else InlineExecutor(setup)
+
     monkeypatch.setattr("torch.set_num_threads", lambda count: None)  # of this process, for later tests
-    monkeypatch.setattr(
-        runner, "make_executor", lambda setup, run: asked.append(run.workers) or InlineExecutor(setup)
-    )
+    monkeypatch.setattr(runner, "make_executor", executor)
     preset = folder / "preset.yaml"
     preset.write_text(
         f"grid: 2\ntracker: {tiny_tracker_file}\ndevice: cpu\nformat: parquet\nlimit_frames: 20\nworkers: 1\n"
     )
-    assert (
-        main(
-            [
-                "batch",
-                str(folder / "clips" / "even"),
-                "--config",
-                str(preset),
-                "--out",
-                str(folder / "o"),
-                "--pack",
-                "5",
-            ]
-        )
-        == 0
+    arguments = [
+        "batch",
+        f"{folder}/clips/even",
+        "--config",
+        str(preset),
+        "--out",
+        f"{folder}/o",
+        "--pack",
+        "5",
+    ]
+    assert main(arguments) == 143
+    assert capsys.readouterr().err == (
+        "pointtrack: stopped; 1 of 2 videos are done and kept; the same command does the others\n"
     )
-    assert asked == [1]
+    assert main(arguments) == 0
+    assert "now       1 video" in capsys.readouterr().out
+    assert asked == [1, 1]
     (part,) = (folder / "o" / "tracks").iterdir()
     import pyarrow.parquet as pq
 
     assert sorted(set(pq.read_table(part)["video"].to_pylist())) == ["clip000.mp4", "clip002.mp4"]
+
+
+class StoppedExecutor(InlineExecutor):
+    """Gets SIGTERM after its first video."""
+
+    def run(self, tasks):
+        for row in super().run(tasks):
+            yield row
+            signal.raise_signal(signal.SIGTERM)

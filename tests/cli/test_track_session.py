@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
@@ -127,8 +129,8 @@ def test_the_same_command_again_adds_nothing(run, tmp_path):
     assert "tracked   1 point " in said
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_what_was_entered_outlasts_ctrl_c(first, run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("first, number", [(True, signal.SIGINT), (False, signal.SIGTERM)])
+def test_what_was_entered_outlasts_ctrl_c_and_sigterm(first, number, run, tmp_path, monkeypatch):
     """Whether it comes while new points are tracked, or while corrections are followed."""
     file, told = f"{tmp_path}/s.npz", [*POINTS, "--correct", "1:5,25,14"]
     if not first:
@@ -139,9 +141,10 @@ def test_what_was_entered_outlasts_ctrl_c(first, run, tmp_path, monkeypatch):
             if first
             else "pointtrack.sessions.point_walks.walk_points"
         )
-        stopped.setattr(place, _stopped)
+        stopped.setattr(place, lambda *_, **options: signal.raise_signal(number))
         code, said, _ = run(*told, "--session", file)
-        assert code == 130 and f"pointtrack: stopped; {file} keeps what was entered" in said, said
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "as before"
+        assert code == 128 + number and f"pointtrack: stopped; {file} keeps what was entered" in said, said
     code, said, tracks = run("--session", file)
     assert code == 0 and tracks.xy[5, 1].tolist() == [25, 14], said
     whole = run(*told)[2]

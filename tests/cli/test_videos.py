@@ -18,7 +18,7 @@ from pointtrack.cli import main as cli
 from pointtrack.cli import progress
 from pointtrack.cli.options import VideoOptions, video_target
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.videos import PICTURE_LIKE, VIDEO_LIKE, missing, names_of, split_videos
+from pointtrack.cli.videos import PICTURE_LIKE, VIDEO_LIKE, missing, names_of, run_each, split_videos
 from pointtrack.config import InferenceOptions, TrackerConfig
 from pointtrack.io.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from pointtrack.models.locotrack.config import LocoTrackConfig
@@ -71,6 +71,12 @@ def test_several_videos_in_one_call(tiny_video_file, tiny_tracker_file, tmp_path
     assert re.search(r"videos    3: 2 done, failed: .*broken.mp4", printed.out)
     for name in ("one_clip", "two_clip"):
         assert len(pt.load_tracks(tmp_path / "outputs" / f"{name}.npz")) == 6
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_stop_ends_all_of_several_videos(code, capsys):
+    assert run_each(["a.mp4", "b.mp4"], [], lambda words: code) == code
+    assert "video 2" not in capsys.readouterr().out
 
 
 def test_every_second_frame(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
