@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pointtrack.io.live_reader import FrameReader
+from pointtrack.io.locks import claimed
 from pointtrack.io.video import VideoStream, open_video
 from pointtrack.models.hub_model import HubModel
 from pointtrack.models.point_tracker import PointTracker
@@ -187,6 +188,7 @@ class Tracker(HubModel):
             ValueError: `out` has another ending, the tracker needs the whole video, a query lies outside the image, or after
                 the last frame (of a source that can be read only once: a warning), the run to resume had another video
                 or other settings, or points are to be tracked backward in a source that can be read only once.
+            OSError: another run writes to `out`.
         """
         if Path(out).suffix.lower() != ".tracks":
             raise ValueError(
@@ -215,7 +217,7 @@ class Tracker(HubModel):
             with opened(None) as frames:
                 count = frames.frame_count
         total = frames_both_ways(self.network, queries, options, count)
-        with progress_of(progress, total) as step:
+        with claimed(out), progress_of(progress, total) as step:
             track_file(self.network, opened, queries, out, options, resume=resume, progress=step)
         return Path(out)
 

@@ -23,6 +23,7 @@ from pointtrack.cli.track_session import (
     told_corrections,
     track_in_session,
 )
+from pointtrack.io.locks import claimed
 from pointtrack.io.mask_pictures import coverage
 from pointtrack.io.masks import load_masks
 from pointtrack.io.npz import write_npz
@@ -179,10 +180,12 @@ class TrackCommand(VideoOptions):
                     )
                 refuse_keep(self.keep)
                 stream.close()
-                record_origin(self.outputs(target, exports), self.video)
-                if self.overwrite and not self.resume:
-                    delete_tracks(target.with_suffix(".tracks"))
-                self.run_flat(target, points, exports, options)
+                spilled = target.with_suffix(".tracks")
+                with claimed(spilled):
+                    record_origin(self.outputs(target, exports), self.video)
+                    if self.overwrite and not self.resume:
+                        delete_tracks(spilled)
+                    self.run_flat(target, points, exports, options)
                 return
             video = read_video(stream)
         background = self.with_masks(video)

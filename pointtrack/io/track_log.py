@@ -26,6 +26,7 @@ import torch
 from numpy.lib import format as npy
 
 from pointtrack.io.atomic import atomic_path
+from pointtrack.io.locks import lock
 from pointtrack.io.outside import check_memory, read_arrays, reading
 from pointtrack.io.same_run import check_same_run
 from pointtrack.types import Tracks
@@ -80,7 +81,7 @@ class TrackWriter:
         # Do not truncate yet: the file may hold something worth keeping.
         self._file: BinaryIO = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
-            _lock(self._file, self.path)
+            lock(self._file, self.path)
             end = 0
             if keep is not None:
                 end = self._kept(keep, about)
@@ -323,29 +324,5 @@ def delete_tracks(path: str | Path) -> None:
     path = Path(path)
     if path.exists():
         with path.open("r+b") as file:
-            _lock(file, path)
+            lock(file, path)
         path.unlink(missing_ok=True)
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep other processes from writing to a file while it is open."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            file.seek(1 << 40)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OSError(
-            f"{path}: another process writes tracks to it; choose another output, or wait"
-        ) from error
-    except OSError as error:  # a file system without locks
-        if os.name == "nt":
-            raise OSError(
-                f"{path}: another process writes tracks to it; choose another output, or wait"
-            ) from error
-        logger.info("%s: cannot be locked (%s)", path, error)

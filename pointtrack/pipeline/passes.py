@@ -7,7 +7,6 @@ points of its chunk, but not on the number of chunks, nor on how many of them ar
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from pointtrack.models.about import about_network
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import backward_pass, track_video, without
 from pointtrack.pipeline.options import TrackOptions, build_stream
+from pointtrack.pipeline.resume import told_points
 from pointtrack.pipeline.run import run, timed
 from pointtrack.pipeline.sinks import BackwardSink, CallSink
 from pointtrack.tracking.looks import closer
@@ -228,12 +228,9 @@ def _work(network: PointTracker, queries: Queries, frames: int, options: TrackOp
 
 def _about(tracker: PointTracker, video: Video, queries: Queries, chunk: int) -> dict[str, str]:
     """The settings that must be the same for a run to continue."""
-    points = 0
-    for value in (queries.frame, queries.xy, queries.ids):
-        points = zlib.crc32(value.numpy().tobytes(), points)
     return {
         "video": video.fingerprint(),
         **about_network(tracker),
-        "points": f"{len(queries)}, {points:08x}",
+        "points": told_points(queries),
         "chunk": str(chunk),
     }

@@ -207,6 +207,24 @@ def test_overwrite_takes_nothing_from_a_run_that_goes_on(run, tmp_path):
     assert run("other", "--grid", 2, "--flat", "--overwrite")[0] == 0
 
 
+@pytest.mark.parametrize("sparsely", [(), ("--every", 2)])
+def test_nor_while_the_other_draws_and_writes(run, sparsely, monkeypatch):
+    """Then the growing tracks are closed, and no longer locked themselves."""
+    write, second = track_flat.spilled_to_npz, []
+
+    def writing(*arguments):
+        if not second:
+            second.append(run("other", "--grid", 2, "--flat", "--overwrite"))
+        return write(*arguments)
+
+    monkeypatch.setattr(track_flat, "spilled_to_npz", writing)
+    code, _, out = run("other", "--grid", 3, "--flat", *sparsely)
+    assert code == 0 and len(pt.load_tracks(out.with_suffix(".npz")).ids) == 9
+    refused, (_, error), _ = second[0]
+    assert refused == 2 and "another process writes tracks to it" in error
+    assert not out.with_suffix(".tracks.lock").exists()
+
+
 def test_a_run_killed_before_its_first_state_begins_anew_and_says_so(run, monkeypatch):
     def killed(tracker, opened, *arguments, **settings):
         def frames(stream):

@@ -63,6 +63,7 @@ def test_limits_end_a_video_and_not_the_worker(setup, worker, folder):
     worker.setup = replace(setup, limit_seconds=20.0)
     assert worker.run(task(folder, "even/clip000.mp4"))["status"] == "done"
     process = worker._process
+    os.kill(process, signal.SIGTERM)  # as systemd and SLURM do to all processes: its parent decides
     assert worker.run(task(folder, "text.mp4"))["reason"] == "unreadable"
     assert worker._process == process  # kept: its models are loaded once
     worker.setup = replace(setup, limit_seconds=1.0)

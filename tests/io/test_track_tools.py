@@ -368,13 +368,15 @@ def test_plain_names_are_distinct():
     assert len(set(names)) == 4 and all(name.isidentifier() for name in names)
 
 
-def test_a_plot_of_one_frame_numbers_one_frame(tmp_path, monkeypatch):
+def test_a_plot_of_one_frame_numbers_one_frame_and_its_y_points_down(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
     tracks = Tracks(
         torch.full((1, 2, 2), 5.0), torch.ones(1, 2), torch.ones(1, 2), Queries([0, 0], [[5, 5]] * 2), (9, 9)
     )
     plot.write(tmp_path / "a.png", tracks)
+    x, y, _ = figures[0].axes
+    assert x.lines[0].get_ydata().tolist() == [5.0] and y.yaxis_inverted()
     axis = figures[0].axes[2].xaxis
     low, high = axis.get_view_interval()
     assert [tick for tick in axis.get_ticklocs() if low <= tick <= high] == [0]

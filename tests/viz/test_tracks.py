@@ -1,4 +1,4 @@
-"""Tracks on frames: where the dots are, how the signs differ, sheets and plots."""
+"""Tracks on frames: where the dots are, how the signs differ, sheets."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw, ImageFont
 from pointtrack.types import Queries, Tracks, Video
 from pointtrack.viz.colors import id_colors, track_colors
 from pointtrack.viz.layer import text_mask
-from pointtrack.viz.plot import plot_track
 from pointtrack.viz.sheets import contact_sheet, track_sheet
 from pointtrack.viz.styles import TrackStyle
 from pointtrack.viz.tracks import default_radius, draw_frame, draw_tracks
@@ -223,7 +222,6 @@ def test_colours():
         (lambda: track_colors(moving_point(), "taste"), "color_by: expected one of"),
         (lambda: contact_sheet(plain_video(), 0), "at least 1 frame and 1 column"),
         (lambda: contact_sheet(plain_video(), width=40), "leaves 16 pixels per column, got 40"),
-        (lambda: plot_track(moving_point(), 7), r"point_id: expected one of \[0\], got 7"),
     ],
 )  # fmt: skip
 def test_mistakes(make, message):
@@ -260,16 +258,6 @@ def test_contact_sheet(frames, count, columns, shown, rows):
     assert sheet.shape[0] == pytest.approx(rows * tile_h, rel=0.1)
     found = set(np.unique(sheet[..., 0])) & set(values.tolist())
     assert {30, values[-1]} <= found  # the first and the last frame
-
-
-@pytest.mark.parametrize("suffix", [".png", ".pdf"])
-def test_plot_is_written_without_touching_pyplot(tmp_path, suffix):
-    tracks = many_points()
-    figure = plot_track(tracks, 4, tmp_path / "new" / f"plot{suffix}")
-    assert (tmp_path / "new" / f"plot{suffix}").stat().st_size > 2000
-    x = figure.axes[0].lines[0].get_ydata()
-    np.testing.assert_array_equal(x, tracks.xy[:, 4, 0].numpy())
-    assert figure.axes[1].yaxis_inverted()
 
 
 @pytest.mark.parametrize(

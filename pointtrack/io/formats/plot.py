@@ -19,24 +19,6 @@ MOST_NAMES = 12  # that fit into a legend
 SEEN, HIDDEN, NOWHERE = 1.0, 0.45, 0.0  # darkness of a cell of the lower panel
 
 
-def panels(wh: tuple[float, float], heights: tuple[float, float, float]) -> tuple[Figure, list[Axes]]:
-    """An empty figure of `wh` inches: x over the frames, y, which points down as in images, and a third panel below.
-
-    Matplotlib is used without pyplot, so no window opens and no global state changes.
-    """
-    from matplotlib.figure import Figure  # imported here because it takes a good part of a second
-
-    figure = Figure(figsize=wh, layout="constrained")
-    axes: list[Axes] = list(figure.subplots(3, 1, sharex=True, height_ratios=heights))
-    for name, ax in zip("xy", axes, strict=False):
-        ax.set_ylabel(f"{name} (pixels)")
-    for ax in axes:
-        ax.grid(alpha=0.25, linewidth=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[1].invert_yaxis()
-    return figure, axes
-
-
 def write(path: Path, tracks: Tracks) -> None:
     """Write a .png, .pdf or .svg: x and y of every point over the frames, and which frames it is visible on.
 
@@ -49,7 +31,7 @@ def write(path: Path, tracks: Tracks) -> None:
     seen, tracked = tracks.visible().numpy(), tracks.tracked().numpy()
     xy = np.where(seen[..., None], tracks.xy.numpy(), np.nan)
 
-    figure, axes = panels((10, 8), (3, 3, 2))
+    figure, axes = _panels()
     labels = tracks.queries.labels()
     for n in shown:
         for axis, ax in enumerate(axes[:2]):
@@ -68,3 +50,21 @@ def write(path: Path, tracks: Tracks) -> None:
     some = f" ({len(shown)} of them as curves)" if len(shown) < count else ""
     figure.suptitle(f"{counted(count, 'point')}{some}, {counted(len(tracks), 'frame')}")
     figure.savefig(path, dpi=110)
+
+
+def _panels() -> tuple[Figure, list[Axes]]:
+    """An empty figure: x over the frames, y, which points down as in images, and a third panel below.
+
+    Matplotlib is used without pyplot, so no window opens and no global state changes.
+    """
+    from matplotlib.figure import Figure  # imported here because it takes a good part of a second
+
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2)))
+    for name, ax in zip("xy", axes, strict=False):
+        ax.set_ylabel(f"{name} (pixels)")
+    for ax in axes:
+        ax.grid(alpha=0.25, linewidth=0.6)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[1].invert_yaxis()
+    return figure, axes
