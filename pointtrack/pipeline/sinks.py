@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -138,10 +139,11 @@ class Trail:
 
     Args:
         style: how the tracks look.
+        pixel_aspect: that of the video.
     """
 
-    def __init__(self, style: TrackStyle | None = None):
-        self.style = style or TrackStyle()
+    def __init__(self, style: TrackStyle | None = None, pixel_aspect: Fraction = Fraction(1)):
+        self.style, self.pixel_aspect = style or TrackStyle(), pixel_aspect
         self._recent: Tracks | None = None
 
     def draw(self, piece: Piece) -> list[tuple[np.ndarray, float]]:
@@ -151,7 +153,7 @@ class Trail:
         if before is not None and before.first_frame + len(before) == rows.first_frame:
             recent = Tracks.concat([before, rows])
         drawn = [
-            (draw_frame(frame, recent, rows.first_frame + i, self.style), seconds)
+            (draw_frame(frame, recent, rows.first_frame + i, self.style, self.pixel_aspect), seconds)
             for i, (frame, seconds) in enumerate(piece.frames)
         ]
         self._recent = recent.clip(max(len(recent) - max(self.style.trail, 1), 0))
@@ -261,8 +263,10 @@ class VideoSink:
         self._drawer: Trail | MaskDrawer | EditDrawer
         if isinstance(style, Editor):
             self._drawer = EditDrawer(style)
+        elif isinstance(style, MaskStyle):
+            self._drawer = MaskDrawer(style)
         else:
-            self._drawer = MaskDrawer(style) if isinstance(style, MaskStyle) else Trail(style)
+            self._drawer = Trail(style, like.pixel_aspect)
         self._queue: Queue[tuple[np.ndarray, float] | BaseException | None] = Queue(maxsize=8)
         self._error: BaseException | None = None
 

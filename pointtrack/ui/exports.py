@@ -324,7 +324,8 @@ class Export:
             )
             tracks = tracks.select(shown)
             keys = [(point, f"p{point}", f"g{groups[point]}") for point in tracks.ids.tolist()]
-            picture = draw_frame(picture, tracks, frame, points, color_by=self._colors(keys))
+            aspect = self.project.video.pixel_aspect
+            picture = draw_frame(picture, tracks, frame, points, aspect, color_by=self._colors(keys))
         return picture
 
     def _colors(self, keys: Sequence[tuple[Any, ...]]) -> np.ndarray:

@@ -27,7 +27,8 @@ class TrackStyle:
             blue: visible), "state" (one colour each for visible, hidden, out of frame and lost), or in Python your own
             colours, (n, 3) RGB in 0..255.
         colors: colours of single points, by their numbers: 3:red,5-9:00ff00; none leaves a point out, as in 7:none.
-        radius: radius of a dot in pixels; by default an 80th of the shorter image side, less if there are many points.
+        radius: radius of a dot in pixels, as the video is shown; by default an 80th of the shorter image side, less if there are
+            many points.
         hidden: how to draw points that are not visible: "ring", "dot" (filled, dim) or "none".
         lost: how to draw lost points: "cross" or "none". In tracks with states their state decides, and the cross marks
             where the point was last visible, if the trail reaches back to that. Otherwise points of low confidence are lost.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from fractions import Fraction
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
+from pointtrack.geometry import rescale_points
 from pointtrack.types import Tracks, Video
 from pointtrack.types.point_states import PointState
 from pointtrack.types.times import placed_in
@@ -62,12 +64,17 @@ def draw_tracks(
     frames = np.empty_like(video.frames)
     for t, frame in enumerate(video.frames):
         has_row = 0 <= t - tracks.first_frame < len(tracks)
-        frames[t] = draw_frame(frame, tracks, t, style) if has_row else frame
+        frames[t] = draw_frame(frame, tracks, t, style, video.pixel_aspect) if has_row else frame
     return Video(frames, video.fps, video.times, video.pixel_aspect)
 
 
 def draw_frame(
-    frame: np.ndarray, tracks: Tracks, t: int, style: TrackStyle | None = None, **changes: Any
+    frame: np.ndarray,
+    tracks: Tracks,
+    t: int,
+    style: TrackStyle | None = None,
+    pixel_aspect: Fraction = Fraction(1),
+    **changes: Any,
 ) -> np.ndarray:
     """Draw tracks onto one frame, for streams: `tracks` need only reach back as far as the trail.
 
@@ -76,6 +83,7 @@ def draw_frame(
         tracks: tracks with a row for frame `t`; earlier rows give the trails.
         t: frame number, counted like `tracks.first_frame`.
         style, changes: as in `draw_tracks`.
+        pixel_aspect: width of a pixel divided by its height, as the frame is shown; dots are round there.
 
     Returns:
         (h, w, 3) uint8 RGB, a new array.
@@ -99,23 +107,27 @@ def draw_frame(
         shown = chosen.shown(tracks.ids.tolist())
         colors = chosen.over(colors, tracks.ids.tolist())[shown]
         tracks = tracks.select(torch.from_numpy(shown))
-    pen = Pen.for_image(tracks.wh, style.radius or default_radius(tracks.wh, len(tracks.ids)))
+    wh = shown_wh(tracks.wh, pixel_aspect)
+    pen = Pen.for_image(wh, style.radius or default_radius(wh, len(tracks.ids)))
     first = max(row - style.trail, 0)
+    places = tracks.xy[first : row + 1]
+    if wh != tracks.wh:
+        places = rescale_points(places, tracks.wh, wh, "edges")
     # Signs far outside the image do not show, and would overflow cv2's fixed-point numbers.
-    xy = np.clip(tracks.xy[first : row + 1].numpy(), -1e5, 1e5)
+    xy = np.clip(places.numpy(), -1e5, 1e5)
     visible = tracks.visible(style.threshold)[first : row + 1].numpy()
     lost = tracks.confidence[row].numpy() < style.lost_below
     if tracks.states is not None:
         gone = (tracks.states.state[first : row + 1] == PointState.LOST).numpy()
         xy, lost = _held_back(xy, visible, gone), gone[-1]
     if len(xy) > 1:
-        whole = _breaks(xy, math.hypot(*tracks.wh))
+        whole = _breaks(xy, math.hypot(*wh))
         if tracks.states is not None:
             again = tracks.states.times_redetected[first : row + 1].numpy()
             whole |= again[1:] != again[:-1]
         _draw_trails(pen, xy, visible, colors, style, whole)
     known = np.isfinite(xy[-1]).all(axis=-1)
-    far = known & ~lost & _out_of_sight(xy[-1], tracks.wh, pen.reach)
+    far = known & ~lost & _out_of_sight(xy[-1], wh, pen.reach)
     if style.outside != "none":
         _draw_arrows(pen, xy[-1], far, colors)
     known &= ~far
@@ -128,7 +140,15 @@ def draw_frame(
             pen.signs(sign, xy[-1, meant], colors[meant])
     if style.legend:
         _draw_legend(pen.image(), style, bool(style.lost_below) or tracks.states is not None)
-    return lay_over(frame, pen.image())
+    layer = pen.image()
+    if wh != tracks.wh:
+        layer = cv2.resize(layer, tracks.wh, interpolation=cv2.INTER_AREA)
+    return lay_over(frame, layer)
+
+
+def shown_wh(wh: tuple[int, int], pixel_aspect: Fraction) -> tuple[int, int]:
+    """The size of an image with square pixels that shows all pixels of one of size `wh`: the longer side of each counts."""
+    return round(wh[0] * max(pixel_aspect, Fraction(1))), round(wh[1] / min(pixel_aspect, Fraction(1)))
 
 
 def default_radius(wh: tuple[int, int], points: int) -> float:

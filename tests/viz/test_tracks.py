@@ -1,5 +1,8 @@
 """Tracks on frames: where the dots are, how the signs differ, sheets."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -227,6 +230,16 @@ def test_colours():
 def test_mistakes(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("aspect", [Fraction(1), Fraction(2), Fraction(1, 2), Fraction(64, 45)])
+def test_dots_are_round_where_pixels_are_not_square(aspect):
+    video = replace(plain_video(), pixel_aspect=aspect)
+    drawn = draw_tracks(video, moving_point(start=(40.0, 30.0)), radius=8).frames[0].max(axis=-1) > 100
+    y, x = np.nonzero(drawn)
+    assert (x.mean(), y.mean()) == pytest.approx((40, 30), abs=0.3)
+    assert (np.ptp(x) + 1) * float(aspect) == pytest.approx(np.ptp(y) + 1, abs=float(max(2 * aspect, 2)))
+    assert np.sqrt(drawn.sum() * float(max(aspect, 1 / aspect)) / np.pi) == pytest.approx(8, rel=0.1)
 
 
 def test_a_part_of_a_video_shows_its_part_of_the_tracks():
