@@ -38,7 +38,7 @@ def print_estimate(
     flat: bool,
     tracked: int | None = None,
 ) -> None:
-    """Print how much time and memory tracking will take, measured on one window of this size.
+    """Print how much time and memory tracking will take, measured on two windows of this size.
 
     Prints nothing for videos of less than ten windows, where the measurement would take too large a share, and for trackers
     that take the whole video as one window. With `tracked` only that many frames are tracked, but all are held.
@@ -71,10 +71,10 @@ def describe(
         words = [f"{those}, about {duration(estimate.seconds(tracked))} ({rate})"]
     if estimate.base_bytes:
         if flat or frames is None:
-            words.append(f"memory {_size(estimate.base_bytes)}, whatever the length")
+            words.append(f"memory {_size(estimate.flat_bytes)}, whatever the length")
         else:
             words.append(
-                f"memory {_size(estimate.whole_bytes(frames))} (--flat: {_size(estimate.base_bytes)})"
+                f"memory {_size(estimate.whole_bytes(frames))} (--flat: {_size(estimate.flat_bytes)})"
             )
     if flat and frames is not None:
         more = frames * estimate.points * STATE_BYTES if states else 0

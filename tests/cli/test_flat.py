@@ -15,7 +15,7 @@ from pointtrack.cli import estimate as cli_estimate
 from pointtrack.cli import main as cli
 from pointtrack.cli import report, track_flat
 from pointtrack.cli import track as track_command
-from pointtrack.cli.estimate import RunEstimate, estimate_run
+from pointtrack.cli.estimate import WRITING_BYTES, WRITING_FRAMES, RunEstimate, estimate_run
 from pointtrack.cli.progress import Bar
 from pointtrack.cli.report import describe
 from pointtrack.io.track_log import TrackWriter, read_spilled
@@ -338,12 +338,13 @@ def test_the_frames_in_memory_count_once_in_the_estimate(tiny_tracker, monkeypat
         monkeypatch.setattr(cli_estimate, "peak_memory", lambda peak=peak: peak)
         queries = Queries(torch.zeros(5), torch.ones(5, 2))
         report.print_estimate(tiny_tracker, queries, wh, frames, TrackOptions(), flat=flat)
-        whole = 700_000_000 + 2 * in_memory + 3 * frames * 5 * 16
-        shown = "700 MB, whatever" if flat else f"{whole / 1e6:.0f} MB (--flat: 700 MB)"
+        drawing = 700_000_000 + WRITING_BYTES  # frames of this size do not count
+        whole = drawing + 2 * in_memory + 3 * frames * 5 * 16
+        shown = "800 MB, whatever" if flat else f"{whole / 1e6:.0f} MB (--flat: 800 MB)"
         assert f"memory {shown}" in capsys.readouterr().out
 
 
-def test_an_estimate_is_measured_on_one_window(tiny_tracker, monkeypatch):
+def test_an_estimate_is_measured_on_two_windows(tiny_tracker, monkeypatch):
     pushed = []
     push = WindowStream.push
     monkeypatch.setattr(
@@ -351,7 +352,7 @@ def test_an_estimate_is_measured_on_one_window(tiny_tracker, monkeypatch):
     )
     queries = Queries(torch.arange(5), torch.ones(5, 2))
     estimate = estimate_run(tiny_tracker, queries, (64, 48))
-    assert pushed == [4, 4] and estimate.points == 5
+    assert pushed == [8, 4] and estimate.points == 5
     assert (
         estimate.seconds(200) == pytest.approx(200 * estimate.seconds_per_frame)
         and estimate.seconds_per_frame > 0
@@ -360,14 +361,16 @@ def test_an_estimate_is_measured_on_one_window(tiny_tracker, monkeypatch):
 
 
 def test_estimates_in_words():
-    estimate = RunEstimate(0.05, 800_000_000, (640, 480), 100)
-    frames = 100_000
-    whole = 800_000_000 + 2 * frames * 640 * 480 * 3 + 3 * frames * 100 * 16
+    estimate = RunEstimate(0.05, 800_000_000, (640, 480), 100, 24)
+    frames, one = 100_000, 640 * 480 * 3
+    drawing = 800_000_000 + WRITING_BYTES + WRITING_FRAMES * one
+    assert estimate.flat_bytes == drawing + 24 * one
+    whole = drawing + 2 * frames * one + 3 * frames * 100 * 16
     assert describe(estimate, frames, flat=False) == (
         "100000 frames, about 83 min (0.05 seconds of tracking per frame); "
-        f"memory {whole / 1e9:.1f} GB (--flat: 800 MB)"
+        f"memory {whole / 1e9:.1f} GB (--flat: 948 MB)"
     )
-    assert describe(estimate, frames, flat=True).endswith("memory 800 MB, whatever the length; tracks 160 MB")
+    assert describe(estimate, frames, flat=True).endswith("memory 948 MB, whatever the length; tracks 160 MB")
     assert describe(estimate, frames, flat=True, states=True).endswith("tracks 410 MB")
     assert describe(estimate, None, flat=True).startswith(
         "0.05 seconds of tracking per frame, for a video of unknown"

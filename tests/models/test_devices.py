@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import pointtrack as pt
+from pointtrack.models.device import pick_device
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.segment.base import Prompt
 from pointtrack.segment.small import SmallSegmenter
@@ -40,6 +41,35 @@ def test_tensors_on_two_devices_are_noticed(name):
         x = torch.arange(3.0, device=gpu)
         with pytest.raises((RuntimeError, TypeError), match=r"one device|numpy"):
             OFF[name](x)
+
+
+@pytest.mark.parametrize(
+    "device, gpus, build, message",
+    [
+        (
+            "cuda",
+            0,
+            None,
+            r"\(cpu, auto\), got 'cuda'; torch \S+ is a build without CUDA: install one with it",
+        ),
+        ("cuda", 0, "13.0", r"\(cpu, auto\), got 'cuda'; torch finds no GPU, and nvidia-smi shows"),
+        ("cuda:3", 1, "13.0", r"\(cpu, cuda, auto\), got 'cuda:3'; there is one GPU, cuda:0"),
+        ("cuda:3", 2, "13.0", "the GPUs here are cuda:0..1"),
+        ("mps", 0, None, "got 'mps'; mps is the GPU of Macs with Apple silicon; take cpu or auto"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_with_what_to_do(device, gpus, build, message, monkeypatch):
+    def refuse(*_, device):
+        raise AssertionError("Torch not compiled with it")
+
+    monkeypatch.setattr(torch, "zeros", refuse)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", build)
+    monkeypatch.setattr(torch.version, "hip", None)
+    with pytest.raises(ValueError, match=message):
+        pick_device(device)
 
 
 def test_what_a_gpu_takes_is_taken():
