@@ -122,3 +122,28 @@ def whole_numbers(values: Any, name: str) -> Tensor:
     if values.is_floating_point() and not torch.equal(whole.to(values.dtype), values):
         raise ValueError(f"{name}: expected whole numbers, got {values.tolist()[:5]}")
     return whole
+
+
+def checked_wh(wh: Any, name: str = "wh") -> tuple[int, int]:
+    """The size of frames to track in as two ints.
+
+    Args:
+        wh: (width, height).
+        name: its name in the error message.
+
+    Raises:
+        ValueError: something else than two whole numbers of at least 2: positions need two pixels along each side.
+
+    >>> checked_wh([640, 480.0])
+    (640, 480)
+    """
+    try:
+        width, height = wh
+        size = int(width), int(height)
+        if size == (width, height) and min(size) >= 2:
+            return size
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"{name}: expected frames of (width, height), each a whole number of at least 2 pixels, got {wh!r}"
+    )

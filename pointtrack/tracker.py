@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pointtrack.checks import checked_wh
 from pointtrack.io.live_reader import FrameReader
 from pointtrack.io.locks import claimed
 from pointtrack.io.video import VideoStream, open_video
@@ -230,7 +231,7 @@ class Tracker(HubModel):
             fps: recorded in the tracks; it changes nothing else.
 
         Raises:
-            ValueError: a query lies outside the image.
+            ValueError: `wh` is no size of frames, or a query lies outside the image.
         """
         return build_stream(self.network, Queries.of(queries), wh, fps, self.options)
 
@@ -271,12 +272,15 @@ class Tracker(HubModel):
             fps: recorded in the masks; it changes nothing else.
             segmenter: from `load_segmenter`; by default the one that ships with pointtrack.
 
+        Raises:
+            ValueError: `wh` is no size of frames.
+
         >>> import numpy as np, pointtrack as pt
         >>> stream = pt.Tracker("small").object_stream((64, 48))
         >>> stream.lag, stream.objects
         (0, [])
         """
-        return ObjectStream(self.network, segmenter or self._segmenter(), wh, fps)
+        return ObjectStream(self.network, segmenter or self._segmenter(), checked_wh(wh), fps)
 
     def live_objects(
         self,

@@ -1,13 +1,14 @@
 """Shape checks."""
 
 import doctest
+import re
 
 import numpy as np
 import pytest
 import torch
 
 import pointtrack.checks
-from pointtrack.checks import check_shape, tensor_of
+from pointtrack.checks import check_shape, checked_wh, tensor_of
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,15 @@ def test_shapes_that_fit(shape, pattern, expected):
 def test_shapes_that_do_not_fit(shape, pattern, message):
     with pytest.raises(ValueError, match=message):
         check_shape(torch.zeros(shape), pattern, "x")
+
+
+@pytest.mark.parametrize(
+    "wh", [64, "64x48", None, (64,), (64, 48, 3), (64.5, 48), ("64", "48"), (1, 8), (-4, 10)]
+)
+def test_what_is_no_size_of_frames(wh):
+    message = r"wh: expected frames of \(width, height\), each a whole number of at least 2 pixels, got "
+    with pytest.raises(ValueError, match=message + re.escape(repr(wh))):
+        checked_wh(wh)
 
 
 def test_doctests():

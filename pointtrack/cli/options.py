@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pointtrack.checks import checked_wh
 from pointtrack.cli.videos import stem_of
 from pointtrack.io.outputs import ORIGINS, check_outputs
 from pointtrack.io.storage import check_store, local_path, scheme_of, upload
@@ -76,7 +77,8 @@ class VideoOptions:
         return self.name or stem_of(path)
 
     def loaded(self, wh: tuple[int, int]) -> PointTracker:
-        """The tracker, configured for videos of that size."""
+        """The tracker, configured for videos of that size. Raises ValueError for one that is too small."""
+        checked_wh(wh, self.video)
         from pointtrack.models.speed import options_at
         from pointtrack.zoo import load_tracker
 

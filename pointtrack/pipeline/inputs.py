@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from pointtrack.checks import checked_wh
 from pointtrack.io.video import read_video
 from pointtrack.types import Queries, Tracks, Video
 
@@ -24,8 +25,10 @@ def inputs_of(video: Any, queries: Any) -> tuple[Video, Queries]:
 
 
 def video_of(video: Any) -> Video:
-    """A video, or whatever else `read_video` takes. Raises what that does."""
-    return video if isinstance(video, Video) else read_video(video)
+    """A video, or whatever else `read_video` takes. Raises what that does, and ValueError for frames too small to track."""
+    taken = video if isinstance(video, Video) else read_video(video)
+    checked_wh(taken.wh, "video")
+    return taken
 
 
 def with_names(tracks: Tracks, queries: Queries) -> Tracks:

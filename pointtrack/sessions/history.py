@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from pointtrack.checks import counted
 
 State = TypeVar("State")
 
@@ -64,3 +66,15 @@ class History(Generic[State]):
         moved = self.now < len(self.states) - 1
         self.now += moved
         return moved
+
+
+def repr_with(things: str) -> Callable[[Any], str]:
+    """The `__repr__` of a session whose property `things`, a plural, holds what was entered."""
+
+    def describe(session: Any) -> str:
+        """How many things there are, and in what video."""
+        held, video = len(getattr(session, things)), session.video
+        size = f"{counted(len(video), 'frame')} of {video.wh[0]} x {video.wh[1]}"
+        return f"{type(session).__name__}({counted(held, things[:-1])}, {size})"
+
+    return describe

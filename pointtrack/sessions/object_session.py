@@ -20,7 +20,7 @@ from pointtrack.segment.base import Prompt, Segmenter, check_inside, checked_mas
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
 from pointtrack.sessions.doubts import Doubt, doubts_in, worst
-from pointtrack.sessions.history import History
+from pointtrack.sessions.history import History, repr_with
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side, new_object, no_points
 from pointtrack.sessions.schedule import Direction, Schedule
 from pointtrack.tracker import Tracker
@@ -54,6 +54,8 @@ class ObjectSession:
     (60, 80)
     """
 
+    __repr__ = repr_with("objects")
+
     def __init__(
         self,
         video: Any,
@@ -71,17 +73,16 @@ class ObjectSession:
             engine = PointEngine(network, segmenter)
         elif tracker is not None or segmenter is not None:
             raise ValueError("session: expected a tracker and a segmenter, or an engine; got both")
-        video = video_of(video)
         if isinstance(engine, str):
             engine = load_video_engine(engine)
-        self.video, self.engine, self.exclusive = video, engine, exclusive
+        self.video, self.engine, self.exclusive = video_of(video), engine, exclusive
         self._cuts = None if cuts is None else sorted(set(cuts))
-        if self._cuts and not 0 < self._cuts[0] <= self._cuts[-1] < len(video):
-            raise ValueError(f"cuts: expected frames in 1..{len(video) - 1}, got {self._cuts}")
+        if self._cuts and not 0 < self._cuts[0] <= self._cuts[-1] < len(self.video):
+            raise ValueError(f"cuts: expected frames in 1..{len(self.video) - 1}, got {self._cuts}")
         # What the person entered, before and after every action. Everything else follows from the current state.
         self._history: History[tuple[SessionObject, ...]] = History([()])
         self._serial = itertools.count(1)
-        self._schedule = Schedule(video, engine)
+        self._schedule = Schedule(self.video, engine)
 
     # What the person enters.
 

@@ -17,7 +17,7 @@ from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.inputs import progress_of, video_of
 from pointtrack.sessions.fixes import Fix, FixedPoint, spans_of
-from pointtrack.sessions.history import History
+from pointtrack.sessions.history import History, repr_with
 from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
 from pointtrack.sessions.schedule import Direction
 from pointtrack.sessions.track_session_file import (
@@ -53,8 +53,7 @@ class TrackSession:
         video: a `Video`, or anything that `read_video` takes.
         tracker: a `Tracker`, or a loaded network.
 
-    >>> import numpy as np
-    >>> import pointtrack as pt
+    >>> import numpy as np, pointtrack as pt
     >>> session = pt.TrackSession(pt.Video(np.zeros((5, 48, 64, 3), np.uint8)), pt.Tracker())
     >>> (point,) = session.add(pt.Queries([0], [[20.0, 20.0]])).tolist()
     >>> session.correct(point, frame=3, xy=(25, 22))
@@ -62,12 +61,13 @@ class TrackSession:
     [25.0, 22.0]
     """
 
+    __repr__ = repr_with("points")
+
     def __init__(self, video: Any, tracker: Tracker | PointTracker):
         self.video, self.tracker = video_of(video), network_of(tracker)
         self._history: History[tuple[FixedPoint, ...]] = History([()])
         self._serial = itertools.count(1)
-        # Ids are never used twice, so entries by id need no history.
-        self._next_id = 0
+        self._next_id = 0  # ids are never used twice, so entries by id need no history
         self._groups: dict[int, int] = {}
         self._names: dict[int, str] = {}
         self._parts: dict[Span, Part] = {}

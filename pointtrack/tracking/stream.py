@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from torch import Tensor
 
+from pointtrack.checks import counted
 from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.types import Queries, Tracks
@@ -115,6 +116,13 @@ class PointStream(Protocol):
         """
 
 
+def described(stream: PointStream | WrappingStream) -> str:
+    """A stream in one line: its kind, how many points it tracks, the size of the frames, and how many were pushed."""
+    width, height = stream.image_wh
+    points, frames = counted(len(stream.queries), "point"), counted(stream.frames_pushed, "frame")
+    return f"{type(stream).__name__}({points} in frames of {width} x {height}, {frames} pushed)"
+
+
 class WrappingStream:
     """Base of the stages that wrap another stream: passes on what they do not change.
 
@@ -130,6 +138,10 @@ class WrappingStream:
             inner.fps,
             inner.views,
         )
+
+    def __repr__(self) -> str:
+        """As `described`."""
+        return described(self)
 
     @property
     def queries(self) -> Queries:

@@ -22,7 +22,7 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.window_loop import TrackedWindow, WindowLoop
 from pointtrack.tracking.appearance import STRIDE, read_appearance, unit_cells
 from pointtrack.tracking.groups import PointGroup
-from pointtrack.tracking.stream import stage
+from pointtrack.tracking.stream import described, stage
 from pointtrack.types import Queries, Tracks
 from pointtrack.types.frames import pushed_frames
 
@@ -80,6 +80,10 @@ class WindowStream:
         self._finished = False
         self._ended: WindowLoop | None = None  # the loop before `finish`, for its features
         self._cells: tuple[int, Tensor] | None = None  # the latest frame that appearance was read on
+
+    def __repr__(self) -> str:
+        """As `described`."""
+        return described(self)
 
     @property
     def queries(self) -> Queries:

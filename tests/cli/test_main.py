@@ -35,6 +35,7 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
     (tmp_path / "bad.yaml").write_text("gird: 3\n")
     (tmp_path / "weights.safetensors").write_bytes(b"nothing of the kind")
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((48, 64), np.uint8))
+    cv2.imwrite(str(tmp_path / "dot.png"), np.zeros((1, 1), np.uint8))
     cv2.imwrite(str(tmp_path / "small.png"), np.full((24, 32), 255, np.uint8))
     return {"video": tiny_video_file, "dir": tmp_path, "tracker": tiny_tracker_file}
 
@@ -56,6 +57,7 @@ def files(tmp_path, tiny_video_file, tiny_tracker_file) -> dict[str, Path]:
             "track {video} --tracker {tracker} --device toaster",
             "device: expected one that this machine has .*; take cpu or auto",
         ),
+        ("track {dir}/dot.png --points 0,0,0", r"expected frames of .* at least 2 pixels, got \(1, 1\)"),
         ("track {video} --points 0;1;2", "points: expected frame,x,y as in .* got '0;1;2'"),
         ("track {video} --points 0,5,5 0.5,1,2", "query frame: expected whole numbers|whole"),
         ("track {video} --points 0,100,20", r"inside the 64 x 48 image, got \(100, 20\)"),

@@ -6,7 +6,7 @@ import torch
 
 from pointtrack.sessions.object_session import ObjectSession
 from tests.support.exact import TRACKER
-from tests.support.square_session import FRAMES, SCENE, H, click, counted, new_session
+from tests.support.square_session import FRAMES, SCENE, H, W, click, counted, new_session
 
 pytestmark = pytest.mark.usefixtures("exact_square_tracks")
 
@@ -21,6 +21,7 @@ def test_two_clicked_objects_are_followed_both_ways(first, second):
     assert masks.object_ids.tolist() == [red, blue] and masks.names == ("red", "blue")
     assert torch.equal(masks.masks, SCENE.truth)
     assert session.objects == {1: "red", 2: "blue"}
+    assert repr(session) == f"ObjectSession(2 objects, {FRAMES} frames of {W} x {H})"
 
 
 def test_objects_on_the_same_frame_share_the_work():

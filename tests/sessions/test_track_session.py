@@ -32,6 +32,7 @@ def test_points_are_tracked_both_ways(session, calls):
     assert tracks.ids.tolist() == [0, 1] and torch.isfinite(tracks.xy).all()
     assert torch.allclose(tracks.xy[4, 0], torch.tensor([20.0, 20.0]) + 4 * SPEED + 1.2)
     assert calls == [] and session.points == {0: [0], 1: [10]}
+    assert repr(session) == f"TrackSession(2 points, {FRAMES} frames of {VIDEO.wh[0]} x {VIDEO.wh[1]})"
 
 
 def test_propagate_shows_a_bar(calls, capsys):

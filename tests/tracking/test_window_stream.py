@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import pointtrack as pt
 from pointtrack.config import TrackerConfig
 from pointtrack.models.window import WindowQueries
 from pointtrack.tracking.window_stream import WindowStream, model_wh
@@ -36,6 +37,20 @@ def test_clips_of_any_length_and_shape(tiny_tracker, frames, wh):
     at = tracks.xy[queries.frame, torch.arange(7)]
     assert torch.equal(at, queries.xy)
     assert (tracks.visibility[queries.frame, torch.arange(7)] == 1).all()
+
+
+def test_sizes_that_cannot_be_tracked_are_refused_and_streams_say_what_they_hold(tiny_tracker):
+    tracker = pt.Tracker(tiny_tracker)
+    for call in (lambda: tracker.stream([(0, 1, 1)], 64), lambda: tracker.object_stream(64)):
+        with pytest.raises(ValueError, match="wh: expected frames of .* got 64"):
+            call()
+    small = pt.Video(np.zeros((3, 1, 1, 3), np.uint8))
+    for call in (lambda: tracker.track(small, [(0, 0, 0)]), lambda: pt.TrackSession(small, tracker)):
+        with pytest.raises(ValueError, match="video: expected frames of .* at least 2 pixels, got"):
+            call()
+    streamed = tracker.stream([(0, 1, 1), (0, 5, 5)], (64, 48))
+    streamed.push(np.zeros((48, 64, 3), np.uint8))
+    assert repr(streamed) == "SteadyStream(2 points in frames of 64 x 48, 1 frame pushed)"
 
 
 def test_a_stream_knows_nothing_before_the_query_frame(tiny_tracker):
