@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.checks import counted
+from pointtrack.geometry import rescale_points
 from pointtrack.models.point_tracker import network_of
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.engine import ObjectResult
@@ -92,7 +93,7 @@ def segment_tracks(
     appearance = None if network is None else tracker_features(network)
     for order in (range(start, frames), range(start - 1, -1, -1)):
         buffer = FrameBuffer(video.wh, video.fps, order)
-        feed = ObjectPoints(buffer, config.rules, network, _in_order(tracks, order), number)
+        feed = ObjectPoints(buffer, config.rules, network, _in_order(tracks, order, buffer.wh), number)
         walker = ObjectPropagator(buffer, segmenter, feed, states, config, rivals=True, appearance=appearance)
         known = {
             place: {one: mask.mask for one, mask in given.items() if mask.frame == frame}
@@ -123,9 +124,9 @@ def _walked(
             place += 1
 
 
-def _in_order(tracks: Tracks, order: range) -> Tracks:
-    """Rows of tracks in the order of a walk."""
+def _in_order(tracks: Tracks, order: range, wh: tuple[int, int]) -> Tracks:
+    """Rows of tracks in the order of a walk, on frames of another size."""
     rows = torch.tensor(order, dtype=torch.int64)
-    return Tracks(
-        tracks.xy[rows], tracks.visibility[rows], tracks.confidence[rows], tracks.queries, tracks.wh
-    )
+    xy = tracks.xy[rows]
+    xy = xy if wh == tracks.wh else rescale_points(xy, tracks.wh, wh, "edges")
+    return Tracks(xy, tracks.visibility[rows], tracks.confidence[rows], tracks.queries, wh)

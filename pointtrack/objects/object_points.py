@@ -51,6 +51,11 @@ class FramePoints:
     xy: Tensor
     owner: Tensor
 
+    @classmethod
+    def none(cls) -> FramePoints:
+        """No points."""
+        return cls(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+
     def of(self, number: int) -> Tensor:
         """(n,) bool: on this object."""
         return self.owner == number

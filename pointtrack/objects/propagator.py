@@ -85,7 +85,7 @@ class ObjectPropagator:
         self._begun: dict[int, KnownMask] = {}  # masks of objects that begin on the next frame
 
     def embedding(self, place: int, known: Embedding | None = None) -> Embedding:
-        """The segmenter's embedding of a frame, or `known` if the caller has it already."""
+        """The segmenter's embedding of a frame, or `known` if the caller has it already, of the size worked at."""
         if place not in self._embeddings:
             self._embeddings[place] = self.segmenter.encode(self.frames[place]) if known is None else known
         return self._embeddings[place]
@@ -108,14 +108,15 @@ class ObjectPropagator:
         """
         grid = self._grid(place)
         for number, one in given.items():
-            mask = one.mask
+            mask = self.frames.shrunk_mask(one.mask)
             if number in self.states:
                 self.states[number].lose()
                 self.feed.drop_object(number)
             state = self.states.setdefault(number, ObjectState())
             state.known.clear()
             state.first = one.score
-            sights = () if elsewhere is None else elsewhere.get(number, ())
+            shown = (elsewhere or {}).get(number, ())
+            sights = [(self.frames.shrunk(image), self.frames.shrunk_mask(other)) for image, other in shown]
             for picture, other in sights:
                 seen = self._seen(picture)
                 state.memory.add(None, seen.features, as_cells(other, seen)[None], given=True)
@@ -155,15 +156,15 @@ class ObjectPropagator:
         found: dict[int, ObjectResult] = {}
         for number in self.states:
             if number in begun:
-                mask = begun[number].mask
-                found[number] = said(mask, begun[number].score)
+                mask = self.frames.shrunk_mask(begun[number].mask)
+                found[number] = said(begun[number].mask, begun[number].score)
                 if mask.any():
                     self._learn(place, number, points, mask, False)
                 continue
             if number in known:
-                mask = known[number]
+                mask = self.frames.shrunk_mask(known[number])
                 self._remember(number, place, grid, mask, given=True)
-                found[number] = ObjectResult(mask, 1.0, 1.0)
+                found[number] = ObjectResult(known[number], 1.0, 1.0)
                 self._learn(place, number, points, mask, True)
                 continue
             seen = self._look(place, number, points, embedding, grid)
@@ -196,8 +197,7 @@ class ObjectPropagator:
             return {}
         points = self.feed.preview()
         if across_a_cut:
-            nothing = torch.zeros(0, dtype=torch.int64)
-            points = FramePoints(nothing, torch.zeros(0, 2), nothing)
+            points = FramePoints.none()
         grid, embedding = self._grid(place, final=False), self.embedding(place)
         return {
             number: self._result(self._look(place, number, points, embedding, grid, note=False))
@@ -240,10 +240,10 @@ class ObjectPropagator:
 
     def _result(self, seen: _Seen) -> ObjectResult:
         if seen.answer is None:
-            nothing = torch.zeros(self.frames.wh[1], self.frames.wh[0], dtype=torch.bool)
+            nothing = torch.zeros(self.frames.full_wh[::-1], dtype=torch.bool)
             return ObjectResult(nothing, 0.0, 1 - seen.doubt)
         score = quality(seen.signs)
-        return ObjectResult(seen.answer.mask, score, score, seen.signs)
+        return ObjectResult(self.frames.enlarged(seen.answer.mask), score, score, seen.signs)
 
     def _look(
         self,
@@ -260,7 +260,7 @@ class ObjectPropagator:
         own = points.of(number)
         told = None
         if own.any():
-            prior = torch.zeros(self.frames.wh[1], self.frames.wh[0])
+            prior = torch.zeros(self.frames.wh[::-1])
             if len(state.memory) and self.config.prior:
                 told = state.memory.read(grid.features, note=note)
                 prior = self.config.prior * as_logits(told.share[0], grid)
@@ -344,7 +344,7 @@ class ObjectPropagator:
         return self._seen(self.frames[place]) if seen is None else Embedding(self.frames.wh, seen)
 
     def _seen(self, picture: np.ndarray) -> Embedding:
-        """As `_grid`, for any picture (h, w, 3) of the video."""
+        """As `_grid`, for any picture (h, w, 3) of the video, of the size worked at."""
         if self.appearance is None:
             return self.segmenter.encode(picture)
         return Embedding(self.frames.wh, self.appearance(picture))

@@ -21,12 +21,7 @@ from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.propagator import ObjectPropagator, Sight
 from pointtrack.objects.stream_prompts import StreamPrompts
-from pointtrack.objects.stream_state import (
-    about_objects,
-    check_state,
-    found_again,
-    found_state,
-)
+from pointtrack.objects.stream_state import about_objects, check_state, found_again, found_state
 from pointtrack.segment.base import Embedding, Prompt, Segmenter, check_frame, check_inside, checked_mask
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.types.frames import pushed_frames
@@ -72,7 +67,7 @@ class ObjectStream:
         self.exclusive = exclusive
         self.network, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
         self._frames = FrameBuffer(image_wh, fps)
-        self.image_wh, self.fps = self._frames.wh, fps
+        self.image_wh, self.fps = self._frames.full_wh, fps
         feed = ObjectPoints(self._frames, self.config.rules, tracker)
         self._walker = ObjectPropagator(
             self._frames,
@@ -315,7 +310,8 @@ class ObjectStream:
 
     def know_embedding(self, frame: int, embedding: Embedding) -> None:
         """Pass the segmenter's embedding of a frame that is not final, if you already have it."""
-        self._walker.embedding(frame, embedding)
+        if embedding.wh == self._frames.wh:  # masks are worked on at the size of the frame
+            self._walker.embedding(frame, embedding)
 
     def _take(self, frame: np.ndarray) -> list[str]:
         """Take the next frame and the prompts that waited for it; returns an error message for each refused prompt."""
@@ -386,7 +382,9 @@ class ObjectStream:
 
     def _closer(self, frame: int) -> Embedding:
         """The segmenter's closer embedding of a frame with a prompt."""
-        return self.segmenter.look_closer(self._frames[frame], self._walker.embedding(frame))
+        full, whole = self._frames.full(frame), self._frames.wh == self.image_wh
+        known = self._walker.embedding(frame) if whole else self.segmenter.encode(full)
+        return self.segmenter.look_closer(full, known)
 
     def _rows(self) -> Masks:
         """The rows that became final since rows were last returned."""
