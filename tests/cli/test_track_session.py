@@ -132,6 +132,7 @@ def test_the_same_command_again_adds_nothing(run, tmp_path):
 @pytest.mark.parametrize("first, number", [(True, signal.SIGINT), (False, signal.SIGTERM)])
 def test_what_was_entered_outlasts_ctrl_c_and_sigterm(first, number, run, tmp_path, monkeypatch):
     """Whether it comes while new points are tracked, or while corrections are followed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs in the background ignore it
     file, told = f"{tmp_path}/s.npz", [*POINTS, "--correct", "1:5,25,14"]
     if not first:
         assert run(*POINTS, "--session", file)[0] == 0

@@ -9,10 +9,11 @@ import torch
 
 from pointtrack.cli.main import main
 
-given = globals()  # from whoever runs this
-with open(given["log"], "w") as log:
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
-os.chdir(given["folder"])
-torch.set_num_threads(1)
-sys.exit(main(["ui", *given["arguments"]]))
+if "log" in globals():  # it is run, and not collected with the doctests
+    given = globals()
+    with open(given["log"], "w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os.chdir(given["folder"])
+    torch.set_num_threads(1)
+    sys.exit(main(["ui", *given["arguments"]]))
