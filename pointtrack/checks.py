@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,28 @@ def whole_numbers(values: Any, name: str) -> Tensor:
     if values.is_floating_point() and not torch.equal(whole.to(values.dtype), values):
         raise ValueError(f"{name}: expected whole numbers, got {values.tolist()[:5]}")
     return whole
+
+
+def checked_fps(fps: Any, name: str = "fps") -> float:
+    """Frames per second as a float.
+
+    Args:
+        fps: a number, also a fraction.
+        name: its name in the error message.
+
+    Raises:
+        ValueError: something else than a positive number.
+
+    >>> from fractions import Fraction
+    >>> checked_fps(Fraction(30000, 1001)), checked_fps(25)
+    (29.97002997002997, 25.0)
+    """
+    try:
+        if not isinstance(fps, str) and 0 < float(fps) < math.inf:
+            return float(fps)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"{name}: expected a positive number, got {fps!r}")
 
 
 def checked_wh(wh: Any, name: str = "wh") -> tuple[int, int]:

@@ -231,7 +231,7 @@ class Tracker(HubModel):
             fps: recorded in the tracks; it changes nothing else.
 
         Raises:
-            ValueError: `wh` is no size of frames, or a query lies outside the image.
+            ValueError: `wh` is no size of frames, `fps` no positive number, or a query lies outside the image.
         """
         return build_stream(self.network, Queries.of(queries), wh, fps, self.options)
 
@@ -273,7 +273,7 @@ class Tracker(HubModel):
             segmenter: from `load_segmenter`; by default the one that ships with pointtrack.
 
         Raises:
-            ValueError: `wh` is no size of frames.
+            ValueError: `wh` is no size of frames, or `fps` no positive number.
 
         >>> import numpy as np, pointtrack as pt
         >>> stream = pt.Tracker("small").object_stream((64, 48))

@@ -217,7 +217,12 @@ class LiveCommand:
 
     def frames(self, live: AnyLive, server: LiveServer | None) -> Iterator[tuple[np.ndarray, float]]:
         """Drawn frames with their times, until the source or the user ends the run; shows and serves each."""
-        drawer = MaskDrawer(MaskStyle(label="score")) if isinstance(live, LiveObjects) else Trail(self.style)
+        aspect = live.reader.pixel_aspect
+        drawer = (
+            MaskDrawer(MaskStyle(label="score"), aspect)
+            if isinstance(live, LiveObjects)
+            else Trail(self.style, aspect)
+        )
         count, waited = 0, 0.0
         result: LiveResult | LiveMasks | None = None
         while not live.over:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape
+from pointtrack.checks import check_shape, checked_fps
 from pointtrack.io.pictures import decode, indices
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -132,9 +131,7 @@ class ClipInfo:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 < self.fps < math.inf:
-            raise ValueError(f"clip fps: expected a positive number, got {self.fps}")
-        object.__setattr__(self, "fps", float(self.fps))
+        object.__setattr__(self, "fps", checked_fps(self.fps, "clip fps"))
         objects = {int(number): str(name) for number, name in self.objects.items()}
         wrong = [number for number in objects if not 0 < number < VOID]
         if wrong:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -19,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pointtrack.checks import checked_fps
 from pointtrack.io.atomic import atomic_path, write_bytes
 from pointtrack.io.identity import identity_of
 from pointtrack.io.outputs import refuse_same
@@ -154,8 +154,8 @@ def open_video(
         raise ValueError(f"max_frames: expected at least 1, got {max_frames}")
     if wh is not None and (len(wh) != 2 or min(wh) < 1):
         raise ValueError(f"wh: expected (width, height) of at least 1 pixel each, got {wh}")
-    if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"fps: expected a positive number, got {fps}")
+    if fps is not None:
+        checked_fps(fps)
     frames: Iterator[TimedFrame]
     pictures = None
     if isinstance(source, VideoStream):
@@ -275,8 +275,8 @@ def write_video(path: str | Path, video: Any, fps: float | None = None, *, crf: 
         )
     if not 0 <= crf <= 51:
         raise ValueError(f"crf: expected 0 (lossless) to 51 (worst), got {crf}")
-    if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"fps: expected a positive number, got {fps}")
+    if fps is not None:
+        checked_fps(fps)
     timed = isinstance(video, Video | VideoStream)
     with video if isinstance(video, VideoStream) else open_video(video, fps=None if timed else fps) as stream:
         rate = exact_rate(stream.fps if fps is None else fps)

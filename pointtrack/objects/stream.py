@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import array_of
+from pointtrack.checks import array_of, checked_fps
 from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions
@@ -24,6 +24,7 @@ from pointtrack.objects.stream_prompts import StreamPrompts
 from pointtrack.objects.stream_state import about_objects, check_state, found_again, found_state
 from pointtrack.segment.base import Embedding, Prompt, Segmenter, check_frame, check_inside, checked_mask
 from pointtrack.tracking.shots import CutFinder
+from pointtrack.tracking.stream import described
 from pointtrack.types.frames import pushed_frames
 from pointtrack.types.masks import Masks
 
@@ -66,17 +67,11 @@ class ObjectStream:
     ):
         self.exclusive = exclusive
         self.network, self.segmenter, self.config = tracker, segmenter, config or ObjectOptions()
-        self._frames = FrameBuffer(image_wh, fps)
-        self.image_wh, self.fps = self._frames.full_wh, fps
+        self._frames = FrameBuffer(image_wh, checked_fps(fps))
+        self.image_wh, self.fps = self._frames.full_wh, self._frames.fps
         feed = ObjectPoints(self._frames, self.config.rules, tracker)
         self._walker = ObjectPropagator(
-            self._frames,
-            segmenter,
-            feed,
-            {},
-            self.config,
-            rivals=False,
-            appearance=tracker_features(tracker),
+            self._frames, segmenter, feed, {}, self.config, rivals=False, appearance=tracker_features(tracker)
         )
         self._cut_finder = CutFinder() if finds_cuts else None
         self._cuts: set[int] = set()  # on frames that are not final
@@ -88,6 +83,10 @@ class ObjectStream:
         self._prompts = StreamPrompts(segmenter)
         self._previewed: tuple[int, Found] = (-1, {})
         self._networks: dict[str, str] | None = None  # their description in saved states, computed once
+
+    def __repr__(self) -> str:
+        """As `described`."""
+        return described(self, len(self.objects), "object")
 
     @property
     def frames_pushed(self) -> int:

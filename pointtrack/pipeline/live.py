@@ -117,6 +117,11 @@ class LiveRun(Generic[S, F]):
         self._ended = 0.0
         self._latencies: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
 
+    def __repr__(self) -> str:
+        """The source, its state, and what is followed."""
+        followed = "no frame yet" if self.stream is None else repr(self.stream)
+        return f"{type(self).__name__}({self.reader.name!r}, {self.state.value}, {followed})"
+
     def _opened(self, wh: tuple[int, int]) -> S:
         """The stream for frames of this size."""
         raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral
 
-from pointtrack.checks import checked_wh
+from pointtrack.checks import checked_fps, checked_wh
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.regions.stream import RegionStream
@@ -78,9 +78,9 @@ def build_stream(
         keeps_frames: keep the pixels of frames that are not final, so that points added on them get regions too.
 
     Raises:
-        ValueError: `wh` is no size of frames, a query outside the image, a region larger than the image, or, with states, a negative id.
+        ValueError: `wh` is no size of frames, `fps` no positive number, a query outside the image, a region larger than the image, or, with states, a negative id.
     """
-    options, wh = options or TrackOptions(), checked_wh(wh)
+    options, wh, fps = options or TrackOptions(), checked_wh(wh), checked_fps(fps)
     if not bool(queries.support.any()):
         queries = with_support(network, queries, wh, options.support_grid, options.support_local)
     stream = window_stream(network, queries, wh, fps)

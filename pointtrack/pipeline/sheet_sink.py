@@ -68,7 +68,8 @@ class SheetSink(FinalSink):
     ) -> tuple[int, float, np.ndarray]:
         """A tile, with the number and time of its frame."""
         if isinstance(self._style, MaskStyle):
-            return number, seconds, self._sized(draw_mask_frame(frame, rows, number, self._style))
+            drawn = draw_mask_frame(frame, rows, number, self._style, self._aspect)
+            return number, seconds, self._sized(drawn)
         return number, seconds, tile_with_tracks(self._sized(frame), rows, number, self._style)
 
     def _keep(self, tile: tuple[int, float, np.ndarray]) -> None:

@@ -165,16 +165,17 @@ class MaskDrawer:
 
     Args:
         style: how the masks look.
+        pixel_aspect: that of the video.
     """
 
-    def __init__(self, style: MaskStyle | None = None):
-        self.style = style or MaskStyle()
+    def __init__(self, style: MaskStyle | None = None, pixel_aspect: Fraction = Fraction(1)):
+        self.style, self.pixel_aspect = style or MaskStyle(), pixel_aspect
 
     def draw(self, piece: Piece) -> list[tuple[np.ndarray, float]]:
         """The frames of a piece, drawn, with their times."""
         first = piece.rows.first_frame
         return [
-            (draw_mask_frame(frame, piece.rows, first + i, self.style), seconds)
+            (draw_mask_frame(frame, piece.rows, first + i, self.style, self.pixel_aspect), seconds)
             for i, (frame, seconds) in enumerate(piece.frames)
         ]
 
@@ -264,7 +265,7 @@ class VideoSink:
         if isinstance(style, Editor):
             self._drawer = EditDrawer(style)
         elif isinstance(style, MaskStyle):
-            self._drawer = MaskDrawer(style)
+            self._drawer = MaskDrawer(style, like.pixel_aspect)
         else:
             self._drawer = Trail(style, like.pixel_aspect)
         self._queue: Queue[tuple[np.ndarray, float] | BaseException | None] = Queue(maxsize=8)

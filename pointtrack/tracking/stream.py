@@ -116,11 +116,11 @@ class PointStream(Protocol):
         """
 
 
-def described(stream: PointStream | WrappingStream) -> str:
+def described(stream: Any, held: int, thing: str = "point") -> str:
     """A stream in one line: its kind, how many points it tracks, the size of the frames, and how many were pushed."""
     width, height = stream.image_wh
-    points, frames = counted(len(stream.queries), "point"), counted(stream.frames_pushed, "frame")
-    return f"{type(stream).__name__}({points} in frames of {width} x {height}, {frames} pushed)"
+    things, frames = counted(held, thing), counted(stream.frames_pushed, "frame")
+    return f"{type(stream).__name__}({things} in frames of {width} x {height}, {frames} pushed)"
 
 
 class WrappingStream:
@@ -141,7 +141,7 @@ class WrappingStream:
 
     def __repr__(self) -> str:
         """As `described`."""
-        return described(self)
+        return described(self, len(self.queries))
 
     @property
     def queries(self) -> Queries:

@@ -83,7 +83,7 @@ class WindowStream:
 
     def __repr__(self) -> str:
         """As `described`."""
-        return described(self)
+        return described(self, len(self.queries))
 
     @property
     def queries(self) -> Queries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape, counted, tensor_of, whole_numbers
+from pointtrack.checks import check_shape, checked_fps, counted, tensor_of, whole_numbers
 from pointtrack.types.html import masks_html
 from pointtrack.types.tables import to_detections
 from pointtrack.types.times import checked_times, joined_frames, joined_times
@@ -78,9 +77,7 @@ class Masks:
         if self.first_frame != int(self.first_frame) or self.first_frame < 0:
             raise ValueError(f"masks first_frame: expected a whole number from 0, got {self.first_frame}")
         object.__setattr__(self, "first_frame", int(self.first_frame))
-        if not 0 < self.fps < math.inf:
-            raise ValueError(f"fps: expected a positive number, got {self.fps}")
-        object.__setattr__(self, "fps", float(self.fps))
+        object.__setattr__(self, "fps", checked_fps(self.fps))
         if self.times is not None:
             object.__setattr__(self, "times", checked_times(self.times, sizes["t"], "masks times"))
 

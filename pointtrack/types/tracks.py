@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointtrack.checks import check_shape, counted
+from pointtrack.checks import check_shape, checked_fps, counted
 from pointtrack.geometry import inside_image
 from pointtrack.types.html import tracks_html
 from pointtrack.types.point_states import PointStates
@@ -62,8 +61,7 @@ class Tracks:
         sizes = check_shape(self.xy, "t n 2", "tracks xy")
         if len(self.wh) != 2 or min(self.wh) < 1:
             raise ValueError(f"tracks wh: expected (width, height) of at least 1 pixel each, got {self.wh}")
-        if not 0 < self.fps < math.inf:
-            raise ValueError(f"tracks fps: expected a positive number, got {self.fps}")
+        checked_fps(self.fps, "tracks fps")
         if self.first_frame < 0:
             raise ValueError(f"tracks first_frame: expected 0 or more, got {self.first_frame}")
         for name in ("visibility", "confidence"):

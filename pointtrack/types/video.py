@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pointtrack.checks import array_of, counted
+from pointtrack.checks import array_of, checked_fps, counted
 from pointtrack.types.frames import as_frames
 from pointtrack.types.html import video_html
 from pointtrack.types.lazy_frames import LazyFrames
@@ -41,8 +41,7 @@ class Video:
         frames = self.frames if lazy else as_frames(self.frames, "video frames")
         if 0 in frames.shape:
             raise ValueError(f"video frames: expected at least one frame and one pixel, got {frames.shape}")
-        if not 0 < self.fps < np.inf:
-            raise ValueError(f"fps: expected a positive number, got {self.fps}")
+        checked_fps(self.fps)
         times = np.arange(len(frames)) / self.fps if self.times is None else np.asarray(self.times, float)
         if times.shape != (len(frames),):
             raise ValueError(f"times: expected one per frame ({len(frames)},), got shape {times.shape}")

@@ -302,7 +302,7 @@ class Export:
         return edited
 
     def _drawn(self, frame: int, points: TrackStyle, style: MaskStyle) -> np.ndarray:
-        picture = self.project.video.frames[frame]
+        picture, aspect = self.project.video.frames[frame], self.project.video.pixel_aspect
         hidden = set(self.view["hidden"])
         if self.objects.objects:
             masks = self.objects.masks(frame, frame + 1)
@@ -311,7 +311,7 @@ class Export:
             )
             masks = masks.select(shown)
             named = [(number, f"o{number}") for number in masks.object_ids.tolist()]
-            picture = draw_mask_frame(picture, masks, frame, style, colors=self._colors(named))
+            picture = draw_mask_frame(picture, masks, frame, style, aspect, colors=self._colors(named))
         if self.points.points:
             tracks = self._smoothed(max(frame - TRAIL_ROOM, 0), frame + 1)
             groups = self.points.groups
@@ -324,7 +324,6 @@ class Export:
             )
             tracks = tracks.select(shown)
             keys = [(point, f"p{point}", f"g{groups[point]}") for point in tracks.ids.tolist()]
-            aspect = self.project.video.pixel_aspect
             picture = draw_frame(picture, tracks, frame, points, aspect, color_by=self._colors(keys))
         return picture
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -125,6 +126,11 @@ def text_mask(text: str, size: int) -> np.ndarray:
     image = Image.new("L", (round(right - left) + 1, round(bottom - top) + 1))
     ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font)
     return np.asarray(image)
+
+
+def shown_wh(wh: tuple[int, int], pixel_aspect: Fraction) -> tuple[int, int]:
+    """The size of an image with square pixels that shows all pixels of one of size `wh`: the longer side of each counts."""
+    return round(wh[0] * max(pixel_aspect, Fraction(1))), round(wh[1] / min(pixel_aspect, Fraction(1)))
 
 
 def lay_over(frame: np.ndarray, layer: np.ndarray) -> np.ndarray:

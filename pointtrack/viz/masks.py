@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import fields, replace
+from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
@@ -22,7 +23,7 @@ from pointtrack.types.masks import Masks
 from pointtrack.types.times import placed_in
 from pointtrack.viz.color_names import ChosenColors
 from pointtrack.viz.colors import id_colors
-from pointtrack.viz.layer import DARK, draw_plate, ink_of, lay_over, stamp, text_mask
+from pointtrack.viz.layer import DARK, draw_plate, ink_of, lay_over, shown_wh, stamp, text_mask
 from pointtrack.viz.styles import MaskStyle
 
 CHECKER = (168, 208)  # the two greys that stand for transparency
@@ -52,7 +53,7 @@ def draw_masks(
     width, height = video.wh
     frames = np.empty((len(video), height, width * (2 if style.side_by_side else 1), 3), np.uint8)
     for t, frame in enumerate(video.frames):
-        frames[t] = draw_mask_frame(frame, masks, t, style)
+        frames[t] = draw_mask_frame(frame, masks, t, style, video.pixel_aspect)
     return Video(frames, video.fps, video.times, video.pixel_aspect)
 
 
@@ -61,6 +62,7 @@ def draw_mask_frame(
     masks: Masks,
     t: int,
     style: MaskStyle | None = None,
+    pixel_aspect: Fraction = Fraction(1),
     *,
     colors: np.ndarray | None = None,
     **changes: Any,
@@ -72,6 +74,8 @@ def draw_mask_frame(
         masks: masks of that size; if they have no row for frame `t`, no object is drawn.
         t: frame number, counted like `masks.first_frame`.
         style, changes: as in `draw_masks`.
+        pixel_aspect: width of a pixel divided by its height, as the frame is shown; outlines are even and names
+            are not stretched there.
         colors: (o, 3) uint8 RGB of the objects; by default those of their ids.
 
     Returns:
@@ -93,12 +97,12 @@ def draw_mask_frame(
         masks, colors = masks.select(torch.from_numpy(shown)), colors[shown]
     row = t - masks.first_frame
     if not 0 <= row < len(masks):
-        drawn = _checkerboard(frame.shape[:2]).copy() if style.view == "cutout" else frame.copy()
+        drawn = _checkerboard(masks.wh, pixel_aspect).copy() if style.view == "cutout" else frame.copy()
     elif style.view == "cutout":
         inside = np.logical_or.reduce(masks.masks[row].numpy(), axis=0).view(np.uint8)
-        drawn = cv2.copyTo(frame, inside, _checkerboard(frame.shape[:2]).copy())
+        drawn = cv2.copyTo(frame, inside, _checkerboard(masks.wh, pixel_aspect).copy())
     else:
-        drawn = _overlay(frame, masks, row, style, colors)
+        drawn = _overlay(frame, masks, row, style, colors, pixel_aspect)
     return np.concatenate([frame, drawn], axis=1) if style.side_by_side else drawn
 
 
@@ -110,24 +114,34 @@ def _style(style: MaskStyle | None, changes: dict[str, Any]) -> MaskStyle:
     return replace(style or MaskStyle(), **changes)
 
 
-def _overlay(frame: np.ndarray, masks: Masks, row: int, style: MaskStyle, colors: np.ndarray) -> np.ndarray:
+def _overlay(
+    frame: np.ndarray, masks: Masks, row: int, style: MaskStyle, colors: np.ndarray, pixel_aspect: Fraction
+) -> np.ndarray:
     pictures = masks.masks[row].numpy()
     present = [bool(picture.any()) for picture in pictures]
     shown = [place for place, here in enumerate(present) if here]
-    width = max(min(masks.wh) / 240, 2) if style.outline is None else style.outline
+    wh = shown_wh(masks.wh, pixel_aspect)
+    scale = wh[0] / masks.wh[0], wh[1] / masks.wh[1]
+    width = max(min(wh) / 240, 2) if style.outline is None else style.outline
     layer = _filled(pictures, colors, style.opacity)
     if width:
         for place in shown:
-            _draw_outline(layer, pictures[place], colors[place], width)
-    size = max(round(min(masks.wh) / 34), 9)
+            _draw_outline(layer, pictures[place], colors[place], width, scale)
+    size = max(round(min(wh) / 34), 9)
+    square = wh == masks.wh
+    texts = layer if square else np.zeros((wh[1], wh[0], 4), np.uint8)
     if style.label != "none":
         taken: list[tuple[int, int, int, int]] = []
         for place in shown:
             score = float(masks.scores[row, place]) if style.label == "score" else None
-            _draw_label(layer, pictures[place], _name(masks, place, score), colors[place], size, taken)
+            _draw_label(
+                texts, _box(pictures[place], scale), _name(masks, place, score), colors[place], size, taken
+            )
     if style.legend and present:
         names = [_name(masks, place) for place in range(len(present))]
-        _draw_legend(layer, names, colors, present, size)
+        _draw_legend(texts, names, colors, present, size)
+    if not square:
+        layer = _over(layer, cv2.resize(texts, masks.wh, interpolation=cv2.INTER_AREA))
     return lay_over(frame, layer)
 
 
@@ -137,10 +151,11 @@ def _name(masks: Masks, place: int, score: float | None = None) -> str:
 
 
 @lru_cache(maxsize=4)
-def _checkerboard(shape: tuple[int, int]) -> np.ndarray:
+def _checkerboard(wh: tuple[int, int], pixel_aspect: Fraction) -> np.ndarray:
     """(h, w, 3) uint8 squares in two greys, a 30th of the shorter side each."""
-    side = max(min(shape) // 30, 2)
-    y, x = np.arange(shape[0]) // side, np.arange(shape[1]) // side
+    shown = shown_wh(wh, pixel_aspect)
+    side = max(min(shown) // 30, 2)
+    x, y = (np.arange(n) * whole // n // side for n, whole in zip(wh, shown, strict=True))
     return np.asarray(CHECKER, np.uint8)[(y[:, None] + x) % 2][..., None].repeat(3, axis=2)
 
 
@@ -155,15 +170,21 @@ def _filled(pictures: np.ndarray, colors: np.ndarray, opacity: float) -> np.ndar
     return _looked_up(inks, index)
 
 
-def _draw_outline(layer: np.ndarray, picture: np.ndarray, color: np.ndarray, width: float) -> None:
-    """Draw a smooth line along the edge, also of holes; a dark rim sets it off from a background of its colour."""
+def _draw_outline(
+    layer: np.ndarray, picture: np.ndarray, color: np.ndarray, width: float, scale: tuple[float, float]
+) -> None:
+    """Draw a smooth line along the edge, also of holes; a dark rim sets it off from a background of its colour.
+
+    It is `width` pixels wide once the layer is shown larger by `scale`, in x and y.
+    """
     left, top, w, h = cv2.boundingRect(picture.view(np.uint8))
-    reach = math.ceil(3 * width)
-    rows = slice(max(top - reach, 0), top + h + reach)
-    columns = slice(max(left - reach, 0), left + w + reach)
+    sigma = width / scale[0], width / scale[1]
+    reach = math.ceil(3 * sigma[0]), math.ceil(3 * sigma[1])
+    rows = slice(max(top - reach[1], 0), top + h + reach[1])
+    columns = slice(max(left - reach[0], 0), left + w + reach[0])
     inside = picture[rows, columns].view(np.uint8) * np.uint8(255)
     # Where the object leaves the image, it has no edge: hence "replicate".
-    blurred = cv2.GaussianBlur(inside, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
+    blurred = cv2.GaussianBlur(inside, (0, 0), sigma[0], sigmaY=sigma[1], borderType=cv2.BORDER_REPLICATE)
     place = layer[rows, columns]
     place[...] = _over(place, _looked_up(_edge_inks(tuple(color.tolist()), width), blurred))
 
@@ -193,9 +214,15 @@ def _over(under: np.ndarray, layer: np.ndarray) -> np.ndarray:
     return cv2.add(cv2.multiply(under, cv2.merge([through] * 4), scale=1 / 255), layer)
 
 
+def _box(picture: np.ndarray, scale: tuple[float, float]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a mask, shown larger by `scale`."""
+    left, top, w, h = cv2.boundingRect(picture.view(np.uint8))
+    return round(left * scale[0]), round(top * scale[1]), round(w * scale[0]), round(h * scale[1])
+
+
 def _draw_label(
     layer: np.ndarray,
-    picture: np.ndarray,
+    box: tuple[int, int, int, int],
     name: str,
     color: np.ndarray,
     size: int,
@@ -208,7 +235,7 @@ def _draw_label(
     text = text_mask(name, size)
     pad = max(size // 3, 2)
     width, height = text.shape[1] + size + 3 * pad, text.shape[0] + pad
-    left, top, w, h = cv2.boundingRect(picture.view(np.uint8))
+    left, top, w, h = box
     gap = size // 2
     places = itertools.product(
         (top - height - gap, top + gap, top + h + gap, top + (h - height) // 2),

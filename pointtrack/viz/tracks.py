@@ -30,6 +30,7 @@ from pointtrack.viz.layer import (
     draw_plate,
     ink_of,
     lay_over,
+    shown_wh,
     stamp,
     text_mask,
 )
@@ -144,11 +145,6 @@ def draw_frame(
     if wh != tracks.wh:
         layer = cv2.resize(layer, tracks.wh, interpolation=cv2.INTER_AREA)
     return lay_over(frame, layer)
-
-
-def shown_wh(wh: tuple[int, int], pixel_aspect: Fraction) -> tuple[int, int]:
-    """The size of an image with square pixels that shows all pixels of one of size `wh`: the longer side of each counts."""
-    return round(wh[0] * max(pixel_aspect, Fraction(1))), round(wh[1] / min(pixel_aspect, Fraction(1)))
 
 
 def default_radius(wh: tuple[int, int], points: int) -> float:

@@ -51,6 +51,8 @@ def live_run(tracker, source, **settings):
 
 def test_one_in_one_out_and_all_becomes_final(tiny_tracker):
     results, final, live = live_run(tiny_tracker, iter(VIDEO.frames), fps=10)
+    held = f"SteadyStream(3 points in frames of {WH[0]} x {WH[1]}, 20 frames pushed)"
+    assert repr(live) == f"LiveTracker({live.reader.name!r}, ended, {held})"
     assert live.state is LiveState.ENDED and "ended after 20 frames" in live.reader.message
     assert [result.tracks.first_frame for result in results] == list(range(20))
     assert [result.number for result in results] == list(range(20))

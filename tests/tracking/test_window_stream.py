@@ -44,6 +44,13 @@ def test_sizes_that_cannot_be_tracked_are_refused_and_streams_say_what_they_hold
     for call in (lambda: tracker.stream([(0, 1, 1)], 64), lambda: tracker.object_stream(64)):
         with pytest.raises(ValueError, match="wh: expected frames of .* got 64"):
             call()
+    for fps in (0, "x", None, float("nan")):
+        for made in (
+            lambda fps: tracker.stream([], (64, 48), fps),
+            lambda fps: tracker.object_stream((64, 48), fps),
+        ):
+            with pytest.raises(ValueError, match=f"fps: expected a positive number, got {fps!r}"):
+                made(fps)
     small = pt.Video(np.zeros((3, 1, 1, 3), np.uint8))
     for call in (lambda: tracker.track(small, [(0, 0, 0)]), lambda: pt.TrackSession(small, tracker)):
         with pytest.raises(ValueError, match="video: expected frames of .* at least 2 pixels, got"):
@@ -51,6 +58,10 @@ def test_sizes_that_cannot_be_tracked_are_refused_and_streams_say_what_they_hold
     streamed = tracker.stream([(0, 1, 1), (0, 5, 5)], (64, 48))
     streamed.push(np.zeros((48, 64, 3), np.uint8))
     assert repr(streamed) == "SteadyStream(2 points in frames of 64 x 48, 1 frame pushed)"
+    assert (
+        repr(tracker.object_stream((64, 48)))
+        == "ObjectStream(0 objects in frames of 64 x 48, 0 frames pushed)"
+    )
 
 
 def test_a_stream_knows_nothing_before_the_query_frame(tiny_tracker):

@@ -1,7 +1,9 @@
 """Masks on frames: fill, outline, colours, labels, legend and cutouts, measured in the pixels."""
 
 from dataclasses import replace
+from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.viz.colors import id_colors
+from pointtrack.viz.layer import shown_wh
 from pointtrack.viz.masks import CHECKER, draw_mask_frame, draw_masks
 from pointtrack.viz.styles import MaskStyle
 
@@ -58,6 +61,31 @@ def test_outline_is_centred_on_the_edge_and_as_wide_as_asked(width, background):
     assert np.abs(across[np.abs(x - 39.5) < 0.6] - full).max() < 12
     assert not changed(drawn[52:68, 62:78], gray(background)[52:68, 62:78]).any()  # nothing far inside
     assert not changed(drawn[:, :25], gray(background)[:, :25]).any()
+
+
+@pytest.mark.parametrize("view", ["outline", "name", "legend", "cutout"])
+@pytest.mark.parametrize("aspect", [Fraction(2), Fraction(1, 2), Fraction(64, 45)])
+def test_pictures_with_pixels_that_are_not_square_look_as_others_once_they_are_shown(aspect, view):
+    """What is drawn for stored pixels and then shown looks as what is drawn for the shown ones."""
+    shown = shown_wh(WH, aspect)
+    masks = Masks(np.zeros((1, 1, WH[1], WH[0]), bool), names=("bear",))
+    masks.masks[0, 0, 40:80, 60:100] = True
+    there = cv2.resize(masks.masks[0, 0].numpy().astype(np.uint8), shown, interpolation=cv2.INTER_NEAREST) > 0
+    settings = {
+        "outline": {"opacity": 0, "outline": 4},
+        "name": {"label": "name"},
+        "legend": {"legend": True},
+        "cutout": {"view": "cutout"},
+    }[view]
+    drawn = draw_masks(Video(gray()[None], pixel_aspect=aspect), masks, **settings).frames[0]
+    expected = draw_masks(gray(wh=shown)[None], Masks(there[None, None], names=("bear",)), **settings).frames[
+        0
+    ]
+    drawn = cv2.resize(drawn, shown, interpolation=cv2.INTER_LINEAR).astype(int)
+    stretched = draw_masks(gray()[None], masks, **settings).frames[0]
+    stretched = cv2.resize(stretched, shown, interpolation=cv2.INTER_LINEAR).astype(int)
+    off, before = (np.abs(picture - expected).mean() for picture in (drawn, stretched))
+    assert off < 0.6 * before
 
 
 def test_holes_are_outlined_and_the_border_of_the_image_is_not():
