@@ -138,6 +138,12 @@ def sample_features(features: Tensor, xy: Tensor) -> Tensor:
     return rearrange(values, "b c p 1 -> b p c").reshape(*xy.shape[:-1], features.shape[1])
 
 
+def swapped_hint(xy: Tensor, wh: tuple[int, int]) -> str:
+    """The end of a message about a point (2,) outside an image, if it would be inside with x and y swapped; else empty."""
+    x, y = xy.tolist()
+    return f"; x comes first: did you mean ({y:g}, {x:g})?" if inside_image(xy.flip(-1), wh) else ""
+
+
 def inside_image(xy: Tensor, wh: tuple[int, int]) -> Tensor:
     """(..., 2) points in pixels -> (...) bool: within the image, border pixels included. NaN is outside."""
     limit = xy.new_tensor([wh[0] - 0.5, wh[1] - 0.5])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,22 @@ from pointtrack.pipeline.passes import track_dense
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.viz.motion import dense_picture
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Say in the line about a stop by Ctrl-C in this block how much is kept, and that --resume continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (folder / ABOUT).exists():
+            raise
+        kept = open_dense(folder)
+        done, asked = len(kept.queries), counted(kept.requested, "point")
+        words = (
+            f"{done} of {asked} are kept in {folder}, and the same command with --resume goes on from there"
+        )
+        raise KeyboardInterrupt(words) from None
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,7 @@ class DenseCommand(VideoOptions):
         )
         tracker = self.loaded(video.wh)
         began = time.perf_counter()
-        with Bar(None, unit="point-frame", unit_scale=True) as bar:
+        with Bar(None, unit="point-frame", unit_scale=True) as bar, resumable(folder):
 
             def show(done: int, total: int) -> None:
                 bar.total = total

@@ -97,6 +97,8 @@ class UiCommand:
             try:
                 while True:
                     time.sleep(3600)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"your work is saved in {desk.home}") from None
             finally:
                 desk.close()
 

@@ -28,9 +28,11 @@ def split_videos(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def missing(videos: Sequence[str]) -> str | None:
-    """The message for the first missing video; None if none is missing on the disk."""
+    """The message for the first that is no video, as none is there, or a folder of videos; None if there is none."""
     for video in videos:
         elsewhere = video == "-" or "://" in video or "%" in video or glob.has_magic(video)
+        if not elsewhere and Path(video).is_dir() and (message := _folder_of_videos(Path(video))):
+            return message
         if elsewhere or Path(video).exists():
             continue
         folder = Path(video).parent
@@ -39,6 +41,17 @@ def missing(videos: Sequence[str]) -> str | None:
         hint = f"; did you mean {folder / near[0]}?" if near else ""
         return f"{video}: expected a video or a folder of pictures, found nothing{hint}"
     return None
+
+
+def _folder_of_videos(folder: Path) -> str | None:
+    """What to do instead, if a folder holds videos and no picture."""
+    names = sorted(path.name for path in folder.iterdir() if _may_be_video(path) and not path.is_dir())
+    if not names or any(PICTURE_LIKE.search(name) for name in names):
+        return None
+    return (
+        f"{folder}: expected a video or a folder of pictures, found a folder of videos ({len(names)}); name "
+        f"one or several, as {folder / names[0]}, or track all of them with pointtrack batch"
+    )
 
 
 def _may_be_video(path: Path) -> bool:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from pointtrack.checks import check_shape, plain, tensor_of
-from pointtrack.geometry import inside_image
+from pointtrack.geometry import inside_image, swapped_hint
 
+CORNERS = "a box is two opposite corners, not a corner and a size"
 # A box may extend this far beyond the frame: some tools give the last pixel, some the one after it.
 BOX_SLACK_PX = 1.0
 
@@ -210,14 +211,14 @@ def check_inside(prompt: Prompt, wh: tuple[int, int]) -> None:
         at = int(outside.nonzero()[0])
         raise ValueError(
             f"prompt points: expected (x, y) within the {w} x {h} frame, got {prompt.points[at].tolist()} "
-            f"for point {at}; leave it out"
+            f"for point {at}; leave it out{swapped_hint(prompt.points[at], wh)}"
         )
     if prompt.box is not None:
         limit = prompt.box.new_tensor([w, h, w, h]) - 1 + BOX_SLACK_PX
         if ((prompt.box < -BOX_SLACK_PX) | (prompt.box > limit)).any():
             raise ValueError(
                 f"prompt box: expected x0, y0, x1, y1 within the {w} x {h} frame, got {prompt.box.tolist()}; "
-                "clip it to the frame"
+                f"clip it to the frame, and mind that {CORNERS}"
             )
 
 
@@ -287,5 +288,5 @@ def _box(box: Any) -> Tensor:
     check_shape(box, "4", "prompt box")
     x0, y0, x1, y1 = box.tolist()
     if not (x0 < x1 and y0 < y1):
-        raise ValueError(f"prompt box: expected x0 < x1 and y0 < y1, got {box.tolist()}")
+        raise ValueError(f"prompt box: expected x0 < x1 and y0 < y1, got {box.tolist()}; {CORNERS}")
     return box

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pointtrack.checks import check_shape, counted, tensor_of, whole_numbers
-from pointtrack.geometry import inside_image
+from pointtrack.geometry import inside_image, swapped_hint
 from pointtrack.types.html import queries_html
 
 
@@ -236,4 +236,5 @@ class Queries:
         assert wh is not None
         raise ValueError(
             f"query point {point}: expected (x, y) inside the {wh[0]} x {wh[1]} image, got ({x:g}, {y:g})"
+            f"{swapped_hint(self.xy[first], wh)}"
         )

@@ -7,7 +7,7 @@ import torch
 
 from pointtrack.cli.dense import DenseCommand
 from pointtrack.cli.runner import run_command
-from pointtrack.io.track_arrays import open_dense
+from pointtrack.io.track_arrays import FileStore, open_dense
 from pointtrack.types import Queries, Tracks
 from pointtrack.viz.layer import text_mask
 from pointtrack.viz.motion import LEAST, _titled, _wheel, _wrapped, dense_picture, full_length, motion_colors
@@ -30,6 +30,25 @@ def test_the_command(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
     assert ", got others: chunk: " in capsys.readouterr().err
     assert dense(tiny_video_file, *options, "--frame", 6) == 2
     assert "expected a frame in 0..5, got 6" in capsys.readouterr().err
+
+
+def test_what_a_stopped_run_keeps_is_told(tiny_video_file, tiny_tracker_file, tmp_path, capsys, monkeypatch):
+    options = ["--stride", 16, "--tracker", tiny_tracker_file, "--out", tmp_path / "o", "--chunk", 5]
+    finish = FileStore.finish
+
+    def stopped(store, done):
+        finish(store, done)
+        if done:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(FileStore, "finish", stopped)
+    assert dense(tiny_video_file, *options, "--memory", 1e-9) == 130
+    assert f"stopped; 5 of 12 points are kept in {tmp_path / 'o'}, and the same command with --resume" in (
+        capsys.readouterr().err
+    )
+    monkeypatch.undo()
+    assert dense(tiny_video_file, *options, "--resume") == 0
+    assert len(open_dense(tmp_path / "o").queries) == 12
 
 
 def two_points(visibility: float) -> Tracks:

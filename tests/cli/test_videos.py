@@ -37,7 +37,12 @@ def test_names_are_told_apart_by_folder():
 def test_missing_videos_get_a_hint(tmp_path):
     (tmp_path / "dog.mp4").touch()
     assert missing([str(tmp_path / "dgo.mp4")]).endswith(f"did you mean {tmp_path / 'dog.mp4'}?")
-    assert missing([str(tmp_path / "dog.mp4"), "-", "rtsp://x", "f%04d.png", "*.png"]) is None
+    told = (
+        f"found a folder of videos (1); name one or several, as {tmp_path / 'dog.mp4'}, or track all of them"
+    )
+    assert told in missing([str(tmp_path)])
+    (tmp_path / "0.png").touch()
+    assert missing([str(tmp_path), str(tmp_path / "dog.mp4"), "-", "rtsp://x", "f%04d.png", "*.png"]) is None
 
 
 def test_only_what_may_be_a_video_is_a_hint(tmp_path):

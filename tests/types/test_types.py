@@ -115,7 +115,7 @@ def test_positions_that_no_point_has(index):
     [
         ([5, 1, 1], r"query point 0: expected a frame in 0\.\.4, got 5; the video has 5 frames"),
         ([0, 12, 1], r"inside the 12 x 8 image, got \(12, 1\)"),
-        ([0, 1, 9], r"inside the 12 x 8 image, got \(1, 9\)"),
+        ([0, 1, 9], r"inside the 12 x 8 image, got \(1, 9\); x comes first: did you mean \(9, 1\)\?"),
     ],
 )
 def test_queries_outside_the_video(point, message):

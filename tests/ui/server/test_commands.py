@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -166,3 +167,12 @@ def test_smoothing_goes_on_beyond_the_range_and_leaves_corrections_alone(client)
 
     whole, part = tracks(), tracks(start=4, stop=9)
     assert torch.equal(whole.xy[4:9], part.xy) and whole.xy[5, 0].tolist() == [30, 40]
+
+
+def test_a_stopped_server_says_where_the_work_is(tmp_path, monkeypatch, capsys):
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pointtrack.cli.ui.time", SimpleNamespace(sleep=interrupt))
+    assert cli.main(["ui", "--no-browser", "--out", str(tmp_path / "home")]) == 130
+    assert f"stopped; your work is saved in {tmp_path / 'home'}" in capsys.readouterr().err
