@@ -125,6 +125,24 @@ def whole_numbers(values: Any, name: str) -> Tensor:
     return whole
 
 
+def check_kind(value: Any, kind: type, call: str, instead: str) -> None:
+    """Compare the type of what a call got with the one that it takes.
+
+    Args:
+        value: what it got.
+        kind: the type.
+        call: name of the call in the error message.
+        instead: the call that takes the type that is most often mixed up with this one.
+
+    Raises:
+        ValueError: the value is of another type.
+
+    >>> check_kind(3, int, "save_count", "save_text")
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{call}: expected {kind.__name__}, got {type(value).__name__}; see {instead}")
+
+
 def checked_fps(fps: Any, name: str = "fps") -> float:
     """Frames per second as a float.
 

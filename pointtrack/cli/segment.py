@@ -170,6 +170,10 @@ class SegmentCommand(VideoOptions):
         print(f"with {engine.name}, weights under {engine.licence}")
         print_segmented(masks.present().float().mean(0).tolist(), len(frames), video.wh, seconds)
         print_doubts(doubts)
+        if doubts and self.tracks is None:
+            print(
+                f"to correct   one more click, --click FRAME,X,Y (,- beside it), with --session {self.session or 'FILE.npz'}"
+            )
         masks = masks.with_times(video.times[frames.start : frames.stop])
         record_origin(outputs, self.video)
         self._write(video, masks, exports, target)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pointtrack.checks import counted
+from pointtrack.checks import check_kind, counted
 from pointtrack.io.atomic import write_text
 from pointtrack.io.formats import coco, cutout, cutout_pictures, davis, mot, yolo, ytvis
 from pointtrack.io.npz import read_npz, write_npz
@@ -73,6 +73,7 @@ def save_masks(
         ValueError: the format or suffix is unknown; objects overlap, or ids lie outside 1..254, for PNGs; or the masks do
             not fit the video.
     """
+    check_kind(masks, Masks, "save_masks", "save_tracks")
     path = Path(path)
     format = format or BY_SUFFIX.get(path.suffix.lower())
     if format not in MASK_FORMATS:

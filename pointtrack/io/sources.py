@@ -123,8 +123,10 @@ def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order. Raises FileNotFoundError if there are none."""
     pictures = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "."]
     if not pictures:
+        videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+        hint = f", but videos; name one, as {videos[0]}" if videos else ""
         raise FileNotFoundError(
-            f"{folder}: expected a folder of pictures ({', '.join(PICTURE_SUFFIXES)}), found none in it"
+            f"{folder}: expected a folder of pictures ({', '.join(PICTURE_SUFFIXES)}), found none in it{hint}"
         )
     # Digits compare as numbers: the split alternates text and digits, so text never meets a number.
     pictures.sort(key=lambda picture: natural(picture.name))

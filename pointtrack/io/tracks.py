@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from pointtrack.checks import check_kind
 from pointtrack.io.atomic import atomic_path
 from pointtrack.io.formats import (
     after_effects,
@@ -164,6 +165,7 @@ def save_tracks(
         ValueError: the format is unknown or does not have that suffix, its extra is not installed, a .pkl lacks the
             video, the tracks do not fit the video, or the format takes no number of the first frame.
     """
+    check_kind(tracks, Tracks, "save_tracks", "save_masks")
     path = Path(path)
     format = _format_of(path, format)
     if first_number is not None and format not in TEXTS:

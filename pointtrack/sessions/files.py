@@ -235,7 +235,17 @@ def read_session_npz(
         arrays = read_arrays(path, expected, needed)
         arrays = {name: arrays[name] for name in needed}
     if told["video"] != video:
+        hint = (
+            "; of the same file, the session needs the same frames: the start, end and max_frames of before"
+        )
         raise ValueError(
             f"{path}: expected the video that the session was made with ({told['video'][:200]}), got another one ({video})"
+            f"{hint * _is_other_part(told['video'], video)}"
         )
     return told, arrays
+
+
+def _is_other_part(before: str, now: str) -> bool:
+    """Whether two descriptions of videos (`Video.fingerprint`) differ in the number of frames, and not in their size."""
+    (frames, _, size), (others, _, same) = (text.partition(" frames of ") for text in (before, now))
+    return frames != others and size.partition(",")[0] == same.partition(",")[0] != ""

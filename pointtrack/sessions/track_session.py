@@ -164,7 +164,9 @@ class TrackSession:
             raise ValueError(f"frame: expected a whole number in 0..{len(self.video) - 1}, got {frame!r}")
         place = torch.as_tensor(xy, dtype=torch.float32)
         if place.shape != (2,) or not bool(inside_image(place, self.video.wh)):
-            raise ValueError(f"correction: expected (x, y) inside the {self.video.wh} image, got {xy!r}")
+            raise ValueError(
+                f"correction: expected (x, y) inside the {self.video.wh[0]} x {self.video.wh[1]} image, got {xy!r}"
+            )
         fix = Fix(int(frame), (float(place[0]), float(place[1])), next(self._serial))
         self._do(tuple(other.with_fix(fix) if other is one else other for other in self._history.state))
 

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 
+from pointtrack.checks import check_kind
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.types.times import placed_in
@@ -49,6 +50,7 @@ def draw_masks(
         ValueError: the masks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
     style, video = _style(style, changes), Video.of(video)
+    check_kind(masks, Masks, "draw_masks", "draw_tracks")
     masks = replace(masks, first_frame=placed_in(masks, video.times, "masks"))
     width, height = video.wh
     frames = np.empty((len(video), height, width * (2 if style.side_by_side else 1), 3), np.uint8)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from pointtrack.checks import check_kind
 from pointtrack.geometry import rescale_points
 from pointtrack.types import Tracks, Video
 from pointtrack.types.point_states import PointState
@@ -61,6 +62,7 @@ def draw_tracks(
         ValueError: the tracks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
     style, video = _style(style, changes), Video.of(video)
+    check_kind(tracks, Tracks, "draw_tracks", "draw_masks")
     tracks = replace(tracks, first_frame=placed_in(tracks, video.times, "tracks"))
     frames = np.empty_like(video.frames)
     for t, frame in enumerate(video.frames):

@@ -329,7 +329,11 @@ def test_frames_worth_a_look_are_named_whichever_way_masks_come(files, capsys, m
     def named(arguments: str) -> list[str]:
         capsys.readouterr()
         assert run(arguments, files) == 0
-        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("worth a look: ")]
+        out = capsys.readouterr().out
+        found = [line for line in out.splitlines() if line.startswith("worth a look: ")]
+        correctable = "--flat" not in arguments and "--tracks" not in arguments
+        assert ("with --session FILE.npz" in out) == (bool(found) and correctable)
+        return found
 
     session = named("--click 1:0,28,28 2:0,58,42")
     assert len(session) == 3 and named("--click 1:0,28,28 2:0,58,42 --flat") == session

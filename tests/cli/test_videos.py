@@ -41,6 +41,8 @@ def test_missing_videos_get_a_hint(tmp_path):
         f"found a folder of videos (1); name one or several, as {tmp_path / 'dog.mp4'}, or track all of them"
     )
     assert told in missing([str(tmp_path)])
+    with pytest.raises(FileNotFoundError, match="found none in it, but videos; name one, as .*dog.mp4$"):
+        pt.read_video(tmp_path)
     (tmp_path / "0.png").touch()
     assert missing([str(tmp_path), str(tmp_path / "dog.mp4"), "-", "rtsp://x", "f%04d.png", "*.png"]) is None
 

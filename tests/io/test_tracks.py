@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from pointtrack.io.masks import save_masks
 from pointtrack.io.tracks import load_tracks, save_tracks
 from pointtrack.types import Queries, Tracks
+from pointtrack.types.masks import Masks
 
 
 def made_up_tracks(frames=6, points=4, fps=29.97, first_frame=3):
@@ -128,6 +130,10 @@ def test_files_of_others(tmp_path, name, text, message):
 
 
 def test_unknown_suffix_and_missing_file(tmp_path):
+    with pytest.raises(ValueError, match="save_tracks: expected Tracks, got Masks; see save_masks"):
+        save_tracks(tmp_path / "a.csv", Masks(np.zeros((1, 1, 2, 2), bool)))
+    with pytest.raises(ValueError, match="save_masks: expected Masks, got Tracks; see save_tracks"):
+        save_masks(tmp_path / "a.json", made_up_tracks())
     for call in (lambda p: save_tracks(p, made_up_tracks()), load_tracks):
         with pytest.raises(
             ValueError, match=r"expected tracks in \.npz, \.csv, \.json, .*\.pkl, .*got '\.mat'"

@@ -223,6 +223,7 @@ def test_colours():
         (lambda: draw_frame(plain_video().frames[0], moving_point(), 5), r"of the tracks, 0\.\.4, got 5"),
         (lambda: colored(np.zeros((2, 3), np.uint8)), r"\(1, 3\) uint8"),
         (lambda: track_colors(moving_point(), "taste"), "color_by: expected one of"),
+        (lambda: draw_tracks(plain_video(), "t.npz"), "draw_tracks: expected Tracks, got str; see draw_masks"),
         (lambda: contact_sheet(plain_video(), 0), "at least 1 frame and 1 column"),
         (lambda: contact_sheet(plain_video(), width=40), "leaves 16 pixels per column, got 40"),
     ],
