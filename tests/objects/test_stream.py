@@ -11,20 +11,11 @@ from pointtrack.objects.point_engine import PointEngine
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.types import Masks
 from tests.support.masks import assert_same
-from tests.support.scenes import WH, ColourSegmenter, noisy, squares
+from tests.support.scenes import WH
+from tests.support.two_squares import SCENE, VIDEO, segmenter
 
 # Whether a tracker of random weights believes its points is its own matter; here every one counts.
 BELIEVING = ObjectOptions(visible=-1.0, confident=-1.0, reseed_below=40, reseed_every=1)
-RED = [(6 + 2 * t, 8 + t) for t in range(10)] + [None] * 3 + [(50 - 2 * t, 36 - t) for t in range(7)]
-BLUE = [(60 - 2 * t, 40 - t) for t in range(20)]
-SCENE = squares([RED, BLUE])
-VIDEO = noisy(SCENE)
-
-
-def segmenter() -> ColourSegmenter:
-    sees = ColourSegmenter()
-    sees.answers = (1,)
-    return sees
 
 
 def stream_of(tracker, **options) -> ObjectStream:

@@ -10,19 +10,12 @@ from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.frame_buffer import FrameBuffer, working_wh
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.stream import ObjectStream
-from tests.support.scenes import WH, ColourSegmenter, noisy, squares
+from tests.support.scenes import WH
+from tests.support.two_squares import SCENE, VIDEO, segmenter
 
-SCENE = squares([[(6 + 2 * t, 8 + t) for t in range(9)], [(60 - 2 * t, 40 - t) for t in range(9)]])
-VIDEO = noisy(SCENE)
 BELIEVING = ObjectOptions(visible=-1.0, confident=-1.0)  # a tracker of random weights
 LARGE_WH = (3 * WH[0], 3 * WH[1])
 LARGE = VIDEO.frames.repeat(3, axis=1).repeat(3, axis=2)
-
-
-def segmenter() -> ColourSegmenter:
-    sees = ColourSegmenter()
-    sees.answers = (1,)
-    return sees
 
 
 @pytest.fixture(autouse=True)
