@@ -34,8 +34,13 @@ def ours(exported):
     return one.tracker, OnnxTracker(one.folder, threads=1)
 
 
-@pytest.mark.parametrize("frames", [1, 3, 8, 13, 18])
-@pytest.mark.parametrize("helpers", [0, 5])
+@pytest.mark.parametrize(
+    ("frames", "helpers"),
+    [
+        *((1, 0), (3, 5), (8, 0), (13, 5), (18, 0)),
+        *(pytest.param(*one, marks=pytest.mark.long) for one in ((1, 5), (3, 0), (8, 5), (13, 0), (18, 5))),
+    ],
+)
 def test_tracks_are_those_of_torch(ours, clip, requested, frames, helpers):
     tracks = [track(one, clip(frames), requested(frames), support_grid=helpers) for one in ours]
     assert_alike(tracks[1], tracks[0])
@@ -49,18 +54,22 @@ def test_a_second_look_of_graphs_is_mirrored_and_as_large(ours, clip, requested)
     assert found.tracked().equal(once.tracked()) and not found.xy.nan_to_num().equal(once.xy.nan_to_num())
 
 
-@pytest.mark.parametrize("kind", [pytest.param("joint", marks=pytest.mark.long), "learnt"])
-def test_joint_features_come_out_of_the_graph(exported, clip, requested, kind):
-    one = exported(kind)
-    graphs = OnnxTracker(one.folder, threads=1)
+def assert_joint_features_come_out(tracker, graphs, clip, requested):
     frames = torch.from_numpy(clip(2).frames).movedim(-1, 1)[None]
     with torch.inference_mode():
-        found, wanted = graphs.encode(frames), one.tracker.encode(frames)
-    assert found[-1].dtype == torch.float16 and found[-1].shape[-1] == one.tracker.appearance_channels
+        found, wanted = graphs.encode(frames), tracker.encode(frames)
+    assert found[-1].dtype == torch.float16 and found[-1].shape[-1] == tracker.appearance_channels
     torch.testing.assert_close(found[-1], wanted[-1], atol=2e-3, rtol=0)
     # Refinement looks at learnt ones, which are float16 and round differently.
-    times = 5 if kind == "learnt" else 1
-    assert_alike(track(graphs, clip(9), requested(9)), track(one.tracker, clip(9), requested(9)), times)
+    times = 5 if tracker.config.name == "learnt" else 1
+    assert_alike(track(graphs, clip(9), requested(9)), track(tracker, clip(9), requested(9)), times)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["joint", "learnt"])
+def test_joint_features_come_out_of_the_graph(exported, clip, requested, kind):
+    one = exported(kind)
+    assert_joint_features_come_out(one.tracker, OnnxTracker(one.folder, threads=1), clip, requested)
 
 
 def test_refinement_in_the_graph_moves_points(ours, clip, requested):
@@ -108,28 +117,48 @@ def assert_the_published_are_alike(kind, tracker, graphs, clip, requested):
         assert_alike(tracks[1], tracks[0])
 
 
-@pytest.mark.parametrize("kind", PUBLISHED)
-def test_the_parts_of_published_kinds_that_become_graphs(clip, requested, tmp_path, monkeypatch, kind):
-    """Run by torch, in the place of graphs: to write these takes long, and `test_published_kinds` does."""
-    parts = {}
-
-    def keep(path, step, inputs, outputs):
-        parts[path.name] = step, list(inputs)
-        path.touch()
-
+@pytest.fixture
+def parts_of(tmp_path, monkeypatch):
+    """Function tracker -> its parts that become graphs, run by torch in their place: to write graphs takes long."""
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr("pointtrack.onnx.export.write_graph", keep)
+    pytest.importorskip("onnxscript")
+
+    def of(tracker):
+        parts = {}
+
+        def keep(path, step, inputs, outputs):
+            parts[path.name] = step, list(inputs)
+            path.touch()
+
+        def run(name, given):
+            step, inputs = parts[name]
+            found = step(*(given[key] for key in inputs))
+            return [found] if isinstance(found, torch.Tensor) else list(found)
+
+        monkeypatch.setattr("pointtrack.onnx.export.write_graph", keep)
+        clips = None if tracker.config.window.length else CLIP_FRAMES
+        export_graphs(tracker, tmp_path / "graphs", WH, points=[POINTS], frames=clips)
+        graphs = OnnxTracker(tmp_path / "graphs", threads=1)
+        monkeypatch.setattr(graphs, "_run", run)
+        return graphs
+
+    return of
+
+
+# CoTracker3 of windows is that of whole clips in the windows of our own tracker.
+@pytest.mark.parametrize(
+    "kind", [pytest.param(one, marks=[pytest.mark.long] if "online" in one else []) for one in PUBLISHED]
+)
+def test_the_parts_of_published_kinds_that_become_graphs(parts_of, clip, requested, kind):
+    """As graphs in `test_published_kinds`."""
     tracker = small_tracker(kind)
-    clips = None if tracker.config.window.length else CLIP_FRAMES
-    export_graphs(tracker, tmp_path / "graphs", WH, points=[POINTS], frames=clips)
-    graphs = OnnxTracker(tmp_path / "graphs", threads=1)
+    assert_the_published_are_alike(kind, tracker, parts_of(tracker), clip, requested)
 
-    def run(name, given):
-        step, inputs = parts[name]
-        return list(step(*(given[key] for key in inputs)))
 
-    monkeypatch.setattr(graphs, "_run", run)
-    assert_the_published_are_alike(kind, tracker, graphs, clip, requested)
+def test_the_parts_of_learnt_joint_features_that_become_graphs(parts_of, clip, requested):
+    """As graphs in `test_joint_features_come_out_of_the_graph`."""
+    tracker = small_tracker("learnt")
+    assert_joint_features_come_out(tracker, parts_of(tracker), clip, requested)
 
 
 @pytest.mark.long
