@@ -32,42 +32,18 @@ from tests.support.probabilities import assert_same_probability
 
 MODEL_PX = 1e-4
 
-# Windows behind the second are made like it, and take a third of the time of these cases. Cases of one window hold what is
-# done where it is not full, `test_cotracker.py` that a short last chunk gives what the whole video gives. All windows are
-# in the long test.
-TWO_WINDOWS = {("cotracker2v1_model", "main"), ("cotracker3_online_predictor", "online_grid")}
 
-
-def whole_or_two_windows(kind: str) -> list[Any]:
-    """(file, case, windows): how many windows are tracked, None for all."""
-    found = []
-    for param in cases(kind):
-        path, case = param.values
-        few = path is not None and (path.stem, case) in TWO_WINDOWS
-        marks = [pytest.mark.long] if few else param.marks
-        found.append(pytest.param(path, case, None, id=param.id, marks=marks))
-        if few:
-            found.append(pytest.param(path, case, 2, id=f"{param.id}-two windows"))
-    return found
-
-
-@pytest.mark.parametrize("path, case, count", whole_or_two_windows("model"))
-def test_model_gives_the_published_answer(path, case, count):
+@pytest.mark.parametrize("path, case", cases("model"))
+def test_model_gives_the_published_answer(path, case):
     meta = meta_of(path)
     tracker = with_rounds(tracker_of(meta), meta["cases"][case]["iters"])
     golden = golden_of(path, case)
     frames = rearrange(torch.from_numpy(golden["video"]), "b t h w c -> b t c h w")
     queries = torch.from_numpy(golden["queries"])
-    if count:
-        step = tracker.config.window.step
-        frames = frames[:, : (count + 1) * step]
-        final = count * step  # frames that the next window does not change
-        golden = {name: golden[name][:, :final] for name in ("tracks", "visibility")}
     loop = WindowLoop(tracker, queries[..., 0].long(), queries[..., 1:])
     with torch.inference_mode():
         windows = loop.push(tracker.encode(frames)) + loop.finish()
-    ours = joined(windows, (*frames.shape[:2], queries.shape[1]))
-    ours = {name: x[:, : golden["tracks"].shape[1]] for name, x in ours.items()}
+    ours = joined(windows, golden["visibility"].shape)
     gap = (ours["tracks"] - torch.from_numpy(golden["tracks"])).norm(dim=-1).max()
     assert gap < MODEL_PX, f"tracks: {gap:.2e} px"
     assert_same_probability(ours["visibility"], golden["visibility"], "visibility")
@@ -94,8 +70,8 @@ def video_of(path: Path, spec: dict[str, Any]) -> Tensor:
         return rearrange(torch.from_numpy(file[spec["video"]]), "t h w c -> 1 t c h w").float()
 
 
-@pytest.mark.parametrize("path, case, count", whole_or_two_windows("predictor"))
-def test_predictor_gives_the_published_answer(path, case, count):
+@pytest.mark.parametrize("path, case", cases("predictor"))
+def test_predictor_gives_the_published_answer(path, case):
     meta = meta_of(path)
     spec, golden = meta["cases"][case], golden_of(path, case)
     arguments: dict[str, Any] = dict(spec["args"])
@@ -114,12 +90,11 @@ def test_predictor_gives_the_published_answer(path, case, count):
     assert predictor(video[:, : 2 * step], is_first_step=True, **arguments) == (None, None)
     starts = range(0, video.shape[1] - step, step)
     assert len(starts) == spec["n_chunks"]
-    for j, start in enumerate(starts[:count]):
+    for j, start in enumerate(starts):
         answer = predictor(video[:, start : start + 2 * step], return_scores=True)
         score = answer[2] * answer[3] if tracker.tells_confidence else answer[2]
         assert_same_tracks((answer[0], answer[1], score, score), golden, f"chunk{j}_", spec["threshold"])
-    if not count:
-        assert_same_tracks(answer, golden, "", spec["threshold"])
+    assert_same_tracks(answer, golden, "", spec["threshold"])
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("cotracker*.npz")), ids=lambda path: path.stem)

@@ -36,18 +36,23 @@ def models(kind: str) -> list[Any]:
     return found or [pytest.param(None, marks=missing)]
 
 
-def cases(kind: str, *modes: str) -> list[Any]:
-    """(model, case) of every case in the folder, or only of the given modes.
+# Long: LocoTrack's models differ in widths and kernels alone, of the large one a case is enough; batches are videos one by
+# one, and other sizes and resolutions take the path of those that are left.
+HELD_BY_OTHERS = {
+    *(("locotrack_small", case) for case in ("default_384x512", "main_r96x128", "batch2", "infer_256")),
+    *(("locotrack_base", case) for case in ("main_r96x128", "batch2", "infer_256", "infer_rect")),
+    *(("locotrack_base", case) for case in ("default_384x512", "long_chunks", "two_res")),
+}
 
-    LocoTrack's models differ in widths and kernels: of the large one a case of each kind is quick.
-    """
-    quick = {"default_small_video", "two_res", "infer_rect"}
+
+def cases(kind: str, *modes: str) -> list[Any]:
+    """(model, case) of every case in the folder, or only of the given modes."""
     found = [
         pytest.param(
             path.stem,
             case,
             id=f"{path.stem}-{case}",
-            marks=[pytest.mark.long] if path.stem == "locotrack_base" and case not in quick else [],
+            marks=[pytest.mark.long] if (path.stem, case) in HELD_BY_OTHERS else [],
         )
         for path in sorted(FOLDER.glob(f"{kind}*.npz"))
         for case, spec in meta_of(path.stem)["cases"].items()

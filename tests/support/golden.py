@@ -27,11 +27,11 @@ FOLDER = Path(os.environ.get("POINTTRACK_FIXTURES", ROOT.parent / "shared" / "fi
 
 KEPT_FRAMES = 60  # whose features are kept for the next case of a file
 
-# What other cases hold too: windows that follow each other are in CoTracker2's late points, in CoTracker2.1's main case, which
-# is CoTracker2 with windows of 16 frames, and in CoTracker3's chunks; grids, masks, chunks and the way back are the
-# predictors' own work, whichever the network (that chunks give what the whole video gives, also from queries with support,
-# is in `test_cotracker.py`, of every network).
+# Long: of each network one case is quick, those of CoTracker2 and of CoTracker3's windows with windows that follow each
+# other. Grids, masks, chunks and the way back are the predictors' own work, whichever the network (that chunks give what
+# the whole video gives, also from queries with support, and that masks choose points, is in `test_cotracker.py`).
 HELD_BY_OTHERS = {
+    ("cotracker2_model", "batch2_short_odd"),
     ("cotracker2_model", "main"),
     ("cotracker2_predictor", "grid"),
     ("cotracker2_predictor", "segm_mask"),
@@ -39,11 +39,17 @@ HELD_BY_OTHERS = {
     ("cotracker2_predictor", "online_queries_support"),
     ("cotracker2_predictor", "queries"),
     ("cotracker2_predictor", "queries_backward"),
+    ("cotracker3_offline_model", "main"),
     ("cotracker3_offline_model", "t60_exact"),
+    ("cotracker3_offline_model", "t_gt_60"),
     ("cotracker3_offline_predictor", "grid"),
     ("cotracker3_offline_predictor", "queries_backward"),
+    ("cotracker3_offline_predictor", "segm_mask"),
     ("cotracker3_online_model", "main"),
+    ("cotracker3_online_model", "short_odd_size"),
+    ("cotracker3_online_predictor", "online_grid"),
     ("cotracker3_online_predictor", "online_queries_support"),
+    ("cotracker2v1_model", "main"),
     ("cotracker2v1_predictor", "queries"),
     ("cotracker2v1_predictor", "grid_backward"),
 }

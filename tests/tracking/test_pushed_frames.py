@@ -47,38 +47,52 @@ def tracked(stream, pieces) -> Tracks:
     return Tracks.concat([*(stream.push(piece) for piece in pieces), stream.finish()])
 
 
+@pytest.fixture
+def plain(tiny_tracker):
+    """Function (stage, frames) -> their tracks, pushed at once."""
+    return lambda stage, frames: tracked(STAGES[stage](tiny_tracker), [frames])
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("stage", STAGES)
-def test_streams_take_a_list_of_frames_and_frames_of_other_kinds(tiny_tracker, stage):
-    plain = {id(frames): tracked(STAGES[stage](tiny_tracker), [frames]) for frames in (FRAMES, GREY)}
-    for name, (form, frames) in FORMS.items():
-        stream = STAGES[stage](tiny_tracker)
-        found = tracked(stream, [form(frames[:5]), [], FRAMES[:0], form(frames[5:])])
-        assert same(found, plain[id(frames)]), name
+def test_streams_take_a_list_of_frames_and_frames_of_other_kinds(tiny_tracker, plain, stage):
+    """One piece after the other, of which each has another form."""
+    for frames in (FRAMES, GREY):
+        forms = [form for form, given in FORMS.values() if given is frames]
+        ends = np.linspace(0, len(frames), len(forms) + 1).round().astype(int)
+        pieces = [
+            form(frames[start:end]) for form, start, end in zip(forms, ends[:-1], ends[1:], strict=True)
+        ]
+        found = tracked(STAGES[stage](tiny_tracker), [pieces[0], [], FRAMES[:0], *pieces[1:]])
+        assert same(found, plain(stage, frames))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", FORMS)
+def test_frames_of_every_form_are_the_same_frames(name):
+    form, frames = FORMS[name]
+    assert np.array_equal(np.asarray(pushed_frames(form(frames), WH)), frames)
+
+
+WRONG = [
+    ([FRAMES[0], FRAMES[1][:20]], r"\(t, 48, 64, 3\).*got \(2, 20, 64, 3\)"),
+    (FRAMES / 255.0, r"float64; its values lie in 0\.\.1: convert with \(frames \* 255\)\.round\(\)\.astype"),
+    (torch.rand(2, 48, 64, 3), r"float32; its values lie in 0\.\.1: .*\.round\(\)\.byte\(\)"),
+    (FRAMES[:, :20], r"got \(12, 20, 64, 3\)"),
+    (None, r"expected shape \(h, w, 3\)"),
+]
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(
-    "wrong, message",
-    [
-        ([FRAMES[0], FRAMES[1][:20]], r"\(t, 48, 64, 3\).*got \(2, 20, 64, 3\)"),
-        (
-            FRAMES / 255.0,
-            r"float64; its values lie in 0\.\.1: convert with \(frames \* 255\)\.round\(\)\.astype",
-        ),
-        (torch.rand(2, 48, 64, 3), r"float32; its values lie in 0\.\.1: .*\.round\(\)\.byte\(\)"),
-        (FRAMES[:, :20], r"got \(12, 20, 64, 3\)"),
-        (None, r"expected shape \(h, w, 3\)"),
-    ],
-)
-def test_what_a_stream_refuses_leaves_it_as_it_was(tiny_tracker, stage, wrong, message):
+def test_what_a_stream_refuses_leaves_it_as_it_was(tiny_tracker, plain, stage):
     stream = STAGES[stage](tiny_tracker)
     parts = [stream.push(FRAMES[:6])]
-    with pytest.raises(ValueError, match=message):
-        stream.push(wrong)
-    assert stream.frames_pushed == 6
+    for wrong, message in WRONG:
+        with pytest.raises(ValueError, match=message):
+            stream.push(wrong)
+        assert stream.frames_pushed == 6
     again = Tracks.concat([*parts, stream.push(FRAMES[6:]), stream.finish()])
-    assert same(again, tracked(STAGES[stage](tiny_tracker), [FRAMES]))
+    assert same(again, plain(stage, FRAMES))
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -81,7 +81,7 @@ def test_a_page_whose_project_was_closed_says_so_and_opens_it_again(server, open
     line = page.page.locator("#lost")
     assert line.inner_text().startswith("gone0.mp4 is no longer open") and "\n\n" not in line.inner_text()
     asked = cable.asked
-    page.page.wait_for_timeout(1500)
+    page.page.wait_for_timeout(1000)
     assert cable.asked == asked, "it does not try for ever"
     cable.on = True
     page.page.get_by_role("button", name="Open it again").click()
@@ -92,18 +92,36 @@ def test_a_page_whose_project_was_closed_says_so_and_opens_it_again(server, open
     assert not page.errors
 
 
-def test_a_closed_project_comes_back_with_the_person(server, open_page, videos):
-    """Another tab may have opened it again."""
+HASTE = """() => {
+    const later = window.setTimeout;
+    window.setTimeout = (what, time, ...more) => later(what, time === 3000 ? 50 : time, ...more);
+}"""
+
+
+def test_what_a_lost_page_says_and_when_it_comes_back(server, open_page, videos):
+    """The server is there all the time: its answers are held back or changed. `closed_meanwhile` closes a project."""
     page = open_page(server.url)
     cable = Cable(page.page)
     opened(page, videos[0])
-    other = open_page(server.url)
-    closed_meanwhile(page, cable, other, videos)
-    opened(other, videos[0])
+    page.page.evaluate(HASTE)  # of the patience that a page has with its server
+    line, answers = page.page.locator("#lost"), {"status": 404}
+    page.page.route(
+        "**/state", lambda route: route.fulfill(**answers) if answers["status"] else route.abort()
+    )
+    cable.pull()
+    page.until("app.lost === 'closed'", 10)
+    # Another tab may have opened it again.
     cable.on = True
     page.page.evaluate("() => window.dispatchEvent(new Event('focus'))")
     page.until("app.connected", 10)
-    assert page.page.locator("#lost").is_hidden()
+    assert line.is_hidden()
+    answers["status"] = 0
+    cable.pull()
+    page.until("document.querySelector('#lost:not([hidden])')", 10)
+    assert "does not answer" in line.inner_text() and "pointtrack ui" in line.inner_text()
+    answers["status"] = 401
+    page.until("app.lost === 'token'", 10)
+    assert "Open the address" in line.inner_text() and line.is_visible()
 
 
 def test_after_a_break_nothing_that_was_told_meanwhile_is_missed(server, open_page, videos):
@@ -126,6 +144,7 @@ def test_after_a_break_nothing_that_was_told_meanwhile_is_missed(server, open_pa
     assert not page.errors
 
 
+@pytest.mark.long  # two servers start; `test_what_a_lost_page_says_and_when_it_comes_back` holds it with one
 def test_a_page_of_an_earlier_server_says_what_to_do(start_server, open_page, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
