@@ -106,7 +106,13 @@ def test_online_queries_come_back_exactly(name):
     assert (at_query(tracks) - QUERIES[0, :, 1:]).norm(dim=-1).min() > 1e-3
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("cotracker2", "cotracker3-offline") else pytest.mark.long)
+        for name in NAMES
+    ],
+)
 def test_a_batch_equals_its_videos_one_by_one(name):
     """The published CoTracker3 fails for more than one video."""
     predictor = CoTrackerPredictor(tracker=tiny_published(name))

@@ -34,7 +34,7 @@ def run(tiny_video_file, tiny_tracker_file, tmp_path, monkeypatch, capsys):
     return call
 
 
-@pytest.mark.parametrize("flat", ["", " --flat"])
+@pytest.mark.parametrize("flat", ["", pytest.param(" --flat", marks=pytest.mark.long)])
 def test_sheets_smoothed_tracks_and_exports_of_other_points_are_renamed(run, tmp_path, flat):
     assert "earlier" not in run("track --grid 2 --smooth 1 --export csv,plot")
     before = {

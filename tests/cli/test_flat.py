@@ -93,7 +93,11 @@ def test_points_of_a_later_frame(run):
 
 
 @pytest.mark.parametrize(
-    "more", [pytest.param([], marks=pytest.mark.long), ["--frame", 3, "--smooth", 2], ["--states"]]
+    "more",
+    [
+        *(pytest.param(more, marks=pytest.mark.long) for more in ([], ["--states"])),
+        ["--frame", 3, "--smooth", 2],
+    ],
 )
 def test_every_other_frame(run, monkeypatch, more):
     monkeypatch.setattr("pointtrack.io.tracks.read_spilled", None)  # nobody holds all tracks
@@ -242,6 +246,7 @@ def test_a_run_killed_before_its_first_state_begins_anew_and_says_so(run, monkey
     assert code == 0 and "resume    nothing to continue from" in said and "begins anew" in said
 
 
+@pytest.mark.long  # `test_a_killed_run_goes_on` holds the command, `pipeline/test_resume.py` and the matrix regions
 def test_a_killed_run_with_regions_goes_on_as_in_memory(tiny_tracker_file, tmp_path, monkeypatch, capsys):
     path = write_video(tmp_path / "a.mp4", moving_video(16, (64, 48)))
     tracker = ["--tracker", str(tiny_tracker_file)]
@@ -297,8 +302,11 @@ def test_a_video_that_does_not_fit_is_tracked_flat(run, monkeypatch):
 
 @pytest.mark.parametrize(
     ("regions", "flat"),
-    [([], True), ([], False), (["--regions", "32x24"], True)],
-    ids=["flat", "whole", "regions"],
+    [
+        pytest.param([], True, id="flat"),
+        pytest.param([], False, id="whole", marks=pytest.mark.long),
+        pytest.param(["--regions", "32x24"], True, id="regions", marks=pytest.mark.long),
+    ],
 )
 def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(report, "WORTH_TIMING", 1)
@@ -316,7 +324,7 @@ def test_the_estimate_comes_first(regions, flat, tiny_tracker_file, tmp_path, ca
         assert "estimate  " not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("flat", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_the_estimate_counts_the_frames_that_are_tracked(
     flat, tiny_tracker_file, tmp_path, capsys, monkeypatch
 ):

@@ -7,8 +7,21 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("arguments", [["--help"], ["track", "--help"], ["--print_completion", "bash"]])
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"),
+    [
+        *((["--help"], unbuffered) for unbuffered in ("", "1")),
+        (["--print_completion", "bash"], ""),
+        *(
+            pytest.param(*one, marks=pytest.mark.long)
+            for one in (
+                (["track", "--help"], ""),
+                (["track", "--help"], "1"),
+                (["--print_completion", "bash"], "1"),
+            )
+        ),
+    ],
+)
 def test_a_reader_may_leave(arguments, unbuffered):
     reading, writing = os.pipe()
     os.close(reading)

@@ -199,7 +199,7 @@ def test_mistakes_get_one_line(arguments, message, files, capsys):
     assert not (files["dir"] / "out").exists()
 
 
-@pytest.mark.parametrize("more", ["", " --flat"])
+@pytest.mark.parametrize("more", [pytest.param("", marks=pytest.mark.long), " --flat"])
 def test_an_annotation_of_davis_gives_all_its_objects(more, files, capsys):
     out = files["dir"] / "out"
     first = Masks(SCENE.truth[:1].numpy(), object_ids=[1, 4])

@@ -316,7 +316,7 @@ def test_flat_gives_the_same_without_holding_the_video(clips, tmp_path, job, inl
     assert reasons.count("frames") == 2
 
 
-@pytest.mark.parametrize(("format", "pack"), [("npz", 0), ("parquet", 2)])
+@pytest.mark.parametrize(("format", "pack"), [("npz", 0), pytest.param("parquet", 2, marks=pytest.mark.long)])
 def test_flat_reads_tracks_piece_by_piece(clips, tmp_path, job, inline, monkeypatch, format, pack):
     job = replace(job, format=format, states=True, smooth=2, export="csv")
     measured = ("points", "mean_confidence", "share_visible", "share_lost", "jumps")

@@ -320,7 +320,15 @@ def test_unknown_formats_and_names(tmp_path):
     assert parse_exports(None) == []
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ".txt"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        ".csv",
+        pytest.param(".json", marks=pytest.mark.long),
+        ".parquet",
+        pytest.param(".txt", marks=pytest.mark.long),
+    ],
+)
 def test_tracks_that_stay_on_the_disk_are_exported_frame_by_frame(tmp_path, monkeypatch, suffix):
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")

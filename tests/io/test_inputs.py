@@ -244,7 +244,7 @@ def test_the_bundled_clip():
         example_video("none")
 
 
-@pytest.mark.parametrize("faststart", [True, False])
+@pytest.mark.parametrize("faststart", [pytest.param(True, marks=pytest.mark.long), False])
 def test_an_mp4_from_a_pipe_is_played_wherever_its_index_is(tmp_path, faststart):
     import av
 

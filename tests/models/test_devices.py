@@ -106,6 +106,7 @@ def test_trackers(tiny_tracker, options):
     torch.testing.assert_close(found.xy, here.xy, atol=1e-2, rtol=0, equal_nan=True)
 
 
+@pytest.mark.long  # another kind of windows; `test_trackers` holds our own
 def test_windows_as_in_published_trackers(tiny_tracker):
     published = variant(tiny_tracker, start="repeat", late="present", pad=True)
     here = pt.Tracker(published).track(VIDEO, POINTS)

@@ -46,7 +46,9 @@ def embedding(segmenter):
     return segmenter.look_closer(frame, segmenter.encode(frame))
 
 
-@pytest.mark.parametrize(("box", "corrects"), [(None, False), (None, True), (BOX, False)])
+@pytest.mark.parametrize(
+    ("box", "corrects"), [pytest.param(None, False, marks=pytest.mark.long), (None, True), (BOX, False)]
+)
 def test_clicks_at_once_are_clicks_one_after_the_other(segmenter, embedding, box, corrects):
     before = torch.zeros(WH[1], WH[0], dtype=torch.bool)
     before[30:66, 24:90] = True

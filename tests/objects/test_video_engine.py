@@ -83,7 +83,7 @@ def same(a, b):
         (0, range(1, T), ()),
         (T - 1, range(T - 2, -1, -1), ()),
         (9, range(10, T), (3, 20)),
-        (15, range(14, -1, -1), (9,)),
+        pytest.param(15, range(14, -1, -1), (9,), marks=pytest.mark.long),
     ],
 )
 def test_same_as_the_library_on_every_frame(engine, video, monkeypatch, first, frames, also):
@@ -195,7 +195,7 @@ def stored_bytes(thing):
     return sum(part.numel() * part.element_size() for part in stored(thing) if isinstance(part, torch.Tensor))
 
 
-@pytest.mark.parametrize("step", [1, -1])
+@pytest.mark.parametrize("step", [1, pytest.param(-1, marks=pytest.mark.long)])
 def test_memory_is_flat_in_the_length(engine, monkeypatch, step):
     video = make_video(40)
     sessions = []

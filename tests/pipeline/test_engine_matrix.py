@@ -88,6 +88,7 @@ def test_stream(network, chunk):
     same(Tracks.concat([*parts, stream.finish()]), answer(network))
 
 
+@alike
 def test_live(network):
     final: list[Tracks] = []
     reader = FrameReader(VIDEO, drop=False, pace=False)
@@ -133,6 +134,7 @@ def test_file_of_a_run_that_was_killed(network, tmp_path, monkeypatch, options):
     "options",
     [TrackOptions(ALL.states), pytest.param(TrackOptions(regions=ALL.regions), marks=pytest.mark.long)],
 )
+@alike
 def test_stages_and_the_way_back(network, options):
     tracker = pt.Tracker(network, states=options.states or False, regions=options.regions or False)
     tracks = tracker.track(VIDEO, QUERIES.select([1, 2]))
@@ -200,6 +202,7 @@ def test_what_a_network_cannot_do_is_said_in_one_line(network, tmp_path):
         assert "\n" not in str(told.value)
 
 
+@alike
 def test_frames_of_any_kind_are_taken(network):
     """Numpy views that run backward, as whoever tracks backward pushes."""
     stream = pt.Tracker(network).stream(QUERIES.select([0]), WH)

@@ -59,7 +59,7 @@ def stream(tiny_tracker, segmenter) -> ObjectStream:
     return stream
 
 
-@pytest.mark.parametrize("chunk", [1, pytest.param(3, marks=pytest.mark.long), 8])
+@pytest.mark.parametrize("chunk", [1, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in (3, 8))])
 def test_stream(stream, answer, chunk):
     parts = [stream.push(frames) for frames in VIDEO.split(chunk)]
     assert sum(map(len, parts)) == FRAMES - stream.lag

@@ -32,7 +32,7 @@ def new_points(frame: int) -> Queries:
 
 
 @pytest.mark.parametrize(
-    "frame", [7, 16, *(pytest.param(frame, marks=pytest.mark.long) for frame in (10, 13))]
+    "frame", [16, *(pytest.param(frame, marks=pytest.mark.long) for frame in (7, 10, 13))]
 )
 def test_points_that_join_have_a_region_as_from_the_start_and_the_others_do_not_notice(tiny_tracker, frame):
     """On frames that are not final, on the newest one, and on one that did not come yet."""
@@ -67,7 +67,7 @@ def test_points_that_join_have_a_region_as_from_the_start_and_the_others_do_not_
     assert not tracks.clip(0, frame).select([4, 5]).tracked().any()
 
 
-@pytest.mark.parametrize("keeps_frames", [True, False])
+@pytest.mark.parametrize("keeps_frames", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_points_on_frames_that_are_gone_join_without_a_region(tiny_tracker, keeps_frames):
     stream = regions(tiny_tracker, keeps_frames=keeps_frames)
     whole = WindowStream(tiny_tracker, Queries.concat([QUERIES, support_queries(QUERIES, WH)]), WH, VIDEO.fps)

@@ -11,7 +11,7 @@ from pointtrack.objects.point_prompts import overlap
 FRAMES = 5
 
 
-@pytest.mark.slow
+@pytest.mark.long  # `test_carried.py` holds it on drawn scenes, `objects/test_corrections.py` clicks on real frames
 def test_one_correction_makes_every_frame_better():
     """The frame of the first click too."""
     try:

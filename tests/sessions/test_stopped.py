@@ -26,7 +26,7 @@ def breaking_once(monkeypatch, owner: object, name: str, call: int) -> None:
 
 
 @pytest.mark.usefixtures("exact_square_tracks")
-@pytest.mark.parametrize("call", [1, 2, 5, 6])
+@pytest.mark.parametrize("call", [*(pytest.param(call, marks=pytest.mark.long) for call in (1, 6)), 2, 5])
 def test_masks_are_not_shifted_by_a_frame(call, monkeypatch, tmp_path):
     """Two objects share a walk: Ctrl-C came before the mask of the first or the second was kept."""
     sessions = new_session(), new_session(), new_session()

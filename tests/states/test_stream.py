@@ -56,7 +56,7 @@ def test_a_tracker_that_only_repeats_the_visibility_loses_no_hidden_point_by_it(
     assert states.similarity[QUERIES.frame, torch.arange(7)] == pytest.approx([1.0] * 7, abs=1e-4)
 
 
-@pytest.mark.parametrize("redetect", [False, True])
+@pytest.mark.parametrize("redetect", [pytest.param(False, marks=pytest.mark.long), True])
 def test_chunk_size_does_not_change_the_states(tiny_tracker, redetect):
     one, other = (run(tiny_tracker, chunk, redetect=redetect, cuts=[9]) for chunk in (1, 8))
     assert same(one, other)
@@ -177,6 +177,7 @@ def test_points_leave_a_pan_and_return_with_places_outside_the_image(quick_small
     assert not bool(tracks.in_frame()[state == PointState.OUT_OF_FRAME].any())  # not clamped to the border
 
 
+@pytest.mark.long  # the shipped network; `test_rules.py` holds it of what a network might say
 def test_a_twin_that_passes_by_is_not_taken_for_the_covered_point(quick_small):
     scene = twin_scene()
     tracks = track_states(quick_small, scene.video, scene.queries)
@@ -188,6 +189,7 @@ def test_a_twin_that_passes_by_is_not_taken_for_the_covered_point(quick_small):
     assert (tracks.xy[-1] - scene.xy[-1]).norm(dim=-1).max() < 2
 
 
+@pytest.mark.long  # the shipped network; `test_points.py` and the matrix of modes find points again with a tiny one
 def test_after_a_cut_and_back_points_are_found_again(quick_small):
     """A shot, another one, and the first one again, moved on by 20 pixels: found there, with score and count."""
     scene, other = pan_scene(20, 2), twin_scene().video.frames[:10]

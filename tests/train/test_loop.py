@@ -71,7 +71,7 @@ def test_a_complete_run_says_that_it_trains_nothing(tiny_tracker, clips, held_ou
     assert f"{tmp_path / 'model.safetensors'} {said}" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["matching", "tracking"])
+@pytest.mark.parametrize("name", [pytest.param("matching", marks=pytest.mark.long), "tracking"])
 def test_learning_lowers_the_loss_on_one_batch(name, tiny_tracker, clips, held_out):
     task = tasks(tiny_tracker.config, held_out)[name]()
     losses = losses_on(clips[0], task, steps=40)
@@ -113,7 +113,9 @@ def test_learning_rate_rises_then_falls():
     assert rates[9] == 1.0 and rates[-1] < 0.02 and rates[50] < rates[20]
 
 
-@pytest.mark.parametrize("name", ["matching", "tracking", "tracking with encoder"])
+@pytest.mark.parametrize(
+    "name", ["matching", pytest.param("tracking", marks=pytest.mark.long), "tracking with encoder"]
+)
 def test_recomputing_keeps_less_and_gives_the_same_gradients(name, tiny_tracker, clips, held_out):
     found = {}
     for recompute in (False, True):
