@@ -146,11 +146,13 @@ class FrameReader:
 
         `why` goes to `message`, unless the source is over already.
         """
+        waited = self._stop.is_set()
         self._stop.set()
         with self._changed:
             self._queue.clear()
             self._finish(LiveState.ENDED, why)
-        self._thread.join(timeout=1.0)
+        if not waited:  # for a source that hangs, only once
+            self._thread.join(timeout=1.0)
 
     def _finish(self, state: LiveState, message: str) -> None:
         with self._changed:

@@ -33,8 +33,19 @@ def run(arguments: str, files) -> int:
     return cli.main(["segment", str(files["video"]), *text.format(**files).split()])
 
 
-@pytest.mark.parametrize("flat", ["", " --flat"])
-@pytest.mark.parametrize("color", ["lime", "00ff00", "#00ff00", "=#00ff00"])
+@pytest.mark.parametrize(
+    ("color", "flat"),
+    [
+        ("lime", ""),
+        ("=#00ff00", " --flat"),
+        *(
+            pytest.param(color, flat, marks=pytest.mark.long)
+            for color in ("lime", "00ff00", "#00ff00", "=#00ff00")
+            for flat in ("", " --flat")
+            if (color, flat) not in (("lime", ""), ("=#00ff00", " --flat"))
+        ),
+    ],
+)
 def test_the_edited_video_lies_beside_the_drawn_one(flat, color, files, capsys):
     how = f"--background{color}" if color[0] == "=" else f"--background {color}"
     assert run(f"{BOTH} {how}{flat}", files) == 0
@@ -101,7 +112,7 @@ def test_an_earlier_edited_video_of_other_masks_is_set_aside(files, capsys):
     assert "frames_edited.mp4 was of an earlier run" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("flat", ["", " --flat"])
+@pytest.mark.parametrize("flat", [pytest.param("", marks=pytest.mark.long), " --flat"])
 def test_pictures_with_alpha_of_every_object(flat, files):
     assert run(f"{BOTH} --export cutout-png{flat}", files) == 0
     folder = files["dir"] / "out" / "frames_cutout"

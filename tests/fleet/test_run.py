@@ -264,7 +264,7 @@ def test_masks_previews_and_exports(tmp_path, job, inline):
     }
     job = replace(job, grid=None, box=["0,10,10,40,35"], segmenter="small", **wanted)
     # A real network follows.
-    short = [pt.write_video(tmp_path / f"{i}.mp4", moving_video(i, 3)) for i in range(2)]
+    short = [pt.write_video(tmp_path / f"{i}.mp4", moving_video(i, 2)) for i in range(2)]
     manifest = tmp_path / "m.jsonl"
     lines = [{"video": str(short[0]), "name": "a"}]
     lines.append({"video": str(short[1]), "name": "b", "grid": 2})
@@ -282,7 +282,7 @@ def test_masks_previews_and_exports(tmp_path, job, inline):
     }
     assert {"masks/a.npz", "masks/b.npz", "previews/a.png", "exports/a_coco.json", "exports/b.csv"} <= files
     assert "exports/a_davis/00000.png" in files
-    assert "exports/a_cutout/00002.png" in files
+    assert "exports/a_cutout/00001.png" in files
     assert pt.read_video(tmp_path / "out" / "edited" / "a.mp4").frames[0, 0, 0].min() > 245
     assert "exports/a.csv" not in files
     masks = pt.load_masks(tmp_path / "out" / "masks" / "a.npz")

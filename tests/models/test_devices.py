@@ -1,6 +1,7 @@
 """Whatever runs on a GPU keeps to it: every tensor of an operation lies there. On a pretended one, as tests have none."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import pointtrack as pt
+from pointtrack.config import WindowConfig
 from pointtrack.models.device import pick_device
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.segment.base import Prompt
@@ -138,16 +140,17 @@ def test_segmenters(segmenter):
 
 def test_objects(segmenter):
     torch.manual_seed(0)
-    keyed = PointTracker(KEYED).eval().requires_grad_(False)
+    windows = WindowConfig(length=8, step=4, iterations=1, search_radius=3)
+    keyed = PointTracker(replace(KEYED, window=windows)).eval().requires_grad_(False)
     square = torch.zeros(48, 64, dtype=torch.bool)
     square[10:30, 15:45] = True
 
     def masks(tracker, segmenter):
-        session = pt.ObjectSession(VIDEO.clip(0, 6), pt.Tracker(tracker), segmenter=segmenter)
+        session = pt.ObjectSession(VIDEO.clip(0, 4), pt.Tracker(tracker), segmenter=segmenter)
         session.prompt(session.add_object(), frame=0, mask=square)
-        session.prompt(1, frame=3, points=[[20.0, 20.0], [3.0, 3.0]], labels=[1, 0])
+        session.prompt(1, frame=2, points=[[20.0, 20.0], [3.0, 3.0]], labels=[1, 0])
         session.propagate()
-        session.prompt(1, frame=5, mask=square)  # corrects what lies beside it
+        session.prompt(1, frame=3, mask=square)  # corrects what lies beside it
         return session.propagate()
 
     here = masks(keyed, segmenter)

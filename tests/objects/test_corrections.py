@@ -120,7 +120,7 @@ def propagated():
     return session
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, FRAMES - 1), st.floats(0, 1), st.floats(0, 1), st.booleans())
 def test_a_click_on_a_real_frame_never_makes_it_worse(propagated, frame, across, down, positive):
     """Anywhere on any frame: a click beside the object never enlarges the mask, and each is honoured at once."""

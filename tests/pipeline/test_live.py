@@ -129,10 +129,12 @@ def test_a_stalling_source_is_waited_for(tiny_tracker, caplog):
     assert caplog.text.count("no frame comes") == 1
 
 
-def test_a_stalled_source_can_be_left(tiny_tracker):
+def test_a_stalled_source_can_be_left(tiny_tracker, monkeypatch):
+    """It is waited for once, whoever closes the reader again."""
     source = Gate([9])
-    pieces = []
+    pieces, waits = [], []
     reader = FrameReader(iter(source), drop=False, stall_seconds=0.05)
+    monkeypatch.setattr(reader._thread, "join", lambda timeout: waits.append(timeout))
     with LiveTracker(tiny_tracker, QUERIES, reader, on_final=pieces.append) as live:
         for _ in range(9):
             assert live.take(5) is not None
@@ -140,7 +142,7 @@ def test_a_stalled_source_can_be_left(tiny_tracker):
         assert list(live) == [] and live.over
         assert live.state is LiveState.ENDED and live.reader.message.endswith("stopped")
         source.go.set()
-    assert len(Tracks.concat(pieces)) == 9
+    assert len(Tracks.concat(pieces)) == 9 and waits == [1.0]
 
 
 def floats():

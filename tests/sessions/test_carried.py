@@ -179,7 +179,14 @@ def test_frames_that_agree_with_a_correction_are_not_answered_again(monkeypatch)
 
 @pytest.mark.usefixtures("large_touch_ups")
 @pytest.mark.parametrize(
-    "pieces", [[(0, FRAMES)], [(6, 9), (2, 4), (0, FRAMES)], [(12, 14), (0, 5), (5, 12)]]
+    "pieces",
+    [
+        [(6, 9), (2, 4), (0, FRAMES)],
+        *(
+            pytest.param(pieces, marks=pytest.mark.long)
+            for pieces in ([(0, FRAMES)], [(12, 14), (0, 5), (5, 12)])
+        ),
+    ],
 )
 def test_in_pieces_or_at_once_the_masks_are_the_same_after_a_file_too(pieces, tmp_path):
     session = with_both()

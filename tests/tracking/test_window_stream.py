@@ -19,7 +19,7 @@ def stream(tracker, video: Video, queries: Queries, chunk: int) -> Tracks:
     return Tracks.concat([*parts, streamed.finish()])
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 8, 21])
+@pytest.mark.parametrize("chunk", [1, 8, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in (3, 21))])
 def test_chunk_size_does_not_change_the_tracks(tiny_tracker, chunk):
     video = moving_video(21, (64, 48))
     queries = some_queries(21, video.wh)

@@ -181,6 +181,7 @@ def test_learning_lowers_the_loss_on_one_batch(images, index):
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
 
 
+@pytest.mark.long  # the loop is that of `test_loop.py`, which holds it of tracking
 def test_a_stopped_run_goes_on_as_if_it_had_not(images, tmp_path):
     wide = SyntheticClips(images.clips.bank, replace(images.clips.config, sizes=((128, 64),)), 1, seed=5)
     held_out = [images[100], SegmentImages(images.photos, wide, synthetic=0.0)[0]]

@@ -51,7 +51,10 @@ def content(folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("act", ["undo", "remove", "click", "hide", "run"])
+@pytest.mark.parametrize(
+    "act",
+    ["undo", "run", *(pytest.param(act, marks=pytest.mark.long) for act in ("remove", "click", "hide"))],
+)
 def test_an_export_is_of_one_moment(act, client, monkeypatch):
     monkeypatch.setattr(exports, "PIECE", 3)
     monkeypatch.setattr(exported_videos, "write_video", kept)

@@ -72,6 +72,7 @@ def begin(project: Project, act: str, **arguments) -> None:
     project.worker.call(lambda: project.act(act, arguments)).result()
 
 
+@pytest.mark.long  # more points; `test_it_is_known_at_once_where_a_run_was_before` holds it too
 def test_the_time_left_is_honest_with_points_and_masks(project):
     begin(project, "objects.click", frame=0, points=[[10.0, 12.0]], labels=[1])
     for place in range(3):

@@ -74,7 +74,9 @@ def test_a_run_goes_back_to_what_is_corrected_behind_it(client):
     assert project.points.known().tracked().all()
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+@pytest.mark.parametrize(
+    "direction", [*(pytest.param(way, marks=pytest.mark.long) for way in ("forward", "backward")), "both"]
+)
 def test_a_run_knows_how_much_it_has_to_do(direction, client):
     """What no run in this direction reaches, such as an object that is shown later, does not count."""
     client.act("objects.click", frame=0, points=[RED], labels=[1])
