@@ -102,6 +102,7 @@ def test_points_behind_the_end_leave_the_others_smooth(tiny_tracker, tmp_path):
     np.testing.assert_allclose(read_spilled(path).xy[:, 0], alone.xy[:, 0], atol=1e-4)
 
 
+@pytest.mark.long  # the matrix of modes has states in files, alone and of a run that was killed
 def test_with_states_too(tiny_tracker, tmp_path):
     path = tmp_path / "a.tracks"
     expected = track_states(tiny_tracker, WHOLE, QUERIES, backward=False, **vars(STATES))
@@ -110,7 +111,10 @@ def test_with_states_too(tiny_tracker, tmp_path):
     assert same(tracks, expected) and same_states(tracks.states, expected.states)
 
 
-@pytest.mark.parametrize(("options", "support_grid"), [(REGIONS, 5), (RegionOptions(box=(4, 4, 60, 40)), 0)])
+@pytest.mark.parametrize(
+    ("options", "support_grid"),
+    [pytest.param(REGIONS, 5, marks=pytest.mark.long), (RegionOptions(box=(4, 4, 60, 40)), 0)],
+)
 def test_with_regions_too(tiny_tracker, tmp_path, options, support_grid):
     video, path = VIDEO.clip(0, 14), tmp_path / "a.tracks"
     kept = {"support_grid": support_grid}

@@ -36,7 +36,7 @@ def tiny_alltracker() -> AllTracker:
     window = WindowConfig(length=4, step=2, iterations=1, start="repeat", hold=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = AllTracker(replace(TINY, name="tiny-alltracker", input_wh=(128, 128), window=window))
+        network = AllTracker(replace(TINY, name="tiny-alltracker", input_wh=(96, 96), window=window))
         for block in network.update.blocks:
             nn.init.normal_(block.scale, std=0.5)
     return network.eval().requires_grad_(False)

@@ -15,8 +15,8 @@ from pointtrack.types import Queries, Video
 from tests.support.engine_fixtures import make_video
 from tests.support.engines import ENGINES, tiny_alltracker, tiny_locotrack
 
-VIDEO = Video(make_video(4, 128, 128, 3))
-QUERIES = Queries([0, 2, 3], [[20.2, 30.0], [100.4, 64.9], [40.0, 40.0]])
+VIDEO = Video(make_video(4, 96, 96, 3))
+QUERIES = Queries([0, 2, 3], [[20.2, 30.0], [80.4, 64.9], [40.0, 40.0]])
 
 
 def test_locotrack_is_given_the_whole_clip():

@@ -13,13 +13,13 @@ from pointtrack.types import Queries, Tracks
 from tests.support.engine_fixtures import make_video
 from tests.support.engines import tiny_alltracker
 
-WH = (128, 128)
+WH = (96, 96)
 
 
 def test_points_are_where_the_flow_of_their_frame_says():
     network, video = tiny_alltracker(), make_video(7, WH[1], WH[0], 5)
     queries = Queries(
-        [0, 0, 2, 2, 4, 5, 6], [[20, 30], [100, 7], [64, 64], [0, 127], [50, 60], [33, 44], [5, 5]]
+        [0, 0, 2, 2, 4, 5, 6], [[20, 30], [90, 7], [64, 64], [0, 95], [50, 60], [33, 44], [5, 5]]
     )
     stream = WindowStream(network, queries, WH)
     tracks = Tracks.concat([*(stream.push(frame) for frame in video), stream.finish()])
@@ -50,7 +50,7 @@ def test_points_are_where_the_flow_of_their_frame_says():
 def test_many_points_are_read_as_few_are():
     network = tiny_alltracker()
     frames = torch.from_numpy(make_video(4, WH[1], WH[0], 6)).movedim(-1, 1)
-    xy = torch.from_numpy(np.random.default_rng(0).uniform(0, 127, (200, 2))).float()
+    xy = torch.from_numpy(np.random.default_rng(0).uniform(0, 95, (200, 2))).float()
     with torch.inference_mode():
         (_, flow), *_ = windows_of_clip(network, frames)
         many = network.points(flow, xy, WH)
