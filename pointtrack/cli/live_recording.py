@@ -16,7 +16,7 @@ from pointtrack.io.live_reader import FrameReader
 from pointtrack.io.mask_writers import Append, mask_writer
 from pointtrack.io.track_log import TrackWriter, spilled_to_npz
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.prompt_texts import Told, check_masks, tell
+from pointtrack.objects.prompt_texts import ParsedPrompt, apply_prompts, check_masks
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.pipeline.live import LiveObjects
 from pointtrack.segment.zoo import load_segmenter
@@ -84,7 +84,7 @@ class MaskRecording:
         tally: prints on which share of the frames each object was present.
     """
 
-    def __init__(self, target: Path | None, told: Sequence[Told], reader: FrameReader):
+    def __init__(self, target: Path | None, told: Sequence[ParsedPrompt], reader: FrameReader):
         self._ids = sorted({one.object_id for one in told})
         self.tally = MaskTally(self._ids)
         self._target, self._reader = target, reader
@@ -152,7 +152,7 @@ def objects_live(
     tracker: PointTracker,
     segmenter: str,
     device: str,
-    told: Sequence[Told],
+    told: Sequence[ParsedPrompt],
     reader: FrameReader,
     on_final: Callable[[Masks], None],
     prepare: Callable[[tuple[int, int]], Any],
@@ -162,7 +162,7 @@ def objects_live(
     def say(stream: ObjectStream) -> None:
         check_masks(told, stream.image_wh)
         prepare(stream.image_wh)
-        tell(stream, told)
+        apply_prompts(stream, told)
 
     try:
         loaded = load_segmenter(segmenter, device=device, precision=tracker.inference.precision)

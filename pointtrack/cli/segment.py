@@ -38,14 +38,14 @@ from pointtrack.io.video import read_video, write_image, write_video
 from pointtrack.objects.engine import Engine
 from pointtrack.objects.from_tracks import segment_tracks
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.prompt_texts import Told, check_masks, parse_prompts
+from pointtrack.objects.prompt_texts import ParsedPrompt, check_masks, parse_prompts
 from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.pipeline.files import frames_if_short
 from pointtrack.pipeline.sheet_sink import SheetSink
 from pointtrack.segment.video_zoo import cached_video_names
 from pointtrack.segment.zoo import SHIPPED, load_segmenter
+from pointtrack.sessions.add_prompts import add_prompts
 from pointtrack.sessions.doubts import Doubt, doubts_of_masks
-from pointtrack.sessions.follow import say_all
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Video
 from pointtrack.types.masks import Masks
@@ -179,7 +179,7 @@ class SegmentCommand(VideoOptions):
         self._write(video, masks, exports, target)
         self.conclude(outputs, target, masks.object_ids.tolist(), masks_digest(masks))
 
-    def run_flat(self, target: Path, exports: Sequence[str], told: Sequence[Told]) -> None:
+    def run_flat(self, target: Path, exports: Sequence[str], told: Sequence[ParsedPrompt]) -> None:
         """Run in one pass, reading frames one by one."""
         for name in ("tracks", "session", "video_segmenter"):
             if getattr(self, name) is not None:
@@ -258,7 +258,7 @@ class SegmentCommand(VideoOptions):
         return PointEngine(self.loaded(wh), segmenter)
 
     def _follow(
-        self, video: Video, engine: Engine, told: list[Told], bar: Bar, frames: range
+        self, video: Video, engine: Engine, told: list[ParsedPrompt], bar: Bar, frames: range
     ) -> tuple[Masks, list[Doubt]]:
         """Enter all prompts into a session, and propagate; returns masks of `frames`, and which of them to check."""
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
@@ -271,7 +271,7 @@ class SegmentCommand(VideoOptions):
             bar.update(done)
 
         with kept_if_stopped(self.session, session, lambda: any(map(session.keyframes, session.objects))):
-            say_all(session, told, progress)
+            add_prompts(session, told, progress)
             progress(0)  # a session that goes on may have nothing left to do
             masks = session.propagate(frames.start, frames.stop, progress=progress)
         if self.session is not None:

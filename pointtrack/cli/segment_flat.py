@@ -17,7 +17,7 @@ from pointtrack.cli.progress import Bar
 from pointtrack.io.mask_writers import mask_writer
 from pointtrack.io.video import VideoStream
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.prompt_texts import Told, tell
+from pointtrack.objects.prompt_texts import ParsedPrompt, apply_prompts
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.pipeline.run import run
 from pointtrack.pipeline.sheet_sink import SheetSink
@@ -78,7 +78,7 @@ def print_doubts(doubts: Sequence[Doubt]) -> None:
 def object_stream(
     tracker: PointTracker,
     segmenter: Segmenter,
-    told: Sequence[Told],
+    told: Sequence[ParsedPrompt],
     wh: tuple[int, int],
     fps: float,
     *,
@@ -87,7 +87,7 @@ def object_stream(
     """A stream with all prompts, on whichever frames. Raises ValueError for a tracker that needs the whole video."""
     tracker.check_windows()
     stream = ObjectStream(tracker, segmenter, wh, fps, exclusive=not overlap)
-    tell(stream, told)
+    apply_prompts(stream, told)
     return stream
 
 

@@ -29,7 +29,7 @@ from pointtrack.objects.video_engine import load_video_engine
 from pointtrack.pipeline.files import check_frames
 from pointtrack.regions.placement import RegionOptions
 from pointtrack.segment.zoo import load_segmenter
-from pointtrack.sessions.follow import say_all
+from pointtrack.sessions.add_prompts import add_prompts
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.states.stream import StateOptions
 from pointtrack.tracker import Tracker
@@ -186,7 +186,7 @@ def follow_objects(models: Models, video: Video, options: JobOptions) -> Masks:
         options.click or (), options.box or (), options.object_masks, options.absent or ()
     )
     check_masks(prompts, video.wh)
-    say_all(session, prompts)
+    add_prompts(session, prompts)
     return session.propagate()
 
 

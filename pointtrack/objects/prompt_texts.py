@@ -20,8 +20,17 @@ ABSENT = "an absence frame"
 
 
 @dataclass
-class Told:
-    """The prompt of one object on one frame: clicks and a box, or a mask, or an absence."""
+class ParsedPrompt:
+    """The prompt of one object on one frame: clicks and a box, or a mask, or an absence.
+
+    Attributes:
+        object_id, frame: where it belongs.
+        points, labels: clicks (x, y) in pixels, and whether each is on the object.
+        box: x0, y0, x1, y1 in pixels.
+        mask: (h, w) bool.
+        file: the picture that the mask was read from.
+        absent: True if the object is not on the frame.
+    """
 
     object_id: int
     frame: int
@@ -29,12 +38,12 @@ class Told:
     labels: list[bool] = field(default_factory=list)
     box: list[float] | None = None
     mask: Tensor | None = None
-    file: str = ""  # where the mask is from
+    file: str = ""
     absent: bool = False
 
     @property
     def corrects(self) -> bool:
-        """Whether it is nothing but clicks beside the object."""
+        """Whether it has only clicks beside the object, which can only correct a mask."""
         return bool(self.labels) and not any(self.labels) and self.box is None
 
     def prompt(self) -> Prompt:
@@ -50,7 +59,7 @@ def parse_prompts(
     boxes: Sequence[str] = (),
     masks: Sequence[str] = (),
     absences: Sequence[str] = (),
-) -> list[Told]:
+) -> list[ParsedPrompt]:
     """Texts as the command takes them -> prompts, in the order of object and frame.
 
     Raises:
@@ -58,19 +67,19 @@ def parse_prompts(
             together with something else there.
         FileNotFoundError: a picture does not exist.
 
-    >>> (told,) = parse_prompts(["2:0,31,25", "2:0,4,4,-"])
-    >>> told.object_id, told.frame, told.labels
+    >>> (prompt,) = parse_prompts(["2:0,31,25", "2:0,4,4,-"])
+    >>> prompt.object_id, prompt.frame, prompt.labels
     (2, 0, [True, False])
     """
-    told: dict[tuple[int, int], Told] = {}
+    parsed: dict[tuple[int, int], ParsedPrompt] = {}
 
-    def place(text: str, form: str) -> tuple[Told, list[str]]:
+    def place(text: str, form: str) -> tuple[ParsedPrompt, list[str]]:
         """The prompt of the text's object on its frame, and the fields after the frame."""
         owner, frame, fields = _read(text, form)
         return of(1 if owner is None else owner, frame), fields
 
-    def of(owner: int, frame: int) -> Told:
-        return told.setdefault((owner, frame), Told(owner, frame))
+    def of(owner: int, frame: int) -> ParsedPrompt:
+        return parsed.setdefault((owner, frame), ParsedPrompt(owner, frame))
 
     for text in clicks:
         one, fields = place(text, CLICK)
@@ -98,23 +107,23 @@ def parse_prompts(
                 f"expected {ABSENT}, got {text!r}; give several frames one after the other, with spaces"
             )
         one.absent = True
-    for one in told.values():
+    for one in parsed.values():
         if bool(one.points or one.box) + (one.mask is not None) + one.absent > 1:
             raise ValueError(
                 f"object {one.object_id}, frame {one.frame}: expected clicks and a box, or a mask, or an absence, "
                 "got several of these"
             )
-    return sorted(told.values(), key=lambda one: (one.object_id, one.frame))
+    return sorted(parsed.values(), key=lambda one: (one.object_id, one.frame))
 
 
-def check_masks(told: Iterable[Told], wh: tuple[int, int]) -> None:
+def check_masks(prompts: Iterable[ParsedPrompt], wh: tuple[int, int]) -> None:
     """Raises ValueError for a mask from a file that does not have the video's size (w, h)."""
-    for one in told:
+    for one in prompts:
         if one.mask is not None and one.file:
             check_mask_size(one.mask.numpy(), wh, one.file)
 
 
-class Listener(Protocol):
+class PromptTarget(Protocol):
     """Anything that takes prompts: a session, or a stream."""
 
     def prompt(
@@ -133,16 +142,18 @@ class Listener(Protocol):
         """Mark the object as absent on a frame."""
 
 
-def tell(listener: Listener, told: Iterable[Told]) -> None:
-    """Pass parsed prompts to a listener. Errors as those of the listener."""
-    for one in told:
+def apply_prompts(target: PromptTarget, prompts: Iterable[ParsedPrompt]) -> None:
+    """Pass parsed prompts to a session or a stream; raises what its methods raise."""
+    for one in prompts:
         if one.absent:
-            listener.mark_absent(one.object_id, one.frame)
+            target.mark_absent(one.object_id, one.frame)
         elif one.mask is not None:
-            listener.prompt(one.object_id, one.frame, mask=one.mask)
+            target.prompt(one.object_id, one.frame, mask=one.mask)
         else:
-            said = one.prompt()
-            listener.prompt(one.object_id, one.frame, points=said.points, labels=said.labels, box=said.box)
+            prompt = one.prompt()
+            target.prompt(
+                one.object_id, one.frame, points=prompt.points, labels=prompt.labels, box=prompt.box
+            )
 
 
 def _read(text: str, form: str) -> tuple[int | None, int, list[str]]:
@@ -167,7 +178,7 @@ def _objects_of(file: str, owner: int | None) -> dict[int, np.ndarray]:
     return {owner: objects[owner] if owner in objects else read_mask(file)}
 
 
-def _once(one: Told, before: object, what: str, text: str) -> None:
+def _once(one: ParsedPrompt, before: object, what: str, text: str) -> None:
     if before is not None:
         raise ValueError(
             f"{what}: expected one of object {one.object_id} on frame {one.frame}, got another, {text!r}; of another object it "

@@ -1,4 +1,4 @@
-"""Objects from one prompt each, with an oracle in the place of the tracker."""
+"""Sessions that get their prompts at once, with an oracle in the place of the tracker."""
 
 from dataclasses import replace
 
@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from pointtrack.objects.point_engine import PointEngine
-from pointtrack.objects.prompt_texts import Told
-from pointtrack.segment.base import Prompt
-from pointtrack.sessions.follow import ObjectPrompt, follow_objects, say_all
+from pointtrack.objects.prompt_texts import ParsedPrompt
+from pointtrack.sessions.add_prompts import add_prompts
 from pointtrack.sessions.object_session import ObjectSession
 from tests.support.exact import TRACKER, use_exact_tracks
 from tests.support.scenes import ColourSegmenter, squares
@@ -22,16 +21,26 @@ def exact_tracks(monkeypatch):
     use_exact_tracks(monkeypatch, SCENE)
 
 
+def followed(prompts, segmenter=None):
+    """The masks of a session with one prompt, (frame, arguments), for each object."""
+    engine = PointEngine(TRACKER, segmenter or ColourSegmenter())
+    session = ObjectSession(SCENE.video, engine=engine, exclusive=False)
+    for number, (frame, prompt) in prompts.items():
+        session.add_object(object_id=number)
+        session.prompt(number, frame, **prompt)
+    return session.propagate()
+
+
 @pytest.mark.parametrize("frame", [0, 4])
 def test_a_drawn_and_a_clicked_object_are_followed_both_ways(frame):
     centre = SCENE.truth[frame, 1].nonzero().float().mean(0).flip(0)
     prompts = {
-        3: ObjectPrompt(frame, mask=SCENE.truth[frame, 0]),
-        7: ObjectPrompt(frame, Prompt(points=[centre.tolist()])),
+        3: (frame, {"mask": SCENE.truth[frame, 0]}),
+        7: (frame, {"points": [centre.tolist()]}),
     }
     segmenter = ColourSegmenter()
     segmenter.answers = (1,)  # a click's best candidate is the square
-    masks = follow_objects(SCENE.video, prompts, TRACKER, segmenter)
+    masks = followed(prompts, segmenter)
     assert masks.object_ids.tolist() == [3, 7]
     assert torch.equal(masks.masks, SCENE.truth)
     assert masks.scores[frame].tolist() == pytest.approx([1, 0.8])  # drawn, and as the segmenter expects
@@ -40,7 +49,7 @@ def test_a_drawn_and_a_clicked_object_are_followed_both_ways(frame):
 def test_the_mask_given_is_kept_as_it_is():
     drawn = SCENE.truth[2, 0].clone()
     drawn[:14] = False
-    masks = follow_objects(SCENE.video, {1: ObjectPrompt(2, mask=drawn)}, TRACKER, ColourSegmenter())
+    masks = followed({1: (2, {"mask": drawn})})
     assert torch.equal(masks.masks[2, 0], drawn)
     assert torch.equal(masks.masks[5, 0], SCENE.truth[5, 0])
 
@@ -48,55 +57,50 @@ def test_the_mask_given_is_kept_as_it_is():
 @pytest.mark.parametrize(
     "prompts, message",
     [
-        ({}, "expected objects with ids from 1 on"),
-        ({0: ObjectPrompt(0, mask=SCENE.truth[0, 0])}, "expected objects with ids from 1 on"),
-        ({1: ObjectPrompt(8, mask=SCENE.truth[0, 0])}, r"number in 0\.\.7, got 8"),
-        ({1: ObjectPrompt(0, mask=SCENE.truth[0, 0, :5])}, r"\(h, w\) = \(60, 80\)"),
-        ({1: ObjectPrompt(0, mask=SCENE.truth[0, 0] & False)}, "got an empty mask"),
+        ({}, "expected an object with a prompt"),
+        ({0: (0, {"mask": SCENE.truth[0, 0]})}, "expected a new one from 1 on"),
+        ({1: (8, {"mask": SCENE.truth[0, 0]})}, r"number in 0\.\.7, got 8"),
+        ({1: (0, {"mask": SCENE.truth[0, 0, :5]})}, r"\(h, w\) = \(60, 80\)"),
+        ({1: (0, {"mask": SCENE.truth[0, 0] & False})}, "got an empty mask"),
     ],
 )
 def test_mistakes_are_refused(prompts, message):
     with pytest.raises(ValueError, match=message):
-        follow_objects(SCENE.video, prompts, TRACKER, ColourSegmenter())
-
-
-def test_a_prompt_is_one_thing():
-    with pytest.raises(ValueError, match="either a prompt or a mask"):
-        ObjectPrompt(0)
+        followed(prompts)
 
 
 def test_clicks_beside_an_object_come_last_and_correct_what_is_followed_to_them():
     session = ObjectSession(SCENE.video, engine=PointEngine(TRACKER, ColourSegmenter()), cuts=())
     x, y = SCENE.truth[2, 1].nonzero().float().mean(0).flip(0).tolist()
-    beside = Told(1, 2, points=[(x, y)], labels=[False])
-    say_all(session, [beside, Told(1, 4, mask=SCENE.truth[4].any(0))])
+    beside = ParsedPrompt(1, 2, points=[(x, y)], labels=[False])
+    add_prompts(session, [beside, ParsedPrompt(1, 4, mask=SCENE.truth[4].any(0))])
     assert session.keyframes(1) == [2, 4] and not session.mask(1, 2)[round(y), round(x)]
     nothing = ObjectSession(SCENE.video, engine=session.engine, cuts=())
     with pytest.raises(ValueError, match="nothing is known of it"):
-        say_all(nothing, [beside])
+        add_prompts(nothing, [beside])
 
 
 @pytest.mark.parametrize(
     "told",
     [
-        Told(1, 2, points=[(60, 40), (3, 3)], labels=[True, False]),
-        Told(1, 2, points=[(60, 40)], labels=[True], box=[50, 30, 72, 50]),
-        Told(1, 2, mask=SCENE.truth[2].any(0)),
-        Told(1, 2, absent=True),
+        ParsedPrompt(1, 2, points=[(60, 40), (3, 3)], labels=[True, False]),
+        ParsedPrompt(1, 2, points=[(60, 40)], labels=[True], box=[50, 30, 72, 50]),
+        ParsedPrompt(1, 2, mask=SCENE.truth[2].any(0)),
+        ParsedPrompt(1, 2, absent=True),
     ],
 )
 def test_what_was_said_before_is_not_said_again(told):
     session = ObjectSession(SCENE.video, engine=PointEngine(TRACKER, ColourSegmenter()), cuts=())
     x, y = SCENE.truth[2, 1].nonzero().float().mean(0).flip(0).tolist()
     told = replace(told, points=[(x, y), *told.points[1:]]) if told.points else told
-    first = Told(1, 0, mask=SCENE.truth[0, 1])
-    say_all(session, [first, told])
+    first = ParsedPrompt(1, 0, mask=SCENE.truth[0, 1])
+    add_prompts(session, [first, told])
     before = session.keyframe(1, 2)
-    say_all(session, [first, told])
+    add_prompts(session, [first, told])
     assert session.keyframe(1, 2) is before
-    other = Told(1, 2, points=[(x, y), (x + 1, y)], labels=[True, True], box=told.box)
-    say_all(session, [other])
+    other = ParsedPrompt(1, 2, points=[(x, y), (x + 1, y)], labels=[True, True], box=told.box)
+    add_prompts(session, [other])
     after = session.keyframe(1, 2)
     assert after is not before and len(after.points) <= len(before.points) + 2
-    say_all(session, [first, told] if told.mask is None and not told.absent else [other])
+    add_prompts(session, [first, told] if told.mask is None and not told.absent else [other])
     assert session.keyframe(1, 2) is after
