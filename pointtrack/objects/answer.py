@@ -170,7 +170,7 @@ def find_again(
     segmenter: Segmenter,
     embedding: Embedding,
     grid: Embedding,
-    recalled: Recollection,
+    recollection: Recollection,
     config: ObjectOptions,
 ) -> Answer | None:
     """Find an object without visible points by its appearance; None if the memory is not sure.
@@ -178,15 +178,15 @@ def find_again(
     Args:
         segmenter, embedding: of the frame.
         grid: the cells that the memory was read with.
-        recalled: the memory's answer for them, of this object alone, read `anywhere`.
+        recollection: the memory's answer for them, of this object alone, read `anywhere`.
         config: how points become masks.
     """
-    known = recalled.share[0] > 0.5
+    known = recollection.share[0] > 0.5
     h, w = known.shape
     count, pieces = cv2.connectedComponents(
-        (known & (recalled.similarity > config.neighbour_similarity)).cpu().numpy().astype(np.uint8)
+        (known & (recollection.similarity > config.neighbour_similarity)).cpu().numpy().astype(np.uint8)
     )
-    sure = (known & (recalled.similarity > config.min_similarity)).cpu().numpy()
+    sure = (known & (recollection.similarity > config.min_similarity)).cpu().numpy()
     # Of all places that resemble the object, take the one with most cells that can hardly show anything else.
     certain = np.bincount(pieces[sure], minlength=count)
     certain[0] = 0
@@ -199,7 +199,7 @@ def find_again(
     centres = torch.minimum(centres, torch.tensor(embedding.wh) - 1.0)
     points = centres[spread_points(centres, config.positives)]
     candidates = segmenter.decode(embedding, Prompt(points), several=True)
-    prior = config.prior * as_logits(recalled.share[0], grid)
+    prior = config.prior * as_logits(recollection.share[0], grid)
     expected = as_logits(piece.float(), grid) > 0
     best = None
     for logits, predicted in zip(candidates.logits.float().cpu() + prior, candidates.scores, strict=True):

@@ -22,7 +22,7 @@ class ObjectResult:
 
     Attributes:
         mask: (h, w) bool of the video's size, on the CPU; empty where the object is absent.
-        score: in [0, 1], how sure the mask is; 0 if the object is absent.
+        score: in [0, 1], the expected overlap (IoU) with the true mask; 0 if the object is absent.
         quality: in [0, 1], how likely a person would leave the frame as it is. For a present object this equals the
             score; an absence has a quality too.
         signs: the parts of the score of a followed mask; None for others.
@@ -37,8 +37,13 @@ class ObjectResult:
 Found = dict[int, ObjectResult]  # by object id
 
 
-def said(mask: Tensor, score: float) -> ObjectResult:
-    """The result for a drawn (h, w) mask, or a prompt's answer, with its expected overlap; empty: certainly absent."""
+def prompted_result(mask: Tensor, score: float) -> ObjectResult:
+    """The result for a mask that a person drew, or that answers a prompt.
+
+    Args:
+        mask: (h, w) bool; an empty one means that the object is absent for certain.
+        score: the expected overlap (IoU) of the mask, in [0, 1].
+    """
     there = area(mask) > 0
     return ObjectResult(mask, score * there, score if there else 1.0)
 

@@ -94,12 +94,14 @@ def segment_tracks(
     for order in (range(start, frames), range(start - 1, -1, -1)):
         buffer = FrameBuffer(video.wh, video.fps, order)
         feed = ObjectPoints(buffer, config.rules, network, _in_order(tracks, order, buffer.wh), number)
-        walker = ObjectPropagator(buffer, segmenter, feed, states, config, rivals=True, appearance=appearance)
+        propagator = ObjectPropagator(
+            buffer, segmenter, feed, states, config, rivals=True, appearance=appearance
+        )
         known = {
             place: {one: mask.mask for one, mask in given.items() if mask.frame == frame}
             for place, frame in enumerate(order)
         }
-        for frame, found in zip(order, _walked(walker, video, order, known), strict=True):
+        for frame, found in zip(order, _walked(propagator, video, order, known), strict=True):
             for o, result in enumerate(found.values()):
                 masks[frame, o], scores[frame, o] = result.mask, result.score
             if frame == start:
@@ -112,15 +114,15 @@ def segment_tracks(
 
 
 def _walked(
-    walker: ObjectPropagator, video: Video, order: range, known: Mapping[int, Mapping[int, Tensor]]
+    propagator: ObjectPropagator, video: Video, order: range, known: Mapping[int, Mapping[int, Tensor]]
 ) -> Iterator[dict[int, ObjectResult]]:
     """Yield the results of a walk, frame by frame, and read frames of the video only as needed."""
     place = 0
     for frame in order:
-        walker.frames.add(video.frames[frame])
-        walker.frames.ended = frame == order[-1]
-        while walker.ready(place):
-            yield walker.step(place, known[place])
+        propagator.frames.add(video.frames[frame])
+        propagator.frames.ended = frame == order[-1]
+        while propagator.ready(place):
+            yield propagator.step(place, known[place])
             place += 1
 
 

@@ -31,7 +31,7 @@ def points_of(mask: Tensor) -> tuple[Tensor, Tensor]:
     return own, points_inside(belt, AROUND) if belt.any() else own[:0]
 
 
-def told_by_others(memory: ObjectMemory, grid: Embedding, weight: float) -> Tensor | None:
+def prior_from_memory(memory: ObjectMemory, grid: Embedding, weight: float) -> Tensor | None:
     """(h, w) logits of an object on a frame, from the memory of other frames; None if it does not recognise the object.
 
     Args:

@@ -90,15 +90,15 @@ class Recollection:
             something new.
         certain: (o, h, w) as `share`, from frames with a person's masks alone; None if there are none, or they have no
             separate vote.
-        looks: (h * w, m) cosine of each cell here with each cell of those frames.
-        was: (m, o) how much of each cell of those frames the objects covered.
+        to_given: (h * w, m) cosine of each cell here with each cell of those frames.
+        given: (m, o) how much of each cell of those frames the objects covered.
     """
 
     share: Tensor
     similarity: Tensor
     certain: Tensor | None = None
-    looks: Tensor | None = None
-    was: Tensor | None = None
+    to_given: Tensor | None = None
+    given: Tensor | None = None
 
 
 class ObjectMemory:
@@ -191,9 +191,9 @@ class ObjectMemory:
             raise ValueError("memory: expected a remembered frame before the first read; add one")
         appearance = features.shape[0]
         keys = keys_of(features, self.config.place)
-        given = sum(len(cells.keys) for _, cells in self._given)  # they come first
+        cells_given = sum(len(cells.keys) for _, cells in self._given)  # they come first
         channels = appearance if anywhere else keys.shape[1]
-        near, which, looks = _most_alike(keys[:, :channels], parts, self.config.top, given)
+        near, which, to_given = _most_alike(keys[:, :channels], parts, self.config.top, cells_given)
         values = torch.cat([part.values for part in parts])
         share, weight = self._vote(near, values[which])
         if note:
@@ -203,16 +203,20 @@ class ObjectMemory:
         if not anywhere:  # subtract what the positions add, to leave the appearance alone
             best = best - (keys[:, appearance:] * places[which[:, 0]]).sum(1)
         h, w = features.shape[1:]
-        told = Recollection(rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", h=h))
-        if not given or not self.config.certain:
-            return told
+        recollection = Recollection(
+            rearrange(share, "(h w) o -> o h w", h=h), rearrange(best, "(h w) -> h w", h=h)
+        )
+        if not cells_given or not self.config.certain:
+            return recollection
         if not anywhere:
-            looks = looks - keys[:, appearance:] @ places[:given].T
-        near, which = _top(looks, self.config.top)
+            to_given = to_given - keys[:, appearance:] @ places[:cells_given].T
+        near, which = _top(to_given, self.config.top)
         certain = rearrange(self._vote(near, values[which])[0], "(h w) o -> o h w", h=h)
         if not anywhere:
-            told = replace(told, share=torch.lerp(told.share, certain, self.config.certain))
-        return replace(told, certain=certain, looks=looks, was=values[:given])
+            recollection = replace(
+                recollection, share=torch.lerp(recollection.share, certain, self.config.certain)
+            )
+        return replace(recollection, certain=certain, to_given=to_given, given=values[:cells_given])
 
     def _vote(self, near: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Average the values of the most similar remembered cells.

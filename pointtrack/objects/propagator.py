@@ -22,9 +22,9 @@ from pointtrack.objects.answer import (
     grown,
 )
 from pointtrack.objects.boundary import learn_colours, refine_outline
-from pointtrack.objects.engine import ObjectResult, said
+from pointtrack.objects.engine import ObjectResult, prompted_result
 from pointtrack.objects.frame_buffer import FrameBuffer
-from pointtrack.objects.known_mask import points_of, told_by_others, tried_colours
+from pointtrack.objects.known_mask import points_of, prior_from_memory, tried_colours
 from pointtrack.objects.memory import Recollection
 from pointtrack.objects.memory_only import Features
 from pointtrack.objects.object_points import FramePoints, ObjectPoints
@@ -85,7 +85,7 @@ class ObjectPropagator:
         self._begun: dict[int, KnownMask] = {}  # masks of objects that begin on the next frame
 
     def embedding(self, place: int, known: Embedding | None = None) -> Embedding:
-        """The segmenter's embedding of a frame, or `known` if the caller has it already, of the size worked at."""
+        """The segmenter's embedding of a frame at the size that masks are worked on; `known`, if the caller has it."""
         if place not in self._embeddings:
             self._embeddings[place] = self.segmenter.encode(self.frames[place]) if known is None else known
         return self._embeddings[place]
@@ -118,10 +118,10 @@ class ObjectPropagator:
             shown = (elsewhere or {}).get(number, ())
             sights = [(self.frames.shrunk(image), self.frames.shrunk_mask(other)) for image, other in shown]
             for picture, other in sights:
-                seen = self._seen(picture)
+                seen = self._grid_of(picture)
                 state.memory.add(None, seen.features, as_cells(other, seen)[None], given=True)
             # Read before this frame is added, as a memory that holds the frame would give its mask back.
-            prior = told_by_others(state.memory, grid, self.config.prior)
+            prior = prior_from_memory(state.memory, grid, self.config.prior)
             self._remember(number, place, grid, mask, given=True)
             for picture, other in sights:
                 self._learn_colours(state, picture, other)
@@ -157,7 +157,7 @@ class ObjectPropagator:
         for number in self.states:
             if number in begun:
                 mask = self.frames.shrunk_mask(begun[number].mask)
-                found[number] = said(begun[number].mask, begun[number].score)
+                found[number] = prompted_result(begun[number].mask, begun[number].score)
                 if mask.any():
                     self._learn(place, number, points, mask, False)
                 continue
@@ -258,12 +258,12 @@ class ObjectPropagator:
         """Look for an object on a frame; without `note` this leaves the memory and the state unchanged."""
         state = self.states[number]
         own = points.of(number)
-        told = None
+        recollection = None
         if own.any():
             prior = torch.zeros(self.frames.wh[::-1])
             if len(state.memory) and self.config.prior:
-                told = state.memory.read(grid.features, note=note)
-                prior = self.config.prior * as_logits(told.share[0], grid)
+                recollection = state.memory.read(grid.features, note=note)
+                prior = self.config.prior * as_logits(recollection.share[0], grid)
             beside = points.xy[points.beside(number, self.rivals)]
             evidence = Evidence(points.xy[own], beside, prior, state.moved_mask(points.ids, points.xy))
             answer = answer_points(self.segmenter, embedding, evidence, self.config)
@@ -271,18 +271,18 @@ class ObjectPropagator:
                 refined = self._sharpened(place, answer, evidence, state)
                 kept = 1.0 if evidence.before is None else overlap(refined.mask, evidence.before)
                 settled = overlap(answer.mask, refined.mask)
-                signs = signs_of(refined, state, grid, told, kept=kept, settled=settled, note=note)
-                if (elsewhere := self._elsewhere(signs, state, embedding, grid, told)) is not None:
+                signs = signs_of(refined, state, grid, recollection, kept=kept, settled=settled, note=note)
+                if (elsewhere := self._elsewhere(signs, state, embedding, grid, recollection)) is not None:
                     return elsewhere
                 # Features of a segmenter do not tell objects apart well enough.
                 enough = self.appearance is None or int(own.sum()) >= self.config.few
                 if enough or signs.recognised(self.config.recognised):
                     return _Seen(refined, signs)
         if len(state.memory) and self.appearance is not None:
-            told = state.memory.read(grid.features, anywhere=True, note=note)
-            answer = find_again(self.segmenter, embedding, grid, told, self.config)
+            recollection = state.memory.read(grid.features, anywhere=True, note=note)
+            answer = find_again(self.segmenter, embedding, grid, recollection, self.config)
             if answer is not None:
-                signs = signs_of(answer, state, grid, told, note=note)
+                signs = signs_of(answer, state, grid, recollection, note=note)
                 if signs.recognised(self.config.found_recognised):
                     return _Seen(answer, signs, again=True)
         return _Seen(doubt=0.5 * float(own.any()))
@@ -293,7 +293,7 @@ class ObjectPropagator:
         state: ObjectState,
         embedding: Embedding,
         grid: Embedding,
-        told: Recollection | None,
+        recollection: Recollection | None,
     ) -> _Seen | None:
         """Find the object in another place, if its mask has moved to something else and little of it is recognised.
 
@@ -301,15 +301,15 @@ class ObjectPropagator:
         followed the mask.
         """
         # Features of a segmenter do not tell objects apart well enough to find one again.
-        if self.appearance is None or told is None or told.certain is None:
+        if self.appearance is None or recollection is None or recollection.certain is None:
             return None
         if signs.faded <= self.config.faded:
             return None
-        certain = replace(told, share=told.certain)
+        certain = replace(recollection, share=recollection.certain)
         answer = find_again(self.segmenter, embedding, grid, certain, self.config)
         if answer is None:
             return None
-        better = signs_of(answer, state, grid, told, note=False)
+        better = signs_of(answer, state, grid, recollection, note=False)
         clearly = better.known > signs.known + self.config.faded
         found = clearly and better.recognised(self.config.found_recognised)
         return _Seen(answer, better, again=True) if found else None
@@ -341,10 +341,10 @@ class ObjectPropagator:
             return self.embedding(place)
         # The tracker's features of the frame, if it still holds them, are the same.
         seen = self.feed.features(place, final=final)
-        return self._seen(self.frames[place]) if seen is None else Embedding(self.frames.wh, seen)
+        return self._grid_of(self.frames[place]) if seen is None else Embedding(self.frames.wh, seen)
 
-    def _seen(self, picture: np.ndarray) -> Embedding:
-        """As `_grid`, for any picture (h, w, 3) of the video, of the size worked at."""
+    def _grid_of(self, picture: np.ndarray) -> Embedding:
+        """As `_grid`, for any picture (h, w, 3) of the video at the size that masks are worked on."""
         if self.appearance is None:
             return self.segmenter.encode(picture)
         return Embedding(self.frames.wh, self.appearance(picture))

@@ -91,25 +91,27 @@ def agreement_of_memory(share: Tensor | None, cells: Tensor) -> tuple[float, flo
     return inside, min(outside, 1.0)
 
 
-def known_again(told: Recollection, cells: Tensor) -> float:
+def known_again(recollection: Recollection, cells: Tensor) -> float:
     """`Signs.known`: how well the mask and the given masks match by appearance, in [0, 1].
 
     A mask that has moved to another object still looks right to its points, to the segmenter and to a memory of its own
     latest frames. Only the given masks reveal the error.
 
     Args:
-        told: the memory's answer for the frame, of one object.
+        recollection: the memory's answer for the frame, of one object.
         cells: (h, w) in [0, 1], how much of every cell the mask covers.
 
     Returns:
         The harmonic mean of two shares: of the mask's cells that look like the given object, and of the given object's
         cells whose look-alike here lies in the mask. 1 if no mask was given.
     """
-    if told.certain is None or told.looks is None or told.was is None:
+    if recollection.certain is None or recollection.to_given is None or recollection.given is None:
         return 1.0
-    cells = cells.to(told.certain)
-    here = float((told.certain[0] * cells).sum() / cells.sum().clamp(min=1e-6))
-    held = told.was[:, 0].nonzero()[:, 0]  # most cells of the given frames show nothing of the object
-    was, look_alike = told.was[held, 0], told.looks[:, held].argmax(0)
-    there = float((was * cells.flatten()[look_alike]).sum() / was.sum().clamp(min=1e-6))
+    cells = cells.to(recollection.certain)
+    here = float((recollection.certain[0] * cells).sum() / cells.sum().clamp(min=1e-6))
+    held = recollection.given[:, 0].nonzero()[
+        :, 0
+    ]  # most cells of the given frames show nothing of the object
+    covered, look_alike = recollection.given[held, 0], recollection.to_given[:, held].argmax(0)
+    there = float((covered * cells.flatten()[look_alike]).sum() / covered.sum().clamp(min=1e-6))
     return 2 * here * there / max(here + there, 1e-6)

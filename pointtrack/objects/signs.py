@@ -15,7 +15,7 @@ def signs_of(
     answer: Answer,
     state: ObjectState,
     grid: Embedding,
-    told: Recollection | None,
+    recollection: Recollection | None,
     *,
     kept: float = 0.5,
     settled: float = 1.0,
@@ -27,16 +27,16 @@ def signs_of(
         answer: a mask on a frame.
         state: of the object.
         grid: the frame's cells, which the memory was read with.
-        told: the memory's answer for them, or None.
+        recollection: the memory's answer for them, or None.
         kept, settled: as in `Signs`; the defaults are for an object found again by its appearance.
         note: whether the state may learn from the mask, as on final frames.
     """
     recalled, leaked, known = 1.0, 0.0, 1.0
-    if told is not None:
-        shape = (told.similarity.shape[0], told.similarity.shape[1])
+    if recollection is not None:
+        shape = (recollection.similarity.shape[0], recollection.similarity.shape[1])
         cells = F.adaptive_avg_pool2d(as_cells(answer.mask, grid)[None, None], shape)[0, 0]
-        recalled, leaked = agreement_of_memory(told.share[0].float().cpu(), cells)
-        known = known_again(told, cells)
+        recalled, leaked = agreement_of_memory(recollection.share[0].float().cpu(), cells)
+        known = known_again(recollection, cells)
     return Signs(
         agrees=min(max(answer.agrees, 0.0), 1.0),
         predicted=answer.predicted,

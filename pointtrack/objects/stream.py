@@ -14,14 +14,14 @@ from pointtrack.checks import array_of, checked_fps
 from pointtrack.io.state_file import moved
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions
-from pointtrack.objects.engine import Found, ObjectResult, masks_of, said
+from pointtrack.objects.engine import Found, ObjectResult, masks_of, prompted_result
 from pointtrack.objects.frame_buffer import FrameBuffer
 from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.object_points import ObjectPoints
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.propagator import ObjectPropagator, Sight
 from pointtrack.objects.stream_prompts import StreamPrompts
-from pointtrack.objects.stream_state import about_objects, check_state, found_again, found_state
+from pointtrack.objects.stream_state import about_objects, check_state, found_from_state, found_state
 from pointtrack.segment.base import Embedding, Prompt, Segmenter, check_frame, check_inside, checked_mask
 from pointtrack.tracking.shots import CutFinder
 from pointtrack.tracking.stream import described
@@ -70,13 +70,13 @@ class ObjectStream:
         self._frames = FrameBuffer(image_wh, checked_fps(fps))
         self.image_wh, self.fps = self._frames.full_wh, self._frames.fps
         feed = ObjectPoints(self._frames, self.config.rules, tracker)
-        self._walker = ObjectPropagator(
+        self._propagator = ObjectPropagator(
             self._frames, segmenter, feed, {}, self.config, rivals=False, appearance=tracker_features(tracker)
         )
         self._cut_finder = CutFinder() if finds_cuts else None
         self._cuts: set[int] = set()  # on frames that are not final
         self._next = 0  # the frame that becomes final next
-        self._unsaid: list[Found] = []  # results of earlier frames, from a push that refused a prompt
+        self._unreturned: list[Found] = []  # results of earlier frames, from a push that refused a prompt
         # Masks given on frames that are not final, by frame and object; then masks in other frames, by object.
         self._given: defaultdict[int, dict[int, KnownMask]] = defaultdict(dict)
         self._elsewhere: defaultdict[int, list[Sight]] = defaultdict(list)
@@ -96,7 +96,7 @@ class ObjectStream:
     @property
     def lag(self) -> int:
         """Number of frames pushed whose final masks were not returned yet."""
-        return self._frames.stop - self._next + len(self._unsaid)
+        return self._frames.stop - self._next + len(self._unreturned)
 
     @property
     def earliest_frame(self) -> int:
@@ -106,14 +106,14 @@ class ObjectStream:
     @property
     def waiting(self) -> list[int]:
         """Frames with prompts that have not been pushed yet."""
-        told: list[tuple[int, dict[int, Any]]] = [*self._prompts.to_come.items(), *self._given.items()]
-        return sorted({frame for frame, objects in told if objects and frame >= self._frames.stop})
+        rows: list[tuple[int, dict[int, Any]]] = [*self._prompts.to_come.items(), *self._given.items()]
+        return sorted({frame for frame, objects in rows if objects and frame >= self._frames.stop})
 
     @property
     def objects(self) -> list[int]:
         """Ids of all prompted objects, in order."""
-        told: list[dict[int, Any]] = [*self._given.values(), *self._prompts.to_come.values()]
-        return sorted({*self._walker.states, *(number for objects in told for number in objects)})
+        rows: list[dict[int, Any]] = [*self._given.values(), *self._prompts.to_come.values()]
+        return sorted({*self._propagator.states, *(number for objects in rows for number in objects)})
 
     def prompt(
         self,
@@ -183,8 +183,8 @@ class ObjectStream:
         self._elsewhere.pop(object_id, None)
         self._prompts.forget(object_id)
         self._previewed[1].pop(object_id, None)
-        if object_id in self._walker.states:
-            self._walker.remove(object_id)
+        if object_id in self._propagator.states:
+            self._propagator.remove(object_id)
 
     def cut(self) -> None:
         """Mark a cut at the frame pushed next. The stream has to find the objects again there."""
@@ -201,7 +201,7 @@ class ObjectStream:
         refused: list[str] = []
         for frame in array_of(pushed_frames(frames, self.image_wh)):
             refused += self._take(np.array(frame))  # a copy, as a camera may reuse its memory
-            self._unsaid += self._ready()
+            self._unreturned += self._ready()
         if refused:
             raise ValueError("; ".join(refused))
         return self._rows()
@@ -227,15 +227,15 @@ class ObjectStream:
         if self._frames.ended or not self._frames.stop:
             raise ValueError("ObjectStream: expected preview after the first push and before finish")
         newest = self._frames.stop - 1
-        found = self._walker.preview(across_a_cut=any(cut <= newest for cut in self._cuts))
+        found = self._propagator.preview(across_a_cut=any(cut <= newest for cut in self._cuts))
         for object_id, one in self._given.get(newest, {}).items():
-            found[object_id] = said(one.mask, one.score)
+            found[object_id] = prompted_result(one.mask, one.score)
         self._previewed = newest, found
         return self._masks(newest, [found])
 
     def finish(self) -> Masks:
         """End the stream and return all remaining rows; see `waiting` for prompts that came to nothing. ValueError the second time."""
-        self._unsaid += self.finish_results()
+        self._unreturned += self.finish_results()
         return self._rows()
 
     def finish_results(self) -> Iterator[Found]:
@@ -257,12 +257,12 @@ class ObjectStream:
             number: [(torch.from_numpy(np.array(picture)), mask) for picture, mask in shown]
             for number, shown in self._elsewhere.items()
         }
-        return {
+        return {  # some keys differ from the names here: the format of saved states stays
             "about": self._about(),
             "next": self._next,
-            "unsaid": [found_state(found) for found in self._unsaid],
+            "unsaid": [found_state(found) for found in self._unreturned],
             "frames": self._frames.state_dict(),
-            "walker": self._walker.state_dict(),
+            "walker": self._propagator.state_dict(),
             "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
             "cuts": sorted(self._cuts),
             "given": {
@@ -292,25 +292,25 @@ class ObjectStream:
                 f"and {len(self.objects)} objects; make another one with the same settings"
             )
         check_state(state, self._about())
-        state = moved(state, "cpu")  # the walker moves what it needs to its own devices
+        state = moved(state, "cpu")  # the propagator moves its parts to their devices
         self._frames.load_state_dict(state["frames"])
-        self._walker.load_state_dict(state["walker"], next(self.network.parameters()).device)
+        self._propagator.load_state_dict(state["walker"], next(self.network.parameters()).device)
         if state["cut_finder"] is not None:
             self._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
         self._next, self._cuts = state["next"], set(state["cuts"])
-        self._unsaid = [found_again(found) for found in state["unsaid"]]
+        self._unreturned = [found_from_state(found) for found in state["unsaid"]]
         for frame, masks in state["given"].items():
             self._given[frame] = {number: KnownMask(**one) for number, one in masks.items()}
         for number, shown in state["elsewhere"].items():
             self._elsewhere[number] = [(picture.numpy(), mask) for picture, mask in shown]
         self._prompts.load_state_dict(state["prompts"])
         frame, found = state["previewed"]
-        self._previewed = frame, found_again(found)
+        self._previewed = frame, found_from_state(found)
 
     def know_embedding(self, frame: int, embedding: Embedding) -> None:
         """Pass the segmenter's embedding of a frame that is not final, if you already have it."""
         if embedding.wh == self._frames.wh:  # masks are worked on at the size of the frame
-            self._walker.embedding(frame, embedding)
+            self._propagator.embedding(frame, embedding)
 
     def _take(self, frame: np.ndarray) -> list[str]:
         """Take the next frame and the prompts that waited for it; returns an error message for each refused prompt."""
@@ -337,15 +337,15 @@ class ObjectStream:
         while self._next < self._frames.stop - (not self._frames.ended):
             if self._next in self._cuts:
                 self._cuts.discard(self._next)
-                self._walker.cut()
+                self._propagator.cut()
             given = self._given.pop(self._next, None)
             if given:
-                self._walker.begin(
+                self._propagator.begin(
                     self._next, given, {number: self._elsewhere.pop(number, []) for number in given}
                 )
-            if not self._walker.ready(self._next):
+            if not self._propagator.ready(self._next):
                 return
-            found = self._walker.step(self._next)
+            found = self._propagator.step(self._next)
             self._next += 1
             yield found
 
@@ -382,12 +382,12 @@ class ObjectStream:
     def _closer(self, frame: int) -> Embedding:
         """The segmenter's closer embedding of a frame with a prompt."""
         full, whole = self._frames.full(frame), self._frames.wh == self.image_wh
-        known = self._walker.embedding(frame) if whole else self.segmenter.encode(full)
+        known = self._propagator.embedding(frame) if whole else self.segmenter.encode(full)
         return self.segmenter.look_closer(full, known)
 
     def _rows(self) -> Masks:
         """The rows that became final since rows were last returned."""
-        found, self._unsaid = self._unsaid, []
+        found, self._unreturned = self._unreturned, []
         return self._masks(self._next - len(found), found)
 
     def _masks(self, first: int, found: list[Found]) -> Masks:

@@ -53,8 +53,8 @@ def found_state(found: dict[int, ObjectResult]) -> dict[int, dict[str, Any]]:
     return {number: asdict(one) for number, one in found.items()}
 
 
-def found_again(state: dict[int, dict[str, Any]]) -> dict[int, ObjectResult]:
-    """The results that `found_state` was given."""
+def found_from_state(state: dict[int, dict[str, Any]]) -> dict[int, ObjectResult]:
+    """The inverse of `found_state`."""
     return {
         number: ObjectResult(**{**one, "signs": one["signs"] and Signs(**one["signs"])})
         for number, one in state.items()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pointtrack.objects.engine import Engine, ObjectResult, said
+from pointtrack.objects.engine import Engine, ObjectResult, prompted_result
 from pointtrack.sessions.carried import Carried
 from pointtrack.sessions.history import History
 from pointtrack.sessions.keyframes import SURE, SessionObject, Side, known_masks, sides_of
@@ -57,7 +57,7 @@ class Schedule:
         best, _ = self._best(one, frames)
         for key in one.keys:
             if key.frame in frames and key.frame not in best:
-                yield key.frame, said(key.mask, key.score)
+                yield key.frame, prompted_result(key.mask, key.score)
         for frame, (_, packed) in best.items():
             yield frame, packed.found()
 
@@ -67,7 +67,7 @@ class Schedule:
         corrected = best.keys() | unsettled
         for key in one.keys:
             if key.frame in frames and key.frame not in corrected:
-                found = said(key.mask, key.score)
+                found = prompted_result(key.mask, key.score)
                 yield key.frame, found.quality, found.score
         for frame, (_, packed) in best.items():
             if frame not in unsettled:
@@ -189,7 +189,7 @@ class Schedule:
         answers = keys[side.start] if side.own else None
         states = self._states(side)[1:]
         if answers is not None:
-            states[-1] = 0, (Packed.of(said(answers.mask, answers.score)),)
+            states[-1] = 0, (Packed.of(prompted_result(answers.mask, answers.score)),)
         for place in range(self.results.done(side), _wanted(side, frames)):
             count, packed = next((n, rows[place]) for n, rows in states if len(rows) > place)
             found, frame = packed.found(), side.frames[place]

@@ -70,11 +70,11 @@ def test_cells_of_what_was_given_are_found_again_by_looks():
     memory = ObjectMemory(1)
     memory.add(0, world(), half(), given=True)
     told = memory.read(world().roll(3, dims=2))
-    assert told.looks is not None and told.was is not None
-    again = told.looks.argmax(0)
+    assert told.to_given is not None and told.given is not None
+    again = told.to_given.argmax(0)
     row, column = again // 8, again % 8
     assert torch.equal(column, (torch.arange(48) % 8 + 3) % 8) and torch.equal(row, torch.arange(48) // 8)
-    assert torch.equal(told.was[:, 0], half().flatten())
+    assert torch.equal(told.given[:, 0], half().flatten())
     nothing = ObjectMemory(1)
     nothing.add(0, world(), half())
     assert nothing.read(world()).certain is None

@@ -162,7 +162,7 @@ def test_cuts_are_found_or_told(tiny_tracker):
 def test_memory_does_not_grow(tiny_tracker):
     """Of two objects there are four groups of points each, with their helpers."""
     stream = told(stream_of(tiny_tracker))
-    walker = stream._walker
+    walker = stream._propagator
     for number in range(32):
         stream.push(VIDEO.frames[number % 10])
         assert len(stream._frames._frames) <= 14 and stream.lag <= 12 and len(walker.feed._rows) <= 12

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pointtrack.objects.engine import ObjectResult, said
+from pointtrack.objects.engine import ObjectResult, prompted_result
 from pointtrack.sessions import carried, keyframes
 from pointtrack.sessions.object_session import ObjectSession
 from pointtrack.types import Tracks
@@ -295,7 +295,7 @@ class Stub:
 
     def walk(self, video, known, frames, cuts=()):
         for _ in frames:
-            yield {number: said(masks[0].mask, masks[0].score) for number, masks in known.items()}
+            yield {number: prompted_result(masks[0].mask, masks[0].score) for number, masks in known.items()}
 
 
 def result(mask: torch.Tensor, score: float) -> ObjectResult:

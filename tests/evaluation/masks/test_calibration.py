@@ -116,8 +116,8 @@ def test_a_mask_is_known_again_both_ways():
         share=torch.zeros(1, 1, 4),
         similarity=torch.ones(1, 4),
         certain=torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]),
-        looks=torch.eye(4)[[2, 3, 0, 1]],
-        was=torch.tensor([[1.0], [1.0], [0.0], [0.0]]),
+        to_given=torch.eye(4)[[2, 3, 0, 1]],
+        given=torch.tensor([[1.0], [1.0], [0.0], [0.0]]),
     )
     assert known_again(told, torch.tensor([[0.0, 0.0, 1.0, 1.0]])) == pytest.approx(1)
     assert known_again(told, torch.tensor([[1.0, 1.0, 0.0, 0.0]])) == pytest.approx(0)
