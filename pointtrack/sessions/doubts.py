@@ -1,4 +1,4 @@
-"""Frames that are worth a look."""
+"""Frames that are worth a look: those on which the quality of an object's mask is low."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pointtrack.types.masks import Masks
 
-APART = 8  # least distance in frames between two suggestions for one object
+APART = 8  # least distance in frames between two suggestions for one object or point
 DOUBTFUL = 0.6  # quality below which a frame is named
 
 

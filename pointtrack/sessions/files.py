@@ -28,16 +28,16 @@ READERS = {
     FORMAT: "a session of objects, for `pointtrack segment --session` and `ObjectSession.load`",
     TRACK_FORMAT: "a session of points, for `pointtrack track --session` and `TrackSession.load`",
 }
-LARGEST_TOLD = 1 << 28  # bytes of the JSON text
-Said = History[tuple[SessionObject, ...]]
+LONGEST_TEXT = 1 << 28  # bytes of the JSON text
+ObjectHistory = History[tuple[SessionObject, ...]]
 
 
-def write_session(path: str | Path, video: Video, history: Said, results: Results) -> Path:
+def write_session(path: str | Path, video: Video, history: ObjectHistory, results: Results) -> Path:
     """Write a session; the suffix .npz is added if missing. The file is never half written."""
     keys = {key.serial: key for state in history.states for one in state for key in one.keys}
     packed = [counts for key in keys.values() for counts in _packed(key)]
     rows = [row for rows in results.sides.values() for row in rows]
-    told = {
+    entries = {
         "format": FORMAT,
         "video": video.fingerprint(),
         "now": history.now,
@@ -76,7 +76,7 @@ def write_session(path: str | Path, video: Video, history: Said, results: Result
         "lengths": np.array([len(one) for one in counts], np.int64),
         "scores": np.array([[row.score, row.quality] for row in rows]).reshape(-1, 2),
     }
-    return write_session_npz(path, told, arrays)
+    return write_session_npz(path, entries, arrays)
 
 
 # A keyframe never changes, and its session is saved after every action, so its masks are packed only once.
@@ -91,7 +91,7 @@ def _packed(key: Keyframe) -> list[bytes]:
     return _known[key]
 
 
-def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
+def read_session(path: str | Path, video: Video) -> tuple[ObjectHistory, Results]:
     """Read the history and the results that `write_session` wrote.
 
     Raises:
@@ -99,43 +99,18 @@ def read_session(path: str | Path, video: Video) -> tuple[Said, Results]:
         ValueError: the file holds no session, or one of another video.
     """
     names = ("counts", "lengths", "scores")
-    told, arrays = read_session_npz(path, "a session", names, format=FORMAT, video=video.fingerprint())
+    entries, arrays = read_session_npz(path, "a session", names, format=FORMAT, video=video.fingerprint())
     with reading(path, "a session saved by pointtrack"):
-        return _rebuilt(told, arrays, video)
+        return _rebuilt(entries, arrays, video)
 
 
-def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) -> tuple[Said, Results]:
+def _rebuilt(
+    entries: dict[str, Any], arrays: dict[str, np.ndarray], video: Video
+) -> tuple[ObjectHistory, Results]:
     """Rebuild history and results; ValueError, KeyError or TypeError if the content is impossible."""
     size, last = (video.wh[1], video.wh[0]), len(video) - 1
-    lengths = [whole(length, "lengths") for length in arrays["lengths"].ravel().tolist()]
-    if sum(lengths) != len(arrays["counts"]) or arrays["counts"].dtype != np.uint8:
-        raise ValueError("its masks are not as long as it says")
-    ends = np.cumsum(lengths)[:-1].astype(int)
-    every = [one.tobytes() for one in np.split(arrays["counts"], ends)] if lengths else []
-    for counts in every:
-        check_runs(runs_of(counts), size[0] * size[1])
-    next_counts = iter(every)
-
-    def next_mask() -> torch.Tensor:
-        return Packed(_next(next_counts), size, 1.0, 1.0).found().mask
-
-    keys: dict[int, Keyframe] = {}
-    for row in told["keys"]:
-        mask = next_mask()
-        points = torch.tensor(row["points"], dtype=torch.float32).reshape(-1, 2)
-        labels = torch.tensor(row["labels"], dtype=torch.bool)
-        box = None if row["box"] is None else torch.tensor(row["box"], dtype=torch.float32)
-        finite_box = box is None or (box.shape == (4,) and bool(torch.isfinite(box).all()))
-        if labels.shape != points.shape[:1] or not bool(torch.isfinite(points).all()) or not finite_box:
-            raise ValueError("the clicks or the box of a keyframe are none")
-        serial = whole(row["serial"], "serial")
-        base = next_mask() if row["corrects"] else None
-        frame = whole(row["frame"], "frame", most=last)
-        followed = whole(row.get("followed", 0), "followed", least=-1, most=1)  # missing in older files
-        score = float(row.get("score", 1.0))  # this too
-        if not 0 <= score <= 1:
-            raise ValueError("the score of a keyframe is none")
-        keys[serial] = Keyframe(frame, serial, mask, points, labels, box, base, followed, score)
+    counts = iter(_run_lengths(arrays, size[0] * size[1]))
+    keys = {key.serial: key for key in (_read_key(row, counts, size, last) for row in entries["keys"])}
     known: dict[SessionObject, SessionObject] = {}  # states share the objects that did not change
 
     def object_of(row: dict[str, Any]) -> SessionObject:
@@ -143,7 +118,7 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) 
         one = SessionObject(number, name, tuple(keys[key] for key in row["keys"]))
         return known.setdefault(one, one)
 
-    states = [tuple(map(object_of, state)) for state in told["history"]]
+    states = [tuple(map(object_of, state)) for state in entries["history"]]
     for state in states:
         if len({one.id for one in state}) != len(state):
             raise ValueError("an object is in it twice")
@@ -152,15 +127,54 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray], video: Video) 
         raise ValueError("its scores are none")
     next_scores = iter(scores.tolist())
     results = Results()
-    for row in told["sides"]:
-        frames = _frames(row["frames"], last)
-        other = None if row["other"] is None else whole(row["other"], "other")
-        carried = tuple(whole(one, "carried") for one in row.get("carried", ()))  # missing in older files
-        number, start = whole(row["object_id"], "object", least=-(2**53)), whole(row["start"], "start")
-        side = Side(number, start, other, frames, carried)
-        done = whole(row["done"], "done", most=len(frames))
-        results.sides[side] = [Packed(_next(next_counts), size, *_next(next_scores)) for _ in range(done)]
-    return History(states, whole(told["now"], "now")), results
+    for row in entries["sides"]:
+        side, done = _read_side(row, last)
+        results.sides[side] = [Packed(_next(counts), size, *_next(next_scores)) for _ in range(done)]
+    return History(states, whole(entries["now"], "now")), results
+
+
+def _run_lengths(arrays: dict[str, np.ndarray], pixels: int) -> list[bytes]:
+    """The run lengths of all masks in the file, each of this many pixels."""
+    lengths = [whole(length, "lengths") for length in arrays["lengths"].ravel().tolist()]
+    if sum(lengths) != len(arrays["counts"]) or arrays["counts"].dtype != np.uint8:
+        raise ValueError("its masks are not as long as it says")
+    ends = np.cumsum(lengths)[:-1].astype(int)
+    every = [one.tobytes() for one in np.split(arrays["counts"], ends)] if lengths else []
+    for counts in every:
+        check_runs(runs_of(counts), pixels)
+    return every
+
+
+def _read_key(row: dict[str, Any], counts: Iterator[bytes], size: tuple[int, int], last: int) -> Keyframe:
+    """A keyframe with the next one or two masks; `size` is (h, w), and `last` the video's last frame."""
+
+    def next_mask() -> torch.Tensor:
+        return Packed(_next(counts), size, 1.0, 1.0).found().mask
+
+    mask = next_mask()
+    points = torch.tensor(row["points"], dtype=torch.float32).reshape(-1, 2)
+    labels = torch.tensor(row["labels"], dtype=torch.bool)
+    box = None if row["box"] is None else torch.tensor(row["box"], dtype=torch.float32)
+    finite_box = box is None or (box.shape == (4,) and bool(torch.isfinite(box).all()))
+    if labels.shape != points.shape[:1] or not bool(torch.isfinite(points).all()) or not finite_box:
+        raise ValueError("the clicks or the box of a keyframe are none")
+    serial = whole(row["serial"], "serial")
+    base = next_mask() if row["corrects"] else None
+    frame = whole(row["frame"], "frame", most=last)
+    followed = whole(row.get("followed", 0), "followed", least=-1, most=1)  # missing in older files
+    score = float(row.get("score", 1.0))  # this too
+    if not 0 <= score <= 1:
+        raise ValueError("the score of a keyframe is none")
+    return Keyframe(frame, serial, mask, points, labels, box, base, followed, score)
+
+
+def _read_side(row: dict[str, Any], last: int) -> tuple[Side, int]:
+    """A side, and the number of its known frames; `last` is the video's last frame."""
+    frames = _frames(row["frames"], last)
+    other = None if row["other"] is None else whole(row["other"], "other")
+    carried = tuple(whole(one, "carried") for one in row.get("carried", ()))  # missing in older files
+    number, start = whole(row["object_id"], "object", least=-(2**53)), whole(row["start"], "start")
+    return Side(number, start, other, frames, carried), whole(row["done"], "done", most=len(frames))
 
 
 def _next(values: Iterator[Any]) -> Any:
@@ -185,18 +199,18 @@ def _frames(values: Any, last: int) -> range:
 
 
 @writes_anywhere
-def write_session_npz(path: str | Path, told: Mapping[str, Any], arrays: Mapping[str, Any]) -> Path:
+def write_session_npz(path: str | Path, entries: Mapping[str, Any], arrays: Mapping[str, Any]) -> Path:
     """Write a session's entries, as JSON, and its arrays. The file is never half written.
 
     Args:
         path: the file; the suffix .npz is added if missing, and folders are created.
-        told: the entries, with the "format" of the file and the fingerprint of the "video".
+        entries: the entries, with the "format" of the file and the fingerprint of the "video".
         arrays: by name.
 
     Returns:
         The path of the file.
     """
-    return write_npz(path, {"told": np.array(json.dumps(told)), **arrays})
+    return write_npz(path, {"told": np.array(json.dumps(entries)), **arrays})
 
 
 @reads_anywhere
@@ -223,26 +237,26 @@ def read_session_npz(
     expected = f"{what} saved by pointtrack"
     with reading(path, expected):
         text = read_arrays(path, expected, ("told",), only=("told",))["told"]
-        if text.nbytes > LARGEST_TOLD or text.dtype.kind != "U":
-            raise ValueError("what was told is no text, or too long")
-        told = json.loads(str(text))
-        if not isinstance(told, dict) or not isinstance(told["video"], str):
-            raise ValueError("what was told is no object with a video")
-        if told["format"] != format:
-            if (reader := READERS.get(str(told["format"]))) is not None:
+        if text.nbytes > LONGEST_TEXT or text.dtype.kind != "U":
+            raise ValueError("its entries are no text, or too long")
+        entries = json.loads(str(text))
+        if not isinstance(entries, dict) or not isinstance(entries["video"], str):
+            raise ValueError("its entries are no object with a video")
+        if entries["format"] != format:
+            if (reader := READERS.get(str(entries["format"]))) is not None:
                 raise ValueError(f"it is {reader}")
-            raise ValueError(f"its format is {str(told['format'])[:60]!r}, not {format!r}")
+            raise ValueError(f"its format is {str(entries['format'])[:60]!r}, not {format!r}")
         arrays = read_arrays(path, expected, needed)
         arrays = {name: arrays[name] for name in needed}
-    if told["video"] != video:
+    if entries["video"] != video:
         hint = (
             "; of the same file, the session needs the same frames: the start, end and max_frames of before"
         )
         raise ValueError(
-            f"{path}: expected the video that the session was made with ({told['video'][:200]}), got another one ({video})"
-            f"{hint * _is_other_part(told['video'], video)}"
+            f"{path}: expected the video that the session was made with ({entries['video'][:200]}), got another one ({video})"
+            f"{hint * _is_other_part(entries['video'], video)}"
         )
-    return told, arrays
+    return entries, arrays
 
 
 def _is_other_part(before: str, now: str) -> bool:

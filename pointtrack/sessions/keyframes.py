@@ -206,10 +206,10 @@ def _sides_from(number: int, keys: Sequence[Keyframe], length: int) -> list[Side
         stop = right.frame if right else length
         middle = _middle(left, right, first, stop)
         if left and first < middle:
-            other = right.serial if right else _said_first(keys, left)
+            other = right.serial if right else _first_shown(keys, left)
             sides.append(Side(number, left.serial, other, range(first, middle)))
         if right and middle < stop:
-            other = left.serial if left else _said_first(keys, right)
+            other = left.serial if left else _first_shown(keys, right)
             sides.append(Side(number, right.serial, other, range(stop - 1, middle - 1, -1)))
     return sides
 
@@ -241,7 +241,7 @@ def _carried(keys: Sequence[Keyframe], side: Side) -> tuple[int, ...]:
     )
 
 
-def _said_first(keys: Sequence[Keyframe], start: Keyframe) -> int | None:
+def _first_shown(keys: Sequence[Keyframe], start: Keyframe) -> int | None:
     """Serial of the keyframe besides `start` that was set first and shows the object; None without one.
 
     The keyframe set first shows the whole object more often than a correction does. None also if `start` marks the

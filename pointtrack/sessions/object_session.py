@@ -20,6 +20,7 @@ from pointtrack.segment.base import Prompt, Segmenter, check_inside, checked_mas
 from pointtrack.segment.zoo import load_segmenter
 from pointtrack.sessions.answers import answered
 from pointtrack.sessions.doubts import Doubt, doubts_in, worst
+from pointtrack.sessions.frame_numbers import checked_frame, checked_range
 from pointtrack.sessions.history import History, repr_with
 from pointtrack.sessions.keyframes import Keyframe, SessionObject, Side, new_object, no_points
 from pointtrack.sessions.schedule import Direction, Schedule
@@ -148,8 +149,7 @@ class ObjectSession:
                 the image, the box or mask is empty, the mask has another size, or the segmenter finds nothing at the
                 prompt. The session is then unchanged.
         """
-        one = self._object(object_id)
-        frame = self._frame(frame)
+        one, frame = self._object(object_id), checked_frame(frame, self.video)
         if mask is not None:
             if points is not None or box is not None:
                 raise ValueError("prompt: expected a mask, or points and a box; got both")
@@ -160,7 +160,7 @@ class ObjectSession:
             shown, way = self.mask(one.id, frame), self._schedule.way(one, frame)
             key = answered(self.engine, self.video, one, frame, requested, shown, way)
             key = replace(key, serial=next(self._serial))
-        self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
+        self._replace(one, one.with_key(key))
         return key.mask.clone()
 
     def candidates(self, object_id: int | str, frame: int) -> list[ObjectResult]:
@@ -168,7 +168,7 @@ class ObjectSession:
 
         Raises ValueError if the object is unknown, or has neither clicks nor a box on that frame.
         """
-        key = self._object(object_id).key(self._frame(frame))
+        key = self._object(object_id).key(checked_frame(frame, self.video))
         if key is None or not (len(key.points) or key.box is not None):
             raise ValueError(f"candidates: expected clicks or a box of object {object_id} on frame {frame}")
         return self.engine.answers(self.video, frame, Prompt(key.points, key.labels, key.box))
@@ -181,17 +181,17 @@ class ObjectSession:
         key, mask, score = one.key(frame), found[place].mask, found[place].score
         assert key is not None
         key = replace(key, serial=next(self._serial), mask=mask, base=mask, followed=0, score=score)
-        self._do(tuple(other.with_key(key) if other is one else other for other in self._state))
+        self._replace(one, one.with_key(key))
         return mask.clone()
 
     def mark_absent(self, object_id: int | str, frame: int, stop: int | None = None) -> None:
         """Mark an object as absent on a frame, or on frames frame..stop-1. Raises what `prompt` raises."""
-        one, frame = self._object(object_id), self._frame(frame)
+        one, frame = self._object(object_id), checked_frame(frame, self.video)
         nothing = torch.zeros(self.video.wh[1], self.video.wh[0], dtype=torch.bool)
         changed = one
-        for number in self._range(frame, frame + 1 if stop is None else stop):
+        for number in checked_range(frame, frame + 1 if stop is None else stop, self.video):
             changed = changed.with_key(Keyframe(number, next(self._serial), nothing, *no_points()))
-        self._do(tuple(changed if other is one else other for other in self._state))
+        self._replace(one, changed)
 
     def remove_prompt(self, object_id: int | str, frame: int) -> None:
         """Remove all prompts of an object on a frame. Raises ValueError if there are none."""
@@ -201,7 +201,7 @@ class ObjectSession:
                 f"remove_prompt: expected a frame with a prompt of object {object_id}, got {frame}; "
                 f"there are {[key.frame for key in one.keys]}"
             )
-        self._do(tuple(other.without_key(frame) if other is one else other for other in self._state))
+        self._replace(one, one.without_key(frame))
 
     def undo(self) -> bool:
         """Undo the last action (prompt, mark_absent, remove_prompt, add or remove an object); False if there is none.
@@ -262,7 +262,7 @@ class ObjectSession:
         Raises:
             ValueError: no object has a prompt, or the video does not have these frames.
         """
-        frames = self._range(start, stop)
+        frames = checked_range(start, stop, self.video)
         if direction not in ("forward", "backward", "both"):
             raise ValueError(f"direction: expected forward, backward or both, got {direction!r}")
         if not any(one.keys for one in self._state):
@@ -274,7 +274,7 @@ class ObjectSession:
 
     def steps_left(self, start: int = 0, stop: int | None = None, direction: Direction = "both") -> int:
         """The masks, each of one object, that `propagate` would compute; corrected ones count twice."""
-        frames = self._range(start, stop)
+        frames = checked_range(start, stop, self.video)
         return self._schedule.steps(self._schedule.missing(self._state, frames, direction), frames)
 
     def reached(self) -> dict[Side, int]:
@@ -286,7 +286,7 @@ class ObjectSession:
 
         A correction reaches other frames with `propagate`; before, their masks are as they were.
         """
-        frames = self._range(start, stop)
+        frames = checked_range(start, stop, self.video)
         # Between objects with equal scores, the one prompted last gets a pixel.
         objects = sorted(self._state, key=lambda one: -max([0, *(key.serial for key in one.keys)]))
         w, h = self.video.wh
@@ -303,7 +303,7 @@ class ObjectSession:
 
     def mask(self, object_id: int | str, frame: int) -> Tensor | None:
         """(h, w) bool of one object on one frame, as computed; None if it is not known."""
-        one, frame = self._object(object_id), self._frame(frame)
+        one, frame = self._object(object_id), checked_frame(frame, self.video)
         return next((found.mask for _, found in self._schedule.known(one, range(frame, frame + 1))), None)
 
     def quality(self, start: int = 0, stop: int | None = None) -> Tensor:
@@ -314,14 +314,14 @@ class ObjectSession:
         Args:
             start, stop: frames start..stop-1; by default all.
         """
-        return self._measures(self._range(start, stop), 0)
+        return self._measures(checked_range(start, stop, self.video), 0)
 
     def scores(self, start: int = 0, stop: int | None = None) -> Tensor:
         """(t, o) in [0, 1]: how sure each mask is; 0 where the object is absent, NaN where no mask is known.
 
         Takes the arguments of `quality`.
         """
-        return self._measures(self._range(start, stop), 1)
+        return self._measures(checked_range(start, stop, self.video), 1)
 
     def _measures(self, frames: range, which: int) -> Tensor:
         values = torch.full((len(frames), len(self._state)), torch.nan)
@@ -374,6 +374,10 @@ class ObjectSession:
         objects = {id(one): one for known in self._history.states for one in known}.values()
         self._schedule.keep({side for one in objects for side in self._schedule.sides_of(one)})
 
+    def _replace(self, one: SessionObject, new: SessionObject) -> None:
+        """Enter a state with another version of an object."""
+        self._do(tuple(new if other is one else other for other in self._state))
+
     def _object(self, object_id: int | str) -> SessionObject:
         """The object with that id, or with that name if only one has it."""
         named = [one for one in self._state if one.name == object_id]
@@ -385,16 +389,3 @@ class ObjectSession:
         raise ValueError(
             f"object id: expected one of {list(self.objects)}, got {object_id!r}; add_object() makes a new one"
         )
-
-    def _frame(self, frame: int) -> int:
-        if isinstance(frame, bool) or int(frame) != frame or not 0 <= frame < len(self.video):
-            raise ValueError(f"frame: expected a whole number in 0..{len(self.video) - 1}, got {frame!r}")
-        return int(frame)
-
-    def _range(self, start: int, stop: int | None) -> range:
-        stop = len(self.video) if stop is None else stop
-        if not 0 <= start < stop <= len(self.video):
-            raise ValueError(
-                f"frames: expected 0 <= start < stop <= {len(self.video)}, got start {start} and stop {stop}"
-            )
-        return range(start, stop)

@@ -16,7 +16,9 @@ from pointtrack.geometry import inside_image
 from pointtrack.models.point_tracker import PointTracker, network_of
 from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.inputs import progress_of, video_of
+from pointtrack.sessions.doubts import APART
 from pointtrack.sessions.fixes import Fix, FixedPoint, spans_of
+from pointtrack.sessions.frame_numbers import checked_frame, checked_range
 from pointtrack.sessions.history import History, repr_with
 from pointtrack.sessions.point_walks import Part, PointWalk, Span, join, reversed_part
 from pointtrack.sessions.schedule import Direction
@@ -29,7 +31,6 @@ from pointtrack.sessions.track_session_file import (
 from pointtrack.tracker import Tracker
 from pointtrack.types import VISIBLE, Queries, Source, Tracks
 
-APART = 8  # least distance in frames between two suggestions for one point
 PIECE = 4096  # frames that are searched at a time
 
 
@@ -160,14 +161,13 @@ class TrackSession:
                 session is then unchanged.
         """
         one = self._point(point)
-        if isinstance(frame, bool) or int(frame) != frame or not 0 <= frame < len(self.video):
-            raise ValueError(f"frame: expected a whole number in 0..{len(self.video) - 1}, got {frame!r}")
+        frame = checked_frame(frame, self.video)
         place = torch.as_tensor(xy, dtype=torch.float32)
         if place.shape != (2,) or not bool(inside_image(place, self.video.wh)):
             raise ValueError(
                 f"correction: expected (x, y) inside the {self.video.wh[0]} x {self.video.wh[1]} image, got {xy!r}"
             )
-        fix = Fix(int(frame), (float(place[0]), float(place[1])), next(self._serial))
+        fix = Fix(frame, (float(place[0]), float(place[1])), next(self._serial))
         self._do(tuple(other.with_fix(fix) if other is one else other for other in self._history.state))
 
     def forget(self, point: int, frame: int) -> None:
@@ -215,16 +215,12 @@ class TrackSession:
         Raises:
             ValueError: the video does not have these frames.
         """
-        stop = len(self.video) if stop is None else stop
-        if not 0 <= start < stop <= len(self.video):
-            raise ValueError(
-                f"frames: expected 0 <= start < stop <= {len(self.video)}, got start {start} and stop {stop}"
-            )
+        frames = checked_range(start, stop, self.video)
         with progress_of(progress, None, "following", count=len) as step:
-            for walk in self._wanted_walks(range(start, stop), direction):
+            for walk in self._wanted_walks(frames, direction):
                 if walk.done == len(walk.frames):  # stopped between its last frame and this
                     self._settle(walk)
-                while walk.done < wanted_of(walk, range(start, stop)):
+                while walk.done < wanted_of(walk, frames):
                     new = walk.advance(self.tracker, self.video)
                     if walk.done == len(walk.frames):
                         self._settle(walk)

@@ -68,7 +68,7 @@ def parts_to_save(
 def write_track_session(path: str | Path, video: Video, content: TrackSessionContent) -> Path:
     """Write a session; the suffix .npz is added if missing. The file is never half written."""
     parts = [*content.parts.values(), *(walk.part(span) for walk in content.walks for span in walk.spans)]
-    told = {
+    entries = {
         "format": TRACK_FORMAT,
         "video": video.fingerprint(),
         "now": content.history.now,
@@ -94,7 +94,7 @@ def write_track_session(path: str | Path, video: Video, content: TrackSessionCon
         "visibility": torch.cat([torch.zeros(0), *(part.visibility for part in parts)]).numpy(),
         "confidence": torch.cat([torch.zeros(0), *(part.confidence for part in parts)]).numpy(),
     }
-    return write_session_npz(path, told, arrays)
+    return write_session_npz(path, entries, arrays)
 
 
 def read_track_session(path: str | Path, video: Video) -> TrackSessionContent:
@@ -105,14 +105,14 @@ def read_track_session(path: str | Path, video: Video) -> TrackSessionContent:
         ValueError: the file holds no such session, or one of another video.
     """
     names = ("xy", "visibility", "confidence")
-    told, arrays = read_session_npz(
+    entries, arrays = read_session_npz(
         path, "a track session", names, format=TRACK_FORMAT, video=video.fingerprint()
     )
     with reading(path, "a track session saved by pointtrack"):
-        return _rebuilt(told, arrays)
+        return _rebuilt(entries, arrays)
 
 
-def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrackSessionContent:
+def _rebuilt(entries: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrackSessionContent:
     """Rebuild the content; ValueError, KeyError or TypeError if it is impossible."""
     known: dict[FixedPoint, FixedPoint] = {}  # states share the points that did not change
 
@@ -121,17 +121,17 @@ def _rebuilt(told: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrackSessio
         point = FixedPoint(row["id"], fixes)
         return known.setdefault(point, point)
 
-    states = [tuple(map(point_of, state)) for state in told["states"]]
-    spans = [_read_span(row) for row in told["spans"]]
+    states = [tuple(map(point_of, state)) for state in entries["states"]]
+    spans = [_read_span(row) for row in entries["spans"]]
     lengths = [len(span.frames) for span in spans]
-    lengths += [row["done"] for row in told["walks"] for _ in row["spans"]]
+    lengths += [row["done"] for row in entries["walks"] for _ in row["spans"]]
     columns = [torch.from_numpy(array).split(lengths) if lengths else () for array in arrays.values()]
     pieces = [Part(*values) for values in zip(*columns, strict=True)]
     return TrackSessionContent(
-        History(states, told["now"]),
+        History(states, entries["now"]),
         dict(zip(spans, pieces, strict=False)),
-        list(_read_walks(told["walks"], iter(pieces[len(spans) :]))),
-        dict(told.get("names", ())),
+        list(_read_walks(entries["walks"], iter(pieces[len(spans) :]))),
+        dict(entries.get("names", ())),
     )
 
 
