@@ -83,7 +83,7 @@ class Row:
 
 def rows() -> list[Row]:
     """Every named model: trackers, then segmenters; in each group those that ship with pointtrack come first."""
-    from pointtrack.segment.small import SHIPPED as SMALL_SEGMENTER
+    from pointtrack.segment.small import SHIPPED_FILE as SMALL_SEGMENTER
 
     found = [Row("tracker", name, "Apache-2.0", None, str(path)) for name, path in SHIPPED.items()]
     found += [
@@ -95,7 +95,7 @@ def rows() -> list[Row]:
     ]  # fmt: skip
     found.append(Row("segmenter", segmenters.SHIPPED, "Apache-2.0", None, str(SMALL_SEGMENTER)))
     found += [
-        Row("segmenter", name, row.licence, None, row.repo, (segmenters.CONFIG, segmenters.WEIGHTS))
+        Row("segmenter", name, row.licence, None, row.repo, (segmenters.CONFIG_FILE, segmenters.WEIGHTS_FILE))
         for name, row in segmenters.PUBLISHED.items()
     ]
     return found

@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 
 from pointtrack.config import network_config, to_dict
@@ -16,7 +15,14 @@ from pointtrack.io.outside import reading
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.families import FAMILIES, PUBLISHED, family_of, recognise
 from pointtrack.models.tracking_network import TrackingNetwork
-from pointtrack.models.weight_files import WeightsFile, compare_shapes, read_weights
+from pointtrack.models.weight_files import (
+    WeightsFile,
+    compare_shapes,
+    read_weights,
+    set_tensors,
+    shapes_of,
+    tensors_to_save,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +35,12 @@ def save_checkpoint(path: str | Path, tracker: TrackingNetwork, half: bool = Tru
 
     The options chosen at loading (`InferenceOptions`) are not written: they depend on the machine and the task.
     """
-    dtype = torch.float16 if half else torch.float32
-    tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in tracker.state_dict().items()}
     notes = {CONFIG: json.dumps(to_dict(tracker.own_config))}
     # Not for our own family: notes have no fixed order in the file, and equal weights should give equal bytes.
     if (family := family_of(tracker.own_config)) != OWN_FAMILY:
         notes[FAMILY] = family
     # Not `save_file`: nobody but their owner could read its files, whatever the umask.
-    write_bytes(path, save(tensors, metadata=notes))
+    write_bytes(path, save(tensors_to_save(tracker, half), metadata=notes))
 
 
 def load_checkpoint(path: str | Path, name: str | None = None) -> Any:
@@ -59,16 +63,11 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Any:
     with reading(path, "the weights of a tracker"), unfilled():  # random weights would be overwritten
         tracker = family.network(config)
     if CONFIG in file.metadata:
-        wanted = {key: tuple(x.shape) for key, x in tracker.state_dict().items()}
-        compare_shapes(
-            wanted, {key: tuple(x.shape) for key, x in file.tensors.items()}, file.path, config.name
-        )
+        compare_shapes(shapes_of(tracker.state_dict()), shapes_of(file.tensors), file.path, config.name)
         tensors = file.tensors
     else:
         tensors = family.from_published(file.tensors, tracker, file.path)
-    # Copies, because the tensors may be views of the file.
-    tensors = {key: x.to(torch.float32, copy=True) for key, x in tensors.items()}
-    tracker.load_state_dict(tensors, assign=True)
+    set_tensors(tracker, tensors)
     log.info("loaded %s (%s) from %s", config.name, config.licence, path)
     return tracker.eval().requires_grad_(False)
 

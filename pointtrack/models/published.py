@@ -24,7 +24,7 @@ from pointtrack.config import (
 )
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.models.weight_files import ENCODER_NAMES, Names, compare_shapes, other_name
+from pointtrack.models.weight_files import ENCODER_NAMES, Names, compare_shapes, other_name, shapes_of
 
 LICENCE = "CC-BY-NC-4.0"
 
@@ -176,7 +176,7 @@ def from_published(
     """
     sources = published_shapes(tracker)
     wanted = {name: shape for parts in sources.values() for name, shape in parts.items()}
-    compare_shapes(wanted, {name: tuple(x.shape) for name, x in tensors.items()}, path, tracker.config.name)
+    compare_shapes(wanted, shapes_of(tensors), path, tracker.config.name)
     return {
         name: torch.cat([tensors[part] for part in sources[name]]).reshape(ours.shape)
         for name, ours in tracker.state_dict().items()

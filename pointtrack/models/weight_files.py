@@ -13,7 +13,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointtrack.models.inert_pickle import read_lightning
 
@@ -111,6 +111,23 @@ def check_sha256(path: str | Path, expected: str) -> None:
             f"  got SHA-256      {got}\n"
             "  delete it and download it again, or pass the right file"
         )
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name, for `compare_shapes`."""
+    return {name: tuple(x.shape) for name, x in tensors.items()}
+
+
+def tensors_to_save(network: nn.Module, half: bool) -> dict[str, Tensor]:
+    """Copies of a network's tensors on the CPU, in float16 or else float32."""
+    dtype = torch.float16 if half else torch.float32
+    return {name: x.detach().to("cpu", dtype).contiguous() for name, x in network.state_dict().items()}
+
+
+def set_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a network these tensors, as float32 copies, because they may be views of a file."""
+    copies = {name: x.to(torch.float32, copy=True) for name, x in tensors.items()}
+    network.load_state_dict(copies, assign=True)
 
 
 def compare_shapes(

@@ -118,7 +118,7 @@ class VideoEngine:
             encoded = self._encoded(video, frame)
             return answer_prompt_variously(self._segmenter, encoded, prompt, before)
         if before is None:
-            masks, scores = self._asked(video, frame, prompt)
+            masks, scores = self._first_candidates(video, frame, prompt)
         else:
             prompt = replace(prompt, mask_logits=self._segmenter.as_low(before))
             found = self._segmenter.decode(self._encoded(video, frame), prompt, several=False)
@@ -126,7 +126,7 @@ class VideoEngine:
         order = scores.argsort(descending=True, stable=True).tolist()
         return [_result(masks[place].cpu(), _probability(scores[place])) for place in order]
 
-    def _asked(self, video: Video, frame: int, prompt: Prompt) -> tuple[Tensor, Tensor]:
+    def _first_candidates(self, video: Video, frame: int, prompt: Prompt) -> tuple[Tensor, Tensor]:
         """(m, h, w) bool candidates of the video model for an object's first prompt, and (m,) predicted overlaps."""
         session = self._session(video)
         if self._seen is not None and self._seen[0]() is video and self._seen[1] == frame:

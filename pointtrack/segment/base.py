@@ -138,7 +138,7 @@ class Segmenter(Protocol):
         name: name of the model.
         licence: SPDX name of the licence of its weights.
         device: where it runs; embeddings and candidates are there too.
-        coarse: True if its outlines are so coarse that colours tell better where an object ends.
+        coarse: True if its outlines are so coarse that colours show better where an object ends.
     """
 
     name: str

@@ -61,7 +61,7 @@ class SamSegmenter:
         frame = plain(frame)
         wh = check_frame(frame)
         fitted_wh = self._fitted_wh(wh)
-        parts = self._look(self._pixels(frame, fitted_wh))
+        parts = self._encoder_outputs(self._pixels(frame, fitted_wh))
         grid = parts[-1][0]
         cell_px = self.side / self.grid_side
         columns, rows = (ceil(size / cell_px) for size in fitted_wh)
@@ -77,8 +77,8 @@ class SamSegmenter:
     def decode(self, embedding: Embedding, prompt: Prompt, *, several: bool = True) -> Candidates:
         """Masks for a prompt on an encoded frame, as `Segmenter.decode` says."""
         check_prompt(prompt, embedding, self.name, self.low_wh)
-        requested = self._asked(prompt, embedding.wh)
-        answer = self.model(**self._seen(embedding.parts), **requested, multimask_output=several)
+        requested = self._model_prompt(prompt, embedding.wh)
+        answer = self.model(**self._decoder_inputs(embedding.parts), **requested, multimask_output=several)
         low = answer.pred_masks[0].float()
         logits = self._to_frame(low, embedding.wh)
         return Candidates(logits[0], answer.iou_scores[0, 0].float(), low[0])
@@ -117,7 +117,7 @@ class SamSegmenter:
         """(h, w, 3) uint8 at another size. With Pillow, as SAM was published."""
         return np.array(Image.fromarray(frame).resize(wh, Image.Resampling.BILINEAR))
 
-    def _asked(self, prompt: Prompt, wh: tuple[int, int]) -> dict[str, Tensor]:
+    def _model_prompt(self, prompt: Prompt, wh: tuple[int, int]) -> dict[str, Tensor]:
         """A prompt in the model's form: in pixels of its input, with axes for images and for objects."""
         # In double precision, like the library, so that the model's input is the same to the last bit.
         scale = torch.tensor(self._fitted_wh(wh)).double() / torch.tensor(wh)
@@ -139,12 +139,12 @@ class SamSegmenter:
         w, h = self._fitted_wh(wh)
         return F.interpolate(square[..., :h, :w], size=(wh[1], wh[0]), mode="bilinear", align_corners=False)
 
-    def _look(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Everything that the decoder needs from a frame; last the (1, c, grid, grid) features."""
+    def _encoder_outputs(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """(1, 3, side, side) pixels -> all that the decoder needs from a frame; last the (1, c, grid, grid) features."""
         return (self.model.get_image_embeddings(pixels),)
 
-    def _seen(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
-        """The result of `_look` as the arguments that the model takes instead of pixels."""
+    def _decoder_inputs(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
+        """The result of `_encoder_outputs` as the arguments that the model takes instead of pixels."""
         return {"image_embeddings": parts[0]}
 
 
@@ -156,11 +156,11 @@ class SamHqSegmenter(SamSegmenter):
     Source: Ke et al., Segment Anything in High Quality, 2023.
     """
 
-    def _look(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def _encoder_outputs(self, pixels: Tensor) -> tuple[Tensor, ...]:
         embedding, intermediate = self.model.get_image_embeddings(pixels)
         # The decoder reads only the first of the layers with attention over the whole frame; the others would
         # take tens of megabytes per frame.
         return intermediate[0], embedding
 
-    def _seen(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
+    def _decoder_inputs(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
         return {"intermediate_embeddings": [parts[0]], "image_embeddings": parts[1]}

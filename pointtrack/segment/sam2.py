@@ -35,10 +35,10 @@ class Sam2Segmenter(SamSegmenter):
     def _to_frame(self, low: Tensor, wh: tuple[int, int]) -> Tensor:
         return F.interpolate(low, size=(wh[1], wh[0]), mode="bilinear", align_corners=False)
 
-    def _look(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def _encoder_outputs(self, pixels: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.model.get_image_embeddings(pixels))
 
-    def _seen(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
+    def _decoder_inputs(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
         return {"image_embeddings": list(parts)}
 
 

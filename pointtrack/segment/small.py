@@ -22,7 +22,13 @@ from pointtrack.io.outside import reading
 from pointtrack.layers.precision import narrow, usable_precision
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.device import WEIGHTS, pick_device
-from pointtrack.models.weight_files import compare_shapes, read_weights
+from pointtrack.models.weight_files import (
+    compare_shapes,
+    read_weights,
+    set_tensors,
+    shapes_of,
+    tensors_to_save,
+)
 from pointtrack.segment.base import CERTAIN_LOGIT, Candidates, Embedding, Prompt, check_frame, check_prompt
 from pointtrack.segment.small_network import (
     MASK_STRIDE,
@@ -31,11 +37,11 @@ from pointtrack.segment.small_network import (
     SegmenterConfig,
     SegmenterNetwork,
 )
-from pointtrack.segment.small_prompts import BOX_END, BOX_START, LOW_STRIDE, Asked
+from pointtrack.segment.small_prompts import BOX_END, BOX_START, LOW_STRIDE, PromptBatch
 
 log = logging.getLogger(__name__)
 
-SHIPPED = WEIGHTS / "pointtrack_segmenter.safetensors"
+SHIPPED_FILE = WEIGHTS / "pointtrack_segmenter.safetensors"
 CONFIG_KEY = "pointtrack_segmenter_config"
 # The second look sees the frame larger by this factor, and mirrored: both together are right more often than either
 # alone.
@@ -43,7 +49,7 @@ CLOSER = 1.25
 
 
 def load_small(
-    path: str | Path = SHIPPED, *, device: str | torch.device = "auto", precision: str = "float32"
+    path: str | Path = SHIPPED_FILE, *, device: str | torch.device = "auto", precision: str = "float32"
 ) -> SmallSegmenter:
     """Load the segmenter that ships with the package, or one that you trained with it.
 
@@ -57,9 +63,9 @@ def load_small(
         FileNotFoundError: no such file.
         ValueError: the file holds no such segmenter, the precision is unknown, or this machine lacks the device.
     """
-    if Path(path) == SHIPPED and not SHIPPED.is_file():
+    if Path(path) == SHIPPED_FILE and not SHIPPED_FILE.is_file():
         raise FileNotFoundError(
-            f"{SHIPPED}: expected the segmenter that ships with pointtrack, found nothing there; install the "
+            f"{SHIPPED_FILE}: expected the segmenter that ships with pointtrack, found nothing there; install the "
             "package again, or train one with `pointtrack train --task segmenting` and pass its path"
         )
     return SmallSegmenter.load(path, device=device, precision=precision)
@@ -98,23 +104,16 @@ class SmallSegmenter:
             config = from_dict(SegmenterConfig, json.loads(file.metadata[CONFIG_KEY]), "its config")
         with unfilled():  # random weights would be replaced at once
             network = SegmenterNetwork(config)
-        wanted = {name: tuple(x.shape) for name, x in network.state_dict().items()}
-        found = {name: tuple(x.shape) for name, x in file.tensors.items()}
-        compare_shapes(wanted, found, file.path, config.name)
-        # Copies, because the tensors may be views of the file.
-        tensors = {name: x.to(torch.float32, copy=True) for name, x in file.tensors.items()}
-        network.load_state_dict(tensors, assign=True)
+        compare_shapes(shapes_of(network.state_dict()), shapes_of(file.tensors), file.path, config.name)
+        set_tensors(network, file.tensors)
         log.info("loaded %s (%s) from %s", config.name, config.licence, path)
         where = pick_device(device)
         return cls(network.eval().requires_grad_(False).to(where), usable_precision(precision, where))
 
     def save(self, path: str | Path, half: bool = True) -> None:
         """Write weights and config to a .safetensors file, in float16 unless `half` is false."""
-        dtype = torch.float16 if half else torch.float32
-        tensors = {
-            name: x.detach().to("cpu", dtype).contiguous() for name, x in self.network.state_dict().items()
-        }
-        write_bytes(path, save(tensors, metadata={CONFIG_KEY: json.dumps(to_dict(self.network.config))}))
+        notes = {CONFIG_KEY: json.dumps(to_dict(self.network.config))}
+        write_bytes(path, save(tensors_to_save(self.network, half), metadata=notes))
 
     @torch.no_grad()
     def encode(self, frame: np.ndarray) -> Embedding:
@@ -162,7 +161,7 @@ class SmallSegmenter:
         eight, four, two, *appearance = (x[None] for x in embedding.parts)
         compared = (appearance[0], appearance[1], appearance[2])
         maps = FrameMaps(embedding.features[None], (eight, four, two), compared)
-        requested = self._asked(prompt, embedding.wh, self._inner_wh(embedding.wh, scale))
+        requested = self._as_batch(prompt, embedding.wh, self._inner_wh(embedding.wh, scale))
         with narrow(self.device, self.narrow):
             answers = self.network.decoder(maps, requested)
         logits, overlap_logit, there_logit = (x.float() for x in answers)
@@ -185,8 +184,8 @@ class SmallSegmenter:
         across, down = (max(TRUNK_STRIDE, TRUNK_STRIDE * round(side * scale / TRUNK_STRIDE)) for side in wh)
         return across, down
 
-    def _asked(self, prompt: Prompt, wh: tuple[int, int], inner_wh: tuple[int, int]) -> Asked:
-        """A prompt in the network's form."""
+    def _as_batch(self, prompt: Prompt, wh: tuple[int, int], inner_wh: tuple[int, int]) -> PromptBatch:
+        """A prompt as a batch of one, in pixels of the network's input."""
         w, h = inner_wh
         points, kinds = prompt.points, prompt.labels.long()
         if prompt.box is not None:
@@ -199,7 +198,7 @@ class SmallSegmenter:
         elif former.shape != low_hw:  # it is of the usual size
             former = F.interpolate(former[None, None], low_hw, mode="bilinear")[0, 0]
         device = self.device
-        return Asked(
+        return PromptBatch(
             torch.zeros(1, dtype=torch.int64, device=device),
             points[None].to(device),
             kinds[None].to(device),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pointtrack.layers.attention import CrossBlock, SelfBlock
 from pointtrack.layers.trunk import CHANNELS, Trunk
-from pointtrack.segment.small_prompts import DRAWN_MAPS, NOTHING, Asked, draw_prompts, place_waves
+from pointtrack.segment.small_prompts import DRAWN_MAPS, NOTHING, PromptBatch, draw_prompts, place_waves
 
 # Pixels per cell of the trunk's coarsest map, of the attention, and of the mask.
 TRUNK_STRIDE, STRIDE, MASK_STRIDE = 32, 16, 2
@@ -129,7 +129,7 @@ class PromptMaps(nn.Module):
         self.at_8 = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
         self.at_16 = nn.Conv2d(coarse, config.width, 3, stride=2, padding=1)
 
-    def forward(self, maps: FrameMaps, requested: Asked) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, maps: FrameMaps, requested: PromptBatch) -> tuple[Tensor, Tensor, Tensor]:
         """(m, width, h / 16, w / 16), and the same at strides 8 and 4 with their own channels."""
         four = self.at_4(draw_prompts(maps.appearance, COMPARED, requested))
         eight = self.at_8(F.gelu(four))
@@ -163,7 +163,7 @@ class MaskDecoder(nn.Module):
         self.to_there = nn.Linear(width, 1)
 
     def forward(
-        self, maps: FrameMaps, requested: Asked, origin: tuple[float, float] = (0.0, 0.0)
+        self, maps: FrameMaps, requested: PromptBatch, origin: tuple[float, float] = (0.0, 0.0)
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Decode prompts.
 
@@ -202,7 +202,7 @@ class MaskDecoder(nn.Module):
         logits = _twice(logits.float()) + fine.float()
         return logits, self.to_overlap(tokens[:, 0]).float(), self.to_there(tokens[:, 0])[:, 0].float()
 
-    def _tokens(self, requested: Asked, shift: Tensor) -> tuple[Tensor, Tensor]:
+    def _tokens(self, requested: PromptBatch, shift: Tensor) -> tuple[Tensor, Tensor]:
         """(m, n, width) tokens: answers to fill, then prompts; (m, 1, n) bool: tokens that no other may see."""
         m = len(requested.frame)
         prompts = self.kinds(requested.kinds.clamp(min=0)) + place_waves(

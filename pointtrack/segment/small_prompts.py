@@ -24,7 +24,7 @@ DRAWN_MAPS = 6  # in addition to two of similarity per level
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptBatch:
     """m prompts, each on one of the frames; all places in pixels of the network's input.
 
     Attributes:
@@ -42,7 +42,7 @@ class Asked:
     has_former: Tensor
 
 
-def draw_prompts(appearance: Sequence[Tensor], strides: Sequence[int], requested: Asked) -> Tensor:
+def draw_prompts(appearance: Sequence[Tensor], strides: Sequence[int], requested: PromptBatch) -> Tensor:
     """(m, 6 + 2 l, h / 4, w / 4) maps of prompts.
 
     In order: disks around positive and around negative points, inside of the box, whether there is a box, former
@@ -84,7 +84,7 @@ def place_waves(xy: Tensor, width: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 
-def _similarity(cells: Tensor, stride: int, requested: Asked) -> Tensor:
+def _similarity(cells: Tensor, stride: int, requested: PromptBatch) -> Tensor:
     """(m, k, h', w') cosines of every point's cell with all cells of its frame."""
     # Per point, read its features on its own frame, then one product with that frame's cells.
     of_points = sample_features(cells[requested.frame], (requested.points + 0.5) / stride - 0.5)

@@ -18,13 +18,13 @@ from pointtrack.segment.zoo import (
     PART_OF,
     PUBLISHED,
     SHIPPED,
-    WEIGHTS,
-    called,
+    WEIGHTS_FILE,
     find_folder,
     kind_of,
     load_library_model,
-    not_that_kind,
+    name_and_licence,
     transformers_with,
+    wrong_kind,
 )
 
 log = logging.getLogger(__name__)
@@ -97,11 +97,11 @@ def load_video_model(
     kind = kind_of(folder)
     if kind not in VIDEO_KINDS or (row is not None and PART_OF[kind] != row.kind):
         wanted = [one for one, part in PART_OF.items() if row is None or part == row.kind]
-        raise not_that_kind(folder, name if row else "a model for video", " or ".join(wanted), kind)
+        raise wrong_kind(folder, name if row else "a model for video", " or ".join(wanted), kind)
     classes = VIDEO_KINDS[kind]
     video = load_library_model(folder, kind, classes.config, classes.model)
     video = video.float().eval().requires_grad_(False).to(where)
-    model = VideoModel(video, image_part(video, kind), kind, *called(name, folder), where)
+    model = VideoModel(video, image_part(video, kind), kind, *name_and_licence(name, folder), where)
     log.info("video model %s from %s, licence %s, on %s", model.name, folder, model.licence, where)
     return model
 
@@ -121,7 +121,7 @@ def cached_video_names() -> list[str]:
     cached = [
         name
         for name, repo in repos.items()
-        if isinstance(try_to_load_from_cache(repo, WEIGHTS, revision=pinned_revision(repo)), str)
+        if isinstance(try_to_load_from_cache(repo, WEIGHTS_FILE, revision=pinned_revision(repo)), str)
     ]
     if cached:  # the library takes seconds to import, so do not import it for an empty cache
         try:

@@ -21,7 +21,7 @@ from pointtrack.segment.sam2 import Sam2Segmenter, Sam3Segmenter
 log = logging.getLogger(__name__)
 
 SHIPPED = "small"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 LARGEST_CONFIG = 1 << 24  # bytes
 OLDEST_TRANSFORMERS = "4.56"
 
@@ -80,9 +80,10 @@ PART_OF = {
     "sam3_tracker_video": "sam3_tracker",
     "sam3_video": "sam3_tracker",
 }
-OF_WHOLE = {"sam3_video": "Sam3VideoConfig"}  # the config of files that hold a detector beside the tracker
+# Class of the config of files that hold a detector beside the tracker, by `model_type`.
+CONFIGS_OF_WHOLE = {"sam3_video": "Sam3VideoConfig"}
 # Kinds that every supported version of transformers has; the others are checked where they are needed.
-OF_OLD = ("sam", "sam_hq", "sam2")
+OLD_KINDS = ("sam", "sam_hq", "sam2")
 
 
 def load_segmenter(
@@ -123,22 +124,23 @@ def load_segmenter(
     kind = PART_OF.get(given, given)
     row = PUBLISHED.get(name)
     if row is not None and kind != row.kind:
-        raise not_that_kind(folder, name, row.kind, kind)
-    config = OF_WHOLE.get(given, KINDS[kind].config)
+        raise wrong_kind(folder, name, row.kind, kind)
+    config = CONFIGS_OF_WHOLE.get(given, KINDS[kind].config)
     model = load_library_model(folder, kind, config, KINDS[kind].model)
-    segmenter = KINDS[kind].adapter(model, *called(name, folder), where)
+    segmenter = KINDS[kind].adapter(model, *name_and_licence(name, folder), where)
     log.info("segmenter %s from %s, licence %s, on %s", segmenter.name, folder, segmenter.licence, where)
     return segmenter
 
 
-def called(name: str, folder: Path) -> tuple[str, str]:
+def name_and_licence(name: str, folder: Path) -> tuple[str, str]:
     """Name and licence of a model requested as `name` and found in `folder`."""
     if name in PUBLISHED:
         return name, PUBLISHED[name].licence
     return Path(name).name or folder.resolve().name, "unknown"
 
 
-def not_that_kind(folder: Path, expected: str, kind: str, got: str) -> ValueError:
+def wrong_kind(folder: Path, expected: str, kind: str, got: str) -> ValueError:
+    """The error for a folder with a model of the type `got`, where `expected`, of the type `kind`, was requested."""
     return ValueError(
         f"{folder}: expected {expected}, a model of type {kind}, got one of type {got}; "
         "pass the folder of that model, or the folder in the place of the name"
@@ -153,7 +155,10 @@ def _load_small(checkpoint: str | Path | None, device: torch.device, precision: 
 
 
 def find_folder(name: str, checkpoint: str | Path | None) -> Path:
-    """The folder with the config and the weights."""
+    """The folder with the config and the weights of a model: `checkpoint`, `name` itself, or one in the hub's cache.
+
+    Raises what `load_segmenter` raises for files that are not there.
+    """
     if checkpoint is not None:
         if name not in PUBLISHED:
             raise ValueError(
@@ -167,7 +172,7 @@ def find_folder(name: str, checkpoint: str | Path | None) -> Path:
             return _download(PUBLISHED[name].repo)
         except ConnectionError as error:
             raise ConnectionError(
-                f"segmenter {name}: {error}, or put a folder with {CONFIG} and {WEIGHTS} in the place of the name; "
+                f"segmenter {name}: {error}, or put a folder with {CONFIG_FILE} and {WEIGHTS_FILE} in the place of the name; "
                 f"`pointtrack models --download {name}` fills the cache"
             ) from error
     if Path(name).is_dir():
@@ -176,58 +181,68 @@ def find_folder(name: str, checkpoint: str | Path | None) -> Path:
     if re.fullmatch(r"hf:[\w.-]*[\w-]/[\w.-]+", name):
         return _download(name.removeprefix("hf:"))
     raise FileNotFoundError(
-        f"segmenter {name!r}: expected {SHIPPED}, one of {', '.join(PUBLISHED)}, a folder with {CONFIG} and "
-        f"{WEIGHTS}, or hf:owner/name of a model on the Hugging Face hub"
+        f"segmenter {name!r}: expected {SHIPPED}, one of {', '.join(PUBLISHED)}, a folder with {CONFIG_FILE} and "
+        f"{WEIGHTS_FILE}, or hf:owner/name of a model on the Hugging Face hub"
     )
 
 
 def _download(repo: str) -> Path:
     """Both files of a repository, which the hub's cache keeps in one folder."""
     transformers_with()  # fail before downloading gigabytes, not after
-    fetch(repo, CONFIG)
-    return fetch(repo, WEIGHTS).parent
+    fetch(repo, CONFIG_FILE)
+    return fetch(repo, WEIGHTS_FILE).parent
 
 
 def _complete(folder: Path) -> Path:
-    missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
+    missing = [file for file in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / file).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found no {' and no '.join(missing)}; "
+            f"{folder}: expected a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, found no {' and no '.join(missing)}; "
             "copy the files of the model's page on the Hugging Face hub there"
         )
     return folder
 
 
 def kind_of(folder: Path) -> str:
-    """Key of KINDS or of PART_OF."""
+    """The `model_type` of the model in a folder, a key of KINDS or of PART_OF. Raises ValueError for any other."""
     try:
-        kind = read_json(folder / CONFIG, "a config", largest=LARGEST_CONFIG).get("model_type")
+        kind = read_json(folder / CONFIG_FILE, "a config", largest=LARGEST_CONFIG).get("model_type")
     except (ValueError, AttributeError) as error:
         raise ValueError(
-            f"{folder / CONFIG}: expected a JSON object, got something else ({error}); copy the file again"
+            f"{folder / CONFIG_FILE}: expected a JSON object, got something else ({error}); copy the file again"
         ) from error
     if not isinstance(kind, str) or kind not in (*KINDS, *PART_OF):
         raise ValueError(
-            f"{folder / CONFIG}: expected a model_type of {', '.join([*KINDS, *PART_OF])}, got {kind!r}; "
+            f"{folder / CONFIG_FILE}: expected a model_type of {', '.join([*KINDS, *PART_OF])}, got {kind!r}; "
             "pass the folder of a SAM of the project's list"
         )
     return kind
 
 
 def load_library_model(folder: Path, kind: str, config_class: str, model_class: str) -> Any:
-    """The library's model of that class with the weights of a folder."""
+    """A model of `transformers` with the weights of a folder.
+
+    Args:
+        folder: with config and weights.
+        kind: the model's type, for messages.
+        config_class, model_class: names of its classes.
+
+    Raises:
+        ImportError: the library is missing or lacks the class.
+        ValueError: other files, or weights that lack some tensors.
+    """
     transformers = transformers_with([model_class])
-    settings = read_json(folder / CONFIG, "a config", largest=LARGEST_CONFIG)
+    settings = read_json(folder / CONFIG_FILE, "a config", largest=LARGEST_CONFIG)
     try:
         # Build the config here, so that a video model's config serves for its part without a warning.
         config = getattr(transformers, config_class).from_dict(settings)
-        model, told = getattr(transformers, model_class).from_pretrained(
+        model, report = getattr(transformers, model_class).from_pretrained(
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # the library has no error class for files that do not fit
         raise _not_those_weights(folder, kind, str(error)) from error
     # The library only warns of missing weights, and leaves them random.
-    missing = sorted(told.get("missing_keys", ()))
+    missing = sorted(report.get("missing_keys", ()))
     if missing:
         raise _not_those_weights(folder, kind, f"{len(missing)} tensors are missing, such as {missing[0]}")
     return model
@@ -245,7 +260,7 @@ def transformers_with(needed: Iterable[str] = ()) -> Any:
     """The library `transformers`, imported only when one of its models is requested, as the import takes seconds.
 
     Args:
-        needed: names of the classes that it must have, besides those of OF_OLD.
+        needed: names of the classes that it must have, besides those of OLD_KINDS.
     """
     how = f'install it with: pip install "pointtrack[sam]" (transformers {OLDEST_TRANSFORMERS} or later)'
     try:
@@ -254,7 +269,7 @@ def transformers_with(needed: Iterable[str] = ()) -> Any:
         raise ImportError(
             f"SAM models need the transformers library, which is not installed; {how}"
         ) from error
-    named = dict.fromkeys([*(KINDS[kind].model for kind in OF_OLD), *needed])
+    named = dict.fromkeys([*(KINDS[kind].model for kind in OLD_KINDS), *needed])
     missing = [model for model in named if not hasattr(transformers, model)]
     if missing:
         raise ImportError(

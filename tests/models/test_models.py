@@ -21,7 +21,7 @@ from pointtrack.models.checkpoint import CONFIG, load_checkpoint, save_checkpoin
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.speed import options_at
 from pointtrack.models.window import WindowQueries
-from pointtrack.segment.small import SHIPPED as SEGMENTER
+from pointtrack.segment.small import SHIPPED_FILE as SEGMENTER
 from pointtrack.segment.small import SmallSegmenter
 from pointtrack.segment.small_network import SegmenterConfig, SegmenterNetwork
 from pointtrack.zoo import SHIPPED, SINGLE_ITERATIONS, SINGLE_LENGTH, load_tracker

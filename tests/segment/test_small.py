@@ -13,7 +13,7 @@ from pointtrack.segment.small_prompts import (
     NEGATIVE,
     NOTHING,
     POSITIVE,
-    Asked,
+    PromptBatch,
     draw_prompts,
 )
 
@@ -43,7 +43,7 @@ def frame():
 def requested(points, kinds, frame=(0,), former=None, wh=(64, 64)):
     m = len(frame)
     hw = (wh[1] // 4, wh[0] // 4)
-    return Asked(
+    return PromptBatch(
         torch.tensor(frame),
         torch.tensor(points, dtype=torch.float32).expand(m, -1, 2),
         torch.tensor(kinds).expand(m, -1),
@@ -129,7 +129,7 @@ def test_other_files_are_refused(tiny_tracker_file, tmp_path, monkeypatch):
         load_small(tiny_tracker_file)
     with pytest.raises(FileNotFoundError):
         load_small(tmp_path / "none.safetensors")
-    monkeypatch.setattr("pointtrack.segment.small.SHIPPED", tmp_path / "shipped.safetensors")
+    monkeypatch.setattr("pointtrack.segment.small.SHIPPED_FILE", tmp_path / "shipped.safetensors")
     with pytest.raises(FileNotFoundError, match="pointtrack train --task segmenting"):
         load_small(tmp_path / "shipped.safetensors")
 

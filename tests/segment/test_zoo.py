@@ -305,7 +305,7 @@ def test_video_model_without_the_extra(tiny_sam, monkeypatch):
     with pytest.raises(ImportError, match=r"not installed; .*pointtrack\[sam\]"):
         load_video_model("sam2.1-hiera-tiny", device="cpu")
     old = SimpleNamespace(
-        __version__="4.56.0.dev", **{kind.model: None for kind in map(zoo.KINDS.get, zoo.OF_OLD)}
+        __version__="4.56.0.dev", **{kind.model: None for kind in map(zoo.KINDS.get, zoo.OLD_KINDS)}
     )
     monkeypatch.setitem(sys.modules, "transformers", old)
     with pytest.raises(ImportError, match=r"with Sam2VideoModel, got 4\.56\.0\.dev; .*pointtrack\[sam\]"):

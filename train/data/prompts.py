@@ -17,7 +17,7 @@ from pointtrack.segment.small_prompts import (
     NEGATIVE,
     NOTHING,
     POSITIVE,
-    Asked,
+    PromptBatch,
 )
 from train.data.formers import hardened, mistaken, recalled, spoil
 from train.data.picking import (
@@ -53,7 +53,7 @@ def first_prompts(
     generator: torch.Generator,
     appearance: Tensor | None = None,
     only: str | None = None,
-) -> Asked:
+) -> PromptBatch:
     """Draw the first prompt of each object.
 
     It is 1 to 4 clicks or many points, a box, a poor mask, a poor mask with clicks, or a badly wrong mask with clicks
@@ -93,7 +93,7 @@ def first_prompts(
             room = torch.full((m, *some.shape[1:]), nothing, dtype=some.dtype, device=device)
             room[wrong] = some
             all_of.append(room)
-    return Asked(frame, torch.cat(points, dim=1), torch.cat(kinds, dim=1), former, _on(told, device))
+    return PromptBatch(frame, torch.cat(points, dim=1), torch.cat(kinds, dim=1), former, _on(told, device))
 
 
 def drawn_kinds(count: int, generator: torch.Generator) -> np.ndarray:
@@ -164,12 +164,12 @@ def _correcting(masks: Tensor, former: Tensor, generator: torch.Generator) -> tu
     return torch.stack(points, dim=1), torch.stack(kinds, dim=1)
 
 
-def click_prompts(masks: Tensor, frame: Tensor) -> Asked:
+def click_prompts(masks: Tensor, frame: Tensor) -> PromptBatch:
     """One click on the innermost point of each object, without any randomness."""
-    return _asked(masks, frame, innermost(masks)[:, None], [POSITIVE])
+    return _batch(masks, frame, innermost(masks)[:, None], [POSITIVE])
 
 
-def box_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Asked:
+def box_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> PromptBatch:
     """The box of each object, a few pixels off, as people draw it."""
     h, w = masks.shape[-2:]
     rows, columns = masks.any(dim=2).float(), masks.any(dim=1).float()
@@ -181,12 +181,12 @@ def box_prompts(masks: Tensor, frame: Tensor, generator: torch.Generator) -> Ask
     box = torch.stack([low, high], dim=1)
     box = box + spread[:, None] * sent(torch.randn(box.shape, generator=generator), box.device)
     limit = torch.tensor([w - 1.0, h - 1.0], device=box.device)
-    return _asked(masks, frame, torch.minimum(box.clamp(min=0), limit), [BOX_START, BOX_END])
+    return _batch(masks, frame, torch.minimum(box.clamp(min=0), limit), [BOX_START, BOX_END])
 
 
 def add_corrections(
-    requested: Asked, got: Tensor, low: Tensor, masks: Tensor, generator: torch.Generator | None
-) -> Asked:
+    requested: PromptBatch, got: Tensor, low: Tensor, masks: Tensor, generator: torch.Generator | None
+) -> PromptBatch:
     """The next prompt: the previous answer, and one more click where it is wrong.
 
     Args:
@@ -201,7 +201,7 @@ def add_corrections(
         point = draw_points(inner_weight(masks ^ got), generator)
     # If nothing is wrong, the click confirms whatever lies under it.
     kind = _at(masks, point).long()
-    return Asked(
+    return PromptBatch(
         requested.frame,
         torch.cat([requested.points, point[:, None]], dim=1),
         torch.cat([requested.kinds, kind[:, None]], dim=1),
@@ -211,8 +211,8 @@ def add_corrections(
 
 
 def elsewhere(
-    requested: Asked, frames: int, generator: torch.Generator, share: float
-) -> tuple[Asked, Tensor]:
+    requested: PromptBatch, frames: int, generator: torch.Generator, share: float
+) -> tuple[PromptBatch, Tensor]:
     """Move some prompts to the frame of another object, where they mean nothing.
 
     Moves only prompts that are specific: many points or a previous mask. A single click means something anywhere.
@@ -252,9 +252,9 @@ def _on(flags: np.ndarray, device: torch.device) -> Tensor:
     return sent(torch.from_numpy(flags), device)
 
 
-def _asked(masks: Tensor, frame: Tensor, points: Tensor, kinds: list[int]) -> Asked:
+def _batch(masks: Tensor, frame: Tensor, points: Tensor, kinds: list[int]) -> PromptBatch:
     m, h, w = masks.shape
-    return Asked(
+    return PromptBatch(
         frame,
         points,
         repeat(torch.tensor(kinds, device=masks.device), "k -> m k", m=m),

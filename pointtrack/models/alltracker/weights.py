@@ -11,7 +11,7 @@ from torch import Tensor
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.alltracker.config import FULL, TINY, AllTrackerConfig
 from pointtrack.models.alltracker.network import AllTracker
-from pointtrack.models.weight_files import ENCODER_NAMES, Names, compare_shapes, other_name
+from pointtrack.models.weight_files import ENCODER_NAMES, Names, compare_shapes, other_name, shapes_of
 
 CONV_NEXT = {"conv": "block.0", "norm": "block.2", "fc1": "block.3", "fc2": "block.5"}
 
@@ -74,8 +74,7 @@ def from_published(tensors: Mapping[str, Tensor], network: AllTracker, path: str
     Raises:
         ValueError: missing or unexpected names, or other shapes.
     """
-    found = {name: tuple(x.shape) for name, x in tensors.items()}
-    compare_shapes(published_shapes(network), found, path, network.config.name)
+    compare_shapes(published_shapes(network), shapes_of(tensors), path, network.config.name)
     return {name: tensors[published_name(name)].reshape(x.shape) for name, x in network.state_dict().items()}
 
 

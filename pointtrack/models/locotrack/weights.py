@@ -12,7 +12,7 @@ from torch import Tensor
 from pointtrack.layers.unfilled import unfilled
 from pointtrack.models.locotrack.config import BASE, PATCH, SMALL, LocoTrackConfig
 from pointtrack.models.locotrack.network import LocoTrack
-from pointtrack.models.weight_files import Names, compare_shapes, other_name
+from pointtrack.models.weight_files import Names, compare_shapes, other_name, shapes_of
 
 # Our names -> the published ones.
 NAMES: Names = (
@@ -72,8 +72,7 @@ def from_published(tensors: Mapping[str, Tensor], network: LocoTrack, path: str 
         ValueError: missing or unexpected names, or other shapes.
     """
     tensors = without_prefix(tensors)
-    found = {name: tuple(x.shape) for name, x in tensors.items()}
-    compare_shapes(published_shapes(network), found, path, network.config.name)
+    compare_shapes(published_shapes(network), shapes_of(tensors), path, network.config.name)
     return {name: _converted(name, tensors[published_name(name)]) for name in network.state_dict()}
 
 
