@@ -18,7 +18,6 @@ from pointtrack.models.locotrack import weights as locotrack
 from pointtrack.models.locotrack.config import BASE, SMALL, LocoTrackConfig
 from pointtrack.models.locotrack.network import LocoTrack
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.models.published import PUBLISHED as COTRACKER
 from pointtrack.models.published import Published
 from pointtrack.models.tracking_network import TrackingNetwork
 
@@ -40,14 +39,9 @@ class Family:
     from_published: Callable[[Mapping[str, Tensor], Any, str | Path], dict[str, Tensor]]
 
 
-def _recognise_cotracker(tensors: Mapping[str, Tensor]) -> TrackerConfig | None:
-    name = published.recognise(tensors)
-    return None if name is None else published.PUBLISHED[name].config
-
-
 # Keyed by the family name in our own files.
 FAMILIES: dict[str, Family] = {
-    "point_tracker": Family(TrackerConfig, PointTracker, _recognise_cotracker, published.from_published),
+    "point_tracker": Family(TrackerConfig, PointTracker, published.recognise, published.from_published),
     "locotrack": Family(LocoTrackConfig, LocoTrack, locotrack.recognise, locotrack.from_published),
     "alltracker": Family(AllTrackerConfig, AllTracker, alltracker.recognise, alltracker.from_published),
 }
@@ -64,7 +58,7 @@ ALLTRACKER_TERMS = (
 )
 
 PUBLISHED: dict[str, Published] = {
-    **COTRACKER,
+    **published.PUBLISHED,
     "locotrack-small": Published(
         SMALL, LOCOTRACK, "locotrack_small.ckpt", repo_type="dataset", terms=LOCOTRACK_TERMS, megabytes=33
     ),

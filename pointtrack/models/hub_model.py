@@ -63,7 +63,7 @@ class HubModel(
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
-        name: Any = None,  # what it was made from at the other end
+        name: Any = None,  # saved with the settings: what that tracker was loaded from, not the file here
         **settings: Any,
     ) -> Any:
         path = Path(model_id) / FILE

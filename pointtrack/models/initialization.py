@@ -3,7 +3,7 @@
 The search goes frame by frame. For each point it takes the best cell of a small search area around the last position.
 If the best product there is poor, it searches the whole frame, and moves the point to a much better place, or to a
 somewhat better one that its neighbours agree with. A point found nowhere moves with the points around it. Coarse maps
-tell what a thing is, fine maps where exactly it is, so both questions use the same features with different weights.
+show what a thing is, fine maps where exactly it is, so both questions use the same features with different weights.
 This first guess needs no transformer, and the refinement is always measured against it.
 """
 
@@ -21,12 +21,12 @@ from pointtrack.layers.correlation import read_block, read_patch
 from pointtrack.models.neighbours import Neighbours
 from pointtrack.models.window import Estimate, Templates, WindowQueries, WindowState
 
-CELLS_AT_ONCE = 2048  # of a whole frame, for the same reason
-AT_ONCE = 16  # points whose search areas a CPU reads at a time, so that these stay in its cache
-SNAP = 4  # radius in cells of the search around the place where its neighbours lead a point
-SMALLEST = 1e-6  # length that a template is divided by
-PLACES = 3  # elsewhere in the frame, about which neighbours are asked
-BLOCK = 8  # cells; side of the blocks of which these are the best: neighbouring cells are one place
+# Search areas of points, and cells of a whole frame, that a CPU compares at a time, so that they stay in its cache.
+AT_ONCE, CELLS_AT_ONCE = 16, 2048
+SNAP = 4  # cells; radius of the search around the place to which its neighbours move a point
+SMALLEST = 1e-6  # least length that a template is divided by
+PLACES = 3  # elsewhere in the frame, that are compared with the places of the neighbours
+BLOCK = 8  # cells; side of blocks with one such place each, as neighbouring cells are the same place
 LEAD = 0.15  # by how much more neighbours must agree with such a place than with the one nearby
 
 
@@ -238,7 +238,7 @@ def _together(
         cell, cosine: (b, n, 2) and (b, n), the best match nearby of all points.
         asked: (b, n) bool, m points that may move.
         believed: (b, n, 2) the best match of all points, nearby or elsewhere.
-        sure: (b, n) bool, points of which that tells something.
+        sure: (b, n) bool, points whose best match is trusted.
         search: how to search.
 
     Returns:

@@ -1,6 +1,6 @@
 """The encoder's and the trunk's features side by side, with weights for what a thing is and for where it is.
 
-Coarse maps tell things apart, fine ones tell places apart. One tensor serves both: its parts are scaled so that a plain
+Coarse maps distinguish things, fine ones distinguish places. One tensor serves both: its parts are scaled so that a plain
 product is the cosine for what a thing is, and factors on the channels turn it into the cosine for where exactly it is.
 """
 

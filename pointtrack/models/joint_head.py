@@ -1,8 +1,8 @@
 """Learnt joint features: combines the trunk's knowledge of things and the encoder's of places in one feature.
 
 Side by side (`joint_features.py`), every part has one weight for all its channels. Here the coarse maps are passed
-down to the fine ones, each cell gets information from its surroundings, and training decides which channels tell
-points apart. The output has fewer channels than the input, so comparing features is cheaper too.
+down to the fine ones, each cell gets information from its surroundings, and training decides which channels
+distinguish points. The output has fewer channels than the input, so comparing features is cheaper too.
 """
 
 from __future__ import annotations

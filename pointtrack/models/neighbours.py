@@ -1,4 +1,4 @@
-"""Points that were near each other on their query frame, and what they tell about each other."""
+"""Points that were near each other on their query frame: where they move, and which places fit their places."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 ROWS = 1024  # points whose neighbours are weighed at a time: all at once would take gigabytes
 COMPANY = 0.5  # least total weight of neighbours to move a point; a neighbour at its own place weighs 1
 
-WITNESSES = 32  # neighbours that are asked whether a place fits them
-CLOSE = 3.0  # cells; neighbours much nearer look alike, go wrong together, and so prove little
+WITNESSES = 32  # neighbours whose places are compared with a place
+CLOSE = 3.0  # cells; neighbours much nearer look alike and go wrong together, so they weigh little
 SLACK = 2.0  # cells by which a neighbour may be off its place beside a point
 STRETCH = 0.4  # and by which share of their distance: things turn, grow and bend
 FITTING = 1.0  # least total weight of the neighbours that a place must fit
@@ -64,7 +64,7 @@ class Neighbours:
         Args:
             places: (b, n, k, 2) cells where each point may be.
             believed: (b, n, 2) cells where each point most likely is, as it looks.
-            sure: (b, n) bool, points of which that tells something.
+            sure: (b, n) bool, points whose place is trusted.
             asked: (b, n) bool, points for which the answer is wanted.
             reach: standard deviation of the weight of neighbours by distance, in cells.
 

@@ -1,7 +1,7 @@
 """Keys of the object memory: what the cells of a frame show, with more context than points need.
 
-Points are found again by features that tell neighbouring places apart. An object's cells must instead be alike, and
-differ from everything else in the frame, which the trunk's coarse maps tell better. So keys join both: the mean of the
+Points are found again by features that distinguish neighbouring places. An object's cells must instead be alike, and
+differ from everything else in the frame, which the trunk's coarse maps show better. So keys join both: the mean of the
 joint features over each cell, and those maps, mixed into few channels, so that reading the memory takes no longer.
 """
 

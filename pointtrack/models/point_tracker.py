@@ -22,19 +22,19 @@ from pointtrack.layers.correlation import (
 )
 from pointtrack.layers.encoder import Encoder, build_pyramid
 from pointtrack.layers.precision import narrow
-from pointtrack.models.initialization import Neighbours, Search, match_through, repeat_last
+from pointtrack.models.initialization import Search, match_through, repeat_last
 from pointtrack.models.joint_features import JointWeights, build_trunk
 from pointtrack.models.joint_head import LOOKED_AT, JointHead, JointLook, coarser
+from pointtrack.models.neighbours import Neighbours
 from pointtrack.models.object_keys import KEY_STRIDE, ObjectKeys
 from pointtrack.models.proposals import REACH, path_moves, peak_moves
-from pointtrack.models.tokens import Tokens, View
+from pointtrack.models.tokens import CELL, Tokens, View
 from pointtrack.models.tracking_network import TrackingNetwork
 from pointtrack.models.updater import FilledUp, Updater
 from pointtrack.models.window import Estimate, Templates, Window, WindowQueries, WindowState
 
 SURE_LOGIT = 6.0  # visibility and confidence of a point on its own query frame
 NEVER = -1.0  # no cosine is below it
-CELL = Encoder.stride  # pixels per cell of the finest level
 
 
 class PointTracker(TrackingNetwork):
@@ -95,14 +95,14 @@ class PointTracker(TrackingNetwork):
 
     @property
     def appearance_channels(self) -> int:
-        """Channels of the features that tell what things are."""
+        """Channels of the features by which things are recognised."""
         encoder = self.config.encoder
         if encoder.joint_channels:
             return encoder.joint_channels
         return encoder.channels + (self.trunk.channels if self.looks_through_trunk else 0)
 
     def appearance_level(self, stride: int) -> int:
-        """The level to pass to `read_level` to tell what things are, at a stride of 4, 8, 16 ...
+        """The level to pass to `read_level` for the features by which things are recognised, at a stride of 4, 8, 16 ...
 
         The joint features follow the pyramid's own levels. A tracker without a trunk has only its own levels; the
         coarsest of them then serves for all coarser strides.
@@ -341,8 +341,8 @@ class PointTracker(TrackingNetwork):
         hidden = window.to_come() if self.config.window.late == "masked" else None
         tokens = self.tokens(view)
         with narrow(cells.device, self.inference.narrow):
-            thought = self.updater(tokens, hidden, self.inference.strict_parity)
-        answer = self.head(thought.float()).float()
+            updated = self.updater(tokens, hidden, self.inference.strict_parity)
+        answer = self.head(updated.float()).float()
         step = answer[..., :2]
         if self.renews_features:
             return replace(now, xy=now.xy + step * CELL), [support[0] + self.renewal(answer[..., 2:])]
@@ -360,8 +360,8 @@ class PointTracker(TrackingNetwork):
         if not self.config.window.hold:
             return estimate
         at_query = _one_hot(queries.frame, estimate.xy.shape[1])
-        sure = torch.full_like(estimate.visibility_logit, SURE_LOGIT)
-        return Estimate(queries.xy[:, None].expand_as(estimate.xy), sure, sure).where(at_query, estimate)
+        logit = torch.full_like(estimate.visibility_logit, SURE_LOGIT)
+        return Estimate(queries.xy[:, None].expand_as(estimate.xy), logit, logit).where(at_query, estimate)
 
 
 def network_of(tracker: Any) -> PointTracker:

@@ -183,14 +183,14 @@ def from_published(
     }
 
 
-def recognise(tensors: Mapping[str, Tensor]) -> str | None:
-    """Name of the published model that a file's tensors belong to, by the table of time codes, or None."""
+def recognise(tensors: Mapping[str, Tensor]) -> TrackerConfig | None:
+    """The config of the published model that a file's tensors belong to, by the table of time codes, or None."""
     table = tensors.get("time_emb")
     if table is None:
         return None
-    for name, row in PUBLISHED.items():
+    for row in PUBLISHED.values():
         with unfilled():  # only shapes are needed
             ours = PointTracker(row.config).tokens.time_table
         if ours is not None and tuple(table.shape) == (1, *ours.shape):
-            return name
+            return row.config
     return None

@@ -106,11 +106,11 @@ class TrackingNetwork(nn.Module):
 
     @property
     def appearance_channels(self) -> int:
-        """Channels of the features that tell what things are."""
+        """Channels of the features by which things are recognised."""
         raise NotImplementedError
 
     def appearance_level(self, stride: int) -> int:
-        """The level to pass to `read_level` to tell what things are, at a stride of about so many pixels."""
+        """The level to pass to `read_level` for these features, at a stride of about so many pixels."""
         raise NotImplementedError
 
     def level_stride(self, level: int) -> int:

@@ -162,10 +162,10 @@ class WindowLoop:
         if self.tracker.config.window.pad and self.length is not None:
             last = torch.arange(self.length, device=self.xy.device).clamp(max=length - 1)
             pyramid = [level[:, last] for level in pyramid]
-        self._welcome(pyramid, length)
+        self._read_templates(pyramid, length)
         once = self.length is None
         self._former, self._pieces = (None, []) if once else parted(self._pieces, self.step)
-        window = TrackedWindow(self.start, [self._nothing(length)], self._points)
+        window = TrackedWindow(self.start, [self._no_estimate(length)], self._points)
         if self._templates is not None and len(self._points):
             queries = WindowQueries(
                 self.frame[:, self._points] - self.start, self.xy[:, self._points], self._templates
@@ -176,7 +176,7 @@ class WindowLoop:
         self._shared = max(length - self.step, 0)
         return window
 
-    def _welcome(self, pyramid: list[Tensor], length: int) -> None:
+    def _read_templates(self, pyramid: list[Tensor], length: int) -> None:
         """Read the templates of points whose query frame has arrived, and make room for points that join."""
         due = (self.frame < self.start + length) & ~self._seen
         new = due.any(0).nonzero()[:, 0]
@@ -202,8 +202,8 @@ class WindowLoop:
             self._templates = self._templates.put(places, appearance.select(order), due[:, new[order]])
         self._seen |= due
 
-    def _nothing(self, length: int) -> Estimate:
-        """The estimate of no points."""
+    def _no_estimate(self, length: int) -> Estimate:
+        """The estimate of no points, (b, length, 0)."""
         none = self.xy.new_zeros(len(self.xy), length, 0)
         return Estimate(none[..., None].expand(-1, -1, -1, 2), none, none)
 

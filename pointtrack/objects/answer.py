@@ -145,11 +145,11 @@ def answer_points(
     """
     own, before = evidence.own, evidence.before
     beside = evidence.beside[nearest_others(own, evidence.beside, config.negatives)]
-    requested = own if before is None else _believed(own, before)
+    requested = own if before is None else _inside_or_all(own, before)
     low = None
     best: tuple[float, Answer] | None = None
     for _ in range(config.rounds):
-        chosen = _to_ask(requested, None if best is None else best[1].mask, config.positives)
+        chosen = _prompt_points(requested, None if best is None else best[1].mask, config.positives)
         points = torch.cat([chosen, beside])
         labels = torch.arange(len(points)) < len(chosen)
         candidates = segmenter.decode(embedding, Prompt(points, labels, None, low), several=True)
@@ -173,7 +173,7 @@ def find_again(
     recollection: Recollection,
     config: ObjectOptions,
 ) -> Answer | None:
-    """Find an object without visible points by its appearance; None if the memory is not sure.
+    """Find an object without visible points by its appearance; None if too little looks like it.
 
     Args:
         segmenter, embedding: of the frame.
@@ -186,13 +186,13 @@ def find_again(
     count, pieces = cv2.connectedComponents(
         (known & (recollection.similarity > config.neighbour_similarity)).cpu().numpy().astype(np.uint8)
     )
-    sure = (known & (recollection.similarity > config.min_similarity)).cpu().numpy()
+    certain = (known & (recollection.similarity > config.min_similarity)).cpu().numpy()
     # Of all places that resemble the object, take the one with most cells that can hardly show anything else.
-    certain = np.bincount(pieces[sure], minlength=count)
-    certain[0] = 0
-    if certain.max() < config.cells:
+    cells = np.bincount(pieces[certain], minlength=count)
+    cells[0] = 0
+    if cells.max() < config.cells:
         return None
-    piece = torch.from_numpy(pieces == certain.argmax())
+    piece = torch.from_numpy(pieces == cells.argmax())
     rows, columns = piece.nonzero().unbind(1)
     cell = torch.tensor([grid.extent_wh[0] / w, grid.extent_wh[1] / h])
     centres = (torch.stack([columns, rows], dim=1) + 0.5) * cell - 0.5
@@ -267,7 +267,7 @@ def grown(mask: Tensor | np.ndarray, pixels: int) -> Tensor:
     return torch.from_numpy(cv2.dilate(picture, np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0)
 
 
-def _to_ask(own: Tensor, mask: Tensor | None, count: int) -> Tensor:
+def _prompt_points(own: Tensor, mask: Tensor | None, count: int) -> Tensor:
     """At most `count` points that cover an object; those that the mask so far leaves out come first."""
     if mask is None:
         return own[spread_points(own, count)]
@@ -277,7 +277,7 @@ def _to_ask(own: Tensor, mask: Tensor | None, count: int) -> Tensor:
     return torch.cat([missed, rest[spread_points(rest, count - len(missed))]])
 
 
-def _believed(own: Tensor, before: Tensor) -> Tensor:
+def _inside_or_all(own: Tensor, before: Tensor) -> Tensor:
     """The points inside the moved last mask; all points if fewer than half are inside."""
     inside = read_mask(grown(before, 2), own)
     return own[inside] if 2 * int(inside.sum()) >= len(own) else own

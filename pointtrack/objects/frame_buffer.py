@@ -55,12 +55,12 @@ class FrameBuffer:
 
     def __getitem__(self, place: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, of the size of `wh`."""
-        assert place >= self.start, "it was let go"
+        assert place >= self.start, "this frame was dropped"
         return self._frames[place - self.start]
 
     def full(self, place: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, as it was added."""
-        assert place >= self.start, "it was let go"
+        assert place >= self.start, "this frame was dropped"
         return self._full[place - self.start]
 
     def piece(self, first: int, most: int) -> np.ndarray:

@@ -65,27 +65,21 @@ def segment_tracks(
         raise ValueError(
             f"tracks: expected {counted(len(video), 'frame')} of {video.wh} as the video, got {len(tracks)} of {tracks.wh}"
         )
-    number = torch.ones(len(tracks.queries)) if objects is None else torch.as_tensor(objects)
-    if number.shape != (len(tracks.queries),) or bool((number != number.round()).any() | (number < 0).any()):
-        raise ValueError(
-            f"objects: expected a whole number from 0 on for each of {counted(len(tracks.queries), 'point')}, "
-            f"got {number.tolist()[:5]} of shape {tuple(number.shape)}"
-        )
-    ids = number.long()[number > 0].unique()
+    owner = _owners(objects, len(tracks.queries))
+    ids = owner[owner > 0].unique()
     if not len(ids):
         raise ValueError("objects: expected points of at least one object, got only background")
-    for owner, mask in (given or {}).items():
-        if owner not in ids.tolist():
+    config, progress, given = config or ObjectOptions(), progress or (lambda done: None), given or {}
+    for number, mask in given.items():
+        if number not in ids.tolist():
             raise ValueError(
-                f"given: expected masks of the objects {ids.tolist()}, got one of object {owner}"
+                f"given: expected masks of the objects {ids.tolist()}, got one of object {number}"
             )
-        mask.check(video, owner)
-    config, progress = config or ObjectOptions(), progress or (lambda done: None)
-    given, number = given or {}, number.long()
+        mask.check(video, number)
     frames, (w, h) = len(video), video.wh
     masks = torch.zeros(frames, len(ids), h, w, dtype=torch.bool)
     scores = torch.zeros(frames, len(ids))
-    most_seen = int((config.rules.usable(tracks) & (number > 0)).sum(1).argmax())
+    most_seen = int((config.rules.usable(tracks) & (owner > 0)).sum(1).argmax())
     start = min((mask.frame for mask in given.values()), default=most_seen)
     states = {one: ObjectState() for one in ids.tolist()}
     places = {}
@@ -93,7 +87,7 @@ def segment_tracks(
     appearance = None if network is None else tracker_features(network)
     for order in (range(start, frames), range(start - 1, -1, -1)):
         buffer = FrameBuffer(video.wh, video.fps, order)
-        feed = ObjectPoints(buffer, config.rules, network, _in_order(tracks, order, buffer.wh), number)
+        feed = ObjectPoints(buffer, config.rules, network, _in_order(tracks, order, buffer.wh), owner)
         propagator = ObjectPropagator(
             buffer, segmenter, feed, states, config, rivals=True, appearance=appearance
         )
@@ -111,6 +105,17 @@ def segment_tracks(
         for one, state in states.items():
             state.resume(places[one])
     return Masks(masks, ids, scores, fps=video.fps)
+
+
+def _owners(objects: Any, points: int) -> Tensor:
+    """(n,) int64, the object of each point. Raises ValueError as `segment_tracks` does."""
+    owner = torch.ones(points) if objects is None else torch.as_tensor(objects)
+    if owner.shape != (points,) or bool((owner != owner.round()).any() | (owner < 0).any()):
+        raise ValueError(
+            f"objects: expected a whole number from 0 on for each of {counted(points, 'point')}, "
+            f"got {owner.tolist()[:5]} of shape {tuple(owner.shape)}"
+        )
+    return owner.long()
 
 
 def _walked(

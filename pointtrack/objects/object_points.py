@@ -42,7 +42,7 @@ class FramePoints:
     """Points on one frame.
 
     Attributes:
-        ids: (n,) int64 ids, valid as long as the feed exists.
+        ids: (n,) int64 ids, which mean something only to the `ObjectPoints` that gave them.
         xy: (n, 2) pixels.
         owner: (n,) int64: o for a point of object o, -o for one around object o, 0 for one on no object.
     """
@@ -88,7 +88,7 @@ class ObjectPoints:
     ):
         # The surroundings of an object move differently, so an unmatched point must not follow its neighbours.
         self.frames, self.rules, self.tracker = frames, rules, tracker and tracker.unled()
-        # The feed numbers its points itself, in order.
+        # The points get ids in order here, whatever ids the tracks have.
         self._fixed = tracks and replace(tracks, queries=Queries(tracks.queries.frame, tracks.queries.xy))
         # Owners and ids of the points that count, in the order of the ids; the fixed points have the first ids.
         self._owner = torch.zeros(0, dtype=torch.int64) if owner is None else owner.long()
@@ -107,7 +107,7 @@ class ObjectPoints:
         return math.inf if self._stream is None else self._origin + self._stream.frames_pushed
 
     def ready(self, place: int) -> bool:
-        """Track as far as frames are there; whether the points of this frame are known now."""
+        """Track as far as the buffer has frames, and return whether the points of this frame are known now."""
         while self._stream is not None and self._known <= place:
             # In pieces of a fixed size, so that a frame's result does not depend on how far a caller reads ahead.
             step, pushed = self._stream.network.config.window.step, self._stream.frames_pushed
@@ -226,7 +226,7 @@ class ObjectPoints:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`; this feed must be new and have the same tracker."""
+        """Continue from `state`; this must be new and have the same tracker."""
         assert self.tracker is not None and not self._next_id
         self._owner, self._ids = state["owner"], state["ids"]
         self._next_id, self._origin, self._known = state["next_id"], state["origin"], state["known"]

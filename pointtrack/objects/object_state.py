@@ -1,4 +1,4 @@
-"""The state of an object during a walk."""
+"""The state of an object during a walk: its memory, last mask, points, and usual appearance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pointtrack.objects.boundary import ObjectColours
 from pointtrack.objects.memory import ObjectMemory
 from pointtrack.objects.point_prompts import area
 
-AREAS, MOST_GROWTH = 12, 1.6
+AREAS = 12  # latest masks whose areas are kept
+MOST_GROWTH = 1.6  # a mask is unusual if it is this many times as large as their median, or as small
 FIRST = 3  # frames that set the usual `Signs.known`, while the object still looks as it was given
 
 
@@ -122,7 +123,7 @@ class ObjectState:
             frame=state["frame"],
             points=state["points"],
             areas=deque(state["areas"], maxlen=AREAS),
-            misses=dict(state["misses"] if "misses" in state else state["max_misses"]),  # its name before
+            misses=dict(state["misses"] if "misses" in state else state["max_misses"]),  # in older files
             seeded=state["seeded"],
             known=list(state["known"]),
             first=state["first"],

@@ -21,7 +21,7 @@ CLICK_REACH_PX = 12.0
 # the head above a coat. Farther away, the mask is on something else. An added click on the mask is at least
 # CLEAR_OF_CLICKS from all clicks. Both are in square roots of the mask's area.
 PART_REACH, CLEAR_OF_CLICKS = 1.0, 0.25
-SPEAKERS = 16  # points of the mask from which that added click is chosen
+INSIDE = 16  # points of the mask from which that added click is chosen
 # How far an object may reach out of its box, as a share of the box's sides.
 BOX_SLACK = 0.08
 
@@ -69,12 +69,12 @@ def _answers(
     begun = shown is not None or (before is not None and prompt.box is None)
     readings: list[ObjectResult] = []
     for count in _steps(prompt, begun, answered):
-        told = _first(prompt, count)
-        corrects = None if before is None or prompt.box is not None or _elsewhere(told, before) else before
+        so_far = _first(prompt, count)
+        corrects = None if before is None or prompt.box is not None or _far_from(so_far, before) else before
         if mask is None or not mask.any():
             mask = corrects
         readings = _readings(
-            segmenter, embedding, told, corrects, mask, several=several and count == len(prompt.points)
+            segmenter, embedding, so_far, corrects, mask, several=several and count == len(prompt.points)
         )
         mask = readings[0].mask
     return readings
@@ -97,7 +97,7 @@ def _steps(prompt: Prompt, begun: bool, answered: int) -> list[int]:
 
 
 def _first(prompt: Prompt, count: int) -> Prompt:
-    """The prompt with its first clicks alone."""
+    """The prompt with only its first clicks."""
     return replace(prompt, points=prompt.points[:count], labels=prompt.labels[:count])
 
 
@@ -113,7 +113,7 @@ def _readings(
     """The readings of a prompt, the best first; `mask` is the answer to all clicks but the last."""
     # A single click may mean a part, an object or a group; anything more is clear.
     several = several or (len(prompt.points) == 1 and prompt.box is None and mask is None)
-    asked = prompt if before is None or mask is None else _spoken_for(prompt, mask)
+    asked = prompt if before is None or mask is None else _with_click_on(prompt, mask)
     candidates = _decoded(segmenter, embedding, asked, mask, several, alone_too=before is None)
     inside, beside = asked.points[asked.labels], asked.points[~asked.labels]
     values = [
@@ -155,19 +155,19 @@ def _decoded(
     """
     if mask is None:
         return segmenter.decode(embedding, prompt, several=several)
-    told = replace(prompt, mask_logits=segmenter.as_low(mask))
-    beside = segmenter.decode(embedding, told, several=several)
+    with_mask = replace(prompt, mask_logits=segmenter.as_low(mask))
+    together = segmenter.decode(embedding, with_mask, several=several)
     if not alone_too:
-        return beside
+        return together
     alone = segmenter.decode(embedding, prompt, several=several)
     return Candidates(
-        (alone.logits + beside.logits) / 2,
-        (alone.scores + beside.scores) / 2,
-        (alone.low + beside.low) / 2,
+        (alone.logits + together.logits) / 2,
+        (alone.scores + together.scores) / 2,
+        (alone.low + together.low) / 2,
     )
 
 
-def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
+def _with_click_on(prompt: Prompt, before: Tensor) -> Prompt:
     """Add a click on the mask to a correction without one, as a mask alone means little to a segmenter.
 
     If the mask came from other frames, it may hold no click of this frame. The segmenter would then answer a click on a
@@ -175,7 +175,7 @@ def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
     """
     if not before.any() or read_mask(before, prompt.points[prompt.labels]).any():
         return prompt
-    inside = points_inside(before, SPEAKERS)
+    inside = points_inside(before, INSIDE)
     clear = torch.cdist(inside, prompt.points).amin(1) > CLEAR_OF_CLICKS * float(before.sum()) ** 0.5
     if not clear.any():
         return prompt
@@ -183,7 +183,7 @@ def _spoken_for(prompt: Prompt, before: Tensor) -> Prompt:
     return replace(prompt, points=points, labels=torch.cat([torch.tensor([True]), prompt.labels]))
 
 
-def _elsewhere(prompt: Prompt, before: Tensor) -> bool:
+def _far_from(prompt: Prompt, before: Tensor) -> bool:
     """Whether all clicks on the object are far from the mask; if so, the mask shows something else."""
     if not prompt.labels.any() or not before.any():
         return False

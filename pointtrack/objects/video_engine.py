@@ -73,7 +73,7 @@ class VideoEngine:
     `transformers.Sam2VideoModel` and its like on a whole video, of which only the frames in work are prepared.
     """
 
-    corrector = None  # its memory reads every settled mask, so it knows of corrections on other frames anyway
+    corrector = None  # its memory reads every settled mask, and so the corrections on other frames too
 
     def __init__(self, model: VideoModel, *, own_answers: bool = False) -> None:
         self.name, self.licence, self.device = model.name, model.licence, model.device
@@ -136,22 +136,22 @@ class VideoEngine:
             points = torch.cat([rearrange(prompt.box, "(k xy) -> k xy", xy=2), points])
             labels = torch.cat([torch.tensor([2, 3]), labels])
         scale = self._segmenter.side / torch.tensor(video.wh).double()
-        asked = {
+        inputs = {
             "point_coords": rearrange((points * scale).float(), "k xy -> 1 1 k xy").to(self.device),
             "point_labels": rearrange(labels.int(), "k -> 1 1 k").to(self.device),
         }
-        session.add_point_inputs(session.obj_id_to_idx(1), frame, asked)
+        session.add_point_inputs(session.obj_id_to_idx(1), frame, inputs)
         session.obj_with_new_inputs = [1]
-        heard: list[tuple[Tensor, Tensor]] = []
-        listener = self._model.mask_decoder.register_forward_hook(
-            lambda module, requested, answer: heard.append((answer[0], answer[1]))
+        outputs: list[tuple[Tensor, Tensor]] = []
+        hook = self._model.mask_decoder.register_forward_hook(
+            lambda module, requested, answer: outputs.append((answer[0], answer[1]))
         )
-        with listener:
+        with hook:
             seen = self._model(inference_session=session, frame_idx=frame)
         features = session.cache.get_vision_features(frame)
         if features is not None:
             self._seen = weakref.ref(video), frame, features
-        low, overlaps = heard[0]
+        low, overlaps = outputs[0]
         masks = self._segmenter.to_frame(rearrange(low, "1 1 m h w -> m 1 h w"), video.wh)
         there = bool((seen.object_score_logits > 0).all())  # the library draws nothing for an absent object
         return masks & there, overlaps.flatten().float()
@@ -224,10 +224,10 @@ class VideoEngine:
         """The next frame of a walk."""
         predicted: list[Tensor] = []
 
-        def listen(module: Any, requested: Any, answer: Any) -> None:
+        def note_overlaps(module: Any, requested: Any, answer: Any) -> None:
             predicted.extend(answer[1].amax(-1).flatten())  # SAM 2 continues with the best of its candidates
 
-        with self._model.mask_decoder.register_forward_hook(listen):
+        with self._model.mask_decoder.register_forward_hook(note_overlaps):
             seen = self._model(inference_session=session, frame_idx=frame, reverse=backward)
         masks = self._segmenter.to_frame(seen.pred_masks, video.wh).cpu()
         overlaps = iter(predicted)  # the decoder does not run where the mask is known

@@ -35,7 +35,7 @@ class PointGroup:
         return windows
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that `restored` needs, as tensors and plain values."""
+        """Everything that `from_state_dict` needs, as tensors and plain values."""
         last = self.last and asdict(replace(self.last, estimates=self.last.estimates[-1:]))
         return {
             "queries": asdict(self.queries),

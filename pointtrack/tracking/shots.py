@@ -74,7 +74,7 @@ class CutFinder:
         return cut
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs to continue exactly from here: a tensor and plain values, for `torch.save`."""
+        """All that `from_state_dict` needs to continue exactly from here: a tensor and plain values, for `torch.save`."""
         latest = None if self._latest is None else torch.from_numpy(self._latest)
         kept = {"threshold": self.threshold, "frames": self._frames}
         return {**kept, "recent": list(self._recent), "latest": latest}

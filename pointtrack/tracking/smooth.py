@@ -83,13 +83,14 @@ class Smoother:
     def push(self, rows: Tracks) -> Tracks:
         """Take in a piece; the smoothed rows that it completes."""
         held = rows if self.held is None else Tracks.concat([self.held, rows])
-        return self._given(held, max(len(held) - self.radius, 0))
+        return self._release(held, max(len(held) - self.radius, 0))
 
     def finish(self) -> list[Tracks]:
         """The remaining smoothed rows: one piece, or none if nothing was pushed."""
-        return [] if self.held is None else [self._given(self.held, len(self.held))]
+        return [] if self.held is None else [self._release(self.held, len(self.held))]
 
-    def _given(self, held: Tracks, count: int) -> Tracks:
+    def _release(self, held: Tracks, count: int) -> Tracks:
+        """The first `count` of the held rows, smoothed; the others stay held."""
         known = held if self.before is None else Tracks.concat([self.before, held])
         first = len(known) - len(held)
         smooth = smooth_tracks(known, radius=self.radius).clip(first, first + count)

@@ -1,4 +1,4 @@
-"""Leads points from frame to frame by the pixels, because the network's positions on single frames tremble a little.
+"""Moves points from frame to frame by the pixels, because the network's positions on single frames tremble a little.
 
 Lucas-Kanade leads a point from one frame to the next; it is exact over one step, but drifts over many. From there the
 point moves a share of the way towards the network's position, which does not drift. Where the two disagree, the
@@ -154,8 +154,8 @@ class SteadyStream(WrappingStream):
         super().__init__(inner)
         self._steadier = Steadier(inner.image_wh)
         self._last: Steadied | None = None  # of the final rows
-        self._shown: Steadied | None = None  # of the latest preview before that of the newest frame
-        self._newest: Steadied | None = None  # of that
+        self._newest: Steadied | None = None  # of the latest preview
+        self._shown: Steadied | None = None  # of the latest preview of an earlier frame than that
 
     def push(self, frames: np.ndarray | Tensor) -> Tracks:
         """As `PointStream.push`."""

@@ -89,7 +89,7 @@ def test_a_file_is_recognised_and_loaded(name, small_published, tmp_path):
     path = tmp_path / "weights.pth"
     state = published_state_dict(name, RULE)
     torch.save({"model": state, "total_steps": 3}, path)
-    assert recognise(state) == name
+    assert recognise(state).name == name
     tracker, same = load_tracker(path, device="cpu"), load_tracker(name, checkpoint=path, device="cpu")
     assert tracker.config == small_published[name].config == same.config
     assert torch.equal(tracker.encoder.stem.weight, state["fnet.conv1.weight"])

@@ -65,11 +65,11 @@ class AllTracker(TrackingNetwork):
 
     @property
     def appearance_channels(self) -> int:
-        """Channels of the features that tell what things are."""
+        """Channels of the features by which things are recognised."""
         return 2 * CHANNELS if self.config.encoder == "convnext" else CHANNELS
 
     def appearance_level(self, stride: int) -> int:
-        """The level to pass to `read_level` to tell what things are: there is only one."""
+        """The level to pass to `read_level` for these features: there is only one."""
         return 0
 
     def level_stride(self, level: int) -> int:

@@ -79,11 +79,11 @@ class LocoTrack(TrackingNetwork):
 
     @property
     def appearance_channels(self) -> int:
-        """Channels of the features that tell what things are."""
+        """Channels of the features by which things are recognised."""
         return MAP_CHANNELS[LOWRES]
 
     def appearance_level(self, stride: int) -> int:
-        """The level to pass to `read_level` to tell what things are: the one at 1/8, whatever the stride."""
+        """The level to pass to `read_level` for these features: the one at 1/8, whatever the stride."""
         return LOWRES
 
     def level_stride(self, level: int) -> int:
