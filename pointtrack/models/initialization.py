@@ -216,41 +216,47 @@ def _elsewhere(
     moved = cell.masked_scatter(lost[..., None], torch.where(convincing[:, None], found, cell[lost]))
     moved_cosine = cosine.masked_scatter(lost, torch.where(convincing, top, near))
     likelier = (near < rules.seen) & (top > near + rules.hint)
-    asking = likelier & ~convincing
-    if rules.agree < 1 and bool(asking.any()):
+    undecided = likelier & ~convincing
+    if rules.agree < 1 and bool(undecided.any()):
         away = likelier | convincing
         believed = cell.masked_scatter(lost[..., None], torch.where(away[:, None], found, cell[lost]))
-        sure = known & (cosine.masked_scatter(lost, torch.where(away, top, near)) > rules.glimpse)
-        asked = lost.masked_scatter(lost, asking)
-        place, score = _together(everywhere[asking], cell, cosine, asked, believed, sure, search)
-        moved = moved.masked_scatter(asked[..., None], place)
-        moved_cosine = moved_cosine.masked_scatter(asked, score)
+        trusted = known & (cosine.masked_scatter(lost, torch.where(away, top, near)) > rules.glimpse)
+        wanted = lost.masked_scatter(lost, undecided)
+        place, score = _together(everywhere[undecided], cell, cosine, wanted, believed, trusted, search)
+        moved = moved.masked_scatter(wanted[..., None], place)
+        moved_cosine = moved_cosine.masked_scatter(wanted, score)
     return moved, moved_cosine
 
 
 def _together(
-    maps: Tensor, cell: Tensor, cosine: Tensor, asked: Tensor, believed: Tensor, sure: Tensor, search: Search
+    maps: Tensor,
+    cell: Tensor,
+    cosine: Tensor,
+    wanted: Tensor,
+    believed: Tensor,
+    trusted: Tensor,
+    search: Search,
 ) -> tuple[Tensor, Tensor]:
     """Move points to a place elsewhere that enough of their neighbours agree with.
 
     Args:
-        maps: (m, h, w) products of the asked points with all cells of the frame.
+        maps: (m, h, w) products of the wanted points with all cells of the frame.
         cell, cosine: (b, n, 2) and (b, n), the best match nearby of all points.
-        asked: (b, n) bool, m points that may move.
+        wanted: (b, n) bool, m points that may move.
         believed: (b, n, 2) the best match of all points, nearby or elsewhere.
-        sure: (b, n) bool, points whose best match is trusted.
+        trusted: (b, n) bool, points whose best match is trusted.
         search: how to search.
 
     Returns:
-        Cells (m, 2) and cosines (m,) of the asked points.
+        Cells (m, 2) and cosines (m,) of the wanted points.
     """
     rules = search.rules
     scores, places = _peaks(maps)
-    scores = torch.cat([cosine[asked][:, None], scores], 1)  # the place nearby comes first
-    places = torch.cat([cell[asked][:, None], places.to(cell)], 1)
+    scores = torch.cat([cosine[wanted][:, None], scores], 1)  # the place nearby comes first
+    places = torch.cat([cell[wanted][:, None], places.to(cell)], 1)
     every_place = cell[:, :, None].repeat(1, 1, places.shape[1], 1)
-    every_place[asked] = places
-    shares = search.neighbours.agreement(every_place, believed, sure, asked, rules.reach)[asked]
+    every_place[wanted] = places
+    shares = search.neighbours.agreement(every_place, believed, trusted, wanted, rules.reach)[wanted]
     # Cells of the search area lost to the place nearby already.
     apart = (places - places[:, :1]).abs().amax(-1) > search.radius
     likelier = (scores > rules.glimpse) & (scores > scores[:, :1] + rules.hint)

@@ -31,23 +31,23 @@ class Neighbours:
     frame: Tensor
     leads: Tensor | None = None
 
-    def motion(self, moved: Tensor, sure: Tensor, asked: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+    def motion(self, moved: Tensor, trusted: Tensor, wanted: Tensor, reach: float) -> tuple[Tensor, Tensor]:
         """Mean motion of the trusted neighbours of some points.
 
         Args:
             moved: (b, n, 2) motion of all points.
-            sure: (b, n) bool, points whose motion is trusted.
-            asked: (b, n) bool, points for which the motion is wanted.
+            trusted: (b, n) bool, points whose motion is trusted.
+            wanted: (b, n) bool, points for which the motion is wanted.
             reach: standard deviation of the weight of neighbours by distance, in cells.
 
         Returns:
             (b, n, 2) means, and (b, n) bool, true where there were enough neighbours.
         """
-        leads = sure if self.leads is None else sure & self.leads
-        mean, enough = torch.zeros_like(moved), torch.zeros_like(asked)
+        leads = trusted if self.leads is None else trusted & self.leads
+        mean, enough = torch.zeros_like(moved), torch.zeros_like(wanted)
         for video in range(len(moved)):
             leaders = leads[video].nonzero()[:, 0]
-            for rows in asked[video].nonzero()[:, 0].split(ROWS):
+            for rows in wanted[video].nonzero()[:, 0].split(ROWS):
                 away = torch.cdist(self.xy[video, rows], self.xy[video, leaders]).square()
                 weight = torch.exp(away / (-2 * reach**2))
                 weight = weight * (self.frame[video, rows, None] == self.frame[video, leaders])
@@ -57,23 +57,23 @@ class Neighbours:
         return mean, enough
 
     def agreement(
-        self, places: Tensor, believed: Tensor, sure: Tensor, asked: Tensor, reach: float
+        self, places: Tensor, believed: Tensor, trusted: Tensor, wanted: Tensor, reach: float
     ) -> Tensor:
         """How many neighbours of a point lie beside each of its possible places as they did on the query frame.
 
         Args:
             places: (b, n, k, 2) cells where each point may be.
             believed: (b, n, 2) cells where each point most likely is, as it looks.
-            sure: (b, n) bool, points whose place is trusted.
-            asked: (b, n) bool, points for which the answer is wanted.
+            trusted: (b, n) bool, points whose place is trusted.
+            wanted: (b, n) bool, points for which the answer is wanted.
             reach: standard deviation of the weight of neighbours by distance, in cells.
 
         Returns:
-            (b, n, k) shares of their total weight, in [0, 1]; 0 for points that are not asked, and where too few agree.
+            (b, n, k) shares of their total weight, in [0, 1]; 0 for points that are not wanted, and where too few agree.
         """
         shares = torch.zeros_like(places[..., 0])
         for video, (xy, frame) in enumerate(zip(self.xy, self.frame, strict=True)):
-            for rows in asked[video].nonzero()[:, 0].split(ROWS):
+            for rows in wanted[video].nonzero()[:, 0].split(ROWS):
                 away = torch.cdist(xy[rows], xy).square()
                 weight = torch.exp(away / (-2 * reach**2)) * (1 - torch.exp(away / (-2 * CLOSE**2)))
                 weight = weight * (frame[rows, None] == frame)
@@ -84,7 +84,7 @@ class Neighbours:
                 allowed = SLACK + STRETCH * beside.norm(dim=-1)
                 expected = places[video, rows, :, None] + beside[:, None]  # (rows, k, witnesses, 2)
                 off = (expected - believed[video, who][:, None]).norm(dim=-1)
-                fits = (off < allowed[:, None]) & sure[video, who][:, None]
+                fits = (off < allowed[:, None]) & trusted[video, who][:, None]
                 agreeing = (fits * weight[:, None]).sum(-1)
                 share = agreeing / weight.sum(1, keepdim=True).clamp(min=1e-6)
                 shares[video, rows] = torch.where(agreeing > FITTING, share, 0.0)

@@ -70,7 +70,7 @@ class Corrector(Protocol):
     tracker: PointTracker
 
     def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> ObjectResult:
-        """Change a mask where tracked points ask for it.
+        """Change a mask where tracked points contradict it.
 
         Args:
             video, frame: where the mask is.

@@ -42,7 +42,7 @@ def prior_from_memory(memory: ObjectMemory, grid: Embedding, weight: float) -> T
     if not (len(memory) and weight):
         return None
     share = memory.read(grid.features, note=False).share[0]
-    # A memory of frames without the object knows nothing of it.
+    # A memory of frames without the object cannot recognise it.
     return weight * as_logits(share, grid) if bool((share > 0.5).any()) else None
 
 

@@ -67,7 +67,7 @@ class PointEngine:
 
     @torch.no_grad()
     def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> ObjectResult:
-        """Change a mask where tracked points ask for it, with one look at the frame; see `Corrector.correct`."""
+        """Change a mask where tracked points contradict it, with one look at the frame; see `Corrector.correct`."""
         shown = Shown(len(points.points) - 1, mask)  # all at once
         return answer_prompt(self.segmenter, self._embedding(video, frame), points, mask, shown)
 

@@ -65,7 +65,7 @@ class ObjectPropagator:
         config: how points become masks.
         rivals: use the points of other objects as points beside an object. Without this, no object depends on another.
         appearance: (h, w, 3) uint8 RGB frame -> (c, h', w') features for the memory. None takes those of the segmenter,
-            which do not tell objects apart well enough to find one again.
+            which do not distinguish objects well enough to find one again.
     """
 
     def __init__(
@@ -159,13 +159,13 @@ class ObjectPropagator:
                 mask = self.frames.shrunk_mask(begun[number].mask)
                 found[number] = prompted_result(begun[number].mask, begun[number].score)
                 if mask.any():
-                    self._learn(place, number, points, mask, False)
+                    self._learn(place, number, points, mask, confident=False)
                 continue
             if number in known:
                 mask = self.frames.shrunk_mask(known[number])
                 self._remember(number, place, grid, mask, given=True)
                 found[number] = ObjectResult(known[number], 1.0, 1.0)
-                self._learn(place, number, points, mask, True)
+                self._learn(place, number, points, mask, confident=True)
                 continue
             seen = self._look(place, number, points, embedding, grid)
             found[number] = self._result(seen)
@@ -178,10 +178,10 @@ class ObjectPropagator:
                     self.states[number].lose()
                     self._seed(place, number, seen.answer.mask)
             agrees = seen.answer.agrees >= self.config.confident_agreement
-            sure = agrees and self.states[number].usual(seen.answer.mask)
-            if sure:
+            confident = agrees and self.states[number].usual(seen.answer.mask)
+            if confident:
                 self._remember(number, place, grid, seen.answer.mask)
-            self._learn(place, number, points, seen.answer.mask, sure)
+            self._learn(place, number, points, seen.answer.mask, confident=confident)
         self.frames.forget_before(min(place + 1, self.feed.next_frame))
         self._embeddings = {other: one for other, one in self._embeddings.items() if other > place}
         return found
@@ -274,7 +274,7 @@ class ObjectPropagator:
                 signs = signs_of(refined, state, grid, recollection, kept=kept, settled=settled, note=note)
                 if (elsewhere := self._elsewhere(signs, state, embedding, grid, recollection)) is not None:
                     return elsewhere
-                # Features of a segmenter do not tell objects apart well enough.
+                # Features of a segmenter do not distinguish objects well enough.
                 enough = self.appearance is None or int(own.sum()) >= self.config.few
                 if enough or signs.recognised(self.config.recognised):
                     return _Seen(refined, signs)
@@ -300,7 +300,7 @@ class ObjectPropagator:
         None if no other place is recognised clearly better. Only given frames are compared: the rest of the memory has
         followed the mask.
         """
-        # Features of a segmenter do not tell objects apart well enough to find one again.
+        # Features of a segmenter do not distinguish objects well enough to find one again.
         if self.appearance is None or recollection is None or recollection.certain is None:
             return None
         if signs.faded <= self.config.faded:
@@ -363,15 +363,15 @@ class ObjectPropagator:
         if state.sharpens and state.colours is None and mask.any():
             state.colours = learn_colours(picture, mask, self.config.outline)
 
-    def _learn(self, place: int, number: int, points: FramePoints, mask: Tensor, sure: bool) -> None:
-        """Store a mask as the last one. If it is sure, drop points that keep leaving it, and seed if few stay."""
+    def _learn(self, place: int, number: int, points: FramePoints, mask: Tensor, *, confident: bool) -> None:
+        """Store a mask as the last one. If `confident`, drop points that keep leaving it, and seed if few stay."""
         state, config = self.states[number], self.config
         own = points.of(number)
         ids, xy = points.ids[own], points.xy[own]
         order = ids.argsort()
         state.mask, state.frame, state.points = mask, place, (ids[order], xy[order])
         state.areas.append(area(mask))
-        if not sure:
+        if not confident:
             return
         outside = ~read_mask(grown(mask, 2), xy)
         misses = {

@@ -33,7 +33,7 @@ IN_VIEW, LOST = 1 / 3, 50
 
 @dataclass(frozen=True, eq=False)
 class CorrectionPoints:
-    """Points that say what a keyframe corrected.
+    """Points in what a keyframe corrected, and in what it kept.
 
     Attributes:
         xy: (k, 2) pixels.
@@ -75,7 +75,7 @@ class _Trail:
 
 
 class Carried:
-    """The corrections of keyframes on other frames, each tracked only as far as it is asked for.
+    """The corrections of keyframes on other frames, each tracked only as far as needed.
 
     Args:
         video: the frames.
@@ -115,13 +115,13 @@ class Carried:
             agrees = read_mask(found.mask, points.xy) == points.labels
             wrong = in_view & ~agrees & points.changed
             if wrong.any():
-                # Points of what was right tell the segmenter which object is meant.
+                # Points in what was right show the segmenter which object is meant.
                 asked = wrong | (in_view & agrees & ~points.changed)
                 prompt = Prompt(points.xy[asked], points.labels[asked])
                 new = self.corrector.correct(self.video, frame, prompt, found.mask)
                 honoured = bool(new.mask.any()) and torch.equal(read_mask(new.mask, xy), labels)
                 if honoured and 1 - overlap(found.mask, new.mask) <= MOST_CHANGE * key.change:
-                    # The mask of before knows how well the object is followed, and the new one how well it fits.
+                    # The old quality is about how well the object is followed, the new one about how well the mask fits.
                     quality = (found.quality + new.quality) / 2
                     found = ObjectResult(new.mask, quality, quality)
         return found

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pointtrack.objects.point_prompts import KnownMask, overlap
 
-# Clicks that change less than this share of a mask only touch it up; if they change more than the other, it was on something
-# else. A mask whose score is below SURE may itself be on something else.
+# Clicks that change less than the share TOUCH_UP of a mask only touch it up; if they change OTHER or more, it was on
+# something else. A mask whose score is below SURE may itself be on something else.
 TOUCH_UP, OTHER, SURE = 0.25, 0.7, 0.5
 
 
@@ -60,7 +60,7 @@ class Keyframe:
 
     @property
     def leads(self) -> bool:
-        """Whether it says where the object is: not if it only touches up a followed mask, or takes away alone."""
+        """Whether other frames follow from it: not if it only touches up a followed mask, or only takes away from it."""
         takes_away = self.corrects and bool(len(self.labels)) and not bool(self.labels.any())
         return not (self.touches_up or takes_away)
 
@@ -71,9 +71,9 @@ class Keyframe:
 
     @property
     def starts_over(self) -> bool:
-        """Whether it surely shows something else than the mask that was followed, so that this was wrong.
+        """Whether the followed mask was on something else: the clicks changed at least OTHER of it, and the score is SURE or more.
 
-        A click where the object was not found says nothing against the masks of other frames.
+        A click where the object was not found does not count: the masks of other frames may be right.
         """
         instead = self.base is not None and bool(self.base.any())
         return instead and self.corrects and self.change >= OTHER and self.score >= SURE
@@ -115,19 +115,19 @@ class SessionObject:
 class Side:
     """Frames that follow from a keyframe in one direction.
 
-    Frames between two keyframes follow from both: each is responsible for the half next to it, and knows the other. There
-    are two exceptions. If one keyframe marks the object absent, the other takes all frames, as it knows where the object
-    was. If one only touches up a followed mask, nothing follows from it towards where that mask came from, because its
-    remaining errors would spread to frames that were still right. Frames beyond the first or last keyframe follow from that
-    one; they also know the keyframe that was set first, so that later corrections do not change them. So its attributes
-    define a side fully, and it stays valid until one of its keyframes changes.
+    Frames between two keyframes follow from both: the half next to each is a side of it, and the walk also uses the mask of
+    the other. There are two exceptions. If one keyframe marks the object absent, the other takes all frames, as it shows
+    where the object was. If one only touches up a followed mask, nothing follows from it towards where that mask came from,
+    because its remaining errors would spread to frames that were still right. Frames beyond the first or last keyframe
+    follow from that one; the walk also uses the keyframe that was set first, so that later corrections do not change them.
+    So its attributes define a side fully, and its results stay valid until one of its keyframes changes.
 
     A keyframe that clicks or a box answered has a side of its own, of its frame alone, if later corrections are carried there.
 
     Attributes:
         object_id: the object.
         start: serial of the keyframe that the side starts beside.
-        other: serial of the second keyframe that it knows, at its far end if there is one; None without any. The side of a
+        other: serial of the second keyframe whose mask the walk uses, at the far end if there is one; None without any. The side of a
             keyframe's own frame begins and ends with that keyframe.
         frames: the frames of the side, in the order of the walk; step 1 or -1.
         carried: serials of the keyframes that also correct its masks (`carried.py`), in the order in which they were set.
@@ -159,10 +159,10 @@ def sides_of(one: SessionObject, length: int, carries: bool = False) -> tuple[Si
     """All sides of an object in a video of `length` frames; they hold every frame that follows from a keyframe.
 
     Args:
-        carries: corrections are carried along the video. Nothing follows from one that does not lead. From others frames
-            follow, and, unless these start over, beside that as they did before: of several sides on a frame the one that
-            is surer counts, and the newest of them come first here. Later corrections also reach the frames of earlier
-            clicks and boxes.
+        carries: whether corrections are carried along the video. Then no frame follows from a correction that does not
+            lead. One that leads has sides; unless it starts over, the sides without it are there too. They come after it,
+            and of several results on a frame the one of higher quality counts. Later corrections also reach the frames of
+            earlier clicks and boxes.
     """
     if (length, carries) not in one._sides:
         one._sides[length, carries] = tuple(_sides(one, length, carries))

@@ -317,7 +317,7 @@ class ObjectSession:
         return self._measures(checked_range(start, stop, self.video), 0)
 
     def scores(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """(t, o) in [0, 1]: how sure each mask is; 0 where the object is absent, NaN where no mask is known.
+        """(t, o) in [0, 1]: expected overlap (IoU) of each mask with the true one; 0 where the object is absent, NaN if unknown.
 
         Takes the arguments of `quality`.
         """

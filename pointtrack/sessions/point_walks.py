@@ -168,7 +168,7 @@ def reversed_part(part: Part) -> Part:
 def join(ahead: Part, back: Part) -> Part:
     """Join two tracks of the same frames, one from either end, into one.
 
-    Each counts more near the end it comes from, and where it is surer. Next to an end the other one counts next to
+    Each weighs more near the end it comes from, and where its confidence is higher. At an end the other one weighs almost
     nothing, so the track does not jump there.
     """
     count = len(ahead.xy)

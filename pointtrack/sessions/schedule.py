@@ -92,7 +92,7 @@ class Schedule:
                 count, rows = next((state for state in states if len(state[1]) > place), (-1, ()))
                 if count != len(side.carried):
                     unsettled.add(frame)
-                if rows and (frame not in best or _surer(rows[place], best[frame][1])):
+                if rows and (frame not in best or _outweighs(rows[place], best[frame][1])):
                     best[frame] = side, rows[place]
         return best, unsettled
 
@@ -234,11 +234,9 @@ class Schedule:
         return [tuple(group) for group in groups.values()]
 
 
-def _surer(other: Packed, newer: Packed) -> bool:
-    """Whether a result counts instead of a newer one. An absence never does, and gives way to a mask that is sure."""
-    if not other.score:
-        return False
-    return other.quality > (newer.quality if newer.score else SURE)
+def _outweighs(older: Packed, newer: Packed) -> bool:
+    """Whether a result counts instead of a newer one. An absence never does; instead of a newer absence, a mask above SURE does."""
+    return bool(older.score) and older.quality > (newer.quality if newer.score else SURE)
 
 
 def _wanted(side: Side, frames: range) -> int:

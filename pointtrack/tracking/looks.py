@@ -1,4 +1,4 @@
-"""Tracks frames twice, the second time mirrored and larger. The agreement of the two results tells how good they are.
+"""Tracks frames twice, the second time mirrored and larger. The agreement of the two results shows how good they are.
 
 Source: averaging the results for an image and its mirror image is common (test-time augmentation, as in Simonyan and
 Zisserman, 2014); the weights are those of a geometric median (Weiszfeld, 1937).
