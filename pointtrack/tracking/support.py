@@ -23,17 +23,15 @@ def support_queries(
     global_size: int = 5,
     local_size: int = 0,
     local_extent: float = 50.0,
-    every_frame: bool = False,
 ) -> Queries:
     """Points to track along with the queries to improve their tracks; drop them from the result.
 
     Args:
         queries: the requested points.
         wh: size of the video as (width, height) in pixels.
-        global_size: points per side of a grid over the whole image; 0 for none.
+        global_size: points per side of a grid over the whole image, on frame 0; 0 for none.
         local_size: points per side of a grid around every query point, on its frame; 0 for none.
         local_extent: width and height of a local grid in pixels.
-        every_frame: put the global grid on every distinct query frame, not only on frame 0.
 
     Returns:
         `Queries` marked as `support`, with the ids -1, -2, ..., which never clash with those of the queries (if the
@@ -50,9 +48,8 @@ def support_queries(
     frames, points = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, 2)]
     if global_size:
         grid = grid_points(global_size, wh)
-        for frame in torch.unique(queries.frame).tolist() if every_frame else [0]:
-            frames.append(torch.full((len(grid),), frame))
-            points.append(grid)
+        frames.append(torch.zeros(len(grid), dtype=torch.int64))
+        points.append(grid)
     if local_size:
         offsets = _square_grid(local_size, local_extent)
         frames.append(queries.frame.repeat_interleave(len(offsets)))

@@ -204,7 +204,7 @@ def test_json_file_is_plain_json(tmp_path):
     [
         ({}, 25),
         ({"global_size": 0}, 0),
-        ({"global_size": 3, "every_frame": True}, 27),
+        ({"global_size": 3}, 9),
         ({"global_size": 0, "local_size": 4}, 64),
         ({"global_size": 2, "local_size": 3, "local_extent": 20.0}, 40),
         ({"global_size": 0, "local_size": 1}, 4),
@@ -226,9 +226,9 @@ def test_support_points_stand_where_they_should():
     assert local.xy[[0, 4, 8]].tolist() == [[30, 15], [40, 25], [50, 35]]
     assert local.xy[9:].min(dim=0).values.tolist() == [0, 39]
     assert local.xy[9:].max(dim=0).values.tolist() == [10, 49]
-    everywhere = support_queries(queries, WH, global_size=2, every_frame=True)
-    assert everywhere.frame.tolist() == [2] * 4 + [7] * 4
-    assert torch.equal(everywhere.xy[:4], grid_points(2, WH))
+    everywhere = support_queries(queries, WH, global_size=2)
+    assert everywhere.frame.tolist() == [0] * 4
+    assert torch.equal(everywhere.xy, grid_points(2, WH))
 
 
 def test_support_ids_stay_below_negative_ids_of_the_user():
