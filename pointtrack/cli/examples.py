@@ -33,6 +33,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "pointtrack models --download alltracker-tiny     fetch one now",
         "pointtrack models --download sam2.1-hiera-tiny",
     ),
+    "bench": (
+        "pointtrack bench                            on a bundled clip of 854x480",
+        "pointtrack bench dog.mp4 --points 400       your video, at its own size",
+        "pointtrack bench --device cuda",
+    ),
     "demo": (
         "pointtrack demo                   the easy clip",
         "pointtrack demo --clip hard       small, blurred things with sudden turns",

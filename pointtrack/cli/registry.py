@@ -39,6 +39,7 @@ FIRST = {
 }
 MORE = {
     "demo": Entry("pointtrack.cli.demo:demo", "track a bundled clip, and compare with other methods"),
+    "bench": Entry("pointtrack.cli.bench:bench", "measure how fast this machine tracks, at each speed"),
     "batch": Entry("pointtrack.cli.batch:BatchCommand", "run thousands of videos on one machine or many"),
     "convert": Entry("pointtrack.cli.convert:convert", "write published weights as one .safetensors file"),
     "data check": Entry("pointtrack.cli.data:check_data", "find errors in clips for training"),
