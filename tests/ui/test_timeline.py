@@ -46,6 +46,22 @@ def test_lanes_follow_the_frame(page):
         assert x > 0, f"the mark of frame {frame} is in view"
 
 
+def test_lanes_are_dragged_by_their_names(page):
+    for count in range(1, 13):
+        page.ask("app.act('objects.add')")
+        page.until(f"app.state.objects.length >= {count}")
+    lanes = page.page.locator("#lanes").bounding_box()
+    shown = "document.querySelector('#lanes').toDataURL()"
+    page.page.mouse.move(lanes["x"] + 40, lanes["y"] + 120)
+    page.page.mouse.down()
+    page.page.wait_for_timeout(100)  # the lane under it is chosen
+    before, frame = page.ask(shown), page.ask("app.frame")
+    page.page.mouse.move(lanes["x"] + 40, lanes["y"] + 60)
+    page.page.mouse.up()
+    assert page.ask("app.frame") == frame, "names do not scrub"
+    assert page.ask(shown) != before
+
+
 def test_a_click_where_nothing_is_known_begins_no_run(page):
     page.ask("app.act('objects.add')")
     page.until("app.state.objects.length")

@@ -17,6 +17,8 @@ export class Timeline {
     this.first = 0;
     this.last = 1; // shares of the video that are shown
     this.scroll = 0;
+    /** Where the names of the lanes were last dragged, as touch screens have no wheel. @type {number | null} */
+    this.dragged = null;
     this.revealed = true; // whether the lane of what was chosen has come into view
     this.due = false;
     const transport = h("div", { class: "transport" });
@@ -290,7 +292,7 @@ export class Timeline {
       const row = this.rows()[Math.floor((y - RULER - 3 + this.scroll) / ROW)];
       if (row) this.app.select({ kind: row.kind, id: row.id });
     }
-    if (x < LABEL - 4) return;
+    this.dragged = x < LABEL - 4 ? event.clientY : null;
     this.canvas.setPointerCapture(event.pointerId);
     this.scrub(event);
   }
@@ -298,6 +300,12 @@ export class Timeline {
   /** @param {PointerEvent} event */
   scrub(event) {
     if (!this.canvas.hasPointerCapture(event.pointerId) || !this.app.state) return;
+    if (this.dragged !== null) {
+      this.scroll += this.dragged - event.clientY;
+      this.dragged = event.clientY;
+      this.draw();
+      return;
+    }
     const box = this.canvas.getBoundingClientRect();
     const share = (event.clientX - box.left - LABEL) / (box.width - LABEL - 8);
     this.app.show(Math.floor((this.first + share * (this.last - this.first)) * this.app.state.frames));
