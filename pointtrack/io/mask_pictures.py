@@ -13,6 +13,8 @@ from pointtrack.io.storage import reads_anywhere
 
 LOSSY = ("JPEG", "MPO")  # formats whose black is not quite black
 HALF = 127
+# A picture without black that has more colours than this, some shades each, is a photograph: a mask has a background.
+MOST_COLOURS, LEAST_BLACK, BLACK = 64, 0.05, 8
 
 
 @reads_anywhere
@@ -30,7 +32,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a picture.
+        ValueError: not a picture, or a photograph.
     """
     picture, kind = _opened(path)
     if picture.mode == "P" and "transparency" not in picture.info:
@@ -43,6 +45,11 @@ def read_mask(path: str | Path) -> np.ndarray:
         if picture.mode == "P":
             return np.asarray(picture) != 0
     pixels = np.asarray(picture)
+    if _is_photograph(pixels):
+        raise ValueError(
+            f"mask: expected a picture that is black where the object is not, but {path} looks like a photograph; "
+            "paint the object on black, or click on it"
+        )
     floor = HALF if kind in LOSSY else 0
     return np.asarray(pixels.max(axis=-1) > floor if pixels.ndim == 3 else pixels > floor)
 
@@ -62,6 +69,19 @@ def read_objects(path: str | Path) -> dict[int, np.ndarray]:
     if used[-1] >= len(palette) or not np.array_equal(palette[used], davis_palette()[used]):
         return {}
     return {value: values == value for value in used if value not in (0, VOID)}
+
+
+def _is_photograph(pixels: np.ndarray) -> bool:
+    """Whether (h, w) or (h, w, 3) values have hardly any black and very many colours."""
+    if pixels.dtype != np.uint8:
+        return False
+    colours = pixels[:: max(len(pixels) // 200, 1), :: max(pixels.shape[1] // 200, 1)].astype(np.int64)
+    if colours.ndim == 2:
+        shades = colours // 2
+    else:
+        shades, colours = (colours // 4) @ 64 ** np.arange(colours.shape[-1]), colours.max(axis=-1)
+    black = float((colours <= BLACK).mean())
+    return black < LEAST_BLACK and len(np.unique(shades)) > MOST_COLOURS
 
 
 def _opened(path: str | Path) -> tuple[Any, str | None]:

@@ -84,6 +84,16 @@ def indexed(path, values: list[int], palette: np.ndarray) -> None:
     picture.save(path)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_photograph_is_refused_and_an_object_cut_out_of_one_is_not(tmp_path, mode):
+    for kind in ("png", "jpg"):
+        Image.fromarray(photo()).convert(mode).save(tmp_path / f"photo.{kind}")
+        with pytest.raises(ValueError, match=f"photo.{kind} looks like a photograph; paint"):
+            read_mask(tmp_path / f"photo.{kind}")
+    Image.fromarray(photo() * (disk() > 0)[..., None]).convert(mode).save(tmp_path / "cut.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "cut.png"), disk() > 0)
+
+
 def test_objects_are_told_by_the_colours_of_davis(tmp_path):
     indexed(tmp_path / "davis.png", [0, 3, 3, 7, 255], davis_palette())
     found = read_objects(tmp_path / "davis.png")
