@@ -1,4 +1,4 @@
-"""Helpers for commands that print states of points."""
+"""What commands print of how points fared: how many are visible, and their states."""
 
 from __future__ import annotations
 
@@ -11,19 +11,29 @@ from pointtrack.types.point_states import PointState
 
 
 class StateTally:
-    """Counts states over consecutive pieces of tracks.
+    """Counts visible positions and states over consecutive pieces of tracks.
 
     Attributes:
+        known, visible: number of positions, summed over frames and points, and of the visible ones among them.
+        last: the same two numbers on the last frame.
         frames: state -> number of frames with it, summed over points.
         found: id of a point -> how often it was found again.
     """
 
     def __init__(self) -> None:
+        self.known = self.visible = 0
+        self.last = 0, 0
         self.frames: Counter[PointState] = Counter()
         self.found: dict[int, int] = {}
 
     def add(self, tracks: Tracks) -> None:
-        """Count the states of a piece, if it has any."""
+        """Count the positions of a piece, and its states, if it has any."""
+        if len(tracks):
+            known = tracks.tracked()
+            visible = tracks.visible() & known
+            self.known += int(known.sum())
+            self.visible += int(visible.sum())
+            self.last = int(known[-1].sum()), int(visible[-1].sum())
         if tracks.states is None or not tracks.states.state.numel():
             return
         counts = tracks.states.state.flatten().bincount(minlength=len(PointState)).tolist()
@@ -34,11 +44,17 @@ class StateTally:
                 self.found[point] = max(times, self.found.get(point, 0))
 
     def print(self) -> None:
-        """Print the shares and how often points were found again; nothing if no states were counted."""
+        """Print the shares of the states and how often points were found again; without states, how many are visible."""
         total = sum(self.frames.values())
         if total:
             shares = [f"{self.frames[state] / total:.0%} {word(state)}" for state in PointState]
             print(f"states    {', '.join(shares)}; found again {counted(sum(self.found.values()), 'time')}")
+        elif self.known:
+            known, visible = self.last
+            print(
+                f"visible   {self.visible / self.known:.0%} of all positions; on the last frame {visible} of "
+                f"{counted(known, 'point')}"
+            )
 
 
 def word(state: PointState) -> str:

@@ -26,9 +26,18 @@ def test_shares_are_those_of_all_pieces_together(capsys):
     assert times > 0 and whole == f"states    {', '.join(shares)}; found again {times} times\n"
 
 
+def test_without_states_it_says_how_many_are_visible(capsys):
+    tracks = replace(some_tracks(8, (0, 1, 5)), states=None)
+    whole = said([tracks], capsys)
+    assert said([tracks.clip(0, 3), tracks.clip(3), tracks.clip(0, 0)], capsys) == whole
+    known, visible = tracks.tracked(), tracks.visible()
+    share = f"{visible[known].float().mean():.0%}"
+    assert whole == f"visible   {share} of all positions; on the last frame {visible[-1].sum()} of 3 points\n"
+
+
 def test_nothing_is_said_where_there_is_nothing(capsys):
     tracks = some_tracks()
-    assert said([replace(tracks, states=None), tracks.clip(0, 0), tracks.select([])], capsys) == ""
+    assert said([tracks.clip(0, 0), tracks.select([])], capsys) == ""
 
 
 def test_options():
