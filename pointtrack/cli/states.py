@@ -47,14 +47,23 @@ class StateTally:
         """Print the shares of the states and how often points were found again; without states, how many are visible."""
         total = sum(self.frames.values())
         if total:
-            shares = [f"{self.frames[state] / total:.0%} {word(state)}" for state in PointState]
+            shares = [f"{percent(self.frames[state], total)} {word(state)}" for state in PointState]
             print(f"states    {', '.join(shares)}; found again {counted(sum(self.found.values()), 'time')}")
         elif self.known:
             known, visible = self.last
             print(
-                f"visible   {self.visible / self.known:.0%} of all positions; on the last frame {visible} of "
+                f"visible   {percent(self.visible, self.known)} of all positions; on the last frame {visible} of "
                 f"{counted(known, 'point')}"
             )
+
+
+def percent(part: int, total: int) -> str:
+    """A share in words.
+
+    >>> percent(1, 3)
+    '33 %'
+    """
+    return f"{100 * part / total:.0f} %"
 
 
 def word(state: PointState) -> str:

@@ -21,7 +21,7 @@ def test_shares_are_those_of_all_pieces_together(capsys):
     assert said([tracks.clip(0, 3), tracks.clip(3, 3), tracks.clip(3)], capsys) == whole
     state = tracks.states.state
     words = ["not tracked", "visible", "hidden", "out of frame", "lost"]
-    shares = [f"{(state == number).float().mean():.0%} {word}" for number, word in enumerate(words)]
+    shares = [f"{100 * (state == number).float().mean():.0f} % {word}" for number, word in enumerate(words)]
     times = int(tracks.states.times_redetected.amax(dim=0).sum())
     assert times > 0 and whole == f"states    {', '.join(shares)}; found again {times} times\n"
 
@@ -31,7 +31,7 @@ def test_without_states_it_says_how_many_are_visible(capsys):
     whole = said([tracks], capsys)
     assert said([tracks.clip(0, 3), tracks.clip(3), tracks.clip(0, 0)], capsys) == whole
     known, visible = tracks.tracked(), tracks.visible()
-    share = f"{visible[known].float().mean():.0%}"
+    share = f"{100 * visible[known].float().mean():.0f} %"
     assert whole == f"visible   {share} of all positions; on the last frame {visible[-1].sum()} of 3 points\n"
 
 
