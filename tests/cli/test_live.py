@@ -110,7 +110,7 @@ def test_the_command_tells_states(option, tiny_tracker_file, tmp_path, monkeypat
     lost, again = tracks.states.state == PointState.LOST, tracks.states.times_redetected
     assert (lost | (again > 0))[9:].all() and lost[9:].any() and not lost[0].any()
     found = counted(int(again.amax(dim=0).sum()), "time")
-    assert f"{lost.float().mean():.0%} lost; found again {found}\n" in printed
+    assert f"{100 * lost.float().mean():.0f} % lost; found again {found}\n" in printed
     assert again.any() == (option == "--redetect")
     states = drawn[-1].states.state
     assert (states[-11:-8] == PointState.LOST).all(), "at once, though most of these were final only later"
