@@ -74,7 +74,9 @@ def make_samples(root: Path) -> list[Sample]:
         write_video(add(f"video{suffix}", f"a{suffix}", read_video), video)
     for suffix in (".png", ".jpg", ".tif", ".webp", ".bmp"):
         path = add(f"picture{suffix}", f"a{suffix}", lambda path: (read_video(path), read_mask(path)))
-        Image.fromarray(video.frames[0]).save(path)
+        picture = video.frames[0].copy()
+        picture[:, ::2] = 0  # a photograph, which has hardly any black, is no mask
+        Image.fromarray(picture).save(path)
     path = add("folder of pictures", "0.png", lambda path: read_video(path.parent))
     for t in range(2):
         Image.fromarray(video.frames[t]).save(path.with_name(f"{t}.png"))
