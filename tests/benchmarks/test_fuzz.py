@@ -19,7 +19,7 @@ def test_good_files_are_read(tmp_path):
 ONCE_FAULTS = [55425773, 486648, 1242893, 597, 1515, 197864, 54310724255, 44455, 939466, 31638]
 
 
-@pytest.mark.parametrize("count", [90, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [120, pytest.param(300, marks=pytest.mark.long)])
 def test_damaged_inputs_and_those_that_were_once_faults_are_answered(monkeypatch, count):
     """All in one process, as to import all readers takes seconds."""
     monkeypatch.setattr(
