@@ -9,7 +9,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 
+from pointtrack.models.device import now
 from pointtrack.system import peak_memory
 
 CPU = torch.device("cpu")
@@ -129,13 +129,6 @@ def save_figures(figures: dict[str, Any], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(f"figures   {out}")
-
-
-def now(device: torch.device) -> float:
-    """Seconds, after all work on the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def measured_rates(device: torch.device = CPU, repeats: int = 5) -> dict[str, float]:

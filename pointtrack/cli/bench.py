@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from pointtrack.checks import checked_wh, counted
 from pointtrack.io.examples import example_path
 from pointtrack.io.video import read_video
 from pointtrack.layers.precision import computes_bfloat16
+from pointtrack.models.device import now
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.models.speed import SPEEDS, options_at
 from pointtrack.objects.stream import ObjectStream
@@ -130,12 +130,3 @@ def spread(clip: Video, points: int) -> Queries:
     """So many points, on a grid over the first frame."""
     queries = grid_queries(clip, size=math.ceil(points**0.5))
     return queries.select(torch.arange(points))
-
-
-def now(where: torch.device) -> float:
-    """Seconds, after all work on a device is done."""
-    if where.type == "cuda":
-        torch.cuda.synchronize(where)
-    elif where.type == "mps":
-        torch.mps.synchronize()
-    return time.perf_counter()

@@ -39,7 +39,8 @@ def claimed(path: str | Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.name != "nt":  # in this order, so that nobody else's file is deleted
+        # In this order, so that nobody else's lock is deleted; a file with content is not a lock.
+        if os.name != "nt" and not os.fstat(file.fileno()).st_size:
             place.unlink(missing_ok=True)
         file.close()
         if os.name == "nt":  # open files cannot be deleted there, so others' are safe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import torch
@@ -36,3 +37,12 @@ def _lacking(device: str) -> str:
     elif kind == "mps":
         advice = f"mps is the GPU of Macs with Apple silicon; {advice}"
     return f"device: expected one that this machine has ({', '.join(there)}, auto), got {device!r}; {advice}"
+
+
+def now(where: torch.device) -> float:
+    """Seconds, after all work on a device is done."""
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
+    elif where.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()

@@ -11,6 +11,7 @@ from torch import Tensor
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.objects.answer import ObjectOptions
 from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.frame_buffer import working_wh
 from pointtrack.objects.point_prompts import KnownMask, Shown
 from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously
 from pointtrack.objects.stream import ObjectStream
@@ -84,8 +85,9 @@ class PointEngine:
             self.tracker, self.segmenter, video.wh, video.fps, self.config, finds_cuts=False
         )
         stream.push_results(video.frames[begin])
-        # A stream treats every frame alike, whether it was prompted or not, so it gets no second look.
-        stream.know_embedding(0, replace(self._embedding(video, begin), closer=None))
+        if working_wh(video.wh) == video.wh:
+            # A stream treats every frame alike, whether it was prompted or not, so it gets no second look.
+            stream.know_embedding(0, replace(self._embedding(video, begin), closer=None))
         for number, masks in known.items():
             for one in masks:
                 if one.frame == begin:

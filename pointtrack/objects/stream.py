@@ -308,9 +308,8 @@ class ObjectStream:
         self._previewed = frame, found_from_state(found)
 
     def know_embedding(self, frame: int, embedding: Embedding) -> None:
-        """Pass the segmenter's embedding of a frame that is not final, if you already have it."""
-        if embedding.wh == self._frames.wh:  # masks are worked on at the size of the frame
-            self._propagator.embedding(frame, embedding)
+        """Pass the segmenter's embedding of a frame that is not final, if you have it, of the size `working_wh`."""
+        self._propagator.embedding(frame, embedding)
 
     def _take(self, frame: np.ndarray) -> list[str]:
         """Take the next frame and the prompts that waited for it; returns an error message for each refused prompt."""
