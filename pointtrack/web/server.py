@@ -12,6 +12,10 @@ from typing import Any
 
 from pointtrack.web.safety import COOKIE, LARGEST_BODY, SafetyMiddleware, is_loopback, token_for
 
+BACKLOG = 128
+"""Connections that may wait to be taken. asyncio takes as many at once before it looks at one of them, and uvicorn's 2,048
+are more file handles than many systems give a process."""
+
 HOW = "the web server needs starlette and uvicorn: pip install 'pointtrack[live]'"
 
 
@@ -89,6 +93,7 @@ class WebServer:
             ws="auto",
             ws_max_size=limits.body_bytes,
             lifespan="off",
+            backlog=BACKLOG,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -135,7 +140,7 @@ def _listening(host: str, port: int) -> socket.socket:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
-            listening.listen(128)
+            listening.listen(BACKLOG)
         except OSError:
             listening.close()
             raise
