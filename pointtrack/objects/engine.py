@@ -108,14 +108,17 @@ class Engine(Protocol):
         prompt: Prompt,
         before: Tensor | None = None,
         shown: Shown | None = None,
+        elsewhere: Sequence[KnownMask] = (),
     ) -> ObjectResult:
-        """Answer a prompt on its frame, at once and without looking at other frames.
+        """Answer a prompt on its frame, at once and without following the object to it.
 
         Args:
             video, frame: where the prompt is.
             prompt: points or a box, without mask logits.
             before: (h, w) bool mask of the frame that the prompt corrects.
             shown: the earlier answer to the first clicks of the prompt, if there was one.
+            elsewhere: settled masks of the object on other frames. An engine may use them to tell what a first click
+                means.
 
         Raises:
             ValueError: a prompt outside the frame.
@@ -123,7 +126,12 @@ class Engine(Protocol):
         ...
 
     def answers(
-        self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
+        self,
+        video: Video,
+        frame: int,
+        prompt: Prompt,
+        before: Tensor | None = None,
+        elsewhere: Sequence[KnownMask] = (),
     ) -> list[ObjectResult]:
         """All candidates for a prompt, the best first. Arguments and errors as of `answer`."""
         ...

@@ -1,8 +1,8 @@
-"""Uses of a given mask: points on and around it, a prior, and whether its colours may move outlines."""
+"""Uses of a given mask: points on and around it, a prior for other frames, and whether its colours may move outlines."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from pointtrack.objects.point_prompts import overlap
 from pointtrack.segment.base import Embedding, Segmenter
 
 INSIDE, AROUND = 16, 16  # points on an object, and close around it
+DOUBTFUL = 0.4  # expected overlap of a mask from which nothing is expected on other frames
 BELT = 0.3  # width of that belt, in square roots of the object's area
 
 
@@ -44,6 +45,31 @@ def prior_from_memory(memory: ObjectMemory, grid: Embedding, weight: float) -> T
     share = memory.read(grid.features, note=False).share[0]
     # A memory of frames without the object cannot recognise it.
     return weight * as_logits(share, grid) if bool((share > 0.5).any()) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What masks on other frames tell of an object on a frame.
+
+    Attributes:
+        logits: (h, w) of the frame's pixels.
+        trust: in [0, 1], how far to follow them.
+    """
+
+    logits: Tensor
+    trust: float
+
+
+def expected_mask(memory: ObjectMemory, grid: Embedding, weight: float, score: float) -> Expected | None:
+    """What an object's memory tells of it on a frame; None if it does not recognise the object, or knows it badly.
+
+    Args:
+        memory, grid, weight: as of `prior_from_memory`.
+        score: the expected overlap (IoU) of the masks that the memory holds.
+    """
+    trust = max(0.0, (score - DOUBTFUL) / (1 - DOUBTFUL))
+    logits = prior_from_memory(memory, grid, weight) if trust else None
+    return None if logits is None else Expected(logits, trust)
 
 
 def tried_colours(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from pointtrack.models.point_tracker import PointTracker
-from pointtrack.objects.answer import ObjectOptions
+from pointtrack.objects.answer import ObjectOptions, as_cells
 from pointtrack.objects.engine import ObjectResult
 from pointtrack.objects.frame_buffer import working_wh
+from pointtrack.objects.known_mask import Expected, expected_mask
+from pointtrack.objects.memory import ObjectMemory
+from pointtrack.objects.memory_only import tracker_features
 from pointtrack.objects.point_prompts import KnownMask, Shown
 from pointtrack.objects.prompted import answer_prompt, answer_prompt_variously
 from pointtrack.objects.stream import ObjectStream
@@ -20,6 +24,7 @@ from pointtrack.types import Video
 
 # Number of frames whose embeddings are kept, so that another click on them is answered at once.
 KEPT_EMBEDDINGS = 4
+NEAREST = 2  # masks on other frames that help to answer a click
 
 
 class PointEngine:
@@ -46,6 +51,7 @@ class PointEngine:
         self.licence = segmenter.licence
         self._video: Video | None = None
         self._embeddings: dict[int, Embedding] = {}
+        self._features: dict[int, Tensor] = {}
 
     def answer(
         self,
@@ -54,17 +60,25 @@ class PointEngine:
         prompt: Prompt,
         before: Tensor | None = None,
         shown: Shown | None = None,
+        elsewhere: Sequence[KnownMask] = (),
     ) -> ObjectResult:
         """The segmenter's answer to a prompt; see `Engine.answer`."""
         embedding = self._closer(video, frame)
-        return answer_prompt(self.segmenter, embedding, prompt, before, shown)
+        expected = partial(self._expected, video, frame, elsewhere)
+        return answer_prompt(self.segmenter, embedding, prompt, before, shown, expected)
 
     def answers(
-        self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
+        self,
+        video: Video,
+        frame: int,
+        prompt: Prompt,
+        before: Tensor | None = None,
+        elsewhere: Sequence[KnownMask] = (),
     ) -> list[ObjectResult]:
         """All candidates for a prompt; see `Engine.answers`."""
         embedding = self._closer(video, frame)
-        return answer_prompt_variously(self.segmenter, embedding, prompt, before)
+        expected = partial(self._expected, video, frame, elsewhere)
+        return answer_prompt_variously(self.segmenter, embedding, prompt, before, expected)
 
     @torch.no_grad()
     def correct(self, video: Video, frame: int, points: Prompt, mask: Tensor) -> ObjectResult:
@@ -112,9 +126,36 @@ class PointEngine:
         yield from stream.finish_results()
 
     @torch.no_grad()
-    def _embedding(self, video: Video, frame: int) -> Embedding:
+    def _expected(self, video: Video, frame: int, elsewhere: Sequence[KnownMask]) -> Expected | None:
+        """What the nearest masks on other frames tell of an object on this one; None if nothing is recognised."""
+        there = [one for one in elsewhere if one.mask.any()]
+        near = sorted(there, key=lambda one: abs(one.frame - frame))[:NEAREST]
+        if not near:
+            return None
+        memory = ObjectMemory(1)
+        for one in near:
+            grid = self._grid(video, one.frame)
+            memory.add(one.frame, grid.features, as_cells(one.mask, grid)[None], given=True)
+        score = min(one.score for one in near)
+        return expected_mask(memory, self._grid(video, frame), self.config.prior, score)
+
+    def _grid(self, video: Video, frame: int) -> Embedding:
+        """A frame's cells, with the tracker's features."""
+        self._look_at(video)
+        if frame not in self._features:
+            while len(self._features) >= KEPT_EMBEDDINGS:
+                self._features.pop(next(iter(self._features)))
+            self._features[frame] = tracker_features(self.tracker)(video.frames[frame])
+        return Embedding(video.wh, self._features[frame])
+
+    def _look_at(self, video: Video) -> None:
+        """Forget what is known of frames of another video."""
         if video is not self._video:
-            self._video, self._embeddings = video, {}
+            self._video, self._embeddings, self._features = video, {}, {}
+
+    @torch.no_grad()
+    def _embedding(self, video: Video, frame: int) -> Embedding:
+        self._look_at(video)
         if frame not in self._embeddings:
             while len(self._embeddings) >= KEPT_EMBEDDINGS:
                 self._embeddings.pop(next(iter(self._embeddings)))

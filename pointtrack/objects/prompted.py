@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -12,7 +13,8 @@ from torch import Tensor
 from pointtrack.objects.answer import pieces_with, points_inside
 from pointtrack.objects.corrections import corrected, not_larger
 from pointtrack.objects.engine import ObjectResult
-from pointtrack.objects.point_prompts import Shown, agreement, read_mask
+from pointtrack.objects.known_mask import Expected
+from pointtrack.objects.point_prompts import Shown, agreement, overlap, read_mask
 from pointtrack.segment.base import Candidates, Embedding, Prompt, Segmenter
 
 # Reach of the correction around a click that the segmenter did not follow.
@@ -24,6 +26,8 @@ PART_REACH, CLEAR_OF_CLICKS = 1.0, 0.25
 INSIDE = 16  # points of the mask from which that added click is chosen
 # How far an object may reach out of its box, as a share of the box's sides.
 BOX_SLACK = 0.08
+# How much an expected mask counts, if it is certain: in the choice among the candidates, and in each pixel.
+EXPECTED_CHOICE, EXPECTED_PIXELS = 1.0, 0.5
 
 
 def answer_prompt(
@@ -32,6 +36,7 @@ def answer_prompt(
     prompt: Prompt,
     before: Tensor | None = None,
     shown: Shown | None = None,
+    expected: Callable[[], Expected | None] = lambda: None,
 ) -> ObjectResult:
     """Answer a person's prompt on a frame; every click is honoured.
 
@@ -44,15 +49,21 @@ def answer_prompt(
         before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`). If
             no click is inside it, a click on it is added. It is ignored if all clicks on the object are far from it.
         shown: the earlier answer to the first clicks of the prompt; without it they are answered once more.
+        expected: returns what other frames tell of the object here, if anything. It is asked where clicks begin a mask, and
+            helps to tell which part, object or group they mean.
     """
-    return _answers(segmenter, embedding, prompt, before, shown, several=False)[0]
+    return _answers(segmenter, embedding, prompt, before, shown, expected, several=False)[0]
 
 
 def answer_prompt_variously(
-    segmenter: Segmenter, embedding: Embedding, prompt: Prompt, before: Tensor | None = None
+    segmenter: Segmenter,
+    embedding: Embedding,
+    prompt: Prompt,
+    before: Tensor | None = None,
+    expected: Callable[[], Expected | None] = lambda: None,
 ) -> list[ObjectResult]:
     """All candidates for a prompt (a part, an object, a group), the best first; arguments as of `answer_prompt`."""
-    return _answers(segmenter, embedding, prompt, before, None, several=True)
+    return _answers(segmenter, embedding, prompt, before, None, expected, several=True)
 
 
 def _answers(
@@ -61,6 +72,7 @@ def _answers(
     prompt: Prompt,
     before: Tensor | None,
     shown: Shown | None,
+    expected: Callable[[], Expected | None],
     *,
     several: bool,
 ) -> list[ObjectResult]:
@@ -73,9 +85,11 @@ def _answers(
         corrects = None if before is None or prompt.box is not None or _far_from(so_far, before) else before
         if mask is None or not mask.any():
             mask = corrects
-        readings = _readings(
-            segmenter, embedding, so_far, corrects, mask, several=several and count == len(prompt.points)
-        )
+        known = expected() if mask is None and prompt.box is None else None
+        if known is not None and not read_mask(known.logits > 0, so_far.points[so_far.labels]).all():
+            known = None  # what is expected is something else
+        last = count == len(prompt.points)
+        readings = _readings(segmenter, embedding, so_far, corrects, mask, known, several=several and last)
         mask = readings[0].mask
     return readings
 
@@ -107,6 +121,7 @@ def _readings(
     prompt: Prompt,
     before: Tensor | None,
     mask: Tensor | None,
+    expected: Expected | None,
     *,
     several: bool,
 ) -> list[ObjectResult]:
@@ -116,13 +131,19 @@ def _readings(
     asked = prompt if before is None or mask is None else _with_click_on(prompt, mask)
     candidates = _decoded(segmenter, embedding, asked, mask, several, alone_too=before is None)
     inside, beside = asked.points[asked.labels], asked.points[~asked.labels]
-    values = [
-        agreement(one, inside, beside) + float(score)
-        for one, score in zip(candidates.masks.cpu(), candidates.scores, strict=True)
-    ]
+    found_logits = candidates.logits.float().cpu()
+    if expected is not None:
+        found_logits = found_logits + EXPECTED_PIXELS * expected.trust * expected.logits
+    values = []
+    for one, score in zip(found_logits > 0, candidates.scores, strict=True):
+        value = agreement(one, inside, beside) + float(score)
+        if expected is not None:
+            meant = pieces_with(one, inside)
+            value += EXPECTED_CHOICE * expected.trust * overlap(meant, expected.logits > 0)
+        values.append(value)
     answers = []
     for place in np.argsort(-np.array(values), kind="stable").tolist():
-        logits = candidates.logits[place].float().cpu()
+        logits = found_logits[place]
         if len(inside):  # a piece without a click is seldom meant
             meant = pieces_with(logits > 0, inside)
             logits = torch.where(meant, logits, logits.clamp(max=-1)) if meant.any() else logits

@@ -106,7 +106,7 @@ class ObjectPropagator:
             elsewhere: object number -> other frames of the video with a certain mask of it. The memory keeps its
                 appearance there.
         """
-        grid = self._grid(place)
+        grid = self.grid(place)
         for number, one in given.items():
             mask = self.frames.shrunk_mask(one.mask)
             if number in self.states:
@@ -152,7 +152,7 @@ class ObjectPropagator:
             embedding = self.embedding(place)
         points = self.feed.on(place)
         if self.states.keys() - begun.keys():
-            grid = self._grid(place)
+            grid = self.grid(place)
         found: dict[int, ObjectResult] = {}
         for number in self.states:
             if number in begun:
@@ -198,7 +198,7 @@ class ObjectPropagator:
         points = self.feed.preview()
         if across_a_cut:
             points = FramePoints.none()
-        grid, embedding = self._grid(place, final=False), self.embedding(place)
+        grid, embedding = self.grid(place, final=False), self.embedding(place)
         return {
             number: self._result(self._look(place, number, points, embedding, grid, note=False))
             for number in self.states
@@ -335,7 +335,7 @@ class ObjectPropagator:
     def _sharpens(self) -> bool:
         return self.segmenter.coarse if self.config.sharpen is None else self.config.sharpen
 
-    def _grid(self, place: int, *, final: bool = True) -> Embedding:
+    def grid(self, place: int, *, final: bool = True) -> Embedding:
         """A frame's cells for the memory, with features of the tracker, or else of the segmenter."""
         if self.appearance is None:
             return self.embedding(place)
@@ -344,7 +344,7 @@ class ObjectPropagator:
         return self._grid_of(self.frames[place]) if seen is None else Embedding(self.frames.wh, seen)
 
     def _grid_of(self, picture: np.ndarray) -> Embedding:
-        """As `_grid`, for any picture (h, w, 3) of the video at the size that masks are worked on."""
+        """As `grid`, for any picture (h, w, 3) of the video at the size that masks are worked on."""
         if self.appearance is None:
             return self.segmenter.encode(picture)
         return Embedding(self.frames.wh, self.appearance(picture))

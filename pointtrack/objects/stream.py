@@ -80,7 +80,7 @@ class ObjectStream:
         # Masks given on frames that are not final, by frame and object; then masks in other frames, by object.
         self._given: defaultdict[int, dict[int, KnownMask]] = defaultdict(dict)
         self._elsewhere: defaultdict[int, list[Sight]] = defaultdict(list)
-        self._prompts = StreamPrompts(segmenter)
+        self._prompts = StreamPrompts(self._propagator)
         self._previewed: tuple[int, Found] = (-1, {})
         self._networks: dict[str, str] | None = None  # their description in saved states, computed once
 
@@ -374,15 +374,9 @@ class ObjectStream:
         if shown is None and self._previewed[0] == frame:
             shown = self._previewed[1].get(object_id)
         before = None if shown is None else shown.mask
-        answer = self._prompts.answer(object_id, frame, prompt, before, lambda: self._closer(frame))
+        answer = self._prompts.answer(object_id, frame, prompt, before)
         self._given[frame][object_id] = KnownMask(frame, answer.mask, answer.score)
         return answer.mask
-
-    def _closer(self, frame: int) -> Embedding:
-        """The segmenter's closer embedding of a frame with a prompt."""
-        full, whole = self._frames.full(frame), self._frames.wh == self.image_wh
-        known = self._propagator.embedding(frame) if whole else self.segmenter.encode(full)
-        return self.segmenter.look_closer(full, known)
 
     def _rows(self) -> Masks:
         """The rows that became final since rows were last returned."""

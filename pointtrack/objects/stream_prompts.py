@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pointtrack.objects.engine import ObjectResult
+from pointtrack.objects.known_mask import Expected, expected_mask
 from pointtrack.objects.point_prompts import Shown
 from pointtrack.objects.prompted import answer_prompt
-from pointtrack.segment.base import Embedding, Prompt, Segmenter
+from pointtrack.objects.propagator import ObjectPropagator
+from pointtrack.segment.base import Embedding, Prompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +39,14 @@ class StreamPrompts:
     """Prompts of one stream.
 
     Args:
-        segmenter: answers the prompts.
+        propagator: of the stream; holds its frames and what is known of its objects.
 
     Attributes:
         to_come: prompts on frames not pushed yet, by frame and object.
     """
 
-    def __init__(self, segmenter: Segmenter):
-        self.segmenter = segmenter
+    def __init__(self, propagator: ObjectPropagator):
+        self._propagator = propagator
         self.to_come: defaultdict[int, dict[int, Prompt]] = defaultdict(dict)
         self._answered: dict[int, _Answered] = {}
         self._seen: tuple[int, Embedding] | None = None  # of the frame with the latest prompt
@@ -60,14 +62,12 @@ class StreamPrompts:
         frame: int,
         prompt: Prompt,
         shown: Tensor | None,
-        look: Callable[[], Embedding],
     ) -> ObjectResult:
         """Answer a prompt together with the earlier clicks on its frame.
 
         Args:
             shown: (h, w) bool, the mask of the object that was given or shown there, which the first clicks correct; or
                 None.
-            look: returns the segmenter's embedding of the frame, with a second look.
 
         Raises:
             ValueError: the segmenter finds nothing there, or all clicks are beside an object without a mask there.
@@ -86,8 +86,10 @@ class StreamPrompts:
                 "got clicks beside it alone"
             )
         if self._seen is None or self._seen[0] != frame:
-            self._seen = frame, look()
-        answer = answer_prompt(self.segmenter, self._seen[1], prompt, corrects, answered)
+            self._seen = frame, self._closer(frame)
+        expected = partial(self._expected, object_id, frame)
+        segmenter, embedding = self._propagator.segmenter, self._seen[1]
+        answer = answer_prompt(segmenter, embedding, prompt, corrects, answered, expected)
         if not answer.mask.any():
             raise ValueError(
                 f"object {object_id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "
@@ -95,6 +97,21 @@ class StreamPrompts:
             )
         self._answered[object_id] = _Answered(frame, prompt, answer.mask, corrects)
         return answer
+
+    def _closer(self, frame: int) -> Embedding:
+        """The segmenter's closer embedding of a frame."""
+        frames, segmenter = self._propagator.frames, self._propagator.segmenter
+        whole = frames.wh == frames.full_wh
+        known = self._propagator.embedding(frame) if whole else segmenter.encode(frames.full(frame))
+        return segmenter.look_closer(frames.full(frame), known)
+
+    def _expected(self, object_id: int, frame: int) -> Expected | None:
+        """What earlier frames tell of an object on a frame, if anything."""
+        state = self._propagator.states.get(object_id)
+        if state is None:
+            return None
+        cells = Embedding(self._propagator.frames.full_wh, self._propagator.grid(frame, final=False).features)
+        return expected_mask(state.memory, cells, self._propagator.config.prior, state.first)
 
     def begin_anew(self, object_id: int) -> None:
         """Forget an object's clicks so far, as a mask was given."""

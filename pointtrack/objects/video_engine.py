@@ -94,10 +94,11 @@ class VideoEngine:
         prompt: Prompt,
         before: Tensor | None = None,
         shown: Shown | None = None,
+        elsewhere: Sequence[KnownMask] = (),
     ) -> ObjectResult:
         """The model's answer to a prompt on that frame alone, as `Engine.answer` says.
 
-        The score is the overlap (IoU) that it predicts. The latest prompted frame is not encoded again.
+        The score is the overlap (IoU) that it predicts; masks `elsewhere` are not used. The latest prompted frame is not encoded again.
 
         Raises:
             ValueError: a frame that the video does not have, or a prompt outside the frame.
@@ -108,7 +109,12 @@ class VideoEngine:
         return self.answers(video, frame, prompt, before)[0]
 
     def answers(
-        self, video: Video, frame: int, prompt: Prompt, before: Tensor | None = None
+        self,
+        video: Video,
+        frame: int,
+        prompt: Prompt,
+        before: Tensor | None = None,
+        elsewhere: Sequence[KnownMask] = (),
     ) -> list[ObjectResult]:
         """All candidates for a prompt; see `Engine.answers`. Errors as of `answer`."""
         if not 0 <= frame < len(video):

@@ -63,7 +63,8 @@ def answered(
             f"object {one.id}: expected a click on the object, or a box, as nothing is known of it on frame {frame}; "
             "got clicks beside it alone"
         )
-    answer = engine.answer(video, frame, Prompt(points, labels, box), None if nothing else base, shown)
+    requested, corrects = Prompt(points, labels, box), None if nothing else base
+    answer = engine.answer(video, frame, requested, corrects, shown, one.elsewhere(frame))
     if not answer.mask.any():
         raise ValueError(
             f"object {one.id}: expected something at the prompt on frame {frame}, but the segmenter sees nothing "

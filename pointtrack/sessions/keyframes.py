@@ -101,6 +101,10 @@ class SessionObject:
         """The keyframe on this frame."""
         return next((key for key in self.keys if key.frame == frame), None)
 
+    def elsewhere(self, frame: int) -> list[KnownMask]:
+        """The masks of the keyframes on other frames."""
+        return [KnownMask(key.frame, key.mask, key.score) for key in self.keys if key.frame != frame]
+
     def with_key(self, key: Keyframe) -> SessionObject:
         """The same object with this keyframe, which replaces one on the same frame."""
         others = [one for one in self.keys if one.frame != key.frame]

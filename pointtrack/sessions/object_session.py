@@ -168,10 +168,12 @@ class ObjectSession:
 
         Raises ValueError if the object is unknown, or has neither clicks nor a box on that frame.
         """
-        key = self._object(object_id).key(checked_frame(frame, self.video))
+        one = self._object(object_id)
+        key = one.key(checked_frame(frame, self.video))
         if key is None or not (len(key.points) or key.box is not None):
             raise ValueError(f"candidates: expected clicks or a box of object {object_id} on frame {frame}")
-        return self.engine.answers(self.video, frame, Prompt(key.points, key.labels, key.box))
+        prompt = Prompt(key.points, key.labels, key.box)
+        return self.engine.answers(self.video, frame, prompt, elsewhere=one.elsewhere(frame))
 
     def choose(self, object_id: int | str, frame: int, place: int) -> Tensor:
         """Make one of the `candidates` the object's mask on a frame, and return it, (h, w) bool. Later clicks correct it."""

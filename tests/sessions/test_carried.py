@@ -290,7 +290,7 @@ class Stub:
         self.tracker = None
         self.answers: list[ObjectResult] = []
 
-    def answer(self, video, frame, prompt, before=None, shown=None) -> ObjectResult:
+    def answer(self, video, frame, prompt, before=None, shown=None, elsewhere=()) -> ObjectResult:
         return self.answers.pop(0)
 
     def walk(self, video, known, frames, cuts=()):

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor
 
 from pointtrack.objects import object_points as feed
+from pointtrack.objects import point_engine
 from pointtrack.objects import stream as objects
 from pointtrack.sessions import carried
 from pointtrack.types import Queries, Tracks, Video
@@ -34,7 +35,8 @@ def use_exact_tracks(monkeypatch, scene: Scene) -> None:
     """From now on sessions and walks on this scene know exactly where points go, and see colours."""
     monkeypatch.setattr(ExactStream, "scene", scene, raising=False)
     monkeypatch.setattr(feed, "window_stream", ExactStream)
-    monkeypatch.setattr(objects, "tracker_features", lambda tracker: colours)
+    for module in (objects, point_engine):
+        monkeypatch.setattr(module, "tracker_features", lambda tracker: colours)
     monkeypatch.setattr(carried, "walk_points", exact_walk)
 
 
