@@ -1,0 +1,100 @@
+"""How well a click on a later frame is answered: alone, and with what the first frame tells of the object.
+
+Nothing is followed, so this takes seconds per video, and tells only of the frames that are clicked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from evaluation.masks.clicks import Click, next_click, simulate_clicks
+from evaluation.masks.datasets import MaskExample
+from pointtrack.objects.engine import Engine
+from pointtrack.objects.point_prompts import KnownMask, overlap
+from pointtrack.segment.base import Prompt
+
+KNOWN = ("nothing", "one click", "three clicks", "its mask")
+LEAST_SHARE = 0.002  # of the frame; smaller objects are not clicked
+
+
+@dataclass(frozen=True)
+class LaterClick:
+    """A click on an object on one frame.
+
+    Attributes:
+        example: name of the video.
+        frame, object_id: where the click is.
+        overlaps: overlap (IoU) of the answer and the true mask in [0, 1], by what is known of the first frame (`KNOWN`).
+    """
+
+    example: str
+    frame: int
+    object_id: int
+    overlaps: dict[str, float]
+
+
+def click_later(
+    engine: Engine, example: MaskExample, every: int, most: int | None = None
+) -> Iterator[LaterClick]:
+    """Click on the objects of a video every few frames after the first one, in the middle of their largest part.
+
+    Args:
+        engine: answers the clicks.
+        example: the objects that its first frame shows count.
+        every: frames from one that is clicked to the next.
+        most: number of objects, largest first; all by default.
+    """
+    began = [object_id for object_id, frame in example.starts().items() if frame == 0]
+    began.sort(key=lambda object_id: -int(example.true_mask(object_id, 0).sum()))
+    least = LEAST_SHARE * example.video.wh[0] * example.video.wh[1]
+    for object_id in began[:most]:
+        known = _known(engine, example, object_id)
+        for frame in range(every, len(example.video), every):
+            truth = example.true_mask(object_id, frame)
+            click = next_click(truth)
+            if not example.annotated[frame] or int(truth.sum()) < least or click is None:
+                continue
+            overlaps = {}
+            for name, masks in known.items():
+                found = engine.answer(example.video, frame, _prompt([click]), elsewhere=masks)
+                overlaps[name] = overlap(found.mask, torch.from_numpy(truth))
+            yield LaterClick(example.name, frame, object_id, overlaps)
+
+
+def mean_overlaps(found: Iterable[LaterClick]) -> dict[str, dict[str, float]]:
+    """Video -> what is known -> the mean overlap in percent, over its clicks; `mean` is that of the videos."""
+    by_video: dict[str, list[LaterClick]] = {}
+    for one in found:
+        by_video.setdefault(one.example, []).append(one)
+    rows = {
+        video: {name: 100 * float(np.mean([one.overlaps[name] for one in clicks])) for name in KNOWN}
+        for video, clicks in by_video.items()
+    }
+    mean = {name: float(np.mean([row[name] for row in rows.values()])) for name in KNOWN} if rows else {}
+    return {**rows, "mean": mean} if rows else {}
+
+
+def _known(engine: Engine, example: MaskExample, object_id: int) -> dict[str, list[KnownMask]]:
+    """What is known of an object's first frame -> its masks there."""
+    truth = example.true_mask(object_id, 0)
+
+    def answered(clicks: Sequence[Click]) -> np.ndarray:
+        return engine.answer(example.video, 0, _prompt(clicks)).mask.numpy()
+
+    clicks = simulate_clicks(truth, 3, answered)
+    one, three = (engine.answer(example.video, 0, _prompt(clicks[:count])) for count in (1, 3))
+    masks: tuple[list[KnownMask], ...] = (
+        [],
+        [KnownMask(0, one.mask, one.score)],
+        [KnownMask(0, three.mask, three.score)],
+        [KnownMask(0, torch.from_numpy(truth))],
+    )
+    return dict(zip(KNOWN, masks, strict=True))
+
+
+def _prompt(clicks: Sequence[Click]) -> Prompt:
+    return Prompt([[click.x, click.y] for click in clicks], [click.positive for click in clicks])  # type: ignore[arg-type]
