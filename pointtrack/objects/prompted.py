@@ -131,19 +131,16 @@ def _readings(
     asked = prompt if before is None or mask is None else _with_click_on(prompt, mask)
     candidates = _decoded(segmenter, embedding, asked, mask, several, alone_too=before is None)
     inside, beside = asked.points[asked.labels], asked.points[~asked.labels]
-    found_logits = candidates.logits.float().cpu()
+    all_logits = candidates.logits.float().cpu()
     if expected is not None:
-        found_logits = found_logits + EXPECTED_PIXELS * expected.trust * expected.logits
-    values = []
-    for one, score in zip(found_logits > 0, candidates.scores, strict=True):
-        value = agreement(one, inside, beside) + float(score)
-        if expected is not None:
-            meant = pieces_with(one, inside)
-            value += EXPECTED_CHOICE * expected.trust * overlap(meant, expected.logits > 0)
-        values.append(value)
+        all_logits = all_logits + EXPECTED_PIXELS * expected.trust * expected.logits
+    values = [
+        _fit(logits > 0, inside, beside, expected) + float(score)
+        for logits, score in zip(all_logits, candidates.scores, strict=True)
+    ]
     answers = []
     for place in np.argsort(-np.array(values), kind="stable").tolist():
-        logits = found_logits[place]
+        logits = all_logits[place]
         if len(inside):  # a piece without a click is seldom meant
             meant = pieces_with(logits > 0, inside)
             logits = torch.where(meant, logits, logits.clamp(max=-1)) if meant.any() else logits
@@ -157,6 +154,15 @@ def _readings(
         score = float(candidates.scores[place].clamp(0, 1)) * bool(found.any())
         answers.append(ObjectResult(found, score, score))
     return answers
+
+
+def _fit(mask: Tensor, inside: Tensor, beside: Tensor, expected: Expected | None) -> float:
+    """How well a candidate agrees with the clicks inside and beside the object, and with what is expected."""
+    fit = agreement(mask, inside, beside)
+    if expected is not None:
+        meant = pieces_with(mask, inside)
+        fit += EXPECTED_CHOICE * expected.trust * overlap(meant, expected.logits > 0)
+    return fit
 
 
 def _decoded(
