@@ -20,7 +20,7 @@ from pointtrack.io.formats import coco, cutout, cutout_pictures, davis, mot
 from pointtrack.io.masks import MASK_EXPORTS
 from pointtrack.io.npz import npz_path
 from pointtrack.types.masks import Masks
-from pointtrack.types.times import rate_of
+from pointtrack.types.times import follow_rate, rate_of
 
 
 class LikeVideo(Protocol):
@@ -146,33 +146,30 @@ def _npz(path: Path, like: LikeVideo, ids: Sequence[int]) -> Iterator[Append]:
     width, height = like.wh
     scores: list[np.ndarray] = []
     times: list[float] = []
-    first: list[int] = []
+    first: int | None = None
     with TemporaryFile(dir=path.parent) as waiting:
         with gzip.GzipFile(fileobj=waiting, mode="wb", compresslevel=1) as squeezed:
 
             def append(masks: Masks, frames: TimedFrames) -> None:
-                first.append(masks.first_frame)
-                del first[1:]
+                nonlocal first
+                first = masks.first_frame if first is None else first
                 columns = [list(ids).index(number) for number in masks.object_ids.tolist()]
                 row = np.zeros((len(masks), len(ids), height, width), bool)
                 row[:, columns] = masks.masks.numpy()
                 squeezed.write(np.packbits(row, axis=-1).tobytes())
-                sure = np.zeros((len(masks), len(ids)), np.float32)
-                sure[:, columns] = masks.scores.numpy()
-                scores.append(sure)
+                scores.append(np.zeros((len(masks), len(ids)), np.float32))
+                scores[-1][:, columns] = masks.scores.numpy()
                 times.extend(masks.seconds().tolist())
 
             yield append
         shape = (len(times), len(ids), height, -(-width // 8))
-        plain = (
-            np.abs((np.array(first or [0])[0] + np.arange(len(times))) / like.fps - times).max(initial=0)
-            < 1e-4
-        )
+        first_frame = first or 0
+        plain = follow_rate(times, first_frame, like.fps)
         arrays = {
             "wh": np.array(like.wh),
             "object_ids": np.array(ids, np.int64),
             "scores": np.concatenate(scores or [np.zeros((0, len(ids)), np.float32)]),
-            "first_frame": np.array((first or [0])[0]),
+            "first_frame": np.array(first_frame),
             "fps": np.array(like.fps if plain else rate_of(times, like.fps)),
             "names": np.array([], dtype=str),
             **({} if plain else {"times": np.array(times)}),

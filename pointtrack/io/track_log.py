@@ -31,7 +31,7 @@ from pointtrack.io.outside import check_memory, read_arrays, reading
 from pointtrack.io.same_run import check_same_run
 from pointtrack.types import Tracks
 from pointtrack.types.point_states import BLANK
-from pointtrack.types.times import rate_of
+from pointtrack.types.times import follow_rate, rate_of
 
 logger = logging.getLogger(__name__)
 
@@ -229,8 +229,7 @@ def spilled_to_npz(
     target = Path(target)
     arrays = {name: value for name, value in first.arrays().items() if name != "times"} | dict(more or {})
     times = np.concatenate(seconds)
-    regular = (first.first_frame + np.arange(frames)) / first.fps
-    if np.abs(times - regular).max() >= 1e-4 and np.all(np.diff(times) > 0):  # as `read_spilled`
+    if not follow_rate(times, first.first_frame, first.fps) and np.all(np.diff(times) > 0):
         arrays |= {"times": times, "fps": np.array(_rate(path, times, first.fps))}
     # An .npz file is a zip of .npy files; each array is written piece by piece, in a pass of its own.
     with atomic_path(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -14,7 +14,7 @@ from pointtrack.pipeline.backward import without
 from pointtrack.pipeline.files import Opener
 from pointtrack.tracking.interpolate import spread, thinned
 from pointtrack.types import Queries, Tracks
-from pointtrack.types.times import rate_of
+from pointtrack.types.times import follow_rate, rate_of
 
 PIECE = 16  # frames that are spread, and drawn, at a time
 
@@ -77,7 +77,7 @@ class EveryNth:
         """
         self.read()
         times, fps = np.array(self.times), rate_of(self.times, self._fps)
-        regular = np.abs(np.arange(len(times)) / fps - times).max(initial=0) < 1e-4  # as `Tracks.with_times`
+        regular = follow_rate(times, 0, fps)
         # These may have been tracked from the video's last frame, as that may have their place among those kept.
         late = self._all.frame >= len(times)
         for rows in _overlapping(pieces, max(PIECE // self._every, 1)):

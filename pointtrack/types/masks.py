@@ -13,7 +13,7 @@ from torch import Tensor
 from pointtrack.checks import check_shape, checked_fps, counted, tensor_of, whole_numbers
 from pointtrack.types.html import masks_html
 from pointtrack.types.tables import to_detections
-from pointtrack.types.times import checked_times, joined_frames, joined_times
+from pointtrack.types.times import checked_times, follow_rate, joined_frames, joined_times
 
 # The most objects that one byte per pixel can tell apart from the background.
 MOST_LABELS = 255
@@ -143,8 +143,8 @@ class Masks:
 
     def with_times(self, times: np.ndarray) -> Masks:
         """The same masks with the (t,) seconds of the video's frames; without, if `fps` gives the same to 0.1 ms."""
-        plain = replace(self, times=None)
-        return plain if np.abs(plain.seconds() - times).max(initial=0) < 1e-4 else replace(self, times=times)
+        times = checked_times(times, len(self), "masks times")
+        return replace(self, times=None if follow_rate(times, self.first_frame, self.fps) else times)
 
     def exclusive(self) -> Masks:
         """The same with each pixel in at most one object: the one with the higher score, on a tie the earlier one."""

@@ -27,6 +27,14 @@ def _library(package: str, call: str) -> Any:
         ) from error
 
 
+def _row_of(rows: Tracks | Masks, frame: int) -> int:
+    """The row of a frame. Raises ValueError if there is none."""
+    first, last = rows.first_frame, rows.first_frame + len(rows) - 1
+    if not first <= frame <= last:
+        raise ValueError(f"frame: expected one of {first}..{last}, got {frame}")
+    return frame - first
+
+
 def columns_of(tracks: Tracks) -> dict[str, Any]:
     """The columns of a long table, a value per frame and point, frame by frame; x and y are NaN where not tracked."""
     t, n = tracks.visibility.shape
@@ -68,10 +76,7 @@ def to_pandas(tracks: Tracks) -> Any:
 def to_keypoints(tracks: Tracks, frame: int) -> Any:
     """One frame for supervision: see `Tracks.to_supervision`."""
     sv = _library("supervision", "Tracks.to_supervision")
-    row = frame - tracks.first_frame
-    if not 0 <= row < len(tracks):
-        last = tracks.first_frame + len(tracks) - 1
-        raise ValueError(f"frame: expected one of {tracks.first_frame}..{last}, got {frame}")
+    row = _row_of(tracks, frame)
     known = tracks.tracked()[row].numpy()
     names = np.array(tracks.queries.labels(), dtype=object)[known]
     visibility = tracks.visibility[row].numpy()[known]
@@ -112,10 +117,7 @@ def to_movement(tracks: Tracks, individual: str) -> Any:
 def to_detections(masks: Masks, frame: int) -> Any:
     """One frame for supervision: see `Masks.to_supervision`."""
     sv = _library("supervision", "Masks.to_supervision")
-    row = frame - masks.first_frame
-    if not 0 <= row < len(masks):
-        last = masks.first_frame + len(masks) - 1
-        raise ValueError(f"frame: expected one of {masks.first_frame}..{last}, got {frame}")
+    row = _row_of(masks, frame)
     here = masks.present()[row].numpy()
     pictures = masks.masks[row].numpy()[here]
     names = np.array([name or "object" for name in masks.names] or ["object"] * len(here), dtype=object)

@@ -21,6 +21,11 @@ def checked_times(times: Any, count: int, name: str) -> np.ndarray:
     return times
 
 
+def follow_rate(times: Any, first_frame: int, fps: float) -> bool:
+    """Whether a rate gives these seconds of the frames from `first_frame` on to 0.1 ms, so that nobody need keep them."""
+    return bool(np.abs((first_frame + np.arange(len(times))) / fps - times).max(initial=0) < 1e-4)
+
+
 def rate_of(times: Any, fps: float) -> float:
     """Frames per second of frames with these times: `fps`, or their average rate if it differs by more than a tenth.
 

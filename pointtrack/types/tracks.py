@@ -17,7 +17,7 @@ from pointtrack.types.point_states import PointStates
 from pointtrack.types.queries import Queries
 from pointtrack.types.source import Source
 from pointtrack.types.tables import to_keypoints, to_movement, to_pandas
-from pointtrack.types.times import checked_times, joined_frames, joined_times
+from pointtrack.types.times import checked_times, follow_rate, joined_frames, joined_times
 
 VISIBLE = 0.5  # a point counts as visible above this: the default for drawing, writing and decisions
 
@@ -160,8 +160,8 @@ class Tracks:
 
     def with_times(self, times: np.ndarray) -> Tracks:
         """The same tracks with the (t,) seconds of the video's frames; without, if `fps` gives the same to 0.1 ms."""
-        plain = replace(self, times=None)
-        return plain if np.abs(plain.seconds() - times).max(initial=0) < 1e-4 else replace(self, times=times)
+        times = checked_times(times, len(self), "tracks times")
+        return replace(self, times=None if follow_rate(times, self.first_frame, self.fps) else times)
 
     def select(self, index: Any) -> Tracks:
         """The points at the given positions (indices, a slice or a (n,) bool mask).

@@ -14,6 +14,7 @@ from pointtrack.checks import array_of, checked_fps, counted
 from pointtrack.types.frames import as_frames
 from pointtrack.types.html import video_html
 from pointtrack.types.lazy_frames import LazyFrames
+from pointtrack.types.times import checked_times
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +43,8 @@ class Video:
         if 0 in frames.shape:
             raise ValueError(f"video frames: expected at least one frame and one pixel, got {frames.shape}")
         checked_fps(self.fps)
-        times = np.arange(len(frames)) / self.fps if self.times is None else np.asarray(self.times, float)
-        if times.shape != (len(frames),):
-            raise ValueError(f"times: expected one per frame ({len(frames)},), got shape {times.shape}")
-        if not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
-            raise ValueError(
-                "times: expected increasing seconds, got a frame that is not later than the one before"
-            )
+        times = np.arange(len(frames)) / self.fps if self.times is None else self.times
+        times = checked_times(times, len(frames), "times")
         object.__setattr__(self, "frames", frames)
         object.__setattr__(self, "fps", float(self.fps))
         object.__setattr__(self, "times", times)
