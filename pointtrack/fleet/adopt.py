@@ -68,12 +68,12 @@ def _table_measures(output: Output, name: str) -> dict[str, Any]:
     )
     states = table["state"].to_numpy(zero_copy_only=False)[known]
     count = int(known.sum())
-    judged = count and states[0] is not None
+    has_states = count and states[0] is not None
     frames = table["frame"].to_numpy()
     return {
         "frames": int(frames.max()) + 1 if len(frames) else 0,
         "points": len(np.unique(table["point"].to_numpy())),
         "share_visible": float((np.sqrt(visibility * confidence) > VISIBLE).mean()) if count else None,
         "mean_confidence": float(confidence.mean()) if count else None,
-        "share_lost": float((states == "lost").mean()) if judged else None,
+        "share_lost": float((states == "lost").mean()) if has_states else None,
     }

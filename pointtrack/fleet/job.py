@@ -121,7 +121,7 @@ class Job:
         Raises:
             CannotWrite: OUT does not take the results.
         """
-        row = self.row(task, attempt)
+        row = first_row(self.setup, task, attempt) | {"device": str(self.models.device)}
         began = time.perf_counter()
         restart_peak()
         with _listening() as records:
@@ -155,20 +155,14 @@ class Job:
     def count_frames(self, task: VideoTask) -> int | None:
         """Requested frames of a video, by its header; None if unknown."""
         options = self.setup.options.with_changes(task.changes)
-        span: dict[str, Any] = {
-            "start": options.start,
-            "stop": options.end,
-            "max_frames": options.max_frames,
-        }
+        source = local_path(task.video) or task.video
         try:
-            with open_video(local_path(task.video) or task.video, **span) as stream:
+            with open_video(
+                source, start=options.start, stop=options.end, max_frames=options.max_frames
+            ) as stream:
                 return stream.frame_count
         except (ValueError, OSError):
             return None
-
-    def row(self, task: VideoTask, attempt: int = 1) -> dict[str, Any]:
-        """The row of a video before it is processed."""
-        return first_row(self.setup, task, attempt) | {"device": str(self.models.device)}
 
     def _do(self, task: VideoTask) -> dict[str, Any]:
         options = self.setup.options.with_changes(task.changes)

@@ -170,7 +170,8 @@ def _read_lines(content: bytes, schema: Any) -> Any:
 
 def _newest(table: Any) -> np.ndarray:
     """Indices of the newest row of each key, in the order of keys."""
-    pc = __import__("pyarrow.compute").compute
+    import pyarrow.compute as pc
+
     coded = pc.dictionary_encode(table["key"]).combine_chunks()
     codes = coded.indices.to_numpy(zero_copy_only=False)
     finished = pc.rank(pc.fill_null(table["finished"], ""), tiebreaker="dense").to_numpy(zero_copy_only=False)

@@ -61,7 +61,7 @@ class Worker:
             try:
                 return self._watched(pool.submit(_run, task, attempt), task, attempt)
             except BrokenProcessPool:
-                self._end()
+                self.close()
                 if self._stopping.is_set():
                     raise Stopped from None
                 log.info("%s: its process ended after %.1f s", task.key, time.monotonic() - began)
@@ -75,7 +75,7 @@ class Worker:
         try:
             return self._started().submit(_count, task).result(timeout=seconds)
         except (TimeoutError, BrokenProcessPool):
-            self._end()
+            self.close()
             return None
 
     def stop(self) -> None:
@@ -84,8 +84,12 @@ class Worker:
         self._kill()
 
     def close(self) -> None:
-        """End the process."""
-        self._end()
+        """End the process; the next video starts a new one."""
+        pool, self._pool = self._pool, None
+        self._kill()
+        self._process = 0
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _watched(self, answer: Future[dict[str, Any]], task: VideoTask, attempt: int) -> dict[str, Any]:
         began, peak = time.monotonic(), 0
@@ -107,7 +111,7 @@ class Worker:
                 )
             else:
                 continue
-            self._end()
+            self.close()
             return self._put_aside(task, attempt, reason, message, spent) | {"peak_memory": peak or None}
 
     def _put_aside(
@@ -131,7 +135,7 @@ class Worker:
                     self._pool.submit(_load, self.setup).result()
                     break
                 except BrokenProcessPool as error:
-                    self._end()
+                    self.close()
                     if self._stopping.is_set():
                         raise Stopped from None
                     if start + 1 == STARTS:
@@ -139,7 +143,7 @@ class Worker:
                             f"a worker ended while it loaded its models, {STARTS} times: is there memory for so many?"
                         ) from error
                 except BaseException:
-                    self._end()
+                    self.close()
                     raise
         assert self._pool is not None
         return self._pool
@@ -148,13 +152,6 @@ class Worker:
         if self._process:
             with contextlib.suppress(OSError):
                 os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
-
-    def _end(self) -> None:
-        pool, self._pool = self._pool, None
-        self._kill()
-        self._process = 0
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 # The functions below run in the worker's process.

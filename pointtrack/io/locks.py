@@ -64,16 +64,12 @@ def lock(file: BinaryIO, path: Path) -> None:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OSError(
-            f"{path}: another process writes tracks to it; choose another output, or wait"
-        ) from error
-    except OSError as error:  # a file system without locks
-        if os.name == "nt":
+    except OSError as error:
+        if os.name == "nt" or isinstance(error, BlockingIOError):
             raise OSError(
                 f"{path}: another process writes tracks to it; choose another output, or wait"
             ) from error
-        logger.info("%s: cannot be locked (%s)", path, error)
+        logger.info("%s: cannot be locked (%s)", path, error)  # a file system without locks
 
 
 def _is_at(file: BinaryIO, place: Path) -> bool:

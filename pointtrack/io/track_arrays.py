@@ -157,7 +157,7 @@ class DenseTracks:
         visibility, confidence: (t, n) float16 memory-mapped.
         queries: the n finished points, which are the first of the requested ones.
         wh: size of the video as (width, height).
-        asked: number of requested points.
+        requested: number of requested points.
         fps: frames per second of the video.
         states: the arrays of `PointStates` by name, memory-mapped; empty if the tracks have no states.
         times: (t,) seconds of every frame in the video; None in folders of older versions, which do not hold them.

@@ -78,7 +78,8 @@ def build_stream(
         keeps_frames: keep the pixels of frames that are not final, so that points added on them get regions too.
 
     Raises:
-        ValueError: `wh` is no size of frames, `fps` no positive number, a query outside the image, a region larger than the image, or, with states, a negative id.
+        ValueError: `wh` is no size of frames, `fps` no positive number, a query outside the image, a region larger than
+            the image, or, with states, a negative id.
     """
     options, wh, fps = options or TrackOptions(), checked_wh(wh), checked_fps(fps)
     if not bool(queries.support.any()):

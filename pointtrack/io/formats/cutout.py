@@ -35,8 +35,8 @@ def write(path: Path, masks: Masks, video: Any) -> None:
 
     Args:
         path: file to write; missing folders are made, an existing file is replaced.
-        video: what `stream_video` takes: a `Video`, a file, frames. It is read frame by frame, and its times are kept.
         masks: row i belongs to frame `masks.first_frame + i`; frames without a row are wholly transparent.
+        video: what `open_video` takes: a `Video`, a file, frames. It is read frame by frame, and its times are kept.
 
     Raises:
         ValueError: another suffix, frames of another size than the masks, or the file that is being read.

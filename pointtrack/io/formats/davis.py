@@ -31,6 +31,11 @@ def davis_palette() -> np.ndarray:
 
 
 def write(folder: Path, masks: Masks) -> None:
+    """Write a PNG for each frame, 00000.png, whose indices are the object ids, in the palette of DAVIS.
+
+    Raises:
+        ValueError: objects overlap, or an id lies outside 1..254.
+    """
     from PIL import Image  # OpenCV cannot write indices with a palette
 
     ids = masks.object_ids.tolist()
@@ -51,6 +56,12 @@ def write(folder: Path, masks: Masks) -> None:
 
 
 def read(folder: Path, fps: float) -> Masks:
+    """Read what `write` wrote, or the only video in `Annotations`; names come from the `meta.json` of YouTube-VOS.
+
+    Raises:
+        FileNotFoundError: no PNGs named by frame.
+        ValueError: a frame is missing, the pictures differ in size or hold colours, or there are several videos.
+    """
     if (folder / "Annotations").is_dir():
         videos = sorted(path for path in (folder / "Annotations").iterdir() if path.is_dir())
         if len(videos) != 1:
