@@ -85,10 +85,10 @@ def compare_with_truth(tracker: Tracker, video: Video, clip: str, compare: bool)
         tracks = method(video, queries)
         seconds = time.perf_counter() - began
         error = (tracks.xy - truth).norm(dim=-1)[visible & others].numpy()
-        told = (tracks.visible() == visible)[others].float().mean()
+        right = (tracks.visible() == visible)[others].float().mean()
         print(
             f"{name:15} {np.median(error):9.2f} px {error.mean():7.2f} {100 * (error < 4).mean():11.0f} %"
-            f" {100 * told:17.0f} % {seconds:12.1f}"
+            f" {100 * right:17.0f} % {seconds:12.1f}"
         )
     if compare and clip == "easy":
         print("Patterned things that slide suit optical flow. On real animals: docs/results/accuracy.md")

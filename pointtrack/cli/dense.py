@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pointtrack.checks import counted
-from pointtrack.cli.options import VideoOptions
+from pointtrack.cli.options import VideoOptions, track_options
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.states import state_options
 from pointtrack.io.outputs import record_origin
 from pointtrack.io.track_arrays import ABOUT, open_dense
 from pointtrack.io.video import read_video, write_image
-from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.passes import track_dense
-from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.queries import stride_queries
 from pointtrack.viz.motion import dense_picture
 
@@ -75,11 +72,7 @@ class DenseCommand(VideoOptions):
         video = read_video(self.opened())
         queries = stride_queries(video.wh, self.stride, self.frame)
         queries.check_inside(len(video), video.wh)
-        options = TrackOptions(
-            states=state_options(self.states, self.redetect),
-            regions=None if self.regions is None else RegionOptions.parse(self.regions),
-            smooth=self.smooth,
-        )
+        options = track_options(self.states, self.redetect, self.regions, self.smooth)
         tracker = self.loaded(video.wh)
         began = time.perf_counter()
         with Bar(None, unit="point-frame", unit_scale=True) as bar, resumable(folder):

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from pointtrack.checks import counted, ranges
+from pointtrack.cli.report import print_video
 from pointtrack.io.sound import copy_sound
 from pointtrack.io.video import VideoStream, write_video
 from pointtrack.types import Masks, Video
@@ -43,12 +44,7 @@ def write_edited(
 
     stream = VideoStream(edited(), video.fps, len(video), source, pixel_aspect=video.pixel_aspect)
     write_video(target, stream)
-    print_edited(target, sound and copy_sound(source, target, float(video.times[0])))
-
-
-def print_edited(target: Path, heard: bool) -> None:
-    """Print where the edited video is."""
-    print(f"edited    {target}{', with its sound' * heard}")
+    print_video(target, sound and copy_sound(source, target, float(video.times[0])), "edited")
 
 
 def check_hidden(style: EditStyle, ids: Iterable[int]) -> None:

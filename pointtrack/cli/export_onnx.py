@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from pointtrack.checks import counted
+from pointtrack.cli.extras import needs_extra
 from pointtrack.io.outputs import check_outputs
 from pointtrack.io.video import read_video
 from pointtrack.models.point_tracker import PointTracker
@@ -81,11 +82,9 @@ class ExportOnnxCommand:
                 f"wh: expected {tracked[0]}x{tracked[1]}, the size at which {self.check} is tracked, got {wh[0]}x{wh[1]}; "
                 "leave out --wh, or give --check another video"
             )
-        try:
+        with needs_extra():
             written = export_graphs(tracker, self.out, wh, points=points, frames=self.frames)
             exported = OnnxTracker(self.out, threads=self.threads)
-        except ImportError as error:  # the user must install the missing extra
-            raise ValueError(str(error)) from error
         print(f"tracker   {tracker.config.name} ({tracker.config.licence})")
         print(
             f"graphs    {self.out}, for frames of {written.wh[0]}x{written.wh[1]}, windows of {written.frames}"

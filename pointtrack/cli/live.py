@@ -21,8 +21,8 @@ from pointtrack.checks import counted
 from pointtrack.cli.earlier import conclude, track_products
 from pointtrack.cli.live_recording import MaskRecording, TrackRecording, objects_live, objects_of
 from pointtrack.cli.live_server import LiveServer
-from pointtrack.cli.options import video_target
-from pointtrack.cli.states import state_options, word
+from pointtrack.cli.options import track_options, video_target
+from pointtrack.cli.states import word
 from pointtrack.cli.videos import stem_of
 from pointtrack.io.live_reader import FrameReader, LiveState, raw_frames
 from pointtrack.io.outputs import check_outputs, record_origin
@@ -30,9 +30,7 @@ from pointtrack.io.video import VideoStream, write_video
 from pointtrack.models.speed import SPEEDS, options_at
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.pipeline.live import LiveMasks, LiveObjects, LiveReport, LiveResult, LiveTracker
-from pointtrack.pipeline.options import TrackOptions
 from pointtrack.pipeline.sinks import MaskDrawer, Piece, Trail
-from pointtrack.regions.placement import RegionOptions
 from pointtrack.tracking.point_choice import PointChoice
 from pointtrack.types import Queries
 from pointtrack.types.point_states import PointState
@@ -134,16 +132,12 @@ class LiveCommand:
         pictures = [text.partition(",")[2] for text in self.mask or ()]
         inputs = [self.source, self.queries, self.tracker, self.segmenter, *pictures]
         check_outputs(inputs, outputs, source=source, overwrite=self.overwrite)
-        told = parse_prompts(self.click or (), self.box or (), self.mask or ())
-        if told:
+        prompts = parse_prompts(self.click or (), self.box or (), self.mask or ())
+        if prompts:
             self.check_alone()
         if self.show:
             open_window()
-        options = TrackOptions(
-            states=state_options(self.states, self.redetect),
-            regions=None if self.regions is None else RegionOptions.parse(self.regions),
-            smooth=self.smooth,
-        )
+        options = track_options(self.states, self.redetect, self.regions, self.smooth)
         points = PointChoice(self.points, self.queries, grid=self.grid, usual=10)
         tracker = load_tracker(self.tracker, device=self.device, precision=self.precision)
         tracker.check_windows()  # before anything is opened or written
@@ -164,10 +158,10 @@ class LiveCommand:
                 record_origin(outputs, source)
             live: AnyLive
             recording: Recording
-            if told:
-                recording = MaskRecording(target, told, reader)
+            if prompts:
+                recording = MaskRecording(target, prompts, reader)
                 live = objects_live(
-                    tracker, self.segmenter, self.device, told, reader, recording.add, prepared
+                    tracker, self.segmenter, self.device, prompts, reader, recording.add, prepared
                 )
             else:
                 recording = TrackRecording(target, overwrite=self.overwrite)
@@ -188,7 +182,7 @@ class LiveCommand:
             conclude(outputs[:2], track_products(target), "track", run, *read)
         print(f"source    {state.value}: {reader.message or reader.name}")
         policy = "the source waits" if self.no_drop else "the newest wins"
-        print_report(report, policy, "object" if told else "point")
+        print_report(report, policy, "object" if prompts else "point")
         recording.tally.print()
         return 0 if state is LiveState.ENDED else 1
 
@@ -230,7 +224,7 @@ class LiveCommand:
             waited = 0.0 if preview is not None else waited + 0.1
             result = preview or result
             if server is not None:
-                server.tell(state_of(live, result))
+                server.set_state(state_of(live, result))
             if self.show and cv2.waitKey(1) & 0xFF == ord("q"):
                 live.stop()
             if self.give_up is not None and waited > self.give_up:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pointtrack.checks import counted
+from pointtrack.cli.extras import needs_extra
 from pointtrack.cli.segment_flat import ObjectTally, print_doubts
 from pointtrack.cli.states import StateTally
 from pointtrack.io.live_reader import FrameReader
@@ -59,7 +60,7 @@ class TrackRecording:
             self._writer.path.unlink()
 
     def print(self) -> None:
-        """Turn the file into an .npz file, and say where it is."""
+        """Turn the file into an .npz file, and print where it is."""
         if self._writer is not None and self._target is not None:
             print(f"tracks    {spilled_to_npz(self._writer.path, self._target.with_suffix('.npz'))}")
             self._writer.path.unlink()
@@ -77,15 +78,15 @@ class MaskRecording:
 
     Args:
         target: the drawn video; the masks go beside it. None writes nothing.
-        told: the prompts.
+        prompts: the prompts.
         reader: the source.
 
     Attributes:
         tally: prints on which share of the frames each object was present.
     """
 
-    def __init__(self, target: Path | None, told: Sequence[ParsedPrompt], reader: FrameReader):
-        self._ids = sorted({one.object_id for one in told})
+    def __init__(self, target: Path | None, prompts: Sequence[ParsedPrompt], reader: FrameReader):
+        self._ids = sorted({one.object_id for one in prompts})
         self.tally = MaskTally(self._ids)
         self._target, self._reader = target, reader
         self._files = ExitStack()
@@ -109,7 +110,7 @@ class MaskRecording:
         """There is nothing to record."""
 
     def print(self) -> None:
-        """Say where the file is."""
+        """Print where the file is."""
         if self._target is not None and self._written:
             print(f"masks     {self._target.with_suffix('.npz')}")
 
@@ -152,23 +153,21 @@ def objects_live(
     tracker: PointTracker,
     segmenter: str,
     device: str,
-    told: Sequence[ParsedPrompt],
+    prompts: Sequence[ParsedPrompt],
     reader: FrameReader,
     on_final: Callable[[Masks], None],
     prepare: Callable[[tuple[int, int]], Any],
 ) -> LiveObjects:
     """Follow prompted objects through a live source; `prepare` configures the tracker for the size of its frames."""
 
-    def say(stream: ObjectStream) -> None:
-        check_masks(told, stream.image_wh)
+    def on_open(stream: ObjectStream) -> None:
+        check_masks(prompts, stream.image_wh)
         prepare(stream.image_wh)
-        apply_prompts(stream, told)
+        apply_prompts(stream, prompts)
 
-    try:
+    with needs_extra():
         loaded = load_segmenter(segmenter, device=device, precision=tracker.inference.precision)
-    except ImportError as error:  # the user must install the missing extra
-        raise ValueError(str(error)) from error
-    return LiveObjects(tracker, loaded, say, reader, on_final=on_final)
+    return LiveObjects(tracker, loaded, on_open, reader, on_final=on_final)
 
 
 def objects_of(masks: Masks) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pointtrack.cli.extras import needs_extra
 from pointtrack.web.safety import json_bytes
 from pointtrack.web.server import HOW, Limits, WebServer
 
@@ -59,10 +60,8 @@ class LiveServer:
         self._state: dict[str, Any] = {}
         self._viewers: set[asyncio.Event] = set()
         self._closed = False
-        try:
+        with needs_extra():
             self._web = WebServer(self._app(), port, host, limits=limits)
-        except ImportError as error:  # the user must install the missing extra
-            raise ValueError(str(error)) from error
         self.url = self._web.url
 
     def show(self, frame: np.ndarray) -> None:
@@ -71,7 +70,7 @@ class LiveServer:
             self._frame, self._jpeg, self._version = frame, None, self._version + 1
         self._wake()
 
-    def tell(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Set the answer of `/state`. Numbers that JSON does not have become null."""
         self._state = state
 

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointtrack.checks import checked_wh
+from pointtrack.cli.states import state_options
 from pointtrack.cli.videos import stem_of
 from pointtrack.io.outputs import ORIGINS, check_outputs
 from pointtrack.io.storage import check_store, local_path, scheme_of, upload
 from pointtrack.io.video import VIDEO_CODECS, VideoStream, open_video
+from pointtrack.pipeline.options import TrackOptions
+from pointtrack.regions.placement import RegionOptions
 
 if TYPE_CHECKING:
     from pointtrack.models.point_tracker import PointTracker
@@ -143,6 +146,18 @@ def refuse_keep(text: str | None) -> None:
             f"keep: expected a run in memory, got a flat one (--flat, --resume, or a video that does not fit); "
             f"leave out --keep {text}, or take a part of the video with --start and --end"
         )
+
+
+def track_options(
+    states: bool, redetect: bool, regions: str | None, smooth: int, *, backward: bool = True
+) -> TrackOptions:
+    """The stages for --states, --redetect, --regions, --smooth and --backward. Raises ValueError for other regions."""
+    return TrackOptions(
+        states=state_options(states, redetect),
+        regions=None if regions is None else RegionOptions.parse(regions),
+        smooth=smooth,
+        backward=backward,
+    )
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Bar:
         self._bar = (
             tqdm(total=total, desc=desc, unit=unit, leave=False, **more) if sys.stderr.isatty() else None
         )
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         self._first: tuple[float, int] | None = None  # when the first step was done, and how much it was
 
     def update(self, done: int = 1) -> None:
@@ -46,8 +46,8 @@ class Bar:
             else:
                 self._bar.update(done)
             return
-        if now - self._told >= LINE_SECONDS:
-            self._told = now
+        if now - self._printed >= LINE_SECONDS:
+            self._printed = now
             print(self._line(now), file=sys.stderr, flush=True)
 
     def _line(self, now: float) -> str:

@@ -102,6 +102,11 @@ def print_tracked(
     print(f"{tracked}{part} in {seconds:.1f} s: {went / seconds:.1f} frames per second")
 
 
+def print_video(target: Path, heard: bool = False, what: str = "video") -> None:
+    """Print where a written video is, and whether it has the sound of the original."""
+    print(f"{what:<10}{target}{', with its sound' * heard}")
+
+
 def print_sheet(sheet: SheetSink, target: Path) -> None:
     """Write the contact sheet beside the drawn video, and print where it is."""
     picture = sheet.picture()

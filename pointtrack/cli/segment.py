@@ -12,13 +12,13 @@ from pointtrack.cli.edited import (
     check_hidden,
     edited_path,
     missing_frames,
-    print_edited,
     print_unhidden,
     write_edited,
 )
+from pointtrack.cli.extras import needs_extra
 from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.report import print_sheet
+from pointtrack.cli.report import print_sheet, print_video
 from pointtrack.cli.segment_flat import (
     NAMED,
     object_stream,
@@ -114,14 +114,26 @@ class SegmentCommand(VideoOptions):
         exports = parse_mask_exports(self.export)
         target = video_target(self.out, f"{self.stem}_masks")
         outputs, folders = self.outputs(target, exports), self.folders(target, exports)
-        pictures = [text.partition(",")[2] for text in self.mask or ()]
         if self.session is not None:
             check_session_file(self.session, outputs)
-        read = [*pictures, self.tracks, self.session, self.segmenter, self.video_segmenter, self.edit.picture]
-        self.guard([path for path in outputs if path not in folders], *read, folders=folders)
-        told = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
+        more = [self.segmenter, self.video_segmenter, self.edit.picture]
+        self.guard([path for path in outputs if path not in folders], *self.inputs, *more, folders=folders)
+        prompts = self.prompts()
+        if self.flat:
+            self.run_flat(target, exports, prompts)
+        else:
+            self.run_whole(target, exports, prompts)
+
+    @property
+    def inputs(self) -> list[str | None]:
+        """The files that the masks depend on, besides the video."""
+        return [*(text.partition(",")[2] for text in self.mask or ()), self.tracks, self.session]
+
+    def prompts(self) -> list[ParsedPrompt]:
+        """The clicks, boxes, masks and absences. Raises ValueError for options that do not go together."""
+        prompts = parse_prompts(self.click or (), self.box or (), self.mask or (), self.absent or ())
         goes_on = self.session is not None and exists(self.session)
-        if (bool(told) or goes_on) == (self.tracks is not None):
+        if (bool(prompts) or goes_on) == (self.tracks is not None):
             got = "both" if self.tracks is not None else "none of them; --click FRAME,X,Y points at an object"
             raise ValueError(
                 f"segment: expected clicks, boxes or masks (or a session that has some), or else tracks, got {got}"
@@ -131,8 +143,8 @@ class SegmentCommand(VideoOptions):
                 "session: expected clicks, boxes or masks, which it keeps to correct them later, got tracks; leave out "
                 f"--session {self.session}"
             )
-        shown = {one.object_id for one in told if not one.absent}
-        unknown = [] if goes_on else [one.object_id for one in told if one.object_id not in shown]
+        shown = {one.object_id for one in prompts if not one.absent}
+        unknown = [] if goes_on else [one.object_id for one in prompts if one.object_id not in shown]
         if unknown:
             raise ValueError(
                 f"absent: expected a click, a box or a mask of object {unknown[0]} on another frame too, got none"
@@ -143,15 +155,14 @@ class SegmentCommand(VideoOptions):
             raise ValueError(
                 "video_segmenter: expected prompts, as it follows objects without points; got tracks"
             )
-        if self.flat:
-            self.run_flat(target, exports, told)
-            return
+        return prompts
+
+    def run_whole(self, target: Path, exports: list[str], prompts: list[ParsedPrompt]) -> None:
+        """Run with the video in memory."""
         with self.opened() as stream:
-            check_masks(told, stream.wh)
-            try:
+            check_masks(prompts, stream.wh)
+            with needs_extra():
                 engine = self._engine(stream.wh)
-            except ImportError as error:  # the user must install the missing extra
-                raise ValueError(str(error)) from error
             video = read_video(stream)
         frames = kept_frames(self.keep, len(video))
         began = time.perf_counter()
@@ -165,7 +176,7 @@ class SegmentCommand(VideoOptions):
                 masks = masks.clip(frames.start, frames.stop)
                 doubts = doubts_of_masks(masks)
             else:
-                masks, doubts = self._follow(video, engine, told, bar, frames)
+                masks, doubts = self._follow(video, engine, prompts, bar, frames)
         seconds = time.perf_counter() - began
         print(f"with {engine.name}, weights under {engine.licence}")
         print_segmented(masks.present().float().mean(0).tolist(), len(frames), video.wh, seconds)
@@ -175,11 +186,12 @@ class SegmentCommand(VideoOptions):
                 f"to correct   one more click, --click FRAME,X,Y (,- beside it), with --session {self.session or 'FILE.npz'}"
             )
         masks = masks.with_times(video.times[frames.start : frames.stop])
+        outputs = self.outputs(target, exports)
         record_origin(outputs, self.video)
         self._write(video, masks, exports, target)
         self.conclude(outputs, target, masks.object_ids.tolist(), masks_digest(masks))
 
-    def run_flat(self, target: Path, exports: Sequence[str], told: Sequence[ParsedPrompt]) -> None:
+    def run_flat(self, target: Path, exports: Sequence[str], prompts: Sequence[ParsedPrompt]) -> None:
         """Run in one pass, reading frames one by one."""
         for name in ("tracks", "session", "video_segmenter"):
             if getattr(self, name) is not None:
@@ -188,30 +200,27 @@ class SegmentCommand(VideoOptions):
                 )
         refuse_keep(self.keep)
         parse_growing(exports)
-        last = max(one.frame for one in told)
+        last = max(one.frame for one in prompts)
         # What is no file may not come a second time.
         twice = Path(self.video).is_file() or Path(self.video).is_dir()
         if twice and (frames := frames_if_short(self.opened, last)) is not None:
             refuse_late(last, frames)
         with self.opened() as source:
-            check_masks(told, source.wh)
-            try:
+            check_masks(prompts, source.wh)
+            with needs_extra():
                 segmenter = load_segmenter(self.segmenter, device=self.device, precision=self.precision)
-            except ImportError as error:  # as above
-                raise ValueError(str(error)) from error
             stream = object_stream(
-                self.loaded(source.wh), segmenter, told, source.wh, source.fps, overlap=self.overlap
+                self.loaded(source.wh), segmenter, prompts, source.wh, source.fps, overlap=self.overlap
             )
             record_origin(self.outputs(target, exports), self.video)
             named = [(name, _stem(target, name)) for name in exports]
             sheet = SheetSink(self.style, source.frame_count, source.pixel_aspect)
             edited = (edited_path(target), self.edit) if self.edit else None
             digest = segment_flat(source, stream, target, named, self.style, sheet, edited)
-        heard = self.sound and copy_sound(self.video, target, self.start)
-        print(f"video     {target}{', with its sound' * heard}")
+        print_video(target, self.sound and copy_sound(self.video, target, self.start))
         print_sheet(sheet, target)
         if edited is not None:
-            print_edited(edited[0], self.sound and copy_sound(self.video, edited[0], self.start))
+            print_video(edited[0], self.sound and copy_sound(self.video, edited[0], self.start), "edited")
         for path in self.products(target, exports):
             if path.is_dir():
                 _drop_others(path, range(stream.frames_pushed), stream.objects)
@@ -220,18 +229,8 @@ class SegmentCommand(VideoOptions):
 
     def conclude(self, outputs: Sequence[Path], target: Path, ids: Sequence[int], digest: int) -> None:
         """Set aside what an earlier run with other masks left beside the results."""
-        pictures = [text.partition(",")[2] for text in self.mask or ()]
         results = f"objects {list(ids)}, masks {digest}"
-        conclude(
-            outputs,
-            mask_products(target),
-            "segment",
-            results,
-            self.video,
-            self.tracks,
-            self.session,
-            *pictures,
-        )
+        conclude(outputs, mask_products(target), "segment", results, self.video, *self.inputs)
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files and folders that the command writes."""
@@ -244,8 +243,7 @@ class SegmentCommand(VideoOptions):
 
     def folders(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """The outputs that are folders."""
-        named = {name: f"{_stem(target, name)}{MASK_EXPORTS[name]}" for name in exports}
-        return [Path(path) for name, path in named.items() if "." not in MASK_EXPORTS[name]]
+        return self.products(target, [name for name in exports if "." not in MASK_EXPORTS[name]])
 
     def _engine(self, wh: tuple[int, int]) -> Engine:
         if self.video_segmenter is not None:
@@ -258,7 +256,7 @@ class SegmentCommand(VideoOptions):
         return PointEngine(self.loaded(wh), segmenter)
 
     def _follow(
-        self, video: Video, engine: Engine, told: list[ParsedPrompt], bar: Bar, frames: range
+        self, video: Video, engine: Engine, prompts: list[ParsedPrompt], bar: Bar, frames: range
     ) -> tuple[Masks, list[Doubt]]:
         """Enter all prompts into a session, and propagate; returns masks of `frames`, and which of them to check."""
         session = ObjectSession(video, engine=engine, exclusive=not self.overlap)
@@ -271,7 +269,7 @@ class SegmentCommand(VideoOptions):
             bar.update(done)
 
         with kept_if_stopped(self.session, session, lambda: any(map(session.keyframes, session.objects))):
-            add_prompts(session, told, progress)
+            add_prompts(session, prompts, progress)
             progress(0)  # a session that goes on may have nothing left to do
             masks = session.propagate(frames.start, frames.stop, progress=progress)
         if self.session is not None:
@@ -289,8 +287,7 @@ class SegmentCommand(VideoOptions):
         drawn = draw_masks(video, masks, self.style)
         clip = video.clip(frames.start, frames.stop)
         write_video(target, drawn.clip(frames.start, frames.stop))
-        heard = self.sound and copy_sound(self.video, target, float(clip.times[0]))
-        print(f"video     {target}{', with its sound' * heard}")
+        print_video(target, self.sound and copy_sound(self.video, target, float(clip.times[0])))
         print(f"pictures  {write_image(target.with_suffix('.png'), contact_sheet(drawn, within=frames))}")
         if self.edit:
             check_hidden(self.edit, masks.object_ids.tolist())

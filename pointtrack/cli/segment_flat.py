@@ -78,7 +78,7 @@ def print_doubts(doubts: Sequence[Doubt]) -> None:
 def object_stream(
     tracker: PointTracker,
     segmenter: Segmenter,
-    told: Sequence[ParsedPrompt],
+    prompts: Sequence[ParsedPrompt],
     wh: tuple[int, int],
     fps: float,
     *,
@@ -87,7 +87,7 @@ def object_stream(
     """A stream with all prompts, on whichever frames. Raises ValueError for a tracker that needs the whole video."""
     tracker.check_windows()
     stream = ObjectStream(tracker, segmenter, wh, fps, exclusive=not overlap)
-    apply_prompts(stream, told)
+    apply_prompts(stream, prompts)
     return stream
 
 

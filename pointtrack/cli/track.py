@@ -10,17 +10,24 @@ from functools import partial
 from pathlib import Path
 
 from pointtrack.cli.earlier import conclude, track_products
-from pointtrack.cli.options import VideoOptions, kept_frames, outputs_to, refuse_keep, video_target
+from pointtrack.cli.options import (
+    VideoOptions,
+    kept_frames,
+    outputs_to,
+    refuse_keep,
+    track_options,
+    video_target,
+)
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked
+from pointtrack.cli.report import does_not_fit, print_estimate, print_tracked, print_video
 from pointtrack.cli.session_files import session_file
-from pointtrack.cli.states import StateTally, state_options
+from pointtrack.cli.states import StateTally
 from pointtrack.cli.track_flat import resumable, track_flat, track_flat_sparsely
 from pointtrack.cli.track_session import (
     Correction,
     check_session_options,
+    corrections_text,
     parse_corrections,
-    told_corrections,
     track_in_session,
 )
 from pointtrack.io.locks import claimed
@@ -44,8 +51,7 @@ from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import frames_both_ways, track_video
 from pointtrack.pipeline.files import check_frames
 from pointtrack.pipeline.options import TrackOptions
-from pointtrack.pipeline.resume import told_points
-from pointtrack.regions.placement import RegionOptions
+from pointtrack.pipeline.resume import points_text
 from pointtrack.tracking.interpolate import thinned, track_sparsely
 from pointtrack.tracking.point_choice import PointChoice
 from pointtrack.tracking.queries import check_mask_counts
@@ -139,12 +145,7 @@ class TrackCommand(VideoOptions):
     def run_here(self) -> None:
         """Run with results on this machine."""
         exports = parse_exports(self.export)
-        options = TrackOptions(
-            states=state_options(self.states, self.redetect),
-            regions=None if self.regions is None else RegionOptions.parse(self.regions),
-            smooth=self.smooth,
-            backward=self.backward,
-        )
+        options = track_options(self.states, self.redetect, self.regions, self.smooth, backward=self.backward)
         check_mask_counts(self.mask, self.points or self.queries, self.grid, self.corners)
         if self.every < 1:
             raise ValueError(f"every: expected 1 or more frames, got {self.every}")
@@ -182,16 +183,29 @@ class TrackCommand(VideoOptions):
                 stream.close()
                 spilled = target.with_suffix(".tracks")
                 with claimed(spilled):
-                    record_origin(self.outputs(target, exports), self.video)
+                    record_origin(outputs, self.video)
                     if self.overwrite and not self.resume:
                         delete_tracks(spilled)
                     self.run_flat(target, points, exports, options)
                 return
             video = read_video(stream)
+        self.run_whole(video, target, points, exports, options, corrections)
+
+    def run_whole(
+        self,
+        video: Video,
+        target: Path,
+        points: PointChoice,
+        exports: list[str],
+        options: TrackOptions,
+        corrections: Sequence[Correction],
+    ) -> None:
+        """Run with the video in memory."""
+        outputs = self.outputs(target, exports)
         background = self.with_masks(video)
         frames = kept_frames(self.keep, len(video))
         tracks = self.tracked(video, points, options, corrections)
-        settings = self.settings(tracks.queries) | {"corrections": told_corrections(tracks)}
+        settings = self.settings(tracks.queries) | {"corrections": corrections_text(tracks)}
         record_origin(outputs, self.video)
         shown = smooth_tracks(tracks, radius=self.smooth, keep=tracks.corrected()) if self.smooth else tracks
         sound = self.video if self.sound else None
@@ -271,8 +285,8 @@ class TrackCommand(VideoOptions):
 
     def settings(self, queries: Queries) -> dict[str, str]:
         """The settings that the tracks depend on, as texts."""
-        told = {"points": told_points(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
-        return told | {"keep": self.keep or NONE, "corrections": NONE}
+        settings = {"points": points_text(queries), **{name: str(getattr(self, name)) for name in SETTINGS}}
+        return settings | {"keep": self.keep or NONE, "corrections": NONE}
 
     def outputs(self, target: Path, exports: Sequence[str]) -> list[Path]:
         """All files that the command writes."""
@@ -361,7 +375,7 @@ def write_results(
     frames = range(len(video)) if frames is None else frames
     write_video(target, draw_tracks(video, tracks, style).clip(frames.start, frames.stop))
     heard = sound is not None and sound != "-" and copy_sound(sound, target, float(video.times[frames.start]))
-    print(f"video     {target}{', with its sound' * heard}")
+    print_video(target, heard)
     print(
         f"pictures  {write_image(target.with_suffix('.png'), track_sheet(video, tracks, style, within=frames))}"
     )

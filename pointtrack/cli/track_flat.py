@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from pointtrack.checks import counted
 from pointtrack.cli.progress import Bar
-from pointtrack.cli.report import print_estimate, print_sheet, print_tracked
+from pointtrack.cli.report import print_estimate, print_sheet, print_tracked, print_video
 from pointtrack.cli.states import StateTally
 from pointtrack.io.same_run import run_note
 from pointtrack.io.track_log import TrackWriter, spilled_pieces, spilled_to_npz
@@ -63,8 +63,7 @@ def track_flat(
     tracked; a second .npz, which is returned, and the video hold the smoothed ones. The .npz records the settings that the
     result depends on.
     """
-    spilled, saved = target.with_suffix(".tracks"), target.with_suffix(".npz")
-    tally, radius = StateTally(), options.smooth
+    spilled, tally, radius = target.with_suffix(".tracks"), StateTally(), options.smooth
     began = time.perf_counter()
     with opened(None) as source:
         wh, count, aspect = source.wh, source.frame_count, source.pixel_aspect
@@ -87,13 +86,11 @@ def track_flat(
     gone_on = bar.n if before else None
     print_tracked(network, len(queries), frames, wh, time.perf_counter() - began, gone_on)
     tally.print()
-    print(f"video     {target}")
+    print_video(target)
     print_sheet(sheet, target)
-    print(f"tracks    {spilled_to_npz(spilled, saved, run_note(settings))}")
+    saved = _saved(target, spilled, smoothed if radius else None, settings)
     if radius:
-        saved = spilled_to_npz(smoothed, smoothed.with_suffix(".npz"))
         smoothed.unlink()
-        print(f"smoothed  {saved}")
     spilled.unlink()
     state_path(spilled).unlink()
     return saved
@@ -108,6 +105,16 @@ def _begun(spilled: Path, resume: bool) -> int:
             f"resume    nothing to continue from, as a run saves its state every {STATE_SECONDS:.0f} s: begins anew"
         )
     return before
+
+
+def _saved(target: Path, tracks: Path, smoothed: Path | None, settings: Mapping[str, str]) -> Path:
+    """Write the .npz files of growing files beside `target`, and print where they are; returns that of the tracks drawn."""
+    saved = spilled_to_npz(tracks, target.with_suffix(".npz"), run_note(settings))
+    print(f"tracks    {saved}")
+    if smoothed is not None:
+        saved = spilled_to_npz(smoothed, target.with_name(f"{target.stem}_smooth.npz"))
+        print(f"smoothed  {saved}")
+    return saved
 
 
 def _bar(total: int | None, before: int) -> Bar:
@@ -128,7 +135,7 @@ def track_flat_sparsely(
     settings: Mapping[str, str],
 ) -> Path:
     """As `track_flat`, but track only every n-th frame, with straight lines between, and draw the video afterwards."""
-    spilled, saved, radius = target.with_suffix(".tracks"), target.with_suffix(".npz"), options.smooth
+    spilled, radius = target.with_suffix(".tracks"), options.smooth
     thinned, began = EveryNth(opened, every, queries), time.perf_counter()
     with thinned(None) as source:
         wh, count, name = source.wh, source.frame_count, source.name
@@ -158,12 +165,9 @@ def track_flat_sparsely(
             for sink in sinks:
                 sink.close()
         tally.print()
-        print(f"video     {target}")
+        print_video(target)
         print_sheet(sheet, target)
-        print(f"tracks    {spilled_to_npz(whole, saved, run_note(settings))}")
-        if radius:
-            saved = spilled_to_npz(smoothed, target.with_name(f"{target.stem}_smooth.npz"))
-            print(f"smoothed  {saved}")
+        saved = _saved(target, whole, smoothed if radius else None, settings)
     spilled.unlink()
     state_path(spilled).unlink()
     return saved

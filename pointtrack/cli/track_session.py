@@ -122,7 +122,7 @@ def track_in_session(
     return session.known()
 
 
-def told_corrections(tracks: Tracks) -> str:
+def corrections_text(tracks: Tracks) -> str:
     """The positions that a person set, besides the queries, as a text that differs if they do."""
     frames = torch.arange(len(tracks))[:, None] + tracks.first_frame
     places = (tracks.corrected() & (frames != tracks.queries.frame)).nonzero().tolist()

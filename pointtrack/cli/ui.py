@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from pointtrack.cli.extras import needs_extra
 from pointtrack.io.tracks import load_tracks
 
 
@@ -64,22 +65,15 @@ class UiCommand:
         folders = list(self.folders or ["."])
         folders += [] if first is None else [str(first.resolve().parent)]
         if self.review is not None:
-            folders.append(
-                str(
-                    Path(self.review).resolve()
-                    if Path(self.review).is_dir()
-                    else Path(self.review).resolve().parent
-                )
-            )
+            review = Path(self.review).resolve()
+            folders.append(str(review if review.is_dir() else review.parent))
         models = Models(self.tracker, self.segmenter, self.engine, self.device, self.precision, self.looks)
         most = int(self.most_upload_gb * 1e9)
         if most < 1:
             raise ValueError(f"most_upload_gb: expected a positive number, got {self.most_upload_gb}")
         desk = Desk(Path(self.out).resolve(), Folders(folders), models, most_upload_bytes=most)
-        try:
+        with needs_extra():
             models.new_engine()
-        except ImportError as error:
-            raise ValueError(str(error)) from error
         desk.first = None if first is None else str(first.resolve())
         if self.tracks is not None:
             if first is None:

@@ -110,7 +110,7 @@ class FrameReader:
         self._queue: deque[LiveFrame] = deque()
         self._changed = threading.Condition()
         self._stop = threading.Event()
-        self._asked_since: float | None = None  # when the pending request for a frame began
+        self._waiting_since: float | None = None  # when the pending request for a frame began
         self._end: LiveState | None = None
         self.dropped, self.message = 0, ""
         self._thread = threading.Thread(target=self._run, name=f"reader of {self.name}", daemon=True)
@@ -124,8 +124,8 @@ class FrameReader:
                 return LiveState.RUNNING
             if self._end is not None:
                 return self._end
-            requested = self._asked_since
-        stalled = requested is not None and time.monotonic() - requested > self._stall_seconds
+            waiting_since = self._waiting_since
+        stalled = waiting_since is not None and time.monotonic() - waiting_since > self._stall_seconds
         return LiveState.STALLED if stalled else LiveState.RUNNING
 
     @property
@@ -146,12 +146,12 @@ class FrameReader:
 
         `why` goes to `message`, unless the source is over already.
         """
-        waited = self._stop.is_set()
+        closed_before = self._stop.is_set()
         self._stop.set()
         with self._changed:
             self._queue.clear()
             self._finish(LiveState.ENDED, why)
-        if not waited:  # for a source that hangs, only once
+        if not closed_before:  # wait for a source that hangs only once
             self._thread.join(timeout=1.0)
 
     def _finish(self, state: LiveState, message: str) -> None:
@@ -176,7 +176,7 @@ class FrameReader:
         began, number = 0.0, 0
         last, arrived = 0.0, time.monotonic()
         while not self._stop.is_set():
-            self._asked_since = time.monotonic()
+            self._waiting_since = time.monotonic()
             timed, why = self._next()
             follows = True
             if timed is None and self._endless:
@@ -191,7 +191,7 @@ class FrameReader:
                 timed, follows = self._reopened(), False
                 if timed is not None:  # time has passed meanwhile
                     self._shift = last + time.monotonic() - arrived - timed[1]
-            self._asked_since = None
+            self._waiting_since = None
             if timed is None:
                 return LiveState.ENDED, f"ended after {counted(number, 'frame')}"
             pixels, seconds = as_frame(timed[0], f"frame {number}"), timed[1] + self._shift

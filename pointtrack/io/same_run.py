@@ -62,8 +62,8 @@ def _differences(name: str, before: str, now: str) -> Iterator[str]:
             if pair[0] != pair[1]:
                 yield f"{name}, {key}: {pair[0]} before, {pair[1]} now"
         return
-    told = ["given" if some is not None else text for some, text in zip(settings, (before, now), strict=True)]
-    plain = [DIGEST.sub("", text) for text in told]
+    texts = zip(settings, (before, now), strict=True)
+    plain = ["given" if some is not None else DIGEST.sub("", text) for some, text in texts]
     if plain[0] != plain[1]:
         yield f"{name}: {plain[0]} before, {plain[1]} now"
     else:

@@ -283,10 +283,8 @@ def _format_of(path: Path, format: str | None) -> str:
         known = dict.fromkeys(chain.from_iterable(TRACK_FORMATS.values()))
         raise ValueError(f"{path}: expected tracks in {', '.join(known)}, got {path.suffix!r}")
     name, suffixes = format, TRACK_FORMATS.get(format, ())
-    if not suffixes and format in (
-        "npz",
-        *TRACK_EXPORTS,
-    ):  # csv, dlc-h5: an export is a format with one suffix
+    # csv, dlc-h5: an export is a format with one suffix.
+    if not suffixes and format in ("npz", *TRACK_EXPORTS):
         ending, format = TRACK_EXPORTS.get(format, (".npz", "pointtrack"))
         suffixes = (f".{ending.rpartition('.')[2]}",)
     if not suffixes:

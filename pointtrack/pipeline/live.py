@@ -111,7 +111,7 @@ class LiveRun(Generic[S, F]):
         self._loop: Loop | None = None
         self._finished = self._stopping = False
         self._why = "stopped"
-        self._told = LiveState.RUNNING
+        self._logged = LiveState.RUNNING
         self._began: float | None = None
         self._lag = 0
         self._ended = 0.0
@@ -155,7 +155,7 @@ class LiveRun(Generic[S, F]):
         if self._finished:
             return None
         frame = self.reader.take(timeout)
-        self._tell()
+        self._log_state()
         if frame is None:
             if self.reader.over:
                 self.finish()
@@ -228,14 +228,14 @@ class LiveRun(Generic[S, F]):
         fps = frames / seconds if frames else 0.0
         return LiveReport(frames, self.reader.dropped, self._lag, fps, latency_ms)
 
-    def _tell(self) -> None:
+    def _log_state(self) -> None:
         """Log changes of the source's state."""
         state = self.reader.state
-        if state is LiveState.STALLED and self._told is not state:
+        if state is LiveState.STALLED and self._logged is not state:
             logger.warning("%s: no frame comes; waiting for it", self.reader.name)
-        elif state is LiveState.RUNNING and self._told is LiveState.STALLED:
+        elif state is LiveState.RUNNING and self._logged is LiveState.STALLED:
             logger.warning("%s: goes on", self.reader.name)
-        self._told = state
+        self._logged = state
 
 
 class LiveTracker(LiveRun[PointStream, LiveResult]):
@@ -289,7 +289,7 @@ class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
     Args:
         network: from `load_tracker`; one that works in windows.
         segmenter: from `load_segmenter`.
-        say: called with the stream before its first frame, to `prompt` objects.
+        on_open: called with the stream before its first frame, to `prompt` objects.
         reader: the source.
         on_final: called with every piece of masks that has become final, in order. When the run ends, for whatever reason,
             and at `close`, it gets all that remain.
@@ -307,7 +307,7 @@ class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
         self,
         network: PointTracker,
         segmenter: Segmenter,
-        say: Callable[[ObjectStream], None],
+        on_open: Callable[[ObjectStream], None],
         reader: FrameReader,
         *,
         on_final: Callable[[Masks], None] | None = None,
@@ -315,12 +315,13 @@ class LiveObjects(LiveRun[ObjectStream, LiveMasks]):
     ):
         network.check_windows()
         super().__init__(reader, on_final)
-        self._network, self._segmenter, self._say, self._exclusive = network, segmenter, say, exclusive
+        self._network, self._segmenter = network, segmenter
+        self._on_open, self._exclusive = on_open, exclusive
 
     def _opened(self, wh: tuple[int, int]) -> ObjectStream:
         fps = self.reader.fps
         stream = ObjectStream(self._network, self._segmenter, wh, fps, exclusive=self._exclusive)
-        self._say(stream)
+        self._on_open(stream)
         return stream
 
     def _result(self, row: Masks, **how: Any) -> LiveMasks:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from pointtrack.io.track_arrays import DenseStore, FileStore, MemoryStore
@@ -19,7 +18,7 @@ from pointtrack.models.about import about_network
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import backward_pass, track_video, without
 from pointtrack.pipeline.options import TrackOptions, build_stream
-from pointtrack.pipeline.resume import told_points
+from pointtrack.pipeline.resume import points_text
 from pointtrack.pipeline.run import run, timed
 from pointtrack.pipeline.sinks import BackwardSink, CallSink
 from pointtrack.tracking.looks import closer
@@ -115,13 +114,7 @@ def track_dense(
         if plain:
             _track_chunks(network, video, chunks, store, options, note)
         else:
-            count = len(chunks[0])
-
-            def each(frames: int, count: int = count) -> None:
-                note(count * frames)
-
-            tracks = track_video(network, video, chunks[0], options, progress=each)
-            store.write(0, np.arange(group[0].start, group[0].stop), tracks)
+            _track_chunk(network, video, chunks[0], store, options, note)
         store.finish(group[-1].stop)
     return store.result()
 
@@ -163,6 +156,21 @@ def _passes(parts: Sequence[slice], late: Sequence[int], at_once: int) -> Iterat
         yield group
 
 
+def _track_chunk(
+    network: PointTracker,
+    video: Video,
+    chunk: Queries,
+    store: DenseStore,
+    options: TrackOptions,
+    progress: Callable[[int], None],
+) -> None:
+    """Track one chunk with any options; arguments as of `_track_chunks`."""
+    tracks = track_video(
+        network, video, chunk, options, progress=lambda frames: progress(len(chunk) * frames)
+    )
+    store.write(0, chunk.ids.numpy(), tracks)
+
+
 def _track_chunks(
     network: PointTracker,
     video: Video,
@@ -178,7 +186,7 @@ def _track_chunks(
     """
     grids = options.support_grid, options.support_local
     groups = [with_support(network, chunk, video.wh, *grids) for chunk in chunks]
-    told = CallSink(lambda rows: progress(rows.visibility.numel()))
+    counter = CallSink(lambda rows: progress(rows.visibility.numel()))
     columns = torch.cat([chunk.ids for chunk in chunks]).numpy()
 
     def put(rows: Tracks) -> None:
@@ -187,7 +195,7 @@ def _track_chunks(
         store.write(rows.first_frame, columns, rows if options.backward else without(rows, early))
 
     stream = _grouped(network, groups, video, options)
-    run(timed(video.frames), stream, [CallSink(put), told])
+    run(timed(video.frames), stream, [CallSink(put), counter])
     plans = [backward_pass(network, group, options) for group in groups]
     back = [plan for plan in plans if plan is not None]
     if not back:
@@ -197,7 +205,7 @@ def _track_chunks(
     late = back[0].late
     stream = _grouped(network, [plan.queries for plan in back], video, back[0].options)
     sink = BackwardSink(store, points.ids.numpy(), late, frame)
-    run(timed(video.frames[late::-1]), stream, [sink, told])
+    run(timed(video.frames[late::-1]), stream, [sink, counter])
 
 
 def _grouped(
@@ -231,6 +239,6 @@ def _about(tracker: PointTracker, video: Video, queries: Queries, chunk: int) ->
     return {
         "video": video.fingerprint(),
         **about_network(tracker),
-        "points": told_points(queries),
+        "points": points_text(queries),
         "chunk": str(chunk),
     }

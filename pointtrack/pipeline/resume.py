@@ -97,12 +97,12 @@ def about_run(
     return {
         **about_network(network),
         "size of the frames": f"{wh[0]} x {wh[1]}",
-        "points": told_points(queries),
-        **{name: _told(value) for name, value in vars(options).items()},
+        "points": points_text(queries),
+        **{name: _text(value) for name, value in vars(options).items()},
     }
 
 
-def told_points(queries: Queries) -> str:
+def points_text(queries: Queries) -> str:
     """The number of requested points, and a digest that identifies them."""
     points = np.concatenate(
         [queries.frame.numpy()[:, None], queries.xy.numpy(), queries.ids.numpy()[:, None]], 1
@@ -110,7 +110,7 @@ def told_points(queries: Queries) -> str:
     return f"{len(queries.requested())}, {zlib.crc32(points.tobytes()):08x}"
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return NONE
     if is_dataclass(value) and not isinstance(value, type):

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pointtrack.pipeline.sinks import FinalSink, Piece
-from pointtrack.types import Tracks
+from pointtrack.pipeline.sinks import FinalSink, Piece, RecentRows
 from pointtrack.viz.masks import draw_mask_frame
 from pointtrack.viz.sheets import evenly_spaced, lay_out, resized, tile_wh, tile_with_tracks
 from pointtrack.viz.styles import MaskStyle, TrackStyle
@@ -40,12 +39,12 @@ class SheetSink(FinalSink):
         self._wanted = frozenset(evenly_spaced(range(frame_count)) if frame_count else ())
         self._tiles: dict[int, tuple[int, float, np.ndarray]] = {}
         self._apart = 1  # frames from one kept tile to the next
-        self._recent: Tracks | None = None
+        self._recent = RecentRows(style.trail) if isinstance(style, TrackStyle) else None
         self._last: tuple[int, float, np.ndarray, Any] | None = None
 
     def write(self, piece: Piece) -> None:
         """Keep what may be wanted."""
-        rows = self._with_trail(piece.rows)
+        rows = piece.rows if self._recent is None else self._recent.with_earlier(piece.rows)
         for number, (frame, seconds) in enumerate(piece.frames, piece.rows.first_frame):
             self._last = number, seconds, frame, rows
             if number % self._apart == 0 or number in self._wanted:
@@ -81,16 +80,6 @@ class SheetSink(FinalSink):
                 for one, kept in self._tiles.items()
                 if one % self._apart == 0 or one in self._wanted
             }
-
-    def _with_trail(self, rows: Any) -> Any:
-        """The rows after those before them that trails reach back to."""
-        if not isinstance(self._style, TrackStyle):
-            return rows
-        before = self._recent
-        if before is not None and before.first_frame + len(before) == rows.first_frame:
-            rows = Tracks.concat([before, rows])
-        self._recent = rows.clip(max(len(rows) - max(self._style.trail, 1), 0))
-        return rows
 
     def _sized(self, frame: np.ndarray) -> np.ndarray:
         """The frame at the size of a tile."""

@@ -134,6 +134,26 @@ class BackwardSink(FinalSink):
             self._store.write(number, self._columns[before.numpy()], rows.clip(row, row + 1).select(before))
 
 
+class RecentRows:
+    """Keeps the newest of consecutive rows, so that trails reach back into earlier pieces.
+
+    Args:
+        trail: how many frames a trail reaches back.
+    """
+
+    def __init__(self, trail: int):
+        self._trail = trail
+        self._recent: Tracks | None = None
+
+    def with_earlier(self, rows: Tracks) -> Tracks:
+        """The rows, with the earlier ones that trails reach back to in front."""
+        recent = self._recent
+        if recent is not None and recent.first_frame + len(recent) == rows.first_frame:
+            rows = Tracks.concat([recent, rows])
+        self._recent = rows.clip(max(len(rows) - max(self._trail, 1), 0))
+        return rows
+
+
 class Trail:
     """Draws the frames of consecutive pieces, with the trails of the points.
 
@@ -144,20 +164,15 @@ class Trail:
 
     def __init__(self, style: TrackStyle | None = None, pixel_aspect: Fraction = Fraction(1)):
         self.style, self.pixel_aspect = style or TrackStyle(), pixel_aspect
-        self._recent: Tracks | None = None
+        self._recent = RecentRows(self.style.trail)
 
     def draw(self, piece: Piece) -> list[tuple[np.ndarray, float]]:
         """The frames of a piece, drawn, with their times."""
-        rows, before = piece.rows, self._recent
-        recent = rows
-        if before is not None and before.first_frame + len(before) == rows.first_frame:
-            recent = Tracks.concat([before, rows])
-        drawn = [
-            (draw_frame(frame, recent, rows.first_frame + i, self.style, self.pixel_aspect), seconds)
-            for i, (frame, seconds) in enumerate(piece.frames)
+        rows = self._recent.with_earlier(piece.rows)
+        return [
+            (draw_frame(frame, rows, t, self.style, self.pixel_aspect), seconds)
+            for t, (frame, seconds) in enumerate(piece.frames, piece.rows.first_frame)
         ]
-        self._recent = recent.clip(max(len(recent) - max(self.style.trail, 1), 0))
-        return drawn
 
 
 class MaskDrawer:
@@ -173,10 +188,9 @@ class MaskDrawer:
 
     def draw(self, piece: Piece) -> list[tuple[np.ndarray, float]]:
         """The frames of a piece, drawn, with their times."""
-        first = piece.rows.first_frame
         return [
-            (draw_mask_frame(frame, piece.rows, first + i, self.style, self.pixel_aspect), seconds)
-            for i, (frame, seconds) in enumerate(piece.frames)
+            (draw_mask_frame(frame, piece.rows, t, self.style, self.pixel_aspect), seconds)
+            for t, (frame, seconds) in enumerate(piece.frames, piece.rows.first_frame)
         ]
 
 

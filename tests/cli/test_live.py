@@ -250,7 +250,7 @@ def test_objects_are_followed(tiny_tracker_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(live_recording, "load_segmenter", lambda name, **_: segmenter)
     monkeypatch.setattr(cli_live.LiveCommand, "opened_source", lambda self: iter(scene.video.frames))
     told = []
-    monkeypatch.setattr(cli_live.LiveServer, "tell", lambda self, state: told.append(state))
+    monkeypatch.setattr(cli_live.LiveServer, "set_state", lambda self, state: told.append(state))
     arguments = ["--click", "0,28,28", "--no-drop", "--serve", 0, "--out", tmp_path / "o.mp4"]
     assert live("0", *arguments, "--tracker", tiny_tracker_file) == 0
     printed, warned = capsys.readouterr()

@@ -337,7 +337,7 @@ def test_the_page_the_state_and_the_picture():
             kind, jpeg = fetch(server.url + "frame.jpg")
             shown = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1), cv2.COLOR_BGR2RGB)
             assert kind == "image/jpeg" and np.abs(shown.astype(int) - frame).mean() < 20
-        server.tell({"state": "running"})
+        server.set_state({"state": "running"})
         assert json.loads(fetch(server.url + "state")[1]) == {"state": "running"}
     with pytest.raises(urllib.error.URLError):
         fetch(server.url)

@@ -111,7 +111,7 @@ def test_elsewhere_than_on_loopback_a_token_is_needed(public):
 
 
 def test_numbers_that_json_does_not_have_are_null(local):
-    local.tell({"points": [{"x": float("nan"), "y": float("inf"), "id": 3}]})
+    local.set_state({"points": [{"x": float("nan"), "y": float("inf"), "id": 3}]})
     with urllib.request.urlopen(local.url + "state", timeout=5) as answer:
         assert json.load(answer) == {"points": [{"x": None, "y": None, "id": 3}]}
 

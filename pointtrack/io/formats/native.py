@@ -97,7 +97,10 @@ def _state_texts(tracks: Tracks, t: int) -> list[str]:
         number_texts(row["similarity"][t]), row["times_redetected"][t].tolist(),
         number_texts(row["raw_xy"][t]), number_texts(row["raw_visibility"][t]), strict=True,
     )  # fmt: skip
-    return [f",{state},{alike},{found},{x},{y},{seen}" for state, alike, found, (x, y), seen in columns]
+    return [
+        f",{state},{similarity},{times},{x},{y},{visibility}"
+        for state, similarity, times, (x, y), visibility in columns
+    ]
 
 
 def json_lines(tracks: Tracks) -> Iterator[str]:
