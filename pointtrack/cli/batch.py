@@ -24,8 +24,7 @@ class _Where:
     """The options that come first.
 
     Args:
-        source: a folder, a pattern as 'clips/**/*.mp4', a prefix as s3://bucket/clips, or a manifest in .csv, .jsonl or .parquet
-            with a column video and, for single videos, columns named like options; with --status the OUT of a batch.
+        source: a folder, a pattern as 'clips/**/*.mp4', a prefix as s3://bucket/clips, or a manifest in .csv, .jsonl or .parquet.
         out: folder or prefix of the results.
         dry_run: only print what would be done and how long it would take, measured on a few of the videos.
         status: only print the state of the batch in SOURCE.
@@ -43,9 +42,6 @@ class BatchCommand(RunOptions, JobOptions, _Where):
 
     The options of `track` and `segment` apply to each video. Each gets one result and one row in a ledger; broken videos are
     put aside. Run the same command again to do only what is missing, also after a crash.
-
-    Args:
-        source: a folder, a pattern as 'clips/**/*.mp4', a prefix as s3://bucket/clips, or a manifest in .csv, .jsonl or .parquet.
     """
 
     def run(self) -> int:

@@ -16,7 +16,7 @@ from pointtrack.fleet.tables import arrow
 from pointtrack.io.masks import load_masks
 from pointtrack.io.storage import download
 from pointtrack.io.tracks import load_tracks
-from pointtrack.types import VISIBLE
+from pointtrack.types import VISIBLE, Masks, Tracks
 
 
 def adopted_row(output: Output, setup: JobSetup, task: VideoTask) -> dict[str, Any]:
@@ -37,20 +37,16 @@ def adopted_row(output: Output, setup: JobSetup, task: VideoTask) -> dict[str, A
             row.update(_table_measures(output, tracks_name(setup, task.key)))
         else:
             tracks = load_tracks(_path(output, name))
-            row.update(
-                track_measures([tracks]),
-                frames=len(tracks),
-                width=tracks.wh[0],
-                height=tracks.wh[1],
-                fps=tracks.fps,
-            )
+            row.update(track_measures([tracks]) | _facts(tracks))
     if options.wants_masks:
         row["masks"] = masks_name(task.key)
         masks = load_masks(_path(output, masks_name(task.key)))
-        row.update(
-            mask_measures(masks), frames=len(masks), width=masks.wh[0], height=masks.wh[1], fps=masks.fps
-        )
+        row.update(mask_measures(masks) | _facts(masks))
     return row
+
+
+def _facts(rows: Tracks | Masks) -> dict[str, Any]:
+    return {"frames": len(rows), "width": rows.wh[0], "height": rows.wh[1], "fps": rows.fps}
 
 
 def _path(output: Output, name: str) -> str:

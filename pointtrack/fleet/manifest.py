@@ -92,9 +92,11 @@ def _in_folder(folder: Path) -> list[VideoTask]:
         )
     tasks, local = [], filesystem(str(folder))[0]
     for top, folders, files in os.walk(folder):
-        is_out = _is_out(local, top)
-        folders[:] = sorted(name for name in folders if name[0] != "." and not (is_out and name in RESULTS))
-        names = [name for name in files if name[0] != "." and not (is_out and name in RESULTS)]
+        left_out = RESULTS if _is_out(local, top) else ()
+        folders[:], names = (
+            sorted(name for name in some if name[0] != "." and name not in left_out)
+            for some in (folders, files)
+        )
         videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
         for name in videos:
             path = Path(top) / name
