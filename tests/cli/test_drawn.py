@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import av
 import numpy as np
 import pytest
@@ -11,16 +9,15 @@ import pytest
 import pointtrack as pt
 from pointtrack.cli import main as cli
 from pointtrack.types import Masks
+from tests.support.video_files import with_sound
 
 
 @pytest.fixture
-def run(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
+def run(track_tiny, tmp_path):
     """Runs `track` on the tiny video; its exit code, and what it printed."""
 
     def call(*arguments: str) -> tuple[int, str]:
-        paths = ["--out", str(tmp_path / "out" / "o.mp4"), "--tracker", str(tiny_tracker_file)]
-        code = cli.main(["track", str(tiny_video_file), *arguments, *paths])
-        said = capsys.readouterr()
+        code, said = track_tiny(tmp_path / "out" / "o.mp4", *arguments)
         return code, said.out + said.err
 
     return call
@@ -72,8 +69,7 @@ def test_masks_of_another_video_and_flat_runs_are_refused(run, masks, tmp_path):
 
 
 def test_a_command_can_leave_the_sound_out(tmp_path, tiny_tracker_file, tiny_video_file, capsys):
-    clip = tmp_path / "loud.mp4"
-    _with_sound(replace(pt.read_video(tiny_video_file).clip(0, 4), times=None), clip)
+    clip = with_sound(tmp_path / "loud.mp4", pt.read_video(tiny_video_file).frames[:4], 10, samples=16000)
     for flat in ((), ("--flat",)):
         for word, count in ((("--no-sound",), 0), ((), 1)):
             out = tmp_path / f"{len(flat)}{count}"
@@ -81,16 +77,3 @@ def test_a_command_can_leave_the_sound_out(tmp_path, tiny_tracker_file, tiny_vid
             assert cli.main([*line, *word, *flat]) == 0, capsys.readouterr().err
             with av.open(str(out / "loud.mp4")) as drawn:
                 assert len(drawn.streams.audio) == count
-
-
-def _with_sound(video: pt.Video, path) -> None:
-    with av.open(str(path), "w") as container:
-        picture, sound = container.add_stream("libx264", rate=10), container.add_stream("aac", rate=16000)
-        picture.width, picture.height, picture.pix_fmt = *video.wh, "yuv420p"
-        for frame in video.frames:
-            container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        wave = np.sin(np.arange(6400) / 5).astype(np.float32)[None]
-        heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-        heard.rate = 16000
-        for stream, item in ((sound, heard), (sound, None), (picture, None)):
-            container.mux(stream.encode(item))

@@ -8,29 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pointtrack.cli import main as cli
 from pointtrack.cli import segment as cli_segment
 from pointtrack.io.video import read_video, write_image
-from tests.support.scenes import ColourSegmenter, squares
+from tests.support.segment_command import SCENE, run, segment_files
 
-SCENE = squares([[(20, 20)] * 6, [(50, 34)] * 6])
 BOTH = "--click 1:0,28,28 2:0,58,42"
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch, tiny_tracker_file):
-    segmenter = ColourSegmenter()
-    segmenter.answers = (1,)
-    monkeypatch.setattr(cli_segment, "load_segmenter", lambda name, **options: segmenter)
-    for t, frame in enumerate(SCENE.video.frames):
-        write_image(tmp_path / "frames" / f"{t:03}.png", frame)
-    write_image(tmp_path / "sky.png", np.full((50, 50, 3), (90, 160, 250), np.uint8))
-    return {"video": tmp_path / "frames", "dir": tmp_path, "tracker": tiny_tracker_file}
-
-
-def run(arguments: str, files) -> int:
-    text = "--tracker {tracker} --device cpu --out {dir}/out " + arguments
-    return cli.main(["segment", str(files["video"]), *text.format(**files).split()])
+files = pytest.fixture(segment_files)
 
 
 @pytest.mark.parametrize(

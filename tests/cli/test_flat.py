@@ -31,14 +31,12 @@ from tests.support.tracks import moving_video, same
 
 
 @pytest.fixture
-def run(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
-    """Runs `track` on the tiny video; its exit code, what it printed, and the tracks at a path."""
+def run(track_tiny, tmp_path):
+    """Runs `track` on the tiny video; its exit code, what it printed, and the path of the drawn video."""
 
     def call(name: str, *arguments):
         out = tmp_path / name / "o.mp4"
-        paths = ["--out", str(out), "--tracker", str(tiny_tracker_file)]
-        code = cli.main(["track", str(tiny_video_file), *map(str, arguments), *paths])
-        return code, capsys.readouterr(), out
+        return *track_tiny(out, *arguments), out
 
     return call
 

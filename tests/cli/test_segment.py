@@ -11,35 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from pointtrack.cli import main as cli
 from pointtrack.cli import segment as cli_segment
 from pointtrack.cli.progress import Bar
 from pointtrack.io.masks import load_masks, save_masks
-from pointtrack.io.tracks import save_tracks
 from pointtrack.io.video import read_video, write_image
 from pointtrack.objects.prompt_texts import parse_prompts
 from pointtrack.types import Masks
-from tests.support.scenes import ColourSegmenter, squares
+from tests.support.segment_command import SCENE, run, segment_files
 
-SCENE = squares([[(20, 20)] * 6, [(50, 34)] * 6])
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch, tiny_tracker_file):
-    segmenter = ColourSegmenter()
-    segmenter.answers = (1,)
-    monkeypatch.setattr(cli_segment, "load_segmenter", lambda name, **options: segmenter)
-    frames = tmp_path / "frames"
-    for t, frame in enumerate(SCENE.video.frames):
-        write_image(frames / f"{t:03}.png", frame)
-    cv2.imwrite(str(tmp_path / "mask.png"), SCENE.truth[0, 0].numpy().astype(np.uint8) * 255)
-    save_tracks(tmp_path / "tracks.npz", SCENE.tracks.select(SCENE.objects == 1))
-    return {"video": frames, "dir": tmp_path, "tracker": tiny_tracker_file}
-
-
-def run(arguments: str, files) -> int:
-    text = "--tracker {tracker} --device cpu --out {dir}/out " + arguments
-    return cli.main(["segment", str(files["video"]), *text.format(**files).split()])
+files = pytest.fixture(segment_files)
 
 
 @pytest.mark.parametrize(

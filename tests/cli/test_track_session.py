@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import pointtrack as pt
-from pointtrack.cli import main as cli
 from pointtrack.cli import session_files
 from pointtrack.cli.track_session import Correction, parse_corrections
 
@@ -16,14 +15,12 @@ POINTS = ["--points", "0,10,20.5", "3,30,11"]
 
 
 @pytest.fixture
-def run(tiny_video_file, tiny_tracker_file, tmp_path, capsys):
+def run(track_tiny, tmp_path):
     """Runs `track` on the tiny video; its exit code, what it printed, and the tracks."""
 
     def call(*arguments: str) -> tuple[int, str, pt.Tracks | None]:
         out = tmp_path / "out" / "o.mp4"
-        paths = ["--out", str(out), "--tracker", str(tiny_tracker_file)]
-        code = cli.main(["track", str(tiny_video_file), *arguments, *paths])
-        said = capsys.readouterr()
+        code, said = track_tiny(out, *arguments)
         return code, said.out + said.err, pt.load_tracks(out.with_suffix(".npz")) if code == 0 else None
 
     return call

@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import re
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 import torch
 
@@ -25,6 +23,7 @@ from pointtrack.models.locotrack.config import LocoTrackConfig
 from pointtrack.models.speed import options_at
 from pointtrack.tracking.interpolate import kept_frames, spread
 from pointtrack.types import Queries, Source, Tracks
+from tests.support.video_files import numbered_frames, with_sound
 
 
 def test_names_are_told_apart_by_folder():
@@ -142,27 +141,11 @@ def test_speeds():
         options_at(loaded, config, "slow", (424, 240))
 
 
-def with_sound(path, seconds=1.0):
-    with av.open(str(path), "w") as container:
-        picture, sound = container.add_stream("libx264", rate=10), container.add_stream("aac", rate=44100)
-        picture.width, picture.height, picture.pix_fmt, sound.layout = 64, 48, "yuv420p", "mono"
-        for t in range(int(seconds * 10)):
-            pixels = np.full((48, 64, 3), 20 * t, np.uint8)
-            container.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
-        container.mux(picture.encode(None))
-        for start in range(0, int(44100 * seconds), 1024):
-            wave = np.sin((start + np.arange(1024)) / 10).astype(np.float32)[None] * 0.3
-            frame = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
-            frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
-
-
 @pytest.mark.parametrize(
     ("options", "seconds"), [([], 1.0), (["--start", "0.5"], 0.5), (["--end", "0.4"], 0.4)]
 )
 def test_the_drawn_video_keeps_its_sound(options, seconds, tiny_tracker_file, tmp_path, capsys):
-    with_sound(tmp_path / "a.mp4")
+    with_sound(tmp_path / "a.mp4", numbered_frames(10), 10)
     arguments = [str(tmp_path / "a.mp4"), "--points", "0,10,20", "--out", str(tmp_path / "out"), *options]
     assert cli.main(["track", *arguments, "--tracker", str(tiny_tracker_file)]) == 0
     assert "with its sound" in capsys.readouterr().out

@@ -50,3 +50,22 @@ def encode(path, frames, pts=None, rate=30, rotation=None, flips=(False, False),
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return path
+
+
+def with_sound(path, frames, rate, codec="aac", samples=44100):
+    """A video file with a tone as long as its pictures, at so many samples per second."""
+    with av.open(str(path), "w") as container:
+        picture, sound = container.add_stream("libx264", rate=rate), container.add_stream(codec, rate=samples)
+        picture.height, picture.width = frames[0].shape[:2]
+        picture.pix_fmt, sound.format, sound.layout = "yuv420p", "fltp", "mono"
+        for frame in frames:
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(picture.encode(None))
+        size = sound.codec_context.frame_size or 1024
+        for start in range(0, len(frames) * samples // rate, size):
+            wave = np.sin((start + np.arange(size)) / 10).astype(np.float32)[None] * 0.3
+            heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            heard.sample_rate, heard.pts, heard.time_base = samples, start, Fraction(1, samples)
+            container.mux(sound.encode(heard))
+        container.mux(sound.encode(None))
+    return path
