@@ -12,16 +12,17 @@ from tests.support.scenes import ColourSegmenter
 
 @pytest.fixture
 def clip(tmp_path):
-    frames = np.random.default_rng(0).integers(0, 256, (16, 32, 48, 3), np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (6, 32, 48, 3), np.uint8)
     return str(pt.write_video(tmp_path / "clip.mp4", pt.Video(frames)))
 
 
 def test_each_way_has_its_row(clip, tiny_tracker_file, monkeypatch, capsys):
     monkeypatch.setattr("pointtrack.cli.bench.load_segmenter", lambda *_, **options: ColourSegmenter())
     monkeypatch.setattr("pointtrack.cli.bench.computes_bfloat16", lambda device: False)
+    monkeypatch.setattr("pointtrack.cli.bench.WARM_UP", 2)
     assert cli.main(["bench", clip, "--points", "3", "--tracker", str(tiny_tracker_file)]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("16 frames of 48 x 32, 3 points, tiny on cpu, ")
+    assert said.startswith("6 frames of 48 x 32, 3 points, tiny on cpu, ")
     rows = re.findall(r"^(\w.*?)  +([\d.]+) +(\d+)$", said, re.M)
     assert [name for name, *_ in rows] == [
         "track --speed fast",

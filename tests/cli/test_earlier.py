@@ -36,13 +36,13 @@ def run(tiny_video_file, tiny_tracker_file, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("flat", ["", pytest.param(" --flat", marks=pytest.mark.long)])
 def test_sheets_smoothed_tracks_and_exports_of_other_points_are_renamed(run, tmp_path, flat):
-    assert "earlier" not in run("track --grid 2 --smooth 1 --export csv,plot")
+    assert "earlier" not in run("track --grid 2 --smooth 1 --export csv,mot")
     before = {
-        name: (tmp_path / name).read_bytes() for name in ("o.png", "o_smooth.npz", "o.csv", "o_plot.png")
+        name: (tmp_path / name).read_bytes() for name in ("o.png", "o_smooth.npz", "o.csv", "o_mot.txt")
     }
     printed = run(f"track --grid 3{flat}")
     assert "o.csv was of an earlier run, and is now o_earlier.csv" in printed
-    own, aside = {"o.mp4", "o.npz", "o.png"}, {"o_smooth_earlier.npz", "o_earlier.csv", "o_plot_earlier.png"}
+    own, aside = {"o.mp4", "o.npz", "o.png"}, {"o_smooth_earlier.npz", "o_earlier.csv", "o_mot_earlier.txt"}
     assert run.names() == own | aside
     assert (tmp_path / "o.png").read_bytes() != before["o.png"]
     assert (tmp_path / "o_earlier.csv").read_bytes() == before["o.csv"]
@@ -54,10 +54,10 @@ def test_sheets_smoothed_tracks_and_exports_of_other_points_are_renamed(run, tmp
 
 def test_more_exports_of_the_same_tracks_stay_together(run):
     run("track --grid 2 --export csv")
-    assert "earlier" not in run("track --grid 2 --export plot")
+    assert "earlier" not in run("track --grid 2 --export comfyui")
     assert "earlier" not in run("track --grid 2 --flat --export mot")
     assert "earlier" not in run("track --grid 2 --flat --resume --export nuke")
-    assert run.names() == {"o.mp4", "o.npz", "o.png", "o.csv", "o_plot.png", "o_mot.txt", "o.nk"}
+    assert run.names() == {"o.mp4", "o.npz", "o.png", "o.csv", "o_comfyui.json", "o_mot.txt", "o.nk"}
 
 
 def test_files_of_the_user_stay(run, tmp_path):

@@ -6,12 +6,21 @@ import sys
 
 import pytest
 
+from tests.support.programs import run_program
+
+NOBODY_READS = """
+import os, runpy
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+runpy.run_module("pointtrack", run_name="__main__", alter_sys=True)
+"""
+
 
 @pytest.mark.parametrize(
     ("arguments", "unbuffered"),
     [
         *((["--help"], unbuffered) for unbuffered in ("", "1")),
-        (["--print_completion", "bash"], ""),
         *(
             pytest.param(*one, marks=pytest.mark.long)
             for one in (
@@ -34,3 +43,8 @@ def test_a_reader_may_leave(arguments, unbuffered):
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_reader_may_leave_what_takes_torch_to_print():
+    done = run_program(NOBODY_READS, "--print_completion", "bash")
+    assert (done.returncode, done.stderr) == (0, "")
