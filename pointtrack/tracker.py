@@ -306,13 +306,13 @@ class Tracker(HubModel):
             FileNotFoundError, ValueError: the source cannot be opened, or the tracker needs the whole video.
         """
 
-        def say(stream: ObjectStream) -> None:
+        def on_open(stream: ObjectStream) -> None:
             for number, prompt in prompts.items():
                 stream.prompt(number, **prompt)
 
         chosen = segmenter or self._segmenter()
         reader = self._reader(source, fps, drop)
-        return LiveObjects(self.network, chosen, say, reader, on_final=on_final)
+        return LiveObjects(self.network, chosen, on_open, reader, on_final=on_final)
 
     def _reader(self, source: Any, fps: float | None, drop: bool) -> FrameReader:
         """Opens a live source last, as a run that is refused would leave it open."""
