@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch.utils.data import Dataset
@@ -33,6 +33,9 @@ from train.tasks.remembering import RememberingTask
 from train.tasks.segmenting import SegmentingTask, new_segmenter
 from train.tasks.spoiling import AS_GUESSED, SpoilConfig
 from train.tasks.tracking import TrackingTask
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 HELD_OUT = 16  # clips for validation
 # What may change when a stopped run goes on: its length, what is shown and saved, and how the machine shares the work.
@@ -144,6 +147,7 @@ def train_command(
         network = new_segmenter(segmenter, init)
         segmenting, images = _segmenting(scene, loop, network, textures, objects, batch, held_out or HELD_OUT)
         run(segmenting, images, loop, out, fabric, settings)
+        _print_files(out, fabric)
         return
     model = load_checkpoint(init) if init is not None else PointTracker(tracker or TrackerConfig())
     check_kind(model, "init")
@@ -182,6 +186,15 @@ def train_command(
             match_weight=match_weight,
         )
     run(learnt, source, loop if task == "distilling" else clip_loop, out, fabric, settings)
+    _print_files(out, fabric)
+
+
+def _print_files(out: Path, fabric: Fabric) -> None:
+    """Say where the results of a run are, in the first process."""
+    files = {"weights": "model.safetensors", "figures": "log.csv", "pictures": "validation.jpg"}
+    for title, name in files.items():
+        if fabric.is_global_zero and (out / name).is_file():
+            print(f"{title:9} {out / name}")
 
 
 def _folders(names: str) -> list[Path]:

@@ -28,7 +28,7 @@ def test_there_are_recipes():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch):
+def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
     arguments = ["--config", str(path), *SMALL.split(), "--out", str(tmp_path / "run")]
@@ -36,6 +36,7 @@ def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch):
         cv2.imwrite(str(tmp_path / "photograph.jpg"), np.zeros((70, 100, 3), np.uint8))
         arguments += ["--pictures", str(tmp_path)]
     assert run_command(lambda: train_command, [*arguments, "--init", str(tiny_tracker_file)], "train") == 0
+    assert f"weights   {tmp_path / 'run' / 'model.safetensors'}\nfigures " in capsys.readouterr().out
     assert load_checkpoint(tmp_path / "run" / "model.safetensors").config.name == "tiny"
     assert (tmp_path / "run" / "log.csv").read_text().count("val_")
 

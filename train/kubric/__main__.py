@@ -46,9 +46,10 @@ def draw_sheet(options: argparse.Namespace) -> int:
 
     try:
         write_sheet(options.folder, options.out, options.clips)
-    except FileNotFoundError as error:
+    except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    print(f"sheet     {options.out}")
     return 0
 
 
@@ -96,6 +97,7 @@ def main(arguments: list[str]) -> int:
         f"({report.clips_per_hour():.0f} per hour, {report.cpu_seconds_per_clip():.0f} CPU s each), "
         f"{len(report.there)} were there, {report.rejected} scenes rejected, {len(report.failed)} clips failed"
     )
+    print(f"clips     {options.out}")
     return 1 if report.failed else 0
 
 

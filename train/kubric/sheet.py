@@ -18,7 +18,7 @@ def write_sheet(folder: Path, out: Path, clips: int, columns: int = 4, points: i
 
     Args:
         folder: with clip_00000, clip_00001, ...
-        out: the PNG.
+        out: the PNG; its folder is made if it is missing.
         clips: rows at most.
         columns: frames per row, spread over the clip; one more picture shows the objects.
         points: tracks drawn per clip, spread over those there are.
@@ -32,6 +32,7 @@ def write_sheet(folder: Path, out: Path, clips: int, columns: int = 4, points: i
     rows = [np.concatenate(_row(clip, columns, points), axis=1) for clip in found]
     width = max(row.shape[1] for row in rows)
     rows = [np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(out)
 
 

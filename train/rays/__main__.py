@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
     others = options.clips - len(drawn)
     kept = f"; {others} were there already, or show too little" if others else ""
     print(f"{counted(len(drawn), 'clip')} drawn{seconds}{kept}")
+    print(f"clips     {options.out}")
     return 0
 
 

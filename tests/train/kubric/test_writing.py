@@ -7,6 +7,7 @@ import pytest
 
 from pointtrack.datasets.format import read_clip
 from pointtrack.datasets.validate import check_clip
+from train.kubric.__main__ import main
 from train.kubric.sheet import draw_tracks, write_sheet
 from train.kubric.writing import write_clip
 
@@ -81,9 +82,13 @@ def test_scene_is_kept(clip):
     assert json.loads((clip[0] / "scene.json").read_text())["attempt"] == 1
 
 
-def test_sheet(clip, tmp_path):
+def test_sheet(clip, tmp_path, capsys):
     folder, _, xy = clip
-    write_sheet(tmp_path, tmp_path / "sheet.png", clips=3, columns=2)
+    out = tmp_path / "new" / "sheet.png"
+    assert main(["sheet", str(tmp_path), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"sheet     {out}\n"
+    assert main(["sheet", str(tmp_path), "--out", str(out.with_suffix(".txt"))]) == 2
+    assert "error: unknown file extension: .txt" in capsys.readouterr().err
     visible = np.array([[True, False]] * FRAMES)
     with_dots = draw_tracks(folder / "frames" / "00001.png", xy, visible, 1)
     without = draw_tracks(folder / "frames" / "00001.png", xy[:, :0], visible[:, :0], 1)
@@ -91,7 +96,7 @@ def test_sheet(clip, tmp_path):
     near = lambda x, y: (np.hypot(columns - x, rows - y) < 4).any()  # noqa: E731
     # Twice as large; the middle of pixel 13.25 is 13.75 pixels from the edge.
     assert near(2 * 13.75, 2 * 19) and near(2 * 40.5, 2 * 6.5)
-    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    assert out.stat().st_size > 1000
 
 
 def test_sheet_of_nothing_is_refused(tmp_path):
