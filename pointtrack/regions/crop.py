@@ -64,7 +64,7 @@ class Camera:
         self._shift, self._looked = shift, number
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that `restored` needs, as tensors and plain values."""
+        """All that `from_state_dict` needs, as tensors and plain values."""
         return dict(vars(self))  # tensors are replaced, not changed
 
     @classmethod
@@ -156,7 +156,7 @@ class CropStream:
         return self._located(self._stream.finish())
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs to continue exactly, as tensors and plain values. ValueError after `finish`."""
+        """All that `from_state_dict` needs to continue exactly, as tensors and plain values. ValueError after `finish`."""
         return {
             "queries": asdict(self._queries),
             "camera": self._camera.state_dict(),

@@ -46,7 +46,7 @@ class StateEstimator:
     def estimated(
         self, rows: Tracks, stream: PointStream, memory: PointMemory, planned: list[Redetection] | None
     ) -> tuple[Tracks, list[Redetection]]:
-        """Judge frame by frame, up to the first one on which the search finds lost points that are not planned.
+        """Estimate frame by frame, up to the first one on which the search finds lost points that are not planned.
 
         Args:
             rows: of all points, under the stream's names.
@@ -65,12 +65,12 @@ class StateEstimator:
         parts = [none]
         for frame in range(rows.first_frame, rows.first_frame + len(rows)):
             if frame in self.cuts:
-                memory.judge.cut()
+                memory.machine.cut()
             for find in planned or ():
                 if find.frame == frame:
                     memory.follow(find)
             row = rows.clip(frame - rows.first_frame, frame - rows.first_frame + 1)
-            parts.append(self._judged_row(row, stream, memory))
+            parts.append(self._estimated_row(row, stream, memory))
             if self.redetect and planned is not None and frame % self.redetect.every == 0:
                 new = self._search(frame, stream, memory)
                 if new:
@@ -78,7 +78,7 @@ class StateEstimator:
         return Tracks.concat(parts), []
 
     def before_queries(self, rows: Tracks, stream: PointStream, tracks: Tracks, queries: Queries) -> Tracks:
-        """Judge the frames before the queries, backward, for a tracker that takes the video in one window.
+        """Estimate the states on the frames before the queries, backward, for a tracker that takes the video in one window.
 
         Args:
             rows: of all points, from the first frame on.
@@ -90,8 +90,8 @@ class StateEstimator:
         parts: list[Tracks] = []
         for frame in range(len(rows) - 1, -1, -1):
             if frame + 1 in self.cuts:
-                memory.judge.cut()
-            parts.insert(0, self._judged_row(rows.clip(frame, frame + 1), stream, memory))
+                memory.machine.cut()
+            parts.insert(0, self._estimated_row(rows.clip(frame, frame + 1), stream, memory))
         back = Tracks.concat(parts)
         early = torch.arange(len(rows))[:, None] < back.queries.frame
         return replace(
@@ -101,9 +101,9 @@ class StateEstimator:
             states=states_of(back).where(early, states_of(tracks)),
         )
 
-    def _judged_row(self, row: Tracks, stream: PointStream, memory: PointMemory) -> Tracks:
+    def _estimated_row(self, row: Tracks, stream: PointStream, memory: PointMemory) -> Tracks:
         """One frame of the stream's rows, with states, in the order of the points."""
-        frame, judge = row.first_frame, memory.judge
+        frame, machine = row.first_frame, memory.machine
         row = replace(row.select(columns(row, memory)), queries=memory.queries)
         xy, visibility = row.xy[0], row.visibility[0]
         # A confidence that only repeats the visibility tells nothing about the position of a hidden point.
@@ -115,15 +115,15 @@ class StateEstimator:
         if self.redetect and bool((requested & memory.requested).any()):
             self.maps[frame] = self._map(frame, stream)
         alike = _most_magnified(similarity(appearance, memory.appearance))
-        judge.begin(starting, xy, alike)
-        judge.step(xy, visibility, confidence, alike)
-        off = inside_image(xy, row.wh) | ((xy - judge.expected).norm(dim=-1) > judge.limit())
-        away = (judge.state == PointState.OUT_OF_FRAME) & judge.known & off
-        believed = judge.state == PointState.VISIBLE
-        believed |= (visibility <= self.rules.visible) & (judge.state != PointState.LOST)
-        tracked = judge.state != PointState.NOT_TRACKED
+        machine.begin(starting, xy, alike)
+        machine.step(xy, visibility, confidence, alike)
+        off = inside_image(xy, row.wh) | ((xy - machine.expected).norm(dim=-1) > machine.limit())
+        away = (machine.state == PointState.OUT_OF_FRAME) & machine.known & off
+        believed = machine.state == PointState.VISIBLE
+        believed |= (visibility <= self.rules.visible) & (machine.state != PointState.LOST)
+        tracked = machine.state != PointState.NOT_TRACKED
         states = PointStates(
-            judge.state[None].clone(),  # both change in place later
+            machine.state[None].clone(),  # both change in place later
             torch.where(tracked, alike, torch.nan)[None],
             memory.times_redetected[None].clone(),
             row.xy,
@@ -131,15 +131,17 @@ class StateEstimator:
         )
         return replace(
             row,
-            xy=torch.where(away[:, None], judge.expected, xy)[None],
+            xy=torch.where(away[:, None], machine.expected, xy)[None],
             visibility=torch.where(believed | ~tracked, visibility, 0.0)[None],
             states=states,
         )
 
     def _search(self, frame: int, stream: PointStream, memory: PointMemory) -> list[Redetection]:
         """Search a whole frame for lost points."""
-        judge, points = memory.judge, memory.queries
-        missing = (judge.state == PointState.LOST) | ((judge.state == PointState.OUT_OF_FRAME) & ~judge.known)
+        machine, points = memory.machine, memory.queries
+        missing = (machine.state == PointState.LOST) | (
+            (machine.state == PointState.OUT_OF_FRAME) & ~machine.known
+        )
         missing &= memory.requested  # support points are not worth a search
         if not bool(missing.any()):
             return []
@@ -150,8 +152,8 @@ class StateEstimator:
         cells = settle(level, whole[which], cells) * self.tracker.level_stride(self._level)
         config = self.tracker.config
         xy = rescale_points(cells, model_wh(stream.image_wh, config), stream.image_wh, config.resize_rule)
-        off = (xy - judge.expected[which]).norm(dim=-1)
-        fine = inside_image(xy, stream.image_wh) & ~(judge.guided[which] & (off > judge.limit()[which]))
+        off = (xy - machine.expected[which]).norm(dim=-1)
+        fine = inside_image(xy, stream.image_wh) & ~(machine.guided[which] & (off > machine.limit()[which]))
         # Below those of the support points, as points added later may have any id from 0 on.
         name = min(-1, int(memory.names.min())) - 1
         found = zip(which[fine].tolist(), xy[fine].tolist(), score[fine].tolist(), strict=True)
@@ -186,6 +188,6 @@ def columns(rows: Tracks, memory: PointMemory) -> Tensor:
 
 
 def states_of(tracks: Tracks) -> PointStates:
-    """The states of tracks that were judged."""
+    """The states of tracks that have some."""
     assert tracks.states is not None
     return tracks.states

@@ -22,7 +22,7 @@ class PointMemory:
 
     Attributes:
         queries: the points.
-        judge: determines their states.
+        machine: determines their states.
         appearance: (n, v, c, 9) of the queries, from `PointStream.appearance`.
         names: (n,) ids under which the stream tracks them now.
         starts: (n,) first frame on which it tracks them under this id.
@@ -30,7 +30,7 @@ class PointMemory:
     """
 
     queries: Queries
-    judge: StateMachine
+    machine: StateMachine
     appearance: Tensor
     names: Tensor
     starts: Tensor
@@ -42,9 +42,9 @@ class PointMemory:
     ) -> PointMemory:
         """An empty memory of points whose appearance has this shape (v, c, 9)."""
         n = len(queries)
-        judge, appearance = StateMachine(n, image_wh, rules), torch.zeros(n, *shape)
+        machine, appearance = StateMachine(n, image_wh, rules), torch.zeros(n, *shape)
         nothing = torch.zeros(n, dtype=torch.int64)
-        return cls(queries, judge, appearance, queries.ids.clone(), queries.frame.clone(), nothing)
+        return cls(queries, machine, appearance, queries.ids.clone(), queries.frame.clone(), nothing)
 
     @property
     def requested(self) -> Tensor:
@@ -56,12 +56,12 @@ class PointMemory:
         """The points of all parts, in order; all parts are at the same frame."""
         joined = [torch.cat([getattr(part, name) for part in parts]) for name in ROWS]
         queries = Queries.concat([part.queries for part in parts])
-        return cls(queries, StateMachine.concat([part.judge for part in parts]), *joined)
+        return cls(queries, StateMachine.concat([part.machine for part in parts]), *joined)
 
     def select(self, chosen: Tensor) -> PointMemory:
         """Keep only the points (n,) bool."""
         left = [getattr(self, name)[chosen] for name in ROWS]
-        return PointMemory(self.queries.select(chosen), self.judge.select(chosen), *left)
+        return PointMemory(self.queries.select(chosen), self.machine.select(chosen), *left)
 
     def follow(self, find: Redetection) -> None:
         """Switch a point to the track that the stream starts where the point was found again."""
@@ -70,15 +70,15 @@ class PointMemory:
         self.times_redetected[point] += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `restored` needs, as tensors and plain values."""
-        judge = {name: value.clone() for name, value in self.judge.tensors().items()}
+        """All that `from_state_dict` needs, as tensors and plain values."""
+        machine = {name: value.clone() for name, value in self.machine.tensors().items()}
         kept = {name: getattr(self, name).clone() for name in ROWS}
-        about = {"wh": self.judge.wh, "rules": asdict(self.judge.rules)}
-        return {"queries": asdict(self.queries), "judge": judge, **kept, **about}
+        about = {"wh": self.machine.wh, "rules": asdict(self.machine.rules)}
+        return {"queries": asdict(self.queries), "judge": machine, **kept, **about}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> PointMemory:
         """The memory as it was when `state` was taken."""
-        judge = StateMachine.from_tensors(state["judge"], tuple(state["wh"]), StateRules(**state["rules"]))
+        machine = StateMachine.from_tensors(state["judge"], tuple(state["wh"]), StateRules(**state["rules"]))
         kept = [state[name].clone() for name in ROWS]
-        return cls(Queries(**state["queries"]), judge, *kept)
+        return cls(Queries(**state["queries"]), machine, *kept)

@@ -25,7 +25,7 @@ MEMORY = 5  # frames over which the motion of two points is compared
 TOGETHER = 4.0  # pixels of distance that count as much as one pixel of different motion
 RENEWAL = 0.1  # weight of the newest similarity in a point's usual one
 
-# The tensors that a judge keeps, and the axis of each that counts the points.
+# The tensors that a `StateMachine` keeps, and the axis of each that counts the points.
 KEPT = {
     "state": 0, "expected": 0, "guided": 0, "known": 0, "_usual": 0, "_recent": 1, "_sure_xy": 0, "_partners": 0,
     "_partner_xy": 0, "_doubtful": 0, "_blind": 0, "_for_it": 0, "_cut_off": 0,
@@ -116,27 +116,29 @@ class StateMachine:
         self._cut_off = torch.zeros(points, dtype=torch.bool)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that `from_tensors` needs to continue from here; not copies, and the judge changes some in place."""
+        """All that `from_tensors` needs to continue from here; not copies, and the machine changes some in place."""
         return {name: getattr(self, name) for name in KEPT}
 
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, Tensor], image_wh: tuple[int, int], rules: StateRules | None = None
     ) -> StateMachine:
-        """A judge that continues from copies of another one's tensors."""
-        judge = cls(len(tensors["state"]), image_wh, rules)
-        vars(judge).update({name: tensors[name].clone() for name in KEPT})
-        return judge
+        """A machine that continues from copies of another one's tensors."""
+        machine = cls(len(tensors["state"]), image_wh, rules)
+        vars(machine).update({name: tensors[name].clone() for name in KEPT})
+        return machine
 
     @classmethod
-    def concat(cls, judges: Sequence[StateMachine]) -> StateMachine:
-        """The points of all judges, which are at the same frame; from now on all may be partners."""
+    def concat(cls, machines: Sequence[StateMachine]) -> StateMachine:
+        """The points of all machines, which are at the same frame; from now on all may be partners."""
         joined = {
-            name: torch.cat([getattr(one, name) for one in judges], dim=axis) for name, axis in KEPT.items()
+            name: torch.cat([getattr(one, name) for one in machines], dim=axis) for name, axis in KEPT.items()
         }
-        before = torch.tensor([0, *(len(one.state) for one in judges[:-1])]).cumsum(0)
-        partners = [one._partners + first for one, first in zip(judges, before.tolist(), strict=True)]
-        return cls.from_tensors({**joined, "_partners": torch.cat(partners)}, judges[0].wh, judges[0].rules)
+        before = torch.tensor([0, *(len(one.state) for one in machines[:-1])]).cumsum(0)
+        partners = [one._partners + first for one, first in zip(machines, before.tolist(), strict=True)]
+        return cls.from_tensors(
+            {**joined, "_partners": torch.cat(partners)}, machines[0].wh, machines[0].rules
+        )
 
     def select(self, chosen: Tensor) -> StateMachine:
         """Keep only the points (n,) bool; the others are no longer partners."""

@@ -80,21 +80,21 @@ class StateStream(WrappingStream):
         super().__init__(inner)
         self.redetect = options.redetect
         self._redetected: list[Redetection] = []
-        self._judge = StateEstimator(
+        self._estimator = StateEstimator(
             self.network, options.rules, options.redetection if options.redetect else None
         )
         self._redetection = options.redetection
-        self._memory = self._judge.fresh(inner.queries, inner)
+        self._memory = self._estimator.fresh(inner.queries, inner)
         cuts = options.cuts
         self._cut_finder = CutFinder() if isinstance(cuts, str) else None
-        self._told_by = self._cut_finder.push if self._cut_finder else cuts if callable(cuts) else None
+        self._is_cut = self._cut_finder.push if self._cut_finder else cuts if callable(cuts) else None
         if not (isinstance(cuts, str) or callable(cuts)):
-            self._judge.cuts = {int(frame) for frame in cuts}
+            self._estimator.cuts = {int(frame) for frame in cuts}
 
     @property
     def cuts(self) -> set[int]:
         """The frames on which a new shot begins, as far as they are known."""
-        return self._judge.cuts
+        return self._estimator.cuts
 
     @property
     def redetected(self) -> list[Redetection]:
@@ -119,7 +119,7 @@ class StateStream(WrappingStream):
         for frame in frames:
             # One at a time, as a frame's features are there when it becomes final, and gone soon after.
             rows = self.inner.push(frame)
-            if self._told_by is not None and self._told_by(array_of(frame)):
+            if self._is_cut is not None and self._is_cut(array_of(frame)):
                 self.cuts.add(self.inner.frames_pushed - 1)
             parts.append(self._settled(rows))
         return Tracks.concat(parts)
@@ -134,10 +134,10 @@ class StateStream(WrappingStream):
         row = replace(row.select(columns(row, memory)), queries=memory.queries)
         blank = PointStates.blank(1, len(memory.queries))
         state = torch.full_like(blank.state, PointState.HIDDEN)
-        state[row.visibility > memory.judge.rules.visible] = PointState.VISIBLE
+        state[row.visibility > memory.machine.rules.visible] = PointState.VISIBLE
         state[~row.in_frame()] = PointState.OUT_OF_FRAME
         final = row.first_frame - self.inner.lag
-        lost = memory.judge.state == PointState.LOST
+        lost = memory.machine.state == PointState.LOST
         state[:, lost | any(final < cut <= row.first_frame for cut in self.cuts)] = PointState.LOST
         state[~row.tracked()] = PointState.NOT_TRACKED
         states = replace(
@@ -160,7 +160,7 @@ class StateStream(WrappingStream):
                 stream = restored(self.network, saved(self.inner))
                 memory = copy.deepcopy(self._memory)
             rows = stream.finish()
-            tracks, new = self._judge.estimated(rows, stream, memory, planned)
+            tracks, new = self._estimator.estimated(rows, stream, memory, planned)
             if not new:
                 break
             self._follow(new)
@@ -168,7 +168,7 @@ class StateStream(WrappingStream):
         self.inner = stream  # from now on it refuses more frames
         self._redetected = planned
         if self.network.needs_whole_video:  # such a tracker also tracks the frames before the queries
-            tracks = self._judge.before_queries(rows, stream, tracks, memory.queries)
+            tracks = self._estimator.before_queries(rows, stream, tracks, memory.queries)
         return tracks
 
     def add(self, queries: Queries) -> Tracks:
@@ -180,8 +180,8 @@ class StateStream(WrappingStream):
         queries = Queries.of(queries)
         _check_ids(queries)
         rows = self.inner.add(queries)
-        memory = self._judge.fresh(queries, self.inner)
-        tracks, _ = self._judge.estimated(rows, self.inner, memory, None)
+        memory = self._estimator.fresh(queries, self.inner)
+        tracks, _ = self._estimator.estimated(rows, self.inner, memory, None)
         self._memory = PointMemory.concat([self._memory, memory])
         return tracks
 
@@ -198,7 +198,9 @@ class StateStream(WrappingStream):
         self.inner.remove(self._memory.names[gone])
         self._memory = self._memory.select(~gone)
         needed = set(self.queries.frame.tolist())
-        self._judge.maps = {frame: level for frame, level in self._judge.maps.items() if frame in needed}
+        self._estimator.maps = {
+            frame: level for frame, level in self._estimator.maps.items() if frame in needed
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """All that `restored` needs to continue exactly from here: tensors and plain values, for `torch.save`.
@@ -206,14 +208,14 @@ class StateStream(WrappingStream):
         Raises:
             ValueError: after `finish`, or if the cuts come from a function, which cannot be saved.
         """
-        if self._told_by is not None and self._cut_finder is None:
+        if self._is_cut is not None and self._cut_finder is None:
             raise ValueError("cuts: expected frames, or 'auto', in a state to be saved, got a function")
         return {
             "inner": saved(self.inner),
             "memory": self._memory.state_dict(),
             "redetect": self.redetect,
             "redetection": asdict(self._redetection),
-            "maps": dict(self._judge.maps),
+            "maps": dict(self._estimator.maps),
             "cuts": sorted(self.cuts),
             "cut_finder": self._cut_finder and self._cut_finder.state_dict(),
         }
@@ -223,13 +225,13 @@ class StateStream(WrappingStream):
         """The stream as it was when `state_dict` was called, on the same network."""
         memory = PointMemory.from_state_dict(state["memory"])
         rules = RedetectionRules(**state.get("redetection", {}))
-        options = StateOptions(memory.judge.rules, state["cuts"], state["redetect"], rules)
+        options = StateOptions(memory.machine.rules, state["cuts"], state["redetect"], rules)
         again = cls(restored(network, state["inner"]), options)
         again._memory = memory
-        again._judge.maps = dict(state["maps"])
+        again._estimator.maps = dict(state["maps"])
         if state["cut_finder"] is not None:
             again._cut_finder = CutFinder.from_state_dict(state["cut_finder"])
-            again._told_by = again._cut_finder.push
+            again._is_cut = again._cut_finder.push
         return again
 
     def appearance(self, frame: int, xy: Tensor, ids: Tensor) -> Tensor:
@@ -242,7 +244,7 @@ class StateStream(WrappingStream):
         planned: list[Redetection] = []
         while True:
             memory = copy.deepcopy(self._memory) if self.redetect and len(rows) else self._memory
-            tracks, new = self._judge.estimated(rows, self.inner, memory, planned)
+            tracks, new = self._estimator.estimated(rows, self.inner, memory, planned)
             if not new:
                 break
             more = self._follow(new)
