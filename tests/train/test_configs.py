@@ -29,7 +29,6 @@ def test_there_are_recipes():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
     arguments = ["--config", str(path), *SMALL.split(), "--out", str(tmp_path / "run")]
     if path.stem == "small_distilling":
@@ -42,7 +41,6 @@ def test_recipe_takes_a_step(path, tiny_tracker_file, tmp_path, monkeypatch, cap
 
 
 def test_a_run_goes_on_with_its_own_settings_only(tiny_tracker_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
     out = ["--out", str(tmp_path / "run")]
 

@@ -260,8 +260,7 @@ def command(*arguments):
     )
 
 
-def test_the_command(folder, tiny_tracker_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
+def test_the_command(folder, tiny_tracker_file, tmp_path, capsys):
     out = tmp_path / "out"
     given = ("--out", out, "--init", tiny_tracker_file)
     code = command(folder, *given)
@@ -286,7 +285,6 @@ def test_the_command(folder, tiny_tracker_file, tmp_path, monkeypatch, capsys):
 def test_a_run_that_made_nothing_yet_takes_other_settings(
     folder, tiny_tracker_file, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     given = ("--out", tmp_path / "out", "--init", tiny_tracker_file)
     assert command(folder, *given, "--share", "2") == 2
     assert "share: expected the share of your own clips, 0 to 1, got 2" in capsys.readouterr().err
@@ -296,13 +294,11 @@ def test_a_run_that_made_nothing_yet_takes_other_settings(
     assert command(folder, *given, "--batch", "2") == 2  # a mistake that shows after the guard has measured
     assert (tmp_path / "out" / "settings.json").is_file()
     monkeypatch.undo()
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     assert command(folder, *given, "--share", "0.2") in (0, NOTHING_WRITTEN)
 
 
 def test_labels_and_spoilt_guesses_for_training(tiny_tracker_file, tmp_path, monkeypatch, capsys):
     """The commands of a run that learns from real video: label it, then train with the labels."""
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
     monkeypatch.setattr("train.pseudo_labels.views_of", lambda tracker, config: [Follower()])
     video = write_video(tmp_path / "pan.mp4", panning(frames=18).video)
@@ -316,8 +312,7 @@ def test_labels_and_spoilt_guesses_for_training(tiny_tracker_file, tmp_path, mon
         train_command("matching", tmp_path / "other", **options)
 
 
-def test_clear_errors(tiny_tracker_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
+def test_clear_errors(tiny_tracker_file, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     write_video(tmp_path / "short" / "a.mp4", panning(frames=3).video)
     given = ("--out", tmp_path / "out", "--init", tiny_tracker_file)

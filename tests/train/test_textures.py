@@ -65,8 +65,7 @@ def test_no_outline_left_is_said(tmp_path):
         object_bank(write_objects(tmp_path / "other", [HELD_OUT]))
 
 
-def test_banks_of_everything_join(tmp_path, monkeypatch):
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)  # to make patterns is most of the time
+def test_banks_of_everything_join(tmp_path):
     objects = write_objects(tmp_path / "masks", LEARNT)
     pictures = write_pictures(tmp_path / "photos", 3)
     before, others = texture_banks(None)

@@ -48,7 +48,7 @@ def test_a_folder_without_photographs_is_refused(tmp_path):
 
 
 def test_the_new_encoder_comes_to_answer_as_the_old_one(tiny_tracker, photographs, tmp_path):
-    pictures = Pictures([photographs], [(96, 64)], batch=4, seed=0)
+    pictures = Pictures([photographs], [(64, 48)], batch=2, seed=0)
     task = DistillingTask(tiny_tracker, THIN, [])
     task.validate = lambda folder: {}
     seen = pictures[1000].frames.float()

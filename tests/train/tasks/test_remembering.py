@@ -76,8 +76,7 @@ def test_what_is_missing_is_said(tracker, batches):
         RememberingTask(plain, [])
 
 
-def test_the_recipe_takes_a_step_and_changes_the_keys_alone(tracker, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
+def test_the_recipe_takes_a_step_and_changes_the_keys_alone(tracker, tmp_path):
     save_checkpoint(tmp_path / "start.safetensors", tracker)
     arguments = (
         "--config configs/small_remembering.yaml --scene.sizes [[128,96]] --scene.objects 2 --loop.steps 1 --loop.warmup 1 "

@@ -275,7 +275,6 @@ def test_batches_are_checked(wrong):
 
 
 def test_the_recipe_takes_a_step(tmp_path, monkeypatch):
-    monkeypatch.setattr("train.data.textures.PROCEDURAL", 2)
     monkeypatch.setattr("train.cli.HELD_OUT", 1)
     tiny = tmp_path / "tiny.safetensors"
     fresh().save(tiny)
