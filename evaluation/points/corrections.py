@@ -13,6 +13,7 @@ from torch import Tensor
 from evaluation.points.datasets import load_examples
 from evaluation.points.example import Example
 from evaluation.points.metrics import tapvid_metrics, to_metric_pixels
+from evaluation.tables import split_names
 from pointtrack.cli.runner import run_command
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.sessions.track_session import TrackSession
@@ -70,8 +71,8 @@ def corrections_command(
         raise ValueError(f"rounds: expected 1 or more, got {rounds}")
     model = load_tracker(tracker, precision=precision)
     print("example              corrections per point  δavg  mean error in px")
-    for dataset in datasets.split(","):
-        for example in load_examples(dataset.strip()):
+    for dataset in split_names(datasets):
+        for example in load_examples(dataset):
             for count, (share, error) in enumerate(correct_worst(example, model, rounds)):
                 print(f"{example.name:20} {count:22} {100 * share:5.1f} {error:17.1f}")
 

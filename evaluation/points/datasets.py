@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from evaluation.points.development_sets import boxes_dev_examples, labelled_example, points_dev_examples
-from evaluation.points.example import Example, sampled_example
+from evaluation.points.example import Example, onto_image, sampled_example
 from evaluation.points.metrics import QueryMode, evaluated_frames, sample_queries
 from evaluation.points.tapvid import tapvid_examples
 from evaluation.points.warp import make_clip
@@ -205,8 +205,7 @@ def clip_example(clip: Clip, mode: QueryMode = "first") -> Example:
     evaluated = evaluated_frames(frame, len(clip.video), mode) & tracks.valid[:, point]
     if not clip.info.visibility_known:
         evaluated &= visible
-    border = torch.tensor(clip.video.wh, dtype=xy.dtype) - 0.5
-    requested = torch.minimum(xy[frame, torch.arange(len(point))].clamp(min=-0.5), border)
+    requested = onto_image(xy[frame, torch.arange(len(point))], clip.video.wh)
     ids = tracks.ids[point] if mode == "first" else None  # strided queries a point several times
     return Example(
         clip.name,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation.points.example import Example
+from evaluation.points.example import Example, onto_image
 from evaluation.points.metrics import evaluated_frames, sample_queries
 from pointtrack.io.video import read_video
 from pointtrack.types import Queries, Video
@@ -89,11 +89,10 @@ def labelled_example(
     """
     frame, point = sample_queries(visible, "first")
     xy, visible = xy[:, point], visible[:, point]
-    border = torch.tensor(video.wh, dtype=xy.dtype) - 0.5
-    asked = torch.minimum(xy[frame, torch.arange(len(point))].clamp(min=-0.5), border)
+    requested = onto_image(xy[frame, torch.arange(len(point))], video.wh)
     counted = evaluated_frames(frame, len(video), "first") & visible
     return Example(
-        name, video, Queries(frame, asked, ids=point), xy, visible, counted, area, visibility_known=False
+        name, video, Queries(frame, requested, ids=point), xy, visible, counted, area, visibility_known=False
     )
 
 

@@ -63,6 +63,11 @@ class Example:
         return self.name.split("/")[0]
 
 
+def onto_image(xy: Tensor, wh: tuple[int, int]) -> Tensor:
+    """(..., 2) positions -> the nearest ones inside an image of this size, up to its outer edge."""
+    return torch.minimum(xy.clamp(min=-0.5), torch.tensor(wh, dtype=xy.dtype) - 0.5)
+
+
 def sampled_example(
     name: str, video: Video, truth_xy: Tensor, truth_visible: Tensor, mode: QueryMode = "first"
 ) -> Example:
@@ -78,8 +83,6 @@ def sampled_example(
         ValueError: as `Example` and `sample_queries`.
     """
     frame, point = sample_queries(truth_visible, mode)
-    xy = truth_xy[frame, point]
-    border = torch.tensor(video.wh, dtype=xy.dtype) - 0.5
-    xy = torch.minimum(xy.clamp(min=-0.5), border)
+    xy = onto_image(truth_xy[frame, point], video.wh)
     evaluated = evaluated_frames(frame, len(video), mode)
     return Example(name, video, Queries(frame, xy), truth_xy[:, point], truth_visible[:, point], evaluated)

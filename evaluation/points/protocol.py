@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from evaluation.points.metrics import QueryMode
 from pointtrack.models.families import family_of
@@ -11,14 +11,14 @@ from pointtrack.models.point_tracker import PointTracker
 
 Preset = Literal["own", "cotracker", "locotrack", "alltracker"]
 
-PRESETS = ("own", "cotracker", "locotrack", "alltracker")
+PRESETS = get_args(Preset)
 SCORES = ("visibility", "product", "mean")
-PAPERS_WH = (512, 384)
-PAPERS_LOCAL = 8
-PAPERS_ITERATIONS = 6
-PAPERS_THRESHOLD = 0.6
+COTRACKER_WH = (512, 384)
+COTRACKER_LOCAL = 8
+COTRACKER_ITERATIONS = 6
+COTRACKER_THRESHOLD = 0.6
 OWN_THRESHOLD = 0.5
-# Presets of other papers: the score above which a point is visible, and the query mode of their tables.
+# Presets that take the whole clip at once: the score above which a point is visible, and the query mode of their tables.
 WHOLE_THRESHOLDS = {"locotrack": 0.5, "alltracker": 0.6}
 WHOLE_MODES: dict[str, QueryMode] = {"locotrack": "strided", "alltracker": "first"}
 
@@ -76,11 +76,11 @@ class Protocol:
     @property
     def by_public_call(self) -> bool:
         """Whether to query through the public call, with all stages; otherwise the network itself is queried."""
-        return not (self.of_papers or self.of_whole_clip or self.one_by_one)
+        return not (self.of_cotracker or self.of_whole_clip or self.one_by_one)
 
     @property
-    def of_papers(self) -> bool:
-        """Whether to query as in the papers."""
+    def of_cotracker(self) -> bool:
+        """Whether to query as in the papers of CoTracker."""
         return self.preset == "cotracker"
 
     @property
@@ -88,7 +88,7 @@ class Protocol:
         """Score above which a point counts as visible, by default."""
         if self.preset in WHOLE_THRESHOLDS:
             return WHOLE_THRESHOLDS[self.preset]
-        return PAPERS_THRESHOLD if self.of_papers else OWN_THRESHOLD
+        return COTRACKER_THRESHOLD if self.of_cotracker else OWN_THRESHOLD
 
     @property
     def of_whole_clip(self) -> bool:
@@ -103,7 +103,7 @@ class Protocol:
     @property
     def iterations(self) -> int | None:
         """Rounds of refinement, by default; None for the tracker's own."""
-        return PAPERS_ITERATIONS if self.of_papers else None
+        return COTRACKER_ITERATIONS if self.of_cotracker else None
 
     def settled(self, tracker: PointTracker) -> Protocol:
         """The same protocol for this tracker, with the preset's values where none were given.
@@ -127,9 +127,9 @@ class Protocol:
                 )
             wh = self.input_wh or tracker.config.input_wh
             return replace(self, support_grid=0, support_local=0, input_wh=wh, score=self.score or "product")
-        local = PAPERS_LOCAL if self.of_papers and self.one_by_one else 0
-        wh = PAPERS_WH if self.of_papers else tracker.config.input_wh
-        usual = "product" if self.of_papers else "mean"
+        local = COTRACKER_LOCAL if self.of_cotracker and self.one_by_one else 0
+        wh = COTRACKER_WH if self.of_cotracker else tracker.config.input_wh
+        usual = "product" if self.of_cotracker else "mean"
         return replace(
             self,
             support_local=local if self.support_local is None else self.support_local,

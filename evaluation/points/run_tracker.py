@@ -86,7 +86,7 @@ class AskedTracker:
         protocol, tracker = protocol.settled(tracker), copy(tracker)
         wh = protocol.input_wh
         tracker.config = replace(tracker.config, input_wh=None if wh is None else (wh[0], wh[1]))
-        own = not (protocol.of_papers or protocol.of_whole_clip)
+        own = not (protocol.of_cotracker or protocol.of_whole_clip)
         return cls(tracker, protocol, backward and own)
 
     @torch.inference_mode()
@@ -145,7 +145,7 @@ class AskedTracker:
         """Whether the pass that tracks a point also answers for the frames before its query."""
         if self.protocol.of_whole_clip:
             return self.protocol.preset == "locotrack"
-        return self._one_window and (self.protocol.of_papers or self.backward)
+        return self._one_window and (self.protocol.of_cotracker or self.backward)
 
     def _by_public_call(self, video: Video, queries: Queries) -> Tracks:
         options = TrackOptions(
@@ -170,7 +170,7 @@ class AskedTracker:
             answer.put(slice(None), columns, part)
         rule = self.tracker.config.resize_rule
         xy = rescale_points(answer.xy, self._wh(video), video.wh, rule)
-        if not self.protocol.of_papers:
+        if not self.protocol.of_cotracker:
             requested = torch.arange(len(video))[:, None] == queries.frame
             xy = torch.where(requested[..., None], queries.xy, xy)
             answer.visibility.masked_fill_(requested, 1.0)
@@ -230,7 +230,7 @@ class AskedTracker:
                 points.frame, rescale_points(points.xy, image_wh, wh, self.tracker.config.resize_rule)
             )
 
-        if not protocol.of_papers:
+        if not protocol.of_cotracker:
             helpers = support_queries(
                 requested, image_wh, global_size=protocol.support_grid, local_size=protocol.support_local or 0
             )
