@@ -29,7 +29,7 @@ from train.data.textures import texture_banks
 from train.finetune import FineTuneTask, Guard, GuardConfig
 from train.loop import LoopConfig, for_clips, make_fabric, run
 from train.pseudo_labels import LabelConfig, View, find_videos, label_videos, views_of
-from train.settings import check_settings
+from train.settings import check_settings, plain, without
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GUARD_SEED = 99  # never used for training
-NOTHING_WRITTEN = 3
+NOTHING_WRITTEN = 3  # exit code
+OF_THE_MACHINE = (
+    "workers",
+    "accelerator",
+    "devices",
+    "nodes",
+)  # of the loop's settings; may change on the way
 SCENE = SceneConfig(
     sizes=((256, 192), (384, 216), (320, 240)), points=80, query_frames=8, speed=(0.3, 1.5), motion_blur=0.05
 )
@@ -95,7 +101,7 @@ def finetune_command(
             uses too, or an `out` of a run with other settings.
         FileNotFoundError: no videos, clips or weights at the path.
     """
-    settings = json.loads(json.dumps({**locals(), **_plain(scene, loop, labels, limits)}, default=str))
+    settings = plain({**locals(), "loop": without(asdict(loop), OF_THE_MACHINE)})
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if rounds < 1 or batch < 1:
         raise ValueError(f"finetune: expected at least 1 round and clip per batch, got {rounds} and {batch}")
@@ -246,14 +252,6 @@ def _shown(figures: dict[str, Any]) -> str:
 def _say(fabric: Fabric, line: str) -> None:
     if fabric.is_global_zero:
         print(line)
-
-
-def _plain(scene: SceneConfig, loop: LoopConfig, labels: LabelConfig, limits: GuardConfig) -> dict[str, Any]:
-    """The settings that decide the result, as plain values; without those of the machine, which may change."""
-    learning = asdict(loop)
-    for name in ("workers", "accelerator", "devices", "nodes"):
-        del learning[name]
-    return {"scene": asdict(scene), "loop": learning, "labels": asdict(labels), "limits": asdict(limits)}
 
 
 if __name__ == "__main__":

@@ -16,9 +16,7 @@ from pointtrack.models.checkpoint import save_checkpoint
 from pointtrack.models.point_tracker import PointTracker
 from pointtrack.pipeline.backward import track_video
 from pointtrack.pipeline.options import TrackOptions
-from train.tasks.tracking import TrackingTask
-
-FIGURES = {"AJ": "average_jaccard", "davg": "average_pts_within_thresh", "OA": "occlusion_accuracy"}
+from train.tasks.tracking import FIGURES, TrackingTask
 
 
 @dataclass(frozen=True)

@@ -99,12 +99,12 @@ def surprise(found: Tensor, wanted: Tensor) -> Tensor:
     cells = torch.randint(h * w, (min(CELLS, h * w),), device=found.device)
     with torch.autocast(found.device.type, enabled=False):
         mine, theirs = (
-            _likeness(rearrange(x.float(), "b c h w -> b c (h w)"), cells) for x in (found, wanted)
+            _log_similarities(rearrange(x.float(), "b c h w -> b c (h w)"), cells) for x in (found, wanted)
         )
         return F.kl_div(mine, theirs, reduction="sum", log_target=True) / (b * len(cells))
 
 
-def _likeness(cells: Tensor, chosen: Tensor) -> Tensor:
+def _log_similarities(cells: Tensor, chosen: Tensor) -> Tensor:
     """(b, c, p) features and n numbers of cells -> (b, n, p) log-similarities of every cell."""
     unit = F.normalize(cells, dim=1)
     products = unit[..., chosen].transpose(1, 2) @ unit

@@ -19,7 +19,7 @@ from train.object_keys import cells_beside
 from train.tasks.segmenting import mask_losses, overlap
 
 LEAST_CELLS = 4.0  # of an object on both frames
-SURE = 0.99  # most that the loss believes a share, as a logit grows without end
+LARGEST_SHARE = 0.99  # shares are clamped to it, as their logits grow without end
 
 
 class RememberingTask(Task):
@@ -61,23 +61,25 @@ class RememberingTask(Task):
         for features, numbers in zip(keys, batch.objects, strict=True):
             shares = _shares(numbers, features.shape[-2:])
             for read in range(t):
-                told = (read + 1) % t
-                both = (shares[[read, told]].sum((2, 3)) >= LEAST_CELLS).all(0)
+                known = (read + 1) % t
+                both = (shares[[read, known]].sum((2, 3)) >= LEAST_CELLS).all(0)
                 if not both.any():
                     continue
                 truth = shares[read, both]
                 for place in (self.memory.place, 0.0):
-                    share = self._recalled(features[read], features[told], shares[told, both], place)
-                    losses.append(mask_losses(share.clamp(1 - SURE, SURE).logit(), truth).mean())
+                    share = self._recalled(features[read], features[known], shares[known, both], place)
+                    losses.append(
+                        mask_losses(share.clamp(1 - LARGEST_SHARE, LARGEST_SHARE).logit(), truth).mean()
+                    )
                     overlaps.append(overlap(share.detach() - 0.5, truth).mean())
         if not losses:  # no object is on two frames in a row: a batch that teaches nothing
             nothing = keys.sum() * 0.0
             return nothing, {"overlap": nothing.detach()}
         return torch.stack(losses).mean(), {"overlap": torch.stack(overlaps).mean()}
 
-    def _recalled(self, features: Tensor, told: Tensor, shares: Tensor, place: float) -> Tensor:
-        """What the memory of one frame says of another: (c, h, w) both, (o, h, w) shares there -> (o, h, w) here."""
-        alike = keys_of(features, place) @ keys_of(told, place).T
+    def _recalled(self, features: Tensor, known: Tensor, shares: Tensor, place: float) -> Tensor:
+        """Read a frame from the memory of a known one: (c, h, w) keys of both, (o, h, w) shares there -> (o, h, w) here."""
+        alike = keys_of(features, place) @ keys_of(known, place).T
         near, which = alike.topk(min(self.memory.top, alike.shape[1]), dim=1)
         weight = torch.softmax(near * self.memory.sharpness, dim=1)
         found = torch.einsum("pk,opk->op", weight, shares.flatten(1)[:, which])

@@ -87,14 +87,14 @@ def spoilt(tracker: PointTracker, batch: ClipBatch, config: SpoilConfig, step: i
         window = slice(begin, begin + estimate.xy.shape[1])
         begin += step
         known = batch.visible[:, window].clone()
-        known[:, :shared] = False  # what the window before said is its own answer
+        known[:, :shared] = False  # there the guess is the answer of the window before
         estimate = _spoil(estimate, batch.xy[:, window], known, queries.templates, config, generator)
         return tracker._hold(estimate, queries), latest
 
     tracker.first_guess = spoil  # type: ignore[method-assign]
     try:
         yield
-    finally:  # what the class has is seen again
+    finally:  # uncover the method of the class
         del tracker.first_guess
 
 

@@ -31,6 +31,8 @@ POSITION_WEIGHT = 1.5
 HIDDEN_WEIGHT = 0.25  # of the position of a hidden point compared with a visible one
 CONFIDENT_PX = 8.0  # confidence means: the error is below this, in pixels of the model's input
 LARGEST_ERROR_PX = 64.0  # beyond it only the logarithm of the error counts
+# Names in logs and on the screen, and those of the metrics.
+FIGURES = {"AJ": "average_jaccard", "davg": "average_pts_within_thresh", "OA": "occlusion_accuracy"}
 
 
 def track_windows(
@@ -256,8 +258,7 @@ def _metrics(estimate: Estimate, batch: ClipBatch) -> dict[str, float]:
         batch.visible[0].cpu(),
         evaluated_frames(batch.query_frame[0].cpu(), frames, "first"),
     )
-    names = {"AJ": "average_jaccard", "davg": "average_pts_within_thresh", "OA": "occlusion_accuracy"}
-    return {short: 100 * float(values[long]) for short, long in names.items()}
+    return {short: 100 * float(values[name]) for short, name in FIGURES.items()}
 
 
 def _sheet(estimate: Estimate, batch: ClipBatch) -> np.ndarray:
