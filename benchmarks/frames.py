@@ -117,9 +117,10 @@ def bench(
         rows[count], tracks = push_all(model, stopwatch, pictures, count, 2 * window.length)
         row = rows[count]
         parts = sorted(row["parts"].items(), key=lambda item: -item[1])
-        told = ", ".join(f"{name} {ms:.0f}" for name, ms in parts)
+        shares = ", ".join(f"{name} {ms:.0f}" for name, ms in parts)
         print(
-            f"| {count} | {row['mean']:.0f} | {row['median']:.0f} | {row['worst']:.0f} | {told} |", flush=True
+            f"| {count} | {row['mean']:.0f} | {row['median']:.0f} | {row['worst']:.0f} | {shares} |",
+            flush=True,
         )
         if exact is not None:
             _, wanted = push_all(exact, watch(exact), pictures, count, 2 * window.length)

@@ -41,14 +41,14 @@ def click_pictures_command(out: Path = Path("docs/images/masks"), segmenter: str
         FileNotFoundError: the data is missing.
     """
     model, tracker = load_segmenter(segmenter, device="cpu"), load_tracker(device="cpu")
-    told = {}
+    scores = {}
     for name, click in CLICKS.items():
         video = read_video(data_root() / "videos" / f"{name}.mp4", max_frames=1)
         session = ObjectSession(video, tracker=tracker, segmenter=model, cuts=())
         number = session.add_object(name)
         mask = session.prompt(number, 0, points=[click]).numpy()
         readings = session.candidates(number, 0)
-        told[name] = {
+        scores[name] = {
             "click": click,
             "share_of_frame": round(float(mask.mean()), 4),
             "scores": [round(one.score, 3) for one in readings],
@@ -56,8 +56,8 @@ def click_pictures_command(out: Path = Path("docs/images/masks"), segmenter: str
         out.mkdir(parents=True, exist_ok=True)
         picture = cv2.cvtColor(_drawn(video.frames[0], mask, click, readings[0].score), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(out / f"{name}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
-        print(f"{name}: {100 * mask.mean():.1f} % of the frame, scores {told[name]['scores']}")
-    print(f"pictures and {write_json(out / 'clicks.json', told)}")
+        print(f"{name}: {100 * mask.mean():.1f} % of the frame, scores {scores[name]['scores']}")
+    print(f"pictures and {write_json(out / 'clicks.json', scores)}")
 
 
 def _drawn(frame: np.ndarray, mask: np.ndarray, click: tuple[int, int], score: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from evaluation.points.report import versions
 from evaluation.tables import check_report, print_values, split_names
 from pointtrack.cli.runner import run_command
 
-COLUMNS = ("told", "unhidden", "after")
+COLUMNS = ("noticed", "unhidden", "after")
 
 
 def hidden_points_command(
@@ -29,7 +29,7 @@ def hidden_points_command(
 ) -> None:
     """Let a pillar pass before all known points of every video, track them, and print a table.
 
-    The pillar shows the first frame of the video before (of the last one for the first). `told` is the share of hidden
+    The pillar shows the first frame of the video before (of the last one for the first). `noticed` is the share of hidden
     points that are said to be; `after` is δavg of the points that are in view again, `unhidden` that on the same frames
     of the video without a pillar; all in per cent.
 

@@ -97,9 +97,11 @@ def kill_writers(kills: int, rng: np.random.Generator, only: Collection[str]) ->
                 shutil.copy(folder / "kept", folder / file)
                 code_of_full = _start(code, folder, 2, max(int(share * new.size), 1)).wait()
                 state = _state(folder / file, old, new)
-                told = state == "old" and code_of_full
+                reported = state == "old" and code_of_full
                 counts[
-                    "full disk: kept, and told" if told else f"full disk: {state}, exit {code_of_full}"
+                    "full disk: kept, and reported"
+                    if reported
+                    else f"full disk: {state}, exit {code_of_full}"
                 ] += 1
             pair = [_start(code, folder, n) for n in (1, 2)]
             for child in pair:

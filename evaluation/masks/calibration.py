@@ -31,35 +31,39 @@ class Followed:
     """One object on one frame.
 
     Attributes:
-        example: the video. told: first prompt: "mask", or the number of clicks as text; with "-back" on the last frame.
+        example: the video. prompt: first prompt: "mask", or the number of clicks as text; with "-back" on the last frame.
         frame: number of the frame, counted from the prompted one.
         j, f: true overlap and boundary accuracy of its mask.
-        said: stated quality of its mask.
+        stated: stated quality of its mask.
         signs: the inputs of that estimate, None if the answer was that the object is absent.
     """
 
     example: str
-    told: str
+    prompt: str
     frame: int
     j: float
     f: float
-    said: float
+    stated: float
     signs: tuple[float, ...] | None
 
 
-def follow(engine: Engine, example: MaskExample, told: str, objects: int | None = None) -> Iterator[Followed]:
+def follow(
+    engine: Engine, example: MaskExample, prompt: str, objects: int | None = None
+) -> Iterator[Followed]:
     """Follow each object of a video separately, from the first frame on which it is known.
 
     Args:
-        told: "mask", or the number of simulated clicks; with "-back" on the last frame, and then backward.
+        prompt: "mask", or the number of simulated clicks; with "-back" on the last frame, and then backward.
         objects: most objects to follow, see `largest`; all by default.
 
     Raises:
-        ValueError: another value of `told`.
+        ValueError: another value of `prompt`.
     """
-    if not re.fullmatch(r"(mask|[1-9]\d*)(-back)?", told):
-        raise ValueError(f"told: expected mask, a number of clicks, or one of these with -back, got {told!r}")
-    way, backward = told.removesuffix("-back"), told.endswith("-back")
+    if not re.fullmatch(r"(mask|[1-9]\d*)(-back)?", prompt):
+        raise ValueError(
+            f"prompt: expected mask, a number of clicks, or one of these with -back, got {prompt!r}"
+        )
+    way, backward = prompt.removesuffix("-back"), prompt.endswith("-back")
     starts = example.starts()
     for object_id in starts if objects is None else largest(example, objects):
         first = starts[object_id]
@@ -74,7 +78,7 @@ def follow(engine: Engine, example: MaskExample, told: str, objects: int | None 
             pair = result.mask.numpy()[None], example.true_mask(object_id, frame)[None]
             j, f = float(region_similarity(*pair)[0]), float(boundary_accuracy(*pair)[0])
             signs = None if result.signs is None else result.signs.row()
-            yield Followed(example.name, told, abs(frame - start), j, f, result.quality, signs)
+            yield Followed(example.name, prompt, abs(frame - start), j, f, result.quality, signs)
 
 
 def largest(example: MaskExample, count: int) -> list[int]:
@@ -131,33 +135,33 @@ def fit(rows: Sequence[Followed], pull: float = PULL) -> tuple[float, tuple[floa
     return offset, tuple(found)
 
 
-def said_by(rows: Sequence[Followed], offset: float, weights: Sequence[float]) -> np.ndarray:
+def qualities_by(rows: Sequence[Followed], offset: float, weights: Sequence[float]) -> np.ndarray:
     """(n,) qualities of rows by these weights; of an absent object, the quality stated before."""
     return np.array(
-        [row.said if row.signs is None else quality(Signs(*row.signs), offset, weights) for row in rows]
+        [row.stated if row.signs is None else quality(Signs(*row.signs), offset, weights) for row in rows]
     )
 
 
 def left_out(rows: Sequence[Followed], pull: float = PULL) -> np.ndarray:
     """(n,) quality of every row by weights fitted on the other videos."""
-    said = np.zeros(len(rows))
+    stated = np.zeros(len(rows))
     for name in dict.fromkeys(row.example for row in rows):
         mine = np.array([row.example == name for row in rows])
         others = [row for row in rows if row.example != name]
         if others:
-            said[mine] = said_by([row for row in rows if row.example == name], *fit(others, pull))
-    return said
+            stated[mine] = qualities_by([row for row in rows if row.example == name], *fit(others, pull))
+    return stated
 
 
-def figures(rows: Sequence[Followed], said: np.ndarray) -> dict[str, float | None]:
+def figures(rows: Sequence[Followed], stated: np.ndarray) -> dict[str, float | None]:
     """J&F, mean error of the qualities, and how well they find doubtful frames; in per cent, None without any."""
     j = np.array([row.j for row in rows])
     jf = (j + np.array([row.f for row in rows])) / 2
-    named, wrong = said < DOUBTFUL, j < DOUBTFUL
+    named, wrong = stated < DOUBTFUL, j < DOUBTFUL
     both = float((named & wrong).sum())
     return {
         "jf": 100 * float(jf.mean()),
-        "error": 100 * float(np.abs(said - j).mean()),
+        "error": 100 * float(np.abs(stated - j).mean()),
         "precision": 100 * both / float(named.sum()) if named.any() else None,
         "recall": 100 * both / float(wrong.sum()) if wrong.any() else None,
         "doubtful": 100 * float(wrong.mean()),

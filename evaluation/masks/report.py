@@ -229,7 +229,7 @@ def format_mask_table(rows: Sequence[dict[str, Any]]) -> str:
 def describe_masks(results: Sequence[Result], settings: dict[str, Any]) -> str:
     """Describe what you need to compare the table: sizes, protocol, frames that count, versions."""
     sizes = dict.fromkeys(f"{result['dataset']} {result['wh'][0]}x{result['wh'][1]}" for result in results)
-    told = {
+    prompted = {
         "first-mask": "the true mask on each object's first frame",
         "first-click": f"at most {settings['clicks']} simulated clicks on each object's first frame",
         "interactive": f"at most {settings['clicks']} clicks per object, each where J&F is worst, "
@@ -241,7 +241,7 @@ def describe_masks(results: Sequence[Result], settings: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"video size: {'; '.join(sizes)}",
-            f"protocol: {settings['protocol']}: {told}",
+            f"protocol: {settings['protocol']}: {prompted}",
             f"frames that count: {frames}; means over objects; F within 0.008 of the diagonal",
             "versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()),
         ]

@@ -58,7 +58,7 @@ def inside_figures(tracks: Tracks, example: MaskExample, object_id: int) -> Figu
     """
     counted = example.annotated.clone()
     counted[: example.starts()[object_id] + 1] = False
-    said, lies = [], []
+    shown, lies = [], []
     visible = tracks.visible()
     for frame in counted.nonzero()[:, 0].tolist():
         mask = example.true_mask(object_id, frame)
@@ -69,11 +69,11 @@ def inside_figures(tracks: Tracks, example: MaskExample, object_id: int) -> Figu
         w, h = example.video.wh
         in_frame = (x >= 0) & (x < w) & (y >= 0) & (y < h)
         on = torch.from_numpy(near[y.clamp(0, h - 1).numpy(), x.clamp(0, w - 1).numpy()])
-        said.append(visible[frame])
+        shown.append(visible[frame])
         lies.append(on & in_frame)
-    if not said:
+    if not shown:
         return dict.fromkeys(("inside", "visible", "anywhere"), math.nan)
-    seen, on_object = torch.stack(said), torch.stack(lies)
+    seen, on_object = torch.stack(shown), torch.stack(lies)
     return {
         "inside": 100 * float(on_object[seen].float().mean()),  # the mean of nothing is NaN
         "visible": 100 * float(seen.float().mean()),

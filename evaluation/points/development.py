@@ -32,7 +32,7 @@ def measure(
     Returns:
         Per video "set", "video", "pck_t" (None if not defined), and lists with an entry per point: "scored", number of
         frames that count; "delta" and "within_16", sums over these; "after", number of these after the first failure,
-        and "returned", number of the latter on which the point is right again; and "said" and "held" of
+        and "returned", number of the latter on which the point is right again; and "answers" and "near_truth" of
         `counted_by_score`.
     """
     results = []

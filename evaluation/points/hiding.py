@@ -26,13 +26,13 @@ class HiddenPoints:
 
     Attributes:
         example: name of the video.
-        told: share of the points said to be hidden on the frames on which they are.
+        noticed: share of the points said to be hidden on the frames on which they are.
         unhidden: δavg on the last frames, on which the points are in view again, of the video without a pillar.
         after: δavg on the same frames of the video with the pillar.
     """
 
     example: str
-    told: float
+    noticed: float
     unhidden: float
     after: float
 
@@ -84,10 +84,10 @@ def follow_hidden_points(method: Method, example: Example, picture: np.ndarray) 
     if not bool(counted.any()):
         return None
     unhidden, tracks = (method(one.video, one.queries) for one in (plain, hidden))
-    told = ~tracks.visible()[list(phases.hidden)]
+    noticed = ~tracks.visible()[list(phases.hidden)]
     return HiddenPoints(
         example.name,
-        100 * float(told.float().mean()),
+        100 * float(noticed.float().mean()),
         _delta(unhidden, plain, counted),
         _delta(tracks, hidden, counted),
     )
@@ -104,5 +104,5 @@ def mean_hidden(found: Iterable[HiddenPoints]) -> HiddenPoints:
     """The mean over sets of the mean over their videos."""
     sets: dict[str, list[tuple[float, float, float]]] = {}
     for one in found:
-        sets.setdefault(one.example.split("/")[0], []).append((one.told, one.unhidden, one.after))
+        sets.setdefault(one.example.split("/")[0], []).append((one.noticed, one.unhidden, one.after))
     return HiddenPoints("mean over sets", *np.mean([np.mean(rows, 0) for rows in sets.values()], 0).tolist())

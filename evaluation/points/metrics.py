@@ -194,11 +194,11 @@ def redetection_jaccard(
     squared_px = (xy.double() - truth_xy.double()).square().sum(dim=-1)
     values: dict[int, list[float]] = {least: [] for least in ABSENCES}
     for point, frame, absence in _returns(truth_visible):
-        seen, said = truth_visible[frame:, point], visible[frame:, point]
+        seen, shown = truth_visible[frame:, point], visible[frame:, point]
         scores = []
         for threshold in THRESHOLDS_PX:
             near = seen & (squared_px[frame:, point] <= threshold**2)
-            hit, false_alarm = (near & said).sum(), (said & ~near).sum()
+            hit, false_alarm = (near & shown).sum(), (shown & ~near).sum()
             scores.append(float(hit / (seen.sum() + false_alarm)))
         for least in ABSENCES:
             if absence >= least:

@@ -174,8 +174,8 @@ class StateMachine:
             xy: (n, 2) pixels; NaN where a point is not tracked.
             visibility, confidence, similarity: (n,); the last is between the place and the query.
         """
-        rules, told = self.rules, torch.isfinite(xy).all(-1)
-        estimated = told & (self.state != PointState.NOT_TRACKED)
+        rules, located = self.rules, torch.isfinite(xy).all(-1)
+        estimated = located & (self.state != PointState.NOT_TRACKED)
         before = self.state.clone()
         was_seen = before == PointState.VISIBLE
         claimed = estimated & (visibility > rules.visible) & inside_image(xy, self.wh) & ~self._cut_off

@@ -100,8 +100,10 @@ def _wrapped(text: str, size: int, width: int) -> list[str]:
 
 def _wheel(shape: tuple[int, ...], full: float) -> np.ndarray:
     """A layer with the legend of motion: a disc of colours by direction, and the length that its rim stands for."""
-    told = f"colour is the direction, full colour {full:.3g} pixels or more" if full > LEAST else "not at all"
-    layer = _titled(shape, f"how they moved: {told}")
+    meaning = (
+        f"colour is the direction, full colour {full:.3g} pixels or more" if full > LEAST else "not at all"
+    )
+    layer = _titled(shape, f"how they moved: {meaning}")
     radius = max(min(shape[:2]) // 10, 12)
     margin = radius // 3
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]

@@ -18,7 +18,7 @@ COMMANDS = {
     "eval, data": lambda p: eval_command(f"warp,tapvid:{p['pickle']}", "static", out=p["pickle"]),
     "eval, in the data": lambda p: eval_command(f"clips:{p['folder']}", "static", out=p["folder"] / "r.json"),
     "eval-masks": lambda p: eval_masks_command(f"davis2017:{p['folder']}", out=p["folder"] / "r.json"),
-    "calibrate": lambda p: calibrate_command(given=str(p["report"]), judge=True, out=p["report"]),
+    "calibrate": lambda p: calibrate_command(given=str(p["report"]), fit_only=True, out=p["report"]),
     "images": lambda p: eval_images_command(segmenter=str(p["tracker"]), out=p["tracker"]),
     "development": lambda p: development_command(before=p["report"], out=p["report"]),
     "average": lambda p: average([p["tracker"], p["report"]], p["tracker"]),

@@ -136,9 +136,9 @@ def recalled(
     hidden = ~known[:, None] | (apart <= reach[:, None, None])
     best, at = alike.masked_fill(hidden, -10.0).topk(min(TOP, h * w), dim=2)
     weight = torch.softmax(SHARPNESS * best.float(), dim=2)
-    told = (weight * covered.gather(1, at.flatten(1)).view_as(at)).sum(dim=2)
+    share = (weight * covered.gather(1, at.flatten(1)).view_as(at)).sum(dim=2)
     whole = F.interpolate(
-        rearrange(told, "m (h w) -> m 1 h w", h=h),
+        rearrange(share, "m (h w) -> m 1 h w", h=h),
         [s // LOW_STRIDE for s in masks.shape[-2:]],
         mode="bilinear",
     )[:, 0]

@@ -32,7 +32,7 @@ from train.data.picking import (
 )
 
 # Kinds of first prompts, and their shares.
-SHARES = {"clicks": 0.4, "box": 0.24, "told": 0.05, "told and clicks": 0.1, "corrected": 0.21}
+SHARES = {"clicks": 0.4, "box": 0.24, "mask": 0.05, "mask and clicks": 0.1, "corrected": 0.21}
 # Share of the previous masks that imitate a memory, if the frame's appearance is known.
 RECALLED = 1 / 3
 # With less overlap a recalled mask does not show which object is meant; with more there is nothing to correct.
@@ -68,9 +68,9 @@ def first_prompts(
     """
     m, device = len(masks), masks.device
     kind = drawn_kinds(m, generator) if only is None else np.full(m, only)
-    clicked = (kind == "clicks") | (kind == "told and clicks")
+    clicked = (kind == "clicks") | (kind == "mask and clicks")
     corrected = kind == "corrected"
-    told = corrected | (kind == "told") | (kind == "told and clicks")
+    has_mask = corrected | (kind == "mask") | (kind == "mask and clicks")
     points, kinds = _clicks(masks, clicked, generator)
     corners = box_prompts(masks, frame, generator)
     points.append(corners.points)
@@ -80,7 +80,7 @@ def first_prompts(
     if len(wrong):
         former[wrong] = mistaken(masks, frame, wrong, generator)
     if appearance is not None:
-        remembered = told & (torch.rand(m, generator=generator).numpy() < RECALLED)
+        remembered = has_mask & (torch.rand(m, generator=generator).numpy() < RECALLED)
         which = sent(torch.from_numpy(remembered.nonzero()[0]), device)
         if len(which):
             logits, right = recalled(appearance, masks[which], frame[which], generator)
@@ -93,7 +93,9 @@ def first_prompts(
             room = torch.full((m, *some.shape[1:]), nothing, dtype=some.dtype, device=device)
             room[wrong] = some
             all_of.append(room)
-    return PromptBatch(frame, torch.cat(points, dim=1), torch.cat(kinds, dim=1), former, _on(told, device))
+    return PromptBatch(
+        frame, torch.cat(points, dim=1), torch.cat(kinds, dim=1), former, _on(has_mask, device)
+    )
 
 
 def drawn_kinds(count: int, generator: torch.Generator) -> np.ndarray:

@@ -167,8 +167,8 @@ def _one_clip(python: Path, out: Path, index: int, order: dict) -> int:
     target, begun = clip_folder(out, index), time.monotonic()
     first = first_attempt(out, index)
     for attempt in range(first, max(ATTEMPTS, first + 1)):
-        told = order | {"index": index, "attempt": attempt, "target": str(target.resolve())}
-        command = [str(python), "-m", "train.kubric.worker", json.dumps(told)]
+        job = order | {"index": index, "attempt": attempt, "target": str(target.resolve())}
+        command = [str(python), "-m", "train.kubric.worker", json.dumps(job)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace")
         if done.returncode == 0 and target.is_dir():
             log.info("clip %d: %.0f s", index, time.monotonic() - begun)

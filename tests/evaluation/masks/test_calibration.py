@@ -16,7 +16,7 @@ from evaluation.masks.calibration import (
     follow,
     largest,
     left_out,
-    said_by,
+    qualities_by,
     sign_names,
 )
 from evaluation.masks.datasets import MaskExample
@@ -54,10 +54,10 @@ def rows_of(name, count, seed, sign=1.0):
 
 def test_weights_are_found_and_say_the_overlap():
     rows = rows_of("a", 200, 0) + rows_of("b", 200, 1)
-    said = said_by(rows, *fit(rows, pull=1e-4))
+    said = qualities_by(rows, *fit(rows, pull=1e-4))
     told = figures(rows, said)
     assert told["error"] < 4 and told["precision"] > 85 and told["recall"] > 85
-    assert said_by([rows[0]], 0.0, [0.0] * len(sign_names())) == 0.5
+    assert qualities_by([rows[0]], 0.0, [0.0] * len(sign_names())) == 0.5
 
 
 def test_a_video_is_judged_by_weights_of_the_others():
@@ -134,8 +134,8 @@ def test_what_is_known_again_is_held_against_the_first_frames():
     assert state.faded(0.2, note=True) == pytest.approx(0.5) and len(state.known) == 3
 
 
-@pytest.mark.parametrize("told", ["mask", "1", "mask-back", "2-back"])
-def test_objects_are_followed_and_measured(monkeypatch, told):
+@pytest.mark.parametrize("prompt", ["mask", "1", "mask-back", "2-back"])
+def test_objects_are_followed_and_measured(monkeypatch, prompt):
     scene = squares([[(2 + 3 * t, 4 + t) for t in range(8)]])
     use_exact_tracks(monkeypatch, scene)
     segmenter = ColourSegmenter()
@@ -144,9 +144,9 @@ def test_objects_are_followed_and_measured(monkeypatch, told):
     example = MaskExample(
         "squares/one", scene.video, truth, torch.tensor([0]), torch.ones(8, dtype=torch.bool)
     )
-    rows = list(follow(PointEngine(TRACKER, segmenter), example, told))
+    rows = list(follow(PointEngine(TRACKER, segmenter), example, prompt))
     assert [row.frame for row in rows] == list(range(1, 8)) and all(row.j == row.f == 1 for row in rows)
-    assert all(row.signs is not None and 0.5 < row.said < 1 for row in rows)
+    assert all(row.signs is not None and 0.5 < row.stated < 1 for row in rows)
     with pytest.raises(ValueError, match="expected mask, a number of clicks"):
         list(follow(PointEngine(TRACKER, segmenter), example, "box"))
 
@@ -171,18 +171,18 @@ def test_the_command_follows_with_a_weak_memory_too(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(cli_calibrate, "load_segmenter", lambda *_, **__: segmenter)
     monkeypatch.setattr(cli_calibrate, "PointEngine", engine)
     strong, weak = tmp_path / "strong.json", tmp_path / "weak.json"
-    cli_calibrate.calibrate_command(told="mask,1-back", out=strong)
-    cli_calibrate.calibrate_command(told="mask", out=weak, weak=True)
-    cli_calibrate.calibrate_command(given=f"{strong},{weak}", judge=True)
+    cli_calibrate.calibrate_command(prompts="mask,1-back", out=strong)
+    cli_calibrate.calibrate_command(prompts="mask", out=weak, weak=True)
+    cli_calibrate.calibrate_command(given=f"{strong},{weak}", fit_only=True)
     assert priors[0] == 1 and 0 < priors[1] < 0.1
     printed = capsys.readouterr().out.splitlines()[-20:]
     ways = {line.split("|")[1].strip() for line in printed if line.startswith("| ")}
     assert {"mask", "1-back", "mask-weak", "all"} <= ways and "all, learnt elsewhere" not in "".join(printed)
-    cli_calibrate.calibrate_command(given=str(strong), learnt_from=str(weak), judge=True, pull=0.1)
+    cli_calibrate.calibrate_command(given=str(strong), learnt_from=str(weak), fit_only=True, pull=0.1)
     printed = capsys.readouterr().out
     assert printed.count("all, learnt elsewhere") == 3 and "fitted on all that it learnt from" in printed
     with pytest.raises(ValueError, match="output|input|replace"):
-        cli_calibrate.calibrate_command(given=str(strong), learnt_from=str(weak), judge=True, out=weak)
+        cli_calibrate.calibrate_command(given=str(strong), learnt_from=str(weak), fit_only=True, out=weak)
 
 
 def test_held_out_pictures_are_asked_about(tmp_path):

@@ -25,8 +25,8 @@ def test_scores_are_counted_where_the_truth_is_known():
     truth[1, 0, 0] = 9.0  # farther than 8 pixels
     counted = torch.tensor([[False, True, True], [True, True, False]])
     found = counted_by_score(tracks, truth, counted)
-    assert found["said"][BINS // 2] == 2 and found["said"][-1] == 2 and sum(found["said"]) == 4
-    assert found["held"][BINS // 2] == 2 and found["held"][-1] == 1
+    assert found["answers"][BINS // 2] == 2 and found["answers"][-1] == 2 and sum(found["answers"]) == 4
+    assert found["near_truth"][BINS // 2] == 2 and found["near_truth"][-1] == 1
 
 
 def test_what_holds_as_often_as_it_says_is_not_changed():
@@ -49,7 +49,10 @@ def test_a_set_has_no_part_in_its_own_correction():
     said = [100] * BINS
     sure = [round(100 * x) for x in calibrated(middles(), (0.5, -1.0))]
     exact = [round(100 * x) for x in middles()]
-    results = [{"set": "a", "said": said, "held": sure}, {"set": "b", "said": said, "held": exact}]
+    results = [
+        {"set": "a", "answers": said, "near_truth": sure},
+        {"set": "b", "answers": said, "near_truth": exact},
+    ]
     lines = calibration_table(results).splitlines()
     a, b = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:4])
     assert a[0] == "a" and a[3] == a[4]  # b asks for no correction
