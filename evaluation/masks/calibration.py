@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from evaluation.masks.clicks import Click, simulate_clicks
+from evaluation.masks.clicks import Click, prompt_of, simulate_clicks
 from evaluation.masks.datasets import MaskExample
 from evaluation.masks.davis_metrics import boundary_accuracy, region_similarity
 from pointtrack.objects.engine import Engine, ObjectResult
 from pointtrack.objects.point_prompts import KnownMask
 from pointtrack.objects.quality import Signs, quality
-from pointtrack.segment.base import Prompt
 
 DOUBTFUL = 0.6  # true overlap below which a frame is worth a correction
 # Strength of the pull of weights towards 0, chosen on held-out synthetic clips and six real videos.
@@ -101,9 +100,7 @@ def _last(example: MaskExample, object_id: int) -> int:
 
 def _clicked(engine: Engine, example: MaskExample, frame: int, truth: np.ndarray, count: int) -> KnownMask:
     def ask(clicks: Sequence[Click]) -> ObjectResult:
-        points = [[click.x, click.y] for click in clicks]
-        labels = [click.positive for click in clicks]
-        return engine.answer(example.video, frame, Prompt(points, labels))  # type: ignore[arg-type]
+        return engine.answer(example.video, frame, prompt_of(clicks))
 
     found = ask(simulate_clicks(truth, count, lambda clicks: ask(clicks).mask.numpy()))
     return KnownMask(frame, found.mask, found.score)

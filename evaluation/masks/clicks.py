@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from pointtrack.checks import check_shape
+from pointtrack.segment.base import Prompt
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,14 @@ def _largest_part(region: np.ndarray) -> np.ndarray:
     if len(found) == 1:
         return region
     return parts == 1 + int(found[1:, cv2.CC_STAT_AREA].argmax())
+
+
+def prompt_of(clicks: Sequence[Click]) -> Prompt:
+    """The prompt of these clicks together."""
+    return Prompt([[click.x, click.y] for click in clicks], [click.positive for click in clicks])  # type: ignore[arg-type]
+
+
+def box_around(truth: np.ndarray) -> Prompt:
+    """The box around a (h, w) bool mask, not empty, along the outer edges of its pixels."""
+    ys, xs = np.nonzero(truth)
+    return Prompt(box=[xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5])  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation.masks.clicks import Click, simulate_clicks
+from evaluation.masks.clicks import Click, box_around, prompt_of, simulate_clicks
 from pointtrack.datasets.object_images import held_out, read_object_images
 from pointtrack.io.pictures import read_picture
 from pointtrack.objects.engine import ObjectResult
@@ -106,21 +106,19 @@ def ask_about(segmenter: Segmenter, example: PictureExample) -> Iterator[Picture
     for number, truth in enumerate(example.masks):
 
         def clicked(clicks: list[Click]) -> np.ndarray:
-            return answer(_prompt(clicks)).mask.numpy()
+            return answer(prompt_of(clicks)).mask.numpy()
 
         clicks = simulate_clicks(truth, CLICKS, clicked)  # type: ignore[arg-type]
-        first = answer(_prompt(clicks[:1]))
-        readings = answer_prompt_variously(segmenter, embedding, _prompt(clicks[:1]))
-        ys, xs = np.nonzero(truth)
-        box = Prompt(box=[xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5])  # type: ignore[arg-type]
+        first = answer(prompt_of(clicks[:1]))
+        readings = answer_prompt_variously(segmenter, embedding, prompt_of(clicks[:1]))
         overlap: Callable[[ObjectResult], float] = lambda found, truth=truth: _overlap(found, truth)  # type: ignore[misc]  # noqa: E731
         yield PictureResult(
             dataset=example.dataset,
             name=example.name,
             number=number,
             click1=overlap(first),
-            click3=overlap(answer(_prompt(clicks))),
-            box=overlap(answer(box)),
+            click3=overlap(answer(prompt_of(clicks))),
+            box=overlap(answer(box_around(truth))),
             oracle1=max(map(overlap, readings)),
             said1=first.score,
         )
@@ -145,10 +143,6 @@ def mean_rows(results: list[PictureResult]) -> dict[str, dict[str, float]]:
 
 
 SHOWN = ("click1", "click3", "box", "oracle1", "error1")
-
-
-def _prompt(clicks: list[Click]) -> Prompt:
-    return Prompt([[click.x, click.y] for click in clicks], [click.positive for click in clicks])  # type: ignore[arg-type]
 
 
 def _overlap(found: ObjectResult, truth: np.ndarray) -> float:

@@ -28,6 +28,8 @@ INSIDE = 16  # points of the mask from which that added click is chosen
 BOX_SLACK = 0.08
 # How much an expected mask counts, if it is certain: in the choice among the candidates, and in each pixel.
 EXPECTED_CHOICE, EXPECTED_PIXELS = 1.0, 0.5
+# With less overlap of the answer to a box and the mask that is expected in it, the box is around something else.
+SAME_IN_BOX = 0.2
 
 
 def answer_prompt(
@@ -49,8 +51,8 @@ def answer_prompt(
         before: (h, w) bool mask that the prompt corrects; only what the clicks point at changes (`corrections.py`). If
             no click is inside it, a click on it is added. It is ignored if all clicks on the object are far from it.
         shown: the earlier answer to the first clicks of the prompt; without it they are answered once more.
-        expected: returns what other frames tell of the object here, if anything. It is asked where clicks begin a mask, and
-            helps to tell which part, object or group they mean.
+        expected: returns what other frames tell of the object here, if anything. It is asked where a click or a box begins
+            a mask, and helps to tell which part, object or group is meant.
     """
     return _answers(segmenter, embedding, prompt, before, shown, expected, several=False)[0]
 
@@ -85,7 +87,7 @@ def _answers(
         corrects = None if before is None or prompt.box is not None or _far_from(so_far, before) else before
         if mask is None or not mask.any():
             mask = corrects
-        known = expected() if mask is None and prompt.box is None else None
+        known = expected() if mask is None else None
         if known is not None and not read_mask(known.logits > 0, so_far.points[so_far.labels]).all():
             known = None  # what is expected is something else
         last = count == len(prompt.points)
@@ -132,6 +134,8 @@ def _readings(
     candidates = _decoded(segmenter, embedding, asked, mask, several, alone_too=before is None)
     inside, beside = asked.points[asked.labels], asked.points[~asked.labels]
     all_logits = candidates.logits.float().cpu()
+    if expected is not None and prompt.box is not None and not _in_box(expected, all_logits, prompt.box):
+        expected = None  # it is something else
     if expected is not None:
         all_logits = all_logits + EXPECTED_PIXELS * expected.trust * expected.logits
     values = [
@@ -154,6 +158,16 @@ def _readings(
         score = float(candidates.scores[place].clamp(0, 1)) * bool(found.any())
         answers.append(ObjectResult(found, score, score))
     return answers
+
+
+def _in_box(expected: Expected, all_logits: Tensor, box: Tensor) -> bool:
+    """Whether what is expected in a box overlaps with one of the (m, h, w) candidates for the box."""
+    h, w = all_logits.shape[1:]
+    inside = around_box(box, (w, h))
+    there = (expected.logits > 0) & inside
+    return bool(there.any()) and any(
+        overlap((logits > 0) & inside, there) >= SAME_IN_BOX for logits in all_logits
+    )
 
 
 def _fit(mask: Tensor, inside: Tensor, beside: Tensor, expected: Expected | None) -> float:

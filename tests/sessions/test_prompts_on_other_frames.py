@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pointtrack.objects.point_prompts import overlap
 from pointtrack.objects.stream import ObjectStream
 from pointtrack.sessions.object_session import ObjectSession
 from tests.support.exact import TRACKER
@@ -49,6 +50,25 @@ def test_the_first_answer_may_be_wrong():
 
 def doubtful(candidates):
     object.__setattr__(candidates, "scores", candidates.scores - 0.5)
+    return candidates
+
+
+@pytest.mark.parametrize(("square", "known"), [(0, True), (1, False)])
+def test_a_box_means_what_is_known_if_it_is_around_it(square, known):
+    """The segmenter doubts whether all of the box is meant."""
+    session = session_with(SCENE.truth[0, 0])
+    answers = session.engine.segmenter.decode
+    session.engine.segmenter.decode = lambda *given, **options: faint(answers(*given, **options))
+    x, y = centre(LATER, square)
+    mask = session.prompt(1, LATER, box=[x - 10, y - 10, x + 10, y + 10])
+    alone = session_with(None).prompt(1, LATER, box=[x - 10, y - 10, x + 10, y + 10])
+    assert torch.equal(mask, alone) is not known
+    if known:
+        assert overlap(alone, SCENE.truth[LATER, 0]) < 0.4 < 0.7 < overlap(mask, SCENE.truth[LATER, 0])
+
+
+def faint(candidates):
+    object.__setattr__(candidates, "logits", candidates.logits / 5)
     return candidates
 
 

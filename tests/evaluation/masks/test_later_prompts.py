@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from evaluation import cli_later_clicks
+from evaluation import cli_later_prompts
 from evaluation.masks.datasets import MaskExample
-from evaluation.masks.later_clicks import KNOWN, LaterClick, click_later, mean_overlaps
+from evaluation.masks.later_prompts import KNOWN, LaterPrompt, mean_overlaps, prompt_later
 from pointtrack.cli.runner import run_command
 from pointtrack.objects.point_engine import PointEngine
 from pointtrack.types.masks import Masks
@@ -31,16 +31,19 @@ def engine(monkeypatch):
 
 
 def test_a_known_mask_says_what_is_meant(engine, example):
-    found = list(click_later(engine, example, every=5))
+    found = list(prompt_later(engine, example, every=5))
     assert [(one.frame, one.object_id) for one in found] == [(5, 3), (10, 3), (5, 5), (10, 5)]
     assert all(tuple(one.overlaps) == KNOWN for one in found)
     assert all(one.overlaps["nothing"] < 0.1 and one.overlaps["its mask"] == 1 for one in found)
-    assert [one.object_id for one in click_later(engine, example, every=9, most=1)] == [3]
+    (boxed,) = prompt_later(engine, example, every=9, most=1, boxes=True)
+    assert boxed.object_id == 3 and all(0.4 < value < 0.6 for value in boxed.overlaps.values()), (
+        "all of its box"
+    )
 
 
 def test_the_mean_is_over_videos():
     clicks = [
-        LaterClick(name, 1, 1, dict.fromkeys(KNOWN, value))
+        LaterPrompt(name, 1, 1, dict.fromkeys(KNOWN, value))
         for name, value in (("a", 0.2), ("a", 0.4), ("b", 0.9))
     ]
     rows = mean_overlaps(clicks)
@@ -49,16 +52,16 @@ def test_the_mean_is_over_videos():
 
 
 def test_the_command_prints_a_table_and_writes_values(engine, example, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli_later_clicks, "load_mask_examples", lambda dataset: iter([example]))
-    monkeypatch.setattr(cli_later_clicks, "PointEngine", lambda *networks: engine)
+    monkeypatch.setattr(cli_later_prompts, "load_mask_examples", lambda dataset: iter([example]))
+    monkeypatch.setattr(cli_later_prompts, "PointEngine", lambda *networks: engine)
     out = tmp_path / "values.json"
     run = lambda *arguments: run_command(  # noqa: E731
-        lambda: cli_later_clicks.eval_later_clicks_command, arguments, "evaluation.cli_later_clicks"
+        lambda: cli_later_prompts.eval_later_prompts_command, arguments, "evaluation.cli_later_prompts"
     )
     assert run("--every", "6", "--objects", "1", "--out", str(out)) == 0
     assert "made/squares" in capsys.readouterr().out
     written = json.loads(out.read_text())
-    assert set(written["rows"]) == {"made/squares", "mean"} and len(written["clicks"]) == 2
+    assert set(written["rows"]) == {"made/squares", "mean"} and len(written["results"]) == 2
     for arguments, message in (
         (["--every", "0"], "every: expected 1 or more, got 0"),
         (["--every", "99"], "expected objects on first frames and 99 frames later, got none"),
