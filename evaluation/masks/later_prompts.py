@@ -5,7 +5,7 @@ Nothing is followed, so this takes seconds per video, and tells only of the fram
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,12 +29,14 @@ class LaterPrompt:
         example: name of the video.
         frame, object_id: where it is.
         overlaps: overlap (IoU) of the answer and the true mask in [0, 1], by what is known of the first frame (`KNOWN`).
+        scores: the overlap that each answer states.
     """
 
     example: str
     frame: int
     object_id: int
     overlaps: dict[str, float]
+    scores: dict[str, float]
 
 
 def prompt_later(
@@ -60,24 +62,37 @@ def prompt_later(
             if not example.annotated[frame] or int(truth.sum()) < least or click is None:
                 continue
             prompt = box_around(truth) if boxes else prompt_of([click])
-            overlaps = {}
+            overlaps, scores = {}, {}
             for name, masks in known.items():
                 found = engine.answer(example.video, frame, prompt, elsewhere=masks)
                 overlaps[name] = overlap(found.mask, torch.from_numpy(truth))
-            yield LaterPrompt(example.name, frame, object_id, overlaps)
+                scores[name] = found.score
+            yield LaterPrompt(example.name, frame, object_id, overlaps, scores)
 
 
 def mean_overlaps(found: Iterable[LaterPrompt]) -> dict[str, dict[str, float]]:
-    """Video -> what is known -> the mean overlap in percent, over its prompts; `mean` is that of the videos."""
+    """Video -> what is known -> the mean overlap in percent, over its prompts.
+
+    Then `mean`, that of the videos, and `error of the score`, the mean distance between stated and true overlap.
+    """
     by_video: dict[str, list[LaterPrompt]] = {}
     for one in found:
         by_video.setdefault(one.example, []).append(one)
-    rows = {
-        video: {name: 100 * float(np.mean([one.overlaps[name] for one in prompts])) for name in KNOWN}
-        for video, prompts in by_video.items()
+    if not by_video:
+        return {}
+    rows = {video: _means([one.overlaps for one in prompts]) for video, prompts in by_video.items()}
+    errors = [
+        _means([{name: abs(one.scores[name] - one.overlaps[name]) for name in KNOWN} for one in prompts])
+        for prompts in by_video.values()
+    ]
+    means = {
+        title: _means(of, 1) for title, of in (("mean", list(rows.values())), ("error of the score", errors))
     }
-    mean = {name: float(np.mean([row[name] for row in rows.values()])) for name in KNOWN} if rows else {}
-    return {**rows, "mean": mean} if rows else {}
+    return rows | means
+
+
+def _means(values: Sequence[dict[str, float]], factor: float = 100) -> dict[str, float]:
+    return {name: factor * float(np.mean([one[name] for one in values])) for name in KNOWN}
 
 
 def _known(engine: Engine, example: MaskExample, object_id: int) -> dict[str, list[KnownMask]]:

@@ -26,8 +26,8 @@ PART_REACH, CLEAR_OF_CLICKS = 1.0, 0.25
 INSIDE = 16  # points of the mask from which that added click is chosen
 # How far an object may reach out of its box, as a share of the box's sides.
 BOX_SLACK = 0.08
-# How much an expected mask counts, if it is certain: in the choice among the candidates, and in each pixel.
-EXPECTED_CHOICE, EXPECTED_PIXELS = 1.0, 0.5
+# How much an expected mask counts, if it is certain: in the choice among the candidates, in each pixel, and in the score.
+EXPECTED_CHOICE, EXPECTED_PIXELS, EXPECTED_SCORE = 1.0, 0.5, 0.5
 # With less overlap of the answer to a box and the mask that is expected in it, the box is around something else.
 SAME_IN_BOX = 0.2
 
@@ -155,7 +155,10 @@ def _readings(
             logits = torch.where(changed, logits.clamp(min=1), logits.clamp(max=-1))
         found = honour_clicks(logits, prompt.points, prompt.labels) > 0
         found = not_larger(found, mask, prompt.labels[-1:])
-        score = float(candidates.scores[place].clamp(0, 1)) * bool(found.any())
+        score = float(candidates.scores[place].clamp(0, 1))
+        if expected is not None:
+            score += EXPECTED_SCORE * expected.trust * (overlap(found, expected.logits > 0) - score)
+        score *= bool(found.any())
         answers.append(ObjectResult(found, score, score))
     return answers
 

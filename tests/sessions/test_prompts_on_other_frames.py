@@ -48,6 +48,16 @@ def test_the_first_answer_may_be_wrong():
     assert click(session, 1, LATER, 0).all()
 
 
+def test_an_answer_as_expected_is_surer():
+    session = session_with(SCENE.truth[0, 0])
+    answers = session.engine.segmenter.decode
+    session.engine.segmenter.decode = lambda *given, **options: doubtful(answers(*given, **options))
+    click(session, 1, LATER, 0)
+    assert 0.5 < session.keyframe(1, LATER).score < 0.6, (
+        "the segmenter says 0.3, and 0.8 of it is as expected"
+    )
+
+
 def doubtful(candidates):
     object.__setattr__(candidates, "scores", candidates.scores - 0.5)
     return candidates

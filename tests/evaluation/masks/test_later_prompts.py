@@ -43,11 +43,12 @@ def test_a_known_mask_says_what_is_meant(engine, example):
 
 def test_the_mean_is_over_videos():
     clicks = [
-        LaterPrompt(name, 1, 1, dict.fromkeys(KNOWN, value))
+        LaterPrompt(name, 1, 1, dict.fromkeys(KNOWN, value), dict.fromkeys(KNOWN, 0.5))
         for name, value in (("a", 0.2), ("a", 0.4), ("b", 0.9))
     ]
     rows = mean_overlaps(clicks)
     assert rows["a"]["nothing"] == pytest.approx(30) and rows["mean"]["its mask"] == pytest.approx(60)
+    assert rows["error of the score"]["one click"] == pytest.approx(30)
     assert mean_overlaps([]) == {}
 
 
@@ -61,7 +62,10 @@ def test_the_command_prints_a_table_and_writes_values(engine, example, tmp_path,
     assert run("--every", "6", "--objects", "1", "--out", str(out)) == 0
     assert "made/squares" in capsys.readouterr().out
     written = json.loads(out.read_text())
-    assert set(written["rows"]) == {"made/squares", "mean"} and len(written["results"]) == 2
+    assert (
+        set(written["rows"]) == {"made/squares", "mean", "error of the score"}
+        and len(written["results"]) == 2
+    )
     for arguments, message in (
         (["--every", "0"], "every: expected 1 or more, got 0"),
         (["--every", "99"], "expected objects on first frames and 99 frames later, got none"),
