@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from pointtrack.io.picture_lists import natural
 from pointtrack.io.sources import PICTURE_SUFFIXES
 
 
@@ -32,14 +32,8 @@ def pictures_in(folder: Path, prefix: str = "") -> list[Path]:
             f"data set: expected a folder of frames at {folder}"
             f"{f' named {prefix}...' if prefix else ''}, found none"
         )
-    return sorted(found, key=natural_order)
+    return sorted(found, key=lambda path: natural(path.name))
 
 
 def _is_picture(path: Path, prefix: str) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES and path.name.startswith(prefix) and path.name[0] != "."
-
-
-def natural_order(path: Path) -> list[int | str]:
-    """A sort key that puts frame2 before frame10."""
-    # The split alternates text and digits, so text never meets a number.
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.name.lower())]

@@ -43,7 +43,7 @@ def export_graphs(
     Args:
         tracker: from `load_tracker`, on the CPU.
         folder: folder to write to; made if missing.
-        wh: (width, height) of the frames that the network gets, see `predict.model_wh`.
+        wh: (width, height) of the frames that the network gets, as `model_wh` of `tracking.window_stream` gives it.
         points: numbers of points to write graphs for; fewer points are padded to the next one. Support points count.
         frames: length of a clip, for a tracker whose one window is the whole video; others know their own.
 

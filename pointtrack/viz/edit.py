@@ -8,7 +8,7 @@ the edge lies outside the mask, so that nothing of it shows through.
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from pointtrack.types import Video
 from pointtrack.types.masks import Masks
 from pointtrack.types.times import placed_in
 from pointtrack.viz.color_names import named_color
-from pointtrack.viz.styles import EditStyle
+from pointtrack.viz.styles import EditStyle, changed_style
 
 
 def edit_video(video: Video, masks: Masks, style: EditStyle | None = None, **changes: Any) -> Video:
@@ -41,10 +41,7 @@ def edit_video(video: Video, masks: Masks, style: EditStyle | None = None, **cha
         ValueError: the masks have another image size or reach beyond the end of the video, a setting is unknown, or there is
             nothing to do.
     """
-    known = [field.name for field in fields(EditStyle)]
-    if unknown := sorted(set(changes) - set(known)):
-        raise ValueError(f"edits: expected settings among {', '.join(known)}, got {', '.join(unknown)}")
-    style = replace(style or EditStyle(), **changes)
+    style = changed_style(style or EditStyle(), changes, "edits")
     if not style:
         raise ValueError("edits: expected a background or objects, got neither; as in background='blur'")
     masks = replace(masks, first_frame=placed_in(masks, video.times, "masks"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist
@@ -25,7 +25,7 @@ from pointtrack.types.times import placed_in
 from pointtrack.viz.color_names import ChosenColors
 from pointtrack.viz.colors import id_colors
 from pointtrack.viz.layer import DARK, draw_plate, ink_of, lay_over, shown_wh, stamp, text_mask
-from pointtrack.viz.styles import MaskStyle
+from pointtrack.viz.styles import MaskStyle, changed_style
 
 CHECKER = (168, 208)  # the two greys that stand for transparency
 
@@ -49,7 +49,7 @@ def draw_masks(
     Raises:
         ValueError: the masks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
-    style, video = _style(style, changes), Video.of(video)
+    style, video = changed_style(style or MaskStyle(), changes, "mask style"), Video.of(video)
     check_kind(masks, Masks, "draw_masks", "draw_tracks")
     masks = replace(masks, first_frame=placed_in(masks, video.times, "masks"))
     width, height = video.wh
@@ -86,7 +86,7 @@ def draw_mask_frame(
     Raises:
         ValueError: the masks have another image size, or a setting is unknown.
     """
-    style = _style(style, changes)
+    style = changed_style(style or MaskStyle(), changes, "mask style")
     if frame.shape != (masks.wh[1], masks.wh[0], 3) or frame.dtype != np.uint8:
         raise ValueError(
             f"frame: expected ({masks.wh[1]}, {masks.wh[0]}, 3) uint8 as the masks are for, "
@@ -106,14 +106,6 @@ def draw_mask_frame(
     else:
         drawn = _overlay(frame, masks, row, style, colors, pixel_aspect)
     return np.concatenate([frame, drawn], axis=1) if style.side_by_side else drawn
-
-
-def _style(style: MaskStyle | None, changes: dict[str, Any]) -> MaskStyle:
-    known = [field.name for field in fields(MaskStyle)]
-    unknown = sorted(set(changes) - set(known))
-    if unknown:
-        raise ValueError(f"mask style: expected settings among {', '.join(known)}, got {', '.join(unknown)}")
-    return replace(style or MaskStyle(), **changes)
 
 
 def _overlay(

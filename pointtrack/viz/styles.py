@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pointtrack.types import VISIBLE
 from pointtrack.viz.color_names import ChosenColors, named_color
@@ -210,6 +210,21 @@ class EditStyle:
                 )
             found[int(number) if colon else None] = effect
         return found
+
+
+Style = TypeVar("Style", TrackStyle, MaskStyle, EditStyle)
+
+
+def changed_style(style: Style, changes: dict[str, Any], name: str) -> Style:
+    """The style with other values for some settings, by their names; `name` is what a message about unknown ones says.
+
+    Raises:
+        ValueError: a setting is unknown, or its value wrong.
+    """
+    known = [field.name for field in fields(style)]
+    if unknown := sorted(set(changes) - set(known)):
+        raise ValueError(f"{name}: expected settings among {', '.join(known)}, got {', '.join(unknown)}")
+    return replace(style, **changes)
 
 
 def _is_effect(text: str) -> bool:

@@ -7,7 +7,7 @@ over the frame once. So overlapping trail pieces replace each other instead of a
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -35,7 +35,7 @@ from pointtrack.viz.layer import (
     stamp,
     text_mask,
 )
-from pointtrack.viz.styles import TrackStyle
+from pointtrack.viz.styles import TrackStyle, changed_style
 
 JUMP = 0.08  # share of the diagonal: a step this long, and far longer than its point's others, is not motion
 JUMP_RATIO = 5.0  # the ratio that counts as far longer
@@ -61,7 +61,7 @@ def draw_tracks(
     Raises:
         ValueError: the tracks have another image size or reach beyond the end of the video, or a setting is unknown.
     """
-    style, video = _style(style, changes), Video.of(video)
+    style, video = changed_style(style or TrackStyle(), changes, "track style"), Video.of(video)
     check_kind(tracks, Tracks, "draw_tracks", "draw_masks")
     tracks = replace(tracks, first_frame=placed_in(tracks, video.times, "tracks"))
     frames = np.empty_like(video.frames)
@@ -94,7 +94,7 @@ def draw_frame(
     Raises:
         ValueError: there is no row for `t`, the tracks have another image size, or a setting is unknown.
     """
-    style = _style(style, changes)
+    style = changed_style(style or TrackStyle(), changes, "track style")
     row = t - tracks.first_frame
     if not 0 <= row < len(tracks):
         last = tracks.first_frame + len(tracks) - 1
@@ -153,14 +153,6 @@ def default_radius(wh: tuple[int, int], points: int) -> float:
     """Radius of the dots in pixels, by the size of the frame; less if points are so many that dots would touch."""
     spacing = math.sqrt(wh[0] * wh[1] / max(points, 1))
     return min(max(min(wh) / 80, 2.5), max(0.16 * spacing, 1.0))
-
-
-def _style(style: TrackStyle | None, changes: dict[str, Any]) -> TrackStyle:
-    known = [field.name for field in fields(TrackStyle)]
-    unknown = sorted(set(changes) - set(known))
-    if unknown:
-        raise ValueError(f"track style: expected settings among {', '.join(known)}, got {', '.join(unknown)}")
-    return replace(style or TrackStyle(), **changes)
 
 
 def _held_back(xy: np.ndarray, visible: np.ndarray, gone: np.ndarray) -> np.ndarray:
