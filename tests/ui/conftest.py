@@ -143,7 +143,7 @@ class Page:
         self.opened()
         whole = str(short_clip(path, frames).resolve())
         self.page.evaluate("path => window.pointtrack.app.open(path)", whole)
-        self.until(f"app.state.name === '{path.name}' && stage.shownFrame === app.frame && app.connected")
+        self.until(f"app.state.name === '{path.name}' && stage.shownFrame === app.frame && !app.lost")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the video is on the screen."""

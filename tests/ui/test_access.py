@@ -47,7 +47,7 @@ def test_nothing_serious_is_found(server, open_page, axe, video):
     page = open_page(server.url, color_scheme="dark")
     page.opened()
     page.page.evaluate("path => window.pointtrack.app.open(path)", video)
-    page.until("app.state.name === 'square.mp4' && stage.shownFrame === app.frame && app.connected")
+    page.until("app.state.name === 'square.mp4' && stage.shownFrame === app.frame && !app.lost")
     page.page.evaluate(axe)
     found = []
 

@@ -36,7 +36,7 @@ def test_a_disc_is_round_and_clicks_are_where_they_are_seen(video, server, open_
     page = open_page(server.url)
     page.opened()
     page.page.evaluate("path => window.pointtrack.app.open(path)", str(video))
-    page.until("app.state.name === 'dvd.mp4' && app.connected && app.frames.pictures.has(0)")
+    page.until("app.state.name === 'dvd.mp4' && !app.lost && app.frames.pictures.has(0)")
     page.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn
     left, right, top, bottom = page.ask(SHAPE)
     assert right - left == pytest.approx(bottom - top, rel=0.03)

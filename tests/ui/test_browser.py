@@ -218,6 +218,7 @@ def test_by_keys_alone(server, open_page):
     page.until(f"app.state.history.now === {steps + 1}")
     page.until("app.selection !== null")  # the answer comes after the state
     page.press("Escape")
+    page.until("document.querySelector('#stage .hint').innerText.includes('N: another object')", 10)
     page.press("h")
     page.until("app.state.view.hidden.length === 1")
     page.press("?")
@@ -265,6 +266,8 @@ def test_a_double_click_renames(server, open_page):
         page.until(f"app.state.view.names['p{point}'] === '{name}'", 10)
         assert page.page.locator(f"#name-p{point}").inner_text().startswith(name)
         page.until(f"document.activeElement.id === 'name-p{point}'", 5)  # keys go on from there
+    page.ask(f"(app.suggestions = [{{ kind: 'point', id: {point}, frame: 0, sure: 0.4 }}], app.suggest())")
+    assert "the <b>tip</b> on frame 0: certainty 40 %" in page.page.locator("#messages").inner_text()
     page.ask(f"app.act('go', {{ position: {steps} }})")
     page.until(f"app.state.history.now === {steps}")
     assert not page.errors
@@ -332,7 +335,7 @@ def test_a_killed_server_has_lost_nothing(start_server, open_page, tmp_path):
     page.until("app.state.objects.length === 2")
     before = page.ask("app.state.history")
     first.kill()
-    page.until("!app.connected", 20)
+    page.until("app.lost", 20)
     again = open_page(start_server(tmp_path / "home", "demo").url)
     again.opened()
     assert again.ask("app.state.history") == before
@@ -344,7 +347,16 @@ def test_a_broken_file_is_told_of_and_not_kept(server, open_page, tmp_path):
     page.opened()
     broken = tmp_path / "<img src=x onerror=alert(1)>.mp4"
     broken.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(4000))
+    long = {"name": f"{'long ' * 20}.mp4", "path": "/long.mp4", "there": True, "steps": 4, "saved": 0}
+    listed = {"path": "/videos", "parent": None, "entries": [{**long, "kind": "video"}], "left_out": 3}
+    page.page.route(
+        "**/api/boot", lambda route: route.fulfill(json={**route.fetch().json(), "saved": [long]})
+    )
+    page.page.route("**/api/browse", lambda route: route.fulfill(json=listed))
     page.press("Control+o")
+    page.page.get_by_text("3 more are not listed").wait_for(timeout=10_000)
+    inside = "document.querySelector('dialog .inside')"
+    assert page.ask(f"{inside}.scrollWidth <= {inside}.clientWidth"), "nothing is cut off"
     page.page.set_input_files("input[type=file]", str(broken))
     page.until("document.querySelector('.message.bad')")
     words = page.page.locator(".message.bad").first.inner_text()

@@ -32,7 +32,7 @@ def videos(server) -> list[Path]:
 def opened(page: Page, path: Path) -> None:
     page.opened()
     page.page.evaluate("path => window.pointtrack.app.open(path)", str(path))
-    page.until(f"app.state.name === '{path.name}' && stage.shownFrame === app.frame && app.connected")
+    page.until(f"app.state.name === '{path.name}' && stage.shownFrame === app.frame && !app.lost")
 
 
 class Cable:
@@ -60,7 +60,7 @@ class Cable:
 def closed_meanwhile(page: Any, cable: Cable, other: Any, videos: Any) -> None:
     """The first video, which a page shows, is closed while that page has no connection."""
     cable.pull()
-    page.until("!app.connected")
+    page.until("app.lost")
     for _ in range(8):
         for path in videos[1:]:
             opened(other, path)  # each leaves the one before, and the first of them is closed
@@ -85,7 +85,7 @@ def test_a_page_whose_project_was_closed_says_so_and_opens_it_again(server, open
     assert cable.asked == asked, "it does not try for ever"
     cable.on = True
     page.page.get_by_role("button", name="Open it again").click()
-    page.until("app.connected && app.state.name === 'gone0.mp4'")
+    page.until("!app.lost && app.state.name === 'gone0.mp4'")
     assert page.ask("app.state.points.length") == 1 and line.is_hidden()
     page.ask("app.act('points.add', { frame: 0, xy: [[22, 22]] })")
     page.until("app.state.points.length === 2")
@@ -113,7 +113,7 @@ def test_what_a_lost_page_says_and_when_it_comes_back(server, open_page, videos)
     # Another tab may have opened it again.
     cable.on = True
     page.page.evaluate("() => window.dispatchEvent(new Event('focus'))")
-    page.until("app.connected", 10)
+    page.until("!app.lost", 10)
     assert line.is_hidden()
     answers["status"] = 0
     cable.pull()
@@ -133,7 +133,7 @@ def test_after_a_break_nothing_that_was_told_meanwhile_is_missed(server, open_pa
     page.press("Control+e")
     page.page.route("**/export", lambda route: (cable.pull(), route.continue_()))
     page.page.locator("#export-go").click()
-    page.until("!app.connected")
+    page.until("app.lost")
     end = time.monotonic() + 60
     while not (page.ask("(await (await fetch(`${app.base}/state`)).json()).export") or {}).get("files"):
         assert time.monotonic() < end

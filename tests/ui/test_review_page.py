@@ -17,7 +17,7 @@ def test_a_review_that_is_over_shows_a_video_and_what_is_next(start_server, open
     server = start_server(tmp_path / "home", "--review", str(tmp_path / "videos"))
     page = open_page(server.url)
     for name in ("a.mp4", "b.mp4"):
-        page.until(f"app.state?.name === '{name}' && stage.shownFrame === app.frame && app.connected", 60)
+        page.until(f"app.state?.name === '{name}' && stage.shownFrame === app.frame && !app.lost", 60)
         page.press("a")
     page.until("app.review.counts.accepted === 2", 20)
     again = open_page(server.url)

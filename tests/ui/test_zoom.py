@@ -23,7 +23,7 @@ def test_all_pixels_are_seen_when_zoomed_in(server, open_page):
     page = open_page(server.url)
     page.opened()
     page.page.evaluate("path => window.pointtrack.app.open(path)", str(path.resolve()))
-    page.until("app.state.name === 'wide.mp4' && stage.shownFrame === app.frame && app.connected")
+    page.until("app.state.name === 'wide.mp4' && stage.shownFrame === app.frame && !app.lost")
     assert page.ask("app.frames.whole.picture") is None
     page.page.mouse.move(*page.at(1920, 32))
     for _ in range(6):

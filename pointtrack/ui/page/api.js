@@ -26,11 +26,10 @@ async function ask(path, options = {}) {
 
 /**
  * @param {string} path
- * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-export async function get(path, signal) {
-  return (await ask(path, { signal })).json();
+export async function get(path) {
+  return (await ask(path)).json();
 }
 
 /**
@@ -45,11 +44,10 @@ export async function post(path, content = {}) {
 
 /**
  * @param {string} path
- * @param {AbortSignal} [signal]
  * @returns {Promise<ArrayBuffer>}
  */
-export async function bytes(path, signal) {
-  return (await ask(path, { signal })).arrayBuffer();
+export async function bytes(path) {
+  return (await ask(path)).arrayBuffer();
 }
 
 /**

@@ -88,11 +88,6 @@ export class App {
     for (const heard of this.listeners.get(topic) ?? []) heard();
   }
 
-  /** @returns {boolean} whether changes are heard of */
-  get connected() {
-    return !this.lost;
-  }
-
   /** @returns {string} where the project's answers are */
   get base() {
     return `/api/p/${encodeURIComponent(this.state?.id ?? "")}`;
@@ -279,7 +274,7 @@ export class App {
     this.nextSuggestion++;
     this.select({ kind: one.kind, id: one.id });
     this.show(one.frame);
-    say(`${one.kind} ${one.id} on frame ${one.frame}: certainty ${Math.round(100 * one.sure)} %`, "plain");
+    say(`${this.nameOf(`${one.kind[0]}${one.id}`, `${one.kind} ${one.id}`)} on frame ${one.frame}: certainty ${Math.round(100 * one.sure)} %`, "plain");
   }
 
   /** @param {string} name as p1, o1 or g1 @param {string} otherwise */

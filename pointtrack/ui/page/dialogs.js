@@ -32,7 +32,8 @@ export function browser(chosen, folderChosen = null) {
       });
       if (up !== null) rows.unshift(h("li", {}, h("button", { type: "button", onclick: () => show(up === "" ? null : up) }, icon("back"), "up")));
       list.replaceChildren(...rows);
-      if (!rows.length) list.append(h("li", { class: "empty" }, "No videos here."));
+      if (!folder.entries.length) list.append(h("li", { class: "empty" }, "No videos here."));
+      if (folder.left_out) list.append(h("li", { class: "empty" }, `${folder.left_out} more are not listed: links to other folders, or too many files.`));
     } catch (error) {
       say(/** @type {Error} */ (error).message, "bad");
     }

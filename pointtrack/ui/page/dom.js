@@ -126,11 +126,10 @@ export function openDialog(title, inside, foot = []) {
  * Tell a person something; mistakes, and what was waited for, stay longer.
  * @param {string} text
  * @param {"good"|"bad"|"plain"} [kind]
- * @param {Node} [more]
  */
-export function say(text, kind = "plain", more) {
+export function say(text, kind = "plain") {
   const place = /** @type {HTMLElement} */ (document.getElementById("messages"));
-  const box = h("div", { class: `message ${kind}` }, kind !== "plain" && icon(kind === "bad" ? "warn" : "check"), h("span", { class: "grow" }, text, more));
+  const box = h("div", { class: `message ${kind}` }, kind !== "plain" && icon(kind === "bad" ? "warn" : "check"), h("span", { class: "grow" }, text));
   box.append(iconButton("close", "Dismiss", () => box.remove(), { class: "plain" }));
   for (const old of [...place.querySelectorAll(".message:not(#lost)")].slice(0, -2)) old.remove();
   place.append(box);

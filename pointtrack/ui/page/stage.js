@@ -238,7 +238,7 @@ export class Stage {
     const { app } = this;
     this.hint.textContent = app.frames?.problem ?? this.tools.words();
     const zoom = `${Math.round(100 * this.port.scale)} %`;
-    const place = this.tools.where();
+    const place = this.tools.pointer;
     this.corner.textContent = place ? `${place[0].toFixed(1)}, ${place[1].toFixed(1)}  ·  ${zoom}` : zoom;
   }
 

@@ -80,18 +80,15 @@ export class Tools {
     const { app } = this;
     if (!app.state) return "";
     const chosen = app.selection;
-    const words = (matchMedia("(pointer: coarse)").matches && TOUCH_WORDS[app.tool]) || WORDS[app.tool];
+    const touch = matchMedia("(pointer: coarse)").matches;
+    const words = (touch && TOUCH_WORDS[app.tool]) || WORDS[app.tool];
     if (this.keyPointer) return "Arrow keys move the pointer (Shift: by 10), Enter clicks, Alt+Enter clicks beside, K ends.";
     if (["click", "beside", "box", "brush"].includes(app.tool)) {
-      const whom = chosen?.kind === "object" ? app.nameOf(`o${chosen.id}`, `object ${chosen.id}`) : app.tool === "beside" ? "choose one first" : "a new object";
+      const another = touch ? "New in the list: another object" : "N: another object";
+      const whom = chosen?.kind === "object" ? `${app.nameOf(`o${chosen.id}`, `object ${chosen.id}`)}  (${another})` : app.tool === "beside" ? "choose one first" : "a new object";
       return `${words}  →  ${whom}`;
     }
     return words;
-  }
-
-  /** @returns {number[]|null} where the pointer is, in pixels of the frame */
-  where() {
-    return this.pointer;
   }
 
   /** @param {number} id @returns {number[]|null} where a dragged point is */
