@@ -12,6 +12,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from pointtrack.io.atomic import atomic_path
+
 log = logging.getLogger(__name__)
 
 MOST_JSON = 8 * 2**20  # bytes of a body; enough for a painted mask of many pieces
@@ -59,6 +61,7 @@ def told(endpoint: Callable[[Any, Request], Awaitable[Response]]) -> Any:
 
 
 async def json_of(request: Request) -> dict[str, Any]:
+    """The JSON object in a request's body; {} for an empty body. Raises ValueError for anything else."""
     content = b""
     try:
         async for piece in request.stream():
@@ -76,6 +79,7 @@ async def json_of(request: Request) -> dict[str, Any]:
 
 
 def number_of(request: Request, name: str, default: int) -> int:
+    """A whole number from the query of a request's address. Raises ValueError for anything else."""
     text = request.query_params.get(name, str(default))
     if not text.removeprefix("-").isdecimal() or len(text) > 12:
         raise ValueError(f"{name}: expected a whole number, got {text[:40]!r}")
@@ -90,11 +94,14 @@ def whole(value: Any, name: str) -> int:
 
 
 def mistake(code: int, error: Exception) -> Response:
+    """The answer that tells of an error in one line."""
     return JSONResponse({"error": " ".join(str(error).split())}, status_code=code)
 
 
 def zipped(folder: Path) -> Path:
+    """The .zip of a folder that does not change any more, beside it; written when it is first asked for."""
     target = folder.with_name(f"{folder.name}.zip")
     if not target.exists():
-        shutil.make_archive(str(folder), "zip", folder)
+        with atomic_path(target) as part:
+            shutil.make_archive(str(part.with_suffix("")), "zip", folder)
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import zipfile
 from fractions import Fraction
@@ -26,7 +27,13 @@ from tests.support.numbered import number_in
 from tests.support.ui_client import RED, SCENE, Client
 
 
-def test_exports_are_those_of_the_library(client):
+def disk_full(base: str, *_: Any) -> None:
+    """What `shutil.make_archive` does where the disk ends."""
+    Path(f"{base}.zip").write_bytes(b"half")
+    raise OSError("no space left")
+
+
+def test_exports_are_those_of_the_library(client, monkeypatch):
     client.act("objects.click", frame=0, points=[RED], labels=[1])
     client.act("points.grid", frame=0, size=2)
     client.act("view", changes={"names": {"o1": "red"}})
@@ -57,6 +64,9 @@ def test_exports_are_those_of_the_library(client):
         "squares_points.npz",
         "squares_objects.npz",
     } <= names
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "make_archive", disk_full)
+        client.get(f"exports/{done['id']}/squares_davis", 400)
     zipped = client.http.get(f"{client.base}/exports/{done['id']}/squares_davis")
     assert len(zipfile.ZipFile(BytesIO(zipped.content)).namelist()) >= 8
     assert any("pointtrack track" in line and "--export csv" in line for line in done["commands"])
