@@ -56,7 +56,7 @@ class Live:
         return not self._thread.is_alive()
 
     def command(self, command: dict[str, Any]) -> None:
-        """Queue a page's command: {"add": [x, y], "frame": n}, {"remove": id} or {"clear": true}. Drops excess ones."""
+        """Queue a page's command: {"add": [x, y], "frame": n} or {"clear": true}. Drops excess ones."""
         with contextlib.suppress(queue.Full):
             self._commands.put_nowait(command)
 
@@ -113,8 +113,6 @@ class Live:
                     place = torch.tensor([command["add"]], dtype=torch.float32)
                     stream.add(Queries(torch.tensor([frame]), place, torch.tensor([self._next_id])))
                     self._next_id += 1
-                elif "remove" in command:
-                    stream.remove([int(command["remove"])])
                 elif "clear" in command:
                     stream.remove([point for point in stream.queries.ids.tolist() if point >= 0])
             except (ValueError, TypeError, KeyError) as error:

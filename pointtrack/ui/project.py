@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass
 class Versions:
-    """Counts of changes to points, to objects, and to everything else that the page shows."""
+    """Counts of changes to points and to objects, by which a page knows what to read again."""
 
     points: int = 0
     objects: int = 0
@@ -337,14 +337,10 @@ class Project:
         while scan.frames < stop and time.monotonic() < deadline and not self.worker.wanted:
             if scan.finder.push(self.video.frames[scan.frames]):
                 scan.cuts.append(scan.frames)
-                self.find_cuts()
+                self.objects.cuts = scan.cuts
             scan.frames += 1
         if scan.frames == len(self.video):
-            self.find_cuts()
+            self.objects.cuts = scan.cuts
             self._dirty = True
             self.notify({"type": "state", "state": self.state()})
         return scan.frames < stop
-
-    def find_cuts(self) -> None:
-        """Give the session the cuts found so far."""
-        self.objects.cuts = self._scan.cuts

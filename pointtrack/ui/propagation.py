@@ -57,8 +57,7 @@ class Propagation:
             )
         self.at = origin
         self.new: dict[str, list[int]] = {}
-        left = self._steps_left()
-        self._progress, self.total = Progress(project.pace, left), sum(left.values())
+        self._progress = Progress(project.pace, self._steps_left())
         self._looked = self._acts
         self._next_look = time.monotonic()
 

@@ -205,11 +205,8 @@ class Routes:
     @told
     async def tracks(self, request: Request) -> Response:
         """Tracks of some frames."""
-        project, start, stop = (
-            self._project(request),
-            number_of(request, "start", 0),
-            number_of(request, "stop", 1),
-        )
+        project = self._project(request)
+        start, stop = number_of(request, "start", 0), number_of(request, "stop", 1)
         content = await self._in(project, lambda: views.tracks_of(project, start, stop))
         return Response(content, media_type="application/octet-stream")
 
@@ -224,11 +221,8 @@ class Routes:
     @told
     async def candidates(self, request: Request) -> Response:
         """The candidates for a prompt."""
-        project, number, frame = (
-            self._project(request),
-            number_of(request, "object", 0),
-            number_of(request, "frame", 0),
-        )
+        project = self._project(request)
+        number, frame = number_of(request, "object", 0), number_of(request, "frame", 0)
         return JSONResponse(await self._in(project, lambda: views.candidates_of(project, number, frame)))
 
     @told
@@ -253,10 +247,8 @@ class Routes:
         what = content.get("what", ["points", "objects"])
         if not isinstance(what, list) or not all(isinstance(one, str) for one in what):
             raise ValueError(f'what: expected a list of "points" and "objects", got {str(what)[:40]}')
-        start, stop = (
-            whole(content.get("start", 0), "start"),
-            whole(content.get("stop", len(project.video)), "stop"),
-        )
+        start = whole(content.get("start", 0), "start")
+        stop = whole(content.get("stop", len(project.video)), "stop")
         direction: Any = str(content.get("direction", "both"))  # the run refuses words that it does not know
         origin = whole(content.get("origin", 0), "origin")
         await self._in(project, lambda: project.run(what, start, stop, direction, origin))

@@ -122,8 +122,8 @@ def tracks_of(project: Project, start: int, stop: int) -> bytes:
 def lanes_of(project: Project, start: int, stop: int, bins: int) -> dict[str, Any]:
     """Certainty along the frames, in `bins` pieces: per object and point the lowest value in each.
 
-    A lane is base64 of a byte per bin: 0..250 for the certainty, 255 for unknown. Objects also say where they are
-    absent (1) or not (0).
+    A lane is base64 of a byte per bin: 0..250 for the certainty, 255 for unknown. Objects have a second one: 250 where they
+    are present on every known frame of the bin, 0 where they are absent on one.
     """
     if not 0 <= start < stop <= len(project.video) or not 1 <= bins <= 4000:
         raise ValueError(f"lanes: expected frames in 0..{len(project.video)} and 1 to 4000 bins")
@@ -141,10 +141,10 @@ def lanes_of(project: Project, start: int, stop: int, bins: int) -> dict[str, An
     if session.objects:
         quality, scores = session.quality().numpy(), session.scores().numpy()
         for column, number in enumerate(session.objects):
-            absent = np.where(np.isnan(scores[:, column]), np.nan, scores[:, column] == 0)
+            present = np.where(np.isnan(scores[:, column]), np.nan, scores[:, column] != 0)
             answer["objects"][number] = {
                 "sure": _packed(_binned(quality[:, column], edges)),
-                "absent": _packed(_binned(1 - absent, edges)),
+                "present": _packed(_binned(present, edges)),
             }
     groups = project.points.groups
     if groups:

@@ -43,7 +43,7 @@ export class Timeline {
     this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
   }
 
-  /** @returns {{name: string, kind: "object"|"group"|"point", id: number, color: number[], keys: number[], lane: string|undefined, absent?: string, hidden: boolean}[]} */
+  /** @returns {{name: string, kind: "object"|"group"|"point", id: number, color: number[], keys: number[], lane: string|undefined, present?: string, hidden: boolean}[]} */
   rows() {
     const { app } = this;
     const state = app.state;
@@ -57,7 +57,7 @@ export class Timeline {
       color: colorOf(state.view.colors[`o${one.id}`], one.id),
       keys: one.keys,
       lane: app.lanes?.objects[one.id]?.sure,
-      absent: app.lanes?.objects[one.id]?.absent,
+      present: app.lanes?.objects[one.id]?.present,
       hidden: hidden.has(`o${one.id}`),
     }));
     const groups = new Map();
@@ -178,7 +178,7 @@ export class Timeline {
     context.fillStyle = ink("--ground");
     context.fillRect(left, y + 1, right - left, ROW - 5);
     const values = row.lane && app.lanes ? this.bytes(row.lane) : null;
-    const absent = row.absent ? this.bytes(row.absent) : null;
+    const present = row.present ? this.bytes(row.present) : null;
     if (values && app.lanes) {
       const bin = frames / app.lanes.bins;
       for (let at = 0; at < values.length; at++) {
@@ -186,7 +186,7 @@ export class Timeline {
         const [x0, x1] = [Math.round(this.xOf(at * bin - 0.5)), Math.round(this.xOf((at + 1) * bin - 0.5))];
         if (x1 < left || x0 > right) continue;
         const sure = values[at] / 250;
-        if (absent && absent[at] < 125) {
+        if (present && present[at] < 125) {
           context.fillStyle = ink("--line-strong");
           context.fillRect(x0, y + ROW / 2 - 2, Math.max(x1 - x0, 1), 2);
           continue;

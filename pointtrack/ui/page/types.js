@@ -32,7 +32,7 @@
  * @property {number} serial
  * @property {any} export the one that is being written, or what was told of the last one
  *
- * @typedef {{sure: string, absent: string}} ObjectLane
+ * @typedef {{sure: string, present: string}} ObjectLane
  * @typedef {{start: number, stop: number, bins: number, objects: Record<string, ObjectLane>, points: Record<string, string>, groups: Record<string, string>}} Lanes
  * @typedef {{kind: "object"|"point", id: number, frame: number, sure: number}} Suggestion
  * @typedef {{start: number, stop: number, ids: number[], version: number, values: Float32Array}} TrackChunk

@@ -86,7 +86,9 @@ def test_a_run_knows_how_much_it_has_to_do(direction, client):
 
     def count() -> list[int]:
         run = Propagation(project, ["points", "objects"], range(FRAMES), direction, 0)
-        return [run.total, 0 if run.step() else -1] + [0 for _ in iter(run.step, True)] + [run._missing()]
+        return (
+            [run._missing(), 0 if run.step() else -1] + [0 for _ in iter(run.step, True)] + [run._missing()]
+        )
 
     found = project.worker.call(count).result()
     ways = 2 if direction == "both" else 1
