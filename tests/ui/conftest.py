@@ -138,12 +138,16 @@ class Page:
         """Wait for the video's first picture."""
         self.until("app.state && stage.shownFrame === app.frame")
 
-    def open_clip(self, path: Path, frames: int = 3) -> None:
-        """Open the first frames of the bundled clip, written to `path`: another video, with a project of its own."""
+    def open_video(self, path: Path) -> None:
+        """Open another video than the server was started with, and wait for its first picture and its events."""
         self.opened()
-        whole = str(short_clip(path, frames).resolve())
-        self.page.evaluate("path => window.pointtrack.app.open(path)", whole)
-        self.until(f"app.state.name === '{path.name}' && stage.shownFrame === app.frame && !app.lost")
+        self.page.evaluate("path => window.pointtrack.app.open(path)", str(path.resolve()))
+        shown = "app.frames.pictures.has(app.frame) && stage.shownFrame === app.frame"
+        self.until(f"app.state.name === '{path.name}' && {shown} && !app.lost")
+
+    def open_clip(self, path: Path, frames: int = 3) -> None:
+        """Open the first frames of the bundled clip, written to `path` if need be: it has a project of its own."""
+        self.open_video(path if path.exists() else short_clip(path, frames))
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the video is on the screen."""

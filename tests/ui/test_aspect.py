@@ -29,14 +29,12 @@ def video(server):
     frame = np.zeros((288, 352, 3), np.uint8)
     cv2.ellipse(frame, CENTRE, (round(RADIUS / ASPECT), RADIUS), 0, 0, 360, (230, 230, 230), -1)
     shown = pt.Video(np.stack([frame] * 4), 25, pixel_aspect=ASPECT)
-    return pt.write_video(server.home.parent / "dvd.mp4", shown).resolve()
+    return pt.write_video(server.home.parent / "dvd.mp4", shown)
 
 
 def test_a_disc_is_round_and_clicks_are_where_they_are_seen(video, server, open_page):
     page = open_page(server.url)
-    page.opened()
-    page.page.evaluate("path => window.pointtrack.app.open(path)", str(video))
-    page.until("app.state.name === 'dvd.mp4' && !app.lost && app.frames.pictures.has(0)")
+    page.open_video(video)
     page.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn
     left, right, top, bottom = page.ask(SHAPE)
     assert right - left == pytest.approx(bottom - top, rel=0.03)

@@ -21,9 +21,7 @@ def test_all_pixels_are_seen_when_zoomed_in(server, open_page):
     stripes[:, :, ::2] = 255  # in a picture of half the width, all is grey
     path = pt.write_video(server.home.parent / "wide.mp4", pt.Video(stripes, 25), crf=1)
     page = open_page(server.url)
-    page.opened()
-    page.page.evaluate("path => window.pointtrack.app.open(path)", str(path.resolve()))
-    page.until("app.state.name === 'wide.mp4' && stage.shownFrame === app.frame && !app.lost")
+    page.open_video(path)
     assert page.ask("app.frames.whole.picture") is None
     page.page.mouse.move(*page.at(1920, 32))
     for _ in range(6):
