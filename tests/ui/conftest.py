@@ -103,6 +103,18 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
+BEGIN = """() => {
+    const { app, stage } = window.pointtrack;
+    document.querySelectorAll("dialog[open]").forEach((one) => one.close());
+    document.querySelectorAll(".message:not(#lost)").forEach((one) => one.remove());
+    document.activeElement?.blur();
+    app.set(window.atFirst);
+    app.select(null);
+    app.use("click");
+    stage.port.fit();
+}"""
+
+
 class Page:
     """A page of the browser, spoken to in the video's own pixels."""
 
@@ -167,6 +179,14 @@ class Page:
         self.page.mouse.move(*self.at(*end))
         self.page.mouse.up()
 
+    def begin_again(self) -> None:
+        """As it was when it was opened: the first frame of the server's video, nothing chosen."""
+        self.page.evaluate(BEGIN)
+        if self.ask("app.state.path !== app.boot.first"):
+            self.page.evaluate("() => window.pointtrack.app.open(window.pointtrack.app.boot.first)")
+        self.until("app.state.path === app.boot.first && app.frames.pictures.has(0) && !app.lost")
+        self.show(0)
+
     def press(self, key: str) -> None:
         """A key."""
         self.page.keyboard.press(key)
@@ -188,21 +208,44 @@ class Page:
             self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
+LOOK = {"viewport": {"width": 1280, "height": 720}, "color_scheme": "dark"}
+
+
 @pytest.fixture
 def open_page(browser) -> Iterator[Callable[..., Page]]:
     """Opens pages, each in a browser profile of its own."""
     contexts: list[Any] = []
 
     def open_one(url: str, **options: Any) -> Page:
-        context = browser.new_context(
-            **{"viewport": {"width": 1280, "height": 720}, "color_scheme": "dark", **options}
-        )
-        contexts.append(context)
-        return Page(context.new_page(), url)
+        contexts.append(browser.new_context(**{**LOOK, **options}))
+        return Page(contexts[-1].new_page(), url)
 
     yield open_one
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def shared_page(server, browser) -> Page:
+    """Opening a page takes a second of computing, so that tests share one where they can; see `page`."""
+    page = Page(browser.new_context(**LOOK).new_page(), server.url)
+    page.opened()
+    page.page.evaluate("() => { window.atFirst = { ...window.pointtrack.app.settings }; }")
+    return page
+
+
+@pytest.fixture
+def page(shared_page) -> Iterator[Page]:
+    """A page with the server's video; what a test does to that is taken back."""
+    shared_page.begin_again()
+    project, steps = shared_page.ask("[app.state.id, app.state.history.now]")
+    yield shared_page
+    shared_page.page.unroute_all()
+    errors, shared_page.errors = shared_page.errors, []
+    assert not errors
+    if shared_page.ask("app.state.id") == project:
+        shared_page.ask(f"app.act('go', {{ position: {steps} }})")
+        shared_page.until(f"app.state.history.now === {steps}")
 
 
 @pytest.fixture(scope="session")

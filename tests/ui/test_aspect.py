@@ -32,8 +32,7 @@ def video(server):
     return pt.write_video(server.home.parent / "dvd.mp4", shown)
 
 
-def test_a_disc_is_round_and_clicks_are_where_they_are_seen(video, server, open_page):
-    page = open_page(server.url)
+def test_a_disc_is_round_and_clicks_are_where_they_are_seen(video, page):
     page.open_video(video)
     page.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn
     left, right, top, bottom = page.ask(SHAPE)
@@ -56,4 +55,3 @@ def test_a_disc_is_round_and_clicks_are_where_they_are_seen(video, server, open_
     page.until("app.state.objects.length === 1 && app.masks.frames.get(0)?.answer.objects[0]?.mask")
     page.idle()
     page.shot("aspect")
-    assert not page.errors
