@@ -42,11 +42,13 @@ def project(client, videos, monkeypatch):
     project.close()
 
 
-def told(project: Project, what: list[str], meanwhile=None) -> list[tuple[float, float | None, float]]:
+def told(
+    project: Project, what: list[str], meanwhile=None, frames: int = FRAMES
+) -> list[tuple[float, float | None, float]]:
     """When a run said how much time is left, how much, and which part is done; the last one when it is over."""
 
     def go() -> list[tuple[float, float | None, float]]:
-        run, rows = Propagation(project, what, range(FRAMES), "both", 0), []
+        run, rows = Propagation(project, what, range(frames), "both", 0), []
         over = False
         while not over:
             over = run.step()
@@ -83,7 +85,7 @@ def test_the_time_left_is_honest_with_points_and_masks(project):
 def test_it_is_known_at_once_where_a_run_was_before(project):
     begin(project, "objects.click", frame=0, points=[[10.0, 12.0]], labels=[1])
     begin(project, "points.add", frame=0, xy=[[10.0, 12.0]])
-    first = told(project, ["points", "objects"])
+    first = told(project, ["points", "objects"], frames=FRAMES // 4)
     assert first[2][1] is None, "no mask was made yet: nobody knows how long one takes"
     begin(project, "undo")
     begin(project, "points.grid", frame=30, size=8)
