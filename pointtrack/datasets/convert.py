@@ -99,15 +99,9 @@ def convert(
             continue
         generator = np.random.default_rng(zlib.crc32(clip.name.encode()))
         short = clip.first(conversion.max_frames).sampled(conversion.points, generator)
-        yield (
-            write_clip(
-                folder,
-                replace(short, info=replace(short.info, licence=conversion.licence or short.info.licence)),
-                pictures=conversion.pictures,
-                link=conversion.link,
-            ),
-            True,
-        )
+        info = replace(short.info, licence=conversion.licence or short.info.licence)
+        write_clip(folder, replace(short, info=info), pictures=conversion.pictures, link=conversion.link)
+        yield folder, True
 
 
 def safe_parts(name: str) -> list[str]:

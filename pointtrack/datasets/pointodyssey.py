@@ -112,8 +112,9 @@ def _replica_clip(root: Path, name: str, paths: list[tuple[str, str]], fps: floa
     frames = [_found(root, image) for image, _ in paths]
     positions, flags = [], []
     for _, path in paths:
-        with reading(_found(root, path), "positions and flags saved by torch"):
-            content = torch.load(_found(root, path), map_location="cpu", weights_only=True)
+        file = _found(root, path)
+        with reading(file, "positions and flags saved by torch"):
+            content = torch.load(file, map_location="cpu", weights_only=True)
         lacks = {"traj_2d", "verts_inds_vis"} - set(content if isinstance(content, dict) else ())
         if lacks:
             raise ValueError(f"{path}: expected traj_2d and verts_inds_vis, but it lacks {sorted(lacks)}")

@@ -67,7 +67,7 @@ def add_grid(
     _count("grid", size, 100, "points per side")
     mask = _area(project, frame, region, object)
     return _added(
-        project, grid_queries(project.video.wh, size, 0, mask).moved(frame), f"grid of {size} x {size},"
+        project, grid_queries(project.video.wh, size, 0, mask).moved(frame), f"grid of {size} x {size}"
     )
 
 
@@ -82,7 +82,7 @@ def add_corners(
     _count("corners", count, MOST_POINTS, "corners")
     picture = Video(project.video.frames[_frame(project, frame)][None])
     mask = _area(project, frame, region, object)
-    return _added(project, corner_queries(picture, count, 0, mask).moved(frame), "corners,")
+    return _added(project, corner_queries(picture, count, 0, mask).moved(frame), "corners")
 
 
 def load_points(project: Project, path: str) -> Done:
@@ -235,7 +235,7 @@ def _added(project: Project, queries: Queries, what: str) -> Done:
         raise ValueError(f"points: expected at most {MOST_POINTS} at a time, got {len(queries)}")
     ids = project.points.add(queries, follow=False).tolist()
     frame = int(queries.frame[0])
-    label = f"point {ids[0]} added" if len(ids) == 1 else f"{what.rstrip(',')}: {len(ids)} points added"
+    label = f"point {ids[0]} added" if len(ids) == 1 else f"{what}: {len(ids)} points added"
     return Done(f"{label} on frame {frame}", [("points", 1)], {"points": ids}, changes_points=True)
 
 

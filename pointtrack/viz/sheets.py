@@ -113,7 +113,6 @@ def track_sheet(
     video: Video,
     tracks: Tracks,
     style: TrackStyle | None = None,
-    count: int = COUNT,
     width: int = WIDTH,
     within: range | None = None,
 ) -> np.ndarray:
@@ -121,7 +120,7 @@ def track_sheet(
 
     Args:
         video, tracks, style: as in `draw_tracks`.
-        count, width, within: as in `contact_sheet`.
+        width, within: as in `contact_sheet`.
 
     Returns:
         (h, width, 3) uint8 RGB.
@@ -131,7 +130,7 @@ def track_sheet(
     def draw(tile: np.ndarray, t: int) -> np.ndarray:
         return tile_with_tracks(tile, tracks, t, style)
 
-    return contact_sheet(video, count, width=width, draw=draw, within=within)
+    return contact_sheet(video, width=width, draw=draw, within=within)
 
 
 def tile_with_tracks(tile: np.ndarray, tracks: Tracks, t: int, style: TrackStyle) -> np.ndarray:

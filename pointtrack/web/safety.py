@@ -83,9 +83,9 @@ class SafetyMiddleware:
         token: if given, every request must carry it: in a cookie, as `Authorization: Bearer`, or as ?token=, with
             which a person enters. The answer to a browser then sets the cookie and redirects to the same address
             without the token.
-            None: requests must name the server by a loopback name instead.
+            None: no token is needed, which is safe only with `loopback`.
         largest_body: most bytes of a request's body; a larger one gets 413.
-        loopback: requests must name the server by a loopback name even with a token; by default only without one.
+        loopback: requests must name the server by a loopback name.
         cookie: name of the cookie. Cookies ignore ports, so two servers on one machine need two names.
 
     Refused requests get one line of text: 403 (host, site), 401 (token), 413 (body).
@@ -95,13 +95,13 @@ class SafetyMiddleware:
         self,
         app: Any,
         *,
-        token: str | None = None,
-        largest_body: int = LARGEST_BODY,
-        loopback: bool | None = None,
-        cookie: str = COOKIE,
+        token: str | None,
+        largest_body: int,
+        loopback: bool,
+        cookie: str,
     ):
         self.app, self.token, self.largest_body = app, token, largest_body
-        self.loopback, self.cookie = token is None if loopback is None else loopback, cookie
+        self.loopback, self.cookie = loopback, cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

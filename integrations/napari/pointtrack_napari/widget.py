@@ -118,9 +118,7 @@ class TrackWidget(Container):
         if not self._shown or self.busy:
             return
         shown = self._shown[-1]
-        if len([fix for fixes in shown.session.points.values() for fix in fixes]) == len(
-            shown.session.points
-        ):
+        if all(len(fixes) == 1 for fixes in shown.session.points.values()):
             show_info("pointtrack: no correction to take back")
             return
         shown.session.undo()

@@ -17,6 +17,9 @@ const SETTINGS = "pointtrack-settings";
 /** @type {import("./types.js").Settings} */
 const DEFAULTS = { brightness: 1, opacity: 0.45, trail: 12, size: 5, brush: 12, outline: true, auto: true, follow: true, theme: "" };
 
+/** @param {NonNullable<Selection>} one @returns {string} what a view calls it: o1, p1 or g1 */
+export const keyOf = ({ kind, id }) => `${kind[0]}${id}`;
+
 export class App {
   constructor() {
     /** @type {ProjectState|null} */
@@ -274,7 +277,7 @@ export class App {
     this.nextSuggestion++;
     this.select({ kind: one.kind, id: one.id });
     this.show(one.frame);
-    say(`${this.nameOf(`${one.kind[0]}${one.id}`, `${one.kind} ${one.id}`)} on frame ${one.frame}: certainty ${Math.round(100 * one.sure)} %`, "plain");
+    say(`${this.nameOf(keyOf(one), `${one.kind} ${one.id}`)} on frame ${one.frame}: certainty ${Math.round(100 * one.sure)} %`, "plain");
   }
 
   /** @param {string} name as p1, o1 or g1 @param {string} otherwise */

@@ -1,5 +1,6 @@
 /** Keys for everything; the sheet of keys is made from the same table. */
 
+import { keyOf } from "./app.js";
 import { clearHere, markAbsent, removeChosen } from "./chosen.js";
 import { pickAnswer } from "./objects.js";
 
@@ -126,7 +127,7 @@ function step(app, way) {
 function toggle(app, list) {
   const chosen = app.selection;
   if (!chosen || (list === "locked" && chosen.kind === "group")) return;
-  const key = `${chosen.kind === "object" ? "o" : chosen.kind === "point" ? "p" : "g"}${chosen.id}`;
+  const key = keyOf(chosen);
   const now = app.state?.view[list].includes(key);
   const words = list === "hidden" ? (now ? "shown" : "hidden") : now ? "unlocked" : "locked";
   app.toggle(list, key, `${chosen.kind} ${chosen.id} ${words}`);

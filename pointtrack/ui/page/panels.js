@@ -1,5 +1,6 @@
 /** The lists at the right: objects, points, how it looks, and the history. */
 
+import { keyOf } from "./app.js";
 import { clearHere, markAbsent, removeChosen } from "./chosen.js";
 import { colorOf, hex } from "./colors.js";
 import { h, iconButton } from "./dom.js";
@@ -127,7 +128,7 @@ export class Panels {
    */
   item(kind, id, name, words) {
     const { app } = this;
-    const key = `${kind === "object" ? "o" : kind === "point" ? "p" : "g"}${id}`;
+    const key = keyOf({ kind, id });
     const view = app.state?.view;
     const [hidden, locked] = [view?.hidden.includes(key) ?? false, view?.locked.includes(key) ?? false];
     const chosen = app.selection?.kind === kind && app.selection.id === id;
