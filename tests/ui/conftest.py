@@ -103,15 +103,15 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
-BEGIN = """() => {
-    const { app, stage } = window.pointtrack;
+BEGIN = """async (settings) => {
+    const { app } = window.pointtrack;
     document.querySelectorAll("dialog[open]").forEach((one) => one.close());
     document.querySelectorAll(".message:not(#lost)").forEach((one) => one.remove());
+    document.querySelectorAll("#panels details").forEach((one, at) => { one.open = at < 2; });
     document.activeElement?.blur();
-    app.set(window.atFirst);
-    app.select(null);
+    app.set(settings);
     app.use("click");
-    stage.port.fit();
+    await app.open(app.boot.first);  // which chooses nothing, and shows all of a frame and of the lanes
 }"""
 
 
@@ -121,6 +121,7 @@ class Page:
     def __init__(self, page: Any, url: str):
         self.page = page
         self.errors: list[str] = []
+        self.settings: dict[str, Any] = {}  # as they were at first
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(url)
 
@@ -181,11 +182,10 @@ class Page:
 
     def begin_again(self) -> None:
         """As it was when it was opened: the first frame of the server's video, nothing chosen."""
-        self.page.evaluate(BEGIN)
-        if self.ask("app.state.path !== app.boot.first"):
-            self.page.evaluate("() => window.pointtrack.app.open(window.pointtrack.app.boot.first)")
-        self.until("app.state.path === app.boot.first && app.frames.pictures.has(0) && !app.lost")
-        self.show(0)
+        self.settings = self.settings or self.ask("({ ...app.settings })")
+        self.page.evaluate(BEGIN, self.settings)
+        self.page.evaluate("() => window.pointtrack.app.show(0)")
+        self.until("app.frames.pictures.has(0) && stage.shownFrame === 0 && !app.lost")
 
     def press(self, key: str) -> None:
         """A key."""
@@ -230,7 +230,6 @@ def shared_page(server, browser) -> Page:
     """Opening a page takes a second of computing, so that tests share one where they can; see `page`."""
     page = Page(browser.new_context(**LOOK).new_page(), server.url)
     page.opened()
-    page.page.evaluate("() => { window.atFirst = { ...window.pointtrack.app.settings }; }")
     return page
 
 

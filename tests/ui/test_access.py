@@ -38,11 +38,12 @@ def video(server) -> Path:
     return write_video(server.home.parent / "square.mp4", scene.video, crf=1)
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_the_page_begins_as_the_system_looks(server, open_page, scheme):
-    page = open_page(server.url, color_scheme=scheme)
-    page.opened()
-    assert page.page.evaluate("() => document.documentElement.dataset.theme") == scheme
+def test_the_page_begins_as_the_system_looks(page):
+    for scheme in ("light", "dark"):
+        page.page.emulate_media(color_scheme=scheme)
+        page.page.reload()
+        page.opened()
+        assert page.page.evaluate("() => document.documentElement.dataset.theme") == scheme
 
 
 def test_nothing_serious_is_found(page, axe, video):
