@@ -58,6 +58,7 @@ def test_from_the_first_click_to_the_file(server, page, truth, tiny_tracker, tmp
     centre = on_ball.mean(axis=0)
     page.click(*centre)
     page.until("app.state.objects.length === 1")
+    number = page.ask("app.state.objects[0].id")
     page.until("app.candidates")
     page.shot("click")
     candidates = page.ask("app.candidates.candidates.map(one => one.mask)")
@@ -65,7 +66,7 @@ def test_from_the_first_click_to_the_file(server, page, truth, tiny_tracker, tmp
     page.press(str(1 + int(np.argmax(fits))))
     page.until("app.state.history.now === 2")
     page.idle()
-    assert share_inside(mask_on(page, 1), on_ball) == pytest.approx(max(fits))
+    assert share_inside(mask_on(page, number), on_ball) == pytest.approx(max(fits))
     # A box says it all.
     page.press("b")
     (left, top), (right, bottom) = on_ball.min(axis=0), on_ball.max(axis=0)
@@ -74,7 +75,7 @@ def test_from_the_first_click_to_the_file(server, page, truth, tiny_tracker, tmp
     page.press("c")
     page.idle()
     assert page.ask("app.candidates") is None, "the answers to the click are offered no longer"
-    mask = mask_on(page, 1)
+    mask = mask_on(page, number)
     assert share_inside(mask, on_ball) > 0.8, "the mask covers the ball"
     assert share_inside(mask, beside) < 0.15, "and little else"
 
@@ -89,7 +90,7 @@ def test_from_the_first_click_to_the_file(server, page, truth, tiny_tracker, tmp
     page.show(LAST)
     on_ball_later, beside_later = ball_points(truth, LAST)
     page.shot("propagated")
-    followed = mask_on(page, 1)
+    followed = mask_on(page, number)
     assert share_inside(followed, on_ball_later) > 0.7 and share_inside(followed, beside_later) < 0.15
 
     # Correct it by a click beside it, and take that back.
@@ -101,20 +102,20 @@ def test_from_the_first_click_to_the_file(server, page, truth, tiny_tracker, tmp
         f"app.masks.at({LAST - 1})?.answer.objects[0].known"
     )  # what was known is followed again by itself
     page.idle()
-    corrected = mask_on(page, 1)
+    corrected = mask_on(page, number)
     assert not corrected[y, x], "the click is honoured"
     page.shot("corrected")
     page.press("Control+z")
     page.until("app.state.objects[0].keys.length === 1")
     page.idle()
-    assert np.array_equal(mask_on(page, 1), followed), "all is as before the correction"
+    assert np.array_equal(mask_on(page, number), followed), "all is as before the correction"
     # The same without a second button, as on a touch screen; other frames were looked at above.
     page.ask("app.set({ auto: false })")
     page.press("m")
     page.click(float(x), float(y))
     page.until("app.state.objects[0].keys.length === 2")
     page.idle()
-    assert not mask_on(page, 1)[y, x]
+    assert not mask_on(page, number)[y, x]
     page.press("Control+z")
     page.until("app.state.objects[0].keys.length === 1")
     page.idle()
