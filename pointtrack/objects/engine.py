@@ -117,8 +117,8 @@ class Engine(Protocol):
             prompt: points or a box, without mask logits.
             before: (h, w) bool mask of the frame that the prompt corrects.
             shown: the earlier answer to the first clicks of the prompt, if there was one.
-            elsewhere: settled masks of the object on other frames. An engine may use them to tell what a first click
-                means.
+            elsewhere: settled masks of the object on other frames. An engine may use them to tell what a first click or
+                a box means.
 
         Raises:
             ValueError: a prompt outside the frame.

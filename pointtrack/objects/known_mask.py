@@ -1,4 +1,4 @@
-"""Uses of a given mask: points on and around it, a prior for other frames, and whether its colours may move outlines."""
+"""Uses of known masks: points on and around them, what they tell of other frames, and whether their colours help."""
 
 from __future__ import annotations
 

@@ -98,7 +98,8 @@ class VideoEngine:
     ) -> ObjectResult:
         """The model's answer to a prompt on that frame alone, as `Engine.answer` says.
 
-        The score is the overlap (IoU) that it predicts; masks `elsewhere` are not used. The latest prompted frame is not encoded again.
+        The score is the overlap (IoU) that it predicts; masks `elsewhere` are not used. The latest prompted frame is not
+        encoded again.
 
         Raises:
             ValueError: a frame that the video does not have, or a prompt outside the frame.
