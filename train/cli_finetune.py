@@ -38,12 +38,8 @@ log = logging.getLogger(__name__)
 
 GUARD_SEED = 99  # never used for training
 NOTHING_WRITTEN = 3  # exit code
-OF_THE_MACHINE = (
-    "workers",
-    "accelerator",
-    "devices",
-    "nodes",
-)  # of the loop's settings; may change on the way
+# Of the loop's settings, those that may change on the way.
+OF_THE_MACHINE = ("workers", "accelerator", "devices", "nodes")
 SCENE = SceneConfig(
     sizes=((256, 192), (384, 216), (320, 240)), points=80, query_frames=8, speed=(0.3, 1.5), motion_blur=0.05
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -128,8 +129,9 @@ class PointEngine:
     @torch.no_grad()
     def _expected(self, video: Video, frame: int, elsewhere: Sequence[KnownMask]) -> Expected | None:
         """What the nearest masks on other frames tell of an object on this one; None if nothing is recognised."""
-        there = [one for one in elsewhere if one.mask.any()]
-        near = sorted(there, key=lambda one: abs(one.frame - frame))[:NEAREST]
+        # The nearest first, as an object may be marked absent on thousands of frames.
+        by_distance = sorted(elsewhere, key=lambda one: abs(one.frame - frame))
+        near = list(islice((one for one in by_distance if one.mask.any()), NEAREST))
         if not near:
             return None
         memory = ObjectMemory(1)
